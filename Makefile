@@ -1,0 +1,42 @@
+# Two commands matter: `make app` opens the Studio, `make test` runs every check. Both install what they need.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: app test test-fast lint install browser
+
+app: $(STAMP)
+	$(BIN)/pituning app
+
+test: $(STAMP) browser lint
+	$(BIN)/pytest
+
+test-fast: $(STAMP) lint
+	$(BIN)/pytest -m "not slow and not browser"
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: $(STAMP) browser
+
+# torch goes first and alone: pip then takes the build that this machine's package sources offer (a CPU build, if
+# there is one) before anything else asks for torch.
+$(STAMP): pyproject.toml constraints.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is older than 3.11: install Python 3.11 or newer")'
+	test -x $(BIN)/python || python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+# The browser tests drive Debian's Chromium.
+browser:
+	@command -v chromium >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	  fi; \
+	} || true
+	@command -v chromium >/dev/null || echo "no chromium on this machine: install it (apt-get install chromium) for the browser tests"

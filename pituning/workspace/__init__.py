@@ -1,0 +1,1 @@
+"""Where everything lives: layout, atomic files, database. Torch-free."""

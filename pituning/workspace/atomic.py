@@ -1,0 +1,141 @@
+"""Files that are either whole or absent: written under a temporary name, fsynced, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pituning.errors import ArtefactError
+
+TEMPORARY_PREFIX = ".tmp-"
+"""Opens the name of everything unfinished; whoever lists a directory of the workspace skips names with it."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def storage_error(error: OSError, path: Path) -> ArtefactError:
+    """The error of a failed write in one line that names the path and the mend."""
+    if error.errno in FULL:
+        return ArtefactError(
+            f"disk full while writing {path}: free some space or choose another --workspace; nothing was changed"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ArtefactError(f"no permission to write {path}: choose another --workspace or change its permissions")
+    return ArtefactError(f"cannot write {path}: {error.strerror or error}")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file atomically; the parents are made. A reader sees the old file or the new one, never half.
+
+    Raises:
+        ArtefactError: when the disk is full or not writable; the old file, if any, is still there.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        temporary = None
+        _sync(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` for text, as UTF-8."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_bytes` for a JSON document, indented and with a final newline; NaN and infinities are refused."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON document.
+
+    Raises:
+        ArtefactError: when the file is missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{path} is missing") from error
+    except OSError as error:
+        raise ArtefactError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ArtefactError(f"{path} is not a JSON document: it is truncated or was edited; make it again") from error
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yields an empty directory beside ``path`` to fill; on leaving, it is fsynced and takes the name ``path``.
+
+    A directory that already stands at ``path`` is replaced as a whole. On any exception, Ctrl-C included, the
+    unfinished directory is removed and ``path`` is what it was.
+
+    Raises:
+        ArtefactError: when the disk is full or not writable.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
+        yield temporary
+        for inner in sorted(temporary.rglob("*")):
+            _sync(inner)
+        _sync(temporary)
+        temporary.chmod(0o755)
+        _swap(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Renames ``new`` to ``path``; what stood there goes only once the new one stands."""
+    if not path.exists():
+        new.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
+    path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
