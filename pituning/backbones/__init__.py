@@ -1,0 +1,1 @@
+"""One text-in/text-out interface over the foundation models."""

@@ -1,0 +1,1 @@
+"""Parameter-efficient experts: kinds, flat layout, cards, import and export."""

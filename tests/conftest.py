@@ -1,0 +1,194 @@
+"""What every test may use: a tiny random backbone and tiny tasks that need no embedded data."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pituning.tasks.base import Example, Task
+
+if TYPE_CHECKING:
+    from pituning.backbones.base import Backbone
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 220)}
+WORDS = ("small", "large", "round", "square", "old", "new", "happy", "sad")
+
+
+@dataclass(frozen=True)
+class PlainImage:
+    """An image of one colour with noise."""
+
+    colour: tuple[int, int, int]
+    seed: int
+
+    def render(self, size: int) -> Image.Image:
+        noise = np.random.default_rng(self.seed).integers(-25, 25, (size, size, 3))
+        return Image.fromarray(np.clip(np.array(self.colour) + noise, 0, 255).astype(np.uint8))
+
+
+def make_vision_task(train: int = 60, test: int = 24, *, name: str = "tiny-colour") -> Task:
+    """Which colour? Three labels whose first tokens differ."""
+
+    def split(which: str, count: int, seed: int) -> list[Example]:
+        rng = np.random.default_rng(seed)
+        labels = list(COLOURS)
+        rows = []
+        for index in range(count):
+            label = labels[index % len(labels)]
+            image = PlainImage(COLOURS[label], int(rng.integers(1 << 30)))
+            rows.append(Example(uid=f"{name}/{which}/{index}", text="", answer=label, image=image))
+        return rows
+
+    return Task(
+        name=name,
+        title="Tiny colours",
+        instruction="which colour is it?",
+        modality="vision",
+        metric="accuracy",
+        labels=tuple(COLOURS),
+        splits={
+            "train": split("train", train, 1),
+            "validation": split("validation", 12, 2),
+            "test": split("test", test, 3),
+        },
+    )
+
+
+def make_text_task(train: int = 60, test: int = 24, *, name: str = "tiny-mood") -> Task:
+    """Does the text say happy or sad? Two of the three labels share their first token."""
+
+    def split(which: str, count: int, seed: int) -> list[Example]:
+        rng = np.random.default_rng(seed)
+        labels = ("very good", "very bad", "unsure")
+        rows = []
+        for index in range(count):
+            label = labels[index % 3]
+            words = list(rng.choice(WORDS[:6], size=int(rng.integers(1, 5))))
+            words += {"very good": ["happy"], "very bad": ["sad"], "unsure": []}[label]
+            rng.shuffle(words)
+            rows.append(Example(uid=f"{name}/{which}/{index}", text=" ".join(words), answer=label))
+        return rows
+
+    return Task(
+        name=name,
+        title="Tiny moods",
+        instruction="how is the mood?",
+        modality="language",
+        metric="accuracy",
+        labels=("very good", "very bad", "unsure"),
+        splits={
+            "train": split("train", train, 1),
+            "validation": split("validation", 12, 2),
+            "test": split("test", test, 3),
+        },
+    )
+
+
+def make_box_task(train: int = 40, test: int = 12, *, name: str = "tiny-box") -> Task:
+    """Open answers of four location tokens."""
+
+    def split(which: str, count: int, seed: int) -> list[Example]:
+        rng = np.random.default_rng(seed)
+        labels = list(COLOURS)
+        rows = []
+        for index in range(count):
+            colour = labels[index % 3]
+            corner = {"red": "<loc_0><loc_0><loc_20><loc_20>", "green": "<loc_4><loc_8><loc_30><loc_40>"}.get(
+                colour, "<loc_10><loc_2><loc_47><loc_47>"
+            )
+            image = PlainImage(COLOURS[colour], int(rng.integers(1 << 30)))
+            rows.append(Example(uid=f"{name}/{which}/{index}", text=f"the {colour} one", answer=corner, image=image))
+        return rows
+
+    return Task(
+        name=name,
+        title="Tiny boxes",
+        instruction="where is",
+        modality="vision-language",
+        metric="box_iou",
+        labels=None,
+        splits={
+            "train": split("train", train, 1),
+            "validation": split("validation", 6, 2),
+            "test": split("test", test, 3),
+        },
+    )
+
+
+def save_tiny_backbone(directory: Path, *, layers: int = 1, seed: int = 0) -> Path:
+    """Writes a random backbone of width 32; it loads with `Backbone.load` and with transformers alone."""
+    from pituning.pretraining.architecture import build_model, save_backbone, train_tokenizer
+
+    texts = [" ".join([*COLOURS, *WORDS, "which colour is it? how is the mood? where is the one very good bad unsure"])]
+    tokenizer = train_tokenizer(texts * 2, vocab_size=330)
+    model = build_model(
+        tokenizer, d_model=32, layers=layers, vision_dims=(16, 32), heads=2, image_size=16, max_positions=96, seed=seed
+    )
+    with_noise(model, seed)
+    save_backbone(model, tokenizer, directory, image_size=16)
+    return directory
+
+
+def with_noise(model: object, seed: int) -> None:
+    """Makes random weights large enough for outputs to depend visibly on inputs and on experts."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed + 100)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():  # type: ignore[attr-defined]
+            if parameter.dim() == 2 and "embed" not in name and "shared" not in name and "lm_head" not in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter.shape[1] ** 0.5)
+            elif "shared" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved random backbone: d = 32, one encoder and one decoder layer, 16 x 16 images. Do not write into it."""
+    return save_tiny_backbone(tmp_path_factory.mktemp("backbones") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tiny_backbone_dir: Path) -> Backbone:
+    """The loaded `tiny_backbone_dir`. Shared: copy it before changing it."""
+    from pituning.backbones.base import Backbone
+
+    return Backbone.load(tiny_backbone_dir)
+
+
+@pytest.fixture(scope="session")
+def two_layer_backbone_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like `tiny_backbone_dir` with two layers each, where PEFT's prefix tuning needs its even-layer care."""
+    return save_tiny_backbone(tmp_path_factory.mktemp("backbones") / "tiny-two", layers=2, seed=1)
+
+
+@pytest.fixture(scope="session")
+def two_layer_backbone(two_layer_backbone_dir: Path) -> Backbone:
+    from pituning.backbones.base import Backbone
+
+    return Backbone.load(two_layer_backbone_dir)
+
+
+@pytest.fixture(scope="session")
+def vision_task() -> Task:
+    return make_vision_task()
+
+
+@pytest.fixture(scope="session")
+def text_task() -> Task:
+    return make_text_task()
+
+
+@pytest.fixture(scope="session")
+def box_task() -> Task:
+    return make_box_task()
