@@ -1,0 +1,91 @@
+"""Images of tasks that people bring: checked once, drawn at any size. Torch-free."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from pituning.errors import ArtefactError, BadInput
+
+MAX_IMAGE_BYTES = 16 * 2**20
+MAX_IMAGE_PIXELS = 40_000_000
+IMAGE_FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
+"""The formats that are read, and the suffix under which an image is kept."""
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Decodes an image completely.
+
+    Raises:
+        BadInput: what is wrong with it, as the end of a sentence about the image ("is not an image ...").
+    """
+    if len(data) > MAX_IMAGE_BYTES:
+        raise BadInput(f"has {len(data) / 2**20:.0f} MiB; make it smaller than {MAX_IMAGE_BYTES // 2**20} MiB")
+    try:
+        with warnings.catch_warnings():
+            # Our own limit below is the one that counts; Pillow warns at a higher number of pixels.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=tuple(IMAGE_FORMATS))
+        if image.width * image.height > MAX_IMAGE_PIXELS:
+            raise BadInput(
+                f"has {image.width} x {image.height} pixels; "
+                f"make it smaller than {MAX_IMAGE_PIXELS // 1_000_000} million pixels"
+            )
+        image.load()
+    except BadInput:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadInput(
+            f"has too many pixels; make it smaller than {MAX_IMAGE_PIXELS // 1_000_000} million pixels"
+        ) from error
+    except Image.UnidentifiedImageError as error:
+        raise BadInput(f"is not an image; give one of {', '.join(IMAGE_FORMATS)}") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        raise BadInput("is a damaged or truncated image; save it again") from error
+    return image
+
+
+def fit(image: Image.Image, size: int) -> Image.Image:
+    """An RGB copy of ``size`` x ``size`` pixels, upright and on white where it is transparent."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return upright.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+
+
+@dataclass(frozen=True)
+class BytesImage:
+    """An encoded image in memory.
+
+    Args:
+        data: the bytes of an image file that `open_image` accepts.
+    """
+
+    data: bytes = field(repr=False)
+
+    def render(self, size: int) -> Image.Image:
+        return fit(open_image(self.data), size)
+
+
+@dataclass(frozen=True)
+class FileImage:
+    """An image file of a saved task, read when it is drawn."""
+
+    path: Path
+
+    def read(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise ArtefactError(f"image {self.path} cannot be read ({error.strerror}); add the task again") from error
+
+    def render(self, size: int) -> Image.Image:
+        try:
+            return fit(open_image(self.read()), size)
+        except BadInput as error:
+            raise ArtefactError(f"image {self.path} {error}; add the task again") from error

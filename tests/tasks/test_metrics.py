@@ -1,0 +1,122 @@
+"""Scores against hand-counted values and obvious loops."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pituning.errors import BadInput
+from pituning.tasks.base import Example, Task
+from pituning.tasks.metrics import box_iou, chance, parse_box, per_example, score, token_f1
+
+cells = st.integers(0, 47)
+
+
+def boxes() -> st.SearchStrategy[tuple[int, int, int, int]]:
+    return st.tuples(cells, cells, cells, cells).map(
+        lambda c: (min(c[0], c[2]), min(c[1], c[3]), max(c[0], c[2]), max(c[1], c[3]))
+    )
+
+
+def box_text(box: tuple[int, int, int, int]) -> str:
+    return "".join(f"<loc_{cell}>" for cell in box)
+
+
+def painted_iou(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> float:
+    """Counts the cells between the grid lines of both boxes on two painted grids."""
+    grids = np.zeros((2, 48, 48), dtype=bool)
+    for grid, (x1, y1, x2, y2) in zip(grids, (first, second), strict=True):
+        grid[y1:y2, x1:x2] = True
+    either = (grids[0] | grids[1]).sum()
+    return float((grids[0] & grids[1]).sum() / either) if either else 0.0
+
+
+def test_accuracy_ignores_case_and_outer_blanks():
+    values = per_example("accuracy", [" Cat", "dog ", "a cat"], ["cat", "Dog", "cat"])
+    assert values.tolist() == [1.0, 1.0, 0.0]
+    assert values.dtype == np.float64
+    assert score("accuracy", [" Cat", "dog ", "a cat"], ["cat", "Dog", "cat"]) == pytest.approx(200 / 3)
+
+
+@given(boxes(), boxes())
+def test_iou_is_the_share_of_painted_cells(first, second):
+    if first != second:
+        assert box_iou(first, second) == pytest.approx(painted_iou(first, second))
+
+
+@given(boxes())
+def test_a_box_is_read_back_from_its_tokens(box):
+    assert parse_box(box_text(box)) == box
+    assert per_example("box_iou", [box_text(box)], [box_text(box)]).tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "left", "<loc_1><loc_2><loc_3>", "<loc_1><loc_2><loc_3><loc_48>", "<loc_9><loc_0><loc_3><loc_4>", "1 2 3 4",
+     "<loc_1><loc_2><loc_3><loc_4><loc_5>", "<loc_-1><loc_2><loc_3><loc_4>"],
+)  # fmt: skip
+def test_what_is_no_box_scores_nothing(text):
+    assert parse_box(text) is None
+    assert score("box_iou", [text], ["<loc_1><loc_2><loc_30><loc_40>"]) == 0.0
+
+
+def test_half_overlap_is_the_threshold():
+    gold = "<loc_0><loc_0><loc_10><loc_10>"
+    assert score("box_iou", ["<loc_0><loc_0><loc_10><loc_5>"], [gold]) == 100.0  # 50 / 100
+    assert score("box_iou", ["<loc_0><loc_0><loc_7><loc_7>"], [gold]) == 0.0  # 49 / 100
+
+
+def test_token_f1_by_hand():
+    # 2 common words ("a" once), 3 predicted, 4 wanted: precision 2/3, recall 2/4.
+    assert token_f1("a a circle", "A red circle here") == pytest.approx(2 * (2 / 3) * (2 / 4) / (2 / 3 + 2 / 4))
+    assert token_f1("", "") == 1.0
+    assert token_f1("", "a") == 0.0
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=6), st.lists(st.sampled_from("abcd"), max_size=6))
+def test_token_f1_matches_one_by_one(predicted, wanted):
+    left = list(wanted)
+    common = 0
+    for word in predicted:
+        if word in left:
+            left.remove(word)
+            common += 1
+    expected = 1.0 if not predicted and not wanted else 2 * common / (len(predicted) + len(wanted))
+    value = token_f1(" ".join(predicted), " ".join(wanted))
+    assert math.isclose(value, expected)
+    assert math.isclose(value, token_f1(" ".join(wanted), " ".join(predicted)))
+
+
+def test_bad_calls_are_told():
+    with pytest.raises(BadInput, match="2 predictions for 1 answers"):
+        per_example("accuracy", ["a", "b"], ["a"])
+    with pytest.raises(BadInput, match="no answers"):
+        score("accuracy", [], [])
+    with pytest.raises(BadInput, match="metric 'bleu' is unknown"):
+        per_example("bleu", ["a"], ["a"])  # type: ignore[arg-type]
+
+
+def make_task(metric, labels, train, test) -> Task:
+    splits = {
+        name: [Example(uid=f"t/{name}/{i}", text="", answer=a) for i, a in enumerate(answers)]
+        for name, answers in {"train": train, "validation": test, "test": test}.items()
+    }
+    return Task(name="t", title="t", instruction="?", modality="language", metric=metric, labels=labels, splits=splits)
+
+
+def test_chance_is_what_a_random_training_answer_scores():
+    balanced = make_task("accuracy", ("a", "b", "c", "d"), list("abcd") * 5, list("abcd") * 2)
+    assert chance(balanced) == pytest.approx(25.0)
+    uneven = make_task("accuracy", ("a", "b"), ["a"] * 8 + ["b"] * 2, ["a"] * 9 + ["b"])
+    assert chance(uneven) == pytest.approx(100 * (0.8 * 0.9 + 0.2 * 0.1))
+
+
+def test_chance_of_open_answers():
+    same = make_task("token_f1", None, ["a red box"], ["a red ball"])
+    assert chance(same) == pytest.approx(200 / 3)
+    far = make_task("box_iou", None, ["<loc_0><loc_0><loc_5><loc_5>"], ["<loc_20><loc_20><loc_40><loc_40>"])
+    assert chance(far) == 0.0

@@ -1,0 +1,220 @@
+"""Reading tables: round trips with the standard library's writers, and one clear line for every broken file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import struct
+import zipfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pituning.errors import BadInput
+from pituning.tasks.tables import read_table
+
+cell = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
+DATA = "text,label\na,yes\nb,no\nc,yes\nd,no\n"
+
+
+def png(colour: str = "red", size: int = 8) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (size, size), colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in members.items():
+            packed.writestr(name, data)
+    return stream.getvalue()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(cell, cell, cell), min_size=3, max_size=8),
+    delimiter=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_csv_round_trip(rows, delimiter, encoding):
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL)
+    writer.writerow(["first", "second", "third"])
+    writer.writerows(rows)
+    kept = [row for row in rows if any(value.strip() for value in row)]
+    if not kept:
+        return
+    parsed = read_table(stream.getvalue().encode(encoding), "t.csv")
+    assert parsed.columns == ("first", "second", "third")
+    assert [tuple(row.values()) for row in parsed.rows] == kept
+    assert not parsed.problems
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "c"]), cell, min_size=1), min_size=1, max_size=8))
+def test_jsonl_round_trip(records):
+    content = "\n".join(json.dumps(record, ensure_ascii=False) for record in records)
+    parsed = read_table(content.encode(), "t.jsonl")
+    assert set(parsed.columns) == {key for record in records for key in record}
+    assert parsed.numbers == tuple(range(1, len(records) + 1))
+    for row, record in zip(parsed.rows, records, strict=True):
+        assert {key: row[key] for key in record} == record
+        assert all(row[key] == "" for key in parsed.columns if key not in record)
+
+
+def read_or_refuse(data: bytes, name: str) -> None:
+    """Any other exception than `BadInput` fails the test that calls this."""
+    refused: BadInput | None = None
+    try:
+        read_table(data, name)
+    except BadInput as error:
+        refused = error
+    assert refused is None or (refused.field == "file" and "\n" not in str(refused))
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.binary(max_size=200), suffix=st.sampled_from(["csv", "tsv", "jsonl", "zip"]))
+def test_any_bytes_are_read_or_refused_in_one_line(data, suffix):
+    read_or_refuse(data, f"t.{suffix}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(content=st.text(max_size=80), suffix=st.sampled_from(["csv", "jsonl"]))
+def test_any_text_is_read_or_refused(content, suffix):
+    read_or_refuse(content.encode("utf-8", "surrogatepass"), f"t.{suffix}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_damaged_zip_is_read_or_refused(data):
+    packed = bytearray(archive({"t.csv": DATA.encode() * 20, "a.png": png()}))
+    for _ in range(data.draw(st.integers(1, 4))):
+        packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
+    read_or_refuse(bytes(packed[: data.draw(st.integers(len(packed) // 2, len(packed)))]), "t.zip")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_encodings(encoding):
+    content = "text,label\n" + "ein schöner Film,gut\nschwach,schlecht\n" * 3
+    parsed = read_table(content.encode(encoding), "t.csv")
+    assert parsed.rows[0] == {"text": "ein schöner Film", "label": "gut"}
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiter"),
+    [("a,b\n1;2,3\n4;5,6\n", ","), ("a;b\n1,5;2\n2,5;3\n", ";"), ("a\tb, c\n1\t2\n", "\t"), ("a|b\nx, y|z\n", "|")],
+)
+def test_the_delimiter_is_found(content, delimiter):
+    assert read_table(content.encode(), "t.csv").delimiter == delimiter
+
+
+def test_rows_are_numbered_as_an_editor_does():
+    parsed = read_table(b'text,label\n"two\nlines",yes\n\nb,no\nc,yes,too many\nd\ne,no,\n', "t.csv")
+    assert parsed.numbers == (2, 5, 8)
+    assert [str(p) for p in parsed.problems] == [
+        "row 6: has 3 fields, the header has 2",
+        "row 7: has 1 fields, the header has 2",
+    ]
+
+
+def test_jsonl_problems_have_rows():
+    lines = ['{"a": "x", "n": 1}', "[1]", '{"a": ["x"], "n": true}', "oops", '{"a": "\\ud800"}', '{"a": "y", "n', ""]
+    parsed = read_table("\n".join(lines).encode(), "t.jsonl")
+    assert [(p.row, p.column) for p in parsed.problems] == [(2, None), (3, "a"), (4, None), (5, "a"), (6, None)]
+    assert "cut off" in parsed.problems[-1].message
+    assert [row["n"] for row in parsed.rows] == ["1", "true", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("t.csv", b"", "is empty"),
+        ("t.csv", b"\xff\xfe", "is empty"),
+        ("t.csv", b" \n \n", "is empty"),
+        ("t.csv", b"text,label\n", "no usable rows"),
+        ("t.csv", b"text,label\ncaf\xe9,x\n", r"not valid UTF-8 \(byte 0xe9 near line 2\); save it as UTF-8"),
+        ("t.csv", b"text,label\na\x00b,c\n", "zero bytes"),
+        ("t.csv", png(), "is a PNG image, not a table"),
+        ("t.csv", archive({"x": b"y"}), "a zip archive or an Excel workbook"),
+        ("t.csv", b'text,label\n"a,b\nc,d\n', "a quote that opens in row 2 never closes"),
+        ("t.csv", b'text,label\n"a"x,b\n', "row 2"),
+        ("t.csv", b"a,b,a\n1,2,3\n", "two columns called 'a'"),
+        ("t.csv", b"a,b\n" + b"x" * 200_000 + b",y\n", "row 2 has a cell of over"),
+        ("t.jsonl", b"{]\n[]\n", "no usable rows"),
+        ("t.xlsx", b"PK", "type .xlsx is not read"),
+        ("noname", b"a,b", r"type \(none\) is not read"),
+        ("t.zip", b"PK not really", "is not a zip"),
+        ("t.zip", archive({"t.csv": DATA.encode()})[:-30], "is not a zip"),
+        ("t.zip", archive({"a.png": png()}), "has no table"),
+        ("t.zip", archive({"a.csv": b"x", "b.csv": b"x"}), "has 2 tables"),
+        ("t.zip", archive({"a.csv": b""}), "table 'a.csv' is empty"),
+        ("t.zip", archive({"../t.csv": DATA.encode()}), "unsafe path"),
+        ("t.zip", archive({"/etc/t.csv": DATA.encode()}), "unsafe path"),
+        ("t.zip", archive({"C:\\t.csv": DATA.encode()}), "unsafe path"),
+        ("t.zip", archive({"t.csv": DATA.encode(), "big.png": bytes(8 * 2**20)}), "zip bomb"),
+    ],
+)  # fmt: skip
+def test_broken_files_give_one_clear_line(name, data, message):
+    with pytest.raises(BadInput, match=message) as caught:
+        read_table(data, name)
+    assert caught.value.field == "file"
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zip_that_lies_about_its_sizes_is_stopped(monkeypatch):
+    monkeypatch.setattr("pituning.tasks.archives.MAX_IMAGE_BYTES", 1000)
+    packed = bytearray(archive({"t.csv": DATA.encode(), "big.png": bytes(range(256)) * 40}))
+    place = packed.rfind(b"PK\x01\x02")  # the central directory's entry of big.png
+    struct.pack_into("<I", packed, place + 24, 10)
+    with pytest.raises(BadInput, match=r"big.png|cannot be unpacked|damaged"):
+        read_table(bytes(packed), "t.zip")
+
+
+def test_many_members_are_refused(monkeypatch):
+    monkeypatch.setattr("pituning.tasks.archives.MAX_MEMBERS", 3)
+    with pytest.raises(BadInput, match="holds 4 files"):
+        read_table(archive({f"{i}.png": b"x" for i in range(4)}), "t.zip")
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(BadInput, match="does not exist"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(BadInput, match="is a folder"):
+        read_table(tmp_path)
+    (tmp_path / "t.csv").write_text(DATA)
+    assert len(read_table(tmp_path / "t.csv").rows) == 4
+
+
+def test_images_of_a_zip_are_found_by_path_or_name():
+    pictures = {"set/img/a.png": png(), "b.png": png(), "c/b.png": png("blue"), "__MACOSX/a.png": b"junk"}
+    packed = archive({"set/t.csv": b"image,label\nx,y\n", **pictures})
+    images = read_table(packed, "t.zip").images
+    assert images is not None
+    for name in ("set/img/a.png", "img/a.png", "img\\a.png", "a.png", "./img/a.png"):
+        assert images.read(name) == png()
+    assert images.read("c/b.png") == png("blue")
+    assert images.read("b.png") == png()
+    for name, message in [("d.png", "is not there"), ("../b.png", "outside the zip"), ("/b.png", "outside the zip")]:
+        with pytest.raises(BadInput, match=message):
+            images.read(name)
+
+
+def test_images_beside_a_table_stay_in_its_folder(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (tmp_path / "secret.png").write_bytes(png())
+    (folder / "a.png").write_bytes(png())
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    (folder / "t.csv").write_text(DATA)
+    images = read_table(folder / "t.csv").images
+    assert images is not None
+    assert images.read("a.png") == png()
+    for name in ("../secret.png", str(tmp_path / "secret.png"), "link.png"):
+        with pytest.raises(BadInput, match="outside the table's folder"):
+            images.read(name)
+    with pytest.raises(BadInput, match="is not beside the table"):
+        images.read("b.png")
