@@ -6,7 +6,8 @@ import copy
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import Florence2ForConditionalGeneration, PreTrainedTokenizerFast
+from transformers.utils import logging
 
 from pituning.backbones.encoded import Batch, EncodedExamples, normalise
 from pituning.backbones.network import Network, nll_per_example
@@ -73,8 +75,11 @@ class Backbone:
         self.max_positions: int = text.max_position_embeddings
 
     @classmethod
-    def load(cls, path: Path, *, device: torch.device | str = "cpu") -> Backbone:
+    def load(cls, path: Path, *, name: str | None = None, device: torch.device | str = "cpu") -> Backbone:
         """A backbone from a directory that `save_pretrained` wrote; nothing is downloaded or unpickled.
+
+        Args:
+            name: by default the directory's name; of ``…/mini/backbone``, ``mini``.
 
         Raises:
             ArtefactError: when the directory or a file of it is missing, truncated or not a Florence-2.
@@ -90,8 +95,7 @@ class Backbone:
             if kind != "florence2":
                 raise ArtefactError(f"backbone {path} is a {kind!r} model; only florence2 checkpoints can be loaded")
             image_size = _image_size(path)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with _quiet():
                 model, info = Florence2ForConditionalGeneration.from_pretrained(
                     path,
                     dtype=torch.float32,
@@ -118,7 +122,7 @@ class Backbone:
         return cls(
             model,
             tokenizer,
-            name=path.resolve().name,
+            name=name or _name(path.resolve()),
             fingerprint=fingerprint(path),
             image_size=image_size,
             device=device,
@@ -159,7 +163,7 @@ class Backbone:
         with_image = sum(example.image is not None for example in examples)
         if with_image not in (0, len(examples)):
             raise BadInput(
-                f"task {task.name!r}: {with_image} of {len(examples)} examples have an image; give one to all or to none"
+                f"task {task.name!r}: {with_image} of {len(examples)} examples have an image; give all one or none"
             )
         features, pixels = self._images(examples, keep_pixels, reporter) if with_image else (None, None)
         tokens = features.shape[1] if features is not None else 0
@@ -229,6 +233,26 @@ def fingerprint(path: Path) -> str:
     for name in FINGERPRINTED:
         digest.update(f"{name} {sha256_file(path / name)}\n".encode())
     return digest.hexdigest()
+
+
+def _name(path: Path) -> str:
+    return path.parent.name if path.name == "backbone" else path.name
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the bars and warnings of transformers off the terminal; what matters in them is checked and raised."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _image_size(path: Path) -> int:

@@ -78,7 +78,7 @@ def empty_cache() -> EncoderDecoderCache:
 
 
 class ParameterSwap:
-    """Runs modules with other tensors in place of some parameters, like `torch.func.functional_call` without its overhead.
+    """Runs modules with other tensors as some parameters: `torch.func.functional_call` without its overhead.
 
     Args:
         root: the module that holds the parameters.

@@ -35,8 +35,8 @@ def predict(
 ) -> list[str]:
     """The answer to every example, in order; the encoder runs once per batch.
 
-    With a closed answer space the decoding is greedy along the trie of the tokenised labels, and ends as soon as one label
-    is left: one decoder step where the labels' first tokens differ.
+    With a closed answer space the decoding is greedy along the trie of the tokenised labels, and ends as soon as one
+    label is left: one decoder step where the labels' first tokens differ.
 
     Args:
         network: the forward pass, with whatever parameters are swapped in.

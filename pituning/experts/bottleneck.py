@@ -1,8 +1,8 @@
 """The Houlsby bottleneck adapter as a PEFT method; importing this module registers it.
 
 After an attention block's output projection and after a feed-forward block's last map, before the residual sum:
-``y + up(relu(down(y)))`` (Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP"). A checkpoint loads with
-``PeftModel.from_pretrained`` once this module is imported.
+``y + up(relu(down(y)))`` (Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP"). A checkpoint loads
+with ``PeftModel.from_pretrained`` once this module is imported.
 """
 
 from __future__ import annotations

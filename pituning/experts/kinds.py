@@ -90,8 +90,9 @@ def _plain(value: float) -> float:
 def prefix_layers(layers: int) -> int:
     """How many layers of prefix to ask PEFT for, so that each of ``layers`` decoder layers gets a prefix of its own.
 
-    For encoder-decoder models PEFT 0.21 doubles the list of its N key and value pairs and gives layer j the pair 2j mod N
-    (`PeftModel.get_prompt`): all different for odd N, while for even N two layers share a pair and half of them do nothing.
+    For encoder-decoder models PEFT 0.21 doubles the list of its N key and value pairs and gives layer j the pair
+    2j mod N (`PeftModel.get_prompt`): all different for odd N, while for even N two layers share a pair and half of
+    them do nothing.
     """
     return layers if layers % 2 else layers + 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -49,10 +50,13 @@ class ExpertModel:
         self.layers: int = text_config.decoder_layers
         self.heads: int = text_config.decoder_attention_heads
         self.peft_config = kinds.peft_config(kind, settings, text_config)
-        with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
+        # PEFT draws from the global generator, and calls what transformers 5 deprecates.
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
             self.peft_model: PeftModel = get_peft_model(
                 self.backbone.model, self.peft_config, adapter_name=ADAPTER, autocast_adapter_dtype=False
             )
+        self.peft_config.base_model_name_or_path = backbone.name  # not the path that it happened to be loaded from
         self.peft_model.eval().requires_grad_(False)
         self.network = Network(self.backbone.model, prompt=self._prompt if kind == "prefix" else None)
         self._prefix: Tensor | None = None

@@ -1,7 +1,7 @@
 """The flat layout of an expert's parameters. Torch-free.
 
-All experts of one kind on one backbone share one `ExpertSpace`, so that their parameters, embeddings and mixtures are plain
-vectors of the same length, addressed by tensor and by site.
+All experts of one kind on one backbone share one `ExpertSpace`, so that their parameters, embeddings and mixtures are
+plain vectors of the same length, addressed by tensor and by site.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KINDS = ("lora", "bottleneck", "prefix")
 """The expert kinds that can be trained, mixed and exported."""
 
 DEFAULT_CONFIG: dict[str, dict[str, float]] = {
-    # The product B A is multiplied by `scale`, whatever the rank, so that a mixture of rank K r keeps the scale of its parts.
+    # The product B A is multiplied by `scale` whatever the rank: a mixture of rank K r keeps the scale of its parts.
     "lora": {"rank": 4, "scale": 2.0},
     "bottleneck": {"size": 16},
     "prefix": {"tokens": 10},
@@ -36,7 +36,7 @@ def check_kind(kind: str) -> str:
 class TensorSlot:
     """One parameter tensor in the flat vector: ``values[start : start + size].reshape(shape)``.
 
-    ``name`` is the tensor's name in a PEFT checkpoint (the prefix's one big table is cut into ``key`` and ``value`` per layer).
+    ``name`` is the tensor's name in a PEFT checkpoint (a prefix's one table is cut into ``key`` and ``value``).
     """
 
     name: str

@@ -1,0 +1,115 @@
+"""An expert's card: what it is, what it was made from and the checksum of its tensors. Torch-free."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pituning.errors import ArtefactError
+from pituning.experts.space import KINDS
+from pituning.workspace.atomic import read_json, write_json
+
+FORMAT_VERSION = 1
+CARD = "card.json"
+TENSORS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+LIBRARIES = ("pituning-studio", "torch", "transformers", "peft", "safetensors", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpertCard:
+    """What stands in ``card.json`` beside a PEFT checkpoint.
+
+    Args:
+        name: the expert's name; the zoo's experts have their task's.
+        kind: ``lora``, ``bottleneck`` or ``prefix``.
+        task: the task it was trained on.
+        config: the kind's settings, which make the shapes.
+        backbone: name of its backbone.
+        fingerprint: of the backbone's files; loading checks it.
+        sha256: of the tensors' file; loading checks it.
+        seed: of its training, None where unknown.
+        spec: how it was made, as the run that made it was told.
+        scores: in points of the task's metric, for example ``{"test": 96.4}``.
+    """
+
+    name: str
+    kind: str
+    task: str
+    config: Mapping[str, float]
+    backbone: str
+    fingerprint: str
+    sha256: str = ""
+    seed: int | None = None
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    format_version: int = FORMAT_VERSION
+
+
+def read_card(directory: Path) -> ExpertCard:
+    """The card of the expert in ``directory``.
+
+    Raises:
+        ArtefactError: when there is none, or it is damaged, incomplete or from a later version.
+    """
+    path = Path(directory) / CARD
+    if not path.is_file():
+        raise ArtefactError(
+            f"expert {directory} has no {CARD}; bring a PEFT checkpoint in with `pituning experts import DIR --task T`"
+        )
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise ArtefactError(f"{path} is not a card; make or import the expert again")
+    if not isinstance(document.get("format_version"), int) or document["format_version"] > FORMAT_VERSION:
+        raise ArtefactError(
+            f"{path} has format_version {document.get('format_version')!r}, this version reads up to {FORMAT_VERSION}; "
+            "upgrade pituning-studio"
+        )
+    texts = ("name", "kind", "task", "backbone", "fingerprint", "sha256")
+    bad = [key for key in texts if not isinstance(document.get(key), str)]
+    bad += [key for key in ("config", "spec", "scores", "versions") if not isinstance(document.get(key, {}), dict)]
+    if bad or document["kind"] not in KINDS or "config" not in document:
+        raise ArtefactError(
+            f"{path} is damaged at {', '.join(bad) or 'kind or config'}; make or import the expert again"
+        )
+    known = {item.name for item in fields(ExpertCard)}
+    return ExpertCard(**{key: value for key, value in document.items() if key in known})
+
+
+def write_card(card: ExpertCard, directory: Path) -> None:
+    """Writes ``card.json`` into ``directory``."""
+    write_json(directory / CARD, asdict(card))
+
+
+@cache
+def library_versions() -> Mapping[str, str]:
+    """The versions of the libraries that results depend on."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def git_commit() -> str | None:
+    """The commit of the checkout that this package runs from; None for an installed wheel."""
+    root = Path(__file__).resolve().parent.parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
