@@ -50,7 +50,12 @@ TILE_WORDS = {
     "blobs": "patches",
     "specks": "crumbs",
 }
-SYLLABLES = tuple(c + v for c in "bdfghjklmnprstvwz" for v in ("a", "e", "i", "o", "u", "al", "en", "ir", "os", "ud", "ant", "est", "ing", "orm"))
+FORM_WORDS = ("first", "second", "third")
+SYLLABLES = tuple(
+    c + v
+    for c in "bdfghjklmnprstvwz"
+    for v in ("a", "e", "i", "o", "u", "al", "en", "ir", "os", "ud", "ant", "est", "ing", "orm")
+)
 
 
 @dataclass(frozen=True)
@@ -126,9 +131,7 @@ def _extreme(scene: Scene, rng: Random) -> Sample:
 
 def _count(scene: Scene, rng: Random) -> Sample:
     name = rng.choice(("shape", "colour", "size"))
-    value = (
-        rng.choice(scene.things).attribute(name) if rng.random() < 0.7 else rng.choice(VALUES[name])
-    )
+    value = rng.choice(scene.things).attribute(name) if rng.random() < 0.7 else rng.choice(VALUES[name])
     number = sum(t.attribute(name) == value for t in scene.things)
     what = f"{value}s" if name == "shape" and not value.endswith("s") else f"{value} things"
     if value == "cross":
@@ -226,7 +229,7 @@ def _rewrite(rng: Random) -> Sample:
         one, two = rng.sample(range(3), 2)
         return Sample(
             "rewrite",
-            f"{opening}{QUESTIONS[name][one].format(thing.shape)} form {two + 1}.",
+            f"{opening}{QUESTIONS[name][one].format(thing.shape)} {FORM_WORDS[two]} form.",
             QUESTIONS[name][two].format(thing.shape),
         )
     return Sample(
@@ -237,7 +240,11 @@ def _rewrite(rng: Random) -> Sample:
 
 
 def pseudo_word(rng: Random) -> str:
-    return "".join(rng.choice(SYLLABLES) for _ in range(rng.choice((1, 2, 2, 3))))
+    """A made-up word of at least three letters (two could make a downstream label by chance: "no")."""
+    word = ""
+    while len(word) < 3:
+        word = "".join(rng.choice(SYLLABLES) for _ in range(rng.choice((1, 2, 2, 3))))
+    return word
 
 
 def _infill(rng: Random) -> Sample:
@@ -252,7 +259,9 @@ def _infill(rng: Random) -> Sample:
     if rng.random() < 0.5:
         gap = rng.randrange(len(made))
         masked = [*made[:gap], "<mask>", *made[gap + 1 :]]
-        return Sample("infill", f"fill the gap: {' '.join(masked)}. all: {' '.join(rng.sample(made, len(made)))}", made[gap])
+        return Sample(
+            "infill", f"fill the gap: {' '.join(masked)}. all: {' '.join(rng.sample(made, len(made)))}", made[gap]
+        )
     # A made-up vocabulary: the name of a thing is looked up, which is what learning a new label word asks for.
     keys = rng.sample(SHAPES + tuple(COLOURS), len(made))
     asked = rng.randrange(len(made))
@@ -269,7 +278,9 @@ def _picture_words(scene: Scene, rng: Random) -> Sample:
         values[rng.randrange(3)] = thing.attribute(name)
     words = {value: pseudo_word(rng) for value in values}
     listing = ", ".join(f"{value} is {word}" for value, word in words.items())
-    return Sample("picture-words", f"new words: {listing}. name the {name} of the largest thing.", words[thing.attribute(name)])
+    return Sample(
+        "picture-words", f"new words: {listing}. name the {name} of the largest thing.", words[thing.attribute(name)]
+    )
 
 
 def _feeling(rng: Random) -> Sample:
@@ -278,8 +289,14 @@ def _feeling(rng: Random) -> Sample:
         form = rng.choice(("{} how did they feel?", "{} so they were"))
         return Sample("feeling", form.format(made.text), "happy" if made.pleased else "unhappy")
     word = rng.choice(GOOD)
-    return Sample("feeling", f"what does it say about each? {made.text}", made.text.split(": ")[1].strip(".")) if rng.random() < 0.5 else Sample(
-        "feeling", f"they said it was {'not ' if (no := rng.random() < 0.5) else ''}{word}. how did they feel?", "unhappy" if no else "happy"
+    return (
+        Sample("feeling", f"what does it say about each? {made.text}", made.text.split(": ")[1].strip("."))
+        if rng.random() < 0.5
+        else Sample(
+            "feeling",
+            f"they said it was {'not ' if (no := rng.random() < 0.5) else ''}{word}. how did they feel?",
+            "unhappy" if no else "happy",
+        )
     )
 
 
@@ -321,7 +338,14 @@ def parts_samples(rng: Random, split: str, prompts: int) -> list[Sample]:
     while len(samples) < prompts:
         part = rng.choice(parts)
         value, _, noun = part.rpartition(" ")
-        samples.append(Sample("parts", f"what kind of {noun}?", " and ".join(p.rpartition(" ")[0] for p in parts if p.endswith(noun)), content))
+        samples.append(
+            Sample(
+                "parts",
+                f"what kind of {noun}?",
+                " and ".join(p.rpartition(" ")[0] for p in parts if p.endswith(noun)),
+                content,
+            )
+        )
     return samples
 
 

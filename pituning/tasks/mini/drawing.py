@@ -186,7 +186,10 @@ def _glyphs(glyphs: Glyphs, scale: float) -> Image.Image:
     font = ImageFont.load_default(size=glyphs.size * scale)
     ImageDraw.Draw(ink).text((side / 2, side / 2), glyphs.text, fill=255, font=font, anchor="mm")
     slanted = ink.transform(
-        ink.size, Image.Transform.AFFINE, (1, glyphs.slant, -glyphs.slant * side / 2, 0, 1, 0), Image.Resampling.BILINEAR
+        ink.size,
+        Image.Transform.AFFINE,
+        (1, glyphs.slant, -glyphs.slant * side / 2, 0, 1, 0),
+        Image.Resampling.BILINEAR,
     ).rotate(glyphs.turn, Image.Resampling.BILINEAR)
     coarse = slanted.resize((glyphs.resolution, glyphs.resolution), Image.Resampling.BOX)
     canvas.paste(glyphs.ink, (0, 0), coarse.resize(canvas.size, Image.Resampling.BILINEAR))
@@ -209,7 +212,9 @@ def _tile(tile: Tile, scale: float) -> Image.Image:
         xs = np.linspace(0, big, 40)
         for i in range(count):
             ys = i * step + step * 0.35 * np.sin(xs / step * 2.2 + rng.uniform(0, 6))
-            pen.line([(float(x), float(y)) for x, y in zip(xs, ys, strict=True)], fill=255, width=max(1, round(step * 0.3)))
+            pen.line(
+                [(float(x), float(y)) for x, y in zip(xs, ys, strict=True)], fill=255, width=max(1, round(step * 0.3))
+            )
     elif tile.pattern == "blocks":
         for i in range(count):
             for j in range(count):
@@ -265,7 +270,7 @@ def _aircraft(plane: Aircraft, scale: float) -> Image.Image:
         poly([(float(x), float(y)) for x, y in tail], plane.paint)
     poly([(-half, -14), (0, -20), (half, -14), (half * 0.8, 18), (-half * 0.8, 18)], plane.paint)
     dark: RGB = (45, 45, 52)
-    places = {"no": [], "two": [8.0, -8.0], "four": [6.5, -6.5, 12.5, -12.5]}[plane.engines]
+    places = {"zero": [], "two": [8.0, -8.0], "four": [6.5, -6.5, 12.5, -12.5]}[plane.engines]
     for x in places:
         y = {"straight": -2.0, "swept": abs(x) * 0.6 - 1, "delta": abs(x) * 0.6 + 1}[plane.wings]
         poly([(x - 1.7, y - 4.5), (x + 1.7, y - 4.5), (x + 1.7, y + 2), (x - 1.7, y + 2)], dark)
@@ -276,7 +281,10 @@ def _flower(flower: Flower, scale: float) -> Image.Image:
     canvas = _canvas(scale, flower.background)
     pen = ImageDraw.Draw(canvas)
     k = flower.zoom
-    reach, width = 17 * k, {"round": 6.5, "pointed": 6.0, "narrow": 2.6}[flower.petal] * k * (5 / max(5, flower.count)) ** 0.6
+    reach, width = (
+        17 * k,
+        {"round": 6.5, "pointed": 6.0, "narrow": 2.6}[flower.petal] * k * (5 / max(5, flower.count)) ** 0.6,
+    )
     for i in range(flower.count):
         angle = flower.turn + 360 * i / flower.count
         if flower.petal == "pointed":
@@ -306,7 +314,9 @@ def _creature(creature: Creature, scale: float) -> Image.Image:
         pen.ellipse((min(x1, x2), y1, max(x1, x2), y2), fill=colour)
 
     dark = _clip(creature.paint, (-70, -70, -70))
-    legs = {"two": [-3.0, 4.0], "four": [-9.0, -4.5, 3.0, 7.5], "six": [-10.5, -6.8, -3.1, 0.6, 4.3, 8.0]}[creature.legs]
+    legs = {"two": [-3.0, 4.0], "four": [-9.0, -4.5, 3.0, 7.5], "six": [-10.5, -6.8, -3.1, 0.6, 4.3, 8.0]}[
+        creature.legs
+    ]
     for x in legs:
         pen.line([at(x, 5), at(x, 15)], fill=dark, width=max(1, round(2.0 * k * scale)))
     thick = max(1, round(2.2 * k * scale))

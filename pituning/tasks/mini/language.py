@@ -22,7 +22,7 @@ from pituning.tasks.mini.world import (
 
 Truth = str  # "true", "false" or "unknown"
 VALUES: dict[str, tuple[str, ...]] = {"colour": tuple(COLOURS), "pattern": PATTERNS, "size": SIZES, "shape": SHAPES}
-NUMBERS = ("no", "one", "two", "three", "four")
+NUMBERS = ("zero", "one", "two", "three", "four")
 
 
 @dataclass(frozen=True)

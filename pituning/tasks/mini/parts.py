@@ -6,9 +6,19 @@ from dataclasses import dataclass
 from random import Random
 
 RGB = tuple[int, int, int]
-WINGS, TAILS, ENGINES, BODIES = ("straight", "swept", "delta"), ("single", "twin", "forked"), ("no", "two", "four"), ("slim", "wide")
+WINGS, TAILS, ENGINES, BODIES = (
+    ("straight", "swept", "delta"),
+    ("single", "twin", "forked"),
+    ("zero", "two", "four"),
+    ("slim", "wide"),
+)
 PETAL_COUNTS, PETALS, CENTRES = (4, 5, 6, 8), ("round", "pointed", "narrow"), ("small", "large")
-EARS, CREATURE_TAILS, LEGS, COATS = ("round", "pointed", "long"), ("no", "long", "curly"), ("two", "four", "six"), ("plain", "spotted")
+EARS, CREATURE_TAILS, LEGS, COATS = (
+    ("round", "pointed", "long"),
+    ("zero", "long", "curly"),
+    ("two", "four", "six"),
+    ("plain", "spotted"),
+)
 NUMBER = {4: "four", 5: "five", 6: "six", 8: "eight"}
 
 

@@ -86,13 +86,15 @@ def bucket(content: object) -> int:
     return int.from_bytes(hashlib.blake2b(repr(content).encode(), digest_size=4).digest(), "big") % BUCKETS
 
 
-def draw_in_split(make: Callable[[Random], T], rng: Random, split: str) -> T:
-    """Draws from ``make`` until the content falls into ``split``."""
+def draw_in_split(
+    make: Callable[[Random], T], rng: Random, split: str, key: Callable[[T], object] = lambda content: content
+) -> T:
+    """Draws from ``make`` until the content (its ``key``) falls into ``split``."""
     allowed = SPLIT_BUCKETS[split]
     while True:
-        content = make(rng)
-        if bucket(content) in allowed:
-            return content
+        drawn = make(rng)
+        if bucket(key(drawn)) in allowed:
+            return drawn
 
 
 def random_thing(rng: Random, **fixed: str) -> Thing:

@@ -1,0 +1,35 @@
+"""What a mini task is made of: its card and a function that draws one example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from pituning.tasks.base import Metric, Modality
+from pituning.tasks.mini.drawing import Content
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One drawn example before it has a name: what is shown, what is asked, the gold answer."""
+
+    image: Content | None
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A mini task. ``draw(rng, label)`` makes one example; ``label`` is None when answers are open."""
+
+    name: str
+    title: str
+    instruction: str
+    modality: Modality
+    metric: Metric
+    labels: tuple[str, ...] | None
+    families: tuple[str, ...]
+    description: str
+    draw: Callable[[Random, str | None], Draft]
+    sizes: tuple[int, int, int] = (3000, 300, 1000)

@@ -1,0 +1,165 @@
+"""The mini suite: balanced, versioned, without leakage, and its answers are right by an independent look."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from pituning.errors import BadInput
+from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives, split_sizes
+from pituning.tasks.mini.vision import AIRCRAFT, CREATURES, FLOWERS, FORMS, SHADES
+from pituning.tasks.mini.world import SPLIT_BUCKETS, bucket
+
+HOW_MANY = 60
+
+
+def first(name: str, split: str = "test", n: int = HOW_MANY):
+    return mini_task(name).split(split)[:n]
+
+
+def test_there_are_twenty_tasks_of_three_modalities() -> None:
+    assert len(TASK_NAMES) == 20
+    assert Counter(mini_task(n).modality for n in TASK_NAMES) == {"vision": 8, "language": 6, "vision-language": 6}
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_splits_are_large_enough_and_examples_fit_the_task(name: str) -> None:
+    task, sizes = mini_task(name), split_sizes(name)
+    if name != "digits":  # real data: what there is
+        assert sizes["train"] >= 2000
+        assert sizes["validation"] >= 300
+        assert sizes["test"] >= 1000
+    for split in ("train", "validation", "test"):
+        assert len(task.split(split)) == sizes[split]
+        for example in first(name, split, 12):
+            assert (example.image is None) == (task.modality == "language")
+            assert task.labels is None or example.answer in task.labels
+
+
+@pytest.mark.parametrize("name", [n for n in TASK_NAMES if n != "digits"])
+def test_no_content_can_stand_in_two_splits(name: str) -> None:
+    for split in ("train", "validation", "test"):
+        for example in first(name, split, 20):
+            content = example.image.content if example.image is not None else example.text
+            assert bucket(content) in SPLIT_BUCKETS[split]
+    buckets = [set(r) for r in SPLIT_BUCKETS.values()]
+    assert sum(len(b) for b in buckets) == len(set.union(*buckets))
+
+
+def test_digits_splits_share_no_image() -> None:
+    task = mini_task("digits")
+    seen = [example.image.index for split in ("train", "validation", "test") for example in task.split(split)]
+    assert len(seen) == len(set(seen)) == 1797
+
+
+def test_digits_are_scikit_learns() -> None:
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    for example in first("digits", "train", 20):
+        assert example.answer == str(data.target[example.image.index])
+        drawn = np.asarray(example.image.render(8))[..., 0]
+        assert np.abs(drawn.astype(float) - np.round(255 - data.images[example.image.index] * 255 / 16)).max() <= 1
+
+
+def test_same_version_same_bytes() -> None:
+    """Pinned: a change of any example needs a new SUITE_VERSION (and a new zoo)."""
+    digest = hashlib.sha256()
+    for name in TASK_NAMES:
+        for split in ("train", "test"):
+            for example in first(name, split, 10):
+                digest.update(f"{example.uid}|{example.text}|{example.answer}|{example.image!r}\n".encode())
+    assert digest.hexdigest()[:16] == "06c843a583f990f1"
+
+
+@pytest.mark.parametrize(("name", "types"), [("aircraft", AIRCRAFT), ("flowers", FLOWERS), ("creatures", CREATURES)])
+def test_parts_need_to_be_seen_together(name: str, types: dict[str, tuple]) -> None:
+    """No single part tells the type: every value of every part is shared by several types, every combination by one."""
+    assert len(set(types.values())) == len(types)
+    for part in zip(*types.values(), strict=True):
+        assert min(Counter(part).values()) >= 2
+    for example in first(name):
+        content = example.image.content
+        assert all(str(v) in repr(content) for v in types[example.answer])
+
+
+def test_grounding_answers_are_the_boxes_of_what_is_meant() -> None:
+    """The expression is taken apart again, without the code that made it."""
+    for example in first("ground-place"):
+        words = example.text.split()
+        value = words[1]
+        things = [t for t in example.image.content.things if value in (t.shape, t.colour, t.size)]
+        key = {"left": lambda t: t.x, "right": lambda t: -t.x, "top": lambda t: t.y, "bottom": lambda t: -t.y}[
+            words[-1]
+        ]
+        box = min(things, key=key).box
+        assert example.answer == "".join(f"<loc_{v}>" for v in box)
+    for example in first("ground-relation"):
+        words = example.text.split(" that stands ")
+        things = example.image.content.things
+        relation, anchor_words = words[1].split(" the ")
+        anchor = [t for t in things if set(anchor_words.split()) <= {t.shape, t.colour}]
+        assert len(anchor) == 1
+        value = words[0].split()[1]
+        side = {
+            "left of": lambda t: anchor[0].x - t.x,
+            "right of": lambda t: t.x - anchor[0].x,
+            "above": lambda t: anchor[0].y - t.y,
+            "below": lambda t: t.y - anchor[0].y,
+        }[relation]
+        meant = [t for t in things if t is not anchor[0] and value in (t.shape, t.colour, t.size) and side(t) > 0]
+        assert [example.answer] == ["".join(f"<loc_{v}>" for v in t.box) for t in meant]
+
+
+def test_vqa_and_caption_say_what_is_there() -> None:
+    for example in first("caption"):
+        things = sorted(example.image.content.things, key=lambda t: t.y)
+        assert example.answer == " over ".join(f"{SHADES[t.colour]} {FORMS[t.shape]}" for t in things)
+    for example in first("vqa"):
+        things = example.image.content.things
+        words = example.text.rstrip("?").split()
+        if words[1] == "shade":
+            assert {SHADES[t.colour] for t in things if t.shape == words[-1]} == {example.answer}
+        elif words[1] == "form":
+            assert {FORMS[t.shape] for t in things if t.colour == words[-2]} == {example.answer}
+        else:
+            count = sum(words[-2] in (t.size, t.colour) for t in things)
+            assert ("none", "solo", "duo", "trio")[count] == example.answer
+
+
+def test_entailment_labels_follow_from_the_premise_by_an_independent_reading() -> None:
+    """For claims of the simplest form ("the X is VALUE") the premise is read word by word."""
+    values = {"red", "green", "blue", "yellow", "purple", "orange", "black", "white"}
+    checked = 0
+    for example in first("nli", n=400):
+        premise, hypothesis = example.text.removeprefix("premise: ").split(" hypothesis: ")
+        words = hypothesis.rstrip(".").split()
+        if len(words) != 4 or words[0] != "the" or words[3] not in values:
+            continue
+        described = premise.split(".")[0].replace(",", "").split()
+        place = described.index(words[1])
+        before = []
+        for word in reversed(described[:place]):
+            if word in ("a", "an"):
+                break
+            before.append(word)
+        colours = values & set(before)
+        expected = "maybe" if not colours else "yes" if words[3] in colours else "no"
+        assert example.answer == expected, example.text
+        checked += 1
+    assert checked >= 20
+
+
+def test_planted_relatives_are_symmetric() -> None:
+    for name in TASK_NAMES:
+        for other in planted_relatives(name):
+            assert name in planted_relatives(other)
+    assert set(planted_relatives("nli")) == {"rte", "visual-entailment"}
+
+
+def test_unknown_task_is_named() -> None:
+    with pytest.raises(BadInput, match="'shapes' is not in the mini suite"):
+        mini_task("shapes")
