@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pituning.errors import ArtefactError, BackboneMismatch, BadInput
+from pituning.graph.embeddings import TaskEmbedding
+
+
+@pytest.fixture
+def embedding() -> TaskEmbedding:
+    # Seven orders of magnitude within a tensor, and a tensor as tiny as Fisher values get.
+    values = np.concatenate([np.logspace(-9, -2, 50), np.linspace(1e-20, 9e-20, 9), np.zeros(3)]).astype(np.float32)
+    return TaskEmbedding.from_flat(
+        values,
+        task="nli",
+        kind="lora",
+        probe="common",
+        names=("wide", "tiny", "zero"),
+        sizes=(50, 9, 3),
+        examples=160,
+        meta={"backbone": "f" * 64, "labels": "data"},
+    )
+
+
+def test_round_trip(embedding: TaskEmbedding, tmp_path: Path) -> None:
+    path = tmp_path / "lora" / "common" / "nli.safetensors"
+    embedding.save(path)
+    back = TaskEmbedding.load(path, backbone="f" * 64)
+    assert (back.task, back.kind, back.probe, back.names, back.sizes) == (
+        "nli",
+        "lora",
+        "common",
+        embedding.names,
+        (50, 9, 3),
+    )
+    assert back.examples == 160
+    assert back.meta == embedding.meta
+    assert back.flat().dtype == np.float32
+    np.testing.assert_allclose(back.tensors["wide"], embedding.tensors["wide"], rtol=2e-3)
+    np.testing.assert_allclose(back.tensors["tiny"], embedding.tensors["tiny"], rtol=2e-3)
+    assert not back.tensors["zero"].any()
+    assert path.stat().st_size < 2 * 62 + 300  # half precision
+
+
+def test_signs_survive(tmp_path: Path) -> None:
+    values = np.array([-4, 1, 0.25], np.float32)
+    weights = TaskEmbedding.from_flat(values, task="t", kind="lora", probe="weights", names=["w"], sizes=[3])
+    weights.save(tmp_path / "t.safetensors")
+    assert TaskEmbedding.load(tmp_path / "t.safetensors").flat().tolist() == [-4, 1, 0.25]
+
+
+def test_damage_is_told(embedding: TaskEmbedding, tmp_path: Path) -> None:
+    path = tmp_path / "nli.safetensors"
+    with pytest.raises(ArtefactError, match="no embedding"):
+        TaskEmbedding.load(path)
+    embedding.save(path)
+    with pytest.raises(BackboneMismatch, match="ffffffffffff"):
+        TaskEmbedding.load(path, backbone="0" * 64)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    with pytest.raises(ArtefactError, match="checksum"):
+        TaskEmbedding.load(path)
+    path.write_bytes(whole)
+    card = path.with_suffix(".json")
+    document = json.loads(card.read_text())
+    card.write_text(json.dumps({**document, "sizes": [50, 9, 4]}))
+    with pytest.raises(ArtefactError, match="damaged"):
+        TaskEmbedding.load(path)
+    card.write_text(json.dumps({key: value for key, value in document.items() if key != "names"}))
+    with pytest.raises(ArtefactError, match="damaged"):
+        TaskEmbedding.load(path)
+    card.write_text(json.dumps({**document, "format_version": 99}))
+    with pytest.raises(ArtefactError, match="format_version 99"):
+        TaskEmbedding.load(path)
+
+
+def test_unfit_values_are_refused() -> None:
+    good = {"task": "t", "kind": "lora", "probe": "own", "names": ("a",)}
+    with pytest.raises(BadInput, match="not finite"):
+        TaskEmbedding(**good, tensors={"a": np.array([1, np.nan], np.float32)})
+    with pytest.raises(BadInput, match="shape"):
+        TaskEmbedding(**good, tensors={"a": np.ones((2, 2), np.float32)})
+    with pytest.raises(BadInput, match="one tensor per name"):
+        TaskEmbedding(**good, tensors={"b": np.ones(2, np.float32)})
+    with pytest.raises(BadInput, match=r"need \(3,\)"):
+        TaskEmbedding.from_flat(np.ones(2, np.float32), task="t", kind="lora", probe="own", names=["a"], sizes=[3])
