@@ -43,6 +43,11 @@ class BottleneckConfig(PeftConfig):
 class BottleneckLinear(nn.Module, BaseTunerLayer):
     """A linear map followed by its adapters."""
 
+    # PEFT's mix-in, of which nothing is known to the type checker.
+    set_adapter: Any
+    active_adapters: Any
+    _move_adapter_to_device_of_base_layer: Any
+
     adapter_layer_names = ("bottleneck_down", "bottleneck_up")
 
     def __init__(self, base_layer: nn.Linear, adapter_name: str, size: int):
@@ -57,11 +62,10 @@ class BottleneckLinear(nn.Module, BaseTunerLayer):
 
     def update_layer(self, adapter_name: str, size: int, inference_mode: bool = False) -> None:
         """Adds an adapter that starts as the identity: ``up`` is zero."""
-        self.bottleneck_down[adapter_name] = nn.Linear(self.out_features, size)
-        self.bottleneck_up[adapter_name] = nn.Linear(size, self.out_features)
-        nn.init.zeros_(self.bottleneck_down[adapter_name].bias)
-        nn.init.zeros_(self.bottleneck_up[adapter_name].weight)
-        nn.init.zeros_(self.bottleneck_up[adapter_name].bias)
+        down, up = nn.Linear(self.out_features, size), nn.Linear(size, self.out_features)
+        for tensor in (down.bias, up.weight, up.bias):
+            nn.init.zeros_(tensor)
+        self.bottleneck_down[adapter_name], self.bottleneck_up[adapter_name] = down, up
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=inference_mode)
 
@@ -109,7 +113,7 @@ def _register() -> None:
         member = str.__new__(PeftType, METHOD)
         member._name_ = METHOD
         member._value_ = METHOD
-        member.__objclass__ = PeftType  # type: ignore[attr-defined]
+        member.__objclass__ = PeftType
         setattr(PeftType, METHOD, member)  # before the map, which forbids setting members
         PeftType._member_names_.append(METHOD)
         PeftType._member_map_[METHOD] = member

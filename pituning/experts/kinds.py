@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,11 +25,11 @@ CHECKPOINT_ROOT = "base_model.model."
 PREFIX_TENSOR = "prompt_embeddings"
 """The prefix's one tensor in a PEFT checkpoint."""
 
-ROLES = {
+ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "lora": {"attn": ("q_proj", "v_proj"), "ffn": ("fc1", "fc2")},
     "bottleneck": {"attn": ("out_proj",), "ffn": ("fc2",)},
 }
-PARTS = {
+PARTS: dict[str, tuple[str, ...]] = {
     "lora": ("lora_A.weight", "lora_B.weight"),
     "bottleneck": (
         "bottleneck_down.weight",
@@ -107,7 +107,7 @@ def build_space(kind: str, config: Mapping[str, float], text_config: Any) -> Exp
     sites: list[Site] = []
     position = 0
 
-    def add(name: str, layer: str, module: str, shapes: list[tuple[str, tuple[int, ...]]]) -> None:
+    def add(name: str, layer: str, module: str, shapes: Sequence[tuple[str, tuple[int, ...]]]) -> None:
         nonlocal position
         slots = []
         for slot, shape in shapes:

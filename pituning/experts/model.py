@@ -82,7 +82,7 @@ class ExpertModel:
 
     def tensors(self, values: Tensor) -> list[Tensor]:
         """Views of flat values (P,), one per slot, in the slots' shapes."""
-        pieces = torch.split(values, self.space.sizes)
+        pieces = torch.split(values, list(self.space.sizes))
         return [piece.view(slot.shape) for piece, slot in zip(pieces, self.space.slots(), strict=True)]
 
     @contextmanager

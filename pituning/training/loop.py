@@ -1,0 +1,208 @@
+"""The one training loop: seeded, cancellable, resumable bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.errors import ArtefactError, BadInput, RunCancelled, RunFailed
+from pituning.progress import Reporter, Silent
+from pituning.training.config import TrainConfig
+from pituning.training.order import batch_order
+from pituning.workspace.atomic import write_bytes
+
+FORMAT_VERSION = 1
+MOMENTS = ("exp_avg", "exp_avg_sq")
+LOG_EVERY = 5
+"""Steps between two points of a loss curve."""
+
+
+@dataclass
+class FitResult:
+    """What a training did.
+
+    Args:
+        steps: steps done in all, those before a resume included.
+        losses: mean of sum/√length over each step's batch.
+        evaluations: ``(step, values)`` as `fit`'s ``evaluate`` gave them.
+        seconds: wall clock of this call.
+    """
+
+    steps: int
+    losses: list[float] = field(default_factory=list)
+    evaluations: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def fit(
+    parameters: Sequence[Tensor],
+    loss_fn: Callable[[Batch], Tensor],
+    encoded: EncodedExamples,
+    config: TrainConfig,
+    *,
+    reporter: Reporter | None = None,
+    series: str = "train",
+    evaluate: Callable[[int], Mapping[str, float]] | None = None,
+    checkpoint: Path | None = None,
+    announce: bool = True,
+) -> FitResult:
+    """Minimises the mean of loss/√length by AdamW, in place.
+
+    The square root weighs long answers more than a mean over tokens and less than a sum.
+
+    Args:
+        parameters: leaf tensors that require gradients.
+        loss_fn: (B,) −log p of a batch, summed over tokens, as a function of the parameters.
+        series: the name of the curve, and of the phase ``train <series>``.
+        evaluate: called after every ``eval_every`` steps and at the end with the number of steps done.
+        checkpoint: a file that is kept up to date; if it exists, training goes on from it. It is removed by the caller.
+        announce: whether to open a phase of ``steps`` at the reporter.
+
+    Raises:
+        RunFailed: when the loss or the gradient is no longer a finite number.
+        RunCancelled: from the reporter; the checkpoint, if one is kept, is up to date.
+        ArtefactError: when the checkpoint belongs to another training or is damaged.
+    """
+    reporter = reporter or Silent()
+    parameters = list(parameters)
+    if len(encoded) == 0:
+        raise BadInput("there are no examples to train on; add some")
+    began = time.monotonic()
+    optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    identity = _identity(parameters, encoded, config)
+    result = FitResult(steps=0)
+    if checkpoint is not None and checkpoint.exists():
+        result = _restore(checkpoint, identity, parameters, optimiser)
+    if announce:
+        reporter.phase(f"train {series}", config.steps)
+    if result.steps:
+        reporter.advance(result.steps)
+    batches = batch_order(encoded.prompt_lengths, config.batch_size, config.seed, start=result.steps)
+
+    def evaluate_if_due() -> None:
+        last = result.steps == config.steps
+        due = last or (config.eval_every and result.steps and result.steps % config.eval_every == 0)
+        if evaluate is None or not due or (result.evaluations and result.evaluations[-1][0] == result.steps):
+            return
+        values = dict(evaluate(result.steps))
+        result.evaluations.append((result.steps, values))
+        reporter.metric(series, result.steps, values)
+
+    saved = result.steps
+    try:
+        evaluate_if_due()  # where a training was cancelled between a step and its evaluation
+        while result.steps < config.steps:
+            batch = encoded.batch(next(batches))
+            loss = _step(parameters, loss_fn, batch, optimiser, config, result.steps, series)
+            result.steps += 1
+            result.losses.append(loss)
+            last = result.steps == config.steps
+            if result.steps % LOG_EVERY == 0 or last or result.steps == 1:
+                recent = result.losses[-LOG_EVERY:]
+                reporter.metric(series, result.steps, {"loss": sum(recent) / len(recent)})
+            evaluate_if_due()
+            if checkpoint is not None and (last or result.steps % config.checkpoint_every == 0):
+                _save(checkpoint, identity, parameters, optimiser, result)
+                saved = result.steps
+            reporter.advance()
+    except RunCancelled:
+        # The reporter raises it between steps, when parameters and counter agree; a Ctrl-C may come within a step.
+        if checkpoint is not None and saved < result.steps:
+            _save(checkpoint, identity, parameters, optimiser, result)
+        raise
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _step(
+    parameters: list[Tensor],
+    loss_fn: Callable[[Batch], Tensor],
+    batch: Batch,
+    optimiser: torch.optim.Optimizer,
+    config: TrainConfig,
+    step: int,
+    series: str,
+) -> float:
+    rate = config.rate(step)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad(set_to_none=True)
+    loss = (loss_fn(batch) / batch.lengths.sqrt()).mean()
+    value = loss.item()
+    if math.isfinite(value):
+        loss.backward()
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
+    if not math.isfinite(value) or not math.isfinite(norm):
+        raise RunFailed(
+            f"training {series!r} diverged at step {step + 1} of {config.steps} with learning rate "
+            f"{config.learning_rate:g}; choose a smaller one"
+        )
+    optimiser.step()
+    return value
+
+
+def _identity(parameters: Sequence[Tensor], encoded: EncodedExamples, config: TrainConfig) -> str:
+    """What a checkpoint must agree with for training to go on: settings, shapes and examples."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
+    digest.update(str([tuple(parameter.shape) for parameter in parameters]).encode())
+    for tokens in (*encoded.prompts, *encoded.answers):
+        digest.update(tokens.tobytes() + b"/")
+    return digest.hexdigest()
+
+
+def _save(
+    path: Path, identity: str, parameters: Sequence[Tensor], optimiser: torch.optim.Optimizer, result: FitResult
+) -> None:
+    tensors: dict[str, Tensor] = {}
+    for index, parameter in enumerate(parameters):
+        tensors[f"{index}.value"] = parameter.detach().cpu().contiguous().clone()
+        state = optimiser.state[parameter]
+        if not state:  # a parameter that has had no gradient yet
+            continue
+        for moment in MOMENTS:
+            tensors[f"{index}.{moment}"] = state[moment].cpu().contiguous().clone()
+        tensors[f"{index}.step"] = torch.as_tensor(state["step"], dtype=torch.float32).cpu().clone()
+    progress = {
+        "format_version": FORMAT_VERSION,
+        "identity": identity,
+        "steps": result.steps,
+        "losses": result.losses,
+        "evaluations": result.evaluations,
+    }
+    write_bytes(path, save(tensors, {"progress": json.dumps(progress)}))
+
+
+def _restore(path: Path, identity: str, parameters: Sequence[Tensor], optimiser: torch.optim.Optimizer) -> FitResult:
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = json.loads((file.metadata() or {})["progress"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        if progress["identity"] != identity:
+            raise ArtefactError(
+                f"checkpoint {path} is of another training (settings or examples differ); delete it to start anew"
+            )
+        for index, parameter in enumerate(parameters):
+            with torch.no_grad():
+                parameter.copy_(tensors[f"{index}.value"])
+            if f"{index}.step" in tensors:
+                state = {moment: tensors[f"{index}.{moment}"].to(parameter.device) for moment in MOMENTS}
+                optimiser.state[parameter] = {"step": tensors[f"{index}.step"], **state}
+        return FitResult(
+            steps=progress["steps"],
+            losses=progress["losses"],
+            evaluations=[(step, values) for step, values in progress["evaluations"]],
+        )
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise ArtefactError(f"checkpoint {path} is damaged; delete it to start anew") from error
