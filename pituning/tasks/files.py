@@ -1,0 +1,392 @@
+"""Turns a table that a user brings into a task: columns, checks row by row, answer space, splits. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pituning.errors import BadInput
+from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Example, Metric, Modality, Task
+from pituning.tasks.images import BytesImage, open_image
+from pituning.tasks.metrics import parse_box
+from pituning.tasks.saved import load_saved_task, save_task
+from pituning.tasks.splitting import SPLIT_NAMES, assign_splits
+from pituning.tasks.tables import ParsedTable, RowProblem, read_table
+from pituning.workspace.layout import check_name
+
+__all__ = [
+    "ColumnMapping", "ParsedTable", "RowProblem", "TableError", "TablePreview", "guess_columns", "load_saved_task",
+    "preview_table", "read_table", "save_task", "task_from_table",
+]  # fmt: skip
+
+MAX_CLASSES = 50
+MIN_ROWS_PER_CLASS = 3
+"""Answers are labels when there are at most 50 of them and each comes up three times on average; else they are open."""
+
+MIN_ROWS = 4
+MAX_TEXT = 4000
+MAX_ANSWER = 400
+SHOWN_PROBLEMS = 3
+
+_SPLIT_COLUMN = "split"
+_USUAL_COLUMNS = {
+    "answer": ("answer", "label", "target", "class", "category", "output", "completion", "y"),
+    "text": ("text", "sentence", "question", "input", "prompt", "review", "content", "premise", "x"),
+    "image": ("image", "image_path", "img", "file", "filename", "file_name", "picture", "photo"),
+}
+
+
+class TableError(BadInput):
+    """Rows of a table cannot be used; ``problems`` has them all, the message the first few."""
+
+    def __init__(self, filename: str, problems: Sequence[RowProblem]):
+        shown = "; ".join(map(str, problems[:SHOWN_PROBLEMS]))
+        more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+        count = "1 row" if len({p.row for p in problems}) == 1 else f"{len({p.row for p in problems})} rows"
+        super().__init__(
+            f"file {filename!r}: {count} cannot be used: {shown}{more}; correct or delete them", field="file"
+        )
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnMapping:
+    """Which column of a table is what. A column called ``split`` is always taken as the split.
+
+    Args:
+        text: what the model reads, or None for a task on images alone.
+        answer: what the model should say.
+        image: names of image files, or None for a task on text alone.
+    """
+
+    text: str | None = None
+    answer: str
+    image: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePreview:
+    """What a table would become, for people to check before they add it.
+
+    Args:
+        modality: which columns make it.
+        metric: how answers would be scored.
+        labels: the closed answer space, or None for open answers.
+        counts: how often each answer comes up, most frequent first; for open answers the 20 most frequent.
+        sizes: examples per split.
+        most_shots: the most shots per class that the training split allows.
+        problems: rows that cannot be used; the task cannot be made while there are any.
+        warnings: one line each: imbalance, repeated rows, rare answers, lower-casing.
+        examples: the first usable examples, as the model will read them.
+    """
+
+    modality: Modality
+    metric: Metric
+    labels: tuple[str, ...] | None
+    counts: dict[str, int]
+    sizes: dict[str, int]
+    most_shots: int
+    problems: tuple[RowProblem, ...]
+    warnings: tuple[str, ...]
+    examples: tuple[Example, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    number: int
+    text: str
+    answer: str
+    image: BytesImage | None
+    split: str | None
+
+    @property
+    def key(self) -> tuple[str, bytes]:
+        """Rows with the same key ask the same question."""
+        return self.text, hashlib.sha256(self.image.data).digest() if self.image else b""
+
+
+def guess_columns(parsed: ParsedTable) -> ColumnMapping:
+    """The likely columns, by their usual names, then by position (the last one is the answer)."""
+    lower = {column.lower(): column for column in reversed(parsed.columns)}
+    lower.pop(_SPLIT_COLUMN, None)
+    if not lower:
+        raise BadInput(f"file {parsed.filename!r} has no column for the answer; add one", field="answer")
+    found: dict[str, str] = {}
+    for role, names in _USUAL_COLUMNS.items():
+        match = next((lower[name] for name in names if name in lower), None)
+        if match is not None and (role != "image" or parsed.images is not None):
+            found[role] = match
+    others = [column for column in parsed.columns if column in lower.values() and column not in found.values()]
+    if "answer" not in found:
+        found["answer"] = others.pop() if others else found.pop("text" if "text" in found else "image")
+    if "text" not in found and "image" not in found and others:
+        found["text"] = others[0]
+    return ColumnMapping(text=found.get("text"), answer=found["answer"], image=found.get("image"))
+
+
+def task_from_table(
+    parsed: ParsedTable,
+    *,
+    name: str,
+    title: str | None = None,
+    instruction: str,
+    columns: ColumnMapping,
+    seed: int = 0,
+    open_answers: bool | None = None,
+) -> Task:
+    """A task from a table. Text and answers are lower-cased, as the embedded backbone knows nothing else.
+
+    Without a ``split`` column, rows are split 60/15/25 into train, validation and test with ``seed``, each answer in
+    the same proportion; rows with the same question stay together. Splits that the column leaves out are
+    cut from train.
+
+    Args:
+        name: ``[a-z0-9][a-z0-9-]{0,59}``.
+        title: what people read; the name when None.
+        instruction: opens every prompt.
+        open_answers: True for free text, False for labels, None to find out from the number of distinct answers.
+
+    Raises:
+        BadInput: a missing column, too few rows, one answer only, an unusable name.
+        TableError: rows that cannot be used, with all their numbers.
+    """
+    check_name(name, what="name")
+    if not instruction.strip():
+        raise BadInput(
+            "the instruction is empty; say what to do, as in 'is this review good or bad?'", field="instruction"
+        )
+    if len(instruction) > MAX_TEXT:
+        raise BadInput(
+            f"the instruction has {len(instruction)} characters; keep it under {MAX_TEXT}", field="instruction"
+        )
+    rows, problems = _rows(parsed, columns)
+    if problems:
+        raise TableError(parsed.filename, problems)
+    metric, labels = _answer_space(parsed, rows, columns, open_answers)
+    splits = assign_splits(
+        [row.key for row in rows],
+        [row.answer if labels else "" for row in rows],
+        [row.split for row in rows],
+        seed=seed,
+    )
+    _check_splits(parsed, rows, splits, labels)
+    return Task(
+        name=name,
+        title=(title or "").strip() or name,
+        instruction=_clean(instruction),
+        modality=_modality(columns),
+        metric=metric,
+        labels=labels,
+        description=f"{len(rows)} rows of {parsed.filename}",
+        source="file",
+        splits=_examples(name, rows, splits),
+    )
+
+
+def preview_table(
+    parsed: ParsedTable, columns: ColumnMapping, *, seed: int = 0, open_answers: bool | None = None, examples: int = 20
+) -> TablePreview:
+    """What `task_from_table` would make of a table; rows with problems are listed, not raised.
+
+    Raises:
+        BadInput: a missing column, too few usable rows, one answer only.
+    """
+    rows, problems = _rows(parsed, columns)
+    if problems and len(rows) < MIN_ROWS:
+        raise TableError(parsed.filename, problems)
+    metric, labels = _answer_space(parsed, rows, columns, open_answers)
+    splits = assign_splits(
+        [row.key for row in rows],
+        [row.answer if labels else "" for row in rows],
+        [row.split for row in rows],
+        seed=seed,
+    )
+    counts = Counter(row.answer for row in rows)
+    train = Counter(row.answer for row, split in zip(rows, splits, strict=True) if split == "train")
+    most = min((train[label] for label in labels), default=0) if labels else train.total() // OPEN_ANSWER_CLASSES
+    sizes = Counter(splits)
+    return TablePreview(
+        modality=_modality(columns),
+        metric=metric,
+        labels=labels,
+        counts=dict(counts.most_common(None if labels else 20)),
+        sizes={split: sizes[split] for split in SPLITS},
+        most_shots=most,
+        problems=tuple(problems),
+        warnings=tuple(_warnings(rows, splits, counts, labels)),
+        examples=tuple(
+            Example(uid=f"row/{row.number}", text=row.text, answer=row.answer, image=row.image)
+            for row in rows[:examples]
+        ),
+    )
+
+
+def _modality(columns: ColumnMapping) -> Modality:
+    if columns.image is None:
+        return "language"
+    return "vision" if columns.text is None else "vision-language"
+
+
+def _clean(text: str) -> str:
+    """One line of lower-case text."""
+    return " ".join(unicodedata.normalize("NFC", text).lower().split())
+
+
+def _rows(parsed: ParsedTable, columns: ColumnMapping) -> tuple[list[_Row], list[RowProblem]]:
+    """The usable rows and the problems of the others, in the file's order."""
+    chosen = {"text": columns.text, "answer": columns.answer, "image": columns.image}
+    for role, column in chosen.items():
+        if column is not None and column not in parsed.columns:
+            have = ", ".join(map(repr, parsed.columns))
+            raise BadInput(f"file {parsed.filename!r} has no column {column!r}; choose one of {have}", field=role)
+    if columns.text is None and columns.image is None:
+        raise BadInput("neither a text nor an image column is chosen; choose at least one", field="text")
+    used = [column for column in chosen.values() if column is not None]
+    if len(set(used)) < len(used):
+        twice = next(column for column in used if used.count(column) > 1)
+        raise BadInput(f"column {twice!r} is chosen twice; choose another one", field="answer")
+    if columns.image is not None and parsed.images is None:
+        raise BadInput(
+            f"column {columns.image!r} names images, but {parsed.filename!r} has none with it; give a zip with both",
+            field="image",
+        )
+    split_column = next((c for c in parsed.columns if c.lower() == _SPLIT_COLUMN and c not in used), None)
+    relevant = [p for p in parsed.problems if p.column is None or p.column in used or p.column == split_column]
+    broken = {p.row for p in relevant}
+    rows: list[_Row] = []
+    problems = list(relevant)
+    for number, cells in zip(parsed.numbers, parsed.rows, strict=True):
+        if number in broken:
+            continue
+        try:
+            rows.append(_row(parsed, columns, split_column, number, cells))
+        except _RowError as error:
+            problems.append(RowProblem(number, str(error), error.column))
+    if len(rows) + len(problems) < MIN_ROWS:
+        raise BadInput(f"file {parsed.filename!r} has {len(rows)} rows; give at least {MIN_ROWS}", field="file")
+    return rows, sorted(problems, key=lambda problem: problem.row)
+
+
+class _RowError(Exception):
+    def __init__(self, message: str, column: str):
+        super().__init__(message)
+        self.column = column
+
+
+def _row(
+    parsed: ParsedTable, columns: ColumnMapping, split_column: str | None, number: int, cells: Mapping[str, str]
+) -> _Row:
+    answer = _clean(cells[columns.answer])
+    if not answer:
+        raise _RowError(f"{columns.answer!r} is empty", columns.answer)
+    if len(answer) > MAX_ANSWER:
+        raise _RowError(f"{columns.answer!r} has {len(answer)} characters, more than {MAX_ANSWER}", columns.answer)
+    text = ""
+    if columns.text is not None:
+        text = _clean(cells[columns.text])
+        if not text and columns.image is None:
+            raise _RowError(f"{columns.text!r} is empty", columns.text)
+        if len(text) > MAX_TEXT:
+            raise _RowError(f"{columns.text!r} has {len(text)} characters, more than {MAX_TEXT}", columns.text)
+    image = None
+    if columns.image is not None and parsed.images is not None:
+        image_name = cells[columns.image].strip()
+        if not image_name:
+            raise _RowError(f"{columns.image!r} is empty", columns.image)
+        try:
+            data = parsed.images.read(image_name)
+        except BadInput as error:
+            raise _RowError(str(error), columns.image) from error
+        try:
+            open_image(data)
+        except BadInput as error:
+            raise _RowError(f"{image_name!r} {error}", columns.image) from error
+        image = BytesImage(data)
+    split = None
+    if split_column is not None:
+        split = SPLIT_NAMES.get(cells[split_column].strip().lower())
+        if split is None:
+            raise _RowError(f"split {cells[split_column]!r} is none of train, validation, test", split_column)
+    return _Row(number=number, text=text, answer=answer, image=image, split=split)
+
+
+def _answer_space(
+    parsed: ParsedTable, rows: Sequence[_Row], columns: ColumnMapping, open_answers: bool | None
+) -> tuple[Metric, tuple[str, ...] | None]:
+    counts = Counter(row.answer for row in rows)
+    if len(counts) < 2:
+        only = next(iter(counts), "")
+        raise BadInput(
+            f"column {columns.answer!r} of {parsed.filename!r} has one answer only ({only!r} in all {len(rows)} rows); "
+            "a task needs at least two",
+            field="answer",
+        )
+    if open_answers is None:
+        few = len(counts) <= MAX_CLASSES and len(rows) >= MIN_ROWS_PER_CLASS * len(counts)
+        open_answers = not few or all(parse_box(answer) is not None for answer in counts)
+    if not open_answers:
+        if len(counts) > MAX_CLASSES:
+            raise BadInput(
+                f"column {columns.answer!r} has {len(counts)} different answers, more than {MAX_CLASSES} labels; "
+                "choose open answers or another column",
+                field="answer",
+            )
+        return "accuracy", tuple(sorted(counts))
+    return ("box_iou" if all(parse_box(answer) is not None for answer in counts) else "token_f1"), None
+
+
+def _check_splits(
+    parsed: ParsedTable, rows: Sequence[_Row], splits: Sequence[str], labels: tuple[str, ...] | None
+) -> None:
+    for split in ("train", "test"):
+        if split not in splits:
+            raise BadInput(
+                f"file {parsed.filename!r}: no row is left for the {split} split of {len(rows)} rows; add rows",
+                field="file",
+            )
+    if labels:
+        trained = {row.answer for row, split in zip(rows, splits, strict=True) if split == "train"}
+        missing = [label for label in labels if label not in trained]
+        if missing:
+            raise BadInput(
+                f"file {parsed.filename!r}: answer {missing[0]!r} has no training row; "
+                "add rows or correct the split column",
+                field="answer",
+            )
+
+
+def _examples(name: str, rows: Sequence[_Row], splits: Sequence[str]) -> dict[str, list[Example]]:
+    examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    for row, split in zip(rows, splits, strict=True):
+        uid = f"{name}/{split}/{len(examples[split])}"
+        examples[split].append(Example(uid=uid, text=row.text, answer=row.answer, image=row.image))
+    return examples
+
+
+def _warnings(
+    rows: Sequence[_Row], splits: Sequence[str], counts: Counter[str], labels: tuple[str, ...] | None
+) -> list[str]:
+    found: list[str] = []
+    answers: dict[tuple[str, bytes], set[str]] = {}
+    places: dict[tuple[str, bytes], set[str]] = {}
+    for row, split in zip(rows, splits, strict=True):
+        answers.setdefault(row.key, set()).add(row.answer)
+        places.setdefault(row.key, set()).add(split)
+    if len(answers) < len(rows):
+        found.append(f"{len(rows) - len(answers)} rows repeat the question of another row")
+    if labels and (several := sum(len(a) > 1 for a in answers.values())):
+        found.append(f"{several} questions come with different answers; at most one of them can be right")
+    if leaked := sum("train" in p and len(p) > 1 for p in places.values()):
+        found.append(f"{leaked} questions are in the training split and in another one: the score will flatter")
+    if labels:
+        most, least = counts.most_common(1)[0], counts.most_common()[-1]
+        if least[1] < MIN_ROWS_PER_CLASS:
+            found.append(f"answer {least[0]!r} comes up {least[1]} times only: a slip of the pen?")
+        elif most[1] >= 3 * least[1]:
+            found.append(f"answers are uneven: {most[0]!r} {most[1]} times, {least[0]!r} {least[1]} times")
+    else:
+        found.append(f"answers are taken as open text ({len(counts)} different ones)")
+    return found

@@ -1,0 +1,99 @@
+"""Finds tasks by name: the mini suite and those that people added to the workspace. Torch-free."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pituning.errors import ArtefactError, BadInput
+from pituning.tasks.base import Metric, Modality, Task
+from pituning.tasks.mini import TASK_NAMES, mini_task, split_sizes
+from pituning.tasks.saved import load_saved_task, read_card
+from pituning.workspace.layout import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskInfo:
+    """What a list of tasks shows; ``sizes`` counts the examples of each split."""
+
+    name: str
+    title: str
+    modality: Modality
+    metric: Metric
+    labels: tuple[str, ...] | None
+    families: tuple[str, ...]
+    source: str
+    sizes: Mapping[str, int]
+
+
+def load_task(name: str, workspace: Workspace | None = None) -> Task:
+    """The task of that name.
+
+    Raises:
+        BadInput: there is none; the message lists the names that come close.
+        ArtefactError: the workspace has one, but its files are damaged.
+    """
+    if name in TASK_NAMES:
+        return mini_task(name)
+    added = _added(workspace)
+    if name in added:
+        return load_saved_task(added[name])
+    names = [*TASK_NAMES, *added]
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(names)}"
+    raise BadInput(f"task {name!r} is unknown; {hint}", field="task")
+
+
+def list_tasks(workspace: Workspace | None = None) -> list[TaskInfo]:
+    """All tasks, the mini suite first; a damaged task of the workspace is left out (see `damaged_tasks`)."""
+    infos = [_mini_info(name) for name in TASK_NAMES]
+    for directory in _added(workspace).values():
+        try:
+            card = read_card(directory)
+        except ArtefactError:
+            continue
+        infos.append(
+            TaskInfo(
+                name=card["name"],
+                title=card["title"],
+                modality=card["modality"],
+                metric=card["metric"],
+                labels=tuple(card["labels"]) if card["labels"] is not None else None,
+                families=tuple(card.get("families", ())),
+                source="file",
+                sizes=card["sizes"],
+            )
+        )
+    return infos
+
+
+def damaged_tasks(workspace: Workspace) -> dict[str, str]:
+    """The tasks of a workspace that cannot be listed, each with the reason."""
+    damaged: dict[str, str] = {}
+    for name, directory in _added(workspace).items():
+        try:
+            read_card(directory)
+        except ArtefactError as error:
+            damaged[name] = str(error)
+    return damaged
+
+
+def _mini_info(name: str) -> TaskInfo:
+    task = mini_task(name)
+    return TaskInfo(
+        name=task.name,
+        title=task.title,
+        modality=task.modality,
+        metric=task.metric,
+        labels=task.labels,
+        families=task.families,
+        source=task.source,
+        sizes=split_sizes(name),
+    )
+
+
+def _added(workspace: Workspace | None) -> dict[str, Path]:
+    """The folders of added tasks by name."""
+    return {name: workspace.task_dir(name) for name in workspace.task_names()} if workspace is not None else {}

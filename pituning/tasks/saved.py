@@ -1,0 +1,166 @@
+"""Tasks of a workspace on disk: ``tasks/<name>/`` with task.json, examples.jsonl and images/. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pituning.errors import ArtefactError, BadInput
+from pituning.tasks.base import SPLITS, Example, ImageSource, Task
+from pituning.tasks.images import IMAGE_FORMATS, BytesImage, FileImage
+from pituning.tasks.mini import TASK_NAMES
+from pituning.workspace.atomic import atomic_directory
+from pituning.workspace.layout import Workspace
+
+FORMAT_VERSION = 1
+_IMAGE_NAME = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")
+_TEXTS = ("name", "title", "instruction", "modality", "metric", "description", "examples_sha256")
+
+
+def save_task(task: Task, workspace: Workspace) -> Path:
+    """Writes a task into the workspace, whole or not at all.
+
+    Raises:
+        BadInput: a task of that name is there already.
+    """
+    directory = workspace.task_dir(task.name)
+    if task.name in TASK_NAMES or directory.exists():
+        raise BadInput(f"there is a task {task.name!r} already; choose another name", field="name")
+    with atomic_directory(directory) as folder:
+        (folder / "images").mkdir()
+        lines: list[str] = []
+        for split in SPLITS:
+            for example in task.split(split):
+                image = _save_image(example.image, folder / "images", example.uid)
+                record = {"split": split, "text": example.text, "answer": example.answer, "image": image}
+                lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+        content = "".join(lines).encode()
+        (folder / "examples.jsonl").write_bytes(content)
+        card = {
+            "format_version": FORMAT_VERSION,
+            "name": task.name,
+            "title": task.title,
+            "instruction": task.instruction,
+            "modality": task.modality,
+            "metric": task.metric,
+            "labels": list(task.labels) if task.labels is not None else None,
+            "description": task.description,
+            "families": list(task.families),
+            "sizes": {split: len(task.split(split)) for split in SPLITS},
+            "examples_sha256": hashlib.sha256(content).hexdigest(),
+        }
+        (folder / "task.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return directory
+
+
+def _save_image(image: ImageSource | None, folder: Path, uid: str) -> str | None:
+    """Keeps the bytes as they came, under their own checksum, so that an image used twice is stored once."""
+    if image is None:
+        return None
+    if isinstance(image, BytesImage):
+        data = image.data
+    elif isinstance(image, FileImage):
+        data = image.read()
+    else:
+        raise BadInput(f"the image of example {uid!r} is drawn, not a file; only tasks made from files are saved")
+    with Image.open(io.BytesIO(data), formats=tuple(IMAGE_FORMATS)) as opened:
+        suffix = IMAGE_FORMATS[opened.format or "PNG"]
+    name = f"{hashlib.sha256(data).hexdigest()[:32]}.{suffix}"
+    path = folder / name
+    if not path.exists():
+        path.write_bytes(data)
+    return name
+
+
+def read_card(directory: Path) -> dict[str, Any]:
+    """The checked content of a task's task.json.
+
+    Raises:
+        ArtefactError: it is missing, damaged or of another format version.
+    """
+    path = directory / "task.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtefactError(f"task {directory.name!r} has no {path}; add the task again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtefactError(f"{path} cannot be read ({error}); add the task again") from error
+    if not isinstance(card, dict) or card.get("format_version") != FORMAT_VERSION:
+        version = card.get("format_version") if isinstance(card, dict) else None
+        raise ArtefactError(
+            f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}; add the task again"
+        )
+    labels, sizes = card.get("labels"), card.get("sizes")
+    sound = (
+        all(isinstance(card.get(key), str) for key in _TEXTS)
+        and card["modality"] in ("vision", "language", "vision-language")
+        and card["metric"] in ("accuracy", "box_iou", "token_f1")
+        and (labels is None or (isinstance(labels, list) and all(isinstance(label, str) for label in labels)))
+        and isinstance(sizes, dict)
+        and all(isinstance(sizes.get(split), int) for split in SPLITS)
+    )
+    if not sound:
+        raise ArtefactError(f"{path} is not a task card (a field is missing or of the wrong type); add the task again")
+    if card["name"] != directory.name:
+        raise ArtefactError(f"{path} is of task {card['name']!r}; give its folder that name again")
+    return card
+
+
+def load_saved_task(directory: Path) -> Task:
+    """A task that `save_task` wrote; its images are read when they are drawn.
+
+    Raises:
+        ArtefactError: a file is missing, damaged, or not what the card says.
+    """
+    card = read_card(directory)
+    path = directory / "examples.jsonl"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read ({error.strerror}); add the task again") from error
+    if hashlib.sha256(content).hexdigest() != card["examples_sha256"]:
+        raise ArtefactError(f"{path} does not match the checksum in task.json; add the task again")
+    try:
+        splits = _read_examples(content.decode("utf-8"), card["name"], directory / "images")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(f"{path} is not what `save_task` writes ({error}); add the task again") from error
+    return Task(
+        name=card["name"],
+        title=card["title"],
+        instruction=card["instruction"],
+        modality=card["modality"],
+        metric=card["metric"],
+        labels=tuple(card["labels"]) if card["labels"] is not None else None,
+        description=card["description"],
+        families=tuple(card.get("families", ())),
+        source="file",
+        splits=splits,
+    )
+
+
+def _read_examples(content: str, name: str, folder: Path) -> dict[str, list[Example]]:
+    images = {entry.name for entry in folder.glob("*")}
+    splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    for line in content.split("\n"):
+        if not line:
+            continue
+        record: Mapping[str, Any] = json.loads(line)
+        examples, image = splits[record["split"]], record["image"]
+        if image is not None and (not _IMAGE_NAME.fullmatch(image) or image not in images):
+            raise ArtefactError(f"task {name!r}: image {image!r} is missing; add the task again")
+        examples.append(
+            Example(
+                uid=f"{name}/{record['split']}/{len(examples)}",
+                text=record["text"],
+                answer=record["answer"],
+                image=FileImage(folder / image) if image is not None else None,
+            )
+        )
+    return splits
