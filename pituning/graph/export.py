@@ -1,0 +1,89 @@
+"""The task graph as a file: GraphML, GEXF, JSON (node-link) or CSV (edges)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import networkx as nx
+
+from pituning.errors import BadInput
+from pituning.workspace.atomic import write_bytes
+
+FORMATS = ("graphml", "gexf", "json", "csv")
+EDGE_COLUMNS = ("similarity", "standardised", "rank", "mutual", "inter_modal")
+
+# Characters that XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def export_graph(graph: nx.Graph, path: Path) -> None:
+    """Writes a graph atomically, in the format that the path's suffix names.
+
+    Raises:
+        BadInput: when the suffix names no format of `FORMATS`.
+        ArtefactError: when the disk is full or the place not writable.
+    """
+    write_bytes(path, export_bytes(graph, path.suffix.removeprefix(".").lower()))
+
+
+def export_bytes(graph: nx.Graph, file_format: str) -> bytes:
+    """A graph of `task_graph` as the content of a file.
+
+    Args:
+        graph: what to write; families are joined by ``;``.
+        file_format: one of `FORMATS`.
+    """
+    if file_format == "graphml":
+        return _xml(nx.generate_graphml(_plain(graph), named_key_ids=True, prettyprint=True))
+    if file_format == "gexf":
+        return _xml(nx.generate_gexf(_with_places(_plain(graph)), prettyprint=True))
+    if file_format == "json":
+        document = nx.node_link_data(_plain(graph), edges="edges")
+        return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    if file_format == "csv":
+        return _csv(graph)
+    raise BadInput(
+        f"graph format {file_format!r} is not known; name a file that ends in {', '.join('.' + f for f in FORMATS)}",
+        field="file",
+    )
+
+
+def _plain(graph: nx.Graph) -> nx.Graph:
+    """A copy that every format can hold: families as text, no control characters."""
+    plain = nx.Graph()
+    for node, data in graph.nodes(data=True):
+        text = {key: _NOT_XML.sub("", value) for key, value in data.items() if isinstance(value, str)}
+        plain.add_node(node, **{**data, **text, "families": ";".join(data["families"])})
+    plain.add_edges_from(graph.edges(data=True))
+    return plain
+
+
+def _with_places(graph: nx.Graph) -> nx.Graph:
+    """Gephi reads places from the ``viz`` extension, with y up, and draws by ``weight``."""
+    for _, data in graph.nodes(data=True):
+        data["viz"] = {"position": {"x": data["x"], "y": -data["y"], "z": 0.0}}
+    for _, _, data in graph.edges(data=True):
+        data["weight"] = data["similarity"]
+    return graph
+
+
+def _xml(lines: Iterable[str]) -> bytes:
+    return ("<?xml version='1.0' encoding='utf-8'?>\n" + "\n".join(lines) + "\n").encode()
+
+
+def _csv(graph: nx.Graph) -> bytes:
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["source", "target", *EDGE_COLUMNS])
+    for source, target, data in graph.edges(data=True):
+        writer.writerow([source, target, *(_cell(data[column]) for column in EDGE_COLUMNS)])
+    return stream.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value

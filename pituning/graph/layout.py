@@ -1,0 +1,139 @@
+"""Where the tasks stand on the screen: the same similarities give the same picture, whatever the order they come in.
+
+Classical scaling of the pairs' ranks gives a start without any chance in it, a short force simulation pulls neighbours
+together, and what overlaps at last (labels included) is pushed apart. Positions depend on S alone, not on which edges
+are shown, so nothing moves when a threshold does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+WIDTH, HEIGHT = 1000.0, 640.0
+"""The canvas in pixels; larger ones keep its proportions."""
+
+NODE_SIZE = 26.0
+"""Height of a node's symbol in pixels at scale 1."""
+
+LABEL_HEIGHT = 16.0
+CHARACTER_WIDTH = 6.6
+"""Mean advance of a 12-pixel sans-serif letter, on the wide side."""
+
+GAP = 8.0
+SLACK = 1.25
+"""Room beyond the boxes, for screens on which the canvas is drawn smaller than it is and labels are not."""
+
+NEIGHBOURS = 3
+
+
+def label_boxes(labels: Sequence[str]) -> np.ndarray:
+    """Width and height in pixels of each node with its label below it, (N, 2)."""
+    widths = [max(NODE_SIZE, CHARACTER_WIDTH * len(label)) for label in labels]
+    return np.column_stack([widths, np.full(len(widths), NODE_SIZE + LABEL_HEIGHT)]) + GAP
+
+
+def layout(similarity: np.ndarray, names: Sequence[str], labels: Sequence[str], *, seed: int = 0) -> np.ndarray:
+    """Positions in pixels of a canvas, (N, 2), x to the right and y down; no two boxes of `label_boxes` overlap.
+
+    Args:
+        similarity: S, (N, N), symmetric; only its order matters.
+        names: unique; they order the computation, so that the order of the input does not matter.
+        labels: what stands below each node.
+        seed: of the jitter that separates tasks with the same similarities.
+    """
+    n = len(names)
+    if n == 0:
+        return np.zeros((0, 2))
+    order = sorted(range(n), key=lambda i: names[i])
+    sorted_similarity = similarity[np.ix_(order, order)]
+    boxes = label_boxes([labels[i] for i in order]) * SLACK
+    start = _classical_scaling(_distances(sorted_similarity))
+    start += np.random.default_rng(seed).normal(scale=1e-3, size=start.shape)
+    placed = _separate(_fit(_pull(start, _attraction(sorted_similarity)), boxes), boxes)
+    result = np.empty_like(placed)
+    result[order] = placed
+    return result.round(2)
+
+
+def _distances(similarity: np.ndarray) -> np.ndarray:
+    """Distances in (0, 1] by the rank of each pair in the zoo: raw similarities crowd together, ranks do not. (N, N)"""
+    n = len(similarity)
+    upper = np.triu_indices(n, k=1)
+    values, inverse = np.unique(-similarity[upper].round(9), return_inverse=True)  # ties share a rank
+    distances = np.zeros((n, n))
+    distances[upper] = (inverse + 1) / max(len(values), 1)
+    return distances + distances.T
+
+
+def _classical_scaling(distances: np.ndarray) -> np.ndarray:
+    """The two leading principal coordinates (Torgerson), (N, 2), each signed so that its largest entry is positive."""
+    n = len(distances)
+    centring = np.eye(n) - 1 / n
+    values, vectors = np.linalg.eigh(-centring @ distances**2 @ centring / 2)
+    coordinates = np.zeros((n, 2))
+    for axis in range(min(2, n)):
+        vector = vectors[:, -1 - axis]
+        vector = vector * np.sign(vector[np.argmax(np.abs(vector).round(6))])
+        coordinates[:, axis] = vector * np.sqrt(max(values[-1 - axis], 0))
+    return coordinates
+
+
+def _attraction(similarity: np.ndarray) -> np.ndarray:
+    """How strongly a pair attracts, (N, N): 1 for mutual nearest neighbours, less by rank, 0 beyond `NEIGHBOURS`."""
+    n = len(similarity)
+    others = np.where(np.eye(n, dtype=bool), -np.inf, similarity)
+    places = np.argsort(np.argsort(-others, axis=1, kind="stable"), axis=1, kind="stable")
+    strength = np.clip(1 - places / NEIGHBOURS, 0, 1) * ~np.eye(n, dtype=bool)
+    return (strength + strength.T) / 2
+
+
+def _pull(positions: np.ndarray, attraction: np.ndarray, steps: int = 300) -> np.ndarray:
+    """Force simulation (Fruchterman and Reingold, 1991) from a start; cools down linearly. (N, 2)"""
+    n = len(positions)
+    if n < 3:
+        return positions
+    ideal = 1 / np.sqrt(n)
+    positions = positions - positions.mean(0)
+    positions /= max(np.abs(positions).max(), 1e-9) * 2
+    for step in range(steps):
+        offset = positions[:, None] - positions[None]  # (N, N, 2)
+        distance = np.maximum(np.linalg.norm(offset, axis=2), 1e-3)  # (N, N)
+        strength = ideal**2 / distance**2 - attraction * distance / ideal
+        force = np.einsum("ij,ijk->ik", strength, offset) - 0.5 * positions  # gravity keeps loose groups in sight
+        length = np.maximum(np.linalg.norm(force, axis=1, keepdims=True), 1e-12)
+        positions = positions + force / length * np.minimum(length, 0.1 * (1 - step / steps))
+    return positions
+
+
+def _fit(positions: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Stretches positions over the canvas; the canvas grows when its boxes fill more than half of it."""
+    low, high = positions.min(0), positions.max(0)
+    unit = np.where(high - low > 1e-9, (positions - low) / np.maximum(high - low, 1e-9), 0.5)
+    growth = max(1.0, np.sqrt(2 * boxes.prod(1).sum() / (WIDTH * HEIGHT)))
+    frame = np.array([WIDTH, HEIGHT]) * growth - boxes.max(0)
+    return boxes.max(0) / 2 + unit * frame
+
+
+def _separate(positions: np.ndarray, boxes: np.ndarray, rounds: int = 2000) -> np.ndarray:
+    """Pushes overlapping boxes apart along the axis of least overlap until none overlaps; the others stay."""
+    positions = positions.copy()
+    reach = (boxes[:, None] + boxes[None]) / 2  # (N, N, 2)
+    rows, columns = np.triu_indices(len(positions), k=1)
+    for _ in range(rounds):
+        offset = positions[rows] - positions[columns]  # (pairs, 2)
+        overlap = reach[rows, columns] - np.abs(offset)
+        touching = np.flatnonzero((overlap > 1e-6).all(1))
+        if touching.size == 0:
+            break
+        push = np.zeros_like(positions)
+        for pair in touching:
+            i, j = rows[pair], columns[pair]
+            axis = int(np.argmin(overlap[pair]))
+            # A little more than needed, so that chains come to rest.
+            amount = (overlap[pair, axis] + 0.5) / 2 * (1 if offset[pair, axis] >= 0 else -1)
+            push[i, axis] += amount
+            push[j, axis] -= amount
+        positions += push
+    return positions - (positions - boxes / 2).min(0)
