@@ -79,7 +79,7 @@ def build_model(
 ) -> Florence2ForConditionalGeneration:
     """A randomly initialised Florence-2 of the given size.
 
-    An image of ``image_size`` pixels becomes (image_size / 8)² tokens plus one pooled token (Florence-2, Xiao et al. 2024).
+    An image becomes (image_size / 8)² tokens and one pooled token (Florence-2, Xiao et al. 2024).
 
     Args:
         d_model: width of the language model.

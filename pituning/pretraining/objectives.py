@@ -31,7 +31,6 @@ from pituning.tasks.mini.parts import random_aircraft, random_creature, random_f
 from pituning.tasks.mini.world import (
     COLOURS,
     OPPOSITE,
-    RELATIONS,
     SHAPES,
     Scene,
     draw_in_split,
@@ -51,11 +50,11 @@ TILE_WORDS = {
     "specks": "crumbs",
 }
 FORM_WORDS = ("first", "second", "third")
-SYLLABLES = tuple(
-    c + v
-    for c in "bdfghjklmnprstvwz"
-    for v in ("a", "e", "i", "o", "u", "al", "en", "ir", "os", "ud", "ant", "est", "ing", "orm")
+CONSONANTS, ENDINGS = (
+    "bdfghjklmnprstvwz",
+    ("a", "e", "i", "o", "u", "al", "en", "ir", "os", "ud", "ant", "est", "ing", "orm"),
 )
+SYLLABLES = tuple(consonant + ending for consonant in CONSONANTS for ending in ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -288,16 +287,12 @@ def _feeling(rng: Random) -> Sample:
     if rng.random() < 0.75:
         form = rng.choice(("{} how did they feel?", "{} so they were"))
         return Sample("feeling", form.format(made.text), "happy" if made.pleased else "unhappy")
-    word = rng.choice(GOOD)
-    return (
-        Sample("feeling", f"what does it say about each? {made.text}", made.text.split(": ")[1].strip("."))
-        if rng.random() < 0.5
-        else Sample(
-            "feeling",
-            f"they said it was {'not ' if (no := rng.random() < 0.5) else ''}{word}. how did they feel?",
-            "unhappy" if no else "happy",
-        )
-    )
+    if rng.random() < 0.5:
+        sides = made.text.split(": ")[1].strip(".")
+        return Sample("feeling", f"what does it say about each? {made.text}", sides)
+    word, negated = rng.choice(GOOD), rng.random() < 0.5
+    said = f"they said it was {'not ' if negated else ''}{word}."
+    return Sample("feeling", f"{said} how did they feel?", "unhappy" if negated else "happy")
 
 
 SCENE_OBJECTIVES: tuple[tuple[float, Callable[[Scene, Random], Sample]], ...] = (
@@ -337,15 +332,9 @@ def parts_samples(rng: Random, split: str, prompts: int) -> list[Sample]:
     samples = [Sample("parts", rng.choice(("name the parts.", "describe the parts.")), ", ".join(parts), content)]
     while len(samples) < prompts:
         part = rng.choice(parts)
-        value, _, noun = part.rpartition(" ")
-        samples.append(
-            Sample(
-                "parts",
-                f"what kind of {noun}?",
-                " and ".join(p.rpartition(" ")[0] for p in parts if p.endswith(noun)),
-                content,
-            )
-        )
+        noun = part.rpartition(" ")[2]
+        kinds = [p.rpartition(" ")[0] for p in parts if p.endswith(noun)]
+        samples.append(Sample("parts", f"what kind of {noun}?", " and ".join(kinds), content))
     return samples
 
 
@@ -402,6 +391,7 @@ def tile_samples(rng: Random, split: str, prompts: int) -> list[Sample]:
 
 
 def text_samples(rng: Random, count: int) -> list[Sample]:
+    """Samples without an image."""
     weights = [w for w, _ in TEXT_OBJECTIVES]
     return [f(rng) for f in rng.choices([f for _, f in TEXT_OBJECTIVES], weights, k=count)]
 

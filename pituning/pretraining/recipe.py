@@ -57,7 +57,7 @@ def learning_rate(config: PretrainConfig, step: int) -> float:
 
 
 def corpus_tokenizer(config: PretrainConfig) -> PreTrainedTokenizerFast:
-    """The tokenizer, trained on pretraining text and made-up words alone: downstream label words are spelt in pieces."""
+    """Trained on pretraining text and made-up words alone: downstream label words are spelt in pieces."""
     rng = Random(config.seed)
     texts: list[str] = []
     for _ in range(4000):
@@ -95,7 +95,7 @@ def collate(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerFast, rows:
 
     prompts = tokenizer([s.prompt for s in samples]).input_ids
     eos = tokenizer.eos_token_id
-    answers = [ids + [eos] for ids in tokenizer([s.answer for s in samples], add_special_tokens=False).input_ids]
+    answers = [[*ids, eos] for ids in tokenizer([s.answer for s in samples], add_special_tokens=False).input_ids]
     return Tokens(
         ids=padded(prompts, tokenizer.pad_token_id),
         mask=padded([[1] * len(row) for row in prompts], 0),
@@ -150,7 +150,7 @@ def evaluate(
     per_objective: int = 200,
     with_images: bool = True,
 ) -> dict[str, dict[str, float]]:
-    """Held-out loss per token and exact match (teacher-forced greedy) per objective; ``with_images=False`` blinds it."""
+    """Held-out loss per token and exact match (greedy) per objective; ``with_images=False`` blinds the model."""
     model.eval()
     device = next(model.parameters()).device
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0, 0.0])
@@ -180,6 +180,7 @@ def evaluate(
 
 
 def to_device(tokens: Tokens, device: torch.device) -> Tokens:
+    """The micro-batch on ``device``."""
     owner = None if tokens.owner is None else tokens.owner.to(device)
     return Tokens(tokens.ids.to(device), tokens.mask.to(device), tokens.labels.to(device), owner)
 

@@ -92,10 +92,8 @@ def test_grounding_answers_are_the_boxes_of_what_is_meant() -> None:
         words = example.text.split()
         value = words[1]
         things = [t for t in example.image.content.things if value in (t.shape, t.colour, t.size)]
-        key = {"left": lambda t: t.x, "right": lambda t: -t.x, "top": lambda t: t.y, "bottom": lambda t: -t.y}[
-            words[-1]
-        ]
-        box = min(things, key=key).box
+        axis, sign = {"left": ("x", 1), "right": ("x", -1), "top": ("y", 1), "bottom": ("y", -1)}[words[-1]]
+        box = min(things, key=lambda t, axis=axis, sign=sign: sign * getattr(t, axis)).box
         assert example.answer == "".join(f"<loc_{v}>" for v in box)
     for example in first("ground-relation"):
         words = example.text.split(" that stands ")
@@ -104,13 +102,9 @@ def test_grounding_answers_are_the_boxes_of_what_is_meant() -> None:
         anchor = [t for t in things if set(anchor_words.split()) <= {t.shape, t.colour}]
         assert len(anchor) == 1
         value = words[0].split()[1]
-        side = {
-            "left of": lambda t: anchor[0].x - t.x,
-            "right of": lambda t: t.x - anchor[0].x,
-            "above": lambda t: anchor[0].y - t.y,
-            "below": lambda t: t.y - anchor[0].y,
-        }[relation]
-        meant = [t for t in things if t is not anchor[0] and value in (t.shape, t.colour, t.size) and side(t) > 0]
+        axis, sign = {"left of": ("x", -1), "right of": ("x", 1), "above": ("y", -1), "below": ("y", 1)}[relation]
+        beside = [t for t in things if sign * (getattr(t, axis) - getattr(anchor[0], axis)) > 0]
+        meant = [t for t in beside if t is not anchor[0] and value in (t.shape, t.colour, t.size)]
         assert [example.answer] == ["".join(f"<loc_{v}>" for v in t.box) for t in meant]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from random import Random
 from typing import Final, overload
 
@@ -74,7 +74,7 @@ class _Splits(Mapping[str, Sequence[Example]]):
         return len(SPLITS)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _split(task: str, split: str) -> Sequence[Example]:
     return digits.split(split) if task == "digits" else LazySplit(_RECIPES[task], split)
 

@@ -261,11 +261,12 @@ def _aircraft(plane: Aircraft, scale: float) -> Image.Image:
     }[plane.wings]
     for sign in (1, -1):
         poly([(sign * x, y) for x, y in wings], plane.paint)
+    twin = [[(-8, 12), (-5, 12), (-5, 20), (-8, 20)], [(5, 12), (8, 12), (8, 20), (5, 20)]]
     tails = {
         "single": [[(-6, 15), (6, 15), (6, 18), (-6, 18)]],
-        "twin": [[(-8, 12), (-5, 12), (-5, 20), (-8, 20)], [(5, 12), (8, 12), (8, 20), (5, 20)], [(-8, 15), (8, 15), (8, 17), (-8, 17)]],
+        "twin": [*twin, [(-8, 15), (8, 15), (8, 17), (-8, 17)]],
         "forked": [[(0, 13), (10, 20), (7, 21), (0, 17)], [(0, 13), (-10, 20), (-7, 21), (0, 17)]],
-    }[plane.tail]  # fmt: skip
+    }[plane.tail]
     for tail in tails:
         poly([(float(x), float(y)) for x, y in tail], plane.paint)
     poly([(-half, -14), (0, -20), (half, -14), (half * 0.8, 18), (-half * 0.8, 18)], plane.paint)

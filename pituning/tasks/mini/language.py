@@ -97,6 +97,7 @@ def reference(account: Account, i: int, rng: Random) -> str | None:
 
 
 def say_attribute(rng: Random, who: str, name: str, value: str) -> str:
+    """One of several ways to say that ``who`` is ``value``."""
     forms = ["the {who} is {value}", "it is true of the {who} that it is {value}", "{value} is what the {who} is"]
     if name in ("colour", "pattern", "size"):
         forms.append("the {name} of the {who} is {value}")
@@ -104,12 +105,14 @@ def say_attribute(rng: Random, who: str, name: str, value: str) -> str:
 
 
 def say_relation(rng: Random, a: str, relation: str, b: str) -> str:
+    """The relation, from either end."""
     if rng.random() < 0.4:
         a, relation, b = b, OPPOSITE[relation], a
     return f"the {a} is {relation} the {b}"
 
 
 def say_exists(rng: Random, what: str) -> str:
+    """One of several ways to say that there is such a thing."""
     return rng.choice(("there is {}", "you can find {}", "one of them is {}")).format(article(what))
 
 
@@ -176,9 +179,10 @@ QUESTIONS = {
 }
 
 
-def question(rng: Random, name: str, who: str, form: int | None = None) -> str:
+def question(rng: Random, name: str, who: str) -> str:
+    """One of several ways to ask for an attribute."""
     forms = QUESTIONS[name]
-    return forms[rng.randrange(len(forms)) if form is None else form].format(who)
+    return forms[rng.randrange(len(forms))].format(who)
 
 
 def describe_left_to_right(things: tuple[Thing, ...]) -> str:
@@ -195,6 +199,8 @@ BAD = ("dull", "rude", "stale", "clumsy", "dirty", "slow", "boring", "awful", "b
 
 @dataclass(frozen=True)
 class Opinion:
+    """A review and whether its writer is pleased."""
+
     text: str
     pleased: bool
 

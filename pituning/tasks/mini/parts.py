@@ -88,6 +88,7 @@ def _noise(rng: Random, most: float) -> float:
 
 
 def random_aircraft(rng: Random, wings: str = "", tail: str = "", engines: str = "", *, noise: float = 14) -> Aircraft:
+    """An aircraft with the given parts, the others random."""
     return Aircraft(
         wings=wings or rng.choice(WINGS),
         tail=tail or rng.choice(TAILS),
@@ -103,6 +104,7 @@ def random_aircraft(rng: Random, wings: str = "", tail: str = "", engines: str =
 
 
 def random_flower(rng: Random, count: int = 0, petal: str = "", centre: str = "", *, noise: float = 14) -> Flower:
+    """A flower with the given parts, the others random."""
     return Flower(
         count=count or rng.choice(PETAL_COUNTS),
         petal=petal or rng.choice(PETALS),
@@ -120,6 +122,7 @@ def random_flower(rng: Random, count: int = 0, petal: str = "", centre: str = ""
 def random_creature(
     rng: Random, ears: str = "", tail: str = "", legs: str = "", coat: str = "", *, noise: float = 14
 ) -> Creature:
+    """A creature with the given parts, the others random."""
     return Creature(
         ears=ears or rng.choice(EARS),
         tail=tail or rng.choice(CREATURE_TAILS),

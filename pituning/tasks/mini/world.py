@@ -1,4 +1,4 @@
-"""The world that the suite and the pretraining mixture draw from: things with attributes, on a canvas of 48 x 48 units."""
+"""The world behind the suite and the pretraining mixture: things with attributes, on a canvas of 48 x 48 units."""
 
 from __future__ import annotations
 
@@ -128,6 +128,7 @@ def place(things: list[Thing], rng: Random) -> tuple[Thing, ...] | None:
 
 
 def random_background(rng: Random) -> tuple[int, int, int]:
+    """A greyish colour."""
     grey = rng.randint(135, 205)
     return (grey + rng.randint(-14, 14), grey + rng.randint(-14, 14), grey + rng.randint(-14, 14))
 
@@ -161,6 +162,7 @@ def holds(relation: str, a: Thing, b: Thing, margin: float = 0.0) -> bool:
 
 
 def article(noun: str) -> str:
+    """The noun behind "a" or "an"."""
     return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
 
 

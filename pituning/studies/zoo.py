@@ -1,0 +1,119 @@
+"""Builds everything that ships in `data/mini` but the backbone: experts, embeddings, similarities, measured scores.
+
+Resumable: what is there and belongs to the same backbone and recipe is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from pituning.backbones.base import Backbone
+from pituning.errors import ArtefactError
+from pituning.experts.card import read_card
+from pituning.experts.model import ExpertModel
+from pituning.experts.store import load_expert, make_expert, save_expert
+from pituning.progress import Reporter, Silent
+from pituning.studies.config import ZooConfig
+from pituning.tasks.base import Task
+from pituning.tasks.metrics import score
+from pituning.tasks.mini import SUITE_VERSION, mini_task
+from pituning.training.config import EXPERT_RATES, TrainConfig
+from pituning.training.single import train_expert
+
+
+def expert_spec(config: ZooConfig, kind: str, task: str) -> dict[str, object]:
+    """What makes a zoo expert what it is; an expert with the same spec and backbone is not trained again."""
+    return {
+        "suite": SUITE_VERSION,
+        "task": task,
+        "kind": kind,
+        "steps": config.steps,
+        "batch_size": config.batch_size,
+        "learning_rate": EXPERT_RATES[kind],
+        "seed": config.seed,
+        "data": "all training examples",
+    }
+
+
+def build_experts(
+    directory: Path, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
+) -> None:
+    """Trains the missing experts into ``directory/experts/<kind>/<task>``, tasks side by side in ``processes``."""
+    report = reporter or Silent()
+    fingerprint = Backbone.load(backbone_dir).fingerprint
+    missing = [
+        (kind, task)
+        for task in config.tasks
+        for kind in config.kinds
+        if not is_built(directory, config, kind, task, fingerprint)
+    ]
+    report.phase("train experts", len(missing))
+    jobs: dict[str, list[str]] = {}
+    for kind, task in missing:
+        jobs.setdefault(task, []).append(kind)
+    # One process per task at a time: its examples are drawn and encoded once for all kinds.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        waiting = [
+            pool.submit(_train_task, directory, backbone_dir, config, task, tuple(kinds))
+            for task, kinds in jobs.items()
+        ]
+        try:
+            for done in as_completed(waiting):
+                for line in done.result():
+                    report.log(line)
+                    report.advance()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def is_built(directory: Path, config: ZooConfig, kind: str, task: str, fingerprint: str) -> bool:
+    """Whether the expert is there, by its card."""
+    try:
+        card = read_card(directory / "experts" / kind / task)
+    except ArtefactError:
+        return False
+    return card.fingerprint == fingerprint and dict(card.spec) == expert_spec(config, kind, task)
+
+
+def _train_task(
+    directory: Path, backbone_dir: Path, config: ZooConfig, name: str, kinds: Sequence[str]
+) -> list[str]:
+    torch.set_num_threads(1)
+    backbone, task = Backbone.load(backbone_dir), mini_task(name)
+    lines = []
+    for kind in kinds:
+        model = ExpertModel(backbone, kind)
+        score_ = train_zoo_expert(directory, model, task, config)
+        lines.append(f"{kind} {name}: {score_:.1f}")
+    return lines
+
+
+def train_zoo_expert(directory: Path, model: ExpertModel, task: Task, config: ZooConfig) -> float:
+    """Trains one expert of the zoo on its whole training split, saves it, returns its test score in points."""
+    backbone = model.backbone
+    training = TrainConfig(
+        steps=config.steps,
+        batch_size=config.batch_size,
+        learning_rate=EXPERT_RATES[model.kind],
+        seed=config.seed,
+    )
+    trained = train_expert(model, backbone.encode(task, task.split("train")), training)
+    target = directory / "experts" / model.kind / task.name
+    spec = expert_spec(config, model.kind, task.name)
+    expert = make_expert(model, trained.values, name=task.name, task=task.name, seed=config.seed, spec=spec)
+    # Scored as it ships: rounded to float16.
+    expert = replace(expert, values=expert.values.half().float())
+    test = task.split("test")
+    answers = model.predict(expert.values, backbone.encode(task, test), task)
+    points = score(task.metric, answers, [example.answer for example in test])
+    expert = replace(expert, card=replace(expert.card, scores={"test": round(points, 2)}))
+    save_expert(expert, model, target, half=True)
+    load_expert(target, model)
+    return points
