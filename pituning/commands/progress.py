@@ -1,0 +1,96 @@
+"""Progress in a terminal: one bar with an estimate on stderr, or a line now and then when stderr is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pituning.progress import Reporter, Silent
+
+QUIET_INTERVAL = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+class TerminalReporter:
+    """Shows the current phase; passes everything on to another reporter, for example the database's.
+
+    Args:
+        bar: the rich progress display, or None for plain lines.
+        log_line: prints one line on stderr.
+        forward: who else is told; may raise `RunCancelled`.
+    """
+
+    def __init__(self, bar: Any, log_line: Any, forward: Reporter | None = None):
+        from pituning.runs.eta import TimeLeft
+
+        self._bar = bar
+        self._line = log_line
+        self._forward: Reporter = forward or Silent()
+        self._left = TimeLeft()
+        self._task: Any = None
+        self._name, self._total, self._done, self._told = "", 0, 0, 0.0
+
+    def phase(self, name: str, total: int) -> None:
+        self._forward.phase(name, total)
+        self._left.phase(name, total)
+        self._name, self._total, self._done, self._told = name, total, 0, time.monotonic()
+        if self._bar is None:
+            self._line(f"{name} ({total})")
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(name, total=max(total, 1), left="")
+
+    def advance(self, steps: int = 1) -> None:
+        self._forward.advance(steps)
+        self._left.advance(steps)
+        self._done += steps
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, advance=steps, left=self._estimate())
+        elif self._bar is None and time.monotonic() - self._told > QUIET_INTERVAL:
+            self._told = time.monotonic()
+            self._line(f"{self._name} {self._done}/{self._total}{self._estimate()}")
+
+    def metric(self, series: str, step: int, values: Mapping[str, float]) -> None:
+        self._forward.metric(series, step, values)
+
+    def alpha(
+        self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]
+    ) -> None:
+        self._forward.alpha(step, sites, experts, weights)
+
+    def log(self, message: str) -> None:
+        self._forward.log(message)
+        self._line(message)
+
+    def _estimate(self) -> str:
+        seconds = self._left.seconds()
+        return "" if seconds is None else f", {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: ``45 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@contextmanager
+def terminal_reporter(forward: Reporter | None = None) -> Iterator[TerminalReporter]:
+    """A reporter on stderr for as long as the block lasts."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True, markup=False, highlight=False)
+    if not console.is_terminal:
+        console.soft_wrap = True
+        yield TerminalReporter(None, console.print, forward)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield TerminalReporter(bar, console.print, forward)

@@ -1,0 +1,80 @@
+"""What every command has: its common options, how it prints, and how it makes errors into one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pituning.workspace.layout import Workspace
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", "-w", help="Workspace directory; default $PITUNING_WORKSPACE, else ./workspace."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+KindOption = Annotated[str, typer.Option("--kind", help="Kind of expert: lora, bottleneck or prefix.")]
+BackboneOption = Annotated[str, typer.Option("--backbone", help="Name of the backbone.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task; see `pituning tasks list`.")]
+
+
+def open_workspace(path: Path | None) -> Workspace:
+    """The workspace that ``--workspace`` names."""
+    return Workspace.open(path)
+
+
+def emit(document: Any, as_json: bool, human: Callable[[], None]) -> None:
+    """Prints ``document`` as JSON, or calls ``human`` to print it for people."""
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False, default=_plain))
+    else:
+        human()
+
+
+def _plain(value: Any) -> Any:
+    """NumPy numbers and arrays, paths and mappings as JSON knows them."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    if hasattr(value, "items"):
+        return dict(value.items())
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on stdout; columns whose values are all numbers are aligned to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    cells = [[_cell(value) for value in row] for row in rows]
+    numeric = [all(_is_number(row[i]) for row in cells) for i in range(len(columns))]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, right in zip(columns, numeric, strict=True):
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 200  # whoever reads a pipe cuts lines as they like
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text == "–"
+    return True

@@ -1,0 +1,122 @@
+"""`pituning app`, `pituning doctor`: the Studio's front end, and what this machine has."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace
+from pituning.errors import ArtefactError, BadInput, PiTuningError
+from pituning.workspace.layout import ENVIRONMENT_VARIABLE, embedded_data, resources
+
+FIRST_PORT = 8501
+LEAST_FREE_MIB = 500
+ADDRESS = "127.0.0.1"
+
+
+def app_command(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: the first free one from 8501.")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Open the Studio in the browser; it listens on this machine only."""
+    place = open_workspace(workspace)
+    script = resources() / "app" / "streamlit_app.py"
+    if not script.is_file():
+        raise ArtefactError(f"the app is not at {script}; install pituning-studio again")
+    if port is None:
+        port = next((p for p in range(FIRST_PORT, FIRST_PORT + 100) if _is_free(p)), FIRST_PORT)
+    elif not _is_free(port):
+        raise BadInput(f"port {port} is taken; choose another --port", field="port")
+    arguments = ["--server.address", ADDRESS, "--server.port", str(port), "--server.showEmailPrompt", "false"]
+    if headless:
+        arguments += ["--server.headless", "true"]
+    paths = [str(resources()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {ENVIRONMENT_VARIABLE: str(place.root), "PYTHONPATH": os.pathsep.join(paths)}
+    typer.echo(f"π-Tuning Studio at http://{ADDRESS}:{port} (workspace {place.root}); stop it with Ctrl-C", err=True)
+    os.chdir(resources())  # where .streamlit/config.toml is
+    command = [sys.executable, "-m", "streamlit", "run", str(script), *arguments]
+    os.execve(sys.executable, command, environment)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            return False
+    return True
+
+
+def doctor_command(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """What this machine has, what is missing, and how to mend it."""
+    document = examine(workspace)
+
+    def human() -> None:
+        for key in ("python", "torch", "device", "workspace"):
+            typer.echo(f"{key:10} {document[key]}")
+        for problem in document["problems"]:
+            typer.echo(f"problem    {problem}")
+        if document["ok"]:
+            typer.echo("all well")
+
+    emit(document, as_json, human)
+    if not document["ok"]:
+        raise typer.Exit(1)
+
+
+def examine(path: Path | None) -> dict[str, Any]:
+    """The findings of `doctor`."""
+    problems: list[str] = []
+    torch_version, device = _torch(problems)
+    place = None
+    try:
+        place = open_workspace(path)
+        with place.engine.connect():
+            pass
+    except PiTuningError as error:
+        problems.append(str(error))
+    if place is not None:
+        free = shutil.disk_usage(place.root).free // 2**20
+        if free < LEAST_FREE_MIB:
+            problems.append(f"only {free} MiB are free at {place.root}; free at least {LEAST_FREE_MIB} MiB")
+        if not os.access(place.root, os.W_OK):
+            problems.append(f"workspace {place.root} cannot be written; change its permissions")
+    data = embedded_data()
+    if data is None or not (data / "mini" / "backbone").is_dir():
+        problems.append("the embedded backbone is missing; install again, or make it: pituning pretrain mini")
+    elif place is not None:
+        problems += [
+            f"no {kind} experts are embedded; make them: pituning zoo build --kind {kind}"
+            for kind in ("lora", "bottleneck", "prefix")
+            if not place.expert_dirs(kind)
+        ]
+    if not (resources() / "app" / "streamlit_app.py").is_file():
+        problems.append(f"the app is not at {resources() / 'app'}; install pituning-studio again")
+    return {
+        "ok": not problems,
+        "python": platform.python_version(),
+        "torch": torch_version,
+        "device": device,
+        "workspace": str(place.root) if place is not None else str(path),
+        "problems": problems,
+    }
+
+
+def _torch(problems: list[str]) -> tuple[str | None, str | None]:
+    try:
+        import torch
+    except Exception as error:  # a broken installation raises anything from ImportError to OSError
+        problems.append(f"torch cannot be imported ({str(error).splitlines()[0]}); install it: pip install torch")
+        return None, None
+    if torch.cuda.is_available():
+        return torch.__version__, f"cuda ({torch.cuda.get_device_name(0)})"
+    return torch.__version__, f"cpu ({os.cpu_count()} cores)"

@@ -1,0 +1,265 @@
+"""`pituning tasks`: look at tasks, add one from a file, take one away as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pituning.commands.shared import (
+    JsonOption,
+    SeedOption,
+    TaskArgument,
+    WorkspaceOption,
+    emit,
+    open_workspace,
+    print_table,
+)
+from pituning.errors import BadInput
+
+if TYPE_CHECKING:
+    from pituning.tasks.base import Example, Task
+
+app = typer.Typer(help="Tasks: list, show, preview, add, export.")
+
+EXPORT_SIZE = 96
+"""Pixels of an exported image of a drawn task; a task from files keeps its own images."""
+
+
+@app.command("list")
+def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """All tasks: the mini suite and those of the workspace."""
+    from pituning.tasks.registry import damaged_tasks, list_tasks
+
+    place = open_workspace(workspace)
+    infos, damaged = list_tasks(place), damaged_tasks(place)
+    rows = [
+        {
+            "name": info.name,
+            "title": info.title,
+            "modality": info.modality,
+            "metric": info.metric,
+            "labels": info.labels,
+            "families": info.families,
+            "source": info.source,
+            "sizes": dict(info.sizes),
+        }
+        for info in infos
+    ]
+
+    def human() -> None:
+        print_table(
+            ("task", "modality", "metric", "answers", "train", "test", "title"),
+            [
+                (
+                    info.name,
+                    info.modality,
+                    info.metric,
+                    len(info.labels) if info.labels else "open",
+                    info.sizes["train"],
+                    info.sizes["test"],
+                    info.title,
+                )
+                for info in infos
+            ],
+        )
+        for name, reason in damaged.items():
+            typer.echo(f"{name} cannot be used: {reason}", err=True)
+
+    emit({"tasks": rows, "damaged": damaged}, as_json, human)
+
+
+@app.command()
+def show(task: TaskArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Everything about one task."""
+    from pituning.tasks.metrics import chance
+    from pituning.tasks.registry import load_task
+
+    found = load_task(task, open_workspace(workspace))
+    document = _card(found) | {"chance": chance(found)}
+
+    def human() -> None:
+        for key, value in document.items():
+            typer.echo(f"{key:12} {_words(value)}")
+
+    emit(document, as_json, human)
+
+
+@app.command()
+def preview(
+    task: TaskArgument,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many examples.")] = 8,
+    images: Annotated[Path | None, typer.Option(help="Also save their images into this directory.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Some examples as the model reads them."""
+    from pituning.tasks.registry import load_task
+
+    found = load_task(task, open_workspace(workspace))
+    source = found.split(split)
+    examples = [source[index] for index in range(min(count, len(source)))]
+    paths = [_save_image(example, images) if images is not None else None for example in examples]
+    rows = [
+        {"uid": example.uid, "prompt": found.prompt(example), "answer": example.answer, "image": path}
+        for example, path in zip(examples, paths, strict=True)
+    ]
+
+    def human() -> None:
+        for row in rows:
+            typer.echo(f"{row['prompt']}  →  {row['answer']}" + (f"  [{row['image']}]" if row["image"] else ""))
+
+    emit({"task": found.name, "split": split, "examples": rows}, as_json, human)
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, or a zip with such a table and images.")],
+    instruction: Annotated[str, typer.Option(help="What to do, as in 'is this review good or bad?'.")],
+    name: Annotated[str | None, typer.Option(help="Name of the task; default: the file's name.")] = None,
+    title: Annotated[str, typer.Option(help="What people read; default: the name.")] = "",
+    text: Annotated[str | None, typer.Option(help="Column that the model reads; guessed by default.")] = None,
+    answer: Annotated[str | None, typer.Option(help="Column with the answers; guessed by default.")] = None,
+    image: Annotated[str | None, typer.Option(help="Column with the names of images; guessed by default.")] = None,
+    seed: SeedOption = 0,
+    check: Annotated[bool, typer.Option("--check", help="Only say what the task would be.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a task from a table of your own."""
+    from pituning.tasks.files import (
+        ColumnMapping,
+        guess_columns,
+        preview_table,
+        read_table,
+        save_task,
+        task_from_table,
+    )
+
+    place = open_workspace(workspace)
+    parsed = read_table(file)
+    columns = guess_columns(parsed)
+    if answer is not None or text is not None or image is not None:
+        columns = ColumnMapping(text=text, image=image, answer=answer or columns.answer)
+    made = task_from_table(
+        parsed, name=name or _name_of(file), title=title, instruction=instruction, columns=columns, seed=seed
+    )
+    warnings = list(preview_table(parsed, columns, seed=seed).warnings)
+    if not check:
+        save_task(made, place)
+    document = _card(made) | {
+        "columns": {"text": columns.text, "answer": columns.answer, "image": columns.image},
+        "warnings": warnings,
+        "added": not check,
+    }
+
+    def human() -> None:
+        sizes = ", ".join(f"{size} {split}" for split, size in document["sizes"].items())
+        used = ", ".join(f"{role} {column!r}" for role, column in document["columns"].items() if column)
+        typer.echo(f"{'would add' if check else 'added'} {made.name}: {made.modality}, {made.metric}, {sizes} ({used})")
+        for warning in warnings:
+            typer.echo(f"note: {warning}", err=True)
+
+    emit(document, as_json, human)
+
+
+@app.command()
+def export(
+    task: TaskArgument,
+    file: Annotated[Path | None, typer.Argument(help="Default: TASK.jsonl, or TASK.zip with images.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a task as a file that `tasks add` reads."""
+    from pituning.tasks.registry import load_task
+    from pituning.workspace.atomic import write_bytes
+
+    found = load_task(task, open_workspace(workspace))
+    suffix = ".jsonl" if found.modality == "language" else ".zip"
+    path = file or Path(found.name + suffix)
+    if path.suffix != suffix:
+        raise BadInput(f"file {str(path)!r} must end in {suffix}: the task is of modality {found.modality}")
+    data, rows = _table_bytes(found)
+    write_bytes(path, data)
+    emit({"task": found.name, "file": path, "rows": rows}, as_json, lambda: typer.echo(f"{path}: {rows} rows"))
+
+
+def _card(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "title": task.title,
+        "instruction": task.instruction,
+        "description": task.description,
+        "modality": task.modality,
+        "metric": task.metric,
+        "labels": task.labels,
+        "families": task.families,
+        "source": task.source,
+        "sizes": {split: len(examples) for split, examples in task.splits.items()},
+    }
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "open answers"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {inner}" for key, inner in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value)) or "–"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _name_of(file: Path) -> str:
+    import re
+
+    return re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:60] or "task"
+
+
+def _png(example: Example, size: int) -> bytes:
+    import io
+
+    assert example.image is not None
+    stream = io.BytesIO()
+    example.image.render(size).convert("RGB").save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def _save_image(example: Example, directory: Path) -> str | None:
+    from pituning.workspace.atomic import write_bytes
+
+    if example.image is None:
+        return None
+    path = directory / f"{example.uid.replace('/', '-')}.png"
+    write_bytes(path, _png(example, 4 * EXPORT_SIZE))
+    return str(path)
+
+
+def _table_bytes(task: Task) -> tuple[bytes, int]:
+    """The file of `export` and its number of rows: JSON lines, in a zip beside the images where there are any."""
+    import io
+    import json
+    import zipfile
+
+    lines: list[str] = []
+    images: dict[str, bytes] = {}
+    for split, examples in task.splits.items():
+        for index in range(len(examples)):
+            example = examples[index]
+            row = {"text": example.text, "answer": example.answer, "split": split}
+            if not example.text and example.image is not None:
+                del row["text"]
+            if example.image is not None:
+                row["image"] = f"images/{split}-{index}.png"
+                images[row["image"]] = _png(example, EXPORT_SIZE)
+            lines.append(json.dumps(row, ensure_ascii=False))
+    table = ("\n".join(lines) + "\n").encode()
+    if not images:
+        return table, len(lines)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
+        archive.writestr("table.jsonl", table, compress_type=zipfile.ZIP_DEFLATED)
+        for name, data in images.items():
+            archive.writestr(name, data)
+    return stream.getvalue(), len(lines)
