@@ -1,0 +1,1 @@
+"""Run specs, the queue, the supervisor and the worker."""

@@ -1,0 +1,120 @@
+"""What a run is to do: a kind and its configuration, as the queue keeps it. Torch-free."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from pituning.errors import BadInput
+
+SCHEMA_VERSION = 1
+_CONFIGS = {
+    "tune": "pituning.tuning.config:TuneConfig",
+    "train": "pituning.runs.configs:TrainRun",
+    "embed": "pituning.runs.configs:EmbedRun",
+}
+RUN_KINDS = tuple(_CONFIGS)
+_COMMANDS = {"tune": ("tune",), "train": ("experts", "train"), "embed": ("embed",)}
+_SUBJECTS = {"tune": "target", "train": "task", "embed": "tasks"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """A unit of work. It never changes once made; ``config`` is a deep copy of what was given.
+
+    Args:
+        kind: ``tune``, ``train`` or ``embed``.
+        config: the fields of the kind's configuration, as JSON; those left out have their defaults.
+        schema_version: of this record.
+
+    Raises:
+        BadInput: for an unknown kind, or a configuration that JSON cannot hold.
+    """
+
+    kind: str
+    config: Mapping[str, Any]
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.kind not in _CONFIGS:
+            raise BadInput(f"run kind {self.kind!r} is unknown; choose {', '.join(RUN_KINDS)}", field="kind")
+        if self.schema_version != SCHEMA_VERSION:
+            raise BadInput(
+                f"run has schema version {self.schema_version!r}, this program reads {SCHEMA_VERSION}; start it again"
+            )
+        try:
+            copied = json.loads(json.dumps(dict(self.config), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"run configuration is not plain JSON ({error}); use text, numbers and lists") from error
+        object.__setattr__(self, "config", MappingProxyType(copied))
+
+    @classmethod
+    def of(cls, kind: str, config: Any) -> RunSpec:
+        """The spec of a configuration object (a dataclass)."""
+        return cls(kind=kind, config=dataclasses.asdict(config))
+
+    def settings(self) -> Any:
+        """The configuration object, whose own checks have passed.
+
+        Raises:
+            BadInput: for an unknown field or a value that its class refuses.
+        """
+        module, _, name = _CONFIGS[self.kind].partition(":")
+        config_class = getattr(importlib.import_module(module), name)
+        known = [field.name for field in dataclasses.fields(config_class)]
+        for field in self.config:
+            if field not in known:
+                raise BadInput(f"{self.kind} has no setting {field!r}; it has {', '.join(known)}", field=field)
+        required = [
+            field.name
+            for field in dataclasses.fields(config_class)
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        ]
+        for field in required:
+            if field not in self.config:
+                raise BadInput(f"{self.kind} needs the setting {field!r}; give it", field=field)
+        # JSON has lists only; the configurations are hashable and hold tuples.
+        return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.config.items()})
+
+    def validate(self) -> None:
+        """Raises BadInput, with the field at fault, unless the run could start."""
+        self.settings()
+
+    @property
+    def subject(self) -> str:
+        """What the run is about: the name of its task, or of the first of several."""
+        value = self.config.get(_SUBJECTS[self.kind], "")
+        names = value if isinstance(value, list) else [value]
+        return str(names[0]) if names else "all"
+
+    def command(self) -> str:
+        """The command line that does the same."""
+        subject = _SUBJECTS[self.kind]
+        words = ["pituning", *_COMMANDS[self.kind]]
+        value = self.config.get(subject)
+        words += [str(name) for name in value] if isinstance(value, list) else [] if value is None else [str(value)]
+        for key, value in self.config.items():
+            if key == subject or value is None:
+                continue
+            option = "--" + key.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(option if value else "--no-" + option[2:])
+            else:
+                words += [option, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+        return shlex.join(words)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "config": dict(self.config), "schema_version": self.schema_version}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunSpec:
+        try:
+            return cls(kind=data["kind"], config=data["config"], schema_version=data["schema_version"])
+        except (KeyError, TypeError) as error:
+            raise BadInput(f"run record is damaged ({error}); start the run again") from error

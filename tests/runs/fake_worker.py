@@ -1,0 +1,38 @@
+"""A worker process whose work needs no torch: what it does is told by the expert name in the run's settings."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from pituning.errors import RunFailed
+from pituning.runs import worker
+
+
+def work(run, workspace, reporter):
+    what = run.spec.config["name"]
+    (workspace.run_dir(run.id) / f"attempt-{run.attempt}").write_text(str(os.getpid()))
+    if what == "die":
+        os.kill(os.getpid(), 9)
+    if what == "die-once" and run.attempt == 1:
+        os.kill(os.getpid(), 9)
+    if what == "fail":
+        raise RunFailed("loss is nan at step 3; choose a smaller learning rate")
+    if what == "deaf":
+        reporter.interrupt = lambda: None
+        time.sleep(600)
+    steps = 3000 if what == "long" else 2
+    reporter.phase("train single", steps)
+    for step in range(steps):
+        if what == "long":
+            time.sleep(0.02)
+        reporter.metric("single", step, {"loss": 1.0 / (step + 1)})
+        reporter.advance()
+    return {"score": 50.0, "cwd": str(Path.cwd())}
+
+
+if __name__ == "__main__":
+    worker.work_on = work
+    sys.exit(worker.main())

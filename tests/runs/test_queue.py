@@ -1,0 +1,205 @@
+"""The queue's contract: exactly one owner, writes only under a valid claim, nothing lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from pituning.errors import BadInput
+from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
+from pituning.runs.records import AlphaPoint, MetricPoint, RunEvent
+from pituning.runs.spec import RunSpec
+from pituning.workspace.layout import Workspace
+
+PROGRESS = {"phase": "train", "done": 1, "total": 2, "eta_s": 3.0}
+
+
+def test_a_run_goes_through_the_queue(queue, submit):
+    run_id = submit()
+    run = queue.get(run_id)
+    assert (run.state, run.attempt, run.name, run.kind) == ("queued", 0, "train digits", "train")
+    taken = queue.claim("me")
+    assert (taken.id, taken.state, taken.attempt, taken.owner) == (run_id, "running", 1, "me")
+    assert queue.claim("you") is None
+    queue.begin(taken.claim, 4711)
+    assert queue.report(taken.claim, progress=PROGRESS) is False
+    run = queue.get(run_id)
+    assert (run.pid, run.phase, run.done, run.total, run.eta_s) == (4711, "train", 1, 2, 3.0)
+    assert run.fraction(now=run.started + 3.0) == pytest.approx(0.5)
+    queue.finish(taken.claim, "done", result_path=f"runs/{run_id}/result.json")
+    run = queue.get(run_id)
+    assert (run.state, run.active, run.fraction(), run.eta_s) == ("done", False, 1.0, None)
+    assert [e.message for e in queue.events_of(run_id)] == ["queued", "attempt 1 begins", "done"]
+
+
+def test_order_is_priority_then_age(queue, submit):
+    first, second, third = submit("a"), submit("b"), submit("c", priority=1)
+    assert [r.id for r in queue.waiting()] == [third, first, second]
+    queue.move_first(second)
+    assert [r.id for r in queue.waiting()] == [second, third, first]
+    assert [queue.claim("me").id for _ in range(3)] == [second, third, first]
+    assert [r.id for r in queue.list()] == [third, second, first]
+    with pytest.raises(BadInput, match="is running; only a queued run can be moved"):
+        queue.move_first(first)
+
+
+def test_every_run_is_claimed_once(workspace, submit):
+    runs = {submit(f"r{i}") for i in range(24)}
+    claimed: list[str] = []
+
+    def take() -> None:
+        own = RunQueue(Workspace.open(workspace.root))  # an engine of its own, as another process has
+        while (run := own.claim(threading.current_thread().name)) is not None:
+            claimed.append(run.id)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == 24
+    assert set(claimed) == runs
+
+
+def test_a_worker_that_lost_its_claim_changes_nothing(queue, submit):
+    run_id = submit()
+    old = queue.claim("old").claim
+    assert queue.lost(old, "the worker is gone") == "queued"
+    new = queue.claim("new").claim
+    assert new.attempt == 2
+    before = queue.get(run_id)
+    for write in (
+        lambda: queue.begin(old, 1),
+        lambda: queue.report(old, progress=PROGRESS, metrics=[MetricPoint("s", 1, "loss", 1.0)]),
+        lambda: queue.finish(old, "failed", error="late"),
+        lambda: queue.release(old),
+    ):
+        with pytest.raises(LostClaimError):
+            write()
+    assert queue.lost(old, "again") == "running"
+    assert queue.get(run_id) == before
+    assert queue.metrics_of(run_id) == []
+    queue.report(new, progress=PROGRESS)
+
+
+def test_a_run_is_given_up_after_its_last_attempt(queue, submit):
+    run_id = submit(max_attempts=2)
+    for state in ("queued", "failed"):
+        assert queue.lost(queue.claim("me").claim, "the worker is gone") == state
+    run = queue.get(run_id)
+    assert run.error == "the worker is gone in attempt 2 of 2; see the log, then retry"
+    assert run.finished is not None
+
+
+def test_release_does_not_count_the_attempt(queue, submit):
+    run_id = submit(max_attempts=1)
+    queue.release(queue.claim("me").claim)
+    assert queue.lost(queue.claim("me").claim, "gone") == "failed"
+    assert queue.get(run_id).attempt == 2
+
+
+def test_cancel(queue, submit):
+    waiting, running = submit("b"), submit("a", priority=1)
+    claim = queue.claim("me").claim
+    assert queue.cancel(waiting) == "cancelled"
+    assert queue.cancel(running) == "running"
+    assert queue.cancel(running) == "running"
+    assert queue.report(claim, progress=PROGRESS) is True
+    queue.finish(claim, "cancelled")
+    assert queue.cancel(running) == "cancelled"
+    assert queue.get(running).state == "cancelled"
+    assert queue.claim("me") is None
+
+
+def test_a_cancelled_run_whose_worker_died_is_cancelled(queue, submit):
+    run_id = submit()
+    claim = queue.claim("me").claim
+    queue.cancel(run_id)
+    assert queue.lost(claim, "gone") == "cancelled"
+
+
+def test_resume_keeps_and_retry_clears(queue, submit, workspace):
+    run_id = submit(max_attempts=1)
+    claim = queue.claim("me").claim
+    queue.report(
+        claim, progress=PROGRESS, metrics=[MetricPoint("pi", s, "loss", 1.0 / s) for s in (1, 2, 3)],
+        alphas=[AlphaPoint(1, ("s",), ("a", "b"), ((0.5, 0.5),))],
+    )  # fmt: skip
+    with pytest.raises(BadInput, match="is running; only a failed or cancelled run can start again"):
+        queue.resume(run_id)
+    queue.finish(claim, "failed", error="no")
+    checkpoint = checkpoint_dir(workspace, run_id)
+    checkpoint.mkdir(parents=True)
+    queue.resume(run_id)
+    run = queue.get(run_id)
+    assert (run.state, run.error, run.finished, run.cancel_requested) == ("queued", None, None, False)
+    assert len(queue.metrics_of(run_id)) == 3
+    assert checkpoint.exists()
+    again = queue.claim("me").claim
+    assert again.attempt == 2
+    # The second attempt goes on at step 2: what the first wrote from there on goes.
+    queue.report(again, progress=PROGRESS, metrics=[MetricPoint("pi", 2, "loss", 9.0)], restart={"pi": 2})
+    assert [(p.step, p.value) for p in queue.metrics_of(run_id)] == [(1, 1.0), (2, 9.0)]
+    queue.finish(again, "cancelled")
+    queue.retry(run_id)
+    assert queue.metrics_of(run_id) == []
+    assert queue.alphas_of(run_id) == []
+    assert not checkpoint.exists()
+    assert queue.claim("me").attempt == 3
+
+
+def test_curves_weights_and_events_are_kept(queue, submit):
+    run_id, other = submit("a"), submit("b")
+    claim = queue.claim("me").claim
+    points = [
+        MetricPoint("pi", 1, "loss", 0.5),
+        MetricPoint("pi", 1, "score", 61.0),
+        MetricPoint("single", 1, "loss", 2),
+    ]
+    weights = [AlphaPoint(s, ("enc.0", "dec.0"), ("own", "nli"), ((0.5, 0.5), (0.25, 0.75))) for s in (0, 10)]
+    queue.report(
+        claim, progress=PROGRESS, metrics=[*points, MetricPoint("pi", 2, "loss", float("nan"))], alphas=weights,
+        events=[RunEvent(7.0, "hello")],
+    )  # fmt: skip
+    assert queue.metrics_of(run_id) == points  # what is not a number is no point of a curve
+    assert queue.alphas_of(run_id) == weights
+    assert queue.alphas_of(run_id, last=1) == weights[1:]
+    assert queue.events_of(run_id)[-1] == RunEvent(7.0, "hello")
+    assert queue.metrics_of(other) == []
+
+
+def test_unknown_runs_are_told(queue, submit):
+    run_id = submit()
+    with pytest.raises(BadInput, match=f"unknown run '{run_id[:-1]}'; did you mean {run_id}"):
+        queue.get(run_id[:-1])
+    for ask in (queue.cancel, queue.resume, queue.retry, queue.log_of, queue.result_of):
+        with pytest.raises(BadInput, match="unknown run 'nope'"):
+            ask("nope")
+
+
+def test_bad_settings_never_reach_the_queue(queue):
+    with pytest.raises(BadInput):
+        queue.submit(RunSpec(kind="train", config={"task": "digits", "shots": -1}))
+    assert queue.list() == []
+
+
+def test_log_tail(queue, submit, workspace):
+    run_id = submit()
+    assert queue.log_of(run_id) == ""
+    workspace.run_dir(run_id).mkdir(parents=True)
+    (workspace.run_dir(run_id) / "log.txt").write_text("\n".join(f"line {i}" for i in range(1000)))
+    assert queue.log_of(run_id, lines=2) == "line 998\nline 999"
+
+
+def test_runs_survive_the_process_that_queued_them(workspace):
+    code = (
+        "import sys; from pituning.runs.queue import RunQueue; from pituning.runs.spec import RunSpec\n"
+        "from pituning.workspace.layout import Workspace\n"
+        "queue = RunQueue(Workspace.open(sys.argv[1]))\n"
+        "print(queue.submit(RunSpec(kind='embed', config={'tasks': ['nli']})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(workspace.root)], capture_output=True, text=True, check=True)
+    assert RunQueue(workspace).get(done.stdout.strip()).state == "queued"

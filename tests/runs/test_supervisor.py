@@ -1,0 +1,165 @@
+"""The supervisor with real processes; `fake_worker` stands in for the work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from pituning.errors import BadInput
+from pituning.runs import supervisor as supervisor_module
+from pituning.runs.supervisor import Supervisor, ensure_supervisor, is_worker, supervise, supervisor_running
+
+
+@pytest.fixture(autouse=True)
+def fake_worker(monkeypatch):
+    monkeypatch.setattr(supervisor_module, "WORKER_MODULE", "tests.runs.fake_worker")
+
+
+@pytest.fixture
+def supervisor(workspace):
+    made = Supervisor(workspace)
+    yield made
+    made.stop()
+
+
+def step_until(supervisor, condition, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        supervisor.step()
+        time.sleep(0.05)
+
+
+def states(queue, *run_ids) -> list[str]:
+    return [queue.get(run_id).state for run_id in run_ids]
+
+
+def test_runs_are_done_one_after_the_other(queue, submit, supervisor, workspace):
+    good, bad, lethal = submit("quick"), submit("fail"), submit("die", max_attempts=2)
+    step_until(supervisor, lambda: states(queue, good, bad, lethal) == ["done", "failed", "failed"])
+    assert supervisor.step() is False
+    assert queue.result_of(good)["score"] == 50.0
+    assert queue.get(bad).error == "loss is nan at step 3; choose a smaller learning rate"
+    assert queue.get(bad).attempt == 1  # what failed for a reason is not tried again by itself
+    assert "Traceback" in queue.log_of(bad)
+    run = queue.get(lethal)
+    assert run.attempt == 2
+    assert "the worker was killed (often for lack of memory" in run.error
+    begun = [queue.get(run_id).started for run_id in (good, bad, lethal)]
+    assert begun == sorted(begun)
+
+
+def test_a_run_whose_worker_died_is_done_in_its_second_attempt(queue, submit, supervisor):
+    run_id = submit("die-once")
+    step_until(supervisor, lambda: states(queue, run_id) == ["done"])
+    assert queue.get(run_id).attempt == 2
+
+
+def test_cancel_ends_the_process(queue, submit, supervisor):
+    run_id = submit("long")
+    step_until(supervisor, lambda: queue.get(run_id).done > 0)
+    pid = queue.get(run_id).pid
+    assert psutil.pid_exists(pid)
+    queue.cancel(run_id)
+    step_until(supervisor, lambda: states(queue, run_id) == ["cancelled"] and supervisor.step() is False)
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_worker_that_does_not_listen_is_killed(queue, submit, supervisor, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "TERM_SECONDS", 0.1)
+    monkeypatch.setattr(supervisor_module, "KILL_SECONDS", 0.5)
+    run_id = submit("deaf")
+    step_until(supervisor, lambda: queue.get(run_id).pid is not None)
+    queue.cancel(run_id)
+    step_until(supervisor, lambda: states(queue, run_id) == ["cancelled"])
+
+
+def test_stopping_gives_the_run_back(queue, submit, supervisor):
+    run_id = submit("long", max_attempts=1)
+    step_until(supervisor, lambda: queue.get(run_id).done > 0)
+    pid = queue.get(run_id).pid
+    supervisor.stop()
+    assert states(queue, run_id) == ["queued"]
+    assert not is_worker(pid, run_id)
+
+
+def test_a_worker_outlives_its_supervisor_and_the_next_one_looks_after_it(
+    queue, submit, supervisor, workspace, monkeypatch
+):
+    run_id, waiting = submit("long"), submit("quick")
+    step_until(supervisor, lambda: queue.get(run_id).done > 0)
+    following = Supervisor(workspace)
+    for _ in range(3):
+        assert following.step() is True
+    assert states(queue, run_id, waiting) == ["running", "queued"]  # it takes up the one slot
+    os.killpg(queue.get(run_id).pid, signal.SIGKILL)
+    supervisor._children[run_id].process.wait()
+    supervisor._children.clear()
+    following.step()  # at once, not after a minute: the process is gone
+    assert queue.get(run_id).attempt == 2
+    assert "the worker is gone; queued again" in [e.message for e in queue.events_of(run_id)]
+    following.stop()
+
+
+def test_a_claim_without_a_process_goes_stale(queue, submit, supervisor, monkeypatch):
+    run_id = submit("quick")
+    queue.claim("somebody who died before the worker began")
+    supervisor.step()
+    assert states(queue, run_id) == ["running"]
+    monkeypatch.setattr(supervisor_module, "STALE_SECONDS", 0.0)
+    step_until(supervisor, lambda: states(queue, run_id) == ["done"])
+    assert queue.get(run_id).attempt == 2
+
+
+def test_one_supervisor_per_workspace(workspace, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "LOCK_SECONDS", 0.1)
+    stop = threading.Event()
+    thread = threading.Thread(target=supervise, args=(workspace,), kwargs={"stop": stop})
+    assert not supervisor_running(workspace)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 5
+        while not supervisor_running(workspace) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert supervisor_running(workspace)
+        assert ensure_supervisor(workspace) is False
+        with pytest.raises(BadInput, match="another worker is busy"):
+            supervise(workspace)
+    finally:
+        stop.set()
+        thread.join()
+    assert not supervisor_running(workspace)
+
+
+def test_an_idle_supervisor_goes_but_not_from_waiting_runs(queue, submit, workspace, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "POLL_SECONDS", 0.05)
+    run_id = submit("quick")
+    supervise(workspace, idle_s=0.0)
+    assert states(queue, run_id) == ["done"]
+
+
+@pytest.mark.slow
+def test_the_supervisor_is_a_process_that_outlives_the_one_that_started_it(workspace, queue):
+    code = (
+        "import sys; from pituning.runs.supervisor import ensure_supervisor\n"
+        "from pituning.workspace.layout import Workspace\n"
+        "workspace = Workspace.open(sys.argv[1]); print(ensure_supervisor(workspace, idle_s=3))"
+    )
+    command = [sys.executable, "-c", code, str(workspace.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+    deadline = time.monotonic() + 15
+    while not supervisor_running(workspace):
+        assert time.monotonic() < deadline, (workspace.root / "supervisor.log").read_text()
+        time.sleep(0.05)
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+    while supervisor_running(workspace):  # idle for three seconds, it goes
+        assert time.monotonic() < deadline + 15
+        time.sleep(0.1)
