@@ -15,15 +15,21 @@ from typing import Annotated, Any
 import typer
 
 from pituning import __version__
-from pituning.commands import system, tasks
+from pituning.commands import bench, experts, graph, runs, system, tasks
 from pituning.errors import PiTuningError
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 _INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
 
 app = typer.Typer(name="pituning", pretty_exceptions_enable=False, rich_markup_mode="rich")
-app.add_typer(tasks.app, name="tasks")
 app.command("app")(system.app_command)
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(experts.app, name="experts")
+app.command("embed")(experts.embed_command)
+app.add_typer(graph.app, name="graph")
+app.add_typer(runs.app, name="runs")
+app.command("worker")(runs.worker_command)
+app.add_typer(bench.app, name="bench")
 app.command("doctor")(system.doctor_command)
 
 
@@ -69,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: Exception | KeyboardInterrupt) -> int:
     """Says what went wrong in one line on stderr; returns the exit code."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return _fail("interrupted; nothing half-written is left", EXIT_FAILED)

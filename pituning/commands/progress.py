@@ -94,3 +94,39 @@ def terminal_reporter(forward: Reporter | None = None) -> Iterator[TerminalRepor
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=console, transient=True) as bar:
         yield TerminalReporter(bar, console.print, forward)
+
+
+class StatusLine:
+    """One line on stderr that says how a run stands; where stderr is no terminal, a line now and then."""
+
+    def __init__(self, bar: Any, print_line: Any):
+        self._bar, self._line = bar, print_line
+        self._task = bar.add_task("", total=1.0) if bar is not None else None
+        self._shown = 0.0
+
+    def show(self, words: str, fraction: float | None) -> None:
+        """``fraction`` of the whole is done, 0 to 1; None when that is not known."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=words, total=1.0 if fraction is not None else None)
+            self._bar.update(self._task, completed=fraction or 0.0)
+        elif time.monotonic() - self._shown > QUIET_INTERVAL:
+            self._shown = time.monotonic()
+            self._line(words)
+
+    def log(self, message: str) -> None:
+        self._line(message)
+
+
+@contextmanager
+def status_line() -> Iterator[StatusLine]:
+    """A `StatusLine` for as long as the block lasts."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    console = Console(stderr=True, markup=False, highlight=False)
+    if not console.is_terminal:
+        yield StatusLine(None, console.print)
+        return
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield StatusLine(bar, console.print)

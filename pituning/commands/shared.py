@@ -18,6 +18,7 @@ WorkspaceOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 KindOption = Annotated[str, typer.Option("--kind", help="Kind of expert: lora, bottleneck or prefix.")]
 BackboneOption = Annotated[str, typer.Option("--backbone", help="Name of the backbone.")]
+DetachOption = Annotated[bool, typer.Option("--detach", help="Queue it and return at once; it runs in the background.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task; see `pituning tasks list`.")]
 

@@ -1,0 +1,196 @@
+"""`pituning experts`: list, train, import, export; and `pituning embed`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pituning.commands.follow import follow, submit
+from pituning.commands.options import takes_config
+from pituning.commands.shared import (
+    BackboneOption,
+    DetachOption,
+    JsonOption,
+    WorkspaceOption,
+    emit,
+    open_workspace,
+    print_table,
+)
+from pituning.errors import ArtefactError, BadInput
+from pituning.experts.space import KINDS, check_kind
+from pituning.runs.configs import EmbedRun, TrainRun
+from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace, unknown
+
+if TYPE_CHECKING:
+    from pituning.experts.card import ExpertCard
+
+app = typer.Typer(help="Experts: list, train, import, export.")
+
+
+@app.command("list")
+def list_command(
+    kind: Annotated[str | None, typer.Option("--kind", help="Only lora, bottleneck or prefix.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """All experts: the zoo's, and those that runs made or that were imported."""
+    from pituning.experts.card import read_card
+
+    place = open_workspace(workspace)
+    rows: list[dict[str, Any]] = []
+    damaged: dict[str, str] = {}
+    for each in KINDS if kind is None else (check_kind(kind),):
+        zoo = place.expert_dirs(each)
+        for name, directory in place.all_expert_dirs(each).items():
+            try:
+                rows.append(_row(read_card(directory), name in zoo))
+            except ArtefactError as error:
+                damaged[f"{each}/{name}"] = str(error)
+
+    def human() -> None:
+        columns = ("expert", "kind", "task", "score", "shots", "zoo", "backbone")
+        print_table(
+            columns,
+            [
+                (r["name"], r["kind"], r["task"], r["score"], r["shots"], "yes" if r["zoo"] else "", r["backbone"])
+                for r in rows
+            ],
+        )
+        for name, reason in damaged.items():
+            typer.echo(f"{name} cannot be used: {reason}", err=True)
+
+    emit({"experts": rows, "damaged": damaged}, as_json, human)
+
+
+@app.command()
+@takes_config(TrainRun, argument="task")
+def train(
+    config: TrainRun, detach: DetachOption = False, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Train one expert on one task: on a few shots per class, or on all its training data."""
+    place = open_workspace(workspace)
+    check_examples(place, config.task, config.shots, config.seed)
+    place.backbone_dir()
+    work(
+        place, "train", config, detach, as_json,
+        lambda r: f"{r['expert']}: {r['score']:.1f} points on {r['task']} ({r['kind']}, {r['examples']} examples)",
+    )  # fmt: skip
+
+
+@app.command("import")
+def import_command(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A PEFT checkpoint or an exported expert.")],
+    task: Annotated[str, typer.Option(help="Task that it was trained on.")],
+    name: Annotated[str | None, typer.Option(help="Name of the expert; default: the directory's name.")] = None,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a PEFT checkpoint in as an expert."""
+    from pituning.tasks.registry import load_task
+
+    place = open_workspace(workspace)
+    load_task(task, place)
+    source = place.backbone_dir(backbone)
+    if not directory.is_dir():
+        raise BadInput(f"directory {str(directory)!r} does not exist; give that of a PEFT checkpoint")
+
+    from pituning.backbones.base import Backbone
+    from pituning.experts.store import import_expert
+
+    expert = import_expert(
+        directory,
+        task=task,
+        name=name or directory.resolve().name.lower(),
+        backbone=Backbone.load(source, name=backbone),
+        workspace=place,
+    )
+    emit(_row(expert.card, False), as_json, lambda: typer.echo(f"imported {expert.name}: {expert.kind} for {task}"))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the expert.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty directory.")],
+    kind: Annotated[str | None, typer.Option("--kind", help="Its kind, where several have the name.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write an expert as a PEFT checkpoint of its own."""
+    source = find_expert(open_workspace(workspace), name, kind)
+
+    from pituning.experts.store import export_expert
+
+    path = export_expert(source, directory)
+    emit({"expert": name, "kind": source.parent.name, "directory": path}, as_json, lambda: typer.echo(str(path)))
+
+
+@takes_config(EmbedRun, argument="tasks")
+def embed_command(
+    config: EmbedRun,
+    everything: Annotated[bool, typer.Option("--all", help="All tasks that have an expert.")] = False,
+    detach: DetachOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute Fisher embeddings, by which tasks are compared; all of the zoo's without a task."""
+    if everything and config.tasks:
+        raise BadInput("give tasks or --all, not both", field="tasks")
+    place = open_workspace(workspace)
+    for task in config.tasks:
+        if task not in place.expert_dirs(config.kind):
+            check_examples(place, task, None, 0)
+            raise BadInput(
+                f"task {task!r} has no {config.kind} expert; train one: "
+                f"pituning experts train {task} --kind {config.kind}",
+                field="tasks",
+            )
+    work(place, "embed", config, detach, as_json, lambda r: f"embedded {', '.join(r['tasks'])}")
+
+
+def find_expert(workspace: Workspace, name: str, kind: str | None) -> Path:
+    """The directory of an expert by its name; the kind is needed where several kinds have the name."""
+    found = {
+        each: workspace.all_expert_dirs(each)[name]
+        for each in (KINDS if kind is None else (check_kind(kind),))
+        if name in workspace.all_expert_dirs(each)
+    }
+    if not found:
+        raise unknown("expert", name, sorted({n for k in KINDS for n in workspace.all_expert_dirs(k)}))
+    if len(found) > 1:
+        raise BadInput(f"expert {name!r} is there as {', '.join(found)}; choose one with --kind", field="kind")
+    return next(iter(found.values()))
+
+
+def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int) -> None:
+    """Says at once, rather than from a worker, that a task is unknown or has too few examples."""
+    from pituning.tasks.registry import load_task
+
+    found = load_task(task, workspace)
+    if shots is not None:
+        found.shots(shots, seed)
+
+
+def work(workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bool, words: Any) -> None:
+    """Queues a run; shows it until it ends, unless ``detach``; prints its result, in ``words(result)`` for people."""
+    from pituning.runs.spec import RunSpec
+
+    run_id = submit(workspace, RunSpec.of(kind, config))
+    if detach:
+        emit({"run": run_id}, as_json, lambda: typer.echo(f"queued {run_id}; see: pituning runs show {run_id}"))
+        return
+    result = follow(workspace, run_id)
+    emit(result, as_json, lambda: typer.echo(words(result)))
+
+
+def _row(card: ExpertCard, zoo: bool) -> dict[str, Any]:
+    values = dataclasses.asdict(card)
+    kept = ("name", "kind", "task", "config", "backbone", "fingerprint", "seed", "spec", "scores", "commit", "sha256")
+    return {key: values[key] for key in kept} | {
+        "score": card.scores.get("test"),
+        "shots": card.spec.get("shots"),
+        "zoo": zoo,
+    }

@@ -1,0 +1,120 @@
+"""`pituning graph`: a task's neighbours, and the task graph as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pituning.commands.shared import (
+    JsonOption,
+    KindOption,
+    TaskArgument,
+    WorkspaceOption,
+    emit,
+    open_workspace,
+    print_table,
+)
+from pituning.errors import BadInput
+from pituning.workspace.layout import Workspace
+
+if TYPE_CHECKING:
+    from pituning.tasks.registry import TaskInfo
+    from pituning.workspace.similarity import ZooSimilarity
+
+app = typer.Typer(help="The task graph: neighbors, export.")
+
+PredictorOption = Annotated[
+    str, typer.Option("--predictor", help="How likeness is measured: probe, paper, scaled, weights or text.")
+]
+DEFAULT_PREDICTOR = "probe"
+
+
+@app.command()
+def neighbors(
+    task: TaskArgument,
+    k: Annotated[int, typer.Option("-k", help="How many.")] = 3,
+    kind: KindOption = "lora",
+    predictor: PredictorOption = DEFAULT_PREDICTOR,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The tasks most like one, best first, each with the share of bootstrap replicates that agree."""
+    from pituning.graph import predict
+    from pituning.tasks.registry import load_task
+
+    place = open_workspace(workspace)
+    similarity = load_similarity(place, kind, predictor)
+    if task not in similarity.names:
+        load_task(task, place)
+        raise BadInput(
+            f"task {task!r} has no embedding of kind {kind!r}; make one: pituning experts train {task} --kind {kind}, "
+            f"then pituning embed --all --kind {kind}",
+            field="task",
+        )
+    found = predict.neighbors(similarity.matrix, similarity.names, task, k, replicates=similarity.replicates)
+    modality = {info.name: info.modality for info in infos_of(place, similarity)}
+    rows = [
+        {
+            "task": neighbor.task,
+            "modality": modality[neighbor.task],
+            "similarity": neighbor.similarity,
+            "rank": neighbor.rank,
+            "confidence": neighbor.confidence,
+            "low": neighbor.low,
+            "high": neighbor.high,
+        }
+        for neighbor in found
+    ]
+
+    def human() -> None:
+        columns = ("rank", "task", "modality", "similarity", "confidence")
+        print_table(columns, [[row[column] for column in columns] for row in rows])
+
+    emit({"task": task, "kind": kind, "predictor": predictor, "neighbors": rows}, as_json, human)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .graphml, .gexf, .json or .csv.")],
+    kind: KindOption = "lora",
+    predictor: PredictorOption = DEFAULT_PREDICTOR,
+    k: Annotated[int | None, typer.Option("-k", help="Join each task to its k most similar; default 3.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Join what is at least this similar.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the task graph with its communities and layout."""
+    from pituning.graph.build import task_graph
+    from pituning.graph.export import FORMATS, export_graph
+
+    if file.suffix.removeprefix(".").lower() not in FORMATS:
+        raise BadInput(f"file {str(file)!r} must end in {', '.join('.' + each for each in FORMATS)}", field="file")
+    place = open_workspace(workspace)
+    similarity = load_similarity(place, kind, predictor)
+    graph = task_graph(similarity.matrix, infos_of(place, similarity), k=k, threshold=threshold)
+    export_graph(graph, file)
+    document = {"file": file, "tasks": graph.number_of_nodes(), "edges": graph.number_of_edges()}
+    emit(document, as_json, lambda: typer.echo(f"{file}: {document['tasks']} tasks, {document['edges']} edges"))
+
+
+def load_similarity(workspace: Workspace, kind: str, predictor: str) -> ZooSimilarity:
+    """The zoo's similarity; unknown kinds and predictors are told before a file is looked for."""
+    from pituning.experts.space import check_kind
+    from pituning.graph.similarity import PREDICTORS
+
+    if predictor not in PREDICTORS:
+        raise BadInput(f"unknown predictor {predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor")
+    return workspace.zoo_similarity(check_kind(kind), predictor)
+
+
+def infos_of(workspace: Workspace, similarity: ZooSimilarity) -> list[TaskInfo]:
+    """What is known of the tasks of a similarity, in its order."""
+    from pituning.tasks.registry import list_tasks
+
+    known = {info.name: info for info in list_tasks(workspace)}
+    missing = [name for name in similarity.names if name not in known]
+    if missing:
+        raise BadInput(f"task {missing[0]!r} is in the task graph but not in the workspace; embed again with --all")
+    return [known[name] for name in similarity.names]
