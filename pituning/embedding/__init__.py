@@ -1,0 +1,1 @@
+"""Fisher embeddings of tasks."""

@@ -1,0 +1,45 @@
+"""Answers drawn from the model itself, for the Fisher information proper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pituning.backbones.encoded import EncodedExamples
+from pituning.backbones.network import empty_cache
+from pituning.experts.model import ExpertModel
+
+
+def sample_answers(
+    model: ExpertModel, values: Tensor, encoded: EncodedExamples, *, batch_size: int = 32, seed: int = 0
+) -> EncodedExamples:
+    """The examples with answers y ~ p(y | x; θ, φ), token by token, at most as long as the longest answer given.
+
+    Args:
+        values: (P,) the expert φ.
+        seed: of the draw, which does not touch global random state.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    longest = max(len(answer) for answer in encoded.answers)
+    end, start = model.backbone.end_token, model.backbone.start_token
+    answers: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(encoded)
+    order = np.argsort(encoded.prompt_lengths, kind="stable")
+    with torch.no_grad(), model.using(values.detach()):
+        for begin in range(0, len(order), batch_size):
+            rows = order[begin : begin + batch_size]
+            batch = encoded.batch(rows)
+            states = model.network.encode(batch.inputs_embeds, batch.attention_mask)
+            cache = model.network.start_cache(len(batch)) or empty_cache()
+            tokens = torch.full((len(batch), 1), start, device=model.device)
+            drawn = []
+            for _ in range(longest):
+                logits = model.network.decode(states, batch.attention_mask, tokens, cache)[:, -1]  # (B, V)
+                tokens = torch.multinomial(logits.softmax(1).cpu(), 1, generator=generator).to(model.device)
+                drawn.append(tokens)
+            for row, ids in zip(rows, torch.cat(drawn, dim=1).cpu().numpy(), strict=True):
+                stop = np.flatnonzero(ids == end)
+                answers[int(row)] = ids[: int(stop[0]) + 1] if len(stop) else ids
+    return replace(encoded, answers=answers)

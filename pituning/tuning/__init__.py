@@ -1,0 +1,1 @@
+"""π-tuning: interpolation, baselines, selection on the shots, the run."""

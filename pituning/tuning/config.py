@@ -1,0 +1,120 @@
+"""What a tuning is told. Torch-free; the help texts feed the command line and the forms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pituning.errors import BadInput
+from pituning.experts.space import check_kind
+from pituning.training.config import EXPERT_RATES, FULL_RATE
+from pituning.workspace.layout import check_name
+
+BASELINES = ("backbone", "single", "full", "donor", "uniform", "random", "placebo", "untouched")
+"""What can run beside π-tuning, in the order in which it runs."""
+
+PREDICTORS = ("probe", "scaled", "text")
+"""Similarities that need neither the target's own full-data expert nor more than its shots."""
+
+ALPHA_STARTS = ("uniform", "own", "similarity")
+RATE_FACTORS = (0.4, 1.0, 2.5)
+"""The learning rates that are tried, as multiples of the usual one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """Settings of one low-shot tuning; every method gets the same steps, learning rates, shots and seed.
+
+    Raises:
+        BadInput: when a value is out of its range; ``field`` names it.
+    """
+
+    target: str = field(metadata={"help": "Task to tune."})
+    kind: str = field(default="lora", metadata={"help": "Expert kind: lora, bottleneck or prefix."})
+    shots: int = field(default=16, metadata={"help": "Examples per class (open answers: times 4 in all)."})
+    seed: int = field(default=0, metadata={"help": "Seed of the shots, of starting values and of the order."})
+    donors: int = field(default=3, metadata={"help": "How many tasks lend their experts."})
+    donor_names: tuple[str, ...] = field(
+        default=(), metadata={"help": "Donors by name; predicted from the shots when left out."}
+    )
+    predictor: str = field(
+        default="probe",
+        metadata={"help": "Similarity that predicts donors: probe, scaled or text.", "choices": PREDICTORS},
+    )
+    baselines: tuple[str, ...] = field(
+        default=("backbone", "single", "full", "uniform", "random", "placebo"),
+        metadata={"help": f"Methods to compare with, of {', '.join(BASELINES)}."},
+    )
+    steps: int = field(default=80, metadata={"help": "Most optimiser steps of each training; fewer may be chosen."})
+    batch_size: int = field(default=32, metadata={"help": "Examples per step."})
+    learning_rates: tuple[float, ...] = field(
+        default=(),
+        metadata={
+            "help": "Peak learning rates to choose from on held-out shots. Left out: 0.4, 1 and 2.5 times the kind's "
+            "usual one. Full fine-tuning takes them in proportion to its own usual rate."
+        },
+    )
+    folds: int = field(
+        default=0, metadata={"help": "Splits of the shots for choosing; 0 for one split, or two of fewer than 100 shots."}
+    )
+    alpha_start: Literal["uniform", "own", "similarity"] = field(
+        default="uniform",
+        metadata={
+            "help": "Interpolation weights at the start: uniform, own (half for the target's own expert), or similarity "
+            "(donors by similarity).",
+            "choices": ALPHA_STARTS,
+        },
+    )
+    alpha_rate: float = field(
+        default=10.0, metadata={"help": "Learning rate of the interpolation weights, as a multiple of the experts'."}
+    )
+    freeze_experts: bool = field(
+        default=False, metadata={"help": "Learn the interpolation weights alone and leave the experts as they are."}
+    )
+    test_examples: int = field(default=1000, metadata={"help": "Most test examples to score on."})
+
+    def __post_init__(self) -> None:
+        check_name(self.target, what="target")
+        check_kind(self.kind)
+        for name in ("shots", "donors", "steps", "batch_size", "test_examples"):
+            self._require(name, _whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number of at least 1")
+        for name in ("seed", "folds"):
+            self._require(name, _whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number of at least 0")
+        self._require("donors", self.donors <= 32, "at most 32")
+        self._require("folds", self.folds <= 10, "at most 10")
+        self._require("predictor", self.predictor in PREDICTORS, f"one of {', '.join(PREDICTORS)}")
+        self._require("alpha_start", self.alpha_start in ALPHA_STARTS, f"one of {', '.join(ALPHA_STARTS)}")
+        self._require("alpha_rate", math.isfinite(self.alpha_rate) and self.alpha_rate > 0, "a number above 0")
+        for rate in self.learning_rates:
+            self._require("learning_rates", math.isfinite(rate) and rate > 0, "numbers above 0")
+        for name in self.baselines:
+            if name not in BASELINES:
+                raise BadInput(f"unknown baseline {name!r}; choose among {', '.join(BASELINES)}", field="baselines")
+        for name in self.donor_names:
+            check_name(name, what="donor")
+        if self.target in self.donor_names:
+            raise BadInput(
+                f"donor {self.target!r} is the target itself; its own full-data expert stays out", field="donor_names"
+            )
+        if len(set(self.donor_names)) != len(self.donor_names):
+            raise BadInput(f"donors {', '.join(self.donor_names)} name a task twice", field="donor_names")
+
+    def _require(self, name: str, fine: bool, wanted: str) -> None:
+        if not fine:
+            raise BadInput(f"{name} is {getattr(self, name)!r}; give {wanted}", field=name)
+
+    def rates(self, method: str) -> tuple[float, ...]:
+        """The learning rates that a method chooses from, ascending."""
+        usual = EXPERT_RATES[self.kind]
+        rates = self.learning_rates or tuple(usual * factor for factor in RATE_FACTORS)
+        return tuple(sorted(rate * FULL_RATE / usual if method == "full" else rate for rate in rates))
+
+    @property
+    def expert_name(self) -> str:
+        """The name under which the tuned expert is kept."""
+        return f"{self.target[:34]}-pi-{self.shots}-shot-{self.seed}"
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
