@@ -84,8 +84,10 @@ def one_line(error: Exception) -> str:
 
 def work_on(run: Run, workspace: Workspace, reporter: DatabaseReporter) -> Mapping[str, Any]:
     """The work of a run by its kind; what needs torch is imported only now."""
+    reporter.phase("load the libraries", 1)
     from pituning.runs import jobs
 
+    reporter.advance()
     checkpoint = checkpoint_dir(workspace, run.id)
     checkpoint.mkdir(parents=True, exist_ok=True)
     result = jobs.JOBS[run.kind](run.spec.settings(), workspace, reporter, checkpoint)

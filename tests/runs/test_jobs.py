@@ -1,0 +1,62 @@
+"""The work itself, on a tiny backbone."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from pituning.errors import BadInput, RunCancelled
+from pituning.progress import Silent
+from pituning.runs.configs import TrainRun
+from pituning.tasks.saved import save_task
+from tests.conftest import make_text_task
+
+CONFIG = TrainRun(task="tiny-mood", shots=4, steps=12, batch_size=6)
+
+
+class StopAt(Silent):
+    """Cancels the training after so many steps, as a request to stop does."""
+
+    def __init__(self, steps: int):
+        self.left = steps
+
+    def advance(self, steps: int = 1) -> None:
+        self.left -= steps
+        if self.left <= 0:
+            raise RunCancelled("stop")
+
+
+@pytest.fixture
+def studio(workspace, tiny_backbone_dir):
+    shutil.copytree(tiny_backbone_dir, workspace.root / "backbones" / "mini")
+    save_task(make_text_task(), workspace)
+    return workspace
+
+
+def test_train_goes_on_where_it_was_stopped(studio, tmp_path):
+    from pituning.runs.jobs import train
+
+    result = train(CONFIG, studio, Silent(), tmp_path / "a")
+    expert = studio.expert_dir("lora", "tiny-mood-4-shot-0")
+    whole = (expert / "adapter_model.safetensors").read_bytes()
+    assert result["expert"] == expert.name
+    assert result["examples"] == 12
+    assert 0.0 <= result["score"] <= 100.0
+    shutil.rmtree(expert)
+    with pytest.raises(RunCancelled):
+        train(CONFIG, studio, StopAt(7), tmp_path / "b")
+    assert list((tmp_path / "b").iterdir())
+    assert not expert.exists()
+    train(CONFIG, studio, Silent(), tmp_path / "b")
+    assert (expert / "adapter_model.safetensors").read_bytes() == whole
+
+
+def test_bad_input_is_told_before_anything_is_written(studio, tmp_path):
+    from pituning.runs.jobs import train
+
+    with pytest.raises(BadInput, match="fewer than 30 shots"):
+        train(TrainRun(task="tiny-mood", shots=30), studio, Silent(), tmp_path)
+    with pytest.raises(BadInput, match="task 'tiny-mod' is unknown; did you mean 'tiny-mood'"):
+        train(TrainRun(task="tiny-mod"), studio, Silent(), tmp_path)
+    assert not studio.expert_dir("lora", "tiny-mood-30-shot-0").exists()
