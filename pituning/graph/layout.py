@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-WIDTH, HEIGHT = 1000.0, 640.0
+WIDTH, HEIGHT = 720.0, 560.0
 """The canvas in pixels; larger ones keep its proportions."""
 
 NODE_SIZE = 26.0
@@ -108,9 +108,14 @@ def _pull(positions: np.ndarray, attraction: np.ndarray, steps: int = 300) -> np
 
 
 def _fit(positions: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Stretches positions over the canvas; the canvas grows when its boxes fill more than half of it."""
+    """Spreads positions over the canvas; the canvas grows when its boxes fill more than half of it.
+
+    Half of a coordinate is its place in the order of all, so that crowded parts take some of the empty parts' room.
+    """
     low, high = positions.min(0), positions.max(0)
     unit = np.where(high - low > 1e-9, (positions - low) / np.maximum(high - low, 1e-9), 0.5)
+    places = np.argsort(np.argsort(positions, axis=0, kind="stable"), axis=0, kind="stable")
+    unit = (unit + places / max(len(positions) - 1, 1)) / 2
     growth = max(1.0, np.sqrt(2 * boxes.prod(1).sum() / (WIDTH * HEIGHT)))
     frame = np.array([WIDTH, HEIGHT]) * growth - boxes.max(0)
     return boxes.max(0) / 2 + unit * frame

@@ -144,7 +144,7 @@ zoos = arrays(
 predictors = st.sampled_from(FROM_EMBEDDINGS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(values=zoos, predictor=predictors)
 def test_symmetric_in_range_and_one_on_the_diagonal(values: np.ndarray, predictor: str) -> None:
     matrix = similarity_matrix(embeddings(values), predictor)
@@ -154,7 +154,7 @@ def test_symmetric_in_range_and_one_on_the_diagonal(values: np.ndarray, predicto
     assert matrix.min() >= (-1 if predictor == "probe" else 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(values=zoos, predictor=predictors, data=st.data())
 def test_permuting_tasks_permutes_the_matrix(values: np.ndarray, predictor: str, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(values))))
@@ -163,7 +163,7 @@ def test_permuting_tasks_permutes_the_matrix(values: np.ndarray, predictor: str,
     np.testing.assert_allclose(permuted, matrix[np.ix_(order, order)], atol=1e-7)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(values=zoos, exponents=st.lists(st.integers(-40, 40), min_size=7, max_size=7), data=st.data())
 def test_scale_of_a_task_does_not_matter(values: np.ndarray, exponents: list[int], data: st.DataObject) -> None:
     predictor = data.draw(st.sampled_from(("paper", "probe", "weights")))
@@ -174,7 +174,7 @@ def test_scale_of_a_task_does_not_matter(values: np.ndarray, exponents: list[int
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(values=zoos, exponent=st.integers(-40, 40))
 def test_scaled_predictor_ignores_a_common_scale(values: np.ndarray, exponent: int) -> None:
     np.testing.assert_allclose(

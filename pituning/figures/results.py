@@ -1,0 +1,207 @@
+"""Figures of a run: scores of the methods, training curves, interpolation weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from pituning.errors import BadInput
+from pituning.figures.palette import (
+    HIGHLIGHT,
+    INTERVAL,
+    LIGHT,
+    METHOD_LABELS,
+    MUTED,
+    PAD,
+    SEQUENTIAL,
+    colour_scale,
+    escape,
+    method_label,
+)
+
+Y_TITLES = {"loss": "Loss (nats per √answer token)", "score": "Score (points, 0 to 100)"}
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+MAX_CELLS_WITH_TEXT = 400
+_PI = {"pi", METHOD_LABELS["pi"]}
+
+
+def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.Figure:
+    """Scores of π and of the baselines as bars, best first, π highlighted.
+
+    Args:
+        result: a tune result: ``score``, ``baselines`` {method: score} and, if there, ``intervals`` {method: (low,
+            high)} with ``pi`` for π's own. All in points, 0 to 100. A score that is None is left out.
+        metric: what the scores are.
+    """
+    found = {"pi": result.get("score"), **(result.get("baselines") or {})}
+    scores = {name: float(value) for name, value in found.items() if value is not None and np.isfinite(value)}
+    # π first among equals; Plotly draws from the bottom up.
+    names = sorted(scores, key=lambda name: (scores[name], name == "pi"))
+    intervals = result.get("intervals") or {}
+    low, high = [], []
+    for name in names:
+        interval = intervals.get(name) or (scores[name], scores[name])
+        low.append(max(scores[name] - float(interval[0]), 0.0))
+        high.append(max(float(interval[1]) - scores[name], 0.0))
+    values = [scores[name] for name in names]
+    labels = [escape(method_label(name)) for name in names]
+    ends = [value + above for value, above in zip(values, high, strict=True)]
+    has_intervals = any(low) or any(high)
+    figure = go.Figure(
+        [
+            go.Bar(
+                x=values,
+                y=labels,
+                orientation="h",
+                marker={"color": [HIGHLIGHT if name == "pi" else MUTED for name in names]},
+                error_x={
+                    "type": "data",
+                    "array": high,
+                    "arrayminus": low,
+                    "symmetric": False,
+                    "color": INTERVAL,
+                    "thickness": 2,
+                    "width": 5,
+                    "visible": has_intervals,
+                },
+                customdata=[[value - below, end] for value, below, end in zip(values, low, ends, strict=True)],
+                hovertemplate="%{y}: %{x:.1f}"
+                + (" (95 % interval %{customdata[0]:.1f} to %{customdata[1]:.1f})" if has_intervals else "")
+                + "<extra></extra>",
+            ),
+            # The numbers stand to the right of the intervals, in the page's text colour.
+            go.Scatter(
+                x=ends,
+                y=labels,
+                mode="text",
+                text=[
+                    f"{PAD}<b>{v:.1f}</b>" if n == "pi" else f"{PAD}{v:.1f}" for n, v in zip(names, values, strict=True)
+                ],
+                textposition="middle right",
+                cliponaxis=False,
+                hoverinfo="skip",
+            ),
+        ]
+    )
+    top = max(ends, default=100.0)
+    figure.update_layout(
+        showlegend=False,
+        bargap=0.35,
+        height=90 + 34 * max(len(names), 1),
+        margin={"l": 8, "r": 48, "t": 8, "b": 8},
+        xaxis={
+            "title": {"text": f"{escape(metric)} (points, 0 to 100)"},
+            "range": [0, max(top * 1.02, 1.0)],
+            "automargin": True,
+            "zeroline": False,
+        },
+        yaxis={"automargin": True, "ticksuffix": "  ", "showgrid": False},
+    )
+    return figure
+
+
+def curves(frame: pd.DataFrame) -> go.Figure:
+    """One measured thing by training step, one line per series; π is thick.
+
+    Args:
+        frame: columns ``series``, ``step`` and ``value``; ``name`` (``loss``, ``score``…), if there, titles the axis.
+
+    Raises:
+        BadInput: when the frame holds several names.
+    """
+    names = list(frame["name"].unique()) if "name" in frame else []
+    if len(names) > 1:
+        raise BadInput(f"curves got {', '.join(map(str, names))}; draw one of them at a time")
+    title = Y_TITLES.get(names[0], str(names[0]).capitalize()) if names else "Value"
+    figure = go.Figure()
+    others = [colour for colour in LIGHT if colour != LIGHT[0]]
+    plain = 0
+    for series, part in frame.groupby("series", sort=False):
+        part = part.sort_values("step")
+        if series in _PI:
+            line = {"color": HIGHLIGHT, "width": 3.5}
+        else:
+            line = {"color": others[plain % len(others)], "width": 1.8, "dash": DASHES[plain % len(DASHES)]}
+            plain += 1
+        # NaN and infinities make gaps.
+        values = [float(v) if np.isfinite(v) else None for v in part["value"].astype(float)]
+        figure.add_trace(
+            go.Scatter(
+                x=[int(step) for step in part["step"]],
+                y=values,
+                name=escape(method_label(str(series))),
+                mode="lines+markers" if len(part) <= 25 else "lines",
+                marker={"size": 5},
+                line=line,
+                hovertemplate="step %{x}: %{y:.4g}",
+            )
+        )
+    figure.update_layout(
+        height=340,
+        margin={"l": 8, "r": 12, "t": 8, "b": 8},
+        hovermode="x unified",
+        showlegend=len(figure.data) > 1,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "title": {"text": ""}},
+        xaxis={"title": {"text": "Training step"}, "rangemode": "tozero", "automargin": True},
+        yaxis={"title": {"text": title}, "automargin": True},
+    )
+    return figure
+
+
+def alpha_heatmap(sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]) -> go.Figure:
+    """The interpolation weights: one row per site from the first layer down, one column per expert.
+
+    Args:
+        sites: names of the S sites.
+        experts: names of the K experts.
+        weights: softmax(α), (S, K), each row summing to 1.
+
+    Raises:
+        BadInput: when the weights do not fit the names.
+    """
+    values = np.asarray(weights, dtype=float).reshape(len(weights), -1)
+    if values.shape != (len(sites), len(experts)):
+        raise BadInput(f"weights have shape {values.shape} for {len(sites)} sites and {len(experts)} experts")
+    figure = go.Figure(
+        go.Heatmap(
+            # Positions, not names, so that two experts may be called the same.
+            x=list(range(len(experts))),
+            y=list(range(len(sites))),
+            z=[[float(v) if np.isfinite(v) else None for v in row] for row in values],
+            zmin=0,
+            zmax=float(max(0.5, np.nanmax(values, initial=0.5))),
+            colorscale=colour_scale(SEQUENTIAL),
+            xgap=1,
+            ygap=1,
+            texttemplate="%{z:.2f}" if values.size <= MAX_CELLS_WITH_TEXT else None,
+            customdata=[[[escape(site), escape(expert)] for expert in experts] for site in sites],
+            hovertemplate="%{customdata[0]}<br>%{customdata[1]}: %{z:.3f}<extra></extra>",
+            colorbar={"title": {"text": "Weight, softmax(α)", "side": "right"}, "thickness": 12},
+        )
+    )
+    figure.update_layout(
+        height=max(300, 110 + 24 * len(sites)),
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        xaxis={
+            "title": {"text": "Expert"},
+            "tickvals": list(range(len(experts))),
+            "ticktext": [escape(name) for name in experts],
+            "automargin": True,
+            "showgrid": False,
+            "zeroline": False,
+        },
+        yaxis={
+            "title": {"text": "Site"},
+            "tickvals": list(range(len(sites))),
+            "ticktext": [escape(name) for name in sites],
+            "automargin": True,
+            "autorange": "reversed",
+            "showgrid": False,
+            "zeroline": False,
+        },
+    )
+    return figure

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pituning.errors import BadInput
+from pituning.figures.palette import HIGHLIGHT, METHOD_LABELS, MUTED
+from pituning.figures.results import alpha_heatmap, curves, score_bars
+
+RESULT: dict[str, Any] = {
+    "score": 71.2,
+    "baselines": {"single": 63.0, "full": 74.5, "placebo": 60.0, "backbone": None},
+    "intervals": {"pi": [68.0, 74.0], "single": [60, 66], "full": [71, 78]},
+}
+
+
+def strict(figure: Any) -> dict[str, Any]:
+    """The figure as the browser gets it; NaN would not be JSON."""
+    return json.loads(figure.to_json(), parse_constant=lambda name: pytest.fail(f"{name} in the figure"))
+
+
+def assert_axes_are_titled(figure: Any) -> None:
+    layout = strict(figure)["layout"]
+    for axis in ("xaxis", "yaxis"):
+        assert layout[axis].get("automargin"), axis
+
+
+def test_scores_are_sorted_and_pi_stands_out() -> None:
+    figure = score_bars(RESULT, metric="Accuracy")
+    bars, texts = figure.data
+    assert list(bars.y) == ["Placebo donors", "Single expert", "π-tuning", "Full fine-tuning"]  # from the bottom up
+    assert list(bars.x) == [60.0, 63.0, 71.2, 74.5]
+    assert list(bars.marker.color) == [MUTED, MUTED, HIGHLIGHT, MUTED]
+    np.testing.assert_allclose(bars.x + np.array(bars.error_x.array), [60, 66, 74, 78])
+    np.testing.assert_allclose(bars.x - np.array(bars.error_x.arrayminus), [60, 60, 68, 71])
+    assert [text.strip("\u2002") for text in texts.text] == ["60.0", "63.0", "<b>71.2</b>", "74.5"]
+    assert list(texts.x) == [60, 66, 74, 78]  # beside the intervals, not on them
+    assert figure.layout.xaxis.title.text == "Accuracy (points, 0 to 100)"
+    assert figure.layout.xaxis.range[0] == 0
+    assert_axes_are_titled(figure)
+
+
+def test_scores_without_intervals_or_baselines() -> None:
+    bars = score_bars({"score": 50.0}).data[0]
+    assert list(bars.x) == [50.0]
+    assert bars.error_x.visible is False
+    strict(score_bars({"score": 0.0, "baselines": {"single": 0.0}}))
+    strict(score_bars({}))
+
+
+def test_ties_put_pi_first() -> None:
+    assert score_bars({"score": 60.0, "baselines": {"zero": 60.0, "single": 60.0}}).data[0].y[-1] == METHOD_LABELS["pi"]
+
+
+def test_curves() -> None:
+    frame = pd.DataFrame(
+        [("single", 10, "loss", 2.0), ("pi", 20, "loss", 1.0), ("pi", 10, "loss", 1.5), ("single", 20, "loss", np.nan)],
+        columns=["series", "step", "name", "value"],
+    )
+    figure = curves(frame)
+    lines = {trace.name: trace for trace in figure.data}
+    assert list(lines["π-tuning"].x) == [10, 20]
+    assert list(lines["π-tuning"].y) == [1.5, 1.0]
+    assert list(lines["Single expert"].y) == [2.0, None]
+    assert lines["π-tuning"].line.width > lines["Single expert"].line.width
+    assert figure.layout.xaxis.title.text == "Training step"
+    assert "nats" in figure.layout.yaxis.title.text
+    assert_axes_are_titled(figure)
+
+
+def test_every_curve_has_its_own_look() -> None:
+    names = ["pi", "single", "full", "donor", "uniform", "random", "placebo", "untouched", "extra"]
+    frame = pd.DataFrame([(name, 1, 0.5) for name in names], columns=["series", "step", "value"])
+    assert len({(trace.line.color, trace.line.dash) for trace in curves(frame).data}) == len(names)
+
+
+def test_curves_of_two_things_are_refused() -> None:
+    frame = pd.DataFrame(
+        [("pi", 1, "loss", 1.0), ("pi", 1, "score", 50.0)], columns=["series", "step", "name", "value"]
+    )
+    with pytest.raises(BadInput, match="loss, score"):
+        curves(frame)
+    assert len(curves(frame.iloc[:0]).data) == 0
+
+
+def test_alpha_heatmap() -> None:
+    figure = alpha_heatmap(["encoder.0.attn", "decoder.2.ffn"], ["own", "own"], [[0.75, 0.25], [0.5, 0.5]])
+    heat = figure.data[0]
+    assert [list(row) for row in heat.z] == [[0.75, 0.25], [0.5, 0.5]]
+    assert (heat.zmin, heat.zmax) == (0, 0.75)
+    assert figure.layout.yaxis.autorange == "reversed"  # the first layer on top
+    assert list(figure.layout.yaxis.ticktext) == ["encoder.0.attn", "decoder.2.ffn"]
+    assert list(figure.layout.xaxis.ticktext) == ["own", "own"]
+    assert figure.layout.xaxis.title.text == "Expert"
+    assert "Weight" in heat.colorbar.title.text
+    assert_axes_are_titled(figure)
+
+
+def test_alpha_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(BadInput, match="2 sites and 3 experts"):
+        alpha_heatmap(["a", "b"], ["x", "y", "z"], [[0.5, 0.5], [0.5, 0.5]])

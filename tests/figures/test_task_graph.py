@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from pituning.figures.palette import DARK, LIGHT
+from pituning.figures.task_graph import FADED, graph_option
+from pituning.graph.build import task_graph
+from tests.graph.test_build import Info, infos, random_similarity
+
+
+@pytest.fixture(scope="module")
+def graph() -> nx.Graph:
+    return task_graph(random_similarity(12), infos(12), k=2)
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            assert type(key) is str
+            yield from leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner)
+    else:
+        yield value
+
+
+@pytest.mark.parametrize("colour_by", ["modality", "community"])
+@pytest.mark.parametrize("selected", [None, "task-3", "not-there"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_plain_values_only(graph: nx.Graph, colour_by: Any, selected: str | None, dark: bool) -> None:
+    option = graph_option(graph, colour_by=colour_by, selected=selected, dark=dark)
+    assert {type(leaf) for leaf in leaves(option)} <= {str, int, float, bool}
+    json.dumps(option, allow_nan=False)
+
+
+def test_streamlit_takes_it(graph: nx.Graph) -> None:
+    from streamlit.elements import echarts_chart
+
+    option, _ = echarts_chart._normalize_spec(graph_option(graph))
+    echarts_chart._validate_supported_features(option)
+    assert echarts_chart._enables_selection(option)
+
+
+def test_nodes_keep_order_place_and_shape(graph: nx.Graph) -> None:
+    series = graph_option(graph)["series"][0]
+    assert (series["type"], series["layout"], series["selectedMode"]) == ("graph", "none", "single")
+    assert [node["id"] for node in series["data"]] == list(graph)
+    for node in series["data"]:
+        data = graph.nodes[node["id"]]
+        assert (node["x"], node["y"]) == (data["x"], data["y"])
+        symbol, colour = {"vision": ("circle", 0), "language": ("rect", 1), "vision-language": ("diamond", 2)}[
+            data["modality"]
+        ]
+        assert (node["symbol"], node["itemStyle"]["color"]) == (symbol, LIGHT[colour])
+    dark = graph_option(graph, dark=True)["series"][0]["data"][0]
+    assert dark["itemStyle"]["color"] == DARK[0]
+
+
+def test_lines_tell_modalities_and_similarity(graph: nx.Graph) -> None:
+    links = graph_option(graph)["series"][0]["links"]
+    assert len(links) == graph.number_of_edges()
+    by_similarity = sorted(links, key=lambda link: graph[link["source"]][link["target"]]["similarity"])
+    widths = [link["lineStyle"]["width"] for link in by_similarity]
+    assert widths == sorted(widths)
+    assert (widths[0], widths[-1]) == (1, 5)
+    styles = {
+        inter_modal: {
+            (link["lineStyle"]["type"], link["lineStyle"]["color"])
+            for link in links
+            if graph[link["source"]][link["target"]]["inter_modal"] is inter_modal
+        }
+        for inter_modal in (False, True)
+    }
+    assert {style for style, _ in styles[True]} == {"dashed"}
+    assert {style for style, _ in styles[False]} == {"solid"}
+    assert {colour for _, colour in styles[True]}.isdisjoint(colour for _, colour in styles[False])
+
+
+def test_selected_task_stands_out_with_its_neighbours(graph: nx.Graph) -> None:
+    option = graph_option(graph, selected="task-3")
+    nodes = {node["id"]: node for node in option["series"][0]["data"]}
+    clear = {task for task, node in nodes.items() if node["itemStyle"]["opacity"] == 1}
+    assert clear == {"task-3", *graph["task-3"]}
+    assert {node["itemStyle"]["opacity"] for task, node in nodes.items() if task not in clear} == {FADED}
+    assert nodes["task-3"]["symbolSize"] > nodes["task-0"]["symbolSize"]
+
+
+def test_community_colours_and_legend(graph: nx.Graph) -> None:
+    option = graph_option(graph, colour_by="community")
+    for node in option["series"][0]["data"]:
+        assert node["itemStyle"]["color"] == LIGHT[graph.nodes[node["id"]]["community"] % len(LIGHT)]
+    names = [entry["name"] for entry in option["legend"]["data"]]
+    assert names[0] == "Community 1"
+    assert names[-2:] == ["Same modality", "Across modalities"]
+    assert {node["category"] for node in option["series"][0]["data"]} == set(names[:-2])
+
+
+def test_titles_of_users_are_text() -> None:
+    nasty = "<img src=x onerror=alert(1)>{b}"
+    graph = task_graph(random_similarity(2), [Info("a", nasty, "vision"), Info("b", "B", "smell")])
+    series = graph_option(graph)["series"][0]
+    for item in (series["data"][0], series["links"][0]):
+        assert "<img" not in item["tooltip"]["formatter"]
+        assert "{b}" not in item["tooltip"]["formatter"]
+        assert "&lt;img" in item["tooltip"]["formatter"]
+
+
+def test_one_task_and_none() -> None:
+    assert graph_option(task_graph(np.ones((1, 1)), infos(1)))["series"][0]["links"] == []
+    assert graph_option(task_graph(np.ones((0, 0)), []))["series"][0]["data"] == []
