@@ -45,7 +45,9 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
         series="single",
         checkpoint=checkpoint / "train.safetensors",
     )
-    predictions = model.predict(trained.values, backbone.encode(task, test, reporter=reporter), task, reporter=reporter)
+    encoded_test = backbone.encode(task, test, reporter=reporter)
+    reporter.phase("test", len(test))
+    predictions = model.predict(trained.values, encoded_test, task, reporter=reporter)
     points = score(task.metric, predictions, [example.answer for example in test])
     reporter.metric("single", config.steps, {"score": points})
     spec = {"task": task.name, "kind": config.kind, "shots": config.shots, "seed": config.seed, "steps": config.steps}

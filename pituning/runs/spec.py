@@ -21,6 +21,7 @@ _CONFIGS = {
 }
 RUN_KINDS = tuple(_CONFIGS)
 _COMMANDS = {"tune": ("tune",), "train": ("experts", "train"), "embed": ("embed",)}
+_MAIN = ("kind", "shots", "donors", "seed")
 _SUBJECTS = {"tune": "target", "train": "task", "embed": "tasks"}
 
 
@@ -59,28 +60,31 @@ class RunSpec:
         """The spec of a configuration object (a dataclass)."""
         return cls(kind=kind, config=dataclasses.asdict(config))
 
+    def _fields(self) -> tuple[Any, dict[str, Any]]:
+        """The configuration's class, and its fields with their defaults (MISSING where there is none)."""
+        module, _, name = _CONFIGS[self.kind].partition(":")
+        config_class = getattr(importlib.import_module(module), name)
+        return config_class, {field.name: field.default for field in dataclasses.fields(config_class)}
+
     def settings(self) -> Any:
         """The configuration object, whose own checks have passed.
 
         Raises:
             BadInput: for an unknown field or a value that its class refuses.
         """
-        module, _, name = _CONFIGS[self.kind].partition(":")
-        config_class = getattr(importlib.import_module(module), name)
-        known = [field.name for field in dataclasses.fields(config_class)]
+        config_class, defaults = self._fields()
         for field in self.config:
-            if field not in known:
-                raise BadInput(f"{self.kind} has no setting {field!r}; it has {', '.join(known)}", field=field)
-        required = [
-            field.name
-            for field in dataclasses.fields(config_class)
-            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        ]
-        for field in required:
-            if field not in self.config:
+            if field not in defaults:
+                raise BadInput(f"{self.kind} has no setting {field!r}; it has {', '.join(defaults)}", field=field)
+        for field, default in defaults.items():
+            if default is dataclasses.MISSING and field not in self.config:
                 raise BadInput(f"{self.kind} needs the setting {field!r}; give it", field=field)
         # JSON has lists only; the configurations are hashable and hold tuples.
-        return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.config.items()})
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in self.config.items()}
+        try:
+            return config_class(**values)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"a setting of {self.kind} has a value of the wrong type ({error}); correct it") from error
 
     def validate(self) -> None:
         """Raises BadInput, with the field at fault, unless the run could start."""
@@ -94,13 +98,16 @@ class RunSpec:
         return str(names[0]) if names else "all"
 
     def command(self) -> str:
-        """The command line that does the same."""
+        """The command line that does the same; settings at their defaults are left out, but for the main ones."""
         subject = _SUBJECTS[self.kind]
-        words = ["pituning", *_COMMANDS[self.kind]]
-        value = self.config.get(subject)
-        words += [str(name) for name in value] if isinstance(value, list) else [] if value is None else [str(value)]
+        defaults = self._fields()[1]
+        value = self.config.get(subject, [])
+        words = ["pituning", *_COMMANDS[self.kind], *map(str, value if isinstance(value, list) else [value])]
         for key, value in self.config.items():
+            default = defaults.get(key)
             if key == subject or value is None:
+                continue
+            if key not in _MAIN and value == (list(default) if isinstance(default, tuple) else default):
                 continue
             option = "--" + key.replace("_", "-")
             if isinstance(value, bool):

@@ -101,11 +101,8 @@ class _Row:
     answer: str
     image: BytesImage | None
     split: str | None
-
-    @property
-    def key(self) -> tuple[str, bytes]:
-        """Rows with the same key ask the same question."""
-        return self.text, hashlib.sha256(self.image.data).digest() if self.image else b""
+    key: tuple[str, bytes]
+    """Rows with the same key ask the same question."""
 
 
 def guess_columns(parsed: ParsedTable) -> ColumnMapping:
@@ -310,7 +307,8 @@ def _row(
         split = SPLIT_NAMES.get(cells[split_column].strip().lower())
         if split is None:
             raise _RowError(f"split {cells[split_column]!r} is none of train, validation, test", split_column)
-    return _Row(number=number, text=text, answer=answer, image=image, split=split)
+    key = (text, hashlib.sha256(image.data).digest() if image else b"")
+    return _Row(number=number, text=text, answer=answer, image=image, split=split, key=key)
 
 
 def _answer_space(

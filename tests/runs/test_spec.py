@@ -8,6 +8,7 @@ import pytest
 from pituning.errors import BadInput
 from pituning.runs.configs import EmbedRun, TrainRun
 from pituning.runs.spec import RunSpec
+from pituning.tuning.config import TuneConfig
 
 
 def test_a_spec_is_what_it_was_made_from():
@@ -31,6 +32,13 @@ def test_a_spec_cannot_change():
 def test_the_command_does_the_same():
     spec = RunSpec(kind="train", config={"task": "digits", "shots": 16, "learning_rate": None, "name": "my one"})
     assert spec.command() == "pituning experts train digits --shots 16 --name 'my one'"
+    whole = RunSpec.of("train", TrainRun(task="digits", shots=16, steps=40))
+    assert whole.command() == "pituning experts train digits --kind lora --shots 16 --seed 0 --steps 40"
+    tune = RunSpec.of("tune", TuneConfig(target="digits", baselines=("single", "full"), freeze_experts=True))
+    assert tune.command() == (
+        "pituning tune digits --kind lora --shots 16 --seed 0 --donors 3 --baselines single,full --freeze-experts"
+    )
+    assert tune.settings() == TuneConfig(target="digits", baselines=("single", "full"), freeze_experts=True)
     assert RunSpec(kind="embed", config={"tasks": ["nli", "rte"]}).command() == "pituning embed nli rte"
 
 
@@ -44,6 +52,8 @@ def test_the_command_does_the_same():
         ("train", {"task": "digits", "shots": 0}, "shots", "shots is 0"),
         ("train", {"task": "digits", "steps": 0}, "steps", "steps is 0"),
         ("train", {"task": "digits", "kind": "lorax"}, "kind", "'lorax'"),
+        ("train", {"task": "digits", "shots": "many"}, None, "a setting of train has a value of the wrong type"),
+        ("tune", {"target": "digits", "donors": 0}, "donors", "donors is 0"),
         ("embed", {"tasks": ["a b"]}, "task", "'a b' cannot be used"),
     ],
 )
