@@ -304,14 +304,14 @@ SCENE_OBJECTIVES: tuple[tuple[float, Callable[[Scene, Random], Sample]], ...] = 
     (0.8, _count),
     (1.0, _neighbour),
     (2.2, _picture_check),
-    (0.6, _picture_words),
+    (0.15, _picture_words),
 )
 TEXT_OBJECTIVES: tuple[tuple[float, Callable[[Random], Sample]], ...] = (
     (3.4, _text_check),
     (1.6, _statement_check),
     (1.2, _text_question),
     (0.9, _rewrite),
-    (1.2, _infill),
+    (0.7, _infill),
     (0.9, _feeling),
 )
 
@@ -396,7 +396,7 @@ def text_samples(rng: Random, count: int) -> list[Sample]:
     return [f(rng) for f in rng.choices([f for _, f in TEXT_OBJECTIVES], weights, k=count)]
 
 
-def image_samples(rng: Random, split: str, prompts: int = 4) -> list[Sample]:
+def image_samples(rng: Random, split: str, prompts: int = 2) -> list[Sample]:
     """Samples that share one image."""
     kind = rng.random()
     if kind < 0.68:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -33,16 +34,17 @@ from pituning.tasks.mini.drawing import draw
 class PretrainConfig:
     """The recipe. ``steps`` may be raised or lowered between two parts of one run, all else must stay."""
 
-    steps: int = field(default=10000, metadata={"help": "optimiser steps"})
-    images: int = field(default=24, metadata={"help": "images per step; each comes with up to four prompts"})
+    steps: int = field(default=7000, metadata={"help": "optimiser steps"})
+    images: int = field(default=44, metadata={"help": "images per step; most come with two prompts"})
     texts: int = field(default=68, metadata={"help": "text-only samples per step"})
     learning_rate: float = field(default=1e-3, metadata={"help": "peak learning rate of AdamW"})
     warmup: int = field(default=200, metadata={"help": "steps of linear warm-up"})
-    decay: float = field(default=0.3, metadata={"help": "last part of the run in which the rate falls to zero"})
+    decay: float = field(default=0.4, metadata={"help": "last part of the run in which the rate falls to zero"})
     weight_decay: float = field(default=0.02, metadata={"help": "AdamW's decoupled weight decay"})
     clip: float = field(default=1.0, metadata={"help": "largest norm of the gradient"})
     workers: int = field(default=2, metadata={"help": "processes of one thread that share a step's batch (CPU)"})
     seed: int = field(default=0, metadata={"help": "of weights and data"})
+    blind: bool = field(default=False, metadata={"help": "leave the images out: the text-only baseline"})
     d_model: int = 128
     layers: int = 3
     vision_dims: tuple[int, int] = (64, 128)
@@ -292,10 +294,8 @@ def _train(
         seed=config.seed,
     ).to(target)
     parameters = dict(model.named_parameters())
-    optimizer = torch.optim.AdamW(
-        parameters.values(), config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
-    )
-    begin = _restore(directory / "state.safetensors", parameters, optimizer)
+    optimizers = make_optimizers(parameters, config)
+    begin = _restore(directory / "state.safetensors", parameters, optimizers)
     if workers > 1:
         torch.distributed.barrier()  # nobody writes the state before all have read it
     report.phase("pretrain", config.steps)
@@ -303,12 +303,14 @@ def _train(
     recent: dict[str, list[float]] = defaultdict(list)
     clock = time.monotonic()
     for step in range(begin, config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, step)
         _gradients(model, tokenizer, config, step, rank, workers, target, recent)
         torch.nn.utils.clip_grad_norm_(parameters.values(), config.clip)
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         report.advance()
         if rank > 0:
             continue
@@ -316,14 +318,14 @@ def _train(
             values = {name: sum(v) / len(v) for name, v in sorted(recent.items())}
             line: dict[str, object] = {"step": step + 1, "seconds": round(time.monotonic() - clock, 1), "train": values}
             if (step + 1) % evaluate_every == 0:
-                line["heldout"] = evaluate(model, tokenizer, config, per_objective=100)
+                line["heldout"] = evaluate(model, tokenizer, config, per_objective=100, with_images=not config.blind)
                 model.train()
             with (directory / "curve.jsonl").open("a") as curve:
                 curve.write(json.dumps(line) + "\n")
             report.metric("pretrain", step + 1, {"loss": sum(values.values()) / len(values)})
             recent.clear()
         if (step + 1) % save_every == 0 or step + 1 == config.steps:
-            _save(directory / "state.safetensors", step + 1, parameters, optimizer)
+            _save(directory / "state.safetensors", step + 1, parameters, optimizers)
     backbone = directory / "backbone"
     if rank == 0:
         spread_unseen_embeddings(model, tokenizer, config)
@@ -346,17 +348,20 @@ def _gradients(
     pictures, texts = step_samples(config, step)
     count = len(pictures) + len(texts)
     pictures, texts = _share(pictures, rank, workers), _share(texts, rank, workers)
-    pixels, rows = draw_unique(pictures, config.image_size)
-    features = model.get_image_features(pixels.to(device)).pooler_output
-    # The tower runs once for all micro-batches: their gradients gather at a leaf and flow back together.
-    leaf = features.detach().requires_grad_()
+    features = leaf = rows = None
+    if not config.blind:
+        pixels, rows = draw_unique(pictures, config.image_size)
+        features = model.get_image_features(pixels.to(device)).pooler_output
+        # The tower runs once for all micro-batches: their gradients gather at a leaf and flow back together.
+        leaf = features.detach().requires_grad_()
     for part in [*micro_batches(pictures), *micro_batches(texts)]:
         tokens = to_device(collate(part, tokenizer, rows if part[0].image is not None else None), device)
         losses, lengths = answer_losses(answer_logits(model, tokens, leaf), tokens.labels)
         ((losses / lengths.sqrt()).sum() / count).backward()
         for sample, loss, length in zip(part, losses.tolist(), lengths.tolist(), strict=True):
             recent[sample.objective].append(loss / length)
-    features.backward(leaf.grad)
+    if features is not None and leaf is not None:
+        features.backward(leaf.grad)
     if workers > 1:
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         flat = torch.cat([g.flatten() for g in gradients])
@@ -394,28 +399,60 @@ def spread_unseen_embeddings(
     return len(unseen)
 
 
-def _save(path: Path, step: int, parameters: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+def make_optimizers(parameters: dict[str, Tensor], config: PretrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the layers, AdamW for embeddings, norms, biases and convolutions.
+
+    Muon's step is scaled to AdamW's size (Liu et al. 2025, "Muon is scalable for LLM training"), so that both share
+    one learning rate.
+    """
+    inner = [n for n, p in parameters.items() if p.ndim == 2 and not re.search(r"shared|embed|lm_head", n)]
+    outer = [n for n in parameters if n not in set(inner)]
+    return [
+        torch.optim.AdamW(
+            [parameters[n] for n in outer],
+            config.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=config.weight_decay,
+            fused=True,
+        ),
+        torch.optim.Muon(
+            [parameters[n] for n in inner],
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+    ]
+
+
+def _save(path: Path, step: int, parameters: dict[str, Tensor], optimizers: Sequence[torch.optim.Optimizer]) -> None:
     tensors = {f"model.{name}": p.detach().contiguous() for name, p in parameters.items()}
     for name, p in parameters.items():
-        state = optimizer.state[p]
-        tensors[f"first.{name}"], tensors[f"second.{name}"] = state["exp_avg"], state["exp_avg_sq"]
+        for optimizer in optimizers:
+            for key, value in optimizer.state.get(p, {}).items():
+                if key != "step":
+                    tensors[f"{key}.{name}"] = value.contiguous()
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata={"step": str(step)})
     temporary.replace(path)
 
 
-def _restore(path: Path, parameters: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
+def _restore(path: Path, parameters: dict[str, Tensor], optimizers: Sequence[torch.optim.Optimizer]) -> int:
     """Loads what `_save` wrote; 0 when there is nothing."""
     if not path.exists():
         return 0
     with safe_open(path, framework="pt") as file:
         step = int(file.metadata()["step"])
+        kept = set(file.keys())
+        for optimizer in optimizers:
+            adam = isinstance(optimizer, torch.optim.AdamW)
+            keys = ("exp_avg", "exp_avg_sq") if adam else ("momentum_buffer",)
+            members = {id(p) for group in optimizer.param_groups for p in group["params"]}
+            for name, p in parameters.items():
+                if id(p) in members and all(f"{key}.{name}" in kept for key in keys):
+                    optimizer.state[p] = {key: file.get_tensor(f"{key}.{name}").to(p.device) for key in keys}
+                    if adam:
+                        optimizer.state[p]["step"] = torch.tensor(float(step))
         with torch.no_grad():
             for name, p in parameters.items():
                 p.copy_(file.get_tensor(f"model.{name}"))
-                optimizer.state[p] = {
-                    "step": torch.tensor(float(step)),
-                    "exp_avg": file.get_tensor(f"first.{name}").to(p.device),
-                    "exp_avg_sq": file.get_tensor(f"second.{name}").to(p.device),
-                }
     return step
