@@ -1,0 +1,91 @@
+"""Experts in and out, with the tiny backbone as the workspace's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pituning.workspace.layout import Workspace
+from tests.cli.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def checkpoint(workspace: Workspace, tiny_backbone_dir: Path, tmp_path: Path) -> Path:
+    """A PEFT checkpoint with a card, of the tiny backbone, which is the workspace's ``mini``."""
+    from pituning.backbones.base import Backbone
+    from pituning.experts.model import ExpertModel
+    from pituning.experts.store import make_expert, save_expert
+
+    shutil.copytree(tiny_backbone_dir, workspace.root / "backbones" / "mini")
+    model = ExpertModel(Backbone.load(workspace.backbone_dir()), "lora")
+    expert = make_expert(model, model.initial(0), name="given", task="nli", seed=0, scores={"test": 51.5})
+    save_expert(expert, model, tmp_path / "given")
+    return tmp_path / "given"
+
+
+def test_import_list_export(pituning: Run, workspace: Workspace, checkpoint: Path, tmp_path: Path) -> None:
+    outcome = pituning("experts", "import", checkpoint, "--task", "nli", "--name", "mine", "--json")
+    assert (outcome.code, outcome.json["name"], outcome.json["score"]) == (0, "mine", 51.5)
+    rows = {row["name"]: row for row in pituning("experts", "list", "--kind", "lora", "--json").json["experts"]}
+    assert (rows["mine"]["task"], rows["mine"]["zoo"]) == ("nli", False)
+    assert pituning("experts", "export", "mine", tmp_path / "out", "--json").code == 0
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "out" / name).read_bytes() == (checkpoint / name).read_bytes()
+    again = pituning("experts", "export", "mine", tmp_path / "out")
+    assert again.code == 2
+    assert "exists already" in again.error
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "message"),
+    [
+        (lambda d: (d / "adapter_model.safetensors").write_bytes(b"\x08"), 1, "does not match the checksum"),
+        (lambda d: (d / "card.json").write_text("{"), 1, "not a JSON document"),
+        (lambda d: (d / "adapter_config.json").unlink(), 2, "has no adapter_config.json"),
+        (lambda d: shutil.rmtree(d), 2, "does not exist; give that of a PEFT checkpoint"),
+        (lambda d: foreign(d), 1, "was made on backbone"),
+    ],
+)
+def test_corrupt_and_foreign_experts(
+    pituning: Run,
+    workspace: Workspace,
+    checkpoint: Path,
+    damage: Callable[[Path], object],
+    code: int,
+    message: str,
+) -> None:
+    damage(checkpoint)
+    outcome = pituning("experts", "import", checkpoint, "--task", "nli", "--name", "mine")
+    assert message in outcome.error
+    assert outcome.code == code
+    assert not workspace.new_expert_dir("lora", "mine").exists()
+
+
+def foreign(directory: Path) -> None:
+    card = json.loads((directory / "card.json").read_text())
+    (directory / "card.json").write_text(json.dumps(card | {"fingerprint": "0" * 64}))
+
+
+def test_a_damaged_expert_is_listed_as_such(pituning: Run, workspace: Workspace, checkpoint: Path) -> None:
+    pituning("experts", "import", checkpoint, "--task", "nli", "--name", "mine")
+    (workspace.new_expert_dir("lora", "mine") / "card.json").write_text("[]")
+    assert list(pituning("experts", "list", "--json").json["damaged"]) == ["lora/mine"]
+
+
+@pytest.mark.slow
+def test_training_in_a_worker_process(pituning: Run, workspace: Workspace, checkpoint: Path, moods: Path) -> None:
+    """The real path: queue, supervisor, worker, result. The same seed gives the same numbers."""
+    assert pituning("tasks", "add", moods, "--instruction", "mood?").code == 0
+    words = ("experts", "train", "moods", "--shots", "4", "--steps", "8", "--json")
+    first, second = pituning(*words), pituning(*words, "--name", "again")
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert first.json["score"] == second.json["score"]
+    directories = [workspace.new_expert_dir("lora", name) for name in (first.json["expert"], "again")]
+    tensors = [(directory / "adapter_model.safetensors").read_bytes() for directory in directories]
+    assert tensors[0] == tensors[1]

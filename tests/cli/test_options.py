@@ -1,0 +1,84 @@
+"""Options made of config dataclasses, and the command lines that runs show."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pituning.commands import experts
+from pituning.commands.options import takes_config
+from pituning.runs.configs import EmbedRun, TrainRun
+from pituning.runs.spec import RunSpec
+from pituning.workspace.layout import Workspace
+from tests.cli.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    target: str = field(metadata={"help": "What."})
+    shots: int | None = field(default=16, metadata={"help": "Shots."})
+    rates: tuple[float, ...] = field(default=(0.1, 0.2), metadata={"help": "Rates."})
+    names: tuple[str, ...] | None = field(default=None, metadata={"help": "Names."})
+    order: Literal["up", "down"] = field(default="up", metadata={"help": "Order."})
+    frozen: bool = field(default=False, metadata={"help": "Frozen."})
+    hidden: int = 3
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["t"], Config(target="t")),
+        (["t", "--shots", "4", "--frozen"], Config(target="t", shots=4, frozen=True)),
+        (["t", "--rates", "1, 2.5,", "--no-frozen"], Config(target="t", rates=(1.0, 2.5))),
+        (["t", "--names", "a,b", "--order", "down"], Config(target="t", names=("a", "b"), order="down")),
+        (["t", "--rates", ""], Config(target="t", rates=())),
+    ],
+)
+def test_every_kind_of_field(words: list[str], expected: Config) -> None:
+    seen: list[Config] = []
+    app = typer.Typer()
+
+    @app.command()
+    @takes_config(Config, argument="target")
+    def command(config: Config, extra: bool = False) -> None:
+        seen.append(config)
+
+    outcome = CliRunner().invoke(app, words)
+    assert outcome.exit_code == 0, outcome.output
+    assert seen == [expected]
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("train", TrainRun(task="nli", kind="prefix", shots=4, seed=3, learning_rate=0.125, name="mine")),
+        ("train", TrainRun(task="digits")),
+        ("embed", EmbedRun(tasks=("nli", "digits"), kind="bottleneck")),
+        ("embed", EmbedRun()),
+    ],
+)
+def test_the_command_that_a_run_shows_makes_the_same_run(
+    pituning: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, kind: str, config: Any
+) -> None:
+    submitted: list[RunSpec] = []
+
+    def submit(_workspace: Workspace, spec: RunSpec) -> str:
+        submitted.append(spec)
+        return "run-1"
+
+    monkeypatch.setattr(experts, "submit", submit)
+    monkeypatch.setattr(Workspace, "backbone_dir", lambda *_: None)
+    monkeypatch.setattr(Workspace, "expert_dirs", lambda *_: {"nli": None, "digits": None})
+    words = shlex.split(RunSpec.of(kind, config).command())
+    assert words[0] == "pituning"
+    outcome = pituning(*words[1:], "--detach", "--json")
+    assert outcome.json == {"run": "run-1"}
+    assert submitted[0].settings() == config

@@ -1,0 +1,118 @@
+"""Runs seen from the command line; a thread plays the worker, so no process starts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pituning.commands import follow
+from pituning.runs import supervisor
+from pituning.runs.queue import RunQueue
+from pituning.runs.spec import RunSpec
+from pituning.workspace.atomic import write_json
+from pituning.workspace.layout import Workspace
+from tests.cli.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "ensure_supervisor", lambda *_, **__: False)
+    monkeypatch.setattr(follow, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(Workspace, "backbone_dir", lambda *_: None)
+
+
+def play_worker(workspace: Workspace, end: str) -> threading.Thread:
+    """Takes the next run and ends it in the given way."""
+
+    def work() -> None:
+        queue = RunQueue(workspace)
+        run = None
+        while run is None:
+            time.sleep(0.02)
+            run = queue.claim("thread")
+        queue.report(run.claim, progress={"phase": "train", "done": 1, "total": 2, "eta_s": 3.0})
+        time.sleep(0.1)
+        if end == "done":
+            path = workspace.run_dir(run.id) / "result.json"
+            result = {"expert": "e", "task": "nli", "kind": "lora", "examples": 4, "score": 71.25, "run": run.id}
+            write_json(path, result)
+            queue.finish(run.claim, "done", result_path=str(path.relative_to(workspace.root)))
+        elif end == "failed":
+            queue.finish(run.claim, "failed", error="loss is nan at step 3; choose a smaller learning rate")
+        else:
+            while not queue.report(run.claim, progress={"phase": "train"}):
+                time.sleep(0.02)
+            queue.finish(run.claim, "cancelled")
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_run_is_followed_to_its_result(pituning: Run, workspace: Workspace) -> None:
+    play_worker(workspace, "done")
+    outcome = pituning("experts", "train", "nli", "--shots", "1", "--json")
+    assert outcome.code == 0
+    assert outcome.json["score"] == 71.25
+    run_id = outcome.json["run"]
+    assert pituning("runs", "list", "--json").json["runs"][0]["state"] == "done"
+    shown = pituning("runs", "show", run_id, "--json").json
+    assert shown["result"]["score"] == 71.25
+    assert shown["command"].startswith("pituning experts train nli --kind lora --shots 1")
+    assert "71.25" in pituning("runs", "show", run_id).out
+    assert run_id in pituning("runs", "list").out
+
+
+def test_a_failed_run_says_why_and_exits_with_1(pituning: Run, workspace: Workspace) -> None:
+    play_worker(workspace, "failed")
+    outcome = pituning("experts", "train", "nli", "--json")
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert outcome.err.strip().splitlines()[-1].endswith("loss is nan at step 3; choose a smaller learning rate")
+
+
+def test_ctrl_c_cancels_the_run(pituning: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = play_worker(workspace, "cancelled")
+    show = follow.StatusLine.show
+
+    def interrupted_once_it_trains(self: follow.StatusLine, words: str, fraction: float | None) -> None:
+        show(self, words, fraction)
+        if words.startswith("train"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow.StatusLine, "show", interrupted_once_it_trains)
+    outcome = pituning("experts", "train", "nli", "--json")
+    worker.join(5)
+    assert outcome.code == 1
+    assert "interrupted" in outcome.err
+    assert [run.state for run in RunQueue(workspace).list()] == ["cancelled"]
+
+
+def test_queued_runs_can_be_cancelled_resumed_and_retried(pituning: Run, workspace: Workspace) -> None:
+    run_id = RunQueue(workspace).submit(RunSpec(kind="train", config={"task": "nli"}))
+    assert pituning("runs", "cancel", run_id, "--json").json == {"run": run_id, "state": "cancelled"}
+    for verb in ("resume", "retry"):
+        assert pituning("runs", verb, run_id, "--detach", "--json").json == {"run": run_id}
+        assert RunQueue(workspace).get(run_id).state == "queued"
+        outcome = pituning("runs", verb, run_id, "--detach")
+        assert outcome.code == 2
+        pituning("runs", "cancel", run_id)
+    assert pituning("runs", "list", "--state", "queued", "--json").json["runs"] == []
+
+
+def test_logs(pituning: Run, workspace: Workspace) -> None:
+    run_id = RunQueue(workspace).submit(RunSpec(kind="train", config={"task": "nli"}))
+    directory = workspace.run_dir(run_id)
+    directory.mkdir(parents=True)
+    (directory / "log.txt").write_text("one\ntwo\nthree\n")
+    assert pituning("runs", "logs", run_id, "-n", "2").out == "two\nthree\n"
+    assert pituning("runs", "logs", run_id, "--json").json["log"] == "one\ntwo\nthree"
+
+
+def test_worker_ends_when_idle(pituning: Run) -> None:
+    assert pituning("worker", "--idle", "0").code == 0

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from pituning.tasks.mini import TASK_NAMES, mini_task
+from pituning.workspace.layout import Workspace
+from tests.cli.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+
+def test_list_has_the_mini_suite_then_the_users_tasks(pituning: Run, moods: Path) -> None:
+    assert pituning("tasks", "add", moods, "--instruction", "mood?").code == 0
+    rows = pituning("tasks", "list", "--json").json["tasks"]
+    assert [row["name"] for row in rows] == [*TASK_NAMES, "moods"]
+    assert rows[-1]["labels"] == ["bad", "good"]
+    assert sum(rows[-1]["sizes"].values()) == 60
+    assert "moods" in pituning("tasks", "list").out
+
+
+def test_a_damaged_task_is_listed_as_such(pituning: Run, workspace: Workspace, moods: Path) -> None:
+    pituning("tasks", "add", moods, "--instruction", "mood?")
+    (workspace.task_dir("moods") / "task.json").write_text("{")
+    outcome = pituning("tasks", "list", "--json")
+    assert list(outcome.json["damaged"]) == ["moods"]
+    assert pituning("tasks", "show", "moods").code == 1
+
+
+def test_show_and_preview(pituning: Run) -> None:
+    assert pituning("tasks", "show", "nli", "--json").json["chance"] > 30
+    assert "premise" in pituning("tasks", "show", "nli").out
+    first = mini_task("nli").split("test")[0]
+    document = pituning("tasks", "preview", "nli", "--split", "test", "-n", "2", "--json").json
+    assert len(document["examples"]) == 2
+    assert document["examples"][0]["answer"] == first.answer
+    assert first.text in document["examples"][0]["prompt"]
+
+
+def test_preview_saves_images(pituning: Run, tmp_path: Path) -> None:
+    document = pituning("tasks", "preview", "shape", "-n", "2", "--images", tmp_path / "out", "--json").json
+    for row in document["examples"]:
+        with Image.open(row["image"]) as image:
+            assert image.format == "PNG"
+
+
+def test_add_twice_is_refused(pituning: Run, moods: Path) -> None:
+    assert pituning("tasks", "add", moods, "--instruction", "mood?").code == 0
+    outcome = pituning("tasks", "add", moods, "--instruction", "mood?")
+    assert outcome.code == 2
+    assert "there is a task 'moods' already" in outcome.error
+
+
+def test_check_adds_nothing(pituning: Run, workspace: Workspace, moods: Path) -> None:
+    document = pituning("tasks", "add", moods, "--instruction", "mood?", "--check", "--json").json
+    assert document["added"] is False
+    assert document["columns"] == {"text": "text", "answer": "answer", "image": None}
+    assert workspace.task_names() == []
+
+
+def test_columns_may_be_named(pituning: Run, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c\n" + "".join(f"x{i},y{i % 2},z{i}\n" for i in range(20)))
+    words = ("tasks", "add", path, "--instruction", "which?", "--json", "--check")
+    assert pituning(*words, "--answer", "b", "--text", "c").json["labels"] == ["y0", "y1"]
+    outcome = pituning(*words, "--answer", "nope")
+    assert outcome.code == 2
+    assert "no column 'nope'" in outcome.error
+
+
+def test_export_comes_back_the_same(pituning: Run, moods: Path, tmp_path: Path) -> None:
+    pituning("tasks", "add", moods, "--instruction", "mood?")
+    assert pituning("tasks", "export", "moods", tmp_path / "out.jsonl", "--json").json["rows"] == 60
+    again = pituning("tasks", "add", tmp_path / "out.jsonl", "--name", "again", "--instruction", "mood?", "--json").json
+    first = pituning("tasks", "show", "moods", "--json").json
+    for key in ("labels", "sizes", "modality", "metric"):
+        assert again[key] == first[key]
+
+
+def test_a_drawn_task_exports_its_images(pituning: Run, tmp_path: Path) -> None:
+    document = pituning("tasks", "export", "digits", tmp_path / "digits.zip", "--json").json
+    with zipfile.ZipFile(tmp_path / "digits.zip") as archive:
+        assert len(archive.namelist()) == document["rows"] + 1
+    again = pituning(
+        "tasks", "add", tmp_path / "digits.zip", "--name", "numbers", "--instruction", "which digit?", "--json"
+    ).json
+    digits = pituning("tasks", "show", "digits", "--json").json
+    assert (again["sizes"], again["modality"]) == (digits["sizes"], "vision")
+    assert sorted(again["labels"]) == sorted(digits["labels"])
