@@ -1,0 +1,1 @@
+"""The Streamlit front end: reads the workspace, queues runs; never imports torch."""

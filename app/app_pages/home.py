@@ -1,0 +1,54 @@
+"""What does this workspace hold, and where do I go from here?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components import context, graph_view, run_list, runs_data
+from app.components.guard import empty, guarded
+from app.components.pages import GRAPH, NEW_RUN, RUNS
+
+LAST_RUNS = 5
+
+st.title("Which of your tasks help each other?")
+st.markdown(
+    "A new task with a handful of examples rarely stands alone. The Studio shows which tasks are alike, across images "
+    "and language, lends your task the experts of its nearest relatives, and tells honestly whether that helped."
+)
+page = st.grid(4, min_column_width=230, gap="large")  # on a narrow page the doors go below the graph
+hero, aside = page.cell(column_span=3), page.cell()
+with hero, guarded("The task graph"):
+    context.require_graph()
+    graph_view.hero()
+with aside:
+    with guarded("This workspace"), st.container(border=True, gap="small"):
+        everything = context.tasks().values()
+        st.markdown("**In this workspace**")
+        with st.grid(2, gap="small", min_column_width=90):
+            st.metric("Tasks", len(everything), help="Those of the embedded suite and those that were brought here.")
+            st.metric("Your own", sum(info.source != "mini" for info in everything), help="Tasks made from your files.")
+            st.metric("Experts", context.expert_count(), help="Small trained modules, of all kinds.")
+            st.metric("Runs", len(runs_data.queue().list()), help="Waiting, running and finished.")
+    if st.button("Explore the task graph", icon=GRAPH.icon, type="primary", width="stretch", key="door_graph"):
+        st.switch_page(GRAPH.path)
+    if st.button("Start a run", icon=NEW_RUN.icon, width="stretch", key="door_run"):
+        st.switch_page(NEW_RUN.path)
+    if st.button("Bring a table of your own", icon=":material/upload_file:", width="stretch", key="door_file"):
+        st.switch_page(NEW_RUN.path, query_params={"source": "file"})
+
+
+def open_run(run_id: str) -> None:
+    st.session_state["home_open_run"] = run_id
+
+
+with guarded("The last runs"):
+    st.subheader("Last runs")
+    last = runs_data.queue().list(limit=LAST_RUNS)
+    if last:
+        run_list.table(last, chosen=None, on_open=open_run, key="home-runs")
+        chosen = st.session_state.pop("home_open_run", None)
+        if chosen is not None:
+            st.switch_page(RUNS.path, query_params={"run": chosen})
+    else:
+        empty("No runs yet", "Choose a target in the task graph, or start from a file of your own.",
+              icon=":material/monitoring:")  # fmt: skip

@@ -1,0 +1,37 @@
+"""What is to be learned, from how little, with whose help, and beside what?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components import budget, context, donors, launch, target
+from app.components.guard import empty, guarded
+
+st.title("New run")
+st.caption("A handful of examples, the experts of similar tasks, and honest baselines beside them.")
+page = st.grid(4, min_column_width=250, gap="large")  # on a narrow page the summary goes below the form
+form, summary = page.cell(column_span=3), page.cell()
+chosen_target = settings = None
+with form, guarded("This form"):
+    st.subheader("1 · The task", anchor=False)
+    chosen_target = target.choose()
+    if chosen_target is not None:
+        st.subheader("2 · How little", anchor=False)
+        wanted = budget.choose(chosen_target)
+        st.subheader("3 · Whose experts may help", anchor=False)
+        helpers = donors.choose(chosen_target, wanted.kind)
+        st.subheader("4 · Beside what", anchor=False)
+        methods = budget.baselines()
+        details = budget.details()
+        if helpers is not None and details is not None:
+            settings = budget.settings(chosen_target, wanted, helpers, methods, details)
+with summary, guarded("This run"), st.container(border=True):
+    if not context.backbone_ready():
+        st.error("There is no backbone to run on; make it with `pituning zoo build`.", icon=":material/error:")
+    elif chosen_target is None:
+        empty("No task yet", "Choose or bring one; what the run will do is then written here.",
+              icon=":material/pending:", border=False)  # fmt: skip
+    elif settings is None:
+        empty("Not ready", "Something in the form is still missing.", icon=":material/edit:", border=False)
+    else:
+        launch.panel(chosen_target, settings, wanted.seeds, methods)

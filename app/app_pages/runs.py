@@ -1,0 +1,44 @@
+"""What is running, what has run, and what came of it?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components import run_detail, run_list, runs_data
+from app.components.guard import empty, guarded
+from app.components.pages import NEW_RUN
+
+EVERY_SECONDS = 2
+
+
+def choose(run_id: str) -> None:
+    st.query_params["run"] = run_id
+
+
+def monitor() -> None:
+    """The queue and the chosen run; redrawn on a timer while something is active."""
+    with guarded("The queue"):
+        runs = runs_data.queue().list(limit=200)
+        if not runs:
+            empty("No runs yet", "A run takes a few labelled examples of a task and asks whose experts help.",
+                  icon=":material/monitoring:")  # fmt: skip
+            st.page_link(NEW_RUN.path, label="Start the first run", icon=":material/add_circle:")
+            return
+        wanted = st.query_params.get("run")
+        chosen = next((run for run in runs if run.id == wanted), runs[0])
+        if wanted and chosen.id != wanted:
+            st.warning("The run that this address names is not in this workspace; here is the newest one.")
+        run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
+        run_detail.show(chosen, runs)
+        if st.session_state.get("runs_were_active") and not any(run.active for run in runs):
+            st.session_state["runs_were_active"] = False
+            st.rerun()  # the whole page once more, without the timer
+
+
+st.title("Runs")
+with guarded("The queue"):
+    active = any(run.active for run in runs_data.queue().list(limit=200))
+    st.session_state["runs_were_active"] = active
+    if active:
+        runs_data.wake()
+    st.fragment(monitor, run_every=EVERY_SECONDS if active else None)()

@@ -1,0 +1,103 @@
+"""The steps of a new run that say how much: shots, kind, seeds, what runs beside it, and the fine print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from app.components import config_form
+from app.components.donors import Donors
+from app.components.target import Target
+from app.components.words import KINDS, METHODS, label
+from pituning.figures.palette import method_label
+from pituning.tuning.config import BASELINES, TuneConfig
+
+SHOTS = (1, 2, 4, 8, 16)
+MOST_SEEDS = 10
+FINE_PRINT = (
+    "seed", "steps", "batch_size", "learning_rates", "predictor", "alpha_start", "folds", "test_examples",
+    "freeze_experts",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much a run gets."""
+
+    kind: str
+    shots: int
+    seeds: int
+
+
+def choose(target: Target) -> Budget:
+    """Kind of expert, shots per class and number of seeds."""
+    kinds = list(KINDS)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        possible = [count for count in SHOTS if count <= target.most_shots] or [1]
+        shots = st.segmented_control(
+            "Shots per class" if target.closed else "Shots", possible, default=possible[-1], required=True,
+            key=f"shots_{target.most_shots}", help=config_form.help_of(TuneConfig, "shots"),
+        )  # fmt: skip
+        kind = st.segmented_control(
+            "Expert kind", kinds, format_func=lambda name: label(KINDS, name), default=kinds[0], required=True,
+            key="kind", bind="query-params",
+            help="  \n".join(f"**{KINDS[name].label}**: {KINDS[name].help}" for name in kinds),
+        )  # fmt: skip
+        seeds = st.number_input(
+            "Seeds", 1, MOST_SEEDS, 1, key="seeds", width=130,
+            help="How often the whole run is repeated with other shots. Three or more tell luck from a real gain.",
+        )  # fmt: skip
+    if target.most_shots < SHOTS[-1]:
+        st.caption(f"The rarest answer has {target.most_shots} training examples, so there are at most as many shots.")
+    return Budget(kind=kind or kinds[0], shots=int(shots or possible[-1]), seeds=int(seeds))
+
+
+def baselines() -> list[str]:
+    """The methods to run beside π-tuning, with the same budget."""
+    chosen = st.pills(
+        "Baselines", list(BASELINES), selection_mode="multi", format_func=method_label, key="baselines",
+        default=list(config_form.default_of(TuneConfig, "baselines")), label_visibility="collapsed", wrap=True,
+    )  # fmt: skip
+    chosen = [name for name in BASELINES if name in (chosen or [])]
+    missing = [name for name in ("single", "placebo") if name not in chosen]
+    if missing:
+        words = " and ".join(method_label(name).lower() for name in missing)
+        st.caption(
+            f":orange[:material/warning:] Without {words} there is no full verdict: only a gain over both a single "
+            "expert and placebo donors is transfer."
+        )
+    else:
+        st.caption("All get the same steps, the same search over learning rates and the same shots.")
+    with st.popover("What these are", icon=":material/help:", type="tertiary"):
+        st.markdown(
+            "\n".join(
+                f"- **{METHODS[name].label}** — {METHODS[name].help}" for name in ("pi", *BASELINES) if name in METHODS
+            )
+        )
+    return chosen
+
+
+def details() -> dict[str, Any] | None:
+    """The fine print; only what the user changed. None when something written there cannot be used."""
+    with st.expander("Fine print: steps, learning rates, seed", icon=":material/tune:", key="fine_print"):
+        return config_form.advanced(TuneConfig, FINE_PRINT, key="tune")
+
+
+def settings(
+    target: Target, budget: Budget, donors: Donors, methods: Sequence[str], fine_print: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `TuneConfig` takes."""
+    found: dict[str, Any] = {
+        "target": target.name,
+        "kind": budget.kind,
+        "shots": budget.shots,
+        "donors": donors.count,
+        "baselines": tuple(methods),
+        **fine_print,
+    }
+    if donors.names is not None:
+        found["donor_names"] = donors.names
+    return found

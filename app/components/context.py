@@ -1,0 +1,99 @@
+"""What pages read from the workspace, cached. Keys carry the time of the last change, so that new work shows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import streamlit as st
+
+from app.components.words import KINDS, PREDICTORS
+from pituning.errors import ArtefactError
+from pituning.tasks.base import Task
+from pituning.tasks.registry import TaskInfo, list_tasks, load_task
+from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
+from pituning.workspace.similarity import ZooSimilarity
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open(path: str | None, _directory: str) -> Workspace:
+    return Workspace.open(path)
+
+
+def workspace() -> Workspace:
+    """The workspace that `pituning app` was started on."""
+    return _open(os.environ.get(ENVIRONMENT_VARIABLE), os.getcwd())
+
+
+def tasks() -> dict[str, TaskInfo]:
+    """Every task by name: the mini suite, then those that people added."""
+    here = workspace()
+    return _tasks(str(here.root), _stamp(here.root / "tasks"), here)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _tasks(root: str, stamp: float, _workspace: Workspace) -> dict[str, TaskInfo]:
+    return {info.name: info for info in list_tasks(_workspace)}
+
+
+def task(name: str) -> Task:
+    """A task with its examples (drawn when they are looked at)."""
+    here = workspace()
+    return _task(str(here.root), name, _stamp(here.root / "tasks" / name), here)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _task(root: str, name: str, stamp: float, _workspace: Workspace) -> Task:
+    return load_task(name, _workspace)
+
+
+def similarity(kind: str, predictor: str) -> ZooSimilarity:
+    """How alike the zoo's tasks are.
+
+    Raises:
+        ArtefactError: it has not been made for this kind and predictor, or is damaged.
+    """
+    path = workspace().similarity_path(kind, predictor)
+    return _similarity(str(path), _stamp(path), kind, predictor, workspace())
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _similarity(path: str, stamp: float, kind: str, predictor: str, _workspace: Workspace) -> ZooSimilarity:
+    return _workspace.zoo_similarity(kind, predictor)
+
+
+def available() -> dict[str, list[str]]:
+    """The predictors that are there for each kind; a kind without any is left out."""
+    here = workspace()
+    found = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
+    return {kind: names for kind, names in found.items() if names}
+
+
+def expert_count() -> int:
+    """How many experts there are, of all kinds, shipped ones included."""
+    here = workspace()
+    return sum(len(here.all_expert_dirs(kind)) for kind in KINDS)
+
+
+def backbone_ready() -> bool:
+    """Whether there is a backbone to run on."""
+    return bool(workspace().backbone_names())
+
+
+def require_graph() -> dict[str, list[str]]:
+    """`available`, or an error that says how to make a task graph.
+
+    Raises:
+        ArtefactError: there is none.
+    """
+    found = available()
+    if not found:
+        raise ArtefactError(f"no task graph in {workspace().root} yet; make it with: pituning zoo build")
+    return found
+
+
+def _stamp(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,127 @@
+"""The step of a new run that says whose experts join: predicted with reasons and confidence, or chosen by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from app.components import context
+from app.components.guard import guarded
+from app.components.target import Target
+from app.components.words import PREDICTORS, label
+from pituning.graph.predict import Neighbor, neighbors
+
+WAYS = {"predicted": "Predicted from the shots", "chosen": "Chosen by me"}
+MOST_DONORS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Donors:
+    """How many donors, and who: ``names`` is None when the run predicts them itself."""
+
+    count: int
+    names: tuple[str, ...] | None
+
+
+def choose(target: Target, kind: str) -> Donors | None:
+    """Draws the step; None when there is nobody to choose."""
+    candidates = [name for name in context.workspace().expert_dirs(kind) if name != target.name]
+    if not candidates:
+        st.error(
+            "There are no experts of this kind to borrow from; make them with `pituning zoo build`, or choose another "
+            "kind.",
+            icon=":material/error:",
+        )
+        return None
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        way = st.segmented_control(
+            "Donors are", list(WAYS), format_func=WAYS.__getitem__, default="predicted", required=True,
+            key="donors_way",
+            help="Predicted: the run embeds the shots and takes the most similar tasks. It sees nothing but the shots.",
+        )  # fmt: skip
+        most = min(MOST_DONORS, len(candidates))
+        count = st.slider(
+            "How many", 1, most, min(3, most), key="donors_count", disabled=way == "chosen", width=170,
+            help="More donors bring more knowledge and more noise; three is a good start.",
+        )  # fmt: skip
+    near = _near(target.name, kind, candidates, count)
+    expected = [item.task for item in near[:count]]
+    if way == "chosen":
+        titles = {name: info.title for name, info in context.tasks().items()}
+        names = st.multiselect(
+            "Donors", candidates, default=expected, max_selections=MOST_DONORS, key=f"donors_{target.name}_{kind}",
+            format_func=lambda name: titles.get(name, name), placeholder="Choose one or more tasks",
+        )  # fmt: skip
+        _reasons([item for item in near if item.task in names], len(candidates), kind, count)
+        if not names:
+            st.caption(":orange[:material/edit:] Choose at least one donor.")
+            return None
+        return Donors(count=len(names), names=tuple(names))
+    if near:
+        _reasons(near[:count], len(candidates), kind, count)
+        st.caption(
+            "Expected from the task graph. The run predicts once more, from the shots alone, and may settle on others: "
+            "a new task has nothing else to go by."
+        )
+    else:
+        st.caption(
+            f":material/model_training: This task is new, so nobody knows its relatives yet. The run embeds its shots "
+            f"first and takes the {count} most similar of {len(candidates)} tasks; you will see them as it goes."
+        )
+    return Donors(count=count, names=None)
+
+
+def _predictor(kind: str) -> str | None:
+    found = context.available().get(kind) or []
+    return "probe" if "probe" in found else next(iter(found), None)
+
+
+def _near(name: str, kind: str, candidates: Sequence[str], count: int) -> list[Neighbor]:
+    """All candidates that the graph knows, nearest first; none for a task that it does not know."""
+    predictor = _predictor(kind)
+    if predictor is None:
+        return []
+    with guarded("The prediction of donors"):
+        similarity = context.similarity(kind, predictor)
+        if name in similarity.names:
+            others = len(similarity.names) - 1
+            ranked = neighbors(similarity.matrix, similarity.names, name, others)
+            top = neighbors(
+                similarity.matrix, similarity.names, name, min(count, others), replicates=similarity.replicates
+            )
+            sure = {item.task: item for item in top}
+            return [sure.get(item.task, item) for item in ranked if item.task in candidates]
+    return []
+
+
+def _reasons(near: Sequence[Neighbor], candidates: int, kind: str, count: int) -> None:
+    if not near:
+        return
+    tasks = context.tasks()
+    frame = pd.DataFrame(
+        {
+            "Donor": [tasks[item.task].title if item.task in tasks else item.task for item in near],
+            "Works on": [tasks[item.task].modality if item.task in tasks else "" for item in near],
+            "Nearness": [f"{item.rank} of {candidates}" for item in near],
+            "Similarity": [float(item.similarity) for item in near],
+            "Confidence": [None if item.confidence is None else 100 * item.confidence for item in near],
+        }
+    )
+    st.dataframe(
+        frame,
+        hide_index=True,
+        placeholder="–",
+        column_config={
+            "Similarity": st.column_config.NumberColumn(
+                format="%.3f", help=f"Cosine of the task embeddings ({label(PREDICTORS, _predictor(kind) or '')})."
+            ),
+            "Confidence": st.column_config.ProgressColumn(
+                format="%.0f %%", min_value=0, max_value=100,
+                help=f"In how many of 100 resamplings of the examples this task is among the {count} nearest.",
+            ),
+        },
+        alt="Donors with the reasons for them",
+    )  # fmt: skip

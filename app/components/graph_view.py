@@ -1,0 +1,187 @@
+"""The interactive task graph: its controls, its drawing, and which task is chosen. State lives in the address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+import streamlit as st
+
+from app.components import charts, context
+from app.components.links import linked_select
+from app.components.words import KINDS, PREDICTORS, label
+from pituning.figures.task_graph import graph_option
+from pituning.graph.build import task_graph
+from pituning.graph.predict import Neighbor, neighbors
+from pituning.workspace.similarity import ZooSimilarity
+
+NEAREST = 3
+CHART_KEY = "graph_chart"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphView:
+    """What the controls ask for, and the similarities behind it."""
+
+    kind: str
+    predictor: str
+    k: int | None
+    threshold: float | None
+    colour_by: str
+    similarity: ZooSimilarity
+
+    def near(self, name: str, count: int | None = None) -> list[Neighbor]:
+        """The tasks nearest to one, with the confidence of that; none for a task without an expert."""
+        names = self.similarity.names
+        if name not in names:
+            return []
+        return neighbors(
+            self.similarity.matrix, names, name, min(count or 5, len(names) - 1), replicates=self.similarity.replicates
+        )
+
+    def graph(self) -> nx.Graph:
+        """The graph that is drawn."""
+        return _graph(self.kind, self.predictor, self.k, self.threshold, self.similarity.names, self.similarity)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Laying out the graph …")
+def _graph(
+    kind: str,
+    predictor: str,
+    k: int | None,
+    threshold: float | None,
+    names: tuple[str, ...],
+    _similarity: ZooSimilarity,
+) -> nx.Graph:
+    infos = [context.tasks()[name] for name in names]
+    return task_graph(_similarity.matrix, infos, k=k, threshold=threshold)
+
+
+def titles() -> dict[str, str]:
+    """What people call the tasks."""
+    return {name: info.title for name, info in context.tasks().items()}
+
+
+def selected() -> str | None:
+    """The chosen task, if it is one."""
+    name = st.session_state.get("task")
+    return name if name in context.tasks() else None
+
+
+def controls(found: dict[str, list[str]]) -> GraphView:
+    """The row above the graph. ``found`` has the predictors that are there for each kind."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        kind = st.segmented_control(
+            "Expert kind", list(found), format_func=lambda name: label(KINDS, name), required=True,
+            default=next(iter(found)), key="kind", bind="query-params",
+            help="Which kind of expert the task embeddings are of. "
+            + " ".join(f"**{KINDS[name].label}**: {KINDS[name].help}" for name in found),
+        )  # fmt: skip
+        kind = kind if kind in found else next(iter(found))
+        predictor = st.selectbox(
+            "Similarity", found[kind], format_func=lambda name: label(PREDICTORS, name), key="predictor",
+            bind="query-params", width=190,
+            help="  \n".join(f"**{PREDICTORS[name].label}**: {PREDICTORS[name].help}" for name in found[kind]),
+        )  # fmt: skip
+        similarity = context.similarity(kind, predictor)
+        k, threshold = _edges(similarity)
+        colour_by = st.segmented_control(
+            "Colour", ["modality", "community"], format_func=str.capitalize, required=True, default="modality",
+            key="colour", bind="query-params",
+            help="Modality: what a task works on. Community: groups with more likeness inside than outside (Louvain).",
+        )  # fmt: skip
+    return GraphView(
+        kind=kind,
+        predictor=predictor,
+        k=k,
+        threshold=threshold,
+        colour_by=colour_by or "modality",
+        similarity=similarity,
+    )
+
+
+def _edges(similarity: ZooSimilarity) -> tuple[int | None, float | None]:
+    count = len(similarity.names)
+    mode = st.segmented_control(
+        "Lines", ["nearest", "threshold"], format_func={"nearest": "Nearest", "threshold": "Above"}.__getitem__,
+        required=True, default="nearest", key="lines", bind="query-params",
+        help="Nearest: each task to its most similar ones. Above: every pair that is more similar than a threshold.",
+    )  # fmt: skip
+    if mode == "threshold":
+        pairs = similarity.matrix[np.triu_indices(count, k=1)]
+        low, high = float(np.floor(pairs.min() * 100) / 100), float(np.ceil(pairs.max() * 100) / 100)
+        start = min(max(round(float(np.quantile(pairs, 0.85)), 2), low), high)
+        chosen = st.slider(
+            "Similarity of at least", low, high, start, 0.01, key="threshold", bind="query-params", width=190
+        )
+        return None, min(max(chosen, low), high)
+    most = min(8, count - 1)
+    chosen = st.slider("Nearest shown", 1, most, min(NEAREST, most), key="k", bind="query-params", width=150)
+    return min(max(chosen, 1), most), None
+
+
+def finder() -> None:
+    """Finds a task by name; also where the chosen task is kept."""
+    linked_select(
+        "Task", sorted(context.tasks(), key=lambda name: titles()[name].lower()), param="task",
+        format_func=lambda name: titles()[name], placeholder="Find a task, or click a point", hide_label=True,
+    )  # fmt: skip
+
+
+def draw(view: GraphView) -> None:
+    """The graph itself; a click on a task chooses it."""
+    names = list(view.similarity.names)
+    graph = view.graph()
+    st.echarts_chart(
+        graph_option(graph, colour_by=view.colour_by, selected=selected(), dark=charts.dark()),
+        height=620,
+        key=CHART_KEY,
+        on_select=lambda: _clicked(names),
+        alt=f"Graph of {graph.number_of_nodes()} tasks and {graph.number_of_edges()} lines between similar ones",
+    )
+    st.caption(
+        f"{graph.number_of_nodes()} tasks, {graph.number_of_edges()} lines; the thicker, the more similar. "
+        "Drag to move, scroll to zoom."
+    )
+
+
+def _clicked(names: list[str]) -> None:
+    """A click in the chart: the chosen node becomes the chosen task."""
+    nodes = [
+        index
+        for group in st.session_state[CHART_KEY]["selection"]["selected"]
+        if group.get("data_type") == "node"
+        for index in group["data_indices"]
+        if 0 <= index < len(names)
+    ]
+    last = st.session_state.get("graph_last_click")
+    if nodes:
+        st.session_state["task"] = st.session_state["graph_last_click"] = names[nodes[-1]]
+    elif last in names and last != st.session_state.get("task"):
+        # The chart took the click on its own last choice for "unselect", but another task was open by then.
+        st.session_state["task"] = last
+
+
+def open_neighbour(near: list[str]) -> None:
+    """A click in the table of neighbours: that task becomes the chosen one."""
+    rows = st.session_state[f"neighbours-{st.session_state.get('task')}"]["selection"]["rows"]
+    if rows and rows[0] < len(near):
+        st.session_state["task"] = near[rows[0]]
+
+
+def hero() -> None:
+    """The graph of the first kind and predictor, to look at; the task graph page has the controls."""
+    found = context.available()
+    kind = next(iter(found))
+    similarity = context.similarity(kind, found[kind][0])
+    view = GraphView(
+        kind=kind, predictor=found[kind][0], k=NEAREST, threshold=None, colour_by="modality", similarity=similarity
+    )
+    graph = view.graph()
+    st.echarts_chart(
+        graph_option(graph, colour_by="modality", selected=None, dark=charts.dark()),
+        height=480,
+        key="hero_chart",
+        alt=f"Graph of {graph.number_of_nodes()} tasks; lines join similar ones, across modalities",
+    )

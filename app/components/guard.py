@@ -1,0 +1,52 @@
+"""Turns failures into words. A person reads what went wrong and what to do; tracebacks go to the log."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from pituning.errors import PiTuningError
+
+_log = logging.getLogger("pituning.app")
+
+
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Shows an error of the block as a message. ``what`` opens the sentence, for example ``"The task graph"``."""
+    try:
+        yield
+    except PiTuningError as error:
+        say(f"{what} cannot be shown", error)
+    except Exception:
+        incident = secrets.token_hex(3)
+        _log.exception("incident %s: %s", incident, what)
+        st.error(
+            f"Something unexpected happened. Nothing of yours was changed. The details are in the Studio's log under "
+            f"**incident {incident}**; reload the page to try again.",
+            title=f"{what} cannot be shown",
+            icon=":material/error:",
+        )
+
+
+def say(title: str, error: PiTuningError) -> None:
+    """An error in a sentence: what, and its mend."""
+    message = str(error)
+    st.error(plain(message[:1].upper() + message[1:]), title=title, icon=":material/error:")
+
+
+def plain(text: str) -> str:
+    """Text of a user or a file, with everything that Markdown would read escaped."""
+    for character in "\\`*_[]#$|<>~:":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def empty(title: str, text: str, *, icon: str, border: bool = True) -> None:
+    """What a view says when it has nothing to show yet, and how to change that."""
+    with st.container(border=border, horizontal_alignment="center", gap="xsmall"):
+        st.markdown(f"#### {icon} {title}", text_alignment="center")
+        st.caption(text, text_alignment="center")

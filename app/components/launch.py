@@ -1,0 +1,84 @@
+"""The last step of a new run: what it will do, how long it takes, the same as a command, and the button."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.components import context, estimate, runs_data
+from app.components.guard import plain, say
+from app.components.pages import RUNS
+from app.components.target import Target
+from app.components.words import KINDS, duration, label
+from pituning.errors import BadInput, PiTuningError
+from pituning.figures.palette import method_label
+from pituning.runs.spec import RunSpec
+from pituning.tasks.files import save_task
+from pituning.tuning.config import TuneConfig
+
+
+def specs(settings: Mapping[str, Any], seeds: int) -> list[RunSpec]:
+    """One run for each seed.
+
+    Raises:
+        BadInput: a setting cannot be used.
+    """
+    first = int(settings.get("seed", 0))
+    found = [RunSpec.of("tune", TuneConfig(**{**settings, "seed": first + number})) for number in range(seeds)]
+    for spec in found:
+        spec.validate()
+    return found
+
+
+def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequence[str]) -> None:
+    """The summary and the button, or why there is none yet."""
+    try:
+        runs = specs(wanted, seeds)
+    except BadInput as error:
+        say("Not ready", error)
+        return
+    settings = runs[0].config
+    st.markdown(f"**{plain(target.title)}**")
+    shots = int(settings["shots"])
+    unit = "per class" if target.closed else "× 4"
+    st.markdown(
+        f"{label(KINDS, str(settings['kind']))} · {shots} {unit} = **{shots * target.classes} examples** · beside "
+        f"{', '.join(method_label(name).lower() for name in methods) or 'nothing'}"
+    )
+    one = estimate.estimate(settings, methods, runs_data.queue().list(states=["done"], limit=20))
+    total = one.seconds * len(runs)
+    before = len(runs_data.queue().list(states=["queued", "running"]))
+    st.metric(
+        "Will take about",
+        duration(total),
+        help="From the runs of this workspace." if one.measured else "As measured on two CPU cores; yours may differ.",
+    )
+    if len(runs) > 1:
+        st.caption(
+            f"{len(runs)} runs, one after the other, with seeds {runs[0].config['seed']} to {runs[-1].config['seed']}."
+        )
+    if before:
+        st.caption(f":material/schedule: {before} before it in the queue.")
+    if st.button("Start", icon=":material/rocket_launch:", type="primary", width="stretch", key="launch"):
+        started = _start(target, runs)
+        if started is not None:
+            st.switch_page(RUNS.path, query_params={"run": started})
+    st.caption("The same from a terminal:")
+    st.code(runs[0].command(), language="bash", wrap_lines=True)
+
+
+def _start(target: Target, runs: Sequence[RunSpec]) -> str | None:
+    """Saves the task when it is new, queues the runs and wakes whoever works; the first run's id."""
+    try:
+        if target.brought is not None:
+            with st.spinner("Keeping the task …"):
+                save_task(target.brought.make(), context.workspace())
+        queue = runs_data.queue()
+        ids = [queue.submit(run) for run in runs]
+        runs_data.wake()
+    except PiTuningError as error:
+        say("The run could not be started", error)
+        return None
+    return ids[0]

@@ -1,0 +1,52 @@
+"""The pages of the Studio and how to get to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageEntry:
+    """One page: its script, what the navigation shows and its address."""
+
+    file: str
+    title: str
+    icon: str
+    url_path: str
+    help: str
+
+    @property
+    def path(self) -> str:
+        """What `st.page_link` and `st.switch_page` take."""
+        return f"app_pages/{self.file}"
+
+
+HOME = PageEntry(
+    file="home.py",
+    title="Home",
+    icon=":material/home:",
+    url_path="",
+    help="What this workspace holds, its task graph at a glance, and the last runs.",
+)
+GRAPH = PageEntry(
+    file="task_graph.py",
+    title="Task graph",
+    icon=":material/hub:",
+    url_path="graph",
+    help="Which tasks are alike, across modalities. Click a task for its examples and its nearest neighbours.",
+)
+NEW_RUN = PageEntry(
+    file="new_run.py",
+    title="New run",
+    icon=":material/add_circle:",
+    url_path="new-run",
+    help="Choose a task or bring a file of your own, choose donors and baselines, and start a low-shot run.",
+)
+RUNS = PageEntry(
+    file="runs.py",
+    title="Runs",
+    icon=":material/monitoring:",
+    url_path="runs",
+    help="The queue: progress, curves and weights as they form, and results against the baselines.",
+)
+NAVIGATION = (HOME, GRAPH, NEW_RUN, RUNS)

@@ -1,0 +1,62 @@
+"""What a run measures while it works: curves of every method, and the donors' weights at every site."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app.components import charts, runs_data
+from app.components.guard import empty
+from pituning.figures.results import alpha_heatmap
+from pituning.figures.results import curves as curves_figure
+from pituning.runs.records import Run
+
+NAMES = {"loss": "Loss on the shots", "score": "Score while training"}
+
+
+def curves(run: Run) -> None:
+    """One chart for each thing that was measured, one line for each method."""
+    points = runs_data.queue().metrics_of(run.id)
+    if not points:
+        empty(
+            "No curves yet" if run.active else "This run measured no curves",
+            "They are drawn as soon as the first steps are done." if run.active else "It ended before its first step.",
+            icon=":material/show_chart:",
+        )
+        return
+    frame = pd.DataFrame(
+        [(p.series, p.step, p.name, p.value) for p in points], columns=["series", "step", "name", "value"]
+    )
+    names = sorted(frame["name"].unique(), key=lambda name: list(NAMES).index(name) if name in NAMES else len(NAMES))
+    for column, name in zip(st.columns(min(2, len(names))), names[:2], strict=False):
+        with column:
+            st.markdown(f"**{NAMES.get(name, name)}**")
+            charts.draw(
+                curves_figure(frame[frame["name"] == name]),
+                key=f"curves-{name}",
+                alt=f"{NAMES.get(name, name)} by step, one line for each method",
+            )
+
+
+def weights(run: Run) -> None:
+    """How much each expert counts at each site, now and as it came about."""
+    points = runs_data.queue().alphas_of(run.id)
+    if not points:
+        empty(
+            "No weights yet" if run.active else "This run learned no weights",
+            "The heat map forms once the mixture is being trained."
+            if run.active
+            else "It ended before π-tuning began.",
+            icon=":material/grid_on:",
+        )
+        return
+    last = points[-1]
+    st.caption(
+        f"Step {last.step}. Each row is a place in the network where experts are mixed; a row’s weights sum to one. "
+        "Dark means that this expert counts much there."
+    )
+    charts.draw(
+        alpha_heatmap(list(last.sites), list(last.experts), [list(row) for row in last.weights]),
+        key="alpha",
+        alt="Weight of each expert at each site",
+    )

@@ -1,0 +1,124 @@
+"""One run: where it is, what can be done with it, what it has measured so far, and its log."""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+from app.components import run_curves, run_results, runs_data
+from app.components.guard import empty, guarded, plain, say
+from app.components.words import duration
+from pituning.errors import PiTuningError
+from pituning.runs.records import Run
+
+
+def show(run: Run, runs: list[Run]) -> None:
+    """The whole run; redrawn every two seconds while it is active."""
+    _heading(run)
+    if run.active:
+        _progress(run)
+    elif run.state == "failed":
+        st.error(
+            plain(run.error or "The run ended without a reason; see its log."), title="This run failed",
+            icon=":material/error:",
+        )  # fmt: skip
+    elif run.state == "cancelled":
+        st.warning("It was stopped before it was done. Resume goes on where it stopped, retry starts afresh.",
+                   icon=":material/cancel:")  # fmt: skip
+    if run.state == "done":
+        with guarded("The result of this run"):
+            run_results.show(run, runs)
+    _measured(run)
+
+
+def _heading(run: Run) -> None:
+    title, actions = st.columns([3, 2], vertical_alignment="center")
+    with title:
+        st.subheader(plain(runs_data.title(run)))
+        elapsed = run.elapsed()
+        took = f" · took {duration(elapsed)}" if run.finished and elapsed is not None else ""
+        attempt = f" · attempt {run.attempt}" if run.attempt > 1 else ""
+        st.markdown(f"{runs_data.state_text(run)} :gray[· {runs_data.when(run.started or run.created)}{took}{attempt}]")
+    with actions, st.container(horizontal=True, horizontal_alignment="right"):
+        _actions(run)
+
+
+def _actions(run: Run) -> None:
+    if run.active:
+        st.button(
+            "Cancel", icon=":material/stop_circle:", key="run_cancel", disabled=run.cancel_requested,
+            on_click=_ask, args=("cancel", run.id),
+            help="Stops at the next step. What it has measured stays, and it can be resumed.",
+        )  # fmt: skip
+    if run.state in ("failed", "cancelled"):
+        st.button(
+            "Resume", icon=":material/play_arrow:", key="run_resume", type="primary", on_click=_ask,
+            args=("resume", run.id), help="Goes on where it stopped.",
+        )  # fmt: skip
+        st.button(
+            "Retry", icon=":material/replay:", key="run_retry", on_click=_ask, args=("retry", run.id),
+            help="Starts again from the very beginning.",
+        )  # fmt: skip
+    if run.state == "done":
+        with guarded("The download"):
+            result = runs_data.result(run)
+            if result is not None:
+                st.download_button(
+                    "Result as JSON", json.dumps(result, indent=1), file_name=f"{run.id}.json", mime="application/json",
+                    icon=":material/download:", key="run_download", on_click="ignore",
+                )  # fmt: skip
+
+
+def _ask(what: str, run_id: str) -> None:
+    """A button's callback: asks the queue, and says so when it cannot be done."""
+    try:
+        getattr(runs_data.queue(), what)(run_id)
+        if what != "cancel":
+            runs_data.wake()
+    except PiTuningError as error:
+        say("That did not work", error)
+
+
+def _progress(run: Run) -> None:
+    fraction = run.fraction()
+    st.progress(0.0 if fraction is None else min(1.0, fraction), text=plain(runs_data.progress_text(run)))
+
+
+def _measured(run: Run) -> None:
+    """Curves, weights, log and settings, one at a time."""
+    views = ["Curves", "Donor weights", "Log", "Settings"]
+    if run.state == "done":
+        views.insert(2, "Predictions")
+    view = st.segmented_control(
+        "Show", views, default=views[0], required=True, key="run_view", label_visibility="collapsed"
+    )
+    with guarded("This part of the run"):
+        if view == "Donor weights":
+            run_curves.weights(run)
+        elif view == "Predictions":
+            run_results.predictions(run)
+        elif view == "Log":
+            _log(run)
+        elif view == "Settings":
+            _settings(run)
+        else:
+            run_curves.curves(run)
+
+
+def _log(run: Run) -> None:
+    events = runs_data.queue().events_of(run.id)
+    text = runs_data.log_tail(run)
+    if events:
+        st.caption(" · ".join(plain(event.message) for event in events[-4:]))
+    if text:
+        st.code(text, language=None, height=340, wrap_lines=True)
+    elif not events:
+        empty("No log yet", "Lines appear here once the run has begun.", icon=":material/article:")
+
+
+def _settings(run: Run) -> None:
+    st.markdown("The same run from a terminal:")
+    st.code(run.spec.command(), language="bash", wrap_lines=True)
+    st.caption("Exactly what this run was started with:")
+    st.json(dict(run.spec.config), expanded=True)

@@ -1,0 +1,86 @@
+"""The queue as a table: one row for each run, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from app.components import context, runs_data
+from app.components.verdict import difference
+from app.components.words import STATES, duration
+from pituning.runs.records import Run
+
+PLAIN_STATES = {"queued": "◌ ", "running": "● ", "done": "✓ ", "failed": "✕ ", "cancelled": "⊘ "}
+ROW, MOST_ROWS = 35, 7
+
+
+def frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """What the table shows."""
+    tasks = context.tasks()
+    rows = []
+    for run in runs:
+        fraction = run.fraction()
+        elapsed = run.elapsed()
+        rows.append(
+            {
+                "State": PLAIN_STATES[run.state] + STATES[run.state][0],
+                "Run": runs_data.title(run, tasks),
+                "Progress": None if fraction is None or run.state in ("failed", "cancelled") else 100 * fraction,
+                "Score": _score(run),
+                "Gain": _gain(run),
+                "Started": runs_data.when(run.started or run.created),
+                "Took": duration(elapsed) if elapsed is not None else "",
+            }
+        )
+    return pd.DataFrame(rows, columns=["State", "Run", "Progress", "Score", "Gain", "Started", "Took"])
+
+
+def table(runs: Sequence[Run], *, chosen: str | None, on_open: Callable[[str], None], key: str) -> None:
+    """Draws the table; a click on a row opens its run."""
+    ids = [run.id for run in runs]
+    table_key = f"{key}-{len(ids)}"
+
+    def clicked() -> None:
+        rows = st.session_state[table_key]["selection"]["rows"]
+        if rows and rows[0] < len(ids):
+            on_open(ids[rows[0]])
+
+    st.dataframe(
+        frame(runs),
+        hide_index=True,
+        height=ROW * (min(len(ids), MOST_ROWS) + 1) + 3,
+        placeholder="–",
+        key=table_key,
+        on_select=clicked,
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [ids.index(chosen)]}} if chosen in ids else None,
+        column_config={
+            "State": st.column_config.TextColumn(width="small"),
+            "Run": st.column_config.TextColumn(width="large"),
+            "Progress": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100, width="small"),
+            "Score": st.column_config.NumberColumn(
+                format="%.1f", width="small", help="Test score of π-tuning, in points of the task’s metric."
+            ),
+            "Gain": st.column_config.NumberColumn(
+                format="%+.1f",
+                width="small",
+                help="π-tuning minus a single expert on the same shots, in points.",
+            ),
+            "Started": st.column_config.TextColumn(width="small"),
+            "Took": st.column_config.TextColumn(width="small"),
+        },
+        alt="Runs with their state, progress and score",
+    )
+
+
+def _score(run: Run) -> float | None:
+    found = runs_data.results([run])
+    score = found[0].get("score") if found else None
+    return float(score) if isinstance(score, int | float) else None
+
+
+def _gain(run: Run) -> float | None:
+    gain = difference(runs_data.results([run]), "single")
+    return None if gain is None else gain.mean

@@ -1,0 +1,179 @@
+"""What a finished run found: the verdict, the scores beside the baselines, the donors, the best and worst answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.components import charts, context, runs_data
+from app.components.examples import answer_badge
+from app.components.guard import empty, plain
+from app.components.verdict import Outcome, Verdict, difference, judge, scores
+from app.components.words import METRICS
+from pituning.figures.palette import method_label
+from pituning.figures.results import score_bars
+from pituning.runs.records import Run
+
+ALERTS: dict[Outcome, tuple[Any, str]] = {
+    "transfer": (st.success, ":material/trending_up:"),
+    "helped": (st.info, ":material/help:"),
+    "regularisation": (st.info, ":material/blur_on:"),
+    "none": (st.info, ":material/drag_handle:"),
+    "harm": (st.warning, ":material/trending_down:"),
+    "unknown": (st.info, ":material/help:"),
+}
+
+
+def show(run: Run, runs: list[Run]) -> None:
+    """Verdict, scores and donors of a run that is done."""
+    result = runs_data.result(run)
+    if result is None:
+        empty("No result", "The run is done but left no result; retry it.", icon=":material/error:")
+        return
+    if run.kind != "tune":
+        st.json(result, expanded=False)
+        return
+    siblings = runs_data.seeds_of(run, runs)
+    together = runs_data.results(siblings)
+    verdict(judge(together))
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        _scores(result, together, run)
+    with right:
+        _donors(result)
+
+
+def verdict(found: Verdict) -> None:
+    """The verdict in its colour."""
+    alert, icon = ALERTS[found.outcome]
+    alert(found.text, title=found.title, icon=icon)
+
+
+def _metric(run: Run) -> str:
+    info = context.tasks().get(run.spec.subject)
+    return METRICS[info.metric].label if info else "Score"
+
+
+def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], run: Run) -> None:
+    st.markdown(f"**{_metric(run)} on the test split**")
+    charts.draw(
+        score_bars(result, metric=_metric(run)),
+        key="scores",
+        alt="Test score of π-tuning and of every baseline, with intervals",
+    )
+    st.caption("Lines across the bars: 95 % intervals over test examples.")
+    if len(together) > 1:
+        st.markdown(f"**Over {len(together)} seeds**")
+        st.dataframe(seeds_table(together), hide_index=True, alt="Mean score of each method over seeds, and π minus it")
+
+
+def seeds_table(together: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """For each method its mean over seeds, its range, and π minus it with a 95 % interval."""
+    rows = []
+    every = [scores(result) for result in together]
+    for name in every[0]:
+        values = [one[name] for one in every if name in one]
+        gap = difference(together, name) if name != "pi" else None
+        rows.append(
+            {
+                "Method": method_label(name),
+                "Mean": f"{sum(values) / len(values):.1f}",
+                "Range": f"{min(values):.1f} to {max(values):.1f}",
+                "π minus it": "" if gap is None else f"{gap.mean:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _donors(result: Mapping[str, Any]) -> None:
+    st.markdown("**Whose experts were mixed, and how much each counts**")
+    frame = donors_table(result)
+    if frame.empty:
+        st.caption("No donors took part.")
+        return
+    st.dataframe(
+        frame,
+        hide_index=True,
+        placeholder="–",
+        column_config={
+            "Weight": st.column_config.ProgressColumn(
+                format="%.0f %%", min_value=0, max_value=100, help="Mean over all places where experts are mixed."
+            ),
+            "Confidence": st.column_config.NumberColumn(
+                format="%.0f %%", help="In how many of 100 resamplings of the shots this task stays among the donors."
+            ),
+        },
+        alt="Experts with their mean weight and the confidence of their choice",
+    )
+    if result.get("expert"):
+        st.caption(f":material/inventory_2: Kept as one ordinary expert: `{result['expert']}`")
+
+
+def donors_table(result: Mapping[str, Any]) -> pd.DataFrame:
+    """The experts of the mixture with mean weight and confidence in percent."""
+    tasks = context.tasks()
+    confidence = result.get("confidence") or {}
+    rows = []
+    for name, weight in (result.get("weights") or {}).items():
+        sure = confidence.get(name) if isinstance(confidence, Mapping) else None
+        rows.append(
+            {
+                "Expert": tasks[name].title if name in tasks else {"own": "Its own, new"}.get(name, name),
+                "Weight": 100 * float(weight),
+                "Confidence": None if sure is None else 100 * float(sure),
+            }
+        )
+    return pd.DataFrame(sorted(rows, key=lambda row: -row["Weight"]), columns=["Expert", "Weight", "Confidence"])
+
+
+def predictions(run: Run) -> None:
+    """The surest right and wrong answers, and the score of each class."""
+    result = runs_data.result(run) or {}
+    shown = result.get("predictions") or []
+    classes = result.get("per_class") or {}
+    if not shown and not classes:
+        empty("No predictions kept", "This run kept scores only.", icon=":material/rule:")
+        return
+    task = context.task(run.spec.subject)
+    test = task.split("test")
+    by_uid = {example.uid: example for example in test} if shown and task.source != "mini" else {}
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        for index, item in enumerate(shown[:12]):
+            example = by_uid.get(item.get("uid")) or _by_index(test, item.get("uid"))
+            _prediction(item, example, key=f"prediction-{index}")
+    with right:
+        if classes:
+            st.markdown("**Score of each class**")
+            st.dataframe(_classes(classes), hide_index=True, column_config={
+                "π-tuning": st.column_config.ProgressColumn(format="%.0f", min_value=0, max_value=100)},
+                alt="Score of each class")  # fmt: skip
+
+
+def _by_index(test: Sequence[Any], uid: Any) -> Any:
+    """The example that a uid ``task/test/17`` names, without drawing the others."""
+    try:
+        example = test[int(str(uid).rsplit("/", 1)[1])]
+    except (IndexError, ValueError):
+        return None
+    return example if example.uid == uid else None
+
+
+def _prediction(item: Mapping[str, Any], example: Any, *, key: str) -> None:
+    right = str(item.get("prediction", "")).strip().lower() == str(item.get("answer", "")).strip().lower()
+    mark = ":green[:material/check: right]" if right else ":red[:material/close: wrong]"
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=key):
+        if example is not None and example.image is not None:
+            st.image(example.image.render(192), width=96, alt=f"{example.text} {example.answer}".strip())
+        with st.container(gap="xsmall"):
+            if example is not None and example.text:
+                st.markdown(plain(example.text))
+            st.markdown(f"{mark} · said {answer_badge(str(item.get('prediction', '')))} "
+                        f"for {answer_badge(str(item.get('answer', '')))}")  # fmt: skip
+
+
+def _classes(classes: Mapping[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame({"Class": list(classes), "π-tuning": [float(value) for value in classes.values()]})

@@ -1,0 +1,127 @@
+"""What pages read about runs, and what they ask of the queue."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from app.components import context
+from app.components.words import KINDS, STATES, duration, label
+from pituning.errors import PiTuningError
+from pituning.runs.queue import RunQueue
+from pituning.runs.records import Run
+from pituning.runs.supervisor import ensure_supervisor
+from pituning.tasks.registry import TaskInfo
+
+LOG_LINES = 60
+
+
+def queue() -> RunQueue:
+    """The workspace's queue."""
+    return RunQueue(context.workspace())
+
+
+def wake() -> None:
+    """Makes sure that somebody works on the queue; a machine that was switched off goes on where it stopped."""
+    ensure_supervisor(context.workspace())
+
+
+def title(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> str:
+    """What a run is about, for lists and headings."""
+    known = (tasks or context.tasks()).get(run.spec.subject)
+    name = known.title if known else run.spec.subject
+    settings = run.spec.config
+    details = [label(KINDS, str(settings["kind"]))] if "kind" in settings else []
+    if "shots" in settings:
+        details.append(f"{settings['shots']} shots")
+    if "seed" in settings:
+        details.append(f"seed {settings['seed']}")
+    return " · ".join([name, *details])
+
+
+def state_text(run: Run) -> str:
+    """The state with its icon as Markdown."""
+    if run.state == "running" and run.cancel_requested:
+        return ":orange[:material/stop_circle:] Stopping"
+    words, icon, colour = STATES[run.state]
+    return f":{colour}[{icon}] {words}"
+
+
+def when(seconds: float | None, now: float | None = None) -> str:
+    """A moment as people say it: ``"3 min ago"``, or the date."""
+    if seconds is None:
+        return ""
+    age = (now or time.time()) - seconds
+    if age < 45:
+        return "just now"
+    if age < 12 * 3600:
+        return f"{duration(age)} ago"
+    return datetime.fromtimestamp(seconds).strftime("%d %b, %H:%M")
+
+
+def progress_text(run: Run) -> str:
+    """Where a run is and how long it will take."""
+    if run.state == "queued":
+        return "Waiting for its turn"
+    parts = [run.phase or "Starting"]
+    if run.total:
+        parts.append(f"step {run.done} of {run.total}")
+    if run.eta_s is not None:
+        parts.append(f"about {duration(run.eta_s)} left")
+    return " · ".join(parts)
+
+
+def result(run: Run) -> dict[str, Any] | None:
+    """The result of a finished run, or None."""
+    if run.state != "done" or not run.result_path:
+        return None
+    path = context.workspace().root / run.result_path
+    return _result(str(path), run.finished or 0.0, run.id)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _result(path: str, finished: float, run_id: str) -> dict[str, Any] | None:
+    return queue().result_of(run_id)
+
+
+def seeds_of(run: Run, runs: list[Run]) -> list[Run]:
+    """The finished runs that differ from ``run`` in their seed only, ``run`` among them; one for each seed."""
+
+    def same(other: Run) -> tuple[str, str]:
+        rest = {key: value for key, value in other.spec.config.items() if key != "seed"}
+        return other.kind, json.dumps(rest, sort_keys=True)
+
+    wanted, found = same(run), {run.spec.config.get("seed"): run}
+    for other in runs:
+        if other.state == "done" and same(other) == wanted:
+            found.setdefault(other.spec.config.get("seed"), other)
+    return [found[seed] for seed in sorted(found, key=str)]
+
+
+def results(runs: list[Run]) -> list[dict[str, Any]]:
+    """The results that can be read; a damaged one is left out here and shown on its own run."""
+    found = []
+    for run in runs:
+        try:
+            one = result(run)
+        except PiTuningError:
+            continue
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def log_tail(run: Run) -> str:
+    """The last lines of a run's log, or an empty text."""
+    path = context.workspace().run_dir(run.id) / "log.txt"
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            return "".join(deque(stream, LOG_LINES))
+    except OSError:
+        return ""

@@ -1,0 +1,92 @@
+"""The first step of a new run: which task is to be learned, one that is here or a table of the user's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.components import context, task_panel, upload
+from app.components.links import linked_select
+from app.components.words import METRICS
+from pituning.tasks.base import OPEN_ANSWER_CLASSES, Modality
+
+SOURCES = {"task": "A task of this workspace", "file": "A table of my own"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is to be learned; ``brought`` when it has yet to be made from a file."""
+
+    name: str
+    title: str
+    modality: Modality
+    classes: int
+    closed: bool
+    most_shots: int
+    brought: upload.Brought | None = None
+
+
+def choose() -> Target | None:
+    """Draws the step; None until there is a usable target."""
+    source = st.segmented_control(
+        "What is to be learned?", list(SOURCES), format_func=SOURCES.__getitem__, default="task", required=True,
+        key="source", bind="query-params", label_visibility="collapsed",
+    )  # fmt: skip
+    return _from_file() if source == "file" else _from_workspace()
+
+
+def _from_workspace() -> Target | None:
+    known = context.tasks()
+    name = linked_select(
+        "Task", list(known), param="target", format_func=lambda one: f"{known[one].title} · {known[one].modality}",
+        default="digits" if "digits" in known else next(iter(known)),
+        help_text="The task to be learned from a few examples. Its own full-data expert never takes part.",
+    )  # fmt: skip
+    if name is None:
+        return None
+    info = known[name]
+    details = st.expander(
+        f"{METRICS[info.metric].label} · {len(info.labels) if info.labels else 'open'} answers · see examples",
+        icon=":material/visibility:", key="target_examples", on_change="rerun",
+    )  # fmt: skip
+    if details.open:
+        with details:
+            task_panel.about(info)
+    return Target(
+        name=name,
+        title=info.title,
+        modality=info.modality,
+        classes=len(info.labels) if info.labels else OPEN_ANSWER_CLASSES,
+        closed=info.labels is not None,
+        most_shots=_most_shots(name),
+    )
+
+
+def _most_shots(name: str) -> int:
+    """The most shots per class that a task's training split allows."""
+    info = context.tasks()[name]
+    size = info.sizes["train"]
+    if info.labels is None:
+        return size // OPEN_ANSWER_CLASSES
+    if info.source == "mini":  # balanced, and drawn only when looked at
+        return size // len(info.labels)
+    counts = Counter(example.answer for example in context.task(name).split("train"))
+    return min(counts[label] for label in info.labels)
+
+
+def _from_file() -> Target | None:
+    brought = upload.bring()
+    if brought is None:
+        return None
+    labels = brought.preview.labels
+    return Target(
+        name=brought.name,
+        title=brought.title,
+        modality=brought.preview.modality,
+        classes=len(labels) if labels else OPEN_ANSWER_CLASSES,
+        closed=labels is not None,
+        most_shots=brought.preview.most_shots,
+        brought=brought,
+    )

@@ -1,0 +1,127 @@
+"""What a result means, in one sentence: did the donors' knowledge help, or would anything have? No Streamlit here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scipy import stats
+
+Outcome = Literal["transfer", "helped", "regularisation", "none", "harm", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """π minus a baseline, in points of the metric, with its 95 % interval. ``seeds`` it was measured over."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+    @property
+    def positive(self) -> bool:
+        return self.low > 0
+
+    @property
+    def negative(self) -> bool:
+        return self.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.1f} points (95 % interval {self.low:+.1f} to {self.high:+.1f})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The outcome with a title and an explanation, both for people."""
+
+    outcome: Outcome
+    title: str
+    text: str
+
+
+def scores(result: Mapping[str, Any]) -> dict[str, float]:
+    """The test score of every method of a result, ``pi`` first."""
+    found = {"pi": result.get("score"), **(result.get("baselines") or {})}
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+
+
+def difference(results: Sequence[Mapping[str, Any]], baseline: str) -> Difference | None:
+    """π minus ``baseline``, paired by seed; None when no result has both.
+
+    Two or more seeds: Student's t over the seeds' differences. One seed: the two methods' intervals over test examples
+    are taken as independent, which is wider than a paired comparison would be, never narrower.
+    """
+    gains, spreads = [], []
+    for result in results:
+        both = scores(result)
+        if "pi" not in both or baseline not in both:
+            continue
+        gains.append(both["pi"] - both[baseline])
+        intervals = result.get("intervals") or {}
+        spreads.append(_variance(intervals.get("pi")) + _variance(intervals.get(baseline)))
+    if not gains:
+        return None
+    mean, count = sum(gains) / len(gains), len(gains)
+    if count == 1:
+        half = 1.96 * math.sqrt(spreads[0])
+    else:
+        deviation = math.sqrt(sum((gain - mean) ** 2 for gain in gains) / (count - 1))
+        half = float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
+    return Difference(mean=mean, low=mean - half, high=mean + half, seeds=count)
+
+
+def judge(results: Sequence[Mapping[str, Any]]) -> Verdict:
+    """Whether the donors helped, from the comparison with a single expert and with placebo donors."""
+    single, placebo = difference(results, "single"), difference(results, "placebo")
+    if single is None:
+        return Verdict(
+            outcome="unknown",
+            title="No verdict without a single expert beside it",
+            text="Run again with the baseline “single expert”; only against it can a gain be told.",
+        )
+    caution = (
+        " One seed only: the interval covers the test examples, not the luck of the draw. Add seeds to be sure."
+        if single.seeds == 1
+        else f" Measured over {single.seeds} seeds."
+    )
+    against = f"Against a single expert trained on the same shots: {single}."
+    if single.negative:
+        return Verdict(
+            outcome="harm",
+            title="The donors did harm",
+            text=f"{against} Prefer the single expert here, or other donors.{caution}",
+        )
+    if not single.positive:
+        return Verdict(
+            outcome="none",
+            title="No clear effect",
+            text=f"{against} The interval includes zero: the donors neither clearly helped nor harmed.{caution}",
+        )
+    if placebo is None:
+        return Verdict(
+            outcome="helped",
+            title="It helped; why is open",
+            text=f"{against} Without placebo donors beside it, nobody can tell transfer from regularisation.{caution}",
+        )
+    control = f"Against placebo donors (random parameters of the same size): {placebo}."
+    if placebo.positive:
+        return Verdict(
+            outcome="transfer",
+            title="Transfer: the donors’ knowledge helped",
+            text=f"{against} {control} Both intervals lie above zero.{caution}",
+        )
+    return Verdict(
+        outcome="regularisation",
+        title="Regularisation: it helped, but so did placebo",
+        text=f"{against} {control} What helped is having several experts, not what these donors know.{caution}",
+    )
+
+
+def _variance(interval: Any) -> float:
+    """The variance behind a 95 % interval ``[low, high]``; 0 when there is none."""
+    if not isinstance(interval, Sequence) or len(interval) != 2:
+        return 0.0
+    return ((float(interval[1]) - float(interval[0])) / (2 * 1.96)) ** 2

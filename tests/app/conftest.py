@@ -1,0 +1,77 @@
+"""The app without a browser: Streamlit's AppTest on a synthetic workspace, and nobody who would work on the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
+from tests.app.synthetic import make_workspace
+
+ENTRY = Path(__file__).resolve().parents[2] / "app" / "streamlit_app.py"
+SECONDS = 60
+
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[Workspace]:
+    """The workspaces whose supervisor was asked for; none is started."""
+    asked: list[Workspace] = []
+    monkeypatch.setattr("app.components.runs_data.ensure_supervisor", asked.append)
+    return asked
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, woken: list[Workspace]) -> Workspace:
+    """A workspace with a zoo and no runs, which the app opens."""
+    made = make_workspace(tmp_path / "workspace")
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(made.root))
+    return made
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, woken: list[Workspace]) -> Workspace:
+    """A new workspace on a machine without the embedded data."""
+    root = tmp_path / "bare"
+    Workspace.open(root)
+    alone = Workspace(root, embedded=None)
+    monkeypatch.setattr("app.components.context._open", lambda *_: alone)
+    return alone
+
+
+@pytest.fixture
+def open_page() -> OpenPage:
+    """Opens a page at its script's name, with query parameters."""
+
+    def opened(page: str = "home", **params: str) -> AppTest:
+        at = AppTest.from_file(str(ENTRY), default_timeout=SECONDS)
+        for name, value in params.items():
+            at.query_params[name] = value
+        if page != "home":
+            at.run()
+            at.switch_page(f"app_pages/{page}.py")
+        at.run()
+        return at
+
+    return opened
+
+
+def texts(at: AppTest) -> str:
+    """Everything that a page says in text, alerts and their titles included."""
+    parts = [
+        element.value for kind in ("title", "subheader", "markdown", "caption", "code") for element in at.get(kind)
+    ]
+    alerts = [*at.error, *at.warning, *at.info, *at.success]
+    parts += [part for alert in alerts for part in (alert.value, getattr(alert.proto, "title", ""))]
+    return "\n".join(str(part) for part in parts)
+
+
+def healthy(at: AppTest) -> AppTest:
+    """The page, of which no exception and no error is shown."""
+    assert not at.exception
+    assert [alert.value for alert in at.error] == []
+    return at

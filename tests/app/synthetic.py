@@ -1,0 +1,156 @@
+"""A small but complete workspace for the app's tests: similarities with planted families, and runs in every state."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pituning.runs.queue import RunQueue
+from pituning.runs.records import AlphaPoint, MetricPoint, Run
+from pituning.runs.spec import RunSpec
+from pituning.tasks.registry import list_tasks
+from pituning.workspace.atomic import write_json
+from pituning.workspace.layout import Workspace
+from pituning.workspace.similarity import ZooSimilarity, save_similarity
+
+KINDS = ("lora", "bottleneck", "prefix")
+PREDICTORS = ("probe", "paper")
+REPLICATES = 20
+METHODS = {"single": 61.0, "full": 63.5, "uniform": 64.0, "random": 60.2, "placebo": 61.4}
+
+
+def make_workspace(root: Path) -> Workspace:
+    """A workspace whose zoo is all 20 tasks; nothing of `data/` is used."""
+    Workspace.open(root)
+    workspace = Workspace(root, embedded=None)
+    infos = list_tasks(None)
+    names = tuple(info.name for info in infos)
+    for number, kind in enumerate(KINDS):
+        for offset, predictor in enumerate(PREDICTORS):
+            generator = np.random.default_rng([number, offset])
+            matrix = _planted(infos, generator)
+            noise = generator.normal(0, 0.05, (REPLICATES, len(names), len(names)))
+            save_similarity(
+                root / "similarity" / kind / f"{predictor}.safetensors",
+                ZooSimilarity(names=names, matrix=matrix, replicates=matrix + (noise + noise.transpose(0, 2, 1)) / 2),
+            )
+        for name in names:
+            write_json(root / "experts" / kind / name / "card.json", {"format_version": 1, "task": name, "kind": kind})
+    (root / "backbones" / "mini").mkdir(parents=True)
+    return workspace
+
+
+def _planted(infos: list[Any], generator: np.random.Generator) -> np.ndarray:
+    count = len(infos)
+    matrix = generator.normal(0.1, 0.08, (count, count))
+    for i, first in enumerate(infos):
+        for j, second in enumerate(infos):
+            matrix[i, j] += 0.25 * (first.modality == second.modality)
+            matrix[i, j] += 0.4 * bool(set(first.families) & set(second.families))
+    matrix = np.clip((matrix + matrix.T) / 2, -1, 1)
+    np.fill_diagonal(matrix, 1)
+    return matrix
+
+
+def queued(workspace: Workspace, target: str = "digits", **config: Any) -> Run:
+    """A run that waits."""
+    queue = RunQueue(workspace)
+    return queue.get(queue.submit(RunSpec(kind="tune", config={"target": target, **config})))
+
+
+def running(workspace: Workspace, target: str = "digits", **config: Any) -> Run:
+    """A run half-way through, with curves and weights."""
+    run = queued(workspace, target, **config)
+    queue = RunQueue(workspace)
+    claimed = queue.claim("test-owner")
+    assert claimed is not None
+    assert claimed.id == run.id
+    sites = [
+        f"{part}.{layer}.{where}" for part in ("encoder", "decoder") for layer in range(3) for where in ("attn", "ffn")
+    ]
+    luck = random.Random(run.id)
+    metrics = [
+        MetricPoint(series, step, "loss", 2.0 * 0.97**step + 0.1 * luck.random())
+        for series in ("single", "full", "pi")
+        for step in range(0, 60, 5)
+    ]
+    alphas = [
+        AlphaPoint(step, tuple(sites), ("own", "shape", "texture", "creatures"), tuple(_weights(luck) for _ in sites))
+        for step in (0, 20, 40)
+    ]
+    queue.report(
+        claimed.claim,
+        progress={"phase": "train pi", "done": 45, "total": 100, "eta_s": 40.0},
+        metrics=metrics,
+        alphas=alphas,
+    )
+    log = workspace.run_dir(run.id) / "log.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("shots: 160 examples of digits\ndonors: shape, texture, creatures\n", encoding="utf-8")
+    return queue.get(run.id)
+
+
+def _weights(luck: random.Random) -> tuple[float, ...]:
+    raw = [luck.random() + 0.2 for _ in range(4)]
+    return tuple(value / sum(raw) for value in raw)
+
+
+def done(workspace: Workspace, target: str = "digits", *, gain: float = 6.0, **config: Any) -> Run:
+    """A finished run whose result is ``gain`` points above the single expert."""
+    run = running(workspace, target, **config)
+    path = workspace.run_dir(run.id) / "result.json"
+    path.write_text(json.dumps(result_of(run, gain)), encoding="utf-8")
+    RunQueue(workspace).finish(run.claim, "done", result_path=str(path.relative_to(workspace.root)))
+    return RunQueue(workspace).get(run.id)
+
+
+def failed(workspace: Workspace, error: str = "loss is NaN at step 12 with learning rate 0.02; lower it") -> Run:
+    """A run that failed."""
+    run = running(workspace, "nli")
+    RunQueue(workspace).finish(run.claim, "failed", error=error)
+    return RunQueue(workspace).get(run.id)
+
+
+def cancelled(workspace: Workspace) -> Run:
+    """A run that was cancelled before it began."""
+    run = queued(workspace, "vqa")
+    RunQueue(workspace).cancel(run.id)
+    return RunQueue(workspace).get(run.id)
+
+
+def result_of(run: Run, gain: float) -> dict[str, Any]:
+    """A result with everything that a page can show."""
+    seed = int(run.spec.config.get("seed", 0))
+    scores = {name: value + 0.3 * seed for name, value in METHODS.items()}
+    pi = scores["single"] + gain
+    target = run.spec.subject
+    return {
+        "target": target,
+        "kind": run.spec.config.get("kind", "lora"),
+        "shots": run.spec.config.get("shots", 16),
+        "seed": seed,
+        "donors": ["shape", "texture", "creatures"],
+        "confidence": {"shape": 0.95, "texture": 0.7, "creatures": 0.55},
+        "weights": {"own": 0.4, "shape": 0.3, "texture": 0.2, "creatures": 0.1},
+        "score": pi,
+        "baselines": scores,
+        "intervals": {"pi": [pi - 2, pi + 2], **{name: [value - 2, value + 2] for name, value in scores.items()}},
+        "per_class": {str(digit): 50.0 + 4 * digit for digit in range(10)},
+        "predictions": [
+            {
+                "uid": f"{target}/test/{i}",
+                "answer": str(i % 10),
+                "prediction": str((i + i % 2) % 10),
+                "score": (i + 1) % 2,
+            }
+            for i in range(6)
+        ],
+        "expert": f"pi-{target}",
+        "run": run.id,
+        "finished": time.time(),
+    }

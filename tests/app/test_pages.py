@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pituning.errors import ArtefactError
+from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
+from tests.app import synthetic
+from tests.app.conftest import ENTRY, OpenPage, healthy, texts
+
+PAGES = ("home", "task_graph", "new_run", "runs")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_of_a_full_workspace_shows_no_error(page: str, workspace: Workspace, open_page: OpenPage) -> None:
+    synthetic.done(workspace)
+    synthetic.running(workspace)
+
+    at = healthy(open_page(page))
+
+    assert at.title
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_of_a_bare_workspace_says_what_to_do(page: str, bare: Workspace, open_page: OpenPage) -> None:
+    at = open_page(page)
+
+    assert not at.exception
+    said = texts(at)
+    if page == "runs":
+        assert "No runs yet" in said
+    else:
+        assert "pituning zoo build" in said
+
+
+@pytest.mark.parametrize("page", ["home", "new_run", "runs"])
+def test_a_damaged_database_is_told_in_words(page: str, workspace: Workspace, open_page: OpenPage) -> None:
+    workspace.database_path.write_bytes(b"this is not a database" * 400)
+
+    at = open_page(page)
+
+    assert not at.exception
+    assert any("is not a readable database" in alert.value.replace("\\", "") for alert in at.error)
+
+
+def test_a_damaged_similarity_is_told_in_words(workspace: Workspace, open_page: OpenPage) -> None:
+    path = workspace.similarity_path("lora", "probe")
+    path.write_bytes(path.read_bytes()[:-40])
+
+    at = open_page("task_graph")
+
+    assert not at.exception
+    assert "does not match the checksum" in texts(at)
+
+
+def test_an_unforeseen_failure_shows_an_incident_and_no_traceback(
+    workspace: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr("app.components.graph_view.task_graph", broken)
+
+    at = open_page("task_graph", k="7")
+
+    assert not at.exception
+    said = texts(at)
+    assert "incident" in said
+    assert "secret detail" not in said
+    assert "Traceback" not in said
+
+
+def test_an_error_of_ours_is_shown_with_its_mend(
+    workspace: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ArtefactError("the shelf is empty; fill it")
+
+    monkeypatch.setattr("app.components.context.require_graph", broken)
+
+    at = open_page("task_graph")
+
+    assert "The shelf is empty; fill it" in texts(at)
+
+
+def test_no_page_imports_torch_even_indirectly(tmp_path: Path) -> None:
+    # In a process of its own: other tests of this one may well have imported it.
+    root = ENTRY.parents[1]
+    code = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(root)!r})
+from tests.app import synthetic
+workspace = synthetic.make_workspace(Path({str(tmp_path / "w")!r}))
+run = synthetic.done(workspace)
+import app.components.runs_data as data
+data.ensure_supervisor = lambda _: None
+from streamlit.testing.v1 import AppTest
+for page in {PAGES!r}:
+    at = AppTest.from_file({str(ENTRY)!r}, default_timeout=60).run()
+    if page != "home":
+        at.switch_page(f"app_pages/{{page}}.py").run()
+    assert not at.exception and not at.error, (page, [a.value for a in at.error])
+print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "transformers", "peft"}}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=root,
+        env={**os.environ, ENVIRONMENT_VARIABLE: str(tmp_path / "w")},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip().endswith("[]")

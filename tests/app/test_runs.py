@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pituning.runs.queue import RunQueue
+from pituning.workspace.layout import Workspace
+from tests.app import synthetic
+from tests.app.conftest import OpenPage, healthy, texts
+
+
+def test_a_running_run_shows_progress_and_time_left(
+    workspace: Workspace, woken: list[Workspace], open_page: OpenPage
+) -> None:
+    synthetic.running(workspace)
+
+    at = healthy(open_page("runs"))
+
+    assert at.progress[0].text == "train pi · step 45 of 100 · about 40 s left"
+    assert woken, "an active run needs somebody who works on it"
+    assert len(at.get("plotly_chart")) == 1
+
+
+@pytest.mark.parametrize("view", ["Curves", "Donor weights", "Predictions", "Log", "Settings"])
+def test_every_view_of_a_finished_run(view: str, workspace: Workspace, open_page: OpenPage) -> None:
+    run = synthetic.done(workspace)
+    at = open_page("runs", run=run.id)
+
+    at.segmented_control(key="run_view").set_value(view).run()
+
+    healthy(at)
+    said = texts(at)
+    assert "Transfer" in said
+    if view == "Log":
+        assert "160 examples of digits" in said
+    if view == "Settings":
+        assert "pituning tune digits" in said
+    if view == "Predictions":
+        assert said.count("right") >= 3
+        assert "wrong" in said
+
+
+def test_seeds_are_put_together(workspace: Workspace, open_page: OpenPage) -> None:
+    runs = [synthetic.done(workspace, seed=seed, gain=gain) for seed, gain in enumerate((5.0, 6.0, 7.0))]
+    synthetic.done(workspace, seed=0, gain=-20, shots=8)  # another setting: not one of them
+
+    at = healthy(open_page("runs", run=runs[1].id))
+
+    assert "Over 3 seeds" in texts(at)
+    (table,) = [frame.value for frame in at.dataframe if "π minus it" in frame.value]
+    assert table.set_index("Method").loc["Single expert", "π minus it"].startswith("+6.0")
+    # t(0.975, 2) = 4.302653; differences 5, 6, 7 have a standard error of 1/sqrt(3).
+    assert f"{6 - 4.302653 / 3**0.5:+.1f}" in table.set_index("Method").loc["Single expert", "π minus it"]
+
+
+@pytest.mark.parametrize(("gain", "title"), [(-8.0, "harm"), (0.2, "No clear effect"), (8.0, "Transfer")])
+def test_the_verdict_is_in_plain_words(gain: float, title: str, workspace: Workspace, open_page: OpenPage) -> None:
+    run = synthetic.done(workspace, gain=gain)
+
+    assert title in texts(healthy(open_page("runs", run=run.id)))
+
+
+def test_a_failed_run_shows_its_reason_and_can_be_resumed(
+    workspace: Workspace, woken: list[Workspace], open_page: OpenPage
+) -> None:
+    run = synthetic.failed(workspace)
+    at = open_page("runs", run=run.id)
+    assert "loss is NaN at step 12" in at.error[0].value
+
+    at.button(key="run_resume").click().run()
+
+    assert RunQueue(workspace).get(run.id).state == "queued"
+    assert woken
+
+
+def test_a_cancelled_run_can_be_retried(workspace: Workspace, open_page: OpenPage) -> None:
+    run = synthetic.cancelled(workspace)
+    at = healthy(open_page("runs", run=run.id))
+
+    at.button(key="run_retry").click().run()
+
+    assert RunQueue(workspace).get(run.id).state == "queued"
+
+
+def test_cancel_asks_a_running_run_to_stop(workspace: Workspace, open_page: OpenPage) -> None:
+    run = synthetic.running(workspace)
+    at = open_page("runs", run=run.id)
+
+    at.button(key="run_cancel").click().run()
+
+    assert RunQueue(workspace).get(run.id).cancel_requested
+    assert "Stopping" in texts(at)
+    assert at.button(key="run_cancel").disabled
+
+
+def test_an_address_of_another_workspace_is_told(workspace: Workspace, open_page: OpenPage) -> None:
+    synthetic.done(workspace)
+
+    at = open_page("runs", run="tune-digits-000000")
+
+    assert not at.exception
+    assert "not in this workspace" in at.warning[0].value
+
+
+def test_a_missing_result_is_told_in_words(workspace: Workspace, open_page: OpenPage) -> None:
+    run = synthetic.done(workspace)
+    (workspace.run_dir(run.id) / "result.json").unlink()
+
+    at = open_page("runs", run=run.id)
+
+    assert not at.exception
+    assert any("is missing" in alert.value for alert in at.error)
+
+
+def test_the_download_is_the_result(workspace: Workspace, open_page: OpenPage) -> None:
+    run = synthetic.done(workspace)
+
+    at = healthy(open_page("runs", run=run.id))
+
+    assert at.get("download_button")
+    kept = json.loads((workspace.run_dir(run.id) / "result.json").read_text())
+    assert RunQueue(workspace).result_of(run.id) == kept
