@@ -1,0 +1,72 @@
+"""Exactness and speed of per-example Fisher information.
+
+Run with ``python -m benchmarks.fisher`` or ``pituning bench fisher``. Peers: a loop of single-example backward passes,
+and one plain batched forward and backward pass of the expert's loss, which is a lower limit for anything exact.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+
+from benchmarks.setting import make_backbone, make_examples, seconds
+from pituning.embedding.fisher import fisher
+from pituning.experts.model import ExpertModel
+from pituning.experts.space import KINDS
+
+
+def run(*, examples: int = 64, batch_size: int = 32, rounds: int = 7, d_model: int = 128, layers: int = 3) -> dict[str, Any]:
+    """Measures `fisher` for all kinds in float32.
+
+    Returns:
+        ``examples``; ``rel_error`` of F against the loop, ``ratio_vs_backward`` and ``speedup_vs_single``, the worst of
+        the kinds; ``kinds`` with each kind's own.
+    """
+    backbone = make_backbone(d_model=d_model, layers=layers)
+    encoded = make_examples(backbone, examples)
+    kinds = {kind: measure(ExpertModel(backbone, kind), encoded, batch_size, rounds) for kind in KINDS}
+    return {
+        "examples": examples,
+        "rel_error": max(found["rel_error"] for found in kinds.values()),
+        "speedup_vs_single": min(found["speedup_vs_single"] for found in kinds.values()),
+        "ratio_vs_backward": max(found["ratio_vs_backward"] for found in kinds.values()),
+        "kinds": kinds,
+    }
+
+
+def measure(model: ExpertModel, encoded: Any, batch_size: int, rounds: int) -> dict[str, float]:
+    """The figures of one kind."""
+    generator = torch.Generator().manual_seed(0)
+    # Away from the start, where half of a LoRA's gradients are zero.
+    values = model.initial(0) + 0.05 * torch.randn(model.space.size, generator=generator)
+    count = len(encoded)
+    squares = torch.zeros(model.space.size)
+
+    def single() -> None:
+        squares.zero_()
+        for index in range(count):
+            leaf = values.clone().requires_grad_(True)
+            model.loss(leaf, encoded.batch([index])).sum().backward()
+            squares.add_(leaf.grad.square())  # type: ignore[union-attr]
+
+    def plain() -> None:
+        for begin in range(0, count, batch_size):
+            leaf = values.clone().requires_grad_(True)
+            model.loss(leaf, encoded.batch(range(begin, min(begin + batch_size, count)))).sum().backward()
+
+    took = seconds({"plain": plain, "exact": lambda: fisher(model, values, encoded, batch_size=batch_size)}, rounds=rounds)
+    loop = seconds({"single": single}, rounds=2)["single"]
+    expected = squares / count
+    found = torch.from_numpy(fisher(model, values, encoded, batch_size=batch_size).mean)
+    return {
+        "rel_error": float((found - expected).norm() / expected.norm()),
+        "speedup_vs_single": round(loop / took["exact"], 2),
+        "ratio_vs_backward": round(took["exact"] / took["plain"], 3),
+        "milliseconds": round(1000 * took["exact"], 1),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(run()))

@@ -1,0 +1,82 @@
+"""What a training step costs with 2, 4 and 8 interpolated experts, against the same step with one.
+
+Run with ``python -m benchmarks.interpolate`` or ``pituning bench interpolate``. Peers: training one plain expert through
+PEFT's own layers, and 8 experts as 8 PEFT LoRA layers side by side (the concatenation that PEFT would run).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.setting import make_backbone, make_examples, seconds
+from pituning.backbones.encoded import Batch
+from pituning.experts.model import ExpertModel
+from pituning.experts.space import KINDS
+from pituning.tuning.interpolation import Mixture
+
+COUNTS = (1, 2, 4, 8)
+
+
+def run(*, batch_size: int = 32, rounds: int = 9, d_model: int = 128, layers: int = 3) -> dict[str, Any]:
+    """Measures one optimiser step (forward, backward, AdamW) of each kind.
+
+    Returns:
+        ``experts``: the step's time with 1, 2, 4 and 8 experts over that with one, the worst of the kinds. The one is a
+        mixture of one or a plain PEFT expert, whichever is faster. ``kinds``: the same for each kind. ``peer_ratio``:
+        8 experts over one by the peers.
+    """
+    backbone = make_backbone(d_model=d_model, layers=layers)
+    batch = make_examples(backbone, batch_size).batch(range(batch_size))
+    kinds: dict[str, dict[str, float]] = {}
+    peer = 0.0
+    for kind in KINDS:
+        model = ExpertModel(backbone, kind)
+        mixture = Mixture(model, backbone)
+        work = {str(count): mixture_step(mixture, count, batch) for count in COUNTS}
+        work["plain"] = plain_step(model, batch)
+        if kind == "lora":
+            work["peer"] = plain_step(ExpertModel(backbone, kind, {"rank": 8 * int(model.space.config["rank"])}), batch)
+        took = seconds(work, rounds=rounds)
+        one = min(took["1"], took["plain"])
+        kinds[kind] = {name: round(value / one, 3) for name, value in took.items()}
+        kinds[kind]["milliseconds"] = round(1000 * took["8"], 1)
+        if kind == "lora":
+            peer = round(took["peer"] / took["plain"], 3)
+    worst = {str(count): max(found[str(count)] for found in kinds.values()) for count in COUNTS}
+    return {"experts": worst, "kinds": kinds, "peer_ratio": {"lora concatenated in PEFT": peer}}
+
+
+def mixture_step(mixture: Mixture, count: int, batch: Batch) -> Callable[[], None]:
+    """One step of training ``count`` experts and their weights."""
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.05 * torch.randn(count, mixture.space.size, generator=generator)
+    experts = (mixture.model.initial(0) + noise).requires_grad_(True)
+    alpha = torch.zeros(len(mixture.space.sites), count).requires_grad_(True)
+    return _step([experts, alpha], lambda: mixture.loss(experts, alpha.softmax(1), batch).mean())
+
+
+def plain_step(model: ExpertModel, batch: Batch) -> Callable[[], None]:
+    """One step of training one expert through PEFT's layers."""
+    values = model.initial(0).requires_grad_(True)
+    return _step([values], lambda: model.loss(values, batch).mean())
+
+
+def _step(parameters: list[Tensor], loss: Callable[[], Tensor]) -> Callable[[], None]:
+    optimiser = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss().backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+
+    return step
+
+
+if __name__ == "__main__":
+    print(json.dumps(run()))

@@ -1,0 +1,55 @@
+"""What the speed benchmarks run on: the embedded backbone's architecture with random weights, made-up examples, a clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+
+from pituning.backbones.base import Backbone
+from pituning.backbones.encoded import EncodedExamples
+from pituning.pretraining.architecture import build_model, train_tokenizer
+
+WORDS = "which digit is it the one left of a small red round shape above large blue square tile near grass".split()
+IMAGE_TOKENS = 37
+
+
+def make_backbone(*, d_model: int = 128, layers: int = 3, seed: int = 0) -> Backbone:
+    """A backbone of the embedded one's size; speed does not depend on what the weights are."""
+    tokenizer = train_tokenizer([" ".join(WORDS)] * 2, vocab_size=400)
+    model = build_model(tokenizer, d_model=d_model, layers=layers, vision_dims=(d_model // 2, d_model), seed=seed)
+    return Backbone(model, tokenizer, name="random", fingerprint="0" * 64, image_size=48)
+
+
+def make_examples(backbone: Backbone, count: int, *, words: int = 6, seed: int = 0) -> EncodedExamples:
+    """Examples with random image features, prompts of ``words`` words and an answer of one word."""
+    generator = np.random.default_rng(seed)
+    prompts = [" ".join(generator.choice(WORDS, words)) for _ in range(count)]
+    answers = [str(word) for word in generator.choice(WORDS, count)]
+    text = backbone.model.config.text_config
+    head = [text.bos_token_id] + [backbone.image_token] * IMAGE_TOKENS
+    return EncodedExamples(
+        prompts=[np.array([*head, *ids, backbone.end_token]) for ids in backbone.token_ids(prompts)],
+        answers=[np.array([*ids, backbone.end_token]) for ids in backbone.token_ids(answers)],
+        features=torch.randn(count, IMAGE_TOKENS, text.d_model, generator=torch.Generator().manual_seed(seed)),
+        pixels=None,
+        embedding=backbone.model.get_input_embeddings(),
+        pad=backbone.pad_token,
+        start=backbone.start_token,
+        device=backbone.device,
+    )
+
+
+def seconds(work: Mapping[str, Callable[[], object]], *, rounds: int = 7) -> dict[str, float]:
+    """The best processor time of each piece of work, which other work on the machine disturbs little; they take turns."""
+    for function in work.values():
+        function()
+    best = dict.fromkeys(work, float("inf"))
+    for _ in range(rounds):
+        for name, function in work.items():
+            begin = time.process_time()
+            function()
+            best[name] = min(best[name], time.process_time() - begin)
+    return best
