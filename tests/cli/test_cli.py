@@ -24,9 +24,11 @@ COMMANDS = {
     "experts": ("list", "train", "import", "export"),
     "embed": (),
     "graph": ("neighbors", "export"),
+    "tune": (),
     "runs": ("list", "show", "logs", "cancel", "resume", "retry"),
     "worker": (),
     "bench": ("fisher", "interpolate", "graph"),
+    "pretrain": ("mini",),
     "doctor": (),
 }
 

@@ -15,6 +15,7 @@ from pituning.commands import experts
 from pituning.commands.options import takes_config
 from pituning.runs.configs import EmbedRun, TrainRun
 from pituning.runs.spec import RunSpec
+from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
 from tests.cli.conftest import Outcome
 
@@ -63,6 +64,23 @@ def test_every_kind_of_field(words: list[str], expected: Config) -> None:
         ("train", TrainRun(task="digits")),
         ("embed", EmbedRun(tasks=("nli", "digits"), kind="bottleneck")),
         ("embed", EmbedRun()),
+        ("tune", TuneConfig(target="digits")),
+        (
+            "tune",
+            TuneConfig(
+                target="digits",
+                kind="prefix",
+                shots=4,
+                seed=2,
+                donors=1,
+                donor_names=("nli",),
+                predictor="text",
+                baselines=("single", "donor"),
+                learning_rates=(0.001, 0.01),
+                alpha_start="own",
+                freeze_experts=True,
+            ),
+        ),
     ],
 )
 def test_the_command_that_a_run_shows_makes_the_same_run(
@@ -76,9 +94,33 @@ def test_the_command_that_a_run_shows_makes_the_same_run(
 
     monkeypatch.setattr(experts, "submit", submit)
     monkeypatch.setattr(Workspace, "backbone_dir", lambda *_: None)
-    monkeypatch.setattr(Workspace, "expert_dirs", lambda *_: {"nli": None, "digits": None})
+    monkeypatch.setattr(Workspace, "expert_dirs", lambda *_: dict.fromkeys(("nli", "digits", "rte", "shape")))
     words = shlex.split(RunSpec.of(kind, config).command())
     assert words[0] == "pituning"
     outcome = pituning(*words[1:], "--detach", "--json")
     assert outcome.json == {"run": "run-1"}
     assert submitted[0].settings() == config
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nil",), "task 'nil' is unknown; did you mean 'nli'"),
+        (("nli", "--kind", "lorra"), "unknown expert kind 'lorra'"),
+        (("nli", "--shots", "5000"), "fewer than 5000 shots"),
+        (("nli", "--baselines", "single,luck"), "unknown baseline 'luck'"),
+        (("nli", "--donor-names", "nil"), "unknown donor 'nil'"),
+        (("nli", "--donors", "3"), "donors is 3, but 1 lora experts can lend; choose at most 1"),
+        (("nli", "--kind", "prefix"), "there are no prefix experts to lend"),
+        (("nli", "--learning-rates", "0.1,fast"), "give numbers with commas between them"),
+    ],
+)
+def test_tune_tells_bad_input_before_any_work(
+    pituning: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
+) -> None:
+    zoo = {"lora": {"nli": None, "digits": None}}
+    monkeypatch.setattr(Workspace, "backbone_dir", lambda *_: None)
+    monkeypatch.setattr(Workspace, "expert_dirs", lambda _self, kind: zoo.get(kind, {}))
+    outcome = pituning("tune", *words, "--json")
+    assert message in outcome.error
+    assert outcome.code == 2

@@ -1,0 +1,50 @@
+"""`pituning tune`: predict donors, interpolate, evaluate, compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from pituning.commands.experts import check_examples, work
+from pituning.commands.options import takes_config
+from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, open_workspace, print_table
+from pituning.errors import BadInput
+from pituning.tuning.config import TuneConfig
+from pituning.workspace.layout import Workspace, unknown
+
+
+@takes_config(TuneConfig, argument="target")
+def tune_command(
+    config: TuneConfig, detach: DetachOption = False, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """π-tune a task on a few shots with the experts of similar tasks, and compare with honest baselines."""
+    place = open_workspace(workspace)
+    check_examples(place, config.target, config.shots, config.seed)
+    place.backbone_dir()
+    _check_donors(place, config)
+    work(place, "tune", config, detach, as_json, _print)
+
+
+def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
+    zoo = [name for name in workspace.expert_dirs(config.kind) if name != config.target]
+    for name in config.donor_names:
+        if name not in zoo:
+            raise unknown("donor", name, zoo)
+    if not zoo:
+        raise BadInput(f"there are no {config.kind} experts to lend; make them: pituning zoo build", field="kind")
+    if len(zoo) < config.donors:
+        raise BadInput(
+            f"donors is {config.donors}, but {len(zoo)} {config.kind} experts can lend; choose at most {len(zoo)}",
+            field="donors",
+        )
+
+
+def _print(result: dict[str, Any]) -> None:
+    weights = result["weights"]
+    donors = ", ".join(f"{name} {weights[name]:.2f}" if name in weights else str(name) for name in result["donors"])
+    typer.echo(f"{result['target']}, {result['shots']} shots per class, {result['kind']}; donors: {donors}")
+    scores: dict[str, float] = {"π-tuning": result["score"], **result["baselines"]}
+    best_first = sorted(scores.items(), key=lambda item: -item[1])
+    print_table(("method", "score"), best_first)
+    typer.echo(f"expert {result['expert']}; take it along with: pituning experts export {result['expert']} DIR")
