@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 IGNORED = -100
 """Label of a padded position."""
@@ -24,6 +25,7 @@ class Batch:
         labels: (B, U) answer tokens, −100 where padded.
         decoder_input_ids: (B, U) the answer shifted right.
         pixel_values: (B, 3, H, W) normalised pixels, where the examples were encoded with ``keep_pixels``.
+        states: (B, T, D) encoder states, where `EncodedExamples.with_states` computed them.
     """
 
     input_ids: Tensor
@@ -32,6 +34,7 @@ class Batch:
     labels: Tensor
     decoder_input_ids: Tensor
     pixel_values: Tensor | None = None
+    states: Tensor | None = None
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]
@@ -56,6 +59,7 @@ class EncodedExamples:
         features: (N, V, D) frozen image features, or None without images.
         pixels: (N, H, W, 3) bytes, kept for full fine-tuning, or None.
         embedding: the backbone's token embedding.
+        states: the frozen encoder's states of each example (T, D), where nothing will change the encoder.
     """
 
     prompts: list[np.ndarray]
@@ -66,6 +70,7 @@ class EncodedExamples:
     pad: int
     start: int
     device: torch.device
+    states: list[Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -87,7 +92,25 @@ class EncodedExamples:
             pad=self.pad,
             start=self.start,
             device=self.device,
+            states=None if self.states is None else [self.states[i] for i in rows],
         )
+
+    @torch.no_grad()
+    def with_states(self, encode: Callable[[Tensor, Tensor], Tensor], batch_size: int = 64) -> EncodedExamples:
+        """The same examples with the encoder's states computed once, for experts that act on the decoder alone.
+
+        Args:
+            encode: embedded prompts (B, T, D) and mask (B, T) to states (B, T, D).
+        """
+        states: list[Tensor] = [torch.empty(0)] * len(self)
+        order = np.argsort(self.prompt_lengths, kind="stable")
+        for begin in range(0, len(order), batch_size):
+            rows = order[begin : begin + batch_size]
+            batch = self.batch(rows)
+            encoded = encode(batch.inputs_embeds, batch.attention_mask)
+            for row, state in zip(rows, encoded, strict=True):
+                states[int(row)] = state[: len(self.prompts[int(row)])].clone()
+        return replace(self, states=states)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """The examples at ``indices``, padded to the longest."""
@@ -110,6 +133,7 @@ class EncodedExamples:
             labels=torch.from_numpy(labels).to(self.device),
             decoder_input_ids=torch.from_numpy(shifted).to(self.device),
             pixel_values=None if self.pixels is None else normalise(self.pixels[rows].to(self.device)),
+            states=None if self.states is None else pad_sequence([self.states[i] for i in rows], batch_first=True),
         )
 
 

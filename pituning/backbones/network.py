@@ -35,6 +35,10 @@ class Network:
         """Encoder states (B, T, D) of embedded inputs (B, T, D) and their mask (B, T)."""
         return self.language_model.encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask)[0]
 
+    def states(self, batch: Batch) -> Tensor:
+        """Encoder states (B, T, D) of a batch: those it carries, or computed."""
+        return batch.states if batch.states is not None else self.encode(batch.inputs_embeds, batch.attention_mask)
+
     def start_cache(self, size: int) -> EncoderDecoderCache | None:
         return self.prompt(size) if self.prompt is not None else None
 
@@ -57,7 +61,7 @@ class Network:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Logits (B, U, V) of a batch under teacher forcing; the loss of `nll_per_example` is taken from them."""
-        states = self.encode(batch.inputs_embeds, batch.attention_mask)
+        states = self.states(batch)
         cache = self.start_cache(len(batch))
         return self.decode(states, batch.attention_mask, batch.decoder_input_ids, cache)
 

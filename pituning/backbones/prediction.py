@@ -98,7 +98,7 @@ class LabelTrie:
         """One label per row of the batch."""
         nodes = [0] * len(batch)
         if len(self.labels) > 1:
-            states = network.encode(batch.inputs_embeds, batch.attention_mask)
+            states = network.states(batch)
             cache = network.start_cache(len(batch)) or (empty_cache() if self._deep else None)
             tokens = torch.full((len(batch), 1), self.start, device=self.device)
             while any(len(self.below[node]) > 1 for node in nodes):
@@ -120,7 +120,7 @@ class LabelTrie:
 
 def _greedy(network: Network, backbone: Backbone, batch: Batch, limit: int) -> list[str]:
     """Greedy decoding of open answers, at most ``limit`` tokens."""
-    states = network.encode(batch.inputs_embeds, batch.attention_mask)
+    states = network.states(batch)
     cache = network.start_cache(len(batch)) or empty_cache()
     tokens = torch.full((len(batch), 1), backbone.start_token, device=backbone.device)
     done = torch.zeros(len(batch), dtype=torch.bool, device=backbone.device)

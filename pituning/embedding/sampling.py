@@ -31,7 +31,7 @@ def sample_answers(
         for begin in range(0, len(order), batch_size):
             rows = order[begin : begin + batch_size]
             batch = encoded.batch(rows)
-            states = model.network.encode(batch.inputs_embeds, batch.attention_mask)
+            states = model.network.states(batch)
             cache = model.network.start_cache(len(batch)) or empty_cache()
             tokens = torch.full((len(batch), 1), start, device=model.device)
             drawn = []

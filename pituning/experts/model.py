@@ -122,6 +122,13 @@ class ExpertModel:
         with self.using(values.detach()):
             return predict(self.network, self.backbone, encoded, task, batch_size=batch_size, reporter=reporter)
 
+    def prepare(self, encoded: EncodedExamples) -> EncodedExamples:
+        """The examples with what this kind leaves unchanged computed once: for a prefix, the encoder's states.
+
+        What runs on them is the same to rounding; a prefix trains several times as fast.
+        """
+        return encoded.with_states(self.network.encode) if self.kind == "prefix" else encoded
+
     def load_values(self, values: Tensor) -> None:
         """Writes ``values`` (P,) into the modules of `peft_model`; outside `using`, `network` runs with them."""
         values = values.detach().to(self.device)

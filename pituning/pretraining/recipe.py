@@ -37,7 +37,7 @@ class PretrainConfig:
     steps: int = field(default=7000, metadata={"help": "optimiser steps"})
     images: int = field(default=44, metadata={"help": "images per step; most come with two prompts"})
     texts: int = field(default=68, metadata={"help": "text-only samples per step"})
-    learning_rate: float = field(default=1e-3, metadata={"help": "peak learning rate of AdamW"})
+    learning_rate: float = field(default=1.8e-3, metadata={"help": "peak learning rate of AdamW"})
     warmup: int = field(default=200, metadata={"help": "steps of linear warm-up"})
     decay: float = field(default=0.4, metadata={"help": "last part of the run in which the rate falls to zero"})
     weight_decay: float = field(default=0.02, metadata={"help": "AdamW's decoupled weight decay"})

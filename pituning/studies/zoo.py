@@ -82,9 +82,7 @@ def is_built(directory: Path, config: ZooConfig, kind: str, task: str, fingerpri
     return card.fingerprint == fingerprint and dict(card.spec) == expert_spec(config, kind, task)
 
 
-def _train_task(
-    directory: Path, backbone_dir: Path, config: ZooConfig, name: str, kinds: Sequence[str]
-) -> list[str]:
+def _train_task(directory: Path, backbone_dir: Path, config: ZooConfig, name: str, kinds: Sequence[str]) -> list[str]:
     torch.set_num_threads(1)
     backbone, task = Backbone.load(backbone_dir), mini_task(name)
     lines = []
@@ -104,7 +102,7 @@ def train_zoo_expert(directory: Path, model: ExpertModel, task: Task, config: Zo
         learning_rate=EXPERT_RATES[model.kind],
         seed=config.seed,
     )
-    trained = train_expert(model, backbone.encode(task, task.split("train")), training)
+    trained = train_expert(model, model.prepare(backbone.encode(task, task.split("train"))), training)
     target = directory / "experts" / model.kind / task.name
     spec = expert_spec(config, model.kind, task.name)
     expert = make_expert(model, trained.values, name=task.name, task=task.name, seed=config.seed, spec=spec)

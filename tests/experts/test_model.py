@@ -174,3 +174,15 @@ def test_open_answers_with_the_expert_use_the_cache_rightly(kind, two_layer_back
 def test_unknown_kinds_and_settings(kind, config, match, tiny_backbone):
     with pytest.raises(BadInput, match=match):
         ExpertModel(tiny_backbone, kind, config)
+
+
+def test_a_prefix_on_prepared_examples_gives_the_same_loss(tiny_backbone, vision_task) -> None:
+    model = ExpertModel(tiny_backbone, "prefix")
+    encoded = tiny_backbone.encode(vision_task, vision_task.split("train")[:9])
+    values = model.initial(3)
+    plain = model.loss(values, encoded.batch(range(9)))
+    prepared = model.prepare(encoded)
+    assert prepared.states is not None
+    torch.testing.assert_close(model.loss(values, prepared.batch(range(9))), plain, atol=1e-5, rtol=1e-5)
+    assert model.predict(values, prepared, vision_task) == model.predict(values, encoded, vision_task)
+    assert ExpertModel(tiny_backbone, "lora").prepare(encoded) is encoded
