@@ -17,7 +17,9 @@ from pituning.experts.model import ExpertModel
 from pituning.experts.space import KINDS
 
 
-def run(*, examples: int = 64, batch_size: int = 32, rounds: int = 7, d_model: int = 128, layers: int = 3) -> dict[str, Any]:
+def run(
+    *, examples: int = 64, batch_size: int = 32, rounds: int = 7, d_model: int = 128, layers: int = 3
+) -> dict[str, Any]:
     """Measures `fisher` for all kinds in float32.
 
     Returns:
@@ -56,7 +58,9 @@ def measure(model: ExpertModel, encoded: Any, batch_size: int, rounds: int) -> d
             leaf = values.clone().requires_grad_(True)
             model.loss(leaf, encoded.batch(range(begin, min(begin + batch_size, count)))).sum().backward()
 
-    took = seconds({"plain": plain, "exact": lambda: fisher(model, values, encoded, batch_size=batch_size)}, rounds=rounds)
+    took = seconds(
+        {"plain": plain, "exact": lambda: fisher(model, values, encoded, batch_size=batch_size)}, rounds=rounds
+    )
     loop = seconds({"single": single}, rounds=2)["single"]
     expected = squares / count
     found = torch.from_numpy(fisher(model, values, encoded, batch_size=batch_size).mean)

@@ -56,7 +56,8 @@ class TuneConfig:
         },
     )
     folds: int = field(
-        default=0, metadata={"help": "Splits of the shots for choosing; 0 for one split, or two of fewer than 100 shots."}
+        default=0,
+        metadata={"help": "Splits of the shots for choosing; 0 for one split, or two of fewer than 100 shots."},
     )
     alpha_start: Literal["uniform", "own", "similarity"] = field(
         default="uniform",
@@ -78,9 +79,13 @@ class TuneConfig:
         check_name(self.target, what="target")
         check_kind(self.kind)
         for name in ("shots", "donors", "steps", "batch_size", "test_examples"):
-            self._require(name, _whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number of at least 1")
+            self._require(
+                name, _whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number of at least 1"
+            )
         for name in ("seed", "folds"):
-            self._require(name, _whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number of at least 0")
+            self._require(
+                name, _whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number of at least 0"
+            )
         self._require("donors", self.donors <= 32, "at most 32")
         self._require("folds", self.folds <= 10, "at most 10")
         self._require("predictor", self.predictor in PREDICTORS, f"one of {', '.join(PREDICTORS)}")

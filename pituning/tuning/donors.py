@@ -1,0 +1,187 @@
+"""Whose experts will help: the zoo, and the prediction of donors from the shots alone.
+
+Every task is embedded at one common probe, the mean of the zoo's experts *without the target's own*. The target's
+embedding comes from its shots, a zoo task's from a few of its training examples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pituning.backbones.base import Backbone
+from pituning.backbones.encoded import EncodedExamples
+from pituning.embedding.embed import common_probe, embed_task
+from pituning.errors import ArtefactError, BadInput
+from pituning.experts.model import ExpertModel
+from pituning.experts.store import Expert, load_expert
+from pituning.graph.bootstrap import bootstrap_to
+from pituning.graph.embeddings import TaskEmbedding
+from pituning.graph.predict import Neighbor, most_similar
+from pituning.graph.similarity import similarity_to
+from pituning.graph.text import task_text, text_similarity
+from pituning.progress import Reporter
+from pituning.tasks.base import Example, Task
+from pituning.tasks.registry import load_task
+from pituning.tuning.config import TuneConfig
+from pituning.workspace.layout import Workspace, unknown
+
+ZOO_EXAMPLES = 64
+"""Training examples of each zoo task behind its embedding; more change the ranking little."""
+GROUPS = 16
+"""Groups of shots that the bootstrap resamples."""
+
+
+def load_zoo(config: TuneConfig, workspace: Workspace, model: ExpertModel) -> dict[str, Expert]:
+    """The experts that can lend, by task: the zoo without the target's own expert, which is not even opened.
+
+    Raises:
+        BadInput: when there are fewer than the donors asked for, or a donor named is not among them.
+        ArtefactError: when one is damaged or belongs to another backbone.
+    """
+    directories = {name: path for name, path in workspace.expert_dirs(config.kind).items() if name != config.target}
+    for name in config.donor_names:
+        if name not in directories:
+            raise unknown("donor", name, sorted(directories))
+    if not directories:
+        raise BadInput(f"there are no {config.kind} experts to lend; make them: pituning zoo build", field="kind")
+    if len(directories) < config.donors:
+        raise BadInput(
+            f"donors is {config.donors}, but {len(directories)} {config.kind} experts can lend; choose at most "
+            f"{len(directories)}",
+            field="donors",
+        )
+    zoo = {name: load_expert(path, model) for name, path in directories.items()}
+    return {name: expert for name, expert in zoo.items() if expert.task != config.target}
+
+
+def predict_donors(
+    config: TuneConfig,
+    task: Task,
+    shots: EncodedExamples,
+    zoo: Mapping[str, Expert],
+    model: ExpertModel,
+    backbone: Backbone,
+    workspace: Workspace,
+    reporter: Reporter,
+) -> list[Neighbor]:
+    """All tasks of the zoo by similarity to the target, most similar first.
+
+    Confidence is the share of bootstrap resamplings of the shots in which a task is among the donors.
+    """
+    if config.predictor == "text":
+        others = {name: load_task(name, workspace) for name in zoo}
+        texts = [task_text(t.instruction, t.labels) for t in (task, *others.values())]
+        similarity = text_similarity(texts)[0, 1:]
+        return most_similar(similarity, list(zoo), len(zoo))
+    probe = common_probe(list(zoo.values()), exclude=task.name)
+    reporter.phase("embed the shots", len(shots))
+    target = embed_task(
+        model, probe, task.name, shots, probe="common", groups=GROUPS, seed=config.seed, reporter=reporter
+    )
+    embeddings = embed_zoo_tasks(list(zoo), probe, model, backbone, workspace, reporter)
+    similarity = similarity_to(target.embedding, embeddings, config.predictor)
+    replicates = bootstrap_to(target.embedding, target.groups, embeddings, config.predictor, seed=config.seed)
+    return ranked(similarity, [embedding.task for embedding in embeddings], config.donors, replicates)
+
+
+def ranked(similarity: np.ndarray, names: Sequence[str], donors: int, replicates: np.ndarray) -> list[Neighbor]:
+    """All tasks, most similar first, with the confidence of being among the first ``donors``."""
+    sure = {item.task: item for item in most_similar(similarity, names, donors, replicates=replicates)}
+    everyone = most_similar(similarity, names, len(names), replicates=replicates)
+    # With k = N everybody is among the k most similar; only the donors' confidence means something.
+    return [sure.get(n.task, Neighbor(task=n.task, similarity=n.similarity, rank=n.rank, low=n.low, high=n.high))
+            for n in everyone]  # fmt: skip
+
+
+def embed_zoo_tasks(
+    names: Sequence[str],
+    probe: Tensor,
+    model: ExpertModel,
+    backbone: Backbone,
+    workspace: Workspace,
+    reporter: Reporter,
+) -> list[TaskEmbedding]:
+    """Embeddings of zoo tasks at a probe, kept in the workspace by the content that they depend on.
+
+    What is not there yet is computed, saved and read back, so that the numbers do not depend on whether it was there.
+    """
+    reporter.phase("embed the zoo", len(names))
+    probe_key = _digest(backbone.fingerprint.encode(), probe.numpy().tobytes())
+    found = []
+    for name in names:
+        task = load_task(name, workspace)
+        examples = some_training_examples(task, ZOO_EXAMPLES)
+        content = _content(task, examples, backbone.image_size)
+        path = workspace.new_embedding_path(model.kind, f"probe-{probe_key}", name)
+        embedding = _cached(path, backbone.fingerprint, content)
+        if embedding is None:
+            encoded = backbone.encode(task, examples)
+            made = embed_task(model, probe, name, encoded, probe="common", meta={"content": content})
+            made.embedding.save(path)
+            embedding = TaskEmbedding.load(path)
+        found.append(embedding)
+        reporter.advance()
+    return found
+
+
+def some_training_examples(task: Task, count: int) -> list[Example]:
+    """At most ``count`` training examples, drawn with a fixed seed; only these are made."""
+    split = task.split("train")
+    chosen = np.sort(np.random.default_rng(0).permutation(len(split))[:count])
+    return [split[int(i)] for i in chosen]
+
+
+def start_values(zoo: Mapping[str, Expert], model: ExpertModel) -> Tensor:
+    """(P,) the initialisation that the zoo's experts started from, so that a new one can be mixed with them."""
+    seeds = [expert.card.seed for expert in zoo.values() if expert.card.seed is not None]
+    return model.initial(max(set(seeds), key=seeds.count) if seeds else 0)
+
+
+def placebo(donors: Tensor, model: ExpertModel, seed: int) -> Tensor:
+    """(K, P) random parameters, each tensor with the norm of the same tensor of a donor (K, P)."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(donors.shape, generator=generator).to(donors.device)
+    for slot in model.space.slots():
+        piece = drawn[:, slot.start : slot.stop]
+        norms = donors[:, slot.start : slot.stop].norm(dim=1, keepdim=True)
+        piece *= norms / piece.norm(dim=1, keepdim=True)
+    return drawn
+
+
+def random_donors(zoo: Sequence[str], donors: Sequence[str], seed: int) -> list[str]:
+    """As many tasks by lot, none of them a donor as long as there are enough others."""
+    generator = np.random.default_rng([seed, 11])
+    others = [name for name in sorted(zoo) if name not in donors]
+    pool = others if len(others) >= len(donors) else sorted(zoo)
+    return [pool[int(i)] for i in generator.permutation(len(pool))[: len(donors)]]
+
+
+def _cached(path: Path, fingerprint: str, content: str) -> TaskEmbedding | None:
+    try:
+        embedding = TaskEmbedding.load(path, backbone=fingerprint)
+    except ArtefactError:
+        return None  # not there, or damaged: it is made again
+    return embedding if embedding.meta.get("content") == content else None
+
+
+def _content(task: Task, examples: Sequence[Example], image_size: int) -> str:
+    """A digest of everything in the examples that a backbone sees."""
+    parts: list[bytes] = []
+    for example in examples:
+        parts += [task.prompt(example).encode(), example.answer.encode()]
+        if example.image is not None:
+            parts.append(example.image.render(image_size).tobytes())
+    return _digest(*parts)
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,178 @@
+"""What can be trained on the shots: a mixture of experts (one expert is a mixture of one), or the whole backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pituning.backbones.base import Backbone
+from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.backbones.network import nll_per_example
+from pituning.backbones.prediction import predict
+from pituning.progress import Reporter
+from pituning.tasks.base import Task
+from pituning.training.config import TrainConfig
+from pituning.training.loop import fit
+from pituning.training.single import full_finetune
+from pituning.tuning.interpolation import Mixture
+
+EVALUATION_BATCH = 64
+IMAGE_BATCH = 64
+
+Look = Callable[[int, Any], None]
+"""Called with the number of steps done and the state; may raise `Enough`."""
+
+
+class Enough(Exception):  # noqa: N818 (it is no error)
+    """Ends a training at the step at which it is raised."""
+
+
+class Learner(Protocol):
+    """A method that learns from shots. A state is what training has made, in a form of the learner's own."""
+
+    def start(self) -> Any:
+        """The state before any training."""
+
+    def fit(
+        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
+    ) -> None:
+        """Trains from the start; ``look`` sees the state every ``config.eval_every`` steps and at the end."""
+
+    def losses(self, state: Any, encoded: EncodedExamples) -> np.ndarray:
+        """(N,) −log p(y | x) / √length of each example: what training minimises."""
+
+    def predict(self, state: Any, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
+        """The answers to all examples."""
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The state of a mixture: experts (K, P) and weights (S, K)."""
+
+    experts: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureLearner:
+    """Trains experts and interpolation weights together (Wu et al., ICML 2023).
+
+    Args:
+        names: of the K experts; ``own`` is the target's.
+        experts: (K, P) where they start.
+        alpha: (K,) where each site's α starts.
+        learn_alpha: whether α is trained; else the weights stay softmax(alpha).
+        trained: how many of the experts are trained, the first ones; the others stay as they are.
+        alpha_rate: learning rate of α as a multiple of the experts'.
+        show_alpha: whether the reporter is told of the weights.
+    """
+
+    mixture: Mixture
+    names: tuple[str, ...]
+    experts: Tensor
+    alpha: Tensor
+    learn_alpha: bool
+    trained: int
+    alpha_rate: float = 10.0
+    show_alpha: bool = False
+
+    def start(self) -> Mixed:
+        return Mixed(self.experts, self._weights(self._rows()))
+
+    def fit(
+        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
+    ) -> None:
+        learning = self.experts[: self.trained].clone().requires_grad_(self.trained > 0)
+        # Adam moves every parameter by about its learning rate: dividing α by the factor multiplies its rate by it.
+        alpha = (self._rows() / self.alpha_rate).requires_grad_(self.learn_alpha)
+        parameters = [tensor for tensor in (learning, alpha) if tensor.requires_grad]
+
+        def experts() -> Tensor:
+            return torch.cat([learning, self.experts[self.trained :]])
+
+        def state() -> Mixed:
+            return Mixed(experts().detach(), self._weights(alpha.detach() * self.alpha_rate))
+
+        def loss(batch: Batch) -> Tensor:
+            return self.mixture.loss(experts(), self._weights(alpha * self.alpha_rate), batch)
+
+        def evaluate(step: int) -> Mapping[str, float]:
+            now = state()
+            if self.show_alpha:
+                reporter.alpha(step, self.mixture.space.site_names, self.names, now.weights.tolist())
+            look(step, now)
+            return {}
+
+        if not parameters:
+            look(config.steps, state())
+            return
+        fit(parameters, loss, encoded, config, reporter=reporter, series=series, evaluate=evaluate, announce=False)
+
+    def losses(self, state: Mixed, encoded: EncodedExamples) -> np.ndarray:
+        with torch.no_grad(), self.mixture.using(state.experts, state.weights):
+            return _losses(self.mixture.network, encoded)
+
+    def predict(self, state: Mixed, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
+        return self.mixture.predict(state.experts, state.weights, encoded, task, reporter=reporter)
+
+    def _rows(self) -> Tensor:
+        return self.alpha.repeat(len(self.mixture.space.sites), 1)
+
+    def _weights(self, alpha: Tensor) -> Tensor:
+        return alpha.softmax(dim=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullLearner:
+    """Full fine-tuning of a copy of the backbone, vision tower included. Its state is the tuned copy."""
+
+    backbone: Backbone
+
+    def start(self) -> Backbone:
+        return self.backbone
+
+    def fit(
+        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
+    ) -> None:
+        steps = 0
+
+        def evaluate(tuned: Backbone) -> Mapping[str, float]:
+            nonlocal steps
+            steps = min(steps + config.eval_every, config.steps)
+            look(steps, tuned)
+            return {}
+
+        full_finetune(
+            self.backbone, encoded, config, reporter=reporter, series=series, evaluate=evaluate, announce=False
+        )
+
+    def losses(self, state: Backbone, encoded: EncodedExamples) -> np.ndarray:
+        with torch.no_grad():
+            return _losses(state.network, _seen_by(state, encoded))
+
+    def predict(self, state: Backbone, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
+        return predict(state.network, state, _seen_by(state, encoded), task, reporter=reporter)
+
+
+def _losses(network: Callable[[Batch], Tensor], encoded: EncodedExamples) -> np.ndarray:
+    losses = np.empty(len(encoded))
+    order = np.argsort(encoded.prompt_lengths, kind="stable")
+    for begin in range(0, len(order), EVALUATION_BATCH):
+        rows = order[begin : begin + EVALUATION_BATCH]
+        batch = encoded.batch(rows)
+        losses[rows] = (nll_per_example(network(batch), batch.labels) / batch.lengths.sqrt()).cpu().numpy()
+    return losses
+
+
+def _seen_by(backbone: Backbone, encoded: EncodedExamples) -> EncodedExamples:
+    """The same examples with the embeddings and image features of a tuned backbone."""
+    features = encoded.features
+    if encoded.pixels is not None:
+        chunks = torch.split(encoded.pixels, IMAGE_BATCH)
+        features = torch.cat([backbone.image_features(chunk) for chunk in chunks])
+    return replace(encoded, features=features, embedding=backbone.model.get_input_embeddings())
