@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from pituning.backbones.base import Backbone
+from pituning.embedding.zoo import embed_zoo
 from pituning.errors import ArtefactError
 from pituning.experts.card import read_card
 from pituning.experts.model import ExpertModel
@@ -71,6 +72,42 @@ def build_experts(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def build_embeddings(
+    directory: Path, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
+) -> None:
+    """Embeds the zoo and compares its tasks, kinds side by side in ``processes``."""
+    report = reporter or Silent()
+    report.phase("embed the zoo", len(config.kinds))
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(_embed_kind, directory, backbone_dir, config, kind) for kind in config.kinds]
+        for done in as_completed(waiting):
+            done.result()
+            report.advance()
+
+
+def _embed_kind(directory: Path, backbone_dir: Path, config: ZooConfig, kind: str) -> None:
+    torch.set_num_threads(1)
+    embed_zoo(
+        directory,
+        Backbone.load(backbone_dir),
+        kind,
+        {task: directory / "experts" / kind / task for task in config.tasks},
+        [mini_task(task) for task in config.tasks],
+        examples=config.fisher_examples,
+        groups=config.fisher_groups,
+        replicates=config.replicates,
+        seed=config.seed,
+    )
+
+
+def build_zoo(
+    directory: Path, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
+) -> None:
+    """Makes what is missing of the zoo in ``directory``: experts with their test scores, embeddings, similarities."""
+    build_experts(directory, backbone_dir, config, reporter, processes=processes)
+    build_embeddings(directory, backbone_dir, config, reporter, processes=processes)
 
 
 def is_built(directory: Path, config: ZooConfig, kind: str, task: str, fingerprint: str) -> bool:

@@ -1,0 +1,118 @@
+"""The zoo's embeddings and how alike they are: what the task graph is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pituning.backbones.base import Backbone
+from pituning.embedding.embed import Embedded, common_probe, embed_task
+from pituning.errors import BadInput
+from pituning.experts.model import ExpertModel
+from pituning.experts.store import load_expert
+from pituning.graph.bootstrap import bootstrap_matrix
+from pituning.graph.embeddings import TaskEmbedding
+from pituning.graph.similarity import similarity_matrix
+from pituning.graph.text import task_text, text_similarity
+from pituning.progress import Reporter, Silent
+from pituning.tasks.base import Example, Task
+from pituning.workspace.atomic import read_json, write_json
+from pituning.workspace.similarity import ZooSimilarity, save_similarity
+
+PROBE_OF = {"paper": "own", "scaled": "common", "probe": "common"}
+"""At which expert each predictor's embeddings are taken."""
+
+
+def embed_zoo(
+    directory: Path,
+    backbone: Backbone,
+    kind: str,
+    experts: Mapping[str, Path],
+    tasks: Sequence[Task],
+    *,
+    examples: int = 256,
+    groups: int = 16,
+    replicates: int = 50,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> None:
+    """Embeds the tasks of a zoo at their own expert and at the common one, and compares them in every way.
+
+    Writes ``directory/embeddings/<kind>/{own,common}/<task>.safetensors`` and
+    ``directory/similarity/<kind>/<predictor>.safetensors``, each with its card. Nothing is
+    done when all of it is there and was made from the same experts.
+
+    Args:
+        experts: the directory of each task's own full-data expert.
+        examples: training examples behind each embedding.
+        groups: of them, resampled ``replicates`` times by the bootstrap.
+
+    Raises:
+        BadInput: with fewer than three tasks, or a task without an expert.
+        ArtefactError: when an expert is damaged or belongs to another backbone.
+    """
+    report = reporter or Silent()
+    missing = [task.name for task in tasks if task.name not in experts]
+    if missing or len(tasks) < 3:
+        named = f"task {missing[0]!r} has no {kind} expert" if missing else f"{len(tasks)} tasks are too few"
+        raise BadInput(f"{named}; a zoo needs experts of three tasks or more", field="kind")
+    model = ExpertModel(backbone, kind)
+    loaded = {task.name: load_expert(experts[task.name], model) for task in tasks}
+    manifest = directory / "embeddings" / kind / "zoo.json"
+    origin = {
+        "format_version": 1,
+        "backbone": backbone.fingerprint,
+        "experts": {name: expert.card.sha256 for name, expert in loaded.items()},
+        "examples": examples,
+        "groups": groups,
+        "replicates": replicates,
+        "seed": seed,
+    }
+    if manifest.exists() and read_json(manifest) == origin:
+        return
+    common = common_probe(list(loaded.values()))
+    embedded: dict[str, list[Embedded]] = {"own": [], "common": []}
+    report.phase(f"embed {kind}", 2 * len(tasks))
+    for task in tasks:
+        encoded = model.prepare(backbone.encode(task, _some(task, examples, seed)))
+        for probe, found in embedded.items():
+            values = loaded[task.name].values if probe == "own" else common
+            made = embed_task(model, values, task.name, encoded, probe=probe, groups=groups, seed=seed)
+            made.embedding.save(directory / "embeddings" / kind / probe / f"{task.name}.safetensors")
+            found.append(made)
+            report.advance()
+    names = tuple(task.name for task in tasks)
+
+    def write(predictor: str, matrix: np.ndarray, resampled: np.ndarray) -> None:
+        path = directory / "similarity" / kind / f"{predictor}.safetensors"
+        save_similarity(path, ZooSimilarity(names=names, matrix=matrix, replicates=resampled))
+
+    report.phase(f"compare {kind}", len(PROBE_OF) + 2)
+    for predictor, probe in PROBE_OF.items():
+        zoo = [item.embedding for item in embedded[probe]]
+        resampled = bootstrap_matrix(
+            zoo, [item.groups for item in embedded[probe]], predictor, replicates=replicates, seed=seed
+        )
+        write(predictor, similarity_matrix(zoo, predictor), resampled)
+        report.advance()
+    none = np.zeros((0, len(names), len(names)))
+    parameters = [
+        TaskEmbedding.from_flat(
+            loaded[task.name].values.numpy(), task=task.name, kind=kind, probe="own",
+            names=model.space.names, sizes=model.space.sizes,
+        )
+        for task in tasks
+    ]  # fmt: skip
+    write("weights", similarity_matrix(parameters, "weights"), none)
+    report.advance()
+    write("text", text_similarity([task_text(task.instruction, task.labels) for task in tasks]), none)
+    report.advance()
+    write_json(manifest, origin)  # last: it says that all the rest is there
+
+
+def _some(task: Task, count: int, seed: int) -> list[Example]:
+    split = task.split("train")
+    order = np.random.default_rng([seed, 7]).permutation(len(split))[:count]
+    return [split[int(i)] for i in np.sort(order)]
