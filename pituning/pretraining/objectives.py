@@ -27,7 +27,7 @@ from pituning.tasks.mini.language import (
     say_attribute,
     tell,
 )
-from pituning.tasks.mini.parts import random_aircraft, random_creature, random_flower
+from pituning.tasks.mini.parts import Aircraft, Creature, Flower, random_aircraft, random_creature, random_flower
 from pituning.tasks.mini.world import (
     COLOURS,
     OPPOSITE,
@@ -151,7 +151,8 @@ def _neighbour(scene: Scene, rng: Random) -> Sample:
 
 def _checks(account: Account, rng: Random, opening: str, objective: str) -> Sample:
     n = rng.choice((1, 1, 3))
-    statements, truths = [], []
+    statements: list[str] = []
+    truths: list[str] = []
     while len(statements) < n:
         truth = rng.choice(TRUTHS)
         made = draw_statement(account, rng, truth)
@@ -326,7 +327,12 @@ def scene_samples(rng: Random, split: str, prompts: int) -> list[Sample]:
 
 def parts_samples(rng: Random, split: str, prompts: int) -> list[Sample]:
     """An aircraft, flower or creature: its parts, all or one."""
-    make = rng.choice((random_aircraft, random_flower, random_creature))
+    makers: tuple[Callable[[Random], Aircraft | Flower | Creature], ...] = (
+        random_aircraft,
+        random_flower,
+        random_creature,
+    )
+    make = rng.choice(makers)
     content = draw_in_split(make, rng, split)
     parts = content.parts()
     samples = [Sample("parts", rng.choice(("name the parts.", "describe the parts.")), ", ".join(parts), content)]

@@ -141,8 +141,9 @@ def random_scene(rng: Random, count: int | None = None, *, noise: float | None =
         while len(things) < n:
             thing = random_thing(rng)
             if things and rng.random() < 0.4:  # shared attributes make references and counts worth asking for
-                name = rng.choice(("shape", "colour"))
-                thing = replace(thing, **{name: rng.choice(things).attribute(name)})
+                shared = rng.choice(("shape", "colour"))
+                other = rng.choice(things)
+                thing = replace(thing, shape=other.shape) if shared == "shape" else replace(thing, colour=other.colour)
             if all((thing.shape, thing.colour) != (o.shape, o.colour) for o in things):
                 things.append(thing)
         placed = place(things, rng)
