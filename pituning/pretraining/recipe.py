@@ -34,7 +34,7 @@ from pituning.tasks.mini.drawing import draw
 class PretrainConfig:
     """The recipe. ``steps`` may be raised or lowered between two parts of one run, all else must stay."""
 
-    steps: int = field(default=7600, metadata={"help": "optimiser steps"})
+    steps: int = field(default=7700, metadata={"help": "optimiser steps"})
     images: int = field(default=44, metadata={"help": "images per step; most come with two prompts"})
     texts: int = field(default=68, metadata={"help": "text-only samples per step"})
     learning_rate: float = field(default=1.8e-3, metadata={"help": "peak learning rate of AdamW"})

@@ -106,7 +106,7 @@ def say_attribute(rng: Random, who: str, name: str, value: str) -> str:
 
 def say_relation(rng: Random, a: str, relation: str, b: str) -> str:
     """The relation, from either end."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.15:
         a, relation, b = b, OPPOSITE[relation], a
     return f"the {a} is {relation} the {b}"
 
