@@ -1,7 +1,7 @@
 """What a training step costs with 2, 4 and 8 interpolated experts, against the same step with one.
 
-Run with ``python -m benchmarks.interpolate`` or ``pituning bench interpolate``. Peers: training one plain expert through
-PEFT's own layers, and 8 experts as 8 PEFT LoRA layers side by side (the concatenation that PEFT would run).
+Run with ``python -m benchmarks.interpolate`` or ``pituning bench interpolate``. Peers: training one plain expert
+through PEFT's own layers, and 8 LoRAs concatenated to one of 8 times the rank, as PEFT's "cat" combination does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the speed benchmarks run on: the embedded backbone's architecture with random weights, made-up examples, a clock."""
+"""What the speed benchmarks run on: the embedded backbone's architecture with random weights, examples, a clock."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import EncodedExamples
 from pituning.pretraining.architecture import build_model, train_tokenizer
 
-WORDS = "which digit is it the one left of a small red round shape above large blue square tile near grass".split()
+TEXT = "which digit is it the one left of a small red round shape above large blue square tile near grass"
+WORDS = TEXT.split(" ")
 IMAGE_TOKENS = 37
 
 
 def make_backbone(*, d_model: int = 128, layers: int = 3, seed: int = 0) -> Backbone:
     """A backbone of the embedded one's size; speed does not depend on what the weights are."""
-    tokenizer = train_tokenizer([" ".join(WORDS)] * 2, vocab_size=400)
+    tokenizer = train_tokenizer([TEXT] * 2, vocab_size=400)
     model = build_model(tokenizer, d_model=d_model, layers=layers, vision_dims=(d_model // 2, d_model), seed=seed)
     return Backbone(model, tokenizer, name="random", fingerprint="0" * 64, image_size=48)
 
@@ -43,7 +44,10 @@ def make_examples(backbone: Backbone, count: int, *, words: int = 6, seed: int =
 
 
 def seconds(work: Mapping[str, Callable[[], object]], *, rounds: int = 7) -> dict[str, float]:
-    """The best processor time of each piece of work, which other work on the machine disturbs little; they take turns."""
+    """The best processor time of each piece of work; they take turns.
+
+    Processor time, because other work on the machine disturbs it little.
+    """
     for function in work.values():
         function()
     best = dict.fromkeys(work, float("inf"))

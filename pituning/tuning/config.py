@@ -43,7 +43,7 @@ class TuneConfig:
         metadata={"help": "Similarity that predicts donors: probe, scaled or text.", "choices": PREDICTORS},
     )
     baselines: tuple[str, ...] = field(
-        default=("backbone", "single", "full", "uniform", "random", "placebo"),
+        default=("backbone", "single", "full", "donor", "uniform", "random", "placebo"),
         metadata={"help": f"Methods to compare with, of {', '.join(BASELINES)}."},
     )
     steps: int = field(default=80, metadata={"help": "Most optimiser steps of each training; fewer may be chosen."})
@@ -62,8 +62,8 @@ class TuneConfig:
     alpha_start: Literal["uniform", "own", "similarity"] = field(
         default="uniform",
         metadata={
-            "help": "Interpolation weights at the start: uniform, own (half for the target's own expert), or similarity "
-            "(donors by similarity).",
+            "help": "Interpolation weights at the start: uniform, own (half for the target's own expert), or "
+            "similarity (donors by similarity).",
             "choices": ALPHA_STARTS,
         },
     )

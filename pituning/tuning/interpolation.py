@@ -1,9 +1,9 @@
 """Mixtures of experts: φ̄_m = Σ_i softmax(α_m)_i φ_{i,m} for every site m (Wu et al., ICML 2023; design, section 3).
 
-K experts are one buffer (K, P). They are mixed before the forward pass and for all sites at once, so a training step costs
-about the same whatever K is. Bottleneck and prefix: the flat values themselves are mixed. LoRA: the products B_i A_i are
-mixed, never the factors separately: ΔW_m = Σ_i w_i s B_i A_i for all maps of one shape in one batched product, added to
-the frozen weights.
+K experts are one buffer (K, P). They are mixed before the forward pass and for all sites at once, so a training step
+costs about the same whatever K is. Bottleneck and prefix: the flat values themselves are mixed. LoRA: the products
+B_i A_i are mixed, never the factors separately: ΔW_m = Σ_i w_i s B_i A_i for all maps of one shape in one batched
+product, added to the frozen weights.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def collapse(mixture: Mixture, experts: Tensor, weights: Tensor) -> Collapsed:
     used = (weights != 0).any(0)
     experts, weights = experts[used], weights[:, used]
     space = mixture.space
-    if space.kind != "lora" or len(experts) == 1 and bool((weights == 1).all()):
+    if space.kind != "lora" or (len(experts) == 1 and bool((weights == 1).all())):
         return Collapsed(mixture.model, mix(space, experts, weights))
     count = len(experts)
     rank = int(space.config["rank"])

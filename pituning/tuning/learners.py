@@ -175,4 +175,4 @@ def _seen_by(backbone: Backbone, encoded: EncodedExamples) -> EncodedExamples:
     if encoded.pixels is not None:
         chunks = torch.split(encoded.pixels, IMAGE_BATCH)
         features = torch.cat([backbone.image_features(chunk) for chunk in chunks])
-    return replace(encoded, features=features, embedding=backbone.model.get_input_embeddings())
+    return replace(encoded, features=features, states=None, embedding=backbone.model.get_input_embeddings())

@@ -2,7 +2,8 @@
 
 1. The shots, and nothing else of the target, are embedded; the most similar tasks lend their experts.
 2. Mixture, single expert, best donor continued and donors untouched each get their learning rate and steps by
-   cross-validation on the shots. π-tuning is the one with the smallest held-out loss: the guard against negative transfer.
+   cross-validation on the shots. π-tuning is the one with the smallest held-out loss, which guards against negative
+   transfer.
 3. It and the baselines are scored on the test split; the winner collapses to one expert, is checked and exported.
 """
 
@@ -91,6 +92,43 @@ class _Run:
     def result(self) -> dict[str, Any]:
         """Does everything."""
         config, began = self.config, time.monotonic()
+        neighbors = self._prepare()
+        chosen = self._guard()
+        score = self._test("pi", chosen)
+        mixture_score = score if chosen == MIXTURE else self._test(MIXTURE, MIXTURE)
+        baselines = {name: self._test(name, name) for name in config.baselines}
+        exported = self._export(chosen, score)
+        self.reporter.log(f"π-tuning ({chosen}): {score:.1f} points in {time.monotonic() - began:.0f} s")
+        return {
+            "format_version": FORMAT_VERSION,
+            "target": config.target,
+            "kind": config.kind,
+            "shots": config.shots,
+            "seed": config.seed,
+            "donors": list(self.cast.donors),
+            "score": score,
+            "baselines": baselines,
+            "chosen": chosen,
+            "candidates": {name: self.choices[name].to_json() for name in CANDIDATES},
+            "mixture_score": mixture_score,
+            **exported,
+            "intervals": {name: self.scores.interval(name) for name in self.scores.rows},
+            "gains": {name: self.scores.gain("pi", name) for name in config.baselines},
+            "predictor": None if config.donor_names else config.predictor,
+            "confidence": {n.task: n.confidence for n in neighbors if n.task in self.cast.donors},
+            "neighbors": [_plain(neighbor) for neighbor in neighbors],
+            "methods": {name: choice.to_json() for name, choice in self.choices.items()},
+            "metric": self.task.metric,
+            "examples": len(self.shots),
+            "test_examples": len(self.test),
+            "per_class": self.scores.per_class("pi"),
+            "predictions": self._shown(chosen),
+            "backbone": self.backbone.fingerprint,
+        }
+
+    def _prepare(self) -> list[Neighbor]:
+        """Loads what takes part, embeds the shots, names the donors; the zoo by similarity."""
+        config = self.config
         self.task: Task = load_task(config.target, self.workspace)
         shots = self.task.shots(config.shots, config.seed)
         self.test: list[Example] = test_examples(self.task, config.test_examples)
@@ -102,8 +140,7 @@ class _Run:
         self.stages = Stages(
             self.checkpoint, {"format": FORMAT_VERSION, "backbone": self.backbone.fingerprint, **asdict(config)}
         )
-        pixels = "full" in config.baselines
-        self.shots: EncodedExamples = self.backbone.encode(self.task, shots, keep_pixels=pixels, reporter=self.reporter)
+        self.shots: EncodedExamples = self._encode(shots, model)
         neighbors = self._neighbors(zoo, model)
         donors = config.donor_names or tuple(neighbor.task for neighbor in neighbors[: config.donors])
         self.reporter.log(f"donors: {', '.join(donors)}")
@@ -119,41 +156,13 @@ class _Run:
         self.folds: list[Fold] = make_folds(
             [shot.answer for shot in shots], closed=self.task.labels is not None, count=config.folds, seed=config.seed
         )
-        self.encoded_test = self.backbone.encode(self.task, self.test, keep_pixels=pixels, reporter=self.reporter)
+        self.encoded_test = self._encode(self.test, model)
         self.scores = TestScores(self.task, self.test, seed=config.seed)
+        return neighbors
 
-        chosen = self._guard()
-        score = self._test("pi", chosen)
-        mixture_score = score if chosen == MIXTURE else self._test(MIXTURE, MIXTURE)
-        baselines = {name: self._test(name, name) for name in config.baselines}
-        exported = self._export(chosen, score)
-        self.reporter.log(f"π-tuning ({chosen}): {score:.1f} points in {time.monotonic() - began:.0f} s")
-        return {
-            "format_version": FORMAT_VERSION,
-            "target": config.target,
-            "kind": config.kind,
-            "shots": config.shots,
-            "seed": config.seed,
-            "donors": list(donors),
-            "score": score,
-            "baselines": baselines,
-            "chosen": chosen,
-            "candidates": {name: self.choices[name].to_json() for name in CANDIDATES},
-            "mixture_score": mixture_score,
-            **exported,
-            "intervals": {name: self.scores.interval(name) for name in self.scores.rows},
-            "gains": {name: self.scores.gain("pi", name) for name in config.baselines},
-            "predictor": None if config.donor_names else config.predictor,
-            "confidence": {n.task: n.confidence for n in neighbors if n.task in donors},
-            "neighbors": [_plain(neighbor) for neighbor in neighbors],
-            "methods": {name: choice.to_json() for name, choice in self.choices.items()},
-            "metric": self.task.metric,
-            "examples": len(self.shots),
-            "test_examples": len(self.test),
-            "per_class": self.scores.per_class("pi"),
-            "predictions": self._shown(chosen),
-            "backbone": self.backbone.fingerprint,
-        }
+    def _encode(self, examples: list[Example], model: ExpertModel) -> EncodedExamples:
+        pixels = "full" in self.config.baselines
+        return model.prepare(self.backbone.encode(self.task, examples, keep_pixels=pixels, reporter=self.reporter))
 
     def _neighbors(self, zoo: Mapping[str, Any], model: ExpertModel) -> list[Neighbor]:
         if self.config.donor_names:
@@ -261,6 +270,7 @@ class _Run:
 
     def _shown(self, chosen: str) -> list[dict[str, Any]]:
         state, learner = self.outcomes[chosen].state, self._mixture_learner(chosen)
+        assert state is not None
         losses = learner.losses(state, self.encoded_test)
         return shown_predictions(self.test, self.outcomes[chosen].predictions, self.scores.rows["pi"], losses)
 

@@ -117,7 +117,8 @@ def choose(
     curves: dict[float, dict[int, float]] = {}
     failure: RunFailed | None = None
     for rate in rates:
-        curves[rate] = curve = {}
+        curve: dict[int, float] = {}
+        curves[rate] = curve
         for number, fold in enumerate(folds, start=1):
             held_out = encoded.subset(fold.held_out)
             only_steps = _OnlySteps(reporter)

@@ -1,0 +1,186 @@
+"""The whole run on a tiny workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pituning.backbones.base import Backbone
+from pituning.errors import BadInput, RunCancelled
+from pituning.experts.store import open_expert
+from pituning.progress import Silent
+from pituning.tasks.base import Example, Task
+from pituning.tasks.metrics import score
+from pituning.tasks.registry import load_task
+from pituning.tuning import evaluation
+from pituning.tuning.config import BASELINES, TuneConfig
+from pituning.tuning.run import tune
+from pituning.workspace.layout import Workspace
+
+MakeWorkspace = Callable[..., Workspace]
+
+FEW = {"shots": 4, "steps": 4, "donors": 2, "test_examples": 12, "folds": 1}
+
+
+class Notes(Silent):
+    """Writes down what it is told and cancels after a number of steps."""
+
+    def __init__(self, cancel_after: int | None = None):
+        self.phases: list[list[Any]] = []
+        self.alphas: list[tuple[int, list[str], list[str], list[list[float]]]] = []
+        self.metrics: dict[str, set[str]] = {}
+        self.left = cancel_after
+
+    def phase(self, name: str, total: int) -> None:
+        self.phases.append([name, total, 0])
+
+    def advance(self, steps: int = 1) -> None:
+        self.phases[-1][2] += steps
+        if self.left is not None:
+            self.left -= steps
+            if self.left < 0:
+                raise RunCancelled("asked to stop")
+
+    def metric(self, series: str, step: int, values: Mapping[str, float]) -> None:
+        self.metrics.setdefault(series, set()).update(values)
+
+    def alpha(
+        self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]
+    ) -> None:
+        self.alphas.append((step, list(sites), list(experts), [list(row) for row in weights]))
+
+
+def test_result_and_exported_expert(make_workspace: MakeWorkspace, tiny_backbone: Backbone, vision_task: Task) -> None:
+    workspace = make_workspace("w", "lora")
+    notes = Notes()
+    config = TuneConfig(target=vision_task.name, baselines=BASELINES, **FEW)
+    result = tune(config, workspace, notes)
+
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert result["donors"][0] == "other-colour"  # the same images and labels under another name
+    assert len(result["donors"]) == 2
+    assert vision_task.name not in [n["task"] for n in result["neighbors"]]
+    assert set(result["baselines"]) == set(BASELINES) == set(result["gains"])
+    assert sum(result["weights"].values()) == pytest.approx(1, abs=1e-3)
+    assert {"own", *result["donors"]} == set(result["weights"])
+    assert result["chosen"] == min(result["candidates"], key=lambda name: result["candidates"][name]["held_out_loss"])
+    for name in ("pi", *BASELINES):
+        low, high = result["intervals"][name]
+        assert low <= {**result["baselines"], "pi": result["score"]}[name] <= high
+    assert [(name, done) for name, total, done in notes.phases if done != total] == []
+    _step, sites, experts, weights = notes.alphas[-1]
+    assert experts == ["own", *result["donors"]]
+    assert len(sites) == len(weights)
+    assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in weights)
+    assert {"loss", "score"} <= notes.metrics["single"]
+    assert "score" in notes.metrics["pi"]
+
+    # The expert on disk, run by PEFT's layers, scores what the result says.
+    expert, model = open_expert(workspace.expert_dir("lora", result["expert"]), tiny_backbone)
+    task = load_task(vision_task.name, workspace)
+    examples = evaluation.test_examples(task, 12)
+    answers = model.predict(expert.values, tiny_backbone.encode(task, examples), task)
+    assert score(task.metric, answers, [example.answer for example in examples]) == pytest.approx(result["score"])
+    assert expert.card.spec["chosen"] == result["chosen"]
+    assert result["expert"] not in workspace.expert_dirs("lora")  # it never becomes a donor
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """An image of noise."""
+
+    seed: int
+
+    def render(self, size: int) -> Image.Image:
+        noise = np.random.default_rng(self.seed).integers(0, 255, (size, size, 3))
+        return Image.fromarray(noise.astype(np.uint8))
+
+
+def spoil(task: Task, kept: set[str]) -> Task:
+    """Another image and text in every training and validation example but those kept; the shots are drawn as before."""
+
+    def spoilt(number: int, example: Example) -> Example:
+        image = None if example.image is None else Spoilt(number)
+        return example if example.uid in kept else replace(example, text="sad old new", image=image)
+
+    splits = {name: [spoilt(i, e) for i, e in enumerate(task.split(name))] for name in ("train", "validation")}
+    return replace(task, splits={**splits, "test": task.split("test")})
+
+
+@pytest.mark.parametrize("name", ["tiny-colour", "tiny-mood"])
+def test_nothing_of_the_target_but_its_shots_gets_in(
+    name: str, make_workspace: MakeWorkspace, tiny_tasks: list[Task]
+) -> None:
+    """Spoiling the target's own expert and all its other examples changes no number."""
+    config = TuneConfig(target=name, baselines=("single", "random"), **FEW)
+    honest = tune(config, make_workspace("honest", "lora"))
+    task = next(task for task in tiny_tasks if task.name == name)
+    kept = {example.uid for example in task.shots(4, 0)}
+    tasks = [spoil(other, kept) if other.name == name else other for other in tiny_tasks]
+    workspace = make_workspace("spoilt", "lora", tasks)
+    (workspace.expert_dir("lora", name) / "adapter_model.safetensors").write_bytes(b"not an expert")
+    assert tune(config, workspace) == honest
+
+
+def test_same_seed_same_numbers_and_a_stopped_run_goes_on(make_workspace: MakeWorkspace, tmp_path: Path) -> None:
+    workspace = make_workspace("w", "bottleneck")
+    config = TuneConfig(target="tiny-mood", kind="bottleneck", baselines=("single", "full", "uniform"), **FEW)
+    first = tune(config, workspace)
+    stages = tmp_path / "stages"
+    notes = Notes(cancel_after=90)
+    with pytest.raises(RunCancelled):
+        tune(config, workspace, notes, stages)
+    assert any(stages.iterdir())
+    again = Notes()
+    assert tune(config, workspace, again, stages) == first
+    before, after = {p[0] for p in notes.phases}, {p[0] for p in again.phases}
+    assert "choose pi" in before
+    assert "choose pi" not in after  # it had been chosen; the run went on from there
+    assert tune(replace(config, seed=1), workspace) != first
+
+
+def test_prefix_with_named_donors(make_workspace: MakeWorkspace) -> None:
+    workspace = make_workspace("w", "prefix")
+    config = TuneConfig(
+        target="tiny-box",
+        kind="prefix",
+        donor_names=("other-mood", "tiny-colour"),
+        baselines=("backbone", "placebo", "full"),
+        freeze_experts=True,
+        **FEW,
+    )
+    result = tune(config, workspace)
+    assert result["donors"] == ["other-mood", "tiny-colour"]
+    assert result["neighbors"] == []
+    assert result["per_class"] == {}
+    assert max(result["identity"].values()) < 1e-4
+
+
+def test_one_shot_cannot_hold_any_out(make_workspace: MakeWorkspace) -> None:
+    config = TuneConfig(target="tiny-mood", shots=1, steps=4, donors=2, baselines=("single",), predictor="text")
+    result = tune(config, make_workspace("w", "lora"))
+    assert result["chosen"] == "mixture"
+    assert result["donors"][0] == "other-mood"
+    assert result["methods"]["single"] == {
+        "learning_rate": 5e-3, "steps": 2, "held_out_loss": None, "curve": {}
+    }  # fmt: skip
+    assert result["confidence"]["other-mood"] is None
+
+
+def test_bad_input(make_workspace: MakeWorkspace) -> None:
+    workspace = make_workspace("w", "lora")
+    with pytest.raises(BadInput, match="donors is 9, but 4 lora experts can lend; choose at most 4"):
+        tune(TuneConfig(target="tiny-mood", donors=9), workspace)
+    with pytest.raises(BadInput, match="unknown donor 'other-mod'; did you mean other-mood"):
+        tune(TuneConfig(target="tiny-mood", donor_names=("other-mod",)), workspace)
+    with pytest.raises(BadInput, match="fewer than 30 shots"):
+        tune(TuneConfig(target="tiny-mood", shots=30), workspace)
+    with pytest.raises(BadInput, match="there are no prefix experts to lend"):
+        tune(TuneConfig(target="tiny-mood", kind="prefix"), workspace)
