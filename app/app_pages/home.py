@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.components import context, graph_view, run_list, runs_data
-from app.components.guard import empty, guarded
+from app.components.guard import empty, guarded, plain
 from app.components.pages import GRAPH, NEW_RUN, RUNS
 
 LAST_RUNS = 5
@@ -29,6 +29,8 @@ with aside:
             st.metric("Your own", sum(info.source != "mini" for info in everything), help="Tasks made from your files.")
             st.metric("Experts", context.expert_count(), help="Small trained modules, of all kinds.")
             st.metric("Runs", len(runs_data.queue().list()), help="Waiting, running and finished.")
+    for name, reason in context.damaged().items():
+        st.warning(plain(reason), title=f"The task “{plain(name)}” cannot be used", icon=":material/broken_image:")
     if st.button("Explore the task graph", icon=GRAPH.icon, type="primary", width="stretch", key="door_graph"):
         st.switch_page(GRAPH.path)
     if st.button("Start a run", icon=NEW_RUN.icon, width="stretch", key="door_run"):

@@ -40,5 +40,6 @@ with guarded("The queue"):
     active = any(run.active for run in runs_data.queue().list(limit=200))
     st.session_state["runs_were_active"] = active
     if active:
-        runs_data.wake()
+        with guarded("Whoever works on the queue"):
+            runs_data.wake()
     st.fragment(monitor, run_every=EVERY_SECONDS if active else None)()

@@ -10,7 +10,7 @@ import streamlit as st
 from app.components.words import KINDS, PREDICTORS
 from pituning.errors import ArtefactError
 from pituning.tasks.base import Task
-from pituning.tasks.registry import TaskInfo, list_tasks, load_task
+from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.similarity import ZooSimilarity
 
@@ -34,6 +34,11 @@ def tasks() -> dict[str, TaskInfo]:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _tasks(root: str, stamp: float, _workspace: Workspace) -> dict[str, TaskInfo]:
     return {info.name: info for info in list_tasks(_workspace)}
+
+
+def damaged() -> dict[str, str]:
+    """The tasks of the workspace that cannot be used, each with the reason."""
+    return damaged_tasks(workspace())
 
 
 def task(name: str) -> Task:

@@ -8,11 +8,11 @@ import streamlit as st
 from PIL import Image, ImageDraw
 
 from app.components.guard import plain
-from pituning.tasks.base import Example
+from pituning.tasks.base import Example, ImageSource
 from pituning.tasks.metrics import BOX_GRID, parse_box
 
 RENDER_SIZE = 192
-BOX_COLOUR = "#e6007a"
+BOX_COLOUR, PREDICTED_COLOUR = "#e6007a", "#00d5ff"
 
 
 def gallery(examples: Sequence[Example], *, key: str) -> None:
@@ -40,25 +40,23 @@ def answer_badge(answer: str) -> str:
 
 def _picture(example: Example) -> None:
     if example.image is not None:
-        image = example.image.render(RENDER_SIZE)
-        box = parse_box(example.answer)
-        st.image(
-            image if box is None else _framed(image, box),
-            width="stretch",
-            alt=f"{example.text} {example.answer}".strip(),
-        )
+        alt = f"{example.text} {example.answer}".strip()
+        st.image(picture(example.image, example.answer), width="stretch", alt=alt)
     if example.text:
         st.caption(plain(example.text))
     st.markdown(answer_badge(example.answer))
 
 
-def _framed(image: Image.Image, box: Sequence[float]) -> Image.Image:
-    """The image with the answer's box drawn on it; ``box`` is x1, y1, x2, y2 in cells of the grid."""
-    framed = image.convert("RGB")
-    scale = framed.width / BOX_GRID
-    x1, y1, x2, y2 = (value * scale for value in box)
-    ImageDraw.Draw(framed).rectangle((x1, y1, max(x1 + 1, x2), max(y1 + 1, y2)), outline=BOX_COLOUR, width=3)
-    return framed
+def picture(source: ImageSource, answer: str, prediction: str = "") -> Image.Image:
+    """The image at a crisp size; where answer and prediction are boxes, they are drawn in two colours."""
+    image = source.render(RENDER_SIZE)
+    boxes = ((parse_box(prediction), PREDICTED_COLOUR), (parse_box(answer), BOX_COLOUR))
+    scale = image.width / BOX_GRID
+    for box, colour in boxes:
+        if box is not None:
+            x1, y1, x2, y2 = (value * scale for value in box)
+            ImageDraw.Draw(image).rectangle((x1, y1, max(x1 + 1, x2), max(y1 + 1, y2)), outline=colour, width=3)
+    return image
 
 
 def _lines(text: str) -> str:

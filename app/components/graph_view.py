@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import networkx as nx
 import numpy as np
@@ -18,6 +19,7 @@ from pituning.workspace.similarity import ZooSimilarity
 
 NEAREST = 3
 CHART_KEY = "graph_chart"
+MOST_IN_SVG = 150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +139,7 @@ def draw(view: GraphView) -> None:
         graph_option(graph, colour_by=view.colour_by, selected=selected(), dark=charts.dark()),
         height=620,
         key=CHART_KEY,
+        renderer=_renderer(graph),
         on_select=lambda: _clicked(names),
         alt=f"Graph of {graph.number_of_nodes()} tasks and {graph.number_of_edges()} lines between similar ones",
     )
@@ -144,6 +147,11 @@ def draw(view: GraphView) -> None:
         f"{graph.number_of_nodes()} tasks, {graph.number_of_edges()} lines; the thicker, the more similar. "
         "Drag to move, scroll to zoom."
     )
+
+
+def _renderer(graph: nx.Graph) -> Literal["svg", "canvas"]:
+    """SVG is crisp at any zoom and can be read by machines; very many points need a canvas."""
+    return "svg" if graph.number_of_nodes() <= MOST_IN_SVG else "canvas"
 
 
 def _clicked(names: list[str]) -> None:
@@ -183,5 +191,6 @@ def hero() -> None:
         graph_option(graph, colour_by="modality", selected=None, dark=charts.dark()),
         height=480,
         key="hero_chart",
+        renderer=_renderer(graph),
         alt=f"Graph of {graph.number_of_nodes()} tasks; lines join similar ones, across modalities",
     )

@@ -7,16 +7,17 @@ import streamlit as st
 
 from app.components import charts, runs_data
 from app.components.guard import empty
+from app.components.run_results import expert_title
 from pituning.figures.results import alpha_heatmap
 from pituning.figures.results import curves as curves_figure
 from pituning.runs.records import Run
 
-NAMES = {"loss": "Loss on the shots", "score": "Score while training"}
+NAMES = {"loss": "Loss on the shots", "held_out_loss": "Loss on held-out shots, by which steps and rates are chosen"}
 
 
 def curves(run: Run) -> None:
     """One chart for each thing that was measured, one line for each method."""
-    points = runs_data.queue().metrics_of(run.id)
+    points = [point for point in runs_data.queue().metrics_of(run.id) if point.name in NAMES]
     if not points:
         empty(
             "No curves yet" if run.active else "This run measured no curves",
@@ -24,18 +25,17 @@ def curves(run: Run) -> None:
             icon=":material/show_chart:",
         )
         return
-    frame = pd.DataFrame(
-        [(p.series, p.step, p.name, p.value) for p in points], columns=["series", "step", "name", "value"]
-    )
-    names = sorted(frame["name"].unique(), key=lambda name: list(NAMES).index(name) if name in NAMES else len(NAMES))
-    for column, name in zip(st.columns(min(2, len(names))), names[:2], strict=False):
-        with column:
-            st.markdown(f"**{NAMES.get(name, name)}**")
-            charts.draw(
-                curves_figure(frame[frame["name"] == name]),
-                key=f"curves-{name}",
-                alt=f"{NAMES.get(name, name)} by step, one line for each method",
-            )
+    frame = pd.DataFrame([vars(point) for point in points])
+    names = [name for name in NAMES if name in set(frame["name"])]
+    with st.grid(len(names), min_column_width=380, gap="medium"):
+        for name in names:
+            with st.container():
+                st.markdown(f"**{NAMES[name]}**")
+                charts.draw(
+                    curves_figure(frame[frame["name"] == name].assign(name="loss")),
+                    key=f"curves-{name}",
+                    alt=f"{NAMES[name]} by step, one line for each method",
+                )
 
 
 def weights(run: Run) -> None:
@@ -56,7 +56,9 @@ def weights(run: Run) -> None:
         "Dark means that this expert counts much there."
     )
     charts.draw(
-        alpha_heatmap(list(last.sites), list(last.experts), [list(row) for row in last.weights]),
+        alpha_heatmap(
+            list(last.sites), [expert_title(name) for name in last.experts], [list(row) for row in last.weights]
+        ),
         key="alpha",
         alt="Weight of each expert at each site",
     )

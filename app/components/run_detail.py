@@ -45,6 +45,11 @@ def _heading(run: Run) -> None:
 
 
 def _actions(run: Run) -> None:
+    if run.state == "queued":
+        st.button(
+            "Do this next", icon=":material/low_priority:", key="run_first", on_click=_ask, args=("move_first", run.id),
+            help="Puts it before everything else that waits.",
+        )  # fmt: skip
     if run.active:
         st.button(
             "Cancel", icon=":material/stop_circle:", key="run_cancel", disabled=run.cancel_requested,
@@ -74,7 +79,7 @@ def _ask(what: str, run_id: str) -> None:
     """A button's callback: asks the queue, and says so when it cannot be done."""
     try:
         getattr(runs_data.queue(), what)(run_id)
-        if what != "cancel":
+        if what in ("resume", "retry"):
             runs_data.wake()
     except PiTuningError as error:
         say("That did not work", error)

@@ -57,8 +57,8 @@ def table(runs: Sequence[Run], *, chosen: str | None, on_open: Callable[[str], N
         selection_mode="single-row",
         selection_default={"selection": {"rows": [ids.index(chosen)]}} if chosen in ids else None,
         column_config={
-            "State": st.column_config.TextColumn(width="small"),
-            "Run": st.column_config.TextColumn(width="large"),
+            "State": st.column_config.TextColumn(width=105),
+            "Run": st.column_config.TextColumn(width=240),
             "Progress": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100, width="small"),
             "Score": st.column_config.NumberColumn(
                 format="%.1f", width="small", help="Test score of π-tuning, in points of the task’s metric."

@@ -7,15 +7,28 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.components import charts, context, runs_data
-from app.components.examples import answer_badge
+from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
 from app.components.verdict import Outcome, Verdict, difference, judge, scores
 from app.components.words import METRICS
 from pituning.figures.palette import method_label
 from pituning.figures.results import score_bars
 from pituning.runs.records import Run
+from pituning.tasks.base import Example
+from pituning.tasks.metrics import parse_box
+
+HALF = 50.0
+"""Points from which an answer counts as right in the list of answers."""
+
+CANDIDATES = {
+    "mixture": "the mixture",
+    "single": "its own expert alone",
+    "donor": "the best donor, trained on",
+    "untouched": "the donors as they are",
+}
 
 ALERTS: dict[Outcome, tuple[Any, str]] = {
     "transfer": (st.success, ":material/trending_up:"),
@@ -39,7 +52,7 @@ def show(run: Run, runs: list[Run]) -> None:
     siblings = runs_data.seeds_of(run, runs)
     together = runs_data.results(siblings)
     verdict(judge(together))
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = side_by_side()
     with left:
         _scores(result, together, run)
     with right:
@@ -50,6 +63,12 @@ def verdict(found: Verdict) -> None:
     """The verdict in its colour."""
     alert, icon = ALERTS[found.outcome]
     alert(found.text, title=found.title, icon=icon)
+
+
+def side_by_side() -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Two places, three fifths and two fifths wide; on a narrow page one below the other."""
+    page = st.grid(5, min_column_width=205, gap="medium")
+    return page.cell(column_span=3), page.cell(column_span=2)
 
 
 def _metric(run: Run) -> str:
@@ -65,9 +84,24 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
         alt="Test score of π-tuning and of every baseline, with intervals",
     )
     st.caption("Lines across the bars: 95 % intervals over test examples.")
+    _guard(result)
     if len(together) > 1:
         st.markdown(f"**Over {len(together)} seeds**")
         st.dataframe(seeds_table(together), hide_index=True, alt="Mean score of each method over seeds, and π minus it")
+
+
+def _guard(result: Mapping[str, Any]) -> None:
+    """What π-tuning chose on held-out shots, and between what."""
+    chosen, candidates = result.get("chosen"), result.get("candidates") or {}
+    losses = {name: one.get("held_out_loss") for name, one in candidates.items()}
+    known = ", ".join(f"{CANDIDATES.get(name, name)} {loss:.2f}" for name, loss in losses.items() if loss is not None)
+    if not chosen or not known:
+        return
+    text = f"π-tuning took **{CANDIDATES.get(chosen, chosen)}**: the smallest loss on held-out shots ({known})."
+    mixture = result.get("mixture_score")
+    if chosen != "mixture" and mixture is not None:
+        text += f" The mixture itself scores {mixture:.1f}."
+    st.caption(text)
 
 
 def seeds_table(together: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -102,6 +136,9 @@ def _donors(result: Mapping[str, Any]) -> None:
             "Weight": st.column_config.ProgressColumn(
                 format="%.0f %%", min_value=0, max_value=100, help="Mean over all places where experts are mixed."
             ),
+            "Similarity": st.column_config.NumberColumn(
+                format="%.3f", help="Of the task embeddings, taken from the shots alone."
+            ),
             "Confidence": st.column_config.NumberColumn(
                 format="%.0f %%", help="In how many of 100 resamplings of the shots this task stays among the donors."
             ),
@@ -112,21 +149,29 @@ def _donors(result: Mapping[str, Any]) -> None:
         st.caption(f":material/inventory_2: Kept as one ordinary expert: `{result['expert']}`")
 
 
+def expert_title(name: str) -> str:
+    """What people call an expert of a mixture."""
+    tasks = context.tasks()
+    return tasks[name].title if name in tasks else {"own": "Its own, new"}.get(name, name)
+
+
 def donors_table(result: Mapping[str, Any]) -> pd.DataFrame:
     """The experts of the mixture with mean weight and confidence in percent."""
-    tasks = context.tasks()
     confidence = result.get("confidence") or {}
+    near = {item["task"]: item["similarity"] for item in result.get("neighbors") or []}
     rows = []
     for name, weight in (result.get("weights") or {}).items():
         sure = confidence.get(name) if isinstance(confidence, Mapping) else None
         rows.append(
             {
-                "Expert": tasks[name].title if name in tasks else {"own": "Its own, new"}.get(name, name),
+                "Expert": expert_title(name),
                 "Weight": 100 * float(weight),
+                "Similarity": near.get(name),
                 "Confidence": None if sure is None else 100 * float(sure),
             }
         )
-    return pd.DataFrame(sorted(rows, key=lambda row: -row["Weight"]), columns=["Expert", "Weight", "Confidence"])
+    columns = ["Expert", "Weight", "Similarity", "Confidence"]
+    return pd.DataFrame(sorted(rows, key=lambda row: -row["Weight"]), columns=columns)
 
 
 def predictions(run: Run) -> None:
@@ -137,14 +182,11 @@ def predictions(run: Run) -> None:
     if not shown and not classes:
         empty("No predictions kept", "This run kept scores only.", icon=":material/rule:")
         return
-    task = context.task(run.spec.subject)
-    test = task.split("test")
-    by_uid = {example.uid: example for example in test} if shown and task.source != "mini" else {}
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
+    test = context.task(run.spec.subject).split("test") if shown else ()
+    left, right = side_by_side()
+    with left, st.grid("auto", min_column_width=250, gap="small"):
         for index, item in enumerate(shown[:12]):
-            example = by_uid.get(item.get("uid")) or _by_index(test, item.get("uid"))
-            _prediction(item, example, key=f"prediction-{index}")
+            _prediction(item, _by_index(test, item.get("uid")), key=f"prediction-{index}")
     with right:
         if classes:
             st.markdown("**Score of each class**")
@@ -153,7 +195,7 @@ def predictions(run: Run) -> None:
                 alt="Score of each class")  # fmt: skip
 
 
-def _by_index(test: Sequence[Any], uid: Any) -> Any:
+def _by_index(test: Sequence[Example], uid: Any) -> Example | None:
     """The example that a uid ``task/test/17`` names, without drawing the others."""
     try:
         example = test[int(str(uid).rsplit("/", 1)[1])]
@@ -162,17 +204,19 @@ def _by_index(test: Sequence[Any], uid: Any) -> Any:
     return example if example.uid == uid else None
 
 
-def _prediction(item: Mapping[str, Any], example: Any, *, key: str) -> None:
-    right = str(item.get("prediction", "")).strip().lower() == str(item.get("answer", "")).strip().lower()
-    mark = ":green[:material/check: right]" if right else ":red[:material/close: wrong]"
+def _prediction(item: Mapping[str, Any], example: Example | None, *, key: str) -> None:
+    answer, prediction = str(item.get("answer", "")), str(item.get("prediction", ""))
+    mark = ":green[:material/check: right]" if float(item.get("score", 0)) >= HALF else ":red[:material/close: wrong]"
+    said = f"{mark} · said {answer_badge(prediction)} for {answer_badge(answer)}"
+    if parse_box(answer) is not None:
+        said = f"{mark} · pink is the true place, blue what was said"
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=key):
         if example is not None and example.image is not None:
-            st.image(example.image.render(192), width=96, alt=f"{example.text} {example.answer}".strip())
+            st.image(picture(example.image, answer, prediction), width=96, alt=f"{example.text} {answer}".strip())
         with st.container(gap="xsmall"):
-            if example is not None and example.text:
-                st.markdown(plain(example.text))
-            st.markdown(f"{mark} · said {answer_badge(str(item.get('prediction', '')))} "
-                        f"for {answer_badge(str(item.get('answer', '')))}")  # fmt: skip
+            if item.get("text"):
+                st.markdown(plain(str(item["text"])))
+            st.markdown(said)
 
 
 def _classes(classes: Mapping[str, Any]) -> pd.DataFrame:

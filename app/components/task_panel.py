@@ -20,7 +20,7 @@ SHOWN_EXAMPLES = 6
 
 def heading(info: TaskInfo) -> None:
     """The task's title with what kind of task it is."""
-    st.subheader(info.title)
+    st.subheader(plain(info.title))
     with st.container(horizontal=True, gap="xsmall"):
         st.badge(info.modality, icon=MODALITY_ICONS[info.modality], color="blue")
         for family in info.families:

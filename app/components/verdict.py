@@ -51,25 +51,20 @@ def scores(result: Mapping[str, Any]) -> dict[str, float]:
 def difference(results: Sequence[Mapping[str, Any]], baseline: str) -> Difference | None:
     """π minus ``baseline``, paired by seed; None when no result has both.
 
-    Two or more seeds: Student's t over the seeds' differences. One seed: the two methods' intervals over test examples
-    are taken as independent, which is wider than a paired comparison would be, never narrower.
+    Two or more seeds: Student's t over the seeds' differences. One seed: the run's own paired bootstrap over test
+    examples.
     """
-    gains, spreads = [], []
-    for result in results:
-        both = scores(result)
-        if "pi" not in both or baseline not in both:
-            continue
-        gains.append(both["pi"] - both[baseline])
-        intervals = result.get("intervals") or {}
-        spreads.append(_variance(intervals.get("pi")) + _variance(intervals.get(baseline)))
+    measured = [(scores(result), result) for result in results]
+    measured = [(both, result) for both, result in measured if "pi" in both and baseline in both]
+    gains = [both["pi"] - both[baseline] for both, _ in measured]
     if not gains:
         return None
     mean, count = sum(gains) / len(gains), len(gains)
     if count == 1:
-        half = 1.96 * math.sqrt(spreads[0])
-    else:
-        deviation = math.sqrt(sum((gain - mean) ** 2 for gain in gains) / (count - 1))
-        half = float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
+        paired = (measured[0][1].get("gains") or {}).get(baseline) or {"low": mean, "high": mean}
+        return Difference(mean=mean, low=float(paired["low"]), high=float(paired["high"]), seeds=1)
+    deviation = math.sqrt(sum((gain - mean) ** 2 for gain in gains) / (count - 1))
+    half = float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
     return Difference(mean=mean, low=mean - half, high=mean + half, seeds=count)
 
 
@@ -87,6 +82,13 @@ def judge(results: Sequence[Mapping[str, Any]]) -> Verdict:
         if single.seeds == 1
         else f" Measured over {single.seeds} seeds."
     )
+    if all(result.get("chosen") == "single" for result in results):
+        return Verdict(
+            outcome="none",
+            title="The donors were left out",
+            text="On held-out shots, the target’s own expert alone did better than any mixture with the donors. "
+            f"The guard against harm therefore chose it, and π-tuning equals the single expert.{caution}",
+        )
     against = f"Against a single expert trained on the same shots: {single}."
     if single.negative:
         return Verdict(
@@ -118,10 +120,3 @@ def judge(results: Sequence[Mapping[str, Any]]) -> Verdict:
         title="Regularisation: it helped, but so did placebo",
         text=f"{against} {control} What helped is having several experts, not what these donors know.{caution}",
     )
-
-
-def _variance(interval: Any) -> float:
-    """The variance behind a 95 % interval ``[low, high]``; 0 when there is none."""
-    if not isinstance(interval, Sequence) or len(interval) != 2:
-        return 0.0
-    return ((float(interval[1]) - float(interval[0])) / (2 * 1.96)) ** 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,12 +26,21 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[Workspace]:
     return asked
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace to copy; its database is migrated already."""
+    made = make_workspace(tmp_path_factory.mktemp("app") / "template")
+    made.engine.dispose()
+    return made.root
+
+
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, woken: list[Workspace]) -> Workspace:
+def workspace(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, woken: list[Workspace]) -> Workspace:
     """A workspace with a zoo and no runs, which the app opens."""
-    made = make_workspace(tmp_path / "workspace")
-    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(made.root))
-    return made
+    root = tmp_path / "workspace"
+    shutil.copytree(template, root)
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(root))
+    return Workspace(root, embedded=None)
 
 
 @pytest.fixture

@@ -75,9 +75,10 @@ def running(workspace: Workspace, target: str = "digits", **config: Any) -> Run:
     ]
     luck = random.Random(run.id)
     metrics = [
-        MetricPoint(series, step, "loss", 2.0 * 0.97**step + 0.1 * luck.random())
+        MetricPoint(series, step, name, 2.0 * 0.97**step + 0.1 * luck.random())
         for series in ("single", "full", "pi")
-        for step in range(0, 60, 5)
+        for name, every in (("loss", 5), ("held_out_loss", 20))
+        for step in range(0, 60, every)
     ]
     alphas = [
         AlphaPoint(step, tuple(sites), ("own", "shape", "texture", "creatures"), tuple(_weights(luck) for _ in sites))
@@ -139,14 +140,30 @@ def result_of(run: Run, gain: float) -> dict[str, Any]:
         "weights": {"own": 0.4, "shape": 0.3, "texture": 0.2, "creatures": 0.1},
         "score": pi,
         "baselines": scores,
+        "chosen": "mixture",
+        "candidates": {
+            "mixture": {"held_out_loss": 0.31, "learning_rate": 0.005, "steps": 60, "curve": {"20": 0.5, "60": 0.31}},
+            "single": {"held_out_loss": 0.42, "learning_rate": 0.005, "steps": 80, "curve": {"20": 0.7, "80": 0.42}},
+        },
+        "mixture_score": pi,
         "intervals": {"pi": [pi - 2, pi + 2], **{name: [value - 2, value + 2] for name, value in scores.items()}},
+        "gains": {
+            name: {"mean": pi - value, "low": pi - value - 2.5, "high": pi - value + 2.5}
+            for name, value in scores.items()
+        },
+        "neighbors": [
+            {"task": name, "similarity": 0.6 - 0.1 * rank, "rank": rank + 1, "confidence": 0.9, "low": 0.1, "high": 0.7}
+            for rank, name in enumerate(("shape", "texture", "creatures", "colour"))
+        ],
         "per_class": {str(digit): 50.0 + 4 * digit for digit in range(10)},
         "predictions": [
             {
                 "uid": f"{target}/test/{i}",
+                "text": "",
                 "answer": str(i % 10),
                 "prediction": str((i + i % 2) % 10),
-                "score": (i + 1) % 2,
+                "score": 100.0 * ((i + 1) % 2),
+                "loss": 0.1 * i,
             }
             for i in range(6)
         ],

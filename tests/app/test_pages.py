@@ -117,3 +117,13 @@ print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "transf
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip().endswith("[]")
+
+
+def test_a_damaged_task_of_the_workspace_is_named(workspace: Workspace, open_page: OpenPage) -> None:
+    folder = workspace.root / "tasks" / "broken"
+    folder.mkdir(parents=True)
+    (folder / "task.json").write_text("{", encoding="utf-8")
+
+    at = healthy(open_page("home"))
+
+    assert "cannot be read" in at.warning[0].value

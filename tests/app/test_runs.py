@@ -19,7 +19,7 @@ def test_a_running_run_shows_progress_and_time_left(
 
     assert at.progress[0].text == "train pi · step 45 of 100 · about 40 s left"
     assert woken, "an active run needs somebody who works on it"
-    assert len(at.get("plotly_chart")) == 1
+    assert len(at.get("plotly_chart")) == 2
 
 
 @pytest.mark.parametrize("view", ["Curves", "Donor weights", "Predictions", "Log", "Settings"])
@@ -121,3 +121,14 @@ def test_the_download_is_the_result(workspace: Workspace, open_page: OpenPage) -
     assert at.get("download_button")
     kept = json.loads((workspace.run_dir(run.id) / "result.json").read_text())
     assert RunQueue(workspace).result_of(run.id) == kept
+
+
+def test_a_waiting_run_can_be_put_first(workspace: Workspace, open_page: OpenPage) -> None:
+    synthetic.queued(workspace, "nli")
+    last = synthetic.queued(workspace, "vqa")
+    at = healthy(open_page("runs", run=last.id))
+
+    at.button(key="run_first").click().run()
+
+    healthy(at)
+    assert RunQueue(workspace).waiting()[0].id == last.id

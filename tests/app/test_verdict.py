@@ -7,27 +7,20 @@ import pytest
 from app.components.verdict import difference, judge, scores
 
 
-def result(pi: float, *, half: float = 1.0, **baselines: float) -> dict[str, Any]:
-    every = {"pi": pi, **baselines}
-    return {
-        "score": pi,
-        "baselines": baselines,
-        "intervals": {name: [value - half, value + half] for name, value in every.items()},
-    }
+def result(pi: float, *, half: float = 1.0, chosen: str = "mixture", **baselines: float) -> dict[str, Any]:
+    gains = {name: {"mean": pi - x, "low": pi - x - half, "high": pi - x + half} for name, x in baselines.items()}
+    return {"score": pi, "baselines": baselines, "gains": gains, "chosen": chosen}
 
 
 def test_scores_leave_out_what_was_not_measured() -> None:
     assert scores({"score": 60, "baselines": {"single": 50.5, "full": None}}) == {"pi": 60.0, "single": 50.5}
 
 
-def test_one_seed_adds_the_variances_of_both_scores() -> None:
-    # Each interval of ±1 is 1.96 standard errors; the difference's half width is sqrt(1 + 1).
-    gap = difference([result(60, single=50)], "single")
+def test_one_seed_takes_the_paired_interval_of_the_run() -> None:
+    gap = difference([result(60, half=1.5, single=50)], "single")
 
     assert gap is not None
-    assert gap.mean == 10
-    assert gap.high - gap.mean == pytest.approx(2**0.5)
-    assert gap.seeds == 1
+    assert (gap.mean, gap.low, gap.high, gap.seeds) == (10, 8.5, 11.5, 1)
 
 
 def test_several_seeds_use_students_t_over_paired_differences() -> None:
@@ -63,3 +56,10 @@ def test_the_verdict_follows_from_single_and_placebo(baselines: dict[str, float]
 def test_a_verdict_on_one_seed_says_that_it_is_one() -> None:
     assert "One seed only" in judge([result(60, single=50, placebo=50)]).text
     assert "3 seeds" in judge([result(60 + i, single=50, placebo=50) for i in range(3)]).text
+
+
+def test_when_the_guard_left_the_donors_out_the_verdict_says_so() -> None:
+    verdict = judge([result(60, half=0, chosen="single", single=60, placebo=58)])
+
+    assert verdict.outcome == "none"
+    assert "left out" in verdict.title

@@ -1,0 +1,138 @@
+"""A real server and a real Chromium, on the embedded default and a workspace of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from pituning.workspace.layout import ENVIRONMENT_VARIABLE, embedded_data
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+SECOND = 1000.0
+"""Playwright counts milliseconds."""
+
+
+class Studio:
+    """The app as `pituning app` starts it; it can be stopped and started again on the same port."""
+
+    def __init__(self, workspace: Path, log: Path):
+        self.workspace = workspace
+        self.log = log
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "streamlit", "run", "app/streamlit_app.py"]
+        options = ["--server.headless", "true", "--server.port", str(self.port)]
+        with self.log.open("ab") as stream:
+            self.process = subprocess.Popen(
+                [*command, *options],
+                cwd=ROOT,
+                env={**os.environ, ENVIRONMENT_VARIABLE: str(self.workspace)},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"the app did not start: {self.log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+            self.process = None
+
+    def workers(self) -> list[psutil.Process]:
+        """The supervisor and the workers of this workspace, which outlive the app."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            if str(self.workspace) in words and any(word.startswith("pituning.runs.") for word in words):
+                found.append(process)
+        return found
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    """A running Studio on a new workspace over the embedded default."""
+    data = embedded_data()
+    if data is None or not (data / "mini" / "backbone").is_dir():
+        pytest.skip("the embedded default is not there; make it with `pituning zoo build`")
+    made = Studio(tmp_path / "workspace", tmp_path / "app.log")
+    made.start()
+    yield made
+    made.stop()
+    workers = made.workers()
+    for process in workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    psutil.wait_procs(workers, timeout=20)
+    assert "Traceback" not in made.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, which talks to nobody but the app."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A new window of 1440 by 1000 that refuses every address outside this machine."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    outside: list[str] = []
+
+    def guard(route) -> None:  # type: ignore[no-untyped-def]
+        outside.append(route.request.url)
+        route.abort()
+
+    context.route(lambda url: "127.0.0.1" not in url and url.startswith("http"), guard)
+    opened = context.new_page()
+    opened.set_default_timeout(60 * SECOND)
+    yield opened
+    context.close()
+    assert outside == [], "the app fetched something from outside"
+
+
+def settle(page: Page) -> None:
+    """Waits until the page has been drawn."""
+    page.wait_for_selector('[data-testid="stApp"][data-test-connection-state="CONNECTED"]')
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+
+
+def no_errors(page: Page) -> None:
+    """Neither a traceback nor an error message is on the page."""
+    assert page.locator('[data-testid="stException"]').count() == 0
+    messages = page.locator('[data-testid="stAlertContentError"]')
+    assert messages.count() == 0, messages.all_inner_texts()

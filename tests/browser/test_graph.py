@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Studio, no_errors, settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_the_app_opens_and_a_click_on_a_task_opens_its_panel(studio: Studio, page: Page) -> None:
+    page.goto(studio.url)
+    settle(page)
+    expect(page.get_by_role("heading", name="Which of your tasks help each other?")).to_be_visible()
+    expect(page.locator(".st-key-hero_chart svg text", has_text="Sentiment")).to_be_visible()
+    no_errors(page)
+
+    page.get_by_role("button", name="Explore the task graph").click()
+    label = page.locator(".st-key-graph_chart svg text", has_text="Sentiment")
+    expect(label).to_be_visible()
+    expect(page.get_by_text("No task chosen")).to_be_visible()
+    label.click()
+
+    expect(page.get_by_role("heading", name="Sentiment")).to_be_visible()
+    expect(page.get_by_text("Nearest tasks")).to_be_visible()
+    expect(page).to_have_url(f"{studio.url}/graph?task=sentiment")
+    no_errors(page)
+
+    page.reload()
+    settle(page)
+    expect(page.get_by_role("heading", name="Sentiment")).to_be_visible()
+
+    page.locator(".st-key-graph_chart svg text", has_text="Handwritten digits").click()
+    expect(page.get_by_role("heading", name="Handwritten digits")).to_be_visible()
+    images = page.locator('[data-testid="stImage"] img')
+    expect(images.first).to_be_visible()
+    assert images.first.evaluate("image => image.naturalWidth") >= 192
+
+    page.get_by_role("button", name="Use as target of a run").click()
+    expect(page.get_by_role("heading", name="New run")).to_be_visible()
+    expect(page).to_have_url(f"{studio.url}/new-run?target=digits")
+    no_errors(page)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(800, "dark"), (1440, "light")])
+def test_nothing_sticks_out_of_the_page(studio: Studio, page: Page, width: int, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 900})
+    for path in ("", "graph?task=vqa", "new-run", "runs"):
+        page.goto(f"{studio.url}/{path}")
+        settle(page)
+        main = page.locator('[data-testid="stMain"]')
+        assert main.evaluate("element => element.scrollWidth - element.clientWidth") <= 1, path
+        no_errors(page)

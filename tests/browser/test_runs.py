@@ -1,0 +1,126 @@
+"""Runs that are started in the browser, watched there, and outlive a reload and the app."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from pituning.runs.queue import RunQueue
+from pituning.workspace.layout import Workspace
+from tests.browser.conftest import SECOND, Studio, no_errors, settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+
+PATIENCE = 420 * SECOND
+WORDS = {"good": ("lovely", "friendly", "fresh"), "bad": ("cold", "rude", "bland")}
+TABLE = "text,label\n" + "".join(
+    f"the {thing} was {WORDS[label][i % 3]} on visit {i},{label}\n"
+    for i in range(20)
+    for label, thing in (("good", "soup"), ("bad", "waiter"))
+)
+
+
+def make_small(page: Page, *, steps: int) -> None:
+    """Few steps, one donor, and only the baselines that a verdict needs."""
+    for name in ("Backbone alone", "Full fine-tuning", "Uniform mix", "Random donors"):
+        page.locator(".st-key-baselines").get_by_role("button", name=name, exact=True).click()
+        settle(page)
+    page.get_by_text("Fine print: steps, learning rates, seed").click()
+    for key, value in (("tune_steps", steps), ("tune_test_examples", 100)):
+        field = page.locator(f".st-key-{key} input")
+        field.fill(str(value))
+        field.press("Enter")
+        settle(page)
+    slider = page.locator(".st-key-donors_count").get_by_role("slider")
+    slider.focus()
+    for _ in range(2):
+        slider.press("ArrowLeft")
+        settle(page)
+
+
+def start(page: Page) -> str:
+    """Presses start; the run's id from the address of the page that opens."""
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url("**/runs?run=*")
+    settle(page)
+    no_errors(page)
+    return page.url.rsplit("run=", 1)[1]
+
+
+def has_result(page: Page) -> None:
+    """The run is done, and its verdict, scores and donors are on the page."""
+    expect(page.get_by_role("button", name="Result as JSON")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator('[data-testid="stAlert"]').first).to_be_visible()
+    expect(page.locator(".st-key-scores")).to_be_visible()
+    expect(page.get_by_text("Whose experts were mixed, and how much each counts")).to_be_visible()
+    no_errors(page)
+
+
+def test_a_run_of_digits_outlives_a_reload_and_the_app(studio: Studio, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{studio.url}/new-run?target=digits")
+    settle(page)
+    expect(page.get_by_text("160 examples")).to_be_visible()
+    make_small(page, steps=20)
+    run_id = start(page)
+    expect(page.locator('[data-testid="stProgress"]')).to_be_visible()
+
+    page.reload()
+    settle(page)
+    expect(page.get_by_role("heading", name="Handwritten digits · LoRA · 16 shots · seed 0")).to_be_visible()
+
+    studio.stop()
+    assert studio.workers(), "the work stopped with the app"
+    studio.start()
+    page.goto(f"{studio.url}/runs?run={run_id}")
+    settle(page)
+    has_result(page)
+
+    run = RunQueue(Workspace.open(studio.workspace)).get(run_id)
+    assert (run.state, run.attempt) == ("done", 1)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Result as JSON").click()
+    kept = tmp_path / "result.json"
+    download.value.save_as(kept)
+    result = json.loads(kept.read_text())
+    assert result["target"] == "digits"
+    assert result["shots"] == 16
+    assert set(result["baselines"]) == {"single", "placebo"}
+    assert len(result["donors"]) == 1
+
+    for view in ("Donor weights", "Predictions", "Log", "Settings", "Curves"):
+        page.locator(".st-key-run_view").get_by_text(view, exact=True).click()
+        settle(page)
+        no_errors(page)
+
+
+def test_an_uploaded_table_is_tuned(studio: Studio, page: Page, tmp_path: Path) -> None:
+    table = tmp_path / "restaurant.csv"
+    table.write_text(TABLE, encoding="utf-8")
+    page.goto(studio.url)
+    page.get_by_role("button", name="Bring a table of your own").click()
+    page.locator("input[type=file]").set_input_files(table)
+    instruction = page.get_by_role("textbox", name="Instruction")
+    instruction.fill("is this review good or bad?")
+    instruction.press("Enter")
+    expect(page.get_by_text("As the model will read it")).to_be_visible()
+    settle(page)
+    make_small(page, steps=10)
+    start(page)
+
+    has_result(page)
+
+    assert Workspace.open(studio.workspace).task_names() == ["restaurant"]
+
+
+def test_a_file_that_cannot_be_used_is_told_beside_the_field(studio: Studio, page: Page, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.csv"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    page.goto(f"{studio.url}/new-run?source=A+table+of+my+own")
+    page.locator("input[type=file]").set_input_files(broken)
+
+    expect(page.get_by_text("PNG image")).to_be_visible()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_have_count(0)
+    assert page.locator('[data-testid="stException"]').count() == 0
