@@ -32,6 +32,7 @@ app.add_typer(runs.app, name="runs")
 app.command("worker")(runs.worker_command)
 app.add_typer(bench.app, name="bench")
 app.add_typer(build.pretrain_app, name="pretrain")
+app.add_typer(build.zoo_app, name="zoo")
 app.command("doctor")(system.doctor_command)
 
 

@@ -95,7 +95,7 @@ def examine(path: Path | None) -> dict[str, Any]:
         problems.append("the embedded backbone is missing; install again, or make it: pituning pretrain mini")
     elif place is not None:
         problems += [
-            f"no {kind} experts are embedded; make them: pituning zoo build --kind {kind}"
+            f"no {kind} experts are embedded; make them: pituning zoo build --kinds {kind}"
             for kind in ("lora", "bottleneck", "prefix")
             if not place.expert_dirs(kind)
         ]

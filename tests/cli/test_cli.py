@@ -29,6 +29,7 @@ COMMANDS = {
     "worker": (),
     "bench": ("fisher", "interpolate", "graph"),
     "pretrain": ("mini",),
+    "zoo": ("build",),
     "doctor": (),
 }
 
@@ -86,6 +87,9 @@ def test_help_imports_nothing_heavy() -> None:
         (["graph", "neighbors", "nli", "--predictor", "luck"], "unknown predictor 'luck'; choose one of probe"),
         (["graph", "neighbors", "nli", "--kind", "lorra"], "unknown expert kind 'lorra'"),
         (["graph", "export", "graph.png"], "'graph.png' must end in .graphml"),
+        (["zoo", "build", "--kinds", "lora,lorra"], "kind 'lorra' is unknown"),
+        (["zoo", "build", "--tasks", "nil"], "tasks names 'nil'; choose from"),
+        (["pretrain", "mini", "--device", "tpu"], "device 'tpu' is unknown; choose cpu or cuda"),
         (["runs", "show", "nope"], "unknown run 'nope'"),
         (["runs", "list", "--state", "lost"], "state 'lost' is unknown"),
     ],
