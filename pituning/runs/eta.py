@@ -16,7 +16,7 @@ PRIOR_SECONDS = 5.0
 
 PRIOR_STEPS = 3.0
 UNKNOWN_SECONDS = 10.0
-RESTORED_SPEED = 10.0
+SKIPPED_SPEED = 10.0
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ class TimeLeft:
         now = self._clock()
         taken, expected = now - current.last, steps * current.per_step
         current.last = now
-        # Several steps at once at the very start, and far too fast: a checkpoint brought them back.
+        # Several steps at once and far too fast: a checkpoint brought them back, or they were left out.
         known = current.plan.name in self._known
-        restored = known and current.done == 0 and steps > 1 and taken * RESTORED_SPEED < expected * self._pace
+        skipped = known and steps > 1 and taken * SKIPPED_SPEED < expected * self._pace
         current.done = min(current.done + steps, max(current.plan.total, 1))
-        if not restored:
+        if not skipped:
             current.fresh_steps += steps
             current.fresh_seconds += taken
             if known:

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from pituning.backbones.base import Backbone
+from pituning.embedding.zoo import embed_zoo
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import make_expert, save_expert
 from pituning.progress import Reporter
-from pituning.runs.configs import TrainRun
+from pituning.runs.configs import EmbedRun, TrainRun
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import load_task
 from pituning.training.single import train_expert
-from pituning.workspace.layout import Workspace
+from pituning.tuning.run import tune
+from pituning.workspace.layout import Workspace, unknown
 
 Job = Callable[[Any, Workspace, Reporter, Path], Mapping[str, Any]]
 
@@ -36,7 +38,7 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
     test = list(task.split("test"))[:TEST_EXAMPLES]
     backbone = Backbone.load(workspace.backbone_dir())
     model = ExpertModel(backbone, config.kind)
-    encoded = backbone.encode(task, examples, reporter=reporter)
+    encoded = model.prepare(backbone.encode(task, examples, reporter=reporter))
     trained = train_expert(
         model,
         encoded,
@@ -64,4 +66,20 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
     return {**spec, "score": points, "expert": expert.name, "examples": len(examples)}
 
 
-JOBS: dict[str, Job] = {"train": train}
+def embed(config: EmbedRun, workspace: Workspace, reporter: Reporter, _checkpoint: Path) -> dict[str, Any]:
+    """Embeds the zoo and compares its tasks. All of them, also where some are named: the common probe is their mean.
+
+    Raises:
+        BadInput: a task has no expert of that kind.
+    """
+    experts = workspace.expert_dirs(config.kind)
+    for name in config.tasks:
+        if name not in experts:
+            raise unknown("expert", name, list(experts))
+    tasks = [load_task(name, workspace) for name in experts]
+    backbone = Backbone.load(workspace.backbone_dir())
+    embed_zoo(workspace.root, backbone, config.kind, experts, tasks, reporter=reporter)
+    return {"tasks": list(config.tasks or experts), "kind": config.kind}
+
+
+JOBS: dict[str, Job] = {"tune": tune, "train": train, "embed": embed}

@@ -216,15 +216,15 @@ class RunQueue:
         metrics: Sequence[MetricPoint] = (),
         alphas: Sequence[AlphaPoint] = (),
         events: Sequence[RunEvent] = (),
-        restart: Mapping[str, int] | None = None,
+        restart: Mapping[tuple[str, str], int] | None = None,
         restart_alphas: int | None = None,
     ) -> bool:
         """One heartbeat with everything that is new.
 
         Args:
             progress: ``phase``, ``done``, ``total``, ``eta_s``.
-            restart: series that begin in this attempt, with their first step: what an earlier attempt wrote from there
-                on goes.
+            restart: curves (series and name) that begin in this attempt, with their first step: what an earlier
+                attempt wrote from there on goes.
             restart_alphas: likewise for the weights.
 
         Returns:
@@ -235,12 +235,9 @@ class RunQueue:
         """
         with self._writing() as connection:
             asked = self._update_in(connection, claim, {**progress, "heartbeat": time.time()})
-            for series, step in (restart or {}).items():
-                connection.execute(
-                    sa.delete(_metrics).where(
-                        _metrics.c.run_id == claim.run_id, _metrics.c.series == series, _metrics.c.step >= step
-                    )
-                )
+            for (series, name), step in (restart or {}).items():
+                stale = (_metrics.c.series == series, _metrics.c.name == name, _metrics.c.step >= step)
+                connection.execute(sa.delete(_metrics).where(_metrics.c.run_id == claim.run_id, *stale))
             if restart_alphas is not None:
                 connection.execute(
                     sa.delete(_alphas).where(_alphas.c.run_id == claim.run_id, _alphas.c.step >= restart_alphas)

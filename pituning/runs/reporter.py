@@ -45,9 +45,9 @@ class DatabaseReporter:
         self._metrics: list[MetricPoint] = []
         self._alphas: list[AlphaPoint] = []
         self._events: list[RunEvent] = []
-        self._restart: dict[str, int] = {}
+        self._restart: dict[tuple[str, str], int] = {}
         self._restart_alphas: int | None = None
-        self._begun: set[str] = set()
+        self._begun: set[tuple[str, str]] = set()
         self._alphas_begun = False
         self._stop: PiTuningError | None = None
         self._closing = threading.Event()
@@ -83,9 +83,10 @@ class DatabaseReporter:
     def metric(self, series: str, step: int, values: Mapping[str, float]) -> None:
         self._check()
         with self._lock:
-            if series not in self._begun:
-                self._begun.add(series)
-                self._restart[series] = step
+            for name in values:
+                if (series, name) not in self._begun:
+                    self._begun.add((series, name))
+                    self._restart[series, name] = step
             self._metrics += [MetricPoint(series, int(step), name, float(value)) for name, value in values.items()]
 
     def alpha(
@@ -155,7 +156,7 @@ class DatabaseReporter:
         )  # fmt: skip
         with self._lock:
             del self._metrics[: len(metrics)], self._alphas[: len(alphas)], self._events[: len(events)]
-            self._restart = {series: step for series, step in self._restart.items() if series not in restart}
+            self._restart = {curve: step for curve, step in self._restart.items() if curve not in restart}
             if restart_alphas is not None:
                 self._restart_alphas = None
         if asked:

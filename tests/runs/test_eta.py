@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pituning.runs.eta import PlannedPhase, TimeLeft
@@ -37,6 +37,7 @@ def test_the_whole_run_is_counted_not_only_the_phase():
     assert left.seconds() == pytest.approx(125.0)
 
 
+@settings(deadline=None)
 @given(st.floats(0.2, 20.0))
 def test_a_machine_of_another_speed_is_noticed(slower):
     clock = Clock()

@@ -125,7 +125,8 @@ def test_resume_keeps_and_retry_clears(queue, submit, workspace):
     run_id = submit(max_attempts=1)
     claim = queue.claim("me").claim
     queue.report(
-        claim, progress=PROGRESS, metrics=[MetricPoint("pi", s, "loss", 1.0 / s) for s in (1, 2, 3)],
+        claim, progress=PROGRESS,
+        metrics=[MetricPoint("pi", 2, "score", 61.0), *(MetricPoint("pi", s, "loss", 1.0 / s) for s in (1, 2, 3))],
         alphas=[AlphaPoint(1, ("s",), ("a", "b"), ((0.5, 0.5),))],
     )  # fmt: skip
     with pytest.raises(BadInput, match="is running; only a failed or cancelled run can start again"):
@@ -136,13 +137,15 @@ def test_resume_keeps_and_retry_clears(queue, submit, workspace):
     queue.resume(run_id)
     run = queue.get(run_id)
     assert (run.state, run.error, run.finished, run.cancel_requested) == ("queued", None, None, False)
-    assert len(queue.metrics_of(run_id)) == 3
+    assert len(queue.metrics_of(run_id)) == 4
     assert checkpoint.exists()
     again = queue.claim("me").claim
     assert again.attempt == 2
     # The second attempt goes on at step 2: what the first wrote from there on goes.
-    queue.report(again, progress=PROGRESS, metrics=[MetricPoint("pi", 2, "loss", 9.0)], restart={"pi": 2})
-    assert [(p.step, p.value) for p in queue.metrics_of(run_id)] == [(1, 1.0), (2, 9.0)]
+    queue.report(again, progress=PROGRESS, metrics=[MetricPoint("pi", 2, "loss", 9.0)], restart={("pi", "loss"): 2})
+    assert [(p.name, p.step, p.value) for p in queue.metrics_of(run_id)] == [
+        ("score", 2, 61.0), ("loss", 1, 1.0), ("loss", 2, 9.0)
+    ]  # fmt: skip
     queue.finish(again, "cancelled")
     queue.retry(run_id)
     assert queue.metrics_of(run_id) == []

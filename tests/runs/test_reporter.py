@@ -7,9 +7,12 @@ import pytest
 
 from pituning.errors import RunCancelled, RunFailed
 from pituning.runs import reporter as reporter_module
-from pituning.runs.plans import expected_plan, load_plan
+from pituning.runs.configs import EmbedRun, TrainRun
+from pituning.runs.plans import expected_plan, load_plan, usual_plan
 from pituning.runs.queue import LostClaimError
-from pituning.runs.reporter import DatabaseReporter
+from pituning.runs.reporter import WRITE_SECONDS, DatabaseReporter
+from pituning.runs.spec import RunSpec
+from pituning.tuning.config import TuneConfig
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def running(queue, submit):
     return queue.claim("me")
 
 
-def wait_for(condition, seconds: float = 5.0) -> None:
+def wait_for(condition, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -28,7 +31,7 @@ def wait_for(condition, seconds: float = 5.0) -> None:
 def work_until(reporter, error):
     """Reports until the error comes, as work does."""
     with pytest.raises(error) as caught:
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + 60.0
         while time.monotonic() < deadline:
             reporter.advance()
             time.sleep(0.01)
@@ -46,6 +49,7 @@ def test_everything_arrives_and_little_is_written(queue, running, monkeypatch):
 
     monkeypatch.setattr(queue, "report", counting)
     log = io.StringIO()
+    began = time.monotonic()
     with DatabaseReporter(queue, running.claim, log=log) as reporter:
         reporter.phase("train pi", 400)
         for step in range(400):
@@ -53,7 +57,7 @@ def test_everything_arrives_and_little_is_written(queue, running, monkeypatch):
             reporter.alpha(step, ["s"], ["own", "donor"], [[0.5, 0.5]])
             reporter.advance()
         reporter.log("two\nlines")
-    assert writes <= 2
+    assert writes <= (time.monotonic() - began) / WRITE_SECONDS + 2
     assert len(queue.metrics_of(running.id)) == 800
     assert len(queue.alphas_of(running.id)) == 400
     assert queue.events_of(running.id)[-1].message == "two lines"
@@ -69,7 +73,7 @@ def test_a_request_to_stop_reaches_the_work(queue, running):
         queue.cancel(running.id)
         began = time.monotonic()
         work_until(reporter, RunCancelled)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 20.0
 
 
 def test_a_lost_claim_stops_the_work(queue, running):
@@ -113,7 +117,8 @@ def test_what_could_not_be_written_is_written_later(queue, running, monkeypatch)
 
 
 def test_the_plan_of_a_run_serves_its_next_attempt_and_the_next_run(queue, running, workspace, submit):
-    assert expected_plan(queue, running) == []
+    usual = expected_plan(queue, running)
+    assert "train single" in [p.name for p in usual]
     with DatabaseReporter(queue, running.claim) as reporter:
         reporter.phase("train", 4)
         for _ in range(4):
@@ -126,6 +131,21 @@ def test_the_plan_of_a_run_serves_its_next_attempt_and_the_next_run(queue, runni
     assert kept[0].seconds >= 0.08
     assert expected_plan(queue, running) == kept
     following = queue.get(submit("other"))
-    assert expected_plan(queue, following) == []
+    assert expected_plan(queue, following) == usual
     queue.finish(running.claim, "done")
     assert expected_plan(queue, following) == kept
+
+
+@pytest.mark.parametrize("kind", ["tune", "train", "embed"])
+def test_the_first_run_of_a_workspace_has_a_plan(kind):
+    config = {"tune": TuneConfig(target="digits"), "train": TrainRun(task="digits"), "embed": EmbedRun()}[kind]
+    plan = usual_plan(RunSpec.of(kind, config))
+    assert plan[0].name == "load the libraries"
+    assert all(phase.seconds > 0 and phase.total > 0 for phase in plan)
+    if kind == "tune":
+        names = [phase.name for phase in plan]
+        for method in ("pi", *config.baselines):
+            assert names.index(f"test {method}") > names.index("choose pi")
+        assert names.count("choose single") == 1  # once, for the guard and the baseline
+        assert {"choose full", "choose placebo", "train random", "embed the zoo"} <= set(names)
+        assert "choose backbone" not in names

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pituning.errors import BadInput
@@ -42,12 +42,14 @@ def test_accuracy_ignores_case_and_outer_blanks():
     assert score("accuracy", [" Cat", "dog ", "a cat"], ["cat", "Dog", "cat"]) == pytest.approx(200 / 3)
 
 
+@settings(deadline=None)
 @given(boxes(), boxes())
 def test_iou_is_the_share_of_painted_cells(first, second):
     if first != second:
         assert box_iou(first, second) == pytest.approx(painted_iou(first, second))
 
 
+@settings(deadline=None)
 @given(boxes())
 def test_a_box_is_read_back_from_its_tokens(box):
     assert parse_box(box_text(box)) == box
@@ -77,6 +79,7 @@ def test_token_f1_by_hand():
     assert token_f1("", "a") == 0.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("abcd"), max_size=6), st.lists(st.sampled_from("abcd"), max_size=6))
 def test_token_f1_matches_one_by_one(predicted, wanted):
     left = list(wanted)
