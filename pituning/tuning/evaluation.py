@@ -15,7 +15,7 @@ SHOWN = 6
 """How many right and how many wrong answers are shown."""
 
 
-def test_examples(task: Task, most: int) -> list[Example]:
+def scored_examples(task: Task, most: int) -> list[Example]:
     """At most ``most`` test examples, drawn with a fixed seed, in the split's order."""
     split = task.split("test")
     if len(split) <= most:
@@ -24,14 +24,12 @@ def test_examples(task: Task, most: int) -> list[Example]:
     return [split[int(i)] for i in chosen]
 
 
-class TestScores:
+class Scores:
     """Scores of several methods on the same test examples, resampled together so that differences are paired.
 
     Args:
         seed: of the bootstrap over examples.
     """
-
-    __test__ = False  # not a test case of pytest
 
     def __init__(self, task: Task, examples: Sequence[Example], *, seed: int = 0):
         self.task = task

@@ -32,7 +32,7 @@ from pituning.training.config import TrainConfig
 from pituning.tuning.baselines import CANDIDATES, MIXTURE, OWN, Cast
 from pituning.tuning.config import TuneConfig
 from pituning.tuning.donors import load_zoo, predict_donors, start_values
-from pituning.tuning.evaluation import TestScores, rounded, shown_predictions, test_examples
+from pituning.tuning.evaluation import Scores, rounded, scored_examples, shown_predictions
 from pituning.tuning.interpolation import Mixture, collapse, identity_check
 from pituning.tuning.learners import Mixed, MixtureLearner
 from pituning.tuning.selection import Choice, Fold, choose, make_folds, train
@@ -131,7 +131,7 @@ class _Run:
         config = self.config
         self.task: Task = load_task(config.target, self.workspace)
         shots = self.task.shots(config.shots, config.seed)
-        self.test: list[Example] = test_examples(self.task, config.test_examples)
+        self.test: list[Example] = scored_examples(self.task, config.test_examples)
         if not self.test:
             raise BadInput(f"task {self.task.name!r} has no test examples to score on; add some", field="target")
         self.backbone = Backbone.load(self.workspace.backbone_dir())
@@ -157,7 +157,7 @@ class _Run:
             [shot.answer for shot in shots], closed=self.task.labels is not None, count=config.folds, seed=config.seed
         )
         self.encoded_test = self._encode(self.test, model)
-        self.scores = TestScores(self.task, self.test, seed=config.seed)
+        self.scores = Scores(self.task, self.test, seed=config.seed)
         return neighbors
 
     def _encode(self, examples: list[Example], model: ExpertModel) -> EncodedExamples:

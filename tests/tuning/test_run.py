@@ -85,7 +85,7 @@ def test_result_and_exported_expert(make_workspace: MakeWorkspace, tiny_backbone
     # The expert on disk, run by PEFT's layers, scores what the result says.
     expert, model = open_expert(workspace.expert_dir("lora", result["expert"]), tiny_backbone)
     task = load_task(vision_task.name, workspace)
-    examples = evaluation.test_examples(task, 12)
+    examples = evaluation.scored_examples(task, 12)
     answers = model.predict(expert.values, tiny_backbone.encode(task, examples), task)
     assert score(task.metric, answers, [example.answer for example in examples]) == pytest.approx(result["score"])
     assert expert.card.spec["chosen"] == result["chosen"]
@@ -114,7 +114,7 @@ def spoil(task: Task, kept: set[str]) -> Task:
     return replace(task, splits={**splits, "test": task.split("test")})
 
 
-@pytest.mark.parametrize("name", ["tiny-colour", "tiny-mood"])
+@pytest.mark.parametrize("name", [pytest.param("tiny-colour", marks=pytest.mark.slow), "tiny-mood"])
 def test_nothing_of_the_target_but_its_shots_gets_in(
     name: str, make_workspace: MakeWorkspace, tiny_tasks: list[Task]
 ) -> None:
@@ -129,6 +129,7 @@ def test_nothing_of_the_target_but_its_shots_gets_in(
     assert tune(config, workspace) == honest
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers_and_a_stopped_run_goes_on(make_workspace: MakeWorkspace, tmp_path: Path) -> None:
     workspace = make_workspace("w", "bottleneck")
     config = TuneConfig(target="tiny-mood", kind="bottleneck", baselines=("single", "full", "uniform"), **FEW)
@@ -146,6 +147,7 @@ def test_same_seed_same_numbers_and_a_stopped_run_goes_on(make_workspace: MakeWo
     assert tune(replace(config, seed=1), workspace) != first
 
 
+@pytest.mark.slow
 def test_prefix_with_named_donors(make_workspace: MakeWorkspace) -> None:
     workspace = make_workspace("w", "prefix")
     config = TuneConfig(

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pituning.errors import RunFailed
+from pituning.progress import Reporter, Silent
+from pituning.training.config import TrainConfig
+from pituning.tuning.selection import Fold, choose, look_every, make_folds, train
+
+
+class Rows(list[int]):
+    """Stands for encoded examples."""
+
+    def subset(self, indices: Any) -> Rows:
+        return Rows(self[int(i)] for i in indices)
+
+
+class Parabola:
+    """A learner whose held-out loss after s steps at rate r is (r·s − 1)²; it diverges above a rate."""
+
+    def __init__(self, too_fast: float = 1.0):
+        self.too_fast = too_fast
+        self.seen: list[tuple[float, set[int], set[int]]] = []
+        self.training: set[int] = set()
+
+    def fit(self, encoded: Rows, config: TrainConfig, *, series: str, reporter: Reporter, look: Any) -> None:
+        self.training, rate = set(encoded), config.learning_rate
+        for step in range(1, config.steps + 1):
+            if rate >= self.too_fast:
+                raise RunFailed(f"diverged with {rate}")
+            if step % config.eval_every == 0 or step == config.steps:
+                look(step, (rate, step))
+            reporter.advance()
+
+    def losses(self, state: tuple[float, int], encoded: Rows) -> np.ndarray:
+        rate, step = state
+        self.seen.append((rate, self.training, set(encoded)))
+        return np.full(len(encoded), (rate * step - 1) ** 2)
+
+
+class Count(Silent):
+    def __init__(self) -> None:
+        self.total, self.done = 0, 0
+
+    def phase(self, name: str, total: int) -> None:
+        self.total, self.done = total, 0
+
+    def advance(self, steps: int = 1) -> None:
+        self.done += steps
+
+
+def test_folds_are_stratified_and_disjoint() -> None:
+    answers = [label for label, count in (("a", 16), ("b", 16), ("c", 5), ("d", 1)) for _ in range(count)]
+    folds = make_folds(answers, closed=True, count=3, seed=0)
+    assert len(folds) == 3
+    for fold in folds:
+        assert sorted([*fold.train, *fold.held_out]) == list(range(len(answers)))
+        assert Counter(answers[i] for i in fold.held_out) == {"a": 4, "b": 4, "c": 1}
+    assert not np.array_equal(folds[0].held_out, folds[1].held_out)
+    again = make_folds(answers, closed=True, count=3, seed=0)
+    assert np.array_equal(folds[2].held_out, again[2].held_out)
+
+
+def test_how_many_folds() -> None:
+    assert len(make_folds(["a", "b"] * 60, closed=True, count=0, seed=0)) == 1
+    assert len(make_folds(["a", "b"] * 8, closed=True, count=0, seed=0)) == 2
+    assert make_folds(["a", "b", "c"], closed=True, count=0, seed=0) == []
+    opened = make_folds(["box 1", "box 2", "box 3", "box 4"], closed=False, count=1, seed=0)
+    assert len(opened[0].held_out) == 1
+
+
+def test_chooses_rate_and_step_by_held_out_loss_alone() -> None:
+    learner, reporter = Parabola(), Count()
+    folds = [Fold(np.arange(6), np.arange(6, 8)), Fold(np.arange(2, 8), np.arange(2))]
+    config = TrainConfig(steps=80, warmup=0)
+    # Looks at 20, 40, 60, 80: the smallest of (r s - 1)² is at r = 0.024, s = 40.
+    found = choose(learner, Rows(range(8)), folds, (0.001, 0.024, 2.0), config, method="m", reporter=reporter)
+    assert (found.learning_rate, found.steps) == (0.024, 40)
+    assert found.loss == pytest.approx((0.024 * 40 - 1) ** 2)
+    assert set(found.curve) == {20, 40, 60, 80}
+    assert reporter.done == reporter.total == 3 * 2 * 80  # a rate that diverges is counted as done
+    assert all(not (trained & held) for _, trained, held in learner.seen)
+
+    state = train(learner, Rows(range(8)), found, config, method="m", reporter=reporter)
+    assert state == (0.024, 40)
+    assert reporter.done == reporter.total == 40
+    assert learner.training == set(range(8))
+
+
+def test_every_rate_diverges() -> None:
+    with pytest.raises(RunFailed, match="diverged"):
+        choose(
+            Parabola(too_fast=0.0), Rows(range(4)), [Fold(np.arange(3), np.arange(3, 4))], (0.1,),
+            TrainConfig(steps=4), method="m", reporter=Silent(),
+        )  # fmt: skip
+
+
+def test_looks() -> None:
+    assert [look_every(steps) for steps in (1, 3, 4, 80)] == [1, 1, 1, 20]
