@@ -18,7 +18,9 @@ class Reporter(Protocol):
     def metric(self, series: str, step: int, values: Mapping[str, float]) -> None:
         """Values at a step of a curve, for example ``metric("pi", 10, {"loss": 0.7, "score": 61.0})``."""
 
-    def alpha(self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]) -> None:
+    def alpha(
+        self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]
+    ) -> None:
         """The interpolation weights, one row per site (summing to 1), one column per expert."""
 
     def log(self, message: str) -> None:

@@ -18,7 +18,7 @@ class ZooConfig:
 
     kinds: tuple[str, ...] = field(default=("lora", "bottleneck", "prefix"), metadata={"help": "expert kinds"})
     tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "tasks of the mini suite"})
-    steps: int = field(default=1200, metadata={"help": "training steps per expert"})
+    steps: int = field(default=600, metadata={"help": "training steps per expert"})
     batch_size: int = field(default=32, metadata={"help": "examples per step"})
     seed: int = field(default=0, metadata={"help": "of the common starting values and of the data order"})
     fisher_examples: int = field(default=256, metadata={"help": "training examples behind each embedding"})

@@ -28,7 +28,7 @@ Look = Callable[[int, Any], None]
 """Called with the number of steps done and the state; may raise `Enough`."""
 
 
-class Enough(Exception):  # noqa: N818 (it is no error)
+class Enough(Exception):
     """Ends a training at the step at which it is raised."""
 
 
