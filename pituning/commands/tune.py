@@ -44,7 +44,15 @@ def _print(result: dict[str, Any]) -> None:
     weights = result["weights"]
     donors = ", ".join(f"{name} {weights[name]:.2f}" if name in weights else str(name) for name in result["donors"])
     typer.echo(f"{result['target']}, {result['shots']} shots per class, {result['kind']}; donors: {donors}")
-    scores: dict[str, float] = {"π-tuning": result["score"], **result["baselines"]}
-    best_first = sorted(scores.items(), key=lambda item: -item[1])
-    print_table(("method", "score"), best_first)
+    scores: dict[str, float] = {"pi": result["score"], **result["baselines"]}
+    rows = [
+        (
+            "π-tuning" if name == "pi" else name,
+            score,
+            *result["intervals"][name],
+            result["gains"].get(name, {}).get("mean"),
+        )
+        for name, score in sorted(scores.items(), key=lambda item: -item[1])
+    ]
+    print_table(("method", "score", "low", "high", "π gains"), rows)
     typer.echo(f"expert {result['expert']}; take it along with: pituning experts export {result['expert']} DIR")

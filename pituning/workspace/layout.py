@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 ENVIRONMENT_VARIABLE = "PITUNING_WORKSPACE"
+DATA_VARIABLE = "PITUNING_DATA"
 DEFAULT_ROOT = Path("workspace")
 DEFAULT_BACKBONE = "mini"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
@@ -28,7 +29,13 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def embedded_data() -> Path | None:
-    """``data/`` of a checkout or ``pituning/_data`` of an installed wheel; None when neither is there."""
+    """``data/`` of a checkout or ``pituning/_data`` of an installed wheel; None when neither is there.
+
+    ``$PITUNING_DATA`` names another directory, for example a zoo that is not shipped yet; empty, it means none.
+    """
+    given = os.environ.get(DATA_VARIABLE)
+    if given is not None:
+        return Path(given).resolve() if given else None
     return _first_existing(_PACKAGE / "_data", _PACKAGE.parent / "data")
 
 

@@ -36,7 +36,8 @@ class Outcome:
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A new workspace, which every command finds by the environment."""
+    """A new workspace without embedded data, which every command and its workers find by the environment."""
+    monkeypatch.setenv("PITUNING_DATA", "")
     monkeypatch.setenv("PITUNING_WORKSPACE", str(tmp_path / "ws"))
     monkeypatch.chdir(tmp_path)
     return Workspace.open()

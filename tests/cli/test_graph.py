@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import networkx as nx
@@ -19,15 +18,13 @@ NAMES = ("nli", "rte", "digits", "caption")
 
 
 @pytest.fixture
-def zoo(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace that stands alone, with a similarity in which rte is nearest to nli, then caption, then digits."""
+def zoo(workspace: Workspace) -> Workspace:
+    """A workspace with a similarity in which rte is nearest to nli, then caption, then digits."""
     matrix = np.array([[1, 0.9, 0.1, 0.4], [0.9, 1, 0.2, 0.3], [0.1, 0.2, 1, 0.6], [0.4, 0.3, 0.6, 1]])
     replicates = np.stack([matrix, matrix, matrix, matrix[:, [0, 2, 1, 3]]])
-    alone = replace(workspace, embedded=None)
-    monkeypatch.setattr(Workspace, "open", classmethod(lambda *_: alone))
-    path = alone.similarity_path("lora", "probe")
+    path = workspace.similarity_path("lora", "probe")
     save_similarity(path, ZooSimilarity(names=NAMES, matrix=matrix, replicates=replicates))
-    return alone
+    return workspace
 
 
 def test_neighbors(pituning: Run, zoo: Workspace) -> None:

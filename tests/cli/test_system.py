@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pituning.commands import system
 from pituning.workspace.layout import Workspace, resources
 from tests.cli.conftest import Outcome
 
@@ -48,8 +47,7 @@ def test_a_taken_port_is_told(pituning: Run, started: list[Any]) -> None:
     assert started == []
 
 
-def test_doctor_finds_what_is_missing(pituning: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "embedded_data", lambda: None)
+def test_doctor_finds_what_is_missing(pituning: Run) -> None:
     outcome = pituning("doctor", "--json")
     document = outcome.json
     assert outcome.code == 1

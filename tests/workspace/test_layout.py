@@ -104,3 +104,12 @@ def test_similarity_round_trip_and_damage(workspace: Workspace) -> None:
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ArtefactError, match="checksum"):
         workspace.zoo_similarity("lora", "probe")
+
+
+def test_embedded_data_may_be_elsewhere_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PITUNING_DATA", str(tmp_path))
+    assert Workspace.open(tmp_path / "ws").embedded == tmp_path
+    monkeypatch.setenv("PITUNING_DATA", "")
+    assert Workspace.open(tmp_path / "ws").embedded is None
+    with pytest.raises(BadInput, match="unknown backbone 'mini'; known: none"):
+        Workspace.open(tmp_path / "ws").backbone_dir()
