@@ -12,12 +12,13 @@ import streamlit as st
 from app.components import charts, context
 from app.components.links import linked_select
 from app.components.words import KINDS, PREDICTORS, label
-from pituning.figures.task_graph import graph_option
+from pituning.figures.task_graph import ColourBy, graph_option
 from pituning.graph.build import task_graph
 from pituning.graph.predict import Neighbor, neighbors
 from pituning.workspace.similarity import ZooSimilarity
 
 NEAREST = 3
+COLOURS: tuple[ColourBy, ...] = ("modality", "community")
 CHART_KEY = "graph_chart"
 MOST_IN_SVG = 150
 
@@ -30,7 +31,7 @@ class GraphView:
     predictor: str
     k: int | None
     threshold: float | None
-    colour_by: str
+    colour_by: ColourBy
     similarity: ZooSimilarity
 
     def near(self, name: str, count: int | None = None) -> list[Neighbor]:
@@ -89,7 +90,7 @@ def controls(found: dict[str, list[str]]) -> GraphView:
         similarity = context.similarity(kind, predictor)
         k, threshold = _edges(similarity)
         colour_by = st.segmented_control(
-            "Colour", ["modality", "community"], format_func=str.capitalize, required=True, default="modality",
+            "Colour", COLOURS, format_func=str.capitalize, required=True, default="modality",
             key="colour", bind="query-params",
             help="Modality: what a task works on. Community: groups with more likeness inside than outside (Louvain).",
         )  # fmt: skip

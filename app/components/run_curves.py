@@ -8,6 +8,7 @@ import streamlit as st
 from app.components import charts, runs_data
 from app.components.guard import empty
 from app.components.run_results import expert_title
+from app.components.words import METHODS
 from pituning.figures.results import alpha_heatmap
 from pituning.figures.results import curves as curves_figure
 from pituning.runs.records import Run
@@ -25,6 +26,9 @@ def curves(run: Run) -> None:
             icon=":material/show_chart:",
         )
         return
+    # In one order everywhere, so that a method has the same colour in both charts.
+    order = {name: place for place, name in enumerate(METHODS)}
+    points.sort(key=lambda point: order.get(point.series, len(order)))
     frame = pd.DataFrame([vars(point) for point in points])
     names = [name for name in NAMES if name in set(frame["name"])]
     with st.grid(len(names), min_column_width=380, gap="medium"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -13,7 +14,7 @@ from pituning.errors import PiTuningError
 from pituning.runs.records import Run
 
 
-def show(run: Run, runs: list[Run]) -> None:
+def show(run: Run, runs: Sequence[Run]) -> None:
     """The whole run; redrawn every two seconds while it is active."""
     _heading(run)
     if run.active:

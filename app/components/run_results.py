@@ -40,7 +40,7 @@ ALERTS: dict[Outcome, tuple[Any, str]] = {
 }
 
 
-def show(run: Run, runs: list[Run]) -> None:
+def show(run: Run, runs: Sequence[Run]) -> None:
     """Verdict, scores and donors of a run that is done."""
     result = runs_data.result(run)
     if result is None:
@@ -159,7 +159,7 @@ def donors_table(result: Mapping[str, Any]) -> pd.DataFrame:
     """The experts of the mixture with mean weight and confidence in percent."""
     confidence = result.get("confidence") or {}
     near = {item["task"]: item["similarity"] for item in result.get("neighbors") or []}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, weight in (result.get("weights") or {}).items():
         sure = confidence.get(name) if isinstance(confidence, Mapping) else None
         rows.append(
@@ -171,7 +171,7 @@ def donors_table(result: Mapping[str, Any]) -> pd.DataFrame:
             }
         )
     columns = ["Expert", "Weight", "Similarity", "Confidence"]
-    return pd.DataFrame(sorted(rows, key=lambda row: -row["Weight"]), columns=columns)
+    return pd.DataFrame(rows, columns=columns).sort_values("Weight", ascending=False, kind="stable")
 
 
 def predictions(run: Run) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
 from app.components import context
-from app.components.words import KINDS, STATES, duration, label
+from app.components.words import KINDS, METHODS, STATES, duration, label
 from pituning.errors import PiTuningError
+from pituning.figures.palette import method_label
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.runs.supervisor import ensure_supervisor
 from pituning.tasks.registry import TaskInfo
 
 LOG_LINES = 60
+PHASES = {"choose": "Choosing rate and steps of", "train": "Training", "test": "Testing"}
 
 
 def queue() -> RunQueue:
@@ -69,12 +71,22 @@ def progress_text(run: Run) -> str:
     """Where a run is and how long it will take."""
     if run.state == "queued":
         return "Waiting for its turn"
-    parts = [run.phase or "Starting"]
-    if run.total:
+    parts = [_phase(run.phase)]
+    if run.total > 1:
         parts.append(f"step {run.done} of {run.total}")
     if run.eta_s is not None:
         parts.append(f"about {duration(run.eta_s)} left")
     return " · ".join(parts)
+
+
+def _phase(phase: str | None) -> str:
+    """The phase in words: a run calls its phases ``choose single``, ``train pi``, ``test full``…"""
+    if not phase:
+        return "Starting"
+    verb, _, method = phase.partition(" ")
+    if verb in PHASES and method in METHODS:
+        return f"{PHASES[verb]} {method_label(method)}"
+    return phase[:1].upper() + phase[1:]
 
 
 def result(run: Run) -> dict[str, Any] | None:
@@ -90,7 +102,7 @@ def _result(path: str, finished: float, run_id: str) -> dict[str, Any] | None:
     return queue().result_of(run_id)
 
 
-def seeds_of(run: Run, runs: list[Run]) -> list[Run]:
+def seeds_of(run: Run, runs: Sequence[Run]) -> list[Run]:
     """The finished runs that differ from ``run`` in their seed only, ``run`` among them; one for each seed."""
 
     def same(other: Run) -> tuple[str, str]:
@@ -104,7 +116,7 @@ def seeds_of(run: Run, runs: list[Run]) -> list[Run]:
     return [found[seed] for seed in sorted(found, key=str)]
 
 
-def results(runs: list[Run]) -> list[dict[str, Any]]:
+def results(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The results that can be read; a damaged one is left out here and shown on its own run."""
     found = []
     for run in runs:

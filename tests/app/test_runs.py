@@ -17,7 +17,7 @@ def test_a_running_run_shows_progress_and_time_left(
 
     at = healthy(open_page("runs"))
 
-    assert at.progress[0].text == "train pi · step 45 of 100 · about 40 s left"
+    assert at.progress[0].text == "Training π-tuning · step 45 of 100 · about 40 s left"
     assert woken, "an active run needs somebody who works on it"
     assert len(at.get("plotly_chart")) == 2
 
