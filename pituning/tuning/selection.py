@@ -101,7 +101,8 @@ def choose(
 ) -> Choice:
     """The learning rate and the number of steps with the smallest mean loss on held-out shots.
 
-    Every rate is trained on every fold for ``config.steps``, and looked at after each quarter of them.
+    Every rate is trained on every fold and looked at after each quarter of ``config.steps``. A rate whose best loss at
+    half-time or later is behind the best that another had reached by then is given up.
 
     Args:
         config: everything but the learning rate.
@@ -109,47 +110,85 @@ def choose(
     Raises:
         RunFailed: when the training diverges at every rate.
     """
+    rates = sorted(rates)
+    usual = rates[(len(rates) - 1) // 2]
     if not folds:
-        return Choice(
-            learning_rate=sorted(rates)[(len(rates) - 1) // 2], steps=max(1, config.steps // 2), loss=None, curve={}
-        )
+        return Choice(learning_rate=usual, steps=max(1, config.steps // 2), loss=None, curve={})
     reporter.phase(f"choose {method}", len(rates) * len(folds) * config.steps)
-    curves: dict[float, dict[int, float]] = {}
-    failure: RunFailed | None = None
-    for rate in rates:
-        curve: dict[int, float] = {}
-        curves[rate] = curve
-        for number, fold in enumerate(folds, start=1):
-            held_out = encoded.subset(fold.held_out)
-            only_steps = _OnlySteps(reporter)
-
-            def look(step: int, state: Any, curve: dict[int, float] = curve, held: EncodedExamples = held_out) -> None:
-                curve[step] = curve.get(step, 0.0) + float(learner.losses(state, held).mean()) / len(folds)
-
-            settings = _with_rate(config, rate, look_every(config.steps))
-            try:
-                learner.fit(encoded.subset(fold.train), settings, series=method, reporter=only_steps, look=look)
-            except RunFailed as error:
-                failure, curves[rate] = error, {}
-            reporter.advance(config.steps - only_steps.done)
-            if not curves[rate]:
-                reporter.advance(config.steps * (len(folds) - number))
-                break
+    search = _Search(learner, encoded, folds, config, method, reporter)
+    # The usual rate first: the others are then given up as early as can be.
+    for rate in (usual, *(rate for rate in rates if rate != usual)):
+        search.try_rate(rate)
     best = min(
-        (
-            (value, rate, step)
-            for rate, curve in curves.items()
-            for step, value in curve.items()
-            if math.isfinite(value)
-        ),
-        default=None,
+        ((value, rate, step) for rate, curve in search.curves.items() for step, value in curve.items()), default=None
     )
     if best is None:
-        raise failure or RunFailed(f"{method}: no held-out loss is a finite number; choose smaller learning rates")
+        raise search.failure or RunFailed(f"{method}: no held-out loss is a finite number; choose smaller rates")
     loss, rate, step = best
-    for at, value in curves[rate].items():
+    curve = search.curves[rate]
+    for at, value in curve.items():
         reporter.metric(method, at, {"held_out_loss": value})
-    return Choice(learning_rate=rate, steps=step, loss=loss, curve=curves[rate])
+    return Choice(learning_rate=rate, steps=step, loss=loss, curve=curve)
+
+
+class _Search:
+    """Held-out losses of one method.
+
+    Attributes:
+        curves: mean over folds of the held-out loss by step, for each rate that was not given up.
+        failure: why the last rate that diverged did.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        encoded: EncodedExamples,
+        folds: Sequence[Fold],
+        config: TrainConfig,
+        method: str,
+        reporter: Reporter,
+    ):
+        self.learner, self.encoded, self.folds = learner, encoded, folds
+        self.config, self.method, self.reporter = config, method, reporter
+        self.curves: dict[float, dict[int, float]] = {}
+        self.failure: RunFailed | None = None
+        # For each fold and step the smallest loss that any rate has reached by then.
+        self._reached: list[dict[int, float]] = [{} for _ in folds]
+
+    def try_rate(self, rate: float) -> None:
+        """Trains at a rate on every fold."""
+        steps = _OnlySteps(self.reporter)
+        rows: list[dict[int, float]] = []
+        try:
+            for number in range(len(self.folds)):
+                rows.append(self._one(rate, number, steps))
+            curve = {step: float(np.mean([row[step] for row in rows])) for step in rows[0]}
+            self.curves[rate] = {step: value for step, value in curve.items() if math.isfinite(value)}
+        except Enough:
+            pass
+        except RunFailed as error:
+            self.failure = error
+        self.reporter.advance(len(self.folds) * self.config.steps - steps.done)
+
+    def _one(self, rate: float, number: int, steps: Reporter) -> dict[int, float]:
+        """The held-out losses by step of one training."""
+        fold, reached = self.folds[number], self._reached[number]
+        held_out = self.encoded.subset(fold.held_out)
+        losses: dict[int, float] = {}
+
+        def look(step: int, state: Any) -> None:
+            losses[step] = float(self.learner.losses(state, held_out).mean())
+            behind = min(losses.values()) > reached.get(step, math.inf)
+            if behind and 2 * step >= self.config.steps and step < self.config.steps:
+                raise Enough
+
+        settings = _with_rate(self.config, rate, look_every(self.config.steps))
+        self.learner.fit(self.encoded.subset(fold.train), settings, series=self.method, reporter=steps, look=look)
+        smallest = math.inf
+        for step, value in losses.items():
+            smallest = min(smallest, value)
+            reached[step] = min(reached.get(step, math.inf), smallest)
+        return losses
 
 
 def train(

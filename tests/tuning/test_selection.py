@@ -82,6 +82,8 @@ def test_chooses_rate_and_step_by_held_out_loss_alone() -> None:
     assert (found.learning_rate, found.steps) == (0.024, 40)
     assert found.loss == pytest.approx((0.024 * 40 - 1) ** 2)
     assert set(found.curve) == {20, 40, 60, 80}
+    # At half-time the slow rate is behind and is given up on the first fold; 2.0 diverges before anyone looks.
+    assert Counter(rate for rate, _, _ in learner.seen) == {0.024: 8, 0.001: 2}
     assert reporter.done == reporter.total == 3 * 2 * 80  # a rate that diverges is counted as done
     assert all(not (trained & held) for _, trained, held in learner.seen)
 
@@ -101,3 +103,14 @@ def test_every_rate_diverges() -> None:
 
 def test_looks() -> None:
     assert [look_every(steps) for steps in (1, 3, 4, 80)] == [1, 1, 1, 20]
+
+
+def test_a_rate_that_was_best_early_wins() -> None:
+    folds = [Fold(np.arange(3), np.arange(3, 4))]
+    # (r s - 1)²: 0.01 comes to 0.04 at step 80; 0.05 to 0 at step 20, and gets worse from there.
+    learner = Parabola()
+    found = choose(
+        learner, Rows(range(4)), folds, (0.002, 0.01, 0.05), TrainConfig(steps=80), method="m", reporter=Silent()
+    )
+    assert (found.learning_rate, found.steps) == (0.05, 20)
+    assert Counter(rate for rate, _, _ in learner.seen)[0.002] == 2
