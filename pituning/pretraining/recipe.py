@@ -29,6 +29,9 @@ from pituning.pretraining.objectives import Sample, image_samples, pseudo_word, 
 from pituning.progress import Reporter, Silent
 from pituning.tasks.mini.drawing import draw
 
+SEEN_DRAWS = 3000
+"""Draws from the mixture after which a token that never came counts as unseen."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
@@ -382,7 +385,7 @@ def spread_unseen_embeddings(
     """
     seen: set[int] = set()
     rng = Random(f"{config.seed}/seen")
-    for _ in range(3000):
+    for _ in range(SEEN_DRAWS):
         for sample in image_samples(rng, "pretrain") + text_samples(rng, 4):
             seen.update(tokenizer(sample.prompt).input_ids, tokenizer(sample.answer).input_ids)
     weight = model.get_input_embeddings().weight

@@ -1,0 +1,90 @@
+"""The recipe on a model of a few thousand parameters: it learns, resumes bit for bit, keeps new words apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pituning.backbones.base import Backbone
+from pituning.errors import RunCancelled
+from pituning.pretraining import recipe
+from pituning.pretraining.recipe import PretrainConfig, learning_rate, pretrain
+from pituning.progress import Silent
+
+SMALL = PretrainConfig(
+    steps=4, images=2, texts=4, warmup=1, workers=1, d_model=32, layers=1, vision_dims=(32, 32), learning_rate=1e-3
+)
+
+
+class StopAfter(Silent):
+    def __init__(self, steps: int):
+        self.left = steps
+
+    def advance(self, steps: int = 1) -> None:
+        self.left -= steps
+        if self.left == 0:
+            raise RunCancelled("stopped")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tiny_backbone: Backbone):
+    monkeypatch.setattr(recipe, "SEEN_DRAWS", 20)
+
+    def directory(path: Path) -> Path:
+        path.mkdir()
+        tiny_backbone.tokenizer.save_pretrained(path / "tokenizer")
+        return path
+
+    return directory
+
+
+def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path, quick) -> None:
+    whole = pretrain(SMALL, quick(tmp_path / "whole"), save_every=2)
+    parts = quick(tmp_path / "parts")
+    with pytest.raises(RunCancelled):
+        pretrain(SMALL, parts, StopAfter(3), save_every=2)
+    resumed = pretrain(SMALL, parts, save_every=2)
+    one, two = (load_file(p / "model.safetensors") for p in (whole, resumed))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert Backbone.load(whole).fingerprint == Backbone.load(resumed).fingerprint
+
+
+def test_two_workers_take_the_same_step_as_one(tmp_path: Path, quick) -> None:
+    """Each sample is in exactly one share, so the summed gradients are those of the whole batch."""
+    pictures, texts = recipe.step_samples(SMALL, 0)
+    for samples in (pictures, texts):
+        shares = [recipe._share(samples, rank, 2) for rank in range(2)]
+        assert sorted(map(repr, shares[0] + shares[1])) == sorted(map(repr, samples))
+        images = [{id(s.image) for s in share if s.image is not None} for share in shares]
+        assert not images[0] & images[1]
+
+
+def test_the_rate_rises_stays_and_falls_to_zero() -> None:
+    config = PretrainConfig(steps=100, warmup=10, decay=0.4, learning_rate=1.0)
+    assert learning_rate(config, 0) == pytest.approx(0.1)
+    assert learning_rate(config, 30) == 1.0
+    assert learning_rate(config, 80) == pytest.approx(0.5)
+    assert learning_rate(config, 100) == 0.0
+
+
+def test_loss_falls_and_the_curve_is_kept(tmp_path: Path, quick) -> None:
+    config = PretrainConfig(**{**vars(SMALL), "steps": 200, "images": 1, "learning_rate": 3e-3})
+    directory = quick(tmp_path / "run")
+    pretrain(config, directory)
+    lines = [json.loads(line) for line in (directory / "curve.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [100, 200]
+    first, last = (sum(line["train"].values()) / len(line["train"]) for line in lines)
+    assert last < 0.8 * first
+
+
+def test_unseen_tokens_get_embeddings_of_their_own(tmp_path: Path, quick) -> None:
+    backbone = Backbone.load(pretrain(SMALL, quick(tmp_path / "run")))
+    weight = backbone.model.get_input_embeddings().weight
+    ids = [backbone.tokenizer.convert_tokens_to_ids(token) for token in "0123456789"]
+    directions = torch.nn.functional.normalize(weight[ids] - weight.mean(0), dim=1)
+    cosines = (directions @ directions.T).fill_diagonal_(0)
+    assert cosines.abs().max() < 0.9

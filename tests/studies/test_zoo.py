@@ -1,0 +1,95 @@
+"""What ships in `data/mini` is whole, belongs together, and comes out of the recipe again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pituning.backbones.base import Backbone
+from pituning.embedding.embed import embed_task
+from pituning.embedding.zoo import _some, embed_zoo
+from pituning.errors import BadInput
+from pituning.experts.card import read_card
+from pituning.experts.model import ExpertModel
+from pituning.experts.space import KINDS
+from pituning.experts.store import load_expert
+from pituning.graph.embeddings import TaskEmbedding
+from pituning.graph.predict import most_similar
+from pituning.graph.similarity import similarity_to
+from pituning.studies.config import ZooConfig
+from pituning.studies.zoo import expert_spec, train_zoo_expert
+from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
+from pituning.workspace.layout import embedded_data
+from pituning.workspace.similarity import load_similarity
+
+DATA = embedded_data() / "mini"
+
+
+def test_data_is_small_and_holds_nothing_to_unpickle() -> None:
+    files = [p for p in DATA.parent.rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files) <= 24 * 2**20
+    assert {p.suffix for p in files} <= {".safetensors", ".json", ".csv", ".parquet", ".jsonl", ".md"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_task_has_an_expert_and_embeddings_of_the_shipped_backbone(kind: str) -> None:
+    backbone = Backbone.load(DATA / "backbone")
+    model = ExpertModel(backbone, kind)
+    for task in TASK_NAMES:
+        expert = load_expert(DATA / "experts" / kind / task, model)
+        assert 0 <= expert.card.scores["test"] <= 100
+        for probe in ("own", "common"):
+            path = DATA / "embeddings" / kind / probe / f"{task}.safetensors"
+            assert TaskEmbedding.load(path, backbone=backbone.fingerprint).sizes == model.space.sizes
+    for predictor in ("probe", "paper", "scaled", "weights", "text"):
+        similarity = load_similarity(DATA / "similarity" / kind / f"{predictor}.safetensors")
+        assert similarity.names == TASK_NAMES
+        assert np.allclose(similarity.matrix, similarity.matrix.T, atol=1e-6)
+
+
+def test_the_zoo_was_made_by_the_current_recipe() -> None:
+    for kind in KINDS:
+        for task in TASK_NAMES:
+            card = read_card(DATA / "experts" / kind / task)
+            assert dict(card.spec) == expert_spec(ZooConfig(), kind, task)
+
+
+@pytest.mark.slow
+def test_an_expert_and_its_embedding_come_out_again(tmp_path: Path) -> None:
+    """One expert from the recipe: the shipped score within a point, and the same three nearest tasks."""
+    torch.set_num_threads(1)
+    task, config = mini_task("sentiment"), ZooConfig()
+    backbone = Backbone.load(DATA / "backbone")
+    model = ExpertModel(backbone, "lora")
+
+    score = train_zoo_expert(tmp_path, model, task, config)
+    shipped = load_expert(DATA / "experts" / "lora" / task.name, model)
+    assert abs(score - shipped.card.scores["test"]) <= 1.0
+    found = load_expert(tmp_path / "experts" / "lora" / task.name, model)
+    encoded = backbone.encode(task, _some(task, config.fisher_examples, config.seed))
+    mine = embed_task(model, found.values, task.name, encoded, probe="own", seed=config.seed).embedding
+    others = [name for name in TASK_NAMES if name != task.name]
+    own = DATA / "embeddings" / "lora" / "own"
+    zoo = [TaskEmbedding.load(own / f"{name}.safetensors") for name in others]
+    nearest = [
+        [neighbor.task for neighbor in most_similar(similarity_to(embedding, zoo, "paper"), others, 3)]
+        for embedding in (mine, TaskEmbedding.load(own / f"{task.name}.safetensors"))
+    ]
+    assert nearest[0] == nearest[1]
+
+
+def test_nli_finds_its_planted_relatives() -> None:
+    """The shipped graph itself, not a fixture: both relatives of `nli`, one of another modality, are near."""
+    similarity = load_similarity(DATA / "similarity" / "lora" / "probe.safetensors")
+    row = similarity.matrix[similarity.names.index("nli")].copy()
+    row[similarity.names.index("nli")] = -np.inf
+    nearest = {similarity.names[i] for i in np.argsort(-row)[:3]}
+    assert set(planted_relatives("nli")) <= nearest
+
+
+def test_a_zoo_needs_an_expert_of_every_task(tmp_path: Path, tiny_backbone: Backbone) -> None:
+    with pytest.raises(BadInput, match="task 'shape' has no lora expert"):
+        embed_zoo(tmp_path, tiny_backbone, "lora", {}, [mini_task("shape")])
