@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from pituning.tasks.mini import TASK_NAMES, mini_task
@@ -80,6 +81,7 @@ def test_export_comes_back_the_same(pituning: Run, moods: Path, tmp_path: Path) 
         assert again[key] == first[key]
 
 
+@pytest.mark.slow
 def test_a_drawn_task_exports_its_images(pituning: Run, tmp_path: Path) -> None:
     document = pituning("tasks", "export", "digits", tmp_path / "digits.zip", "--json").json
     with zipfile.ZipFile(tmp_path / "digits.zip") as archive:
