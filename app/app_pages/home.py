@@ -7,6 +7,7 @@ import streamlit as st
 from app.components import context, graph_view, run_list, runs_data
 from app.components.guard import empty, guarded, plain
 from app.components.pages import GRAPH, NEW_RUN, RUNS
+from app.components.target import SOURCES
 
 LAST_RUNS = 5
 
@@ -36,7 +37,7 @@ with aside:
     if st.button("Start a run", icon=NEW_RUN.icon, width="stretch", key="door_run"):
         st.switch_page(NEW_RUN.path)
     if st.button("Bring a table of your own", icon=":material/upload_file:", width="stretch", key="door_file"):
-        st.switch_page(NEW_RUN.path, query_params={"source": "file"})
+        st.switch_page(NEW_RUN.path, query_params={"source": SOURCES["file"]})
 
 
 def open_run(run_id: str) -> None:

@@ -127,3 +127,13 @@ def test_a_damaged_task_of_the_workspace_is_named(workspace: Workspace, open_pag
     at = healthy(open_page("home"))
 
     assert "cannot be read" in at.warning[0].value
+
+
+def test_the_door_to_a_file_of_ones_own_opens_the_uploader(workspace: Workspace, open_page: OpenPage) -> None:
+    at = open_page("home")
+
+    at.button(key="door_file").click().run()
+
+    healthy(at)
+    assert at.title[0].value == "New run"
+    assert at.file_uploader(key="upload_file") is not None
