@@ -71,6 +71,7 @@ def test_the_rate_rises_stays_and_falls_to_zero() -> None:
     assert learning_rate(config, 100) == 0.0
 
 
+@pytest.mark.slow
 def test_loss_falls_and_the_curve_is_kept(tmp_path: Path, quick) -> None:
     config = PretrainConfig(**{**vars(SMALL), "steps": 200, "images": 1, "learning_rate": 3e-3})
     directory = quick(tmp_path / "run")
