@@ -89,34 +89,35 @@ def judge(results: Sequence[Mapping[str, Any]]) -> Verdict:
             text="On held-out shots, the target’s own expert alone did better than any mixture with the donors. "
             f"The guard against harm therefore chose it, and π-tuning equals the single expert.{caution}",
         )
+    luck = " (one seed)" if single.seeds == 1 else ""
     against = f"Against a single expert trained on the same shots: {single}."
     if single.negative:
         return Verdict(
             outcome="harm",
-            title="The donors did harm",
+            title=f"The donors did harm{luck}",
             text=f"{against} Prefer the single expert here, or other donors.{caution}",
         )
     if not single.positive:
         return Verdict(
             outcome="none",
-            title="No clear effect",
+            title=f"No clear effect{luck}",
             text=f"{against} The interval includes zero: the donors neither clearly helped nor harmed.{caution}",
         )
     if placebo is None:
         return Verdict(
             outcome="helped",
-            title="It helped; why is open",
+            title=f"It helped; why is open{luck}",
             text=f"{against} Without placebo donors beside it, nobody can tell transfer from regularisation.{caution}",
         )
     control = f"Against placebo donors (random parameters of the same size): {placebo}."
     if placebo.positive:
         return Verdict(
             outcome="transfer",
-            title="Transfer: the donors’ knowledge helped",
+            title=f"Transfer: the donors’ knowledge helped{luck}",
             text=f"{against} {control} Both intervals lie above zero.{caution}",
         )
     return Verdict(
         outcome="regularisation",
-        title="Regularisation: it helped, but so did placebo",
+        title=f"Regularisation: it helped, but so did placebo{luck}",
         text=f"{against} {control} What helped is having several experts, not what these donors know.{caution}",
     )

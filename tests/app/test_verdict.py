@@ -54,7 +54,9 @@ def test_the_verdict_follows_from_single_and_placebo(baselines: dict[str, float]
 
 
 def test_a_verdict_on_one_seed_says_that_it_is_one() -> None:
-    assert "One seed only" in judge([result(60, single=50, placebo=50)]).text
+    alone = judge([result(60, single=50, placebo=50)])
+    assert "(one seed)" in alone.title
+    assert "One seed only" in alone.text
     assert "3 seeds" in judge([result(60 + i, single=50, placebo=50) for i in range(3)]).text
 
 
