@@ -6,9 +6,7 @@ Resumable: what is there and belongs to the same backbone and recipe is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -21,6 +19,7 @@ from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert, make_expert, save_expert
 from pituning.progress import Reporter, Silent
 from pituning.studies.config import ZooConfig
+from pituning.studies.pool import side_by_side
 from pituning.tasks.base import Task
 from pituning.tasks.metrics import score
 from pituning.tasks.mini import SUITE_VERSION, mini_task
@@ -58,20 +57,15 @@ def build_experts(
     jobs: dict[str, list[str]] = {}
     for kind, task in missing:
         jobs.setdefault(task, []).append(kind)
+
+    def tell(_call: tuple[object, ...], lines: list[str]) -> None:
+        for line in lines:
+            report.log(line)
+            report.advance()
+
     # One process per task at a time: its examples are drawn and encoded once for all kinds.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        waiting = [
-            pool.submit(_train_task, directory, backbone_dir, config, task, tuple(kinds))
-            for task, kinds in jobs.items()
-        ]
-        try:
-            for done in as_completed(waiting):
-                for line in done.result():
-                    report.log(line)
-                    report.advance()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    calls = [(directory, backbone_dir, config, task, tuple(kinds)) for task, kinds in jobs.items()]
+    side_by_side(_train_task, calls, tell, processes=processes)
 
 
 def build_embeddings(
@@ -80,11 +74,8 @@ def build_embeddings(
     """Embeds the zoo and compares its tasks, kinds side by side in ``processes``."""
     report = reporter or Silent()
     report.phase("embed the zoo", len(config.kinds))
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(_embed_kind, directory, backbone_dir, config, kind) for kind in config.kinds]
-        for done in as_completed(waiting):
-            done.result()
-            report.advance()
+    calls = [(directory, backbone_dir, config, kind) for kind in config.kinds]
+    side_by_side(_embed_kind, calls, lambda _call, _none: report.advance(), processes=processes)
 
 
 def _embed_kind(directory: Path, backbone_dir: Path, config: ZooConfig, kind: str) -> None:

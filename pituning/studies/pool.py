@@ -1,0 +1,118 @@
+"""Work in several processes side by side that stops at once, and tidily, on Ctrl-C or an error. Torch-free."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context, resource_tracker
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any, TypeVar
+
+from pituning.errors import RunFailed
+
+Call = tuple[Any, ...]
+Result = TypeVar("Result")
+
+STOP_SECONDS = 5.0
+"""How long an interrupted process may take to remove what is half-written before it is killed."""
+
+
+def side_by_side(
+    work: Callable[..., Result],
+    calls: Sequence[Call],
+    on_done: Callable[[Call, Result], None],
+    *,
+    processes: int,
+) -> None:
+    """Calls ``work(*call)`` for every call in one of several processes.
+
+    On any exception, Ctrl-C included, calls that wait are dropped and those under way are interrupted like by Ctrl-C,
+    so that what they write atomically is whole or absent. Only this process says anything about it.
+
+    Args:
+        work: a function that a new process can import.
+        on_done: told of each call and its result, here and in the order in which they finish.
+        processes: how many at most.
+
+    Raises:
+        RunFailed: a process was killed.
+        Exception: whatever ``work`` raised first.
+    """
+    if not calls:
+        return
+    others = set(active_children())
+    with ProcessPoolExecutor(min(processes, len(calls)), get_context("spawn"), initializer=_prepare) as pool:
+        try:
+            waiting = _submit(pool, work, calls)
+            for done in as_completed(waiting):
+                on_done(waiting[done], done.result())
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            _end([process for process in active_children() if process not in others])
+            if isinstance(error, BrokenProcessPool):
+                raise RunFailed(
+                    "a working process was killed, often for lack of memory: choose fewer processes and repeat; "
+                    "what is finished is kept"
+                ) from error
+            raise
+
+
+def _submit(
+    pool: ProcessPoolExecutor, work: Callable[..., Result], calls: Sequence[Call]
+) -> dict[Future[Result], Call]:
+    """Starts the processes with SIGINT blocked, which they inherit: a terminal's Ctrl-C goes to the whole group, and
+    a process that is still importing would print a traceback. One that comes meanwhile reaches us when it is unblocked.
+    """
+    resource_tracker.ensure_running()  # starting it unblocks SIGINT, so it must not happen in between
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return {pool.submit(_call, work, call): call for call in calls}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(processes: Iterable[BaseProcess]) -> None:
+    processes = list(processes)
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    try:
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+
+
+# In the processes.
+
+_working = False
+
+
+def _prepare() -> None:
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Ends an idle process; work under way sees a Ctrl-C, once, and cleans up after itself."""
+    if not _working:
+        os._exit(1)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _call(work: Callable[..., Result], call: Call) -> Result:
+    global _working
+    try:
+        _working = True
+        return work(*call)
+    except KeyboardInterrupt:
+        os._exit(1)  # the pool would hand this process the next call
+    finally:
+        _working = False
