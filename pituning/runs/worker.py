@@ -26,6 +26,8 @@ from pituning.workspace.layout import Workspace
 
 Work = Callable[[Run, Workspace, DatabaseReporter], Mapping[str, Any]]
 
+NICENESS = 5
+
 
 def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
     """Does the work of a claimed run and writes down how it ended.
@@ -103,6 +105,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--owner", required=True)
     parser.add_argument("--attempt", type=int, required=True)
     options = parser.parse_args(arguments)
+    if hasattr(os, "nice"):
+        # Training takes every core for minutes; the app's pages, which need one for moments, should not wait for it.
+        # Now, because threads that torch starts later inherit it.
+        os.nice(NICENESS)
     queue = RunQueue(Workspace.open(options.workspace))
     claim = Claim(options.run, options.owner, options.attempt)
     state = run_claimed(queue, claim, work_on)

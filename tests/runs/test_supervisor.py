@@ -15,6 +15,7 @@ import pytest
 from pituning.errors import BadInput
 from pituning.runs import supervisor as supervisor_module
 from pituning.runs.supervisor import Supervisor, ensure_supervisor, is_worker, supervise, supervisor_running
+from pituning.runs.worker import NICENESS
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +71,13 @@ def test_cancel_ends_the_process(queue, submit, supervisor):
     queue.cancel(run_id)
     step_until(supervisor, lambda: states(queue, run_id) == ["cancelled"] and supervisor.step() is False)
     assert not psutil.pid_exists(pid)
+
+
+def test_a_worker_gives_way_to_the_app(queue, submit, supervisor):
+    run_id = submit("long")
+    step_until(supervisor, lambda: queue.get(run_id).pid is not None)
+    mine, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (os.getpid(), queue.get(run_id).pid))
+    assert its == min(mine + NICENESS, 19)  # 19 is the lowest priority that there is
 
 
 def test_a_worker_that_does_not_listen_is_killed(queue, submit, supervisor, monkeypatch):
