@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import networkx as nx
@@ -11,9 +12,10 @@ import streamlit as st
 
 from app.components import charts, context
 from app.components.links import linked_select
-from app.components.words import KINDS, PREDICTORS, label
+from app.components.words import KINDS, PREDICTORS, Word, label
 from pituning.figures.task_graph import ColourBy, graph_option
 from pituning.graph.build import task_graph
+from pituning.graph.export import export_bytes
 from pituning.graph.predict import Neighbor, neighbors
 from pituning.workspace.similarity import ZooSimilarity
 
@@ -21,6 +23,18 @@ NEAREST = 3
 COLOURS: tuple[ColourBy, ...] = ("modality", "community")
 CHART_KEY = "graph_chart"
 MOST_IN_SVG = 150
+EXPORTS = {
+    "graphml": Word("GraphML", "For yEd, Cytoscape, igraph and networkx."),
+    "json": Word("JSON", "Nodes and links, for D3 and programs of your own."),
+    "csv": Word("CSV", "The lines as a table, one a row."),
+    "gexf": Word("GEXF", "For Gephi, with places and weights."),
+}
+MIME_TYPES = {
+    "graphml": "application/graphml+xml",
+    "json": "application/json",
+    "csv": "text/csv",
+    "gexf": "application/gexf+xml",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +108,29 @@ def controls(found: dict[str, list[str]]) -> GraphView:
             key="colour", bind="query-params",
             help="Modality: what a task works on. Community: groups with more likeness inside than outside (Louvain).",
         )  # fmt: skip
-    return GraphView(
-        kind=kind,
-        predictor=predictor,
-        k=k,
-        threshold=threshold,
-        colour_by=colour_by or "modality",
-        similarity=similarity,
-    )
+        view = GraphView(
+            kind=kind,
+            predictor=predictor,
+            k=k,
+            threshold=threshold,
+            colour_by=colour_by or "modality",
+            similarity=similarity,
+        )
+        _downloads(view)
+    return view
+
+
+def _downloads(view: GraphView) -> None:
+    """The graph as it is drawn, as a file for other programs."""
+    with st.popover("Download", icon=":material/download:", key="graph_download"):
+        st.caption("The graph with these settings: tasks, lines, communities and places.")
+        graph = view.graph()
+        for file_format, use in EXPORTS.items():  # a file is made when it is asked for
+            st.download_button(
+                use.label, partial(export_bytes, graph, file_format), mime=MIME_TYPES[file_format], help=use.help,
+                file_name=f"task-graph-{view.kind}-{view.predictor}.{file_format}", on_click="ignore",
+                key=f"download_{file_format}", width="stretch",
+            )  # fmt: skip
 
 
 def _edges(similarity: ZooSimilarity) -> tuple[int | None, float | None]:

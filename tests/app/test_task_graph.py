@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import csv
+import io
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
+import pytest
 
 from app.components import graph_view
 from pituning.tasks.files import ColumnMapping, read_table, save_task, task_from_table
@@ -11,8 +17,6 @@ from tests.app.conftest import OpenPage, healthy, texts
 
 
 def option(at) -> dict:  # type: ignore[no-untyped-def, type-arg]
-    import json
-
     return json.loads(at.get("echarts_chart")[0].proto.spec)
 
 
@@ -98,3 +102,34 @@ def test_every_kind_and_predictor_can_be_drawn(workspace: Workspace, open_page: 
         healthy(open_page("task_graph", kind=kind, predictor="Own experts", colour="Community"))
     assert Path(workspace.root).is_dir()
     healthy(at)
+
+
+def test_the_graph_as_it_is_drawn_can_be_downloaded(
+    workspace: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: dict[str, bytes] = {}
+
+    def download_button(_label: str, data: Callable[[], bytes], *, file_name: str, **_rest: object) -> None:
+        files[file_name] = data()
+
+    assert [button.proto.label for button in open_page("task_graph").get("download_button")] == [
+        "GraphML", "JSON", "CSV", "GEXF",
+    ]  # fmt: skip
+    monkeypatch.setattr("streamlit.download_button", download_button)
+
+    at = healthy(open_page("task_graph", kind="Prefix", predictor="Own experts", k="2"))
+
+    series = option(at)["series"][0]
+    drawn = {frozenset((link["source"], link["target"])) for link in series["links"]}
+    stem = "task-graph-prefix-paper"
+    assert list(files) == [f"{stem}.{suffix}" for suffix in ("graphml", "json", "csv", "gexf")]
+    rows = list(csv.DictReader(files[f"{stem}.csv"].decode().splitlines()))
+    read = {
+        "graphml": nx.parse_graphml(files[f"{stem}.graphml"].decode()),
+        "json": nx.node_link_graph(json.loads(files[f"{stem}.json"]), edges="edges"),
+        "csv": nx.Graph([(row["source"], row["target"]) for row in rows]),
+        "gexf": nx.read_gexf(io.BytesIO(files[f"{stem}.gexf"])),
+    }
+    for graph in read.values():
+        assert {frozenset(edge) for edge in graph.edges} == drawn
+        assert set(graph.nodes) == {node["id"] for node in series["data"]}
