@@ -7,13 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import context, estimate, runs_data
+from app.components import context, runs_data
 from app.components.guard import plain, say
 from app.components.pages import RUNS
 from app.components.target import Target
 from app.components.words import KINDS, duration, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.palette import method_label
+from pituning.runs.plans import forecast
 from pituning.runs.spec import RunSpec
 from pituning.tasks.files import save_task
 from pituning.tuning.config import TuneConfig
@@ -47,14 +48,10 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         f"{label(KINDS, str(settings['kind']))} · {shots} {unit} = **{shots * target.classes} examples** · beside "
         f"{', '.join(method_label(name).lower() for name in methods) or 'nothing'}"
     )
-    one = estimate.estimate(settings, methods, runs_data.queue().list(states=["done"], limit=20))
-    total = one.seconds * len(runs)
+    expected = forecast(runs_data.queue(), runs[0], target.subject)
     before = len(runs_data.queue().list(states=["queued", "running"]))
-    st.metric(
-        "Will take about",
-        duration(total),
-        help="From the runs of this workspace." if one.measured else "As measured on two CPU cores; yours may differ.",
-    )
+    st.metric("Will take about", duration(expected.seconds * len(runs)))
+    st.caption(_told_by(expected.runs))
     if len(runs) > 1:
         st.caption(
             f"{len(runs)} runs, one after the other, with seeds {runs[0].config['seed']} to {runs[-1].config['seed']}."
@@ -67,6 +64,13 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
             st.switch_page(RUNS.path, query_params={"run": started})
     st.caption("The same from a terminal:")
     st.code(runs[0].command(), language="bash", wrap_lines=True)
+
+
+def _told_by(runs: int) -> str:
+    """What an estimate is made from."""
+    if runs == 0:
+        return "As measured on 2 cores; your machine may differ."
+    return "From your last run of this kind." if runs == 1 else f"From your last {runs} runs of this kind."
 
 
 def _start(target: Target, runs: Sequence[RunSpec]) -> str | None:

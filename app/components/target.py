@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import streamlit as st
@@ -10,6 +11,7 @@ import streamlit as st
 from app.components import context, task_panel, upload
 from app.components.links import linked_select
 from app.components.words import METRICS
+from pituning.runs.outline import Subject
 from pituning.tasks.base import OPEN_ANSWER_CLASSES, Modality
 
 SOURCES = {"task": "A task of this workspace", "file": "A table of my own"}
@@ -25,7 +27,19 @@ class Target:
     classes: int
     closed: bool
     most_shots: int
+    sizes: Mapping[str, int]
     brought: upload.Brought | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What of it matters for the length of a run."""
+        return Subject(
+            classes=self.classes,
+            closed=self.closed,
+            images=self.modality != "language",
+            train=self.sizes["train"],
+            test=self.sizes["test"],
+        )
 
 
 def choose() -> Target | None:
@@ -61,6 +75,7 @@ def _from_workspace() -> Target | None:
         classes=len(info.labels) if info.labels else OPEN_ANSWER_CLASSES,
         closed=info.labels is not None,
         most_shots=_most_shots(name),
+        sizes=info.sizes,
     )
 
 
@@ -88,5 +103,6 @@ def _from_file() -> Target | None:
         classes=len(labels) if labels else OPEN_ANSWER_CLASSES,
         closed=labels is not None,
         most_shots=brought.preview.most_shots,
+        sizes=brought.preview.sizes,
         brought=brought,
     )

@@ -1,27 +1,46 @@
-"""Keeps the plan of a run's phases, and finds one for a run that has none yet. Torch-free."""
+"""What to expect of a run: its phases with their seconds, from runs that have finished here, else as measured once.
+
+A phase costs its units times what a unit of its sort costs (`pituning.runs.outline.cost_name`). Runs of the workspace
+say what units cost on this machine; ``measured.json``, which ships, says so for two cores with the embedded backbone
+(`python -m benchmarks.costs` makes it again). Torch-free.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from statistics import median
 
 from pituning.errors import PiTuningError
 from pituning.runs.eta import PlannedPhase
+from pituning.runs.outline import Part, Subject, cost_name, outline, step_load
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.runs.spec import RunSpec
-from pituning.tasks.mini import TASK_NAMES
+from pituning.tasks.registry import TaskInfo, list_tasks
 from pituning.workspace.atomic import read_json, write_json
 from pituning.workspace.layout import Workspace
 
 SEARCHED = 30
+COUNTED = 5
+"""How many finished runs an estimate is made from, the likest and newest of `SEARCHED`."""
 
-# Seconds on two cores with the embedded backbone: rough, for the first run of a workspace only.
-LOAD, STEP, EXAMPLE, TASK = 8.0, 0.06, 0.003, 1.0
-FULL = 3.0
-"""How many times as long a step of full fine-tuning takes."""
+MEASURED = Path(__file__).with_name("measured.json")
 
-EXAMPLES = 1000
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What to expect of a run; ``runs`` finished ones of this workspace say so, or none and then `MEASURED`."""
+
+    plan: tuple[PlannedPhase, ...]
+    runs: int
+
+    @property
+    def seconds(self) -> float:
+        return sum(phase.seconds for phase in self.plan)
 
 
 def _path(workspace: Workspace, run_id: str) -> Path:
@@ -44,58 +63,82 @@ def load_plan(workspace: Workspace, run_id: str) -> list[PlannedPhase]:
 
 
 def expected_plan(queue: RunQueue, run: Run) -> list[PlannedPhase]:
-    """What to expect of a run: its own plan when it goes on, else that of the finished run with the likest settings,
-    else the usual one of its kind.
+    """What to expect of a run: its own plan when it goes on, else its forecast."""
+    return load_plan(queue.workspace, run.id) or list(forecast(queue, run.spec).plan)
+
+
+def forecast(queue: RunQueue, spec: RunSpec, subject: Subject | None = None) -> Forecast:
+    """What to expect of a run that has not begun.
+
+    Args:
+        subject: its task, where the workspace does not have it yet.
     """
-    own = load_plan(queue.workspace, run.id)
-    if own:
-        return own
+    tasks = {info.name: info for info in list_tasks(queue.workspace)}
+    costs = dict(measured_costs(str(spec.config.get("kind"))))
+    seen = [_look_back(queue.workspace, run, tasks) for run in _likest(queue, spec)]
+    if seen:
+        pace = median(one.pace for one in seen)
+        costs = {name: cost * pace for name, cost in costs.items()}
+        for name in {name for one in seen for name in one.costs}:
+            costs[name] = median(one.costs[name] for one in seen if name in one.costs)
+    parts = outline(spec, subject or Subject.of(tasks.get(spec.subject)))
+    return Forecast(plan=tuple(_priced(parts, costs)), runs=len(seen))
+
+
+@cache
+def measured_costs(kind: str) -> Mapping[str, float]:
+    """Seconds for a unit of each sort on two cores; what was not measured for a kind of expert costs what LoRA does."""
+    costs = read_json(MEASURED)["costs"]
+    return {**costs["lora"], **costs.get(kind, {})}
+
+
+def observed_costs(workspace: Workspace, run: Run, subject: Subject) -> dict[str, float]:
+    """Seconds for a unit of each sort, as a finished run took them."""
+    load = step_load(run.spec.settings(), subject)
+    seconds: dict[str, float] = defaultdict(float)
+    units: dict[str, float] = defaultdict(float)
+    plan = load_plan(workspace, run.id)
+    for phase in plan:
+        name = cost_name(phase.name)
+        seconds[name] += phase.seconds
+        units[name] += phase.total * (load if name.startswith(("choose", "train")) else 1.0)
+    # A plan counts steps that were given up, or left out, as if they had been done.
+    planned, took = sum(seconds.values()), run.elapsed()
+    share = min(1.0, took / planned) if took and planned and run.attempt == 1 else 1.0
+    return {name: share * seconds[name] / units[name] for name in seconds if units[name]}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a finished run says: its costs, and how many times slower than measured it was as a whole."""
+
+    costs: Mapping[str, float]
+    pace: float
+
+
+def _look_back(workspace: Workspace, run: Run, tasks: Mapping[str, TaskInfo]) -> _Seen:
+    subject = Subject.of(tasks.get(run.spec.subject))
+    observed, measured = observed_costs(workspace, run, subject), measured_costs(str(run.spec.config.get("kind")))
+    both = [part for part in outline(run.spec, subject) if cost_name(part.name) in observed]
+    expected = sum(phase.seconds for phase in _priced(both, measured))
+    return _Seen(observed, sum(phase.seconds for phase in _priced(both, observed)) / expected if expected else 1.0)
+
+
+def _priced(parts: Sequence[Part], costs: Mapping[str, float]) -> list[PlannedPhase]:
+    return [PlannedPhase(p.name, p.total, p.total * p.load * costs[cost_name(p.name)]) for p in parts]
+
+
+def _likest(queue: RunQueue, spec: RunSpec) -> list[Run]:
+    """Finished runs of the same sort that kept a plan, those with the likest settings first."""
 
     def alike(other: Run) -> int:
-        ours, theirs = run.spec.config, other.spec.config
+        ours, theirs = spec.config, other.spec.config
         return sum(ours.get(key) == theirs.get(key) for key in {*ours, *theirs})
 
-    finished = queue.list(states=["done"], kind=run.kind, limit=SEARCHED)
-    for other in sorted(finished, key=alike, reverse=True):  # stable: the newest of equals comes first
-        plan = load_plan(queue.workspace, other.id)
-        if plan:
-            return plan
-    return usual_plan(run.spec)
-
-
-def usual_plan(spec: RunSpec) -> list[PlannedPhase]:
-    """What runs of a kind do, for a workspace where none has finished yet; its pace corrects itself as the run goes."""
-    config = spec.settings()
-    plan = [PlannedPhase("load the libraries", 1, LOAD)]
-
-    def work(name: str, total: int, each: float) -> None:
-        plan.append(PlannedPhase(name, total, total * each))
-
-    if spec.kind == "embed":
-        work(f"embed {config.kind}", 2 * len(TASK_NAMES), 2 * TASK)
-        work(f"compare {config.kind}", 5, TASK)
-    elif spec.kind == "train":
-        work("encode images", EXAMPLES, EXAMPLE)
-        work("train single", config.steps, STEP)
-        work("encode images", EXAMPLES, EXAMPLE)
-        work("test", EXAMPLES, EXAMPLE)
-    elif spec.kind == "tune":
-        shots = 10 * config.shots
-        work("encode images", shots, EXAMPLE)
-        if not config.donor_names:
-            work("embed the shots", shots, 2 * EXAMPLE)
-            work("embed the zoo", len(TASK_NAMES) - 1, TASK)
-        work("encode images", config.test_examples, EXAMPLE)
-        searched = max(1, config.folds) * len(config.rates("pi")) * config.steps
-        chosen: set[str] = set()
-        for method in ("pi", "single", "donor"):
-            work(f"choose {method}", searched, STEP)
-            chosen.add(method)
-        for method in ("pi", *config.baselines):
-            cost = FULL * STEP if method == "full" else STEP
-            if method not in (*chosen, "backbone", "untouched"):
-                work(f"choose {method}", searched, cost)
-            if method not in ("backbone", "untouched"):
-                work(f"train {method}", config.steps, cost)
-            work(f"test {method}", config.test_examples, EXAMPLE)
-    return plan
+    finished = [
+        run
+        for run in queue.list(states=["done"], kind=spec.kind, limit=SEARCHED)
+        if run.spec.config.get("kind") == spec.config.get("kind")
+    ]
+    finished.sort(key=alike, reverse=True)  # stable: the newest of equals comes first
+    return [run for run in finished if load_plan(queue.workspace, run.id)][:COUNTED]

@@ -9,9 +9,16 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from app.components.words import duration
+from pituning.runs.eta import PlannedPhase
+from pituning.runs.outline import Subject
+from pituning.runs.plans import forecast, save_plan
 from pituning.runs.queue import RunQueue
+from pituning.runs.spec import RunSpec
 from pituning.tasks.registry import load_task
+from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
+from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
 
 WORDS = (("awful", "bad"), ("lovely", "good"))
@@ -228,3 +235,28 @@ def test_no_instruction_no_start(workspace: Workspace, open_page: OpenPage) -> N
 
     assert not can_launch(at)
     assert "Say what to do" in texts(at)
+
+
+def test_the_estimate_says_what_it_is_made_from(workspace: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("new_run", target="digits"))
+    assert at.metric[-1].label == "Will take about"
+    assert "As measured on 2 cores" in texts(at)
+
+    for seed in range(2):
+        run = synthetic.done(workspace, "digits", kind="lora", seed=seed)
+        save_plan(workspace, run.id, [PlannedPhase("choose pi", 240, 30.0)])
+    at = healthy(open_page("new_run", target="digits"))
+    assert "From your last 2 runs of this kind" in texts(at)
+
+    at.segmented_control(key="kind").set_value("prefix").run()
+    assert "As measured on 2 cores" in texts(at)
+
+
+def test_the_estimate_of_a_new_table_goes_by_its_size(workspace: Workspace, open_page: OpenPage) -> None:
+    at = upload(own_table(open_page), "My Reviews.csv", TABLE)
+    classes = [element.value for element in at.metric if element.label == "Will take about"]
+    expected = forecast(
+        RunQueue(workspace), RunSpec.of("tune", TuneConfig(target="my-reviews", shots=16)),
+        Subject(classes=2, closed=True, images=False, train=36, test=15),
+    )  # fmt: skip
+    assert classes == [duration(expected.seconds)]

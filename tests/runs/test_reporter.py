@@ -7,12 +7,9 @@ import pytest
 
 from pituning.errors import RunCancelled, RunFailed
 from pituning.runs import reporter as reporter_module
-from pituning.runs.configs import EmbedRun, TrainRun
-from pituning.runs.plans import expected_plan, load_plan, usual_plan
+from pituning.runs.plans import expected_plan, load_plan
 from pituning.runs.queue import LostClaimError
 from pituning.runs.reporter import WRITE_SECONDS, DatabaseReporter
-from pituning.runs.spec import RunSpec
-from pituning.tuning.config import TuneConfig
 
 
 @pytest.fixture
@@ -116,9 +113,8 @@ def test_what_could_not_be_written_is_written_later(queue, running, monkeypatch)
     assert len(queue.metrics_of(running.id)) == 1
 
 
-def test_the_plan_of_a_run_serves_its_next_attempt_and_the_next_run(queue, running, workspace, submit):
-    usual = expected_plan(queue, running)
-    assert "train single" in [p.name for p in usual]
+def test_the_plan_of_a_run_serves_its_next_attempt(queue, running, workspace):
+    assert "train single" in [p.name for p in expected_plan(queue, running)]
     with DatabaseReporter(queue, running.claim) as reporter:
         reporter.phase("train", 4)
         for _ in range(4):
@@ -130,22 +126,3 @@ def test_the_plan_of_a_run_serves_its_next_attempt_and_the_next_run(queue, runni
     assert [(p.name, p.total) for p in kept] == [("train", 4), ("test", 2)]
     assert kept[0].seconds >= 0.08
     assert expected_plan(queue, running) == kept
-    following = queue.get(submit("other"))
-    assert expected_plan(queue, following) == usual
-    queue.finish(running.claim, "done")
-    assert expected_plan(queue, following) == kept
-
-
-@pytest.mark.parametrize("kind", ["tune", "train", "embed"])
-def test_the_first_run_of_a_workspace_has_a_plan(kind):
-    config = {"tune": TuneConfig(target="digits"), "train": TrainRun(task="digits"), "embed": EmbedRun()}[kind]
-    plan = usual_plan(RunSpec.of(kind, config))
-    assert plan[0].name == "load the libraries"
-    assert all(phase.seconds > 0 and phase.total > 0 for phase in plan)
-    if kind == "tune":
-        names = [phase.name for phase in plan]
-        for method in ("pi", *config.baselines):
-            assert names.index(f"test {method}") > names.index("choose pi")
-        assert names.count("choose single") == 1  # once, for the guard and the baseline
-        assert {"choose full", "choose placebo", "train random", "embed the zoo"} <= set(names)
-        assert "choose backbone" not in names

@@ -1,0 +1,116 @@
+"""The phases of a run before it has begun, by its settings and its task. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pituning.runs.spec import RunSpec
+from pituning.tasks.base import OPEN_ANSWER_CLASSES
+from pituning.tasks.mini import TASK_NAMES
+from pituning.tasks.registry import TaskInfo
+
+CANDIDATES = ("pi", "single", "donor")
+"""What every tuning chooses from, beside the donors untouched; each gets its rate and steps by search."""
+
+FULL_BATCH = 32
+STEP_BASE = 0.25
+"""The share of a step on 32 examples that does not depend on how many there are; the rest is in proportion to them."""
+
+FEW = 100
+"""Fewer shots than this are split twice for choosing, others once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What of a run's task matters for its length.
+
+    Args:
+        classes: answers, or `OPEN_ANSWER_CLASSES` where they are open.
+        images: whether examples have images.
+        train: training examples.
+        test: test examples.
+    """
+
+    classes: int = 10
+    closed: bool = True
+    images: bool = True
+    train: int = 2000
+    test: int = 1000
+
+    @classmethod
+    def of(cls, info: TaskInfo | None) -> Subject:
+        """That of a task; a usual one where the task is not known."""
+        if info is None:
+            return cls()
+        return cls(
+            classes=len(info.labels) if info.labels else OPEN_ANSWER_CLASSES,
+            closed=info.labels is not None,
+            images=info.modality != "language",
+            train=info.sizes["train"],
+            test=info.sizes["test"],
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A phase of ``total`` units; ``load`` is how heavy a unit is: 1, or less for a step on few examples."""
+
+    name: str
+    total: int
+    load: float = 1.0
+
+
+def cost_name(phase: str) -> str:
+    """What the units of a phase have in common with those of others: all methods but full fine-tuning cost the same."""
+    verb, _, rest = phase.partition(" ")
+    if verb in ("choose", "train", "test"):
+        return f"{verb} full" if rest == "full" else verb
+    return verb if verb == "compare" or (verb == "embed" and not rest.startswith("the ")) else phase
+
+
+def step_load(config: Any, subject: Subject) -> float:
+    """How heavy a training step of a run with that configuration is, against one on `FULL_BATCH` examples."""
+    if not hasattr(config, "batch_size"):
+        return 1.0  # it does not train
+    return STEP_BASE + (1 - STEP_BASE) * min(config.batch_size, _examples(config, subject)) / FULL_BATCH
+
+
+def _examples(config: Any, subject: Subject) -> int:
+    """How many examples are trained on."""
+    return subject.train if config.shots is None else config.shots * subject.classes
+
+
+def outline(spec: RunSpec, subject: Subject) -> list[Part]:
+    """The phases in their order; those that a run adds or leaves out come to light as it goes."""
+    config = spec.settings()
+    parts = [Part("load the libraries", 1)]
+    if spec.kind == "embed":
+        return [*parts, Part(f"embed {config.kind}", 2 * len(TASK_NAMES)), Part(f"compare {config.kind}", 5)]
+    load, examples = step_load(config, subject), _examples(config, subject)
+    if spec.kind == "train":
+        parts += _images(subject, examples)
+        parts.append(Part("train single", config.steps, load))
+        parts += [*_images(subject, subject.test), Part("test", subject.test)]
+        return parts
+    test = min(config.test_examples, subject.test)
+    parts += _images(subject, examples)
+    if not config.donor_names and config.predictor != "text":
+        parts += [Part("embed the shots", examples), Part("embed the zoo", len(TASK_NAMES) - 1)]
+    parts += _images(subject, test)
+    # A single example of a class is not held out, so there is nothing to choose by.
+    folds = 0 if config.shots == 1 and subject.closed else config.folds or (1 if examples >= FEW else 2)
+    trained = [method for method in config.baselines if method not in (*CANDIDATES, "backbone", "untouched")]
+    searched = {method: folds * len(config.rates(method)) * config.steps for method in (*CANDIDATES, *trained)}
+    parts += [Part(f"choose {method}", searched[method], load) for method in CANDIDATES if folds]
+    for method in ("pi", *config.baselines):
+        if method in trained and folds:
+            parts.append(Part(f"choose {method}", searched[method], load))
+        if method in searched:
+            parts.append(Part(f"train {method}", config.steps, load))
+        parts.append(Part(f"test {method}", test))
+    return parts
+
+
+def _images(subject: Subject, count: int) -> list[Part]:
+    return [Part("encode images", count)] if subject.images else []

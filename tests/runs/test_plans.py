@@ -1,0 +1,155 @@
+"""What is expected of a run, against histories made by hand and sums done by hand."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from benchmarks.costs import table
+from pituning.experts.space import KINDS
+from pituning.runs.eta import PlannedPhase
+from pituning.runs.outline import Subject, cost_name, outline
+from pituning.runs.plans import expected_plan, forecast, measured_costs, save_plan
+from pituning.runs.spec import RunSpec
+from pituning.tuning.config import BASELINES
+from pituning.workspace.database import RunRow, writing
+
+MOODS = Subject(classes=2, closed=True, images=False, train=400, test=200)
+PLAN = [
+    PlannedPhase("load the libraries", 1, 10.0),
+    PlannedPhase("train single", 100, 50.0),
+    PlannedPhase("test", 1000, 40.0),
+]
+
+
+def train_spec(**config) -> RunSpec:
+    return RunSpec(kind="train", config={"task": "sentiment", "kind": "lora", "steps": 100, **config})
+
+
+def finished(queue, spec: RunSpec, plan: list[PlannedPhase], seconds: float) -> None:
+    """A run that took so long, by a plan that says how its phases went."""
+    queue.submit(spec)
+    run = queue.claim("me")
+    save_plan(queue.workspace, run.id, plan)
+    queue.finish(run.claim, "done")
+    with writing(queue.workspace.engine) as connection:
+        ended = connection.scalar(sa.select(RunRow.finished).where(RunRow.id == run.id))
+        connection.execute(sa.update(RunRow).where(RunRow.id == run.id).values(started=ended - seconds))
+
+
+def by_name(plan) -> dict[str, float]:
+    return {phase.name: phase.seconds for phase in plan}
+
+
+def names(spec: RunSpec, subject: Subject) -> list[str]:
+    return [part.name for part in outline(spec, subject)]
+
+
+def test_the_phases_of_a_tuning():
+    spec = RunSpec(kind="tune", config={"target": "digits", "baselines": list(BASELINES)})
+    parts = outline(spec, Subject())
+    found = [part.name for part in parts]
+    for method in ("pi", *BASELINES):
+        assert found.index(f"test {method}") > found.index("choose pi")
+    assert found.count("choose single") == 1  # once, for the guard and the baseline
+    assert {"choose full", "choose placebo", "train random", "embed the zoo", "encode images"} <= set(found)
+    assert not {"choose backbone", "train backbone", "choose untouched"} & set(found)
+    # 160 shots are split once, 3 rates of 80 steps.
+    assert {part.total for part in parts if part.name.startswith("choose")} == {240}
+
+
+def test_what_a_run_will_not_do_is_not_expected():
+    few = RunSpec(kind="tune", config={"target": "moods", "shots": 4, "donor_names": ["nli"], "baselines": ["single"]})
+    parts = {part.name: part for part in outline(few, MOODS)}
+    assert not {"encode images", "embed the zoo", "test full"} & set(parts)
+    assert parts["choose single"].total == 480  # 8 shots are split twice
+    # A step on 8 examples of at most 32: a quarter, and a quarter of the other three quarters.
+    assert parts["choose single"].load == pytest.approx(0.25 + 0.75 * 0.25)
+    one = RunSpec(kind="tune", config={"target": "moods", "shots": 1})
+    assert not any(name.startswith("choose") for name in names(one, MOODS))
+    assert any(name.startswith("choose") for name in names(one, Subject(classes=4, closed=False)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_phase_has_a_shipped_cost(kind):
+    config = {"target": "digits", "kind": kind, "baselines": list(BASELINES)}
+    specs = [RunSpec(kind="tune", config=config), train_spec(kind=kind), RunSpec(kind="embed", config={"kind": kind})]
+    costs = measured_costs(kind)
+    for spec in specs:
+        for part in outline(spec, Subject()):
+            assert costs[cost_name(part.name)] > 0
+
+
+def test_without_a_finished_run_the_shipped_measurement_tells(queue):
+    costs = measured_costs("lora")
+    expected = forecast(queue, train_spec(), MOODS)
+    assert expected.runs == 0
+    by_hand = costs["load the libraries"] + 100 * costs["train"] + 200 * costs["test"]
+    assert expected.seconds == pytest.approx(by_hand)
+
+
+def test_a_finished_run_tells_scaled_by_steps_and_shots(queue):
+    finished(queue, train_spec(), PLAN, 100.0)
+    longer = forecast(queue, train_spec(steps=300), MOODS)
+    assert longer.runs == 1
+    assert by_name(longer.plan) == pytest.approx({"load the libraries": 10.0, "train single": 150.0, "test": 8.0})
+    # Two shots of two classes make steps on 4 examples instead of 32.
+    fewer = forecast(queue, train_spec(shots=2), MOODS)
+    assert by_name(fewer.plan)["train single"] == pytest.approx(50.0 * (0.25 + 0.75 * 4 / 32))
+
+
+def test_steps_that_were_given_up_took_no_time(queue):
+    finished(queue, train_spec(), PLAN, 50.0)
+    assert forecast(queue, train_spec(), MOODS).seconds == pytest.approx(5.0 + 25.0 + 4.0)
+
+
+def test_what_the_finished_run_did_not_do_goes_at_its_pace(queue):
+    costs = measured_costs("lora")
+    slow = [PlannedPhase("load the libraries", 1, 3 * costs["load the libraries"])]
+    finished(queue, train_spec(), slow, 3 * costs["load the libraries"])
+    by_hand = 3 * (costs["load the libraries"] + 100 * costs["train"] + 200 * costs["test"])
+    assert forecast(queue, train_spec(), MOODS).seconds == pytest.approx(by_hand)
+
+
+def test_one_odd_run_of_several_does_not_count(queue):
+    for factor in (1.0, 1.0, 50.0):
+        finished(queue, train_spec(), [PlannedPhase(p.name, p.total, factor * p.seconds) for p in PLAN], 100 * factor)
+    expected = forecast(queue, train_spec(), MOODS)
+    assert expected.runs == 3
+    assert expected.seconds == pytest.approx(68.0)
+
+
+def test_only_runs_of_the_same_sort_that_are_done_tell(queue):
+    finished(queue, train_spec(kind="prefix"), PLAN, 100.0)
+    finished(queue, RunSpec(kind="tune", config={"target": "sentiment", "kind": "lora"}), PLAN, 100.0)
+    finished(queue, train_spec(), [], 100.0)  # kept no plan
+    failed = queue.submit(train_spec())
+    save_plan(queue.workspace, failed, PLAN)
+    queue.finish(queue.claim("me").claim, "failed", error="no")
+    assert forecast(queue, train_spec(), MOODS).runs == 0
+
+
+def test_a_run_in_the_queue_expects_what_was_forecast(queue):
+    finished(queue, train_spec(), PLAN, 100.0)
+    run = queue.get(queue.submit(train_spec(steps=300)))
+    # sentiment of the suite has 1,000 test examples.
+    assert by_name(expected_plan(queue, run)) == pytest.approx(
+        {"load the libraries": 10.0, "train single": 150.0, "test": 40.0}
+    )
+
+
+def test_a_task_that_is_gone_does_no_harm(queue):
+    spec = RunSpec(kind="tune", config={"target": "gone"})
+    finished(queue, spec, [PlannedPhase("choose pi", 10, 5.0)], 5.0)
+    assert forecast(queue, spec).seconds > 0
+
+
+def test_the_shipped_table_is_made_from_finished_runs(queue, workspace):
+    finished(queue, train_spec(), PLAN, 100.0)
+    finished(queue, train_spec(steps=50), [PlannedPhase("train single", 50, 50.0)], 50.0)
+    finished(queue, train_spec(kind="prefix"), [PlannedPhase("test", 1000, 2.0)], 2.0)
+    assert table(workspace)["costs"] == {
+        "lora": {"load the libraries": 10.0, "test": 0.04, "train": 0.75},  # between 0.5 and 1 second a step
+        "bottleneck": {},
+        "prefix": {"test": 0.002},
+    }
