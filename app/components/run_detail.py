@@ -11,6 +11,7 @@ from app.components import run_curves, run_results, runs_data
 from app.components.guard import empty, guarded, plain, say
 from app.components.words import duration
 from pituning.errors import PiTuningError
+from pituning.runs import removal
 from pituning.runs.records import Run
 
 
@@ -66,6 +67,8 @@ def _actions(run: Run) -> None:
             "Retry", icon=":material/replay:", key="run_retry", on_click=_ask, args=("retry", run.id),
             help="Starts again from the very beginning.",
         )  # fmt: skip
+    if not run.active:
+        _delete(run)
     if run.state == "done":
         with guarded("The download"):
             result = runs_data.result(run)
@@ -74,6 +77,25 @@ def _actions(run: Run) -> None:
                     "Result as JSON", json.dumps(result, indent=1), file_name=f"{run.id}.json", mime="application/json",
                     icon=":material/download:", key="run_download", on_click="ignore",
                 )  # fmt: skip
+
+
+def _delete(run: Run) -> None:
+    """A button that asks once more."""
+    with st.popover("Delete", icon=":material/delete:", key="run_delete_ask", help="Deletes this run for good."):
+        expert = removal.expert_of(runs_data.queue(), run)
+        also = f" and its expert “{expert.name}”" if expert is not None else ""
+        st.markdown(f"This run’s result, curves and log{also} will be gone for good.")
+        st.button("Delete it", icon=":material/delete_forever:", type="primary", key="run_delete",
+                  on_click=_delete_now, args=(run.id,))  # fmt: skip
+
+
+def _delete_now(run_id: str) -> None:
+    try:
+        removal.delete_run(runs_data.queue(), run_id)
+        st.query_params.pop("run", None)
+        st.toast("The run has been deleted.", icon=":material/delete:")
+    except PiTuningError as error:
+        say("That did not work", error)
 
 
 def _ask(what: str, run_id: str) -> None:

@@ -15,6 +15,8 @@ from pituning.commands.shared import (
     DetachOption,
     JsonOption,
     WorkspaceOption,
+    YesOption,
+    confirm,
     emit,
     open_workspace,
     print_table,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from pituning.runs.queue import RunQueue
     from pituning.runs.records import Run
 
-app = typer.Typer(help="Runs: list, show, logs, cancel, resume, retry.")
+app = typer.Typer(help="Runs: list, show, logs, cancel, resume, retry, delete.")
 
 RunArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of a run; see `pituning runs list`.")]
 
@@ -114,6 +116,23 @@ def retry(
     queue = _queue(workspace)
     queue.retry(run)
     _go_on(queue, run, detach, as_json)
+
+
+@app.command()
+def delete(
+    run: RunArgument, yes: YesOption = False, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Delete a run that has ended, with its result, curves, log and the expert that only it made."""
+    from pituning.runs.removal import delete_run, expert_of
+
+    queue = _queue(workspace)
+    found = queue.get(run)
+    if not found.active:  # else it is refused, and there is nothing to ask
+        made = expert_of(queue, found)
+        confirm(f"Delete run {run}{f' and its expert {made.name}' if made is not None else ''}?", yes)
+    expert = delete_run(queue, run)
+    words = f"deleted {run}" + (f" and its expert {expert}" if expert is not None else "")
+    emit({"run": run, "deleted": True, "expert": expert}, as_json, lambda: typer.echo(words))
 
 
 def worker_command(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from pituning.errors import BadInput, PiTuningError
 from pituning.workspace.layout import Workspace
 
 WorkspaceOption = Annotated[
@@ -19,6 +21,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 KindOption = Annotated[str, typer.Option("--kind", help="Kind of expert: lora, bottleneck or prefix.")]
 BackboneOption = Annotated[str, typer.Option("--backbone", help="Name of the backbone.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Queue it and return at once; it runs in the background.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task; see `pituning tasks list`.")]
 
@@ -26,6 +29,21 @@ TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a tas
 def open_workspace(path: Path | None) -> Workspace:
     """The workspace that ``--workspace`` names."""
     return Workspace.open(path)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Asks in a terminal whether to go on, unless ``yes``; elsewhere there is nobody to ask.
+
+    Raises:
+        BadInput: there is nobody to ask.
+        PiTuningError: the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise BadInput(f"{question} Give --yes to go on without being asked", field="yes")
+    if not typer.confirm(question, err=True):
+        raise PiTuningError("as you were; nothing was deleted")
 
 
 def emit(document: Any, as_json: bool, human: Callable[[], None]) -> None:

@@ -12,6 +12,8 @@ from pituning.commands.shared import (
     SeedOption,
     TaskArgument,
     WorkspaceOption,
+    YesOption,
+    confirm,
     emit,
     open_workspace,
     print_table,
@@ -21,7 +23,7 @@ from pituning.errors import BadInput
 if TYPE_CHECKING:
     from pituning.tasks.base import Example, Task
 
-app = typer.Typer(help="Tasks: list, show, preview, add, export.")
+app = typer.Typer(help="Tasks: list, show, preview, add, export, remove.")
 
 EXPORT_SIZE = 96
 """Pixels of an exported image of a drawn task; a task from files keeps its own images."""
@@ -163,6 +165,23 @@ def add(
             typer.echo(f"note: {warning}", err=True)
 
     emit(document, as_json, human)
+
+
+@app.command()
+def remove(
+    task: TaskArgument, yes: YesOption = False, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Remove a task that was added, with its own experts; one of the suite stays."""
+    from pituning.runs.queue import RunQueue
+    from pituning.runs.removal import own_experts, remove_task
+
+    queue = RunQueue(open_workspace(workspace))
+    kinds = own_experts(queue, task)
+    experts = f" and its {', '.join(kinds)} {'expert' if len(kinds) == 1 else 'experts'}" if kinds else ""
+    confirm(f"Remove task {task}{experts}?", yes)
+    remove_task(queue, task)
+    words = f"removed {task}{experts}"
+    emit({"task": task, "removed": True, "experts": kinds}, as_json, lambda: typer.echo(words))
 
 
 @app.command()

@@ -138,6 +138,22 @@ class RunQueue:
         """
         self._again(run_id, "to be tried again from the start", clean=True)
 
+    def forget(self, run_id: str) -> Run:
+        """Takes a run that has ended out of the database, with its curves, weights and events; its files stay.
+
+        Returns:
+            the run as it was.
+
+        Raises:
+            BadInput: the run is queued or running.
+        """
+        with self._writing() as connection:
+            run = self._get(connection, run_id)
+            if run.active:
+                raise BadInput(f"run {run_id!r} is {run.state}; cancel it first: pituning runs cancel {run_id}")
+            connection.execute(sa.delete(_runs).where(_runs.c.id == run_id))
+            return run
+
     # What a run has to show.
 
     def metrics_of(self, run_id: str) -> Sequence[MetricPoint]:

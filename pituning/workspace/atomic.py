@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -110,6 +111,23 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_directory(path: Path) -> None:
+    """Removes a directory, if it is there: whoever lists its parent sees it whole or not at all.
+
+    Raises:
+        ArtefactError: when it may not be removed; it is still whole.
+    """
+    gone = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(4)}")  # a full disk has no room for more
+    try:
+        path.rename(gone)
+        _sync(path.parent)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise storage_error(error, path) from error
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _swap(new: Path, path: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from pituning.runs.queue import RunQueue
+from pituning.runs.records import Run
 from pituning.workspace.layout import Workspace
 from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
@@ -132,3 +134,39 @@ def test_a_waiting_run_can_be_put_first(workspace: Workspace, open_page: OpenPag
 
     healthy(at)
     assert RunQueue(workspace).waiting()[0].id == last.id
+
+
+@pytest.mark.parametrize("make", [synthetic.done, synthetic.failed, synthetic.cancelled])
+def test_a_run_that_has_ended_can_be_deleted(
+    make: Callable[[Workspace], Run], workspace: Workspace, open_page: OpenPage
+) -> None:
+    other = synthetic.done(workspace, "shape")
+    run = make(workspace)
+    at = open_page("runs", run=run.id)
+    assert "will be gone for good" in texts(at)
+
+    at.button(key="run_delete").click().run()
+
+    healthy(at)
+    assert [left.id for left in RunQueue(workspace).list()] == [other.id]
+    assert not workspace.run_dir(run.id).exists()
+    assert not at.warning
+    assert at.subheader[0].value.startswith("Shape")
+
+
+def test_a_run_under_way_cannot_be_deleted(workspace: Workspace, open_page: OpenPage) -> None:
+    synthetic.running(workspace)
+
+    at = healthy(open_page("runs"))
+
+    assert "run_delete" not in [button.key for button in at.button]
+
+
+def test_the_last_run_can_be_deleted_too(workspace: Workspace, open_page: OpenPage) -> None:
+    synthetic.failed(workspace)
+    at = open_page("runs")
+
+    at.button(key="run_delete").click().run()
+
+    healthy(at)
+    assert "No runs yet" in texts(at)

@@ -114,5 +114,20 @@ def test_logs(pituning: Run, workspace: Workspace) -> None:
     assert pituning("runs", "logs", run_id, "--json").json["log"] == "one\ntwo\nthree"
 
 
+def test_a_run_that_has_ended_can_be_deleted(pituning: Run, workspace: Workspace) -> None:
+    run_id = RunQueue(workspace).submit(RunSpec(kind="train", config={"task": "nli"}))
+    outcome = pituning("runs", "delete", run_id)
+    assert outcome.code == 2
+    assert f"run '{run_id}' is queued; cancel it first: pituning runs cancel {run_id}" in outcome.error
+    pituning("runs", "cancel", run_id)
+    outcome = pituning("runs", "delete", run_id)
+    assert outcome.code == 2
+    assert f"Delete run {run_id}? Give --yes" in outcome.error
+    assert pituning("runs", "delete", run_id, "--yes", "--json").json == {
+        "run": run_id, "deleted": True, "expert": None,
+    }  # fmt: skip
+    assert pituning("runs", "list", "--json").json["runs"] == []
+
+
 def test_worker_ends_when_idle(pituning: Run) -> None:
     assert pituning("worker", "--idle", "0").code == 0

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pituning.runs.queue import RunQueue
+from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.workspace.layout import Workspace
 from tests.cli.conftest import Outcome
@@ -92,3 +94,25 @@ def test_a_drawn_task_exports_its_images(pituning: Run, tmp_path: Path) -> None:
     digits = pituning("tasks", "show", "digits", "--json").json
     assert (again["sizes"], again["modality"]) == (digits["sizes"], "vision")
     assert sorted(again["labels"]) == sorted(digits["labels"])
+
+
+def test_a_task_that_was_added_can_be_removed(
+    pituning: Run, workspace: Workspace, moods: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pituning("tasks", "add", moods, "--instruction", "mood?")
+    outcome = pituning("tasks", "remove", "moods")
+    assert outcome.code == 2
+    assert "Remove task moods? Give --yes" in outcome.error
+    run = RunQueue(workspace).submit(RunSpec(kind="train", config={"task": "moods"}))
+    outcome = pituning("tasks", "remove", "moods", "--yes")
+    assert outcome.code == 2
+    assert f"task 'moods' is needed by run {run}, which is queued" in outcome.error
+    pituning("runs", "cancel", run)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    outcome = pituning("tasks", "remove", "moods")
+    assert (outcome.code, outcome.error) == (1, "pituning: as you were; nothing was deleted")
+    assert workspace.task_names() == ["moods"]
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: True)
+    assert pituning("tasks", "remove", "moods", "--json").json == {"task": "moods", "removed": True, "experts": []}
+    assert workspace.task_names() == []

@@ -57,6 +57,22 @@ def test_directory_replaces_as_a_whole(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["expert"]
 
 
+def test_a_directory_goes_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there" / "inner").mkdir(parents=True)
+    atomic.remove_directory(tmp_path / "there")
+    atomic.remove_directory(tmp_path / "never")
+    assert list(tmp_path.iterdir()) == []
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "no")
+
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(ArtefactError, match="no permission to write"):
+        atomic.remove_directory(tmp_path / "kept")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
 def test_unwritable_parent_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtefactError, match="cannot write"):

@@ -1,0 +1,120 @@
+"""Deletes runs and tasks of a workspace with all that hangs on them, and nothing that others need. Torch-free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pituning.errors import BadInput
+from pituning.experts.space import KINDS
+from pituning.runs.queue import RunQueue
+from pituning.runs.records import ACTIVE, Run
+from pituning.runs.spec import RunSpec
+from pituning.tasks.mini import TASK_NAMES
+from pituning.workspace.atomic import remove_directory
+from pituning.workspace.layout import Workspace, unknown
+from pituning.workspace.similarity import ZooSimilarity, load_similarity, save_similarity
+
+
+def delete_run(queue: RunQueue, run_id: str) -> str | None:
+    """Deletes a run that has ended: its curves, log, result and checkpoints, and the expert that only it made.
+
+    An expert stays when it belongs to the zoo, where others borrow from it, or when another run makes the same one.
+
+    Returns:
+        the name of the expert that was deleted, or None.
+
+    Raises:
+        BadInput: there is no such run, or it is queued or running.
+    """
+    run = queue.forget(run_id)
+    remove_directory(queue.workspace.run_dir(run_id))
+    made = expert_of(queue, run)
+    if made is None:
+        return None
+    remove_directory(made)
+    return made.name
+
+
+def expert_of(queue: RunQueue, run: Run) -> Path | None:
+    """The directory of the expert that goes when a run is deleted; None when there is none, or it stays."""
+    made = _made(run.spec)
+    if run.state != "done" or made is None or made[1] in queue.workspace.expert_dirs(made[0]):
+        return None
+    others = queue.list(states=[*ACTIVE, "done"])
+    if any(other.id != run.id and _made(other.spec) == made for other in others):
+        return None
+    directory = queue.workspace.new_expert_dir(*made)
+    return directory if directory.is_dir() else None
+
+
+def _made(spec: RunSpec) -> tuple[str, str] | None:
+    """Kind and name of the expert that a run makes."""
+    config = spec.settings()
+    return (config.kind, config.expert_name) if spec.kind in ("tune", "train") else None
+
+
+def remove_task(queue: RunQueue, name: str) -> None:
+    """Removes a task that somebody added, with its own experts in the zoo and its place in the task graph.
+
+    Experts that runs made for it stay. It goes last, so that an interrupted removal can be repeated.
+
+    Raises:
+        BadInput: as `own_experts`.
+    """
+    workspace = queue.workspace
+    lends = own_experts(queue, name)
+    for kind in KINDS:
+        _leave_graph(workspace, kind, name)
+    for kind in lends:
+        remove_directory(workspace.new_expert_dir(kind, name))
+    remove_directory(workspace.task_dir(name))
+
+
+def own_experts(queue: RunQueue, name: str) -> list[str]:
+    """The kinds of the zoo's experts that go with a task when it is removed.
+
+    Raises:
+        BadInput: it cannot be removed: it belongs to the suite, there is none of that name, or a queued or running
+            run needs it.
+    """
+    workspace = queue.workspace
+    if name in TASK_NAMES:
+        raise BadInput(f"task {name!r} belongs to the suite; only tasks that were added can be removed", field="task")
+    if name not in workspace.task_names():
+        raise unknown("task", name, workspace.task_names())
+    lends = [kind for kind in KINDS if name in workspace.expert_dirs(kind)]
+    for run in queue.list(states=ACTIVE):
+        if _needs(run.spec, name, lends):
+            raise BadInput(
+                f"task {name!r} is needed by run {run.id}, which is {run.state}; wait, or cancel it first: "
+                f"pituning runs cancel {run.id}",
+                field="task",
+            )
+    return lends
+
+
+def _needs(spec: RunSpec, name: str, lends: list[str]) -> bool:
+    """Whether a run reads a task: its own, a donor, or any of the zoo whose experts are of its kind."""
+    config = spec.config
+    named = [config.get("target"), config.get("task"), *config.get("tasks", ()), *config.get("donor_names", ())]
+    return name in named or (spec.kind != "train" and config.get("kind", "lora") in lends)
+
+
+def _leave_graph(workspace: Workspace, kind: str, name: str) -> None:
+    """Takes a task out of the workspace's own similarities; how alike the others are stays as it was measured."""
+    for path in (workspace.root / "similarity" / kind).glob("[!.]*.safetensors"):
+        found = load_similarity(path)
+        if name in found.names:
+            keep = np.array([other != name for other in found.names])
+            save_similarity(
+                path,
+                ZooSimilarity(
+                    names=tuple(other for other in found.names if other != name),
+                    matrix=found.matrix[np.ix_(keep, keep)],
+                    replicates=found.replicates[:, keep][:, :, keep],
+                ),
+            )
+    for path in (workspace.root / "embeddings" / kind).glob(f"*/{name}.*"):
+        path.unlink(missing_ok=True)
