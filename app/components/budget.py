@@ -83,7 +83,9 @@ def baselines() -> list[str]:
 def details() -> dict[str, Any] | None:
     """The fine print; only what the user changed. None when something written there cannot be used."""
     with st.expander("Fine print: steps, learning rates, seed", icon=":material/tune:", key="fine_print"):
-        return config_form.advanced(TuneConfig, FINE_PRINT, key="tune")
+        return config_form.advanced(
+            TuneConfig, FINE_PRINT, key="tune", check=lambda name, value: TuneConfig(target="any", **{name: value})
+        )
 
 
 def settings(

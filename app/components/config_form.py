@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
 
+from app.components.guard import plain
 from pituning.errors import BadInput
 
 
@@ -29,8 +30,13 @@ def default_of(config: type, name: str) -> Any:
     return field.default_factory() if field.default_factory is not dataclasses.MISSING else None
 
 
-def advanced(config: type, names: Sequence[str], *, key: str) -> dict[str, Any] | None:
+def advanced(
+    config: type, names: Sequence[str], *, key: str, check: Callable[[str, Any], object]
+) -> dict[str, Any] | None:
     """One widget for each named field.
+
+    Args:
+        check: called with the name and the value of each; what it raises is shown beside the field.
 
     Returns:
         what differs from the configuration's own defaults; None when something that was written cannot be used.
@@ -43,8 +49,9 @@ def advanced(config: type, names: Sequence[str], *, key: str) -> dict[str, Any] 
             with st.container(key=f"{key}_{name}_field"):
                 try:
                     value = _widget(config, name, default, f"{key}_{name}")
+                    check(name, value)
                 except BadInput as error:
-                    st.error(str(error), icon=":material/error:")
+                    st.error(plain(str(error)), icon=":material/error:")
                     sound = False
                     continue
             if value != default:

@@ -9,6 +9,8 @@ import streamlit as st
 
 from app.components.words import KINDS, PREDICTORS
 from pituning.errors import ArtefactError
+from pituning.experts import card
+from pituning.experts.card import CARD, TENSORS
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
@@ -72,6 +74,21 @@ def available() -> dict[str, list[str]]:
     here = workspace()
     found = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
     return {kind: names for kind, names in found.items() if names}
+
+
+def unusable_experts(kind: str, target: str) -> dict[str, str]:
+    """The experts that a run on ``target`` needs and cannot use, each with the reason."""
+    here = workspace()
+    files = [here.backbone_dir() / "model.safetensors"]
+    files += [folder / file for folder in here.expert_dirs(kind).values() for file in (CARD, TENSORS)]
+    return _unusable_experts(str(here.root), kind, target, tuple(map(_stamp, files)), here)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _unusable_experts(
+    root: str, kind: str, target: str, stamps: tuple[float, ...], _workspace: Workspace
+) -> dict[str, str]:
+    return card.unusable_experts(_workspace, kind, target=target)
 
 
 def expert_count() -> int:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app.components import context
-from app.components.guard import guarded
+from app.components.guard import guarded, plain
 from app.components.target import Target
 from app.components.words import PREDICTORS, label
 from pituning.graph.predict import Neighbor, neighbors
@@ -47,6 +47,8 @@ def choose(target: Target, kind: str) -> Donors | None:
             "How many", 1, most, min(3, most), key="donors_count", disabled=way == "chosen", width=170,
             help="More donors bring more knowledge and more noise; three is a good start.",
         )  # fmt: skip
+    if _complaints(target.name, kind):
+        return None
     near = _near(target.name, kind, candidates, count)
     expected = [item.task for item in near[:count]]
     if way == "chosen":
@@ -72,6 +74,14 @@ def choose(target: Target, kind: str) -> Donors | None:
             f"first and takes the {count} most similar of {len(candidates)} tasks; you will see them as it goes."
         )
     return Donors(count=count, names=None)
+
+
+def _complaints(name: str, kind: str) -> bool:
+    """Says which experts are damaged or belong to another backbone; a run reads all of its kind and would fail."""
+    found = context.unusable_experts(kind, name) if context.backbone_ready() else {}
+    for donor, reason in found.items():
+        st.error(plain(reason), title=f"The expert “{donor}” cannot be used", icon=":material/broken_image:")
+    return bool(found)
 
 
 def _predictor(kind: str) -> str | None:

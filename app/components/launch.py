@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -18,6 +19,7 @@ from pituning.runs.plans import forecast
 from pituning.runs.spec import RunSpec
 from pituning.tasks.files import save_task
 from pituning.tuning.config import TuneConfig
+from pituning.workspace.atomic import remove_directory
 
 
 def specs(settings: Mapping[str, Any], seeds: int) -> list[RunSpec]:
@@ -75,14 +77,19 @@ def _told_by(runs: int) -> str:
 
 def _start(target: Target, runs: Sequence[RunSpec]) -> str | None:
     """Saves the task when it is new, queues the runs and wakes whoever works; the first run's id."""
+    made: Path | None = None
+    ids: list[str] = []
     try:
         if target.brought is not None:
             with st.spinner("Keeping the task …"):
-                save_task(target.brought.make(), context.workspace())
+                made = save_task(target.brought.make(), context.workspace())
         queue = runs_data.queue()
-        ids = [queue.submit(run) for run in runs]
+        for run in runs:
+            ids.append(queue.submit(run))
         runs_data.wake()
     except PiTuningError as error:
+        if made is not None and not ids:
+            remove_directory(made)  # else the next try would find the name taken
         say("The run could not be started", error)
         return None
     return ids[0]

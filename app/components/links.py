@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from app.components.guard import plain
+
 
 def linked_select(
     title: str,
@@ -31,6 +33,8 @@ def linked_select(
         title, options, index=None if default is None else 0, format_func=format_func, key=param, help=help_text,
         persist_state="session", placeholder=placeholder, label_visibility="collapsed" if hide_label else "visible",
     )  # fmt: skip
+    if wanted is not None and wanted not in options:
+        st.warning(f"The address names the {title.lower()} “{plain(wanted)}”, which is not in this workspace.")
     st.session_state[written] = value
     if value is None:
         st.query_params.pop(param, None)

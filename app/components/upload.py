@@ -111,7 +111,9 @@ def bring() -> Brought | None:
         columns, open_answers = _columns(fields, parsed, digest)
     preview = _check(fields, parsed, columns, open_answers, name, instruction)
     if preview is not None:
-        _show(parsed, preview, instruction)
+        with fields.places["file"]:
+            _problems(parsed, preview)
+        _show(preview, instruction)
     if fields.failed or preview is None or preview.problems or columns is None:
         return None
     return Brought(
@@ -230,7 +232,8 @@ def _check(
         return None
 
 
-def _show(parsed: ParsedTable, preview: TablePreview, instruction: str) -> None:
+def _problems(parsed: ParsedTable, preview: TablePreview) -> None:
+    """The rows that cannot be used, with the reasons."""
     if preview.problems:
         rows = len({problem.row for problem in preview.problems})
         st.error(
@@ -246,6 +249,9 @@ def _show(parsed: ParsedTable, preview: TablePreview, instruction: str) -> None:
             hide_index=True,
             alt="Rows of the file that cannot be used",
         )
+
+
+def _show(preview: TablePreview, instruction: str) -> None:
     for warning in preview.warnings:
         st.caption(f":orange[:material/warning:] {plain(warning)}")
     with st.container(border=True):

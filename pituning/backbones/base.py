@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,20 +17,14 @@ from transformers import Florence2ForConditionalGeneration, PreTrainedTokenizerF
 from transformers.utils import logging
 
 from pituning.backbones.encoded import Batch, EncodedExamples, normalise
+from pituning.backbones.files import fingerprint, require_files
 from pituning.backbones.network import Network, nll_per_example
 from pituning.backbones.prediction import predict
 from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
-from pituning.workspace.atomic import sha256_file
 
 __all__ = ["Backbone", "Batch", "EncodedExamples", "Network", "nll_per_example", "predict"]
-
-FILES = ("config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json")
-"""What a backbone's directory must hold."""
-
-FINGERPRINTED = FILES[:3]
-"""The files whose bytes make the fingerprint."""
 
 IMAGE_BATCH = 64
 ANSWER_ROOM = 32
@@ -85,11 +78,7 @@ class Backbone:
             ArtefactError: when the directory or a file of it is missing, truncated or not a Florence-2.
         """
         path = Path(path)
-        missing = [name for name in FILES if not (path / name).is_file()]
-        if missing:
-            raise ArtefactError(
-                f"backbone {path} lacks {', '.join(missing)}; give the directory of a saved Florence-2 checkpoint"
-            )
+        require_files(path)
         try:
             kind = json.loads((path / "config.json").read_text(encoding="utf-8")).get("model_type")
             if kind != "florence2":
@@ -225,14 +214,6 @@ class Backbone:
     def predict(self, encoded: EncodedExamples, task: Task, *, batch_size: int = 64) -> list[str]:
         """The answers of the backbone alone."""
         return predict(self.network, self, encoded, task, batch_size=batch_size)
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 over the digests of weights, config and tokenizer in ``path``."""
-    digest = hashlib.sha256()
-    for name in FINGERPRINTED:
-        digest.update(f"{name} {sha256_file(path / name)}\n".encode())
-    return digest.hexdigest()
 
 
 def _name(path: Path) -> str:

@@ -9,7 +9,7 @@ import typer
 from pituning.commands.experts import check_examples, work
 from pituning.commands.options import takes_config
 from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, open_workspace, print_table
-from pituning.errors import BadInput
+from pituning.errors import ArtefactError, BadInput
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace, unknown
 
@@ -27,6 +27,8 @@ def tune_command(
 
 
 def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
+    from pituning.experts.card import unusable_experts
+
     zoo = [name for name in workspace.expert_dirs(config.kind) if name != config.target]
     for name in config.donor_names:
         if name not in zoo:
@@ -38,6 +40,9 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
             f"donors is {config.donors}, but {len(zoo)} {config.kind} experts can lend; choose at most {len(zoo)}",
             field="donors",
         )
+    # A run reads the whole zoo; better now than from a worker.
+    for reason in unusable_experts(workspace, config.kind, target=config.target).values():
+        raise ArtefactError(reason)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -10,9 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pituning.errors import ArtefactError
+from pituning.backbones.files import fingerprint
+from pituning.errors import ArtefactError, BackboneMismatch
 from pituning.experts.space import KINDS
-from pituning.workspace.atomic import read_json, write_json
+from pituning.workspace.atomic import read_json, sha256_file, write_json
+from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 
 FORMAT_VERSION = 1
 CARD = "card.json"
@@ -81,6 +83,47 @@ def read_card(directory: Path) -> ExpertCard:
         )
     known = {item.name for item in fields(ExpertCard)}
     return ExpertCard(**{key: value for key, value in document.items() if key in known})
+
+
+def verified_card(directory: Path, *, backbone: str, fingerprint: str) -> ExpertCard:
+    """The card of an expert whose tensors are there, as they were written, and belong to a backbone.
+
+    Raises:
+        BackboneMismatch: when it belongs to another backbone.
+        ArtefactError: when card or tensors are missing or damaged.
+    """
+    card, path = read_card(directory), Path(directory) / TENSORS
+    if not path.is_file():
+        raise ArtefactError(f"expert {directory} lacks {TENSORS}; make or import the expert again")
+    if sha256_file(path) != card.sha256:
+        raise ArtefactError(f"{path} does not match the checksum of its card; it is damaged, make or import it again")
+    if card.fingerprint != fingerprint:
+        raise BackboneMismatch(
+            f"expert {card.name!r} was made on backbone {card.backbone!r} ({card.fingerprint[:12]}), loaded is "
+            f"{backbone!r} ({fingerprint[:12]}); load its backbone or make the expert again"
+        )
+    return card
+
+
+def unusable_experts(workspace: Workspace, kind: str, *, target: str) -> dict[str, str]:
+    """The zoo's experts of a kind that cannot be used with the workspace's backbone, each with the reason.
+
+    Args:
+        target: a task whose own expert is not even opened.
+
+    Raises:
+        ArtefactError: when the backbone lacks a file.
+    """
+    ours = fingerprint(workspace.backbone_dir())
+    found = {}
+    for name, directory in workspace.expert_dirs(kind).items():
+        if name == target:
+            continue
+        try:
+            verified_card(directory, backbone=DEFAULT_BACKBONE, fingerprint=ours)
+        except ArtefactError as error:
+            found[name] = str(error)
+    return found
 
 
 def write_card(card: ExpertCard, directory: Path) -> None:

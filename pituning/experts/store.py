@@ -15,9 +15,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pituning.backbones.base import Backbone
-from pituning.errors import ArtefactError, BackboneMismatch, BadInput
+from pituning.errors import ArtefactError, BadInput
 from pituning.experts import kinds
-from pituning.experts.card import CARD, CONFIG, TENSORS, ExpertCard, git_commit, library_versions, read_card, write_card
+from pituning.experts.card import (
+    CARD,
+    CONFIG,
+    TENSORS,
+    ExpertCard,
+    git_commit,
+    library_versions,
+    read_card,
+    verified_card,
+    write_card,
+)
 from pituning.experts.model import ExpertModel
 from pituning.experts.space import ExpertSpace
 from pituning.workspace.atomic import atomic_directory, sha256_file
@@ -98,24 +108,14 @@ def load_expert(directory: Path, model: ExpertModel) -> Expert:
         ArtefactError: when it is missing, damaged, of another kind or shape, or has values that are not finite.
     """
     directory = Path(directory)
-    card = read_card(directory)
-    path = directory / TENSORS
-    if not path.is_file():
-        raise ArtefactError(f"expert {directory} lacks {TENSORS}; make or import the expert again")
-    if sha256_file(path) != card.sha256:
-        raise ArtefactError(f"{path} does not match the checksum of its card; it is damaged, make or import it again")
-    if card.fingerprint != model.backbone.fingerprint:
-        raise BackboneMismatch(
-            f"expert {card.name!r} was made on backbone {card.backbone!r} ({card.fingerprint[:12]}), loaded is "
-            f"{model.backbone.name!r} ({model.backbone.fingerprint[:12]}); load its backbone or make the expert again"
-        )
+    card = verified_card(directory, backbone=model.backbone.name, fingerprint=model.backbone.fingerprint)
     settings = dict(model.space.config)
     if card.kind != model.kind or dict(card.config) != settings:
         raise ArtefactError(
             f"expert {card.name!r} is {card.kind} {dict(card.config)}, expected {model.kind} {settings}; "
             "choose experts of one kind and size"
         )
-    values = _read_values(path, model)
+    values = _read_values(directory / TENSORS, model)
     return Expert(name=card.name, kind=card.kind, task=card.task, values=values, card=card)
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from pituning.backbones.files import FILES, fingerprint
+from pituning.experts.card import TENSORS, ExpertCard, write_card
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import AlphaPoint, MetricPoint, Run
 from pituning.runs.spec import RunSpec
 from pituning.tasks.registry import list_tasks
-from pituning.workspace.atomic import write_json
+from pituning.workspace.atomic import sha256_file, write_bytes
 from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
 
@@ -28,6 +30,9 @@ def make_workspace(root: Path) -> Workspace:
     """A workspace whose zoo is all 20 tasks; nothing of `data/` is used."""
     Workspace.open(root)
     workspace = Workspace(root, embedded=None)
+    for file in FILES:
+        write_bytes(root / "backbones" / "mini" / file, file.encode())
+    backbone = fingerprint(root / "backbones" / "mini")
     infos = list_tasks(None)
     names = tuple(info.name for info in infos)
     for number, kind in enumerate(KINDS):
@@ -40,9 +45,18 @@ def make_workspace(root: Path) -> Workspace:
                 ZooSimilarity(names=names, matrix=matrix, replicates=matrix + (noise + noise.transpose(0, 2, 1)) / 2),
             )
         for name in names:
-            write_json(root / "experts" / kind / name / "card.json", {"format_version": 1, "task": name, "kind": kind})
-    (root / "backbones" / "mini").mkdir(parents=True)
+            make_expert(root / "experts" / kind / name, kind, backbone)
     return workspace
+
+
+def make_expert(folder: Path, kind: str, backbone: str) -> None:
+    """An expert that is whole as far as can be told without loading it."""
+    write_bytes(folder / TENSORS, folder.name.encode())
+    card = ExpertCard(
+        name=folder.name, kind=kind, task=folder.name, config={}, backbone="mini", fingerprint=backbone,
+        sha256=sha256_file(folder / TENSORS),
+    )  # fmt: skip
+    write_card(card, folder)
 
 
 def _planted(infos: list[Any], generator: np.random.Generator) -> np.ndarray:

@@ -5,9 +5,7 @@ import json
 import zipfile
 
 import numpy as np
-import pytest
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
 from app.components.words import duration
 from pituning.runs.eta import PlannedPhase
@@ -20,27 +18,7 @@ from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
 from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
-
-WORDS = (("awful", "bad"), ("lovely", "good"))
-TABLE = "text,label\n" + "".join(f"visit {i} was {WORDS[i % 2][0]},{WORDS[i % 2][1]}\n" for i in range(60))
-
-
-def upload(at: AppTest, name: str, content: bytes | str, *, instruction: str = "good or bad?") -> AppTest:
-    at.file_uploader(key="upload_file").upload(name, content.encode() if isinstance(content, str) else content)
-    at.run()
-    written = [field for field in at.text_input if field.label == "Instruction"]
-    if written:
-        written[0].set_value(instruction)
-        at.run()
-    return at
-
-
-def own_table(open_page: OpenPage) -> AppTest:
-    return open_page("new_run", source="A table of my own")
-
-
-def can_launch(at: AppTest) -> bool:
-    return any(button.key == "launch" for button in at.button)
+from tests.app.uploads import TABLE, can_launch, own_table, upload
 
 
 def test_a_task_of_the_workspace_becomes_a_queued_run(
@@ -132,20 +110,6 @@ def test_the_command_line_says_only_what_is_not_the_default(workspace: Workspace
     assert "--batch-size" not in command
 
 
-def test_a_setting_that_cannot_be_used_is_told_beside_it(workspace: Workspace, open_page: OpenPage) -> None:
-    at = open_page("new_run")
-    at.text_input(key="tune_learning_rates").set_value("fast").run()
-
-    assert "numbers with commas" in at.error[0].value
-    assert not can_launch(at)
-
-    at.text_input(key="tune_learning_rates").set_value("").run()
-    at.number_input(key="tune_steps").set_value(0).run()
-
-    assert "Steps is 0" in at.error[0].value
-    assert not can_launch(at)
-
-
 def test_an_uploaded_table_becomes_a_task_and_a_run(workspace: Workspace, open_page: OpenPage) -> None:
     at = upload(own_table(open_page), "My Reviews.csv", TABLE)
     healthy(at)
@@ -179,62 +143,6 @@ def test_json_lines_and_a_zip_with_images_work_too(workspace: Workspace, open_pa
     at = healthy(upload(own_table(open_page), "colours.zip", archive.getvalue(), instruction="which colour?"))
     assert "with images" in texts(at)
     assert can_launch(at)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("empty.csv", b"", "is empty"),
-        ("picture.csv", b"\x89PNG\r\n\x1a\n" + b"\0" * 60, "PNG image"),
-        ("one.csv", "text,label\n" + "".join(f"row {i},same\n" for i in range(20)), "one answer only"),
-        ("cut.csv", 'text,label\n"never closed,good\n', "never closes"),
-        ("short.csv", "text,label\na,x\nb,y\n", "at least 4"),
-        ("notzip.zip", b"PK\x03\x04 broken", "zip"),
-        ("bad.jsonl", '{"text": "a", "label": "x"}\nnot json\n' * 3, "cannot be used"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_refused_in_words(
-    name: str, content: bytes | str, said: str, workspace: Workspace, open_page: OpenPage
-) -> None:
-    at = upload(own_table(open_page), name, content)
-
-    assert not at.exception
-    assert any(said in alert.value.replace("\\", "") for alert in at.error), [alert.value for alert in at.error]
-    assert not can_launch(at)
-
-
-def test_rows_that_cannot_be_used_are_listed_with_their_numbers(workspace: Workspace, open_page: OpenPage) -> None:
-    at = upload(own_table(open_page), "gaps.csv", TABLE + ",good\nnothing said,\n")
-
-    assert list(at.dataframe[0].value["Row"]) == [62, 63]
-    assert not can_launch(at)
-
-
-def test_a_name_that_is_taken_or_unusable_is_told_beside_it(workspace: Workspace, open_page: OpenPage) -> None:
-    at = upload(own_table(open_page), "digits.csv", TABLE)
-    assert "already" in at.error[0].value
-    assert not can_launch(at)
-
-    (field,) = [field for field in at.text_input if field.label == "Name"]
-    field.set_value("../../etc").run()
-    assert "cannot be used" in at.error[0].value
-    assert not can_launch(at)
-
-
-def test_fewer_examples_than_shots_are_not_offered(workspace: Workspace, open_page: OpenPage) -> None:
-    table = "text,label\n" + "".join(f"row {i},{'good' if i % 2 else 'bad'}\n" for i in range(12))
-    at = healthy(upload(own_table(open_page), "few.csv", table))
-
-    assert "at most as many shots" in texts(at)
-    shots = next(control for control in at.segmented_control if control.label == "Shots per class")
-    assert shots.value <= 4
-
-
-def test_no_instruction_no_start(workspace: Workspace, open_page: OpenPage) -> None:
-    at = upload(own_table(open_page), "reviews.csv", TABLE, instruction="   ")
-
-    assert not can_launch(at)
-    assert "Say what to do" in texts(at)
 
 
 def test_the_estimate_says_what_it_is_made_from(workspace: Workspace, open_page: OpenPage) -> None:

@@ -14,18 +14,19 @@ import pytest
 from pituning import __version__, cli
 from pituning.workspace import atomic
 from pituning.workspace.layout import Workspace
+from tests.app.uploads import pictures, png, zipped
 from tests.cli.conftest import Outcome
 
 Run = Callable[..., Outcome]
 
 COMMANDS = {
     "app": (),
-    "tasks": ("list", "show", "preview", "add", "export"),
+    "tasks": ("list", "show", "preview", "add", "export", "remove"),
     "experts": ("list", "train", "import", "export"),
     "embed": (),
     "graph": ("neighbors", "export"),
     "tune": (),
-    "runs": ("list", "show", "logs", "cancel", "resume", "retry"),
+    "runs": ("list", "show", "logs", "cancel", "resume", "retry", "delete"),
     "worker": (),
     "bench": ("fisher", "interpolate", "graph"),
     "pretrain": ("mini",),
@@ -90,7 +91,14 @@ def test_help_imports_nothing_heavy() -> None:
         (["zoo", "build", "--kinds", "lora,lorra"], "kind 'lorra' is unknown"),
         (["zoo", "build", "--tasks", "nil"], "tasks names 'nil'; choose from"),
         (["pretrain", "mini", "--device", "tpu"], "device 'tpu' is unknown; choose cpu or cuda"),
+        (["tune", "nil"], "task 'nil' is unknown; did you mean 'nli'"),
+        (["tune", "nli", "--kind", "lorra"], "unknown expert kind 'lorra'; choose one of lora"),
+        (["tune", "nli", "--shots", "5000"], "training examples, fewer than 5000 shots"),
+        (["tune", "nli"], "unknown backbone 'mini'; known: none"),
+        (["tasks", "remove", "nli", "--yes"], "task 'nli' belongs to the suite"),
+        (["tasks", "remove", "moods", "--yes"], "unknown task 'moods'; known: none"),
         (["runs", "show", "nope"], "unknown run 'nope'"),
+        (["runs", "delete", "nope", "--yes"], "unknown run 'nope'"),
         (["runs", "list", "--state", "lost"], "state 'lost' is unknown"),
     ],
 )
@@ -133,6 +141,27 @@ def test_tables_that_cannot_be_used(
     if content is not None:
         path.write_bytes(content)
     outcome = pituning("tasks", "add", path, "--instruction", "which?", "--json")
+    assert outcome.code == 2
+    assert message in outcome.error
+    assert workspace.task_names() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("lines.jsonl", b'{"text": "a", "answer": "x"}\n{"text": "b", "answer": "y"}\n' * 4 + b'{"te', "row 9"),
+        ("empty.zip", zipped({}), "no table"),
+        ("cut.zip", pictures()[:-40], "zip"),
+        ("text.zip", pictures(p3=b"this is no picture"), "row 5: 'p3.png' is not an image"),
+        ("half.zip", pictures(p3=png("red")[:50]), "row 5: 'p3.png' is a damaged or truncated image"),
+        ("gone.zip", pictures(p3=None), "row 5: image 'p3.png' is not there"),
+    ],
+)
+def test_files_that_cannot_be_used(
+    pituning: Run, workspace: Workspace, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    outcome = pituning("tasks", "add", tmp_path / name, "--instruction", "which?", "--json")
     assert outcome.code == 2
     assert message in outcome.error
     assert workspace.task_names() == []

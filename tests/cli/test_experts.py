@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pituning.backbones.files import FILES, fingerprint
+from pituning.runs.queue import RunQueue
+from pituning.workspace import atomic
+from pituning.workspace.atomic import write_bytes
 from pituning.workspace.layout import Workspace
+from tests.app.synthetic import make_expert
 from tests.cli.conftest import Outcome
 
 Run = Callable[..., Outcome]
@@ -70,6 +77,47 @@ def test_corrupt_and_foreign_experts(
 def foreign(directory: Path) -> None:
     card = json.loads((directory / "card.json").read_text())
     (directory / "card.json").write_text(json.dumps(card | {"fingerprint": "0" * 64}))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyboardInterrupt()])
+def test_a_full_disk_or_ctrl_c_leaves_no_half_expert(
+    pituning: Run, workspace: Workspace, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def stop(_descriptor: int) -> None:
+        raise error
+
+    words = ("experts", "import", checkpoint, "--task", "nli", "--name", "mine", "--json")
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic.os, "fsync", stop)
+        outcome = pituning(*words)
+    assert outcome.code == 1
+    assert ("disk full" if isinstance(error, OSError) else "interrupted") in outcome.error
+    assert not workspace.new_expert_dir("lora", "mine").exists()
+    assert list(workspace.root.rglob(f"{atomic.TEMPORARY_PREFIX}*")) == []
+    assert pituning(*words).code == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: (d / "adapter_model.safetensors").write_bytes(b"\x08"), "does not match the checksum"),
+        (lambda d: (d / "adapter_model.safetensors").unlink(), "lacks adapter_model.safetensors"),
+        (lambda d: foreign(d), "was made on backbone"),
+    ],
+)
+def test_tune_refuses_a_zoo_with_a_corrupt_or_foreign_expert_before_it_starts(
+    pituning: Run, workspace: Workspace, damage: Callable[[Path], object], message: str
+) -> None:
+    backbone = workspace.root / "backbones" / "mini"
+    for file in FILES:
+        write_bytes(backbone / file, file.encode())
+    for task in ("rte", "vqa", "caption", "nli"):
+        make_expert(workspace.new_expert_dir("lora", task), "lora", fingerprint(backbone))
+    damage(workspace.new_expert_dir("lora", "vqa"))
+    outcome = pituning("tune", "nli", "--detach", "--json")
+    assert outcome.code == 1
+    assert message in outcome.error
+    assert RunQueue(workspace).list() == []
 
 
 def test_a_damaged_expert_is_listed_as_such(pituning: Run, workspace: Workspace, checkpoint: Path) -> None:
