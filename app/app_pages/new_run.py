@@ -32,6 +32,6 @@ with summary, guarded("This run"), st.container(border=True):
         empty("No task yet", "Choose or bring one; what the run will do is then written here.",
               icon=":material/pending:", border=False)  # fmt: skip
     elif settings is None:
-        empty("Not ready", "Something in the form is still missing.", icon=":material/edit:", border=False)
+        empty("Not ready", "Something in the form is missing or cannot be used.", icon=":material/edit:", border=False)
     else:
         launch.panel(chosen_target, settings, wanted.seeds, methods)

@@ -81,7 +81,7 @@ def _actions(run: Run) -> None:
 
 def _delete(run: Run) -> None:
     """A button that asks once more."""
-    with st.popover("Delete", icon=":material/delete:", key="run_delete_ask", help="Deletes this run for good."):
+    with st.popover("Delete", icon=":material/delete:", key="run_delete_ask"):
         expert = removal.expert_of(runs_data.queue(), run)
         also = f" and its expert “{expert.name}”" if expert is not None else ""
         st.markdown(f"This run’s result, curves and log{also} will be gone for good.")
