@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -131,3 +134,14 @@ def test_a_run_that_has_ended_can_be_deleted(pituning: Run, workspace: Workspace
 
 def test_worker_ends_when_idle(pituning: Run) -> None:
     assert pituning("worker", "--idle", "0").code == 0
+
+
+def test_ctrl_c_ends_the_worker_quietly(workspace: Workspace) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "pituning.cli", "worker"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("working on the queue of")
+    while not supervisor.supervisor_running(workspace):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
