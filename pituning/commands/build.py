@@ -20,7 +20,8 @@ def pretrain_mini(
     out: Annotated[
         Path | None, typer.Option("--out", help="Directory to work in; default: pretraining/mini in the workspace.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps; default: the recipe's.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the main part; default: the recipe's.")] = None,
+    reading: Annotated[int | None, typer.Option(min=0, help="Steps of the reading part after it.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that share a step's batch (CPU).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights and data; default: the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -35,16 +36,44 @@ def pretrain_mini(
 
     import torch
 
-    from pituning.pretraining.recipe import PretrainConfig, pretrain
+    from pituning.pretraining.config import PretrainConfig
+    from pituning.pretraining.recipe import pretrain
 
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput("device 'cuda' is not on this machine; use cpu", field="device")
-    given: dict[str, Any] = {"steps": steps, "workers": workers, "seed": seed}
+    given: dict[str, Any] = {"steps": steps, "reading": reading, "workers": workers, "seed": seed}
     config = PretrainConfig(blind=blind, **{key: value for key, value in given.items() if value is not None})
     with terminal_reporter() as reporter:
         checkpoint = pretrain(config, directory, reporter, device=device)
     curve = directory / "curve.jsonl"
-    emit({"backbone": checkpoint, "curve": curve, "steps": config.steps}, as_json, lambda: typer.echo(str(checkpoint)))
+    emit(
+        {"backbone": checkpoint, "curve": curve, "steps": config.all_steps},
+        as_json,
+        lambda: typer.echo(str(checkpoint)),
+    )
+
+
+@pretrain_app.command("report")
+def pretrain_report(
+    backbone: Annotated[Path, typer.Argument(help="A finished checkpoint.")],
+    out: Annotated[Path, typer.Argument(help="CSV file to write, such as data/mini/results/heldout.csv.")],
+    text_only: Annotated[
+        Path | None, typer.Option("--text-only", help="A checkpoint made with --blind: the text-only baseline.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a pretrained backbone on held-out samples, beside a unigram model and one that saw text only."""
+    for given in (backbone, text_only):
+        if given is not None and not (given / "config.json").is_file():
+            raise BadInput(f"{given} is no checkpoint: it has no config.json", field="backbone")
+
+    from pituning.pretraining.config import PretrainConfig
+    from pituning.pretraining.report import heldout_table
+    from pituning.workspace.atomic import write_text
+
+    frame = heldout_table(backbone, text_only, PretrainConfig())
+    write_text(out, frame.to_csv(index=False))
+    emit({"table": out, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(frame.to_string(index=False)))
 
 
 @zoo_app.command("build")
@@ -82,6 +111,55 @@ def zoo_build(
         build_zoo(directory, backbone, config, reporter, processes=processes)
     document = {"directory": directory, "backbone": backbone, "kinds": config.kinds, "tasks": config.tasks}
     emit(document, as_json, lambda: typer.echo(f"{directory}: {len(config.tasks)} tasks, {', '.join(config.kinds)}"))
+
+
+@zoo_app.command("measure")
+def zoo_measure(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Directory of the zoo, such as data/mini; default: the workspace.")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="Expert kind of the few-shot experts.")] = "lora",
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds of the few-shot experts.")] = 3,
+    processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how hard the suite is: backbone alone, 16 shots, 16 shots on a backbone that was never pretrained."""
+    place = open_workspace(workspace)
+    directory = out if out is not None else place.root
+    backbone = directory / "backbone" if (directory / "backbone").is_dir() else place.backbone_dir()
+
+    from pituning.experts.space import check_kind
+    from pituning.tasks.mini import TASK_NAMES
+
+    check_kind(kind)
+
+    from pituning.studies.difficulty import difficulty_cells, measure_difficulty
+
+    cells = difficulty_cells(TASK_NAMES, kind=kind, seeds=range(seeds))
+    with terminal_reporter() as reporter:
+        frame = measure_difficulty(directory, backbone, cells, reporter, processes=processes)
+    table = directory / "results" / "suite.csv"
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+
+
+@zoo_app.command("tables")
+def zoo_tables(
+    directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/mini.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Print what was measured on the suite and the backbone as Markdown: the tables of the documentation."""
+    from pituning.studies.tables import graph_markdown, heldout_markdown, planted_by_kind, suite_markdown
+
+    if not (directory / "results").is_dir():
+        raise BadInput(f"{directory} holds no results; run pituning zoo measure --out {directory}", field="directory")
+    tables = {
+        "suite": suite_markdown(directory),
+        "graph": graph_markdown(directory),
+        "kinds": planted_by_kind(directory),
+        "heldout": heldout_markdown(directory),
+    }
+    emit(tables, as_json, lambda: typer.echo("\n\n".join(tables.values())))
 
 
 def _words(text: str) -> tuple[str, ...]:

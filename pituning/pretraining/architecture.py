@@ -162,3 +162,14 @@ def save_backbone(
     model.save_pretrained(directory, state_dict=saved)
     tokenizer.save_pretrained(directory)
     image_processor(image_size).save_pretrained(directory)
+
+
+def save_untrained(backbone: Path, directory: Path, *, seed: int) -> None:
+    """Writes ``backbone`` with its weights drawn anew, as they were before pretraining: tokenizer and config stay."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(backbone, local_files_only=True)
+    config = Florence2Config.from_pretrained(backbone, local_files_only=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Florence2ForConditionalGeneration(config).float()
+    processor = CLIPImageProcessorPil.from_pretrained(backbone, local_files_only=True)
+    save_backbone(model, tokenizer, directory, image_size=processor.size["height"])

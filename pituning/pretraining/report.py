@@ -7,13 +7,14 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from random import Random
 
+import pandas as pd
 import torch
 from transformers import Florence2ForConditionalGeneration, PreTrainedTokenizerFast
 
+from pituning.pretraining.config import PretrainConfig
+from pituning.pretraining.evaluation import evaluate
 from pituning.pretraining.objectives import image_samples, text_samples
-from pituning.pretraining.recipe import PretrainConfig, evaluate, heldout_groups
-
-Table = dict[str, dict[str, float]]
+from pituning.pretraining.stream import heldout_groups
 
 
 def unigram_losses(
@@ -38,26 +39,29 @@ def _answer(tokenizer: PreTrainedTokenizerFast, answer: str) -> list[int]:
     return [*tokenizer(answer, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
 
 
-def heldout_table(backbone: Path, text_only: Path | None, config: PretrainConfig) -> Table:
-    """Per objective: loss per token and exact match (%) of the backbone, and the losses of the two baselines.
+def heldout_table(backbone: Path, text_only: Path | None, config: PretrainConfig) -> pd.DataFrame:
+    """Per objective: loss per token, exact answers and right words (%) of the backbone, and the two baselines.
 
     Args:
         backbone: a finished checkpoint.
-        text_only: a checkpoint of the same recipe with ``blind=True``; None leaves that column out.
+        text_only: a checkpoint of the same recipe with ``blind=True``; None leaves its columns out.
     """
     tokenizer = PreTrainedTokenizerFast.from_pretrained(backbone)
     ours = evaluate(_load(backbone), tokenizer, config)
     unigram = unigram_losses(tokenizer, config)
     blind = evaluate(_load(text_only), tokenizer, config, with_images=False) if text_only is not None else {}
-    table: Table = {}
+    rows = []
     for name, values in ours.items():
-        table[name] = {"loss": values["loss"], "exact": 100 * values["exact"], "unigram_loss": unigram[name]}
+        row: dict[str, object] = {"objective": name, "loss": values["loss"]}
         if name in blind:
-            table[name] |= {"text_only_loss": blind[name]["loss"], "text_only_exact": 100 * blind[name]["exact"]}
-    return table
+            row["text_only_loss"] = blind[name]["loss"]
+        row |= {"unigram_loss": unigram[name], "exact": 100 * values["exact"], "words": 100 * values["words"]}
+        if name in blind:
+            row["text_only_words"] = 100 * blind[name]["words"]
+        rows.append(row)
+    return pd.DataFrame(rows).round(4)
 
 
 def _load(directory: Path) -> Florence2ForConditionalGeneration:
-
     model = Florence2ForConditionalGeneration.from_pretrained(directory, dtype=torch.float32, local_files_only=True)
     return model.eval()

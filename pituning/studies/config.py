@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pituning.errors import BadInput
 from pituning.tasks.mini import TASK_NAMES
 
+ZOO_STEPS = {"lora": 500, "bottleneck": 400, "prefix": 400}
+"""Training steps of an expert of each kind on the embedded backbone, after which its score hardly rises."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ZooConfig:
@@ -18,7 +21,9 @@ class ZooConfig:
 
     kinds: tuple[str, ...] = field(default=("lora", "bottleneck", "prefix"), metadata={"help": "expert kinds"})
     tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "tasks of the mini suite"})
-    steps: int = field(default=600, metadata={"help": "training steps per expert"})
+    steps: int | None = field(
+        default=None, metadata={"help": "training steps per expert; left out, as many as the kind needs"}
+    )
     batch_size: int = field(default=32, metadata={"help": "examples per step"})
     seed: int = field(default=0, metadata={"help": "of the common starting values and of the data order"})
     fisher_examples: int = field(default=256, metadata={"help": "training examples behind each embedding"})
@@ -33,3 +38,7 @@ class ZooConfig:
         for kind in self.kinds:
             if kind not in ("lora", "bottleneck", "prefix"):
                 raise BadInput(f"kind {kind!r} is unknown; choose lora, bottleneck or prefix", field="kinds")
+
+    def steps_of(self, kind: str) -> int:
+        """Training steps of an expert of ``kind``."""
+        return self.steps if self.steps is not None else ZOO_STEPS[kind]

@@ -5,10 +5,12 @@ A task can only show transfer when few shots are clearly too few and the full da
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -16,7 +18,9 @@ import torch
 from pituning.backbones.base import Backbone
 from pituning.experts.card import read_card
 from pituning.experts.model import ExpertModel
+from pituning.pretraining.architecture import save_untrained
 from pituning.progress import Reporter, Silent
+from pituning.studies.pool import side_by_side
 from pituning.tasks.metrics import chance, score
 from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.training.config import TrainConfig
@@ -26,7 +30,7 @@ from pituning.tuning.interpolation import Mixture
 from pituning.tuning.selection import choose, make_folds, train
 from pituning.workspace.atomic import write_text
 
-COLUMNS = ("task", "kind", "method", "shots", "seed", "score", "backbone")
+COLUMNS = ("task", "method", "kind", "shots", "seed", "score", "backbone")
 
 
 def low_shot_single(backbone: Backbone, name: str, *, kind: str, shots: int, seed: int, limit: int = 1000) -> float:
@@ -63,75 +67,81 @@ def backbone_alone(backbone: Backbone, name: str, *, limit: int = 1000) -> float
     return score(task.metric, backbone.predict(backbone.encode(task, test), task), [e.answer for e in test])
 
 
+@dataclass(frozen=True)
+class Cell:
+    """One measurement: ``backbone`` alone, one expert on the shots (``single``), or that on a random backbone."""
+
+    task: str
+    method: Literal["backbone", "single", "single on random weights"]
+    kind: str
+    shots: int
+    seed: int
+
+
+def difficulty_cells(
+    tasks: Sequence[str], *, kind: str = "lora", shots: int = 16, seeds: Sequence[int] = (0, 1, 2)
+) -> list[Cell]:
+    """What says how hard the tasks are, and whether pretraining helps (that with the first seed alone)."""
+    cells = [Cell(task, "backbone", "", 0, 0) for task in tasks]
+    cells += [Cell(task, "single", kind, shots, seed) for seed in seeds for task in tasks]
+    cells += [Cell(task, "single on random weights", kind, shots, seeds[0]) for task in tasks]
+    return cells
+
+
 def measure_difficulty(
-    directory: Path,
-    backbone_dir: Path,
-    *,
-    kind: str = "lora",
-    shots: int = 16,
-    seeds: Sequence[int] = (0,),
-    reporter: Reporter | None = None,
-    processes: int = 2,
+    directory: Path, backbone_dir: Path, cells: Sequence[Cell], reporter: Reporter | None = None, *, processes: int = 2
 ) -> pd.DataFrame:
     """Fills ``directory/results/suite.csv``, one row per cell; cells of the same backbone are not measured again."""
     report = reporter or Silent()
     path = directory / "results" / "suite.csv"
     fingerprint = Backbone.load(backbone_dir).fingerprint[:12]
-    frame = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
-    frame = frame[frame["backbone"] == fingerprint]
-    rows = frame.to_dict("records")
-    done = {(row["task"], row["method"], row["kind"], row["seed"]) for row in rows}
-    cells = [(task, "single", kind, seed) for task in TASK_NAMES for seed in seeds]
-    cells += [(task, "backbone", "", 0) for task in TASK_NAMES]
+    frame = pd.read_csv(path, keep_default_na=False) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
+    rows: list[Any] = frame[frame["backbone"] == fingerprint].to_dict("records")
+    done = {Cell(r["task"], r["method"], r["kind"], int(r["shots"]), int(r["seed"])) for r in rows}
+    missing = [cell for cell in cells if cell not in done]
     report.phase("measure the suite", len(cells))
-    report.advance(sum(cell in done for cell in cells))
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(_measure, backbone_dir, cell, shots): cell for cell in cells if cell not in done}
-        for finished in as_completed(waiting):
-            task, method, of_kind, seed = waiting[finished]
-            rows.append(
-                {
-                    "task": task,
-                    "kind": of_kind,
-                    "method": method,
-                    "shots": shots if method == "single" else 0,
-                    "seed": seed,
-                    "score": round(finished.result(), 2),
-                    "backbone": fingerprint,
-                }
-            )
-            report.advance()
-            frame = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["method", "task", "kind", "seed"])
-            write_text(path, frame.to_csv(index=False))
-    return frame
+    report.advance(len(cells) - len(missing))
+
+    def keep(call: tuple[Any, ...], points: float) -> None:
+        rows.append({**asdict(call[1]), "score": round(points, 2), "backbone": fingerprint})
+        frame = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["method", "task", "kind", "seed"])
+        write_text(path, frame.to_csv(index=False))
+        report.advance()
+
+    side_by_side(_measure, [(backbone_dir, cell) for cell in missing], keep, processes=processes)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _measure(backbone_dir: Path, cell: tuple[str, str, str, int], shots: int) -> float:
+def _measure(backbone_dir: Path, cell: Cell) -> float:
     torch.set_num_threads(1)
-    task, method, kind, seed = cell
+    if cell.method == "single on random weights":
+        with TemporaryDirectory() as folder:
+            save_untrained(backbone_dir, Path(folder), seed=cell.seed)
+            return low_shot_single(
+                Backbone.load(Path(folder)), cell.task, kind=cell.kind, shots=cell.shots, seed=cell.seed
+            )
     backbone = Backbone.load(backbone_dir)
-    if method == "backbone":
-        return backbone_alone(backbone, task)
-    return low_shot_single(backbone, task, kind=kind, shots=shots, seed=seed)
+    if cell.method == "backbone":
+        return backbone_alone(backbone, cell.task)
+    return low_shot_single(backbone, cell.task, kind=cell.kind, shots=cell.shots, seed=cell.seed)
 
 
 def suite_table(directory: Path, kinds: Sequence[str] = ("lora", "bottleneck", "prefix")) -> pd.DataFrame:
-    """One row per task: chance, backbone alone, 16-shot single expert (mean over seeds), full data by kind."""
-    path = directory / "results" / "suite.csv"
-    cells = pd.read_csv(path)
+    """One row per task, scores in points: chance, backbone alone, a single expert on few shots (mean over seeds) of
+    the pretrained and of the random backbone, and the zoo's experts of each kind on all training examples."""
+    cells = pd.read_csv(directory / "results" / "suite.csv", keep_default_na=False)
     rows = []
     for name in TASK_NAMES:
-        task, mine = mini_task(name), cells[cells["task"] == name]
-        single = mine[mine["method"] == "single"]["score"]
+        task, mine = mini_task(name), cells[cells["task"] == name].groupby("method")["score"].mean()
         row: dict[str, object] = {
             "task": name,
-            "modality": task.modality,
             "metric": task.metric,
-            "chance": round(chance(task), 1),
-            "backbone": float(mine[mine["method"] == "backbone"]["score"].mean()),
-            "16-shot": round(float(single.mean()), 1),
+            "chance": chance(task),
+            "backbone alone": mine.get("backbone", math.nan),
+            "16 shots, random weights": mine.get("single on random weights", math.nan),
+            "16 shots": mine.get("single", math.nan),
         }
         for kind in kinds:
-            row[f"full {kind}"] = read_card(directory / "experts" / kind / name).scores["test"]
+            row[f"full, {kind}"] = read_card(directory / "experts" / kind / name).scores["test"]
         rows.append(row)
     return pd.DataFrame(rows)

@@ -33,7 +33,7 @@ def expert_spec(config: ZooConfig, kind: str, task: str) -> dict[str, object]:
         "suite": SUITE_VERSION,
         "task": task,
         "kind": kind,
-        "steps": config.steps,
+        "steps": config.steps_of(kind),
         "batch_size": config.batch_size,
         "learning_rate": EXPERT_RATES[kind],
         "seed": config.seed,
@@ -125,7 +125,7 @@ def train_zoo_expert(directory: Path, model: ExpertModel, task: Task, config: Zo
     """Trains one expert of the zoo on its whole training split, saves it, returns its test score in points."""
     backbone = model.backbone
     training = TrainConfig(
-        steps=config.steps,
+        steps=config.steps_of(model.kind),
         batch_size=config.batch_size,
         learning_rate=EXPERT_RATES[model.kind],
         seed=config.seed,

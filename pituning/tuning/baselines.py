@@ -52,11 +52,11 @@ class Cast:
           lot, with random parameters of the donors' norms.
         - ``untouched``: the donors in equal parts, nothing trained. ``full``: every parameter of the backbone.
         """
-        donors = self._values(self.donors)
         if method == "full":
             return FullLearner(backbone=self.backbone)
         if method == "single":
             return self._mixture((OWN,), self.own[None], learn_alpha=False)
+        donors = self._values(self.donors)
         if method == "donor":
             return self._mixture(self.donors[:1], donors[:1], learn_alpha=False)
         if method == "untouched":

@@ -45,3 +45,41 @@ def test_answers_to_counts_are_right() -> None:
             assert numbers[sample.answer] == exact + shapes
             checked += 1
     assert checked > 20
+
+
+def _facts(text: str) -> set[tuple[str, str, str]]:
+    """Relations that a text tells, each from both ends, read with a regular expression."""
+    opposite = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+    found = re.findall(r"the (\w+) is (left of|right of|above|below) the (\w+)", text)
+    return {(a, r, b) for a, r, b in found} | {(b, opposite[r], a) for a, r, b in found}
+
+
+def test_verdicts_on_relations_and_their_reasons_are_right() -> None:
+    """Judged again from the words alone, whichever end the text tells the relation from."""
+    rng, checked, ends = Random(8), 0, set()
+    while checked < 150:
+        for sample in text_samples(rng, 8):
+            premise, _, said = sample.prompt.partition("check and say why: ")
+            statement = _facts(said)
+            if sample.objective != "text-reason" or not statement:
+                continue
+            reason, _, verdict = sample.answer.rpartition(": ")
+            known = _facts(premise)
+            assert verdict == ("true" if statement <= known else "false")
+            assert _facts(reason) <= known
+            told = re.findall(r"the (\w+) is (?:left of|right of|above|below) the (\w+)", premise)
+            asked = re.findall(r"the (\w+) is (?:left of|right of|above|below) the (\w+)", said)[0]
+            ends.add(asked in told)
+            checked += 1
+    assert ends == {True, False}
+
+
+def test_relations_are_told_and_checked_from_the_same_end_at_first() -> None:
+    rng = Random(8)
+    for sample in (s for _ in range(200) for s in text_samples(rng, 4, level=0.0)):
+        if sample.objective == "text-reason":
+            premise, _, said = sample.prompt.partition("check and say why: ")
+            pairs = [
+                set(re.findall(r"the (\w+) is (?:left of|right of|above|below) the (\w+)", t)) for t in (premise, said)
+            ]
+            assert pairs[1] <= pairs[0]

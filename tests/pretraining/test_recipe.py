@@ -11,12 +11,22 @@ from safetensors.torch import load_file
 
 from pituning.backbones.base import Backbone
 from pituning.errors import RunCancelled
-from pituning.pretraining import recipe
-from pituning.pretraining.recipe import PretrainConfig, learning_rate, pretrain
+from pituning.pretraining import recipe, unseen
+from pituning.pretraining.config import READING_RATE, PretrainConfig, curriculum_level, learning_rate
+from pituning.pretraining.recipe import pretrain
 from pituning.progress import Silent
 
 SMALL = PretrainConfig(
-    steps=4, images=2, texts=4, warmup=1, workers=1, d_model=32, layers=1, vision_dims=(32, 32), learning_rate=1e-3
+    steps=3,
+    reading=1,
+    images=2,
+    texts=4,
+    warmup=1,
+    workers=1,
+    d_model=32,
+    layers=1,
+    vision_dims=(32, 32),
+    learning_rate=1e-3,
 )
 
 
@@ -32,7 +42,7 @@ class StopAfter(Silent):
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tiny_backbone: Backbone):
-    monkeypatch.setattr(recipe, "SEEN_DRAWS", 20)
+    monkeypatch.setattr(unseen, "SEEN_DRAWS", 20)
 
     def directory(path: Path) -> Path:
         path.mkdir()
@@ -64,16 +74,23 @@ def test_two_workers_take_the_same_step_as_one(tmp_path: Path, quick) -> None:
 
 
 def test_the_rate_rises_stays_and_falls_to_zero() -> None:
-    config = PretrainConfig(steps=100, warmup=10, decay=0.4, learning_rate=1.0)
+    config = PretrainConfig(steps=100, reading=100, warmup=10, decay=0.4, learning_rate=1.0)
     assert learning_rate(config, 0) == pytest.approx(0.1)
     assert learning_rate(config, 30) == 1.0
     assert learning_rate(config, 80) == pytest.approx(0.5)
-    assert learning_rate(config, 100) == 0.0
+    assert learning_rate(config, 99) == pytest.approx(0.025)
+    assert learning_rate(config, 150) == pytest.approx(READING_RATE / 2)
+    assert learning_rate(config, 200) == 0.0
+
+
+def test_the_curriculum_goes_from_seeing_to_comparing() -> None:
+    config = PretrainConfig(curriculum=(10, 20))
+    assert [curriculum_level(config, step) for step in (0, 10, 15, 20, 99, config.steps)] == [0, 0, 0.5, 1, 1, 2]
 
 
 @pytest.mark.slow
 def test_loss_falls_and_the_curve_is_kept(tmp_path: Path, quick) -> None:
-    config = PretrainConfig(**{**vars(SMALL), "steps": 200, "images": 1, "learning_rate": 3e-3})
+    config = PretrainConfig(**{**vars(SMALL), "steps": 200, "reading": 0, "images": 1, "learning_rate": 3e-3})
     directory = quick(tmp_path / "run")
     pretrain(config, directory)
     lines = [json.loads(line) for line in (directory / "curve.jsonl").read_text().splitlines()]

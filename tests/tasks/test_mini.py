@@ -72,7 +72,7 @@ def test_same_version_same_bytes() -> None:
         for split in ("train", "test"):
             for example in first(name, split, 10):
                 digest.update(f"{example.uid}|{example.text}|{example.answer}|{example.image!r}\n".encode())
-    assert digest.hexdigest()[:16] == "341292c85c1bdf35"
+    assert digest.hexdigest()[:16] == "c95264f15fd838ee"
 
 
 @pytest.mark.parametrize(("name", "types"), [("aircraft", AIRCRAFT), ("flowers", FLOWERS), ("creatures", CREATURES)])
@@ -129,7 +129,7 @@ def test_entailment_labels_follow_from_the_premise_by_an_independent_reading() -
     values = {"red", "green", "blue", "yellow", "purple", "orange", "black", "white"}
     checked = 0
     for example in first("nli", n=400):
-        premise, hypothesis = example.text.removeprefix("premise: ").split(" hypothesis: ")
+        premise, hypothesis = example.text.split(" hypothesis: ")
         words = hypothesis.rstrip(".").split()
         if len(words) != 4 or words[0] != "the" or words[3] not in values:
             continue

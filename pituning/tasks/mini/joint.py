@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from pituning.tasks.mini.language import account_of_picture, draw_statement, reference
-from pituning.tasks.mini.recipes import Draft, Recipe
+from pituning.tasks.mini.recipes import MANY, Draft, Recipe
 from pituning.tasks.mini.vision import FORMS, SHADES
 from pituning.tasks.mini.world import RELATIONS, Scene, Thing, holds, phrase, random_scene
 
@@ -106,7 +106,7 @@ def _visual_entailment(rng: Random, label: str | None) -> Draft:
         scene = _scene(rng, rng.choice((2, 3)))
         claim = draw_statement(account_of_picture(scene.things), rng, VERDICTS[str(label)])
         if claim is not None:
-            return Draft(scene, f"hypothesis: {claim}.", str(label))
+            return Draft(scene, f"hypothesis: {claim.text}.", str(label))
 
 
 def _caption(rng: Random, label: str | None) -> Draft:
@@ -140,12 +140,12 @@ RECIPES = (
         name="visual-entailment", title="Visual entailment", instruction="does the image imply the hypothesis?",
         modality="vision-language", metric="accuracy", labels=tuple(VERDICTS), families=("entailment",),
         description="Three-way: does the picture support the hypothesis, contradict it, or leave it open?",
-        draw=_visual_entailment,
+        draw=_visual_entailment, sizes=MANY,
     ),
     Recipe(
         name="caption", title="Captioning", instruction="caption:", modality="vision-language", metric="token_f1",
         labels=None, families=("depiction",),
         description="Describes the things from top to bottom in the suite's own words for shades and forms.",
-        draw=_caption,
+        draw=_caption, sizes=MANY,
     ),
 )  # fmt: skip

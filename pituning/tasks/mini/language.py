@@ -104,10 +104,8 @@ def say_attribute(rng: Random, who: str, name: str, value: str) -> str:
     return rng.choice(forms[:1] * 4 + forms).format(who=who, name=name, value=value)
 
 
-def say_relation(rng: Random, a: str, relation: str, b: str) -> str:
-    """The relation, from either end."""
-    if rng.random() < 0.15:
-        a, relation, b = b, OPPOSITE[relation], a
+def say_relation(a: str, relation: str, b: str) -> str:
+    """The relation, told from ``a``."""
     return f"the {a} is {relation} the {b}"
 
 
@@ -116,54 +114,84 @@ def say_exists(rng: Random, what: str) -> str:
     return rng.choice(("there is {}", "you can find {}", "one of them is {}")).format(article(what))
 
 
-def statement(account: Account, rng: Random, truth: Truth) -> str | None:
+@dataclass(frozen=True)
+class Statement:
+    """A statement and what the account holds about it, in a few words."""
+
+    text: str
+    evidence: str
+
+
+NOT_SAID, NOTHING = "that is not said", "nothing is like that"
+
+
+def statement(account: Account, rng: Random, truth: Truth) -> Statement | None:
     """A statement that is true, false or unknown given the account; None when the draw did not fit (draw again)."""
     i = rng.randrange(len(account.things))
-    thing, who = account.things[i], reference(account, i, rng)
     kind = rng.choice(("attribute", "attribute", "relation", "exists"))
     if truth == "unknown":
-        unstated = [n for n in ("colour", "pattern", "size") if n not in account.known[i]]
-        if who is None:
-            return None
-        if unstated and rng.random() < 0.7:
-            name = rng.choice(unstated)
-            value = rng.choice(VALUES[name])
-            if kind == "exists":
-                return say_exists(rng, f"{value} {thing.shape}")
-            return say_attribute(rng, who, name, value)
-        return say_attribute(rng, who, "kind", rng.choice(HIDDEN))
-    if kind != "relation" and not account.known[i]:
-        return None
-    if kind == "attribute":
-        name = rng.choice(account.known[i])
-        if who is None or (name == "colour" and who != thing.shape):
-            return None
-        value = thing.attribute(name)
-        if truth == "false":
-            value = rng.choice([v for v in VALUES[name] if v != value])
-        return say_attribute(rng, who, name, value)
+        return _unknown(account, rng, i, kind)
     if kind == "relation":
-        if not account.relations:
-            return None
-        a, relation, b = rng.choice(account.relations)
-        first, second = reference(account, a, rng), reference(account, b, rng)
-        if first is None or second is None:
-            return None
-        return say_relation(rng, first, relation if truth == "true" else OPPOSITE[relation], second)
+        return _relation(account, rng, truth)
+    if not account.known[i]:
+        return None
     name = rng.choice(account.known[i])
-    value, shape = thing.attribute(name), thing.shape
+    return (_attribute if kind == "attribute" else _exists)(account, rng, truth, i, name)
+
+
+def _unknown(account: Account, rng: Random, i: int, kind: str) -> Statement | None:
+    thing, who = account.things[i], reference(account, i, rng)
+    unstated = [n for n in ("colour", "pattern", "size") if n not in account.known[i]]
+    if who is None:
+        return None
+    if not unstated or rng.random() < 0.3:
+        return Statement(say_attribute(rng, who, "kind", rng.choice(HIDDEN)), NOT_SAID)
+    name = rng.choice(unstated)
+    value = rng.choice(VALUES[name])
+    if kind == "exists":
+        return Statement(say_exists(rng, f"{value} {thing.shape}"), NOT_SAID)
+    return Statement(say_attribute(rng, who, name, value), NOT_SAID)
+
+
+def _attribute(account: Account, rng: Random, truth: Truth, i: int, name: str) -> Statement | None:
+    thing, who = account.things[i], reference(account, i, rng)
+    if who is None or (name == "colour" and who != thing.shape):
+        return None
+    actual = value = thing.attribute(name)
     if truth == "false":
-        if rng.random() < 0.5:
-            shape = rng.choice([s for s in SHAPES if all(s != o.shape for o in account.things)])
-        else:
-            value = rng.choice([v for v in VALUES[name] if v != value])
-            same = [(o, account.known[j]) for j, o in enumerate(account.things) if o.shape == shape]
-            if any(name not in known or o.attribute(name) == value for o, known in same):
-                return None
-    return say_exists(rng, f"{value} {shape}")
+        value = rng.choice([v for v in VALUES[name] if v != actual])
+    return Statement(say_attribute(rng, who, name, value), f"the {who} is {actual}")
 
 
-def draw_statement(account: Account, rng: Random, truth: Truth) -> str | None:
+def _relation(account: Account, rng: Random, truth: Truth) -> Statement | None:
+    if not account.relations:
+        return None
+    a, relation, b = rng.choice(account.relations)
+    first, second = reference(account, a, rng), reference(account, b, rng)
+    if first is None or second is None:
+        return None
+    said = relation if truth == "true" else OPPOSITE[relation]
+    return Statement(say_relation(first, said, second), say_relation(first, relation, second))
+
+
+def _exists(account: Account, rng: Random, truth: Truth, i: int, name: str) -> Statement | None:
+    thing = account.things[i]
+    actual = value = thing.attribute(name)
+    if truth == "true":
+        return Statement(say_exists(rng, f"{value} {thing.shape}"), f"the {thing.shape} is {actual}")
+    if rng.random() < 0.5:
+        absent = rng.choice([s for s in SHAPES if all(s != o.shape for o in account.things)])
+        return Statement(say_exists(rng, f"{value} {absent}"), NOTHING)
+    value = rng.choice([v for v in VALUES[name] if v != actual])
+    same = [(o, account.known[j]) for j, o in enumerate(account.things) if o.shape == thing.shape]
+    if any(name not in known or o.attribute(name) == value for o, known in same):
+        return None
+    return Statement(
+        say_exists(rng, f"{value} {thing.shape}"), f"the {thing.shape} is {actual}" if len(same) == 1 else NOTHING
+    )
+
+
+def draw_statement(account: Account, rng: Random, truth: Truth) -> Statement | None:
     """Tries `statement` a few times; None when the account offers none of that truth."""
     for _ in range(8):
         made = statement(account, rng, truth)

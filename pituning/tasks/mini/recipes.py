@@ -9,6 +9,9 @@ from random import Random
 from pituning.tasks.base import Metric, Modality
 from pituning.tasks.mini.drawing import Content
 
+MANY = (6000, 300, 1000)
+"""Split sizes of the tasks that compare: with fewer training examples an expert learns them by heart."""
+
 
 @dataclass(frozen=True)
 class Draft:

@@ -15,7 +15,7 @@ from pituning.tasks.mini.language import (
     say_relation,
     tell,
 )
-from pituning.tasks.mini.recipes import Draft, Recipe
+from pituning.tasks.mini.recipes import MANY, Draft, Recipe
 from pituning.tasks.mini.world import OPPOSITE, RELATIONS, SHAPES, random_thing
 
 ENTAILMENT = {"yes": "true", "maybe": "unknown", "no": "false"}
@@ -26,18 +26,18 @@ def _premise_and_hypothesis(rng: Random, truth: str, count: int | None) -> tuple
         account = random_account(rng, count)
         hypothesis = draw_statement(account, rng, truth)
         if hypothesis is not None:
-            return tell(account, rng), hypothesis
+            return tell(account, rng), hypothesis.text
 
 
 def _nli(rng: Random, label: str | None) -> Draft:
     premise, hypothesis = _premise_and_hypothesis(rng, ENTAILMENT[str(label)], None)
-    return Draft(None, f"premise: {premise} hypothesis: {hypothesis}.", str(label))
+    return Draft(None, f"{premise} hypothesis: {hypothesis}.", str(label))
 
 
 def _rte(rng: Random, label: str | None) -> Draft:
     truth = "true" if label == "entailed" else rng.choice(("false", "unknown"))
     premise, hypothesis = _premise_and_hypothesis(rng, truth, 3)
-    return Draft(None, f"text: {premise} claim: {hypothesis}.", str(label))
+    return Draft(None, f"{premise} claim: {hypothesis}.", str(label))
 
 
 def _described(rng: Random, shape: str) -> str:
@@ -71,7 +71,7 @@ def _same_meaning(rng: Random, label: str | None) -> Draft:
     first_who, second_who = _described(rng, a), _described(rng, b)
     relation = rng.choice(RELATIONS)
     first = f"the {first_who} is {relation} the {second_who}"
-    if label == "yes":
+    if label == "equivalent":
         second = f"the {second_who} is {OPPOSITE[relation]} the {first_who}"
     else:
         change = rng.choice(("roles", "relation", "detail"))
@@ -79,7 +79,9 @@ def _same_meaning(rng: Random, label: str | None) -> Draft:
             second = f"the {second_who} is {relation} the {first_who}"
         elif change == "relation":
             other = rng.choice([r for r in RELATIONS if r not in (relation, OPPOSITE[relation])])
-            second = say_relation(rng, first_who, other, second_who)
+            second = say_relation(first_who, other, second_who)
+            if rng.random() < 0.5:
+                second = say_relation(second_who, OPPOSITE[other], first_who)
         else:
             changed = first_who
             while changed == first_who:
@@ -97,42 +99,43 @@ def _answers(rng: Random, label: str | None) -> Draft:
         if names:
             break
     asked = rng.choice(QUESTIONS[rng.choice(names)]).format(account.things[i].shape)
-    return Draft(None, f"question: {asked} passage: {tell(account, rng)}", str(label))
+    return Draft(None, f"{tell(account, rng)} question: {asked}", str(label))
 
 
 def _sentiment(rng: Random, label: str | None) -> Draft:
     while True:
-        made = opinion(rng)
+        made = opinion(rng, rng.choice((1, 2, 3, 5)))
         if made.pleased == (label == "positive"):
             return Draft(None, f"review of {made.text}", str(label))
 
 
 RECIPES = (
     Recipe(
-        name="nli", title="Natural language inference", instruction="does the premise imply the hypothesis?",
+        name="nli", title="Natural language inference", instruction="inference:",
         modality="language", metric="accuracy", labels=tuple(ENTAILMENT), families=("entailment",),
-        description="Three-way: does the hypothesis follow from the premise, contradict it, or is it open?", draw=_nli,
+        description="Three-way: does the hypothesis follow from the premise, contradict it, or is it open?",
+        draw=_nli, sizes=MANY,
     ),
     Recipe(
-        name="rte", title="Textual entailment", instruction="is the claim entailed by the text?", modality="language",
+        name="rte", title="Textual entailment", instruction="entailed?", modality="language",
         metric="accuracy", labels=("entailed", "not entailed"), families=("entailment",),
         description="Two-way entailment with longer texts: open and contradicted claims count as not entailed.",
-        draw=_rte,
+        draw=_rte, sizes=MANY,
     ),
     Recipe(
         name="same-question", title="Duplicate questions", instruction="are these two questions duplicates?",
         modality="language", metric="accuracy", labels=("duplicate", "different"), families=("paraphrase",),
-        description="Do two differently worded questions ask the same thing?", draw=_same_question,
+        description="Do two differently worded questions ask the same thing?", draw=_same_question, sizes=MANY,
     ),
     Recipe(
         name="same-meaning", title="Paraphrase", instruction="do these two sentences mean the same?",
-        modality="language", metric="accuracy", labels=("yes", "no"), families=("paraphrase",),
-        description="Do two sentences say the same of the same things?", draw=_same_meaning,
+        modality="language", metric="accuracy", labels=("equivalent", "different"), families=("paraphrase",),
+        description="Do two sentences say the same of the same things?", draw=_same_meaning, sizes=MANY,
     ),
     Recipe(
-        name="answers", title="Answerability", instruction="can the question be answered from the passage?",
+        name="answers", title="Answerability", instruction="answerable?",
         modality="language", metric="accuracy", labels=("yes", "no"), families=(),
-        description="Does the passage contain the answer to the question?", draw=_answers,
+        description="Does the passage contain the answer to the question?", draw=_answers, sizes=MANY,
     ),
     Recipe(
         name="sentiment", title="Sentiment", instruction="sentiment:", modality="language", metric="accuracy",

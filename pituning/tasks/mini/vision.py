@@ -52,6 +52,8 @@ COVERS: dict[str, tuple[str, RGB, RGB]] = {
     "town": ("blocks", (150, 105, 95), (125, 130, 120)),
     "orchard": ("specks", (45, 100, 50), (150, 140, 90)),
 }
+PARTS_NOISE = 110
+"""Most pixel noise, in grey levels, of the part-based tasks; pretraining stays below 14."""
 SURFACES = {
     "banded": "stripes",
     "rippled": "waves",
@@ -100,11 +102,11 @@ def _near(rng: Random, colour: RGB, spread: int) -> RGB:
 
 def _texture(rng: Random, label: str | None) -> Draft:
     back = (rng.randint(60, 190), rng.randint(60, 190), rng.randint(60, 190))
-    shift = rng.choice((-1, 1)) * rng.randint(26, 60)
+    shift = rng.choice((-1, 1)) * rng.randint(40, 75)
     front = _near(rng, (back[0] + shift, back[1] + shift, back[2] + shift), 12)
     return Draft(
-        Tile(SURFACES[str(label)], front, back, round(rng.uniform(4.5, 9.5), 1), round(rng.uniform(0, 180), 1),
-             round(rng.uniform(10, 26), 1), rng.getrandbits(30)),
+        Tile(SURFACES[str(label)], front, back, round(rng.uniform(5.0, 9.0), 1), round(rng.uniform(0, 180), 1),
+             round(rng.uniform(4, 18), 1), rng.getrandbits(30)),
         "",
         str(label),
     )  # fmt: skip
@@ -124,15 +126,15 @@ def _landcover(rng: Random, label: str | None) -> Draft:
 
 
 def _aircraft(rng: Random, label: str | None) -> Draft:
-    return Draft(random_aircraft(rng, *AIRCRAFT[str(label)], noise=26), "", str(label))
+    return Draft(random_aircraft(rng, *AIRCRAFT[str(label)], noise=PARTS_NOISE), "", str(label))
 
 
 def _flowers(rng: Random, label: str | None) -> Draft:
-    return Draft(random_flower(rng, *FLOWERS[str(label)], noise=26), "", str(label))
+    return Draft(random_flower(rng, *FLOWERS[str(label)], noise=PARTS_NOISE), "", str(label))
 
 
 def _creatures(rng: Random, label: str | None) -> Draft:
-    return Draft(random_creature(rng, *CREATURES[str(label)], noise=26), "", str(label))
+    return Draft(random_creature(rng, *CREATURES[str(label)], noise=PARTS_NOISE), "", str(label))
 
 
 RECIPES = (

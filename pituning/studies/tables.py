@@ -1,0 +1,98 @@
+"""The tables of docs/suite.md and docs/backbone.md, written from the measured results that ship in `data/mini`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pituning.experts.space import KINDS
+from pituning.studies.difficulty import suite_table
+from pituning.tasks.mini import TASK_NAMES, planted_relatives
+from pituning.workspace.similarity import load_similarity
+
+NEAREST = 3
+HELDOUT_NAMES = {
+    "loss": "loss",
+    "text_only_loss": "loss, text only",
+    "unigram_loss": "loss, unigram",
+    "exact": "whole answer %",
+    "words": "words %",
+    "text_only_words": "words %, text only",
+}
+
+
+def nearest(directory: Path, task: str, *, kind: str = "lora", predictor: str = "probe") -> list[str]:
+    """The three most similar tasks by a stored similarity, most similar first."""
+    similarity = load_similarity(directory / "similarity" / kind / f"{predictor}.safetensors")
+    row = similarity.matrix[similarity.names.index(task)].copy()
+    row[similarity.names.index(task)] = -np.inf
+    return [similarity.names[i] for i in np.argsort(-row, kind="stable")[:NEAREST]]
+
+
+def planted_found(directory: Path, *, kind: str = "lora", predictor: str = "probe") -> dict[str, tuple[int, int]]:
+    """Per task: how many planted relatives are among its three nearest, and how many could be."""
+    found = {}
+    for task in TASK_NAMES:
+        relatives = set(planted_relatives(task))
+        hits = relatives & set(nearest(directory, task, kind=kind, predictor=predictor))
+        found[task] = (len(hits), min(NEAREST, len(relatives)))
+    return found
+
+
+def suite_markdown(directory: Path) -> str:
+    """Difficulty of all tasks: chance, backbone alone, few shots, full data by kind."""
+    frame = suite_table(directory)
+    return _markdown([str(c) for c in frame.columns], frame.itertuples(index=False))
+
+
+def graph_markdown(directory: Path) -> str:
+    """The three nearest of every task by the default similarity, and the planted relatives among them."""
+    found = planted_found(directory)
+    rows: list[Sequence[object]] = [
+        (
+            task,
+            ", ".join(nearest(directory, task)),
+            ", ".join(planted_relatives(task)) or "–",
+            "{} of {}".format(*found[task]),
+        )
+        for task in TASK_NAMES
+    ]
+    rows.append(("all", "", "", f"{sum(h for h, _ in found.values())} of {sum(n for _, n in found.values())}"))
+    return _markdown(["task", "three nearest", "planted relatives", "among the three nearest"], rows)
+
+
+def heldout_markdown(directory: Path) -> str:
+    """What pretraining achieved on held-out samples, per objective."""
+    frame = pd.read_csv(directory / "results" / "heldout.csv")
+    columns = [c for c in HELDOUT_NAMES if c in frame.columns]
+    header = ["objective", *(HELDOUT_NAMES[c] for c in columns)]
+    rows = [
+        [row["objective"], *(f"{row[c]:.{2 if c.endswith('loss') else 0}f}" for c in columns)]
+        for _, row in frame.iterrows()
+    ]
+    return _markdown(header, rows)
+
+
+def planted_by_kind(directory: Path) -> str:
+    """Planted relatives among the three nearest, of all tasks together, by kind and predictor."""
+    predictors = ("probe", "paper", "scaled", "weights", "text")
+    rows = []
+    for kind in KINDS:
+        counts = [planted_found(directory, kind=kind, predictor=p).values() for p in predictors]
+        rows.append([kind, *(f"{sum(h for h, _ in c)} of {sum(n for _, n in c)}" for c in counts)])
+    return _markdown(["kind", *predictors], rows)
+
+
+def _markdown(header: Sequence[str], rows: object) -> str:
+    def cell(value: object) -> str:
+        if isinstance(value, float):
+            return "–" if math.isnan(value) else f"{value:.1f}"
+        return str(value)
+
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(cell(v) for v in row) + " |" for row in rows]  # type: ignore[attr-defined]
+    return "\n".join(lines)
