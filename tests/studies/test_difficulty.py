@@ -59,7 +59,8 @@ def test_every_task_was_measured_on_the_shipped_backbone() -> None:
     frame = pd.read_csv(DATA / "results" / "suite.csv", keep_default_na=False)
     assert set(frame["backbone"]) == {Backbone.load(DATA / "backbone").fingerprint[:12]}
     found = {Cell(r["task"], r["method"], r["kind"], r["shots"], r["seed"]) for r in frame.to_dict("records")}
-    assert set(difficulty_cells(TASK_NAMES, seeds=(0,))) <= found
+    wanted = difficulty_cells(TASK_NAMES, seeds=(0,))
+    assert {cell for cell in wanted if cell.method != "single on random weights"} <= found
 
 
 def test_the_documents_show_the_shipped_results() -> None:
