@@ -17,10 +17,14 @@ from pituning.experts.store import Expert
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.progress import Reporter
 
+ESTIMATOR_AT: dict[str, Estimator] = {"own": "example", "common": "centred"}
+"""The estimator that suits a probe. A task's own expert has learnt what its answers look like, so that the mean
+gradient is small; at the common expert it is large and would group tasks by their answer words."""
+
 
 @dataclass(frozen=True)
 class Embedded:
-    """An embedding, and the means over groups of its examples (G, P) that bootstrap resamples."""
+    """An embedding, and the estimates from groups of its examples (G, P) that bootstrap resamples."""
 
     embedding: TaskEmbedding
     groups: np.ndarray
@@ -34,7 +38,7 @@ def embed_task(
     *,
     probe: str,
     labels: Labels = "data",
-    estimator: Estimator = "example",
+    estimator: Estimator | None = None,
     groups: int = 1,
     batch_size: int = 32,
     seed: int = 0,
@@ -46,12 +50,14 @@ def embed_task(
     Args:
         task: the task's name.
         probe: says what ``values`` are: ``own``, the task's own expert; ``common``, one expert for all tasks.
-        labels, estimator, groups, seed: see `fisher`.
+        labels, groups, seed: see `fisher`.
+        estimator: see `fisher`; by default what suits the probe (`ESTIMATOR_AT`).
         meta: more for the embedding's card.
 
     Raises:
         BadInput: when there are no examples.
     """
+    estimator = estimator or ESTIMATOR_AT.get(probe, "example")
     found = fisher(
         model, values, encoded, labels=labels, estimator=estimator, groups=groups, batch_size=batch_size, seed=seed,
         reporter=reporter,

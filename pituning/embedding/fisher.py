@@ -4,6 +4,11 @@ F = E_x[(∇_φ log p(y | x; θ, φ))²], elementwise, one gradient per example 
 map's weight for one example is the sum over its positions of output gradient times input, so one batched backward pass
 gives the gradients of all its examples: hooks keep the inputs (B, T, d_in) and outputs (B, T, d_out) of the expert's
 linear maps, autograd differentiates with respect to those outputs and never forms a weight's summed gradient.
+
+The Fisher information is the covariance of the score ∇_φ log p, whose mean is zero when answers come from the model
+itself. With the data's answers at an expert that was not trained on the task, it is not zero: the mean gradient says
+what all examples want alike, above all other answer words. ``estimator="centred"`` takes its square away and leaves
+the variance, what the task asks of the expert example by example.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from pituning.experts.model import ExpertModel
 from pituning.progress import Reporter, Silent
 
 Labels = Literal["data", "model"]
-Estimator = Literal["example", "batch"]
+Estimator = Literal["example", "centred", "batch"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,8 @@ class FisherResult:
     """The diagonal of the Fisher information.
 
     Args:
-        mean: (P,) float32, over all examples.
-        groups: (G, P) means over random groups of examples of nearly equal size; bootstrap resamples them.
+        mean: (P,) float32, over all examples; of ``centred``, the groups' variances pooled.
+        groups: (G, P) estimates from random groups of examples of nearly equal size; bootstrap resamples them.
         examples: how many examples there were.
     """
 
@@ -62,17 +67,22 @@ def fisher(
         values: (P,) the expert.
         labels: ``data`` takes the examples' answers (empirical Fisher), ``model`` samples answers from the model (the
             Fisher information proper, as Task2Vec does).
-        estimator: ``example`` squares one gradient per example. ``batch`` squares the gradient of a mini-batch's mean
-            loss, as the released code of Wu et al. (ICML 2023) does; it is not the Fisher information.
-        groups: into how many groups the examples are dealt, at most as many as there are.
+        estimator: ``example`` squares one gradient per example. ``centred`` takes the unbiased variance of these
+            gradients within each group, for an expert that is not the task's own. ``batch`` squares the gradient of a
+            mini-batch's mean loss, as the released code of Wu et al. (ICML 2023) does; it is not the Fisher
+            information.
+        groups: into how many groups the examples are dealt, at most as many as there are; of ``centred``, at most
+            half as many, since one example has no variance (a single one counts as it is).
         seed: of the groups, and of the answers where they are sampled.
         reporter: told of each example; the phase is the caller's.
 
     Raises:
         BadInput: when there are no examples, or for an unknown choice.
     """
-    if labels not in ("data", "model") or estimator not in ("example", "batch"):
-        raise BadInput(f"labels={labels!r}, estimator={estimator!r}; choose data or model, and example or batch")
+    if labels not in ("data", "model") or estimator not in ("example", "centred", "batch"):
+        raise BadInput(
+            f"labels={labels!r}, estimator={estimator!r}; choose data or model, and example, centred or batch"
+        )
     count = len(encoded)
     if count == 0:
         raise BadInput("there are no examples to embed; add some")
@@ -82,23 +92,30 @@ def fisher(
     values = values.detach().to(model.device)
     if labels == "model":
         encoded = sample_answers(model, values, encoded, batch_size=batch_size, seed=seed)
-    groups = min(groups, count)
+    centred = estimator == "centred" and count > 1
+    groups = min(groups, count // 2 if centred else count)
     members = np.empty(count, dtype=np.int64)
     members[np.random.default_rng([seed, groups]).permutation(count)] = np.arange(count) % groups
-    sums = values.new_zeros(groups, model.space.size)
-    squares = _example_squares(model, values) if estimator == "example" else _batch_squares(model, values)
+    squares = values.new_zeros(groups, model.space.size)
+    sums = torch.zeros_like(squares) if centred else None
+    moments = _batch_moments(model, values) if estimator == "batch" else _example_moments(model, values)
     order = np.lexsort((np.arange(count), encoded.prompt_lengths))
     with ExitStack() as stack:
-        add = squares(stack)
+        add = moments(stack)
         for begin in range(0, count, batch_size):
             rows = order[begin : begin + batch_size]
             belongs = torch.from_numpy(np.arange(groups)[:, None] == members[rows][None, :]).to(values)  # (G, B)
-            add(encoded.batch(rows), belongs, sums)
+            add(encoded.batch(rows), belongs, squares, sums)
             reporter.advance(len(rows))
-    sizes = torch.from_numpy(np.bincount(members, minlength=groups)).to(values)
-    mean = sums.sum(0) / count
+    sizes = torch.from_numpy(np.bincount(members, minlength=groups)).to(values)[:, None]  # (G, 1)
+    if sums is None:
+        found, weights = squares / sizes, sizes / count
+    else:
+        # Unbiased within each group, pooled by degrees of freedom; rounding must not make a variance negative.
+        found = ((squares - sums.square() / sizes) / (sizes - 1)).clamp_min(0)
+        weights = (sizes - 1) / (count - groups)
     return FisherResult(
-        mean=mean.float().cpu().numpy(), groups=(sums / sizes[:, None]).float().cpu().numpy(), examples=count
+        mean=(found * weights).sum(0).float().cpu().numpy(), groups=found.float().cpu().numpy(), examples=count
     )
 
 
@@ -109,31 +126,35 @@ def example_gradients(model: ExpertModel, values: Tensor, batch: Batch) -> Tenso
     return torch.cat([piece.flatten(1) for piece in pieces], dim=1)
 
 
-Add = Callable[[Batch, Tensor, Tensor], None]
-"""Adds the squares of a batch to sums (G, P), each example to the groups that ``belongs`` (G, B) names."""
+Add = Callable[[Batch, Tensor, Tensor, Tensor | None], None]
+"""Adds a batch's squared gradients to squares (G, P), and the gradients themselves to sums (G, P) unless that is None;
+each example counts for the groups that ``belongs`` (G, B) names."""
 
 
-def _example_squares(model: ExpertModel, values: Tensor) -> Callable[[ExitStack], Add]:
+def _example_moments(model: ExpertModel, values: Tensor) -> Callable[[ExitStack], Add]:
     def prepare(stack: ExitStack) -> Add:
         gradients = _gradients(model, values, stack)
 
-        def add(batch: Batch, belongs: Tensor, sums: Tensor) -> None:
+        def add(batch: Batch, belongs: Tensor, squares: Tensor, sums: Tensor | None) -> None:
             position = 0
             for gradient in gradients(batch):
                 flat = gradient.flatten(1)
-                sums[:, position : position + flat.shape[1]].addmm_(belongs, flat.square_())
-                position += flat.shape[1]
+                columns = slice(position, position + flat.shape[1])
+                if sums is not None:
+                    sums[:, columns].addmm_(belongs, flat)
+                squares[:, columns].addmm_(belongs, flat.square_())
+                position = columns.stop
 
         return add
 
     return prepare
 
 
-def _batch_squares(model: ExpertModel, values: Tensor) -> Callable[[ExitStack], Add]:
-    def add(batch: Batch, belongs: Tensor, sums: Tensor) -> None:
+def _batch_moments(model: ExpertModel, values: Tensor) -> Callable[[ExitStack], Add]:
+    def add(batch: Batch, belongs: Tensor, squares: Tensor, _sums: Tensor | None) -> None:
         leaf = values.clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(model.loss(leaf, batch).mean(), leaf)
-        sums += belongs.sum(1, keepdim=True) * gradient.square()
+        squares += belongs.sum(1, keepdim=True) * gradient.square()
 
     return lambda stack: add
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pituning.backbones.base import Backbone
-from pituning.embedding.embed import Embedded, common_probe, embed_task
+from pituning.embedding.embed import ESTIMATOR_AT, Embedded, common_probe, embed_task
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert
@@ -67,6 +67,7 @@ def embed_zoo(
         "experts": {name: expert.card.sha256 for name, expert in loaded.items()},
         "examples": examples,
         "groups": groups,
+        "estimators": ESTIMATOR_AT,
         "replicates": replicates,
         "seed": seed,
     }

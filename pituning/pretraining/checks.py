@@ -22,11 +22,25 @@ from pituning.tasks.mini.language import (
 from pituning.tasks.mini.world import OPPOSITE, Scene
 
 TRUTHS = ("true", "false", "unknown")
+VERDICTS: tuple[tuple[tuple[str, ...], tuple[str, str, str]], ...] = (
+    (("check: {}.", "is this so? {}.", "judge: {}."), TRUTHS),
+    (("verify: {}.", "does this hold? {}."), ("right", "wrong", "open")),
+    (("fact or fiction? {}.",), ("fact", "fiction", "nobody knows")),
+)
+"""Ways to ask for a verdict, each with its words for true, false and unknown. All but the first come last in the
+curriculum: a verdict that has several names is easier to give another."""
+WORDED = 2.0
+"""Above this level verdicts come in several words."""
 AXES = (("left of", "right of"), ("above", "below"))
 
 
-def judge(account: Account, rng: Random, opening: str, objective: str, several: float) -> Sample:
-    """One statement, or with probability ``several`` three at once, each to be called true, false or unknown."""
+def judge(
+    account: Account, rng: Random, opening: str, objective: str, several: float, *, worded: bool = False
+) -> Sample:
+    """One statement, or with probability ``several`` three at once, each to be called true, false or unknown.
+
+    ``worded`` draws from all of `VERDICTS` for a single statement.
+    """
     n = 3 if rng.random() < several else 1
     statements: list[str] = []
     truths: list[str] = []
@@ -37,9 +51,15 @@ def judge(account: Account, rng: Random, opening: str, objective: str, several: 
             statements.append(made.text)
             truths.append(truth)
     if n == 1:
-        form = rng.choice(("check: {}.", "is this so? {}.", "judge: {}."))
-        return Sample(objective, opening + form.format(statements[0]), truths[0])
+        forms, words = rng.choice(VERDICTS) if worded else VERDICTS[0]
+        verdict = words[TRUTHS.index(truths[0])]
+        return Sample(objective, opening + rng.choice(forms).format(statements[0]), verdict)
     return Sample(objective, f"{opening}check each: {'; '.join(statements)}.", " ".join(truths))
+
+
+def _several(level: float) -> float:
+    """How often three statements are judged at once."""
+    return 0.1 + 0.3 * min(level, 1.0)
 
 
 def reason(account: Account, rng: Random, opening: str, objective: str) -> Sample:
@@ -79,7 +99,9 @@ def text_account(rng: Random, level: float) -> Account:
 
 def picture_check(scene: Scene, rng: Random, level: float) -> Sample:
     """Statements to judge against a picture."""
-    return judge(account_of_picture(scene.things), rng, "", "picture-check", several=0.1 + 0.3 * level)
+    return judge(
+        account_of_picture(scene.things), rng, "", "picture-check", several=_several(level), worded=level > WORDED
+    )
 
 
 def picture_reason(scene: Scene, rng: Random, level: float) -> Sample:
@@ -95,7 +117,8 @@ def picture_relation(scene: Scene, rng: Random, level: float) -> Sample | None:
 def text_check(rng: Random, level: float) -> Sample:
     """Statements to judge against a text."""
     account = text_account(rng, level)
-    return judge(account, rng, tell(account, rng) + " ", "text-check", several=0.1 + 0.3 * level)
+    opening = tell(account, rng) + " "
+    return judge(account, rng, opening, "text-check", several=_several(level), worded=level > WORDED)
 
 
 def text_reason(rng: Random, level: float) -> Sample:
@@ -126,4 +149,6 @@ def statement_check(rng: Random, level: float) -> Sample:
         truth = rng.choice(TRUTHS)
         made = draw_statement(account, rng, truth)
         if made is not None:
-            return Sample("text-check", f"{premise}. check: {made.text}.", truth)
+            forms, words = rng.choice(VERDICTS) if level > WORDED else (("check: {}.",), TRUTHS)
+            asked = rng.choice(forms).format(made.text)
+            return Sample("text-check", f"{premise}. {asked}", words[TRUTHS.index(truth)])

@@ -13,6 +13,10 @@ class PretrainConfig:
     reading: int = field(
         default=1300, metadata={"help": "further steps, nearly all on texts, with a rate that rises and falls again"}
     )
+    relating: int = field(
+        default=2000,
+        metadata={"help": "last steps, mostly on pairs of sentences, with fresh optimisers and a rate of their own"},
+    )
     images: int = field(default=44, metadata={"help": "images per step; most come with two prompts"})
     texts: int = field(default=68, metadata={"help": "text-only samples per step"})
     learning_rate: float = field(default=1.6e-3, metadata={"help": "peak learning rate of AdamW"})
@@ -34,17 +38,26 @@ class PretrainConfig:
 
     @property
     def all_steps(self) -> int:
-        """The main part and the reading after it."""
+        """The main part, the reading and the relating after it."""
+        return self.steps + self.reading + self.relating
+
+    @property
+    def relating_begins(self) -> int:
+        """The first of the last steps."""
         return self.steps + self.reading
 
 
-READING_RATE = 0.6
-"""The highest rate of the reading steps, as a part of the peak."""
+READING_RATE = RELATING_RATE = 0.6
+"""The highest rate of the reading steps and of the relating steps, as a part of the peak."""
 READING_IMAGES, READING_TEXTS = 10, 120
+RELATING_IMAGES, RELATING_TEXTS = 16, 100
 
 
 def learning_rate(config: PretrainConfig, step: int) -> float:
-    """Warm-up, plateau, linear fall to zero; then, for the reading steps, a short rise and a linear fall."""
+    """Warm-up, plateau, linear fall to zero; then twice, for reading and relating, a short rise and a linear fall."""
+    if step >= config.relating_begins:
+        done = step - config.relating_begins
+        return RELATING_RATE * config.learning_rate * min(1.0, (done + 1) / 50) * (1 - done / config.relating)
     if step >= config.steps:
         done = step - config.steps
         return READING_RATE * config.learning_rate * min(1.0, (done + 1) / 50) * (1 - done / config.reading)
@@ -53,7 +66,10 @@ def learning_rate(config: PretrainConfig, step: int) -> float:
 
 
 def curriculum_level(config: PretrainConfig, step: int) -> float:
-    """0 until the first of the two steps of ``config.curriculum``, 1 from the second on, a line between; 2 reading."""
+    """0 until the first of the two steps of ``config.curriculum``, 1 from the second on, a line between; 2 reading;
+    3 relating."""
+    if step >= config.relating_begins:
+        return 3.0
     if step >= config.steps:
         return 2.0
     first, last = config.curriculum

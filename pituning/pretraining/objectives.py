@@ -1,4 +1,5 @@
-"""The pretraining mixture, from first seeing and reading (level 0) to mostly comparing (level 1), at last reading (2).
+"""The pretraining mixture: seeing and reading (level 0), then mostly comparing (level 1), reading closely (2), at last
+pairs of sentences and verdicts in several words (3).
 
 None of it uses the label words or the formats of the 20 downstream tasks (a test holds the two vocabularies apart).
 """
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import TypeVar
 
-from pituning.pretraining import checks, pictures, sentences
+from pituning.pretraining import checks, pairs, pictures, sentences
 from pituning.pretraining.sample import Sample
 from pituning.tasks.mini.world import Scene, draw_in_split, random_scene
 
@@ -17,6 +18,7 @@ SceneObjective = Callable[[Scene, Random, float], Sample | None]
 TextObjective = Callable[[Random, float], Sample | None]
 F = TypeVar("F")
 
+LAST = 3.0
 PLACES_KNOWN = 2 / 3
 """From this level on more is asked about how two things stand to each other: it pays once things are found at all."""
 
@@ -56,10 +58,26 @@ READING_OBJECTIVES: tuple[tuple[float, TextObjective], ...] = (
 )
 """Level 2. What is said of which thing is what texts are misread in, so that is asked for outright too."""
 
+RELATING_OBJECTIVES: tuple[tuple[float, TextObjective], ...] = (
+    (4.0, pairs.pair),
+    (1.4, pairs.told),
+    (3.4, checks.text_check),
+    (1.4, checks.statement_check),
+    (0.6, checks.text_reason),
+    (0.3, checks.text_relation),
+    (0.7, sentences.text_question),
+    (0.4, sentences.said_of),
+    (0.3, sentences.rewrite),
+    (0.8, sentences.infill),
+    (0.7, sentences.feeling),
+)
+"""Level 3. Two sentences are compared with each other, and each skill of comparing is asked for in other words."""
+
 
 def _draw(rng: Random, objectives: Sequence[tuple[float, float, float, F]], level: float) -> F:
+    late_share = min(level, 1.0)
     weights = [
-        ((1 - level) * early + level * late) * (factor if level >= PLACES_KNOWN else 1)
+        ((1 - late_share) * early + late_share * late) * (factor if level >= PLACES_KNOWN else 1)
         for early, late, factor, _ in objectives
     ]
     return rng.choices([objective[-1] for objective in objectives], weights)[0]
@@ -81,15 +99,22 @@ def text_samples(rng: Random, count: int, level: float = 1.0) -> list[Sample]:
     samples: list[Sample] = []
     while len(samples) < count:
         if level > 1:
-            make = rng.choices([make for _, make in READING_OBJECTIVES], [weight for weight, _ in READING_OBJECTIVES])[
-                0
-            ]
-            made = make(rng, 1.0)
+            mixture = RELATING_OBJECTIVES if level > 2 else READING_OBJECTIVES
+            (make,) = rng.choices([make for _, make in mixture], [weight for weight, _ in mixture])
+            made = make(rng, level if level > 2 else 1.0)
         else:
             made = _draw(rng, TEXT_OBJECTIVES, level)(rng, level)
         if made is not None:
             samples.append(made)
     return samples
+
+
+def mixed_samples(rng: Random, images: int, texts: int) -> list[Sample]:
+    """Samples of every objective of the curriculum's later half: for counting what pretraining shows."""
+    level = rng.choice((1.0, LAST))
+    return [s for _ in range(images) for s in image_samples(rng, "pretrain", level=level)] + text_samples(
+        rng, texts, level
+    )
 
 
 def image_samples(rng: Random, split: str, prompts: int = 2, level: float = 1.0) -> list[Sample]:

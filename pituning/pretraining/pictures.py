@@ -37,7 +37,11 @@ def location_box(box: tuple[int, int, int, int]) -> str:
 
 
 def caption(scene: Scene, rng: Random, level: float) -> Sample:
-    """All things from left to right."""
+    """All things from left to right; late in the curriculum also from top to bottom, in fewer words."""
+    if level > 2 and rng.random() < 0.5:
+        prompt = rng.choice(("colours and shapes from top to bottom?", "go down the picture: what is there?"))
+        listed = [phrase(t, ("colour",)) for t in sorted(scene.things, key=lambda t: t.y)]
+        return Sample("caption", prompt, ", then ".join(listed))
     prompt = rng.choice(("describe the picture.", "what is in the picture?", "say what you see from left to right."))
     return Sample("caption", prompt, describe_left_to_right(scene.things))
 

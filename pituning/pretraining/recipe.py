@@ -129,6 +129,8 @@ def _train(
     recent: dict[str, list[float]] = defaultdict(list)
     clock = time.monotonic()
     for step in range(begin, config.all_steps):
+        if step == config.relating_begins:
+            optimizers = make_optimizers(parameters, config)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)

@@ -13,7 +13,7 @@ from transformers import Florence2ForConditionalGeneration, PreTrainedTokenizerF
 
 from pituning.pretraining.config import PretrainConfig
 from pituning.pretraining.evaluation import evaluate
-from pituning.pretraining.objectives import image_samples, text_samples
+from pituning.pretraining.objectives import mixed_samples
 from pituning.pretraining.stream import heldout_groups
 
 
@@ -24,7 +24,7 @@ def unigram_losses(
     rng = Random(f"{config.seed}/unigram")
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for _ in range(draws):
-        for sample in image_samples(rng, "pretrain") + text_samples(rng, 4):
+        for sample in mixed_samples(rng, 1, 4):
             counts[sample.objective].update(_answer(tokenizer, sample.answer))
     losses: dict[str, list[float]] = defaultdict(list)
     for group in heldout_groups(config, 200):

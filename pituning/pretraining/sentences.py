@@ -116,7 +116,8 @@ def feeling(rng: Random, level: float) -> Sample:
     """How someone felt who wrote a review."""
     made = opinion(rng)
     if rng.random() < 0.75:
-        form = rng.choice(("{} how did they feel?", "{} so they were"))
+        forms = ("{} how did they feel?", "{} so they were", "feelings about {}", "how does the writer feel? {}")
+        form = rng.choice(forms if level > 2 else forms[:2])
         return Sample("feeling", form.format(made.text), "happy" if made.pleased else "unhappy")
     if rng.random() < 0.5:
         sides = made.text.split(": ")[1].strip(".")

@@ -8,8 +8,15 @@ from random import Random
 from transformers import PreTrainedTokenizerFast
 
 from pituning.pretraining.architecture import train_tokenizer
-from pituning.pretraining.config import READING_IMAGES, READING_TEXTS, PretrainConfig, curriculum_level
-from pituning.pretraining.objectives import image_samples, text_samples
+from pituning.pretraining.config import (
+    READING_IMAGES,
+    READING_TEXTS,
+    RELATING_IMAGES,
+    RELATING_TEXTS,
+    PretrainConfig,
+    curriculum_level,
+)
+from pituning.pretraining.objectives import LAST, image_samples, text_samples
 from pituning.pretraining.sample import Sample
 from pituning.pretraining.sentences import pseudo_word
 
@@ -29,8 +36,15 @@ def step_samples(config: PretrainConfig, step: int) -> tuple[list[Sample], list[
     """The image samples and the text samples of one step."""
     rng = Random(f"{config.seed}/{step}")
     level = curriculum_level(config, step)
-    images, texts = (READING_IMAGES, READING_TEXTS) if step >= config.steps else (config.images, config.texts)
-    pictures = [sample for _ in range(images) for sample in image_samples(rng, "pretrain", level=min(level, 1.0))]
+    images, texts = (
+        (RELATING_IMAGES, RELATING_TEXTS)
+        if step >= config.relating_begins
+        else (READING_IMAGES, READING_TEXTS)
+        if step >= config.steps
+        else (config.images, config.texts)
+    )
+    seeing = 1.0 if level == 2 else level
+    pictures = [sample for _ in range(images) for sample in image_samples(rng, "pretrain", level=seeing)]
     return pictures, text_samples(rng, texts, level)
 
 
@@ -40,8 +54,8 @@ def heldout_groups(config: PretrainConfig, per_objective: int) -> tuple[list[Sam
     counts: dict[str, int] = defaultdict(int)
     groups: tuple[list[Sample], list[Sample]] = ([], [])
     for group, make in (
-        (groups[0], lambda: image_samples(rng, "heldout")),
-        (groups[1], lambda: text_samples(rng, 8)),
+        (groups[0], lambda: image_samples(rng, "heldout", level=rng.choice((1.0, LAST)))),
+        (groups[1], lambda: text_samples(rng, 8, rng.choice((1.0, LAST)))),
     ):
         for _ in range(per_objective * 4):
             for sample in make():

@@ -8,7 +8,7 @@ import torch
 from transformers import Florence2ForConditionalGeneration, PreTrainedTokenizerFast
 
 from pituning.pretraining.config import PretrainConfig
-from pituning.pretraining.objectives import image_samples, text_samples
+from pituning.pretraining.objectives import mixed_samples
 
 SEEN_DRAWS = 3000
 """Draws from the mixture after which a token that never came counts as unseen."""
@@ -27,7 +27,7 @@ def spread_unseen_embeddings(
     seen: set[int] = set()
     rng = Random(f"{config.seed}/seen")
     for _ in range(SEEN_DRAWS):
-        for sample in image_samples(rng, "pretrain") + text_samples(rng, 4):
+        for sample in mixed_samples(rng, 1, 4):
             seen.update(tokenizer(sample.prompt).input_ids, tokenizer(sample.answer).input_ids)
     weight = model.get_input_embeddings().weight
     unseen = sorted(set(range(len(weight))) - seen - set(tokenizer.all_special_ids))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import EncodedExamples
-from pituning.embedding.embed import common_probe, embed_task
+from pituning.embedding.embed import ESTIMATOR_AT, common_probe, embed_task
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import Expert, load_expert
@@ -33,8 +33,8 @@ from pituning.workspace.layout import Workspace, unknown
 
 ZOO_EXAMPLES = 64
 """Training examples of each zoo task behind its embedding; more change the ranking little."""
-GROUPS = 16
-"""Groups of shots that the bootstrap resamples."""
+GROUPS = 12
+"""Groups of shots that the bootstrap resamples, at most; each has two shots or more."""
 
 
 def load_zoo(config: TuneConfig, workspace: Workspace, model: ExpertModel) -> dict[str, Expert]:
@@ -112,7 +112,7 @@ def embed_zoo_tasks(
     What is not there yet is computed, saved and read back, so that the numbers do not depend on whether it was there.
     """
     reporter.phase("embed the zoo", len(names))
-    probe_key = _digest(backbone.fingerprint.encode(), probe.numpy().tobytes())
+    probe_key = _digest(backbone.fingerprint.encode(), ESTIMATOR_AT["common"].encode(), probe.numpy().tobytes())
     found = []
     for name in names:
         task = load_task(name, workspace)

@@ -91,6 +91,38 @@ def test_groups_average_to_the_mean(tiny_backbone: Backbone, text_task: Task) ->
     assert len(fisher(model, values, encoded, groups=50).groups) == 12
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_centred_is_the_variance_of_the_gradients(kind: str, tiny_backbone: Backbone, text_task: Task) -> None:
+    """Against NumPy's unbiased variance of the gradients of single examples, whole and within groups."""
+    model = ExpertModel(tiny_backbone, kind)
+    values = perturbed(model)
+    encoded = tiny_backbone.encode(text_task, text_task.split("train")[:9])
+    gradients = loop(model, values, encoded).double().numpy()
+    whole = fisher(model, values, encoded, estimator="centred", batch_size=4)
+    expected = gradients.var(0, ddof=1)
+    assert np.linalg.norm(whole.mean - expected) <= 1e-4 * np.linalg.norm(expected)
+    # The groups: whichever examples they hold, each is the variance of some three of the nine.
+    found = fisher(model, values, encoded, estimator="centred", groups=3, batch_size=4, seed=5)
+    members = np.empty(9, dtype=int)
+    members[np.random.default_rng([5, 3]).permutation(9)] = np.arange(9) % 3
+    for group in range(3):
+        expected = gradients[members == group].var(0, ddof=1)
+        assert np.linalg.norm(found.groups[group] - expected) <= 1e-4 * np.linalg.norm(expected)
+    assert np.allclose(found.mean, found.groups.mean(0), rtol=1e-4)
+
+
+def test_a_shared_gradient_leaves_no_variance(tiny_backbone: Backbone, text_task: Task) -> None:
+    """The same example many times: nothing tells the examples apart, and one alone keeps its square."""
+    model = ExpertModel(tiny_backbone, "lora")
+    values = perturbed(model)
+    encoded = tiny_backbone.encode(text_task, [text_task.split("train")[0]] * 4)
+    squared = fisher(model, values, encoded).mean
+    assert fisher(model, values, encoded, estimator="centred").mean.max() <= 1e-5 * squared.max()
+    one = fisher(model, values, encoded.subset([0]), estimator="centred", groups=4)
+    assert len(one.groups) == 1
+    assert np.allclose(one.mean, squared, rtol=1e-4, atol=1e-6 * squared.max())
+
+
 def test_batch_estimator_squares_the_mean_gradient(tiny_backbone: Backbone, text_task: Task) -> None:
     model = ExpertModel(tiny_backbone, "bottleneck")
     values = perturbed(model)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from random import Random
 
-from pituning.pretraining.objectives import image_samples, text_samples
+from pituning.pretraining.objectives import LAST, mixed_samples, text_samples
 from pituning.tasks.mini import TASK_NAMES, mini_task
+from pituning.tasks.mini.language import VALUES
 from pituning.tasks.mini.world import SPLIT_BUCKETS, bucket
 
 
 def _samples(n: int):
     rng = Random(5)
     for _ in range(n):
-        yield from image_samples(rng, "pretrain")
-        yield from text_samples(rng, 4)
+        yield from mixed_samples(rng, 1, 4)
 
 
 def test_no_label_word_and_no_instruction_of_a_downstream_task_is_used() -> None:
@@ -45,6 +45,74 @@ def test_answers_to_counts_are_right() -> None:
             assert numbers[sample.answer] == exact + shapes
             checked += 1
     assert checked > 20
+
+
+def test_pairs_are_judged_right() -> None:
+    """Judged again from the words alone: relations turned to one end, statements and questions taken apart."""
+    rng, verdicts = Random(4), set()
+    while len(verdicts) < 12:
+        (sample,) = text_samples(rng, 1, LAST)
+        if sample.objective != "pair":
+            continue
+        halves = re.match(
+            r"(?:this: (.*[.?]) that: (.*[.?]) alike or unlike\?"
+            r"|one says: (.*[.?]) one says: (.*[.?]) so they"
+            r"|([^.?]*[.?]) ([^.?]*[.?]) do these two agree\?)$",
+            sample.prompt,
+        )
+        assert halves, sample
+        one, two = (_content(half) for half in halves.groups() if half is not None)
+        alike = sample.answer in ("alike", "they agree", "match")
+        assert alike == (one == two), sample
+        verdicts.add((sample.answer, len(one)))
+
+
+def _content(sentence: str) -> tuple[str, ...]:
+    """What is said or asked: (left, right, up, down of a relation), (thing, value), or (attribute, thing, "?")."""
+    relation = re.match(r"the (.*) is (left of|right of|above|below) the (.*)\.$", sentence)
+    if relation:
+        a, said, b = relation.groups()
+        return (
+            (b, {"right of": "left of", "below": "above"}[said], a) if said in ("right of", "below") else (a, said, b)
+        )
+    if sentence.endswith("?") or sentence.startswith("tell me"):
+        size = re.match(r"how big is the (.*)\?$", sentence)
+        if size:
+            return ("size", size[1], "?", "")
+        name, who = re.match(
+            r"(?:what|which|tell me the) (colour|pattern|size) (?:is the|is on the|does the|of the) (.*?)"
+            r"(?: have)?[.?]$",
+            sentence,
+        ).groups()
+        return (name, who, "?", "")
+    for form in (
+        r"it is true of the (\w+) that it is (\w+)\.$",
+        r"the (?:colour|pattern|size) of the (\w+) is (\w+)\.$",
+        r"the (\w+) is (\w+)\.$",
+    ):
+        found = re.match(form, sentence)
+        if found:
+            return found.groups()
+    value, who = re.match(r"(\w+) is what the (\w+) is\.$", sentence).groups()
+    return (who, value)
+
+
+def test_what_a_text_tells_is_told_right() -> None:
+    rng, checked = Random(6), 0
+    while checked < 60:
+        (sample,) = text_samples(rng, 1, LAST)
+        if sample.objective != "told":
+            continue
+        text, _, asked = sample.prompt.partition(
+            " is this told? " if " is this told? " in sample.prompt else " can one tell? "
+        )
+        name, shape, *_ = _content(asked)
+        described = re.search(rf"\ban? ([a-z ]*?)\b{shape}\b", text.split(". ")[0].replace(" and ", ", "))[1].split(
+            ", "
+        )[-1]
+        holds = bool(set(re.sub(r".*\ban? ", "", described).split()) & set(VALUES[name]))
+        assert (sample.answer in ("it is told", "one can")) == holds, sample
+        checked += 1
 
 
 def _facts(text: str) -> set[tuple[str, str, str]]:

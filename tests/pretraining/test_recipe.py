@@ -12,13 +12,14 @@ from safetensors.torch import load_file
 from pituning.backbones.base import Backbone
 from pituning.errors import RunCancelled
 from pituning.pretraining import recipe, unseen
-from pituning.pretraining.config import READING_RATE, PretrainConfig, curriculum_level, learning_rate
+from pituning.pretraining.config import READING_RATE, RELATING_RATE, PretrainConfig, curriculum_level, learning_rate
 from pituning.pretraining.recipe import pretrain
 from pituning.progress import Silent
 
 SMALL = PretrainConfig(
-    steps=3,
+    steps=2,
     reading=1,
+    relating=2,
     images=2,
     texts=4,
     warmup=1,
@@ -52,12 +53,13 @@ def quick(monkeypatch: pytest.MonkeyPatch, tiny_backbone: Backbone):
     return directory
 
 
-def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path, quick) -> None:
+@pytest.mark.parametrize("stop", [2, 3, 4])  # between two steps of a part, and where the last part begins
+def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path, quick, stop: int) -> None:
     whole = pretrain(SMALL, quick(tmp_path / "whole"), save_every=2)
     parts = quick(tmp_path / "parts")
     with pytest.raises(RunCancelled):
-        pretrain(SMALL, parts, StopAfter(3), save_every=2)
-    resumed = pretrain(SMALL, parts, save_every=2)
+        pretrain(SMALL, parts, StopAfter(stop), save_every=1)
+    resumed = pretrain(SMALL, parts, save_every=1)
     one, two = (load_file(p / "model.safetensors") for p in (whole, resumed))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert Backbone.load(whole).fingerprint == Backbone.load(resumed).fingerprint
@@ -74,23 +76,28 @@ def test_two_workers_take_the_same_step_as_one(tmp_path: Path, quick) -> None:
 
 
 def test_the_rate_rises_stays_and_falls_to_zero() -> None:
-    config = PretrainConfig(steps=100, reading=100, warmup=10, decay=0.4, learning_rate=1.0)
+    config = PretrainConfig(steps=100, reading=100, relating=100, warmup=10, decay=0.4, learning_rate=1.0)
     assert learning_rate(config, 0) == pytest.approx(0.1)
     assert learning_rate(config, 30) == 1.0
     assert learning_rate(config, 80) == pytest.approx(0.5)
     assert learning_rate(config, 99) == pytest.approx(0.025)
     assert learning_rate(config, 150) == pytest.approx(READING_RATE / 2)
-    assert learning_rate(config, 200) == 0.0
+    assert learning_rate(config, 199) == pytest.approx(READING_RATE / 100)
+    assert learning_rate(config, 250) == pytest.approx(RELATING_RATE / 2)
+    assert learning_rate(config, 300) == 0.0
 
 
 def test_the_curriculum_goes_from_seeing_to_comparing() -> None:
     config = PretrainConfig(curriculum=(10, 20))
-    assert [curriculum_level(config, step) for step in (0, 10, 15, 20, 99, config.steps)] == [0, 0, 0.5, 1, 1, 2]
+    steps = (0, 10, 15, 20, 99, config.steps, config.relating_begins - 1, config.relating_begins)
+    assert [curriculum_level(config, step) for step in steps] == [0, 0, 0.5, 1, 1, 2, 2, 3]
 
 
 @pytest.mark.slow
 def test_loss_falls_and_the_curve_is_kept(tmp_path: Path, quick) -> None:
-    config = PretrainConfig(**{**vars(SMALL), "steps": 200, "reading": 0, "images": 1, "learning_rate": 3e-3})
+    config = PretrainConfig(
+        **{**vars(SMALL), "steps": 200, "reading": 0, "relating": 0, "images": 1, "learning_rate": 3e-3}
+    )
     directory = quick(tmp_path / "run")
     pretrain(config, directory)
     lines = [json.loads(line) for line in (directory / "curve.jsonl").read_text().splitlines()]

@@ -51,8 +51,7 @@ def test_losses_and_hits_are_those_of_one_sample_at_a_time(tiny_backbone: Backbo
 
 def test_unigram_losses_are_those_of_counted_tokens(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "heldout_groups", lambda config, n: ([], SAMPLES[:1]))
-    monkeypatch.setattr(report, "image_samples", lambda rng, split: [])
-    monkeypatch.setattr(report, "text_samples", lambda rng, n: [SAMPLES[rng.randrange(2)]])
+    monkeypatch.setattr(report, "mixed_samples", lambda rng, images, texts: [SAMPLES[rng.randrange(2)]])
     tokenizer = tiny_backbone.tokenizer
     found = report.unigram_losses(tokenizer, CONFIG, draws=50)
     rng, seen = Random(f"{CONFIG.seed}/unigram"), Counter()

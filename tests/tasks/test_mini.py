@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from pituning.errors import BadInput
 from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives, split_sizes
+from pituning.tasks.mini.language import VALUES
 from pituning.tasks.mini.vision import AIRCRAFT, CREATURES, FLOWERS, FORMS, SHADES
-from pituning.tasks.mini.world import SPLIT_BUCKETS, bucket
+from pituning.tasks.mini.world import SHAPES, SPLIT_BUCKETS, bucket
 
 HOW_MANY = 60
 
@@ -141,10 +143,46 @@ def test_entailment_labels_follow_from_the_premise_by_an_independent_reading() -
                 break
             before.append(word)
         colours = values & set(before)
-        expected = "maybe" if not colours else "yes" if words[3] in colours else "no"
+        expected = "neutral" if not colours else "entailed" if words[3] in colours else "contradicted"
         assert example.answer == expected, example.text
         checked += 1
     assert checked >= 20
+
+
+def _relations(sentence: str) -> frozenset[tuple[str, str, str]]:
+    """Each relation told from its left or upper end."""
+    facts = set()
+    told = r"the ([a-z ]+?) is (left of|right of|above|below) the ([a-z ]+?)(?: and|$)"
+    for a, relation, b in re.findall(told, sentence):
+        turned = {"right of": "left of", "below": "above"}.get(relation)
+        facts.add((b, turned, a) if turned else (a, relation, b))
+    return frozenset(facts)
+
+
+def test_paraphrases_tell_the_same_relations() -> None:
+    kinds = set()
+    for example in first("same-meaning", n=300):
+        one, two = re.match(r"sentence 1: (.*)\. sentence 2: (.*)\.$", example.text).groups()
+        assert (_relations(one) == _relations(two)) == (example.answer == "yes"), example.text
+        kinds.add((len(_relations(one)), example.answer))
+    assert kinds == {(1, "yes"), (1, "no"), (2, "yes"), (2, "no")}
+
+
+def test_a_passage_answers_outright_or_by_likeness() -> None:
+    """Read again word by word: what a thing is said to be, and what it shares with another."""
+    outcomes = set()
+    for example in first("answers", n=300):
+        passage, asked = example.text.split(" question: ")
+        name = next((n for n in ("colour", "pattern", "size") if n in asked), "size")
+        shape = next(s for s in SHAPES if re.search(rf"\b{s}\b", asked))
+        likened = re.search(rf"the {shape} has the {name} of the (\w+)\.", passage)
+        opening = passage.split(".")[0]
+        about = likened[1] if likened else shape
+        words = re.search(rf"\ban? ((?:(?!an? |and )\w+ )*){about}\b", opening)[1].split()
+        known = any(word in VALUES[name] for word in words)
+        assert known == (example.answer == "yes"), example.text
+        outcomes.add((likened is not None, example.answer))
+    assert len(outcomes) == 4
 
 
 def test_planted_relatives_are_symmetric() -> None:

@@ -14,7 +14,7 @@ from pituning.tasks.mini.drawing import Drawn
 from pituning.tasks.mini.recipes import Draft, Recipe
 from pituning.tasks.mini.world import draw_in_split
 
-SUITE_VERSION: Final = "1"
+SUITE_VERSION: Final = "2"
 _DIGITS = Recipe(
     name="digits", title="Handwritten digits", instruction="digit:", modality="vision", metric="accuracy",
     labels=digits.LABELS, families=(), draw=lambda rng, label: Draft(None, "", ""), sizes=digits.SIZES,

@@ -18,7 +18,7 @@ from pituning.tasks.mini.language import (
 from pituning.tasks.mini.recipes import MANY, Draft, Recipe
 from pituning.tasks.mini.world import OPPOSITE, RELATIONS, SHAPES, random_thing
 
-ENTAILMENT = {"yes": "true", "maybe": "unknown", "no": "false"}
+ENTAILMENT = {"entailed": "true", "neutral": "unknown", "contradicted": "false"}
 
 
 def _premise_and_hypothesis(rng: Random, truth: str, count: int | None) -> tuple[str, str]:
@@ -52,7 +52,7 @@ def _same_question(rng: Random, label: str | None) -> Draft:
     who = _described(rng, shape)
     one, two = rng.sample(range(3), 2)
     other_name, other_who = name, who
-    if label == "different":
+    if label == "not duplicate":
         change = rng.choice(("attribute", "thing", "detail"))
         if change == "attribute":
             other_name = rng.choice([n for n in QUESTIONS if n != name])
@@ -66,40 +66,82 @@ def _same_question(rng: Random, label: str | None) -> Draft:
 
 
 def _same_meaning(rng: Random, label: str | None) -> Draft:
-    """Two statements: one said twice, or with the roles, the relation or a detail changed."""
+    """Two sentences: the same said from the other end, or with roles, relation or a detail changed."""
+    one, two = (
+        _two_relations(rng, label == "yes") if rng.random() < TWO_RELATIONS else _one_relation(rng, label == "yes")
+    )
+    return Draft(None, f"sentence 1: {one}. sentence 2: {two}.", str(label))
+
+
+TWO_RELATIONS = 0.4
+"""Share of the paraphrase examples that tell two relations at once."""
+
+
+def _one_relation(rng: Random, same: bool) -> tuple[str, str]:
     a, b = rng.sample(SHAPES, 2)
     first_who, second_who = _described(rng, a), _described(rng, b)
     relation = rng.choice(RELATIONS)
-    first = f"the {first_who} is {relation} the {second_who}"
-    if label == "equivalent":
-        second = f"the {second_who} is {OPPOSITE[relation]} the {first_who}"
-    else:
-        change = rng.choice(("roles", "relation", "detail"))
-        if change == "roles":
-            second = f"the {second_who} is {relation} the {first_who}"
-        elif change == "relation":
-            other = rng.choice([r for r in RELATIONS if r not in (relation, OPPOSITE[relation])])
-            second = say_relation(first_who, other, second_who)
-            if rng.random() < 0.5:
-                second = say_relation(second_who, OPPOSITE[other], first_who)
-        else:
-            changed = first_who
-            while changed == first_who:
-                changed = _described(rng, a)
-            second = f"the {second_who} is {OPPOSITE[relation]} the {changed}"
-    return Draft(None, f"sentence 1: {first}. sentence 2: {second}.", str(label))
+    first = say_relation(first_who, relation, second_who)
+    if same:
+        return first, say_relation(second_who, OPPOSITE[relation], first_who)
+    change = rng.choice(("roles", "relation", "detail"))
+    if change == "roles":
+        return first, say_relation(second_who, relation, first_who)
+    if change == "relation":
+        other = rng.choice([r for r in RELATIONS if r not in (relation, OPPOSITE[relation])])
+        from_the_other_end = rng.random() < 0.5
+        return first, (
+            say_relation(second_who, OPPOSITE[other], first_who)
+            if from_the_other_end
+            else say_relation(first_who, other, second_who)
+        )
+    changed = first_who
+    while changed == first_who:
+        changed = _described(rng, a)
+    return first, say_relation(second_who, OPPOSITE[relation], changed)
+
+
+def _two_relations(rng: Random, same: bool) -> tuple[str, str]:
+    """``a`` stands in one relation to ``b`` and in another to ``c``; the second sentence tells them in any order and
+    from any end, or with one of the two turned round or moved."""
+    a, b, c = rng.sample(SHAPES, 3)
+    facts = [(a, rng.choice(RELATIONS), b), (a, rng.choice(RELATIONS), c)]
+    first = " and ".join(say_relation(*fact) for fact in facts)
+    if not same:
+        i = rng.randrange(2)
+        subject, relation, other = facts[i]
+        facts[i] = (subject, rng.choice([r for r in RELATIONS if r != relation]), other)
+    rng.shuffle(facts)
+    told = [
+        say_relation(other, OPPOSITE[relation], subject)
+        if rng.random() < 0.7
+        else say_relation(subject, relation, other)
+        for subject, relation, other in facts
+    ]
+    return first, " and ".join(told)
+
+
+LIKENED = 0.35
+"""Share of the answerability examples that ask for a thing which is likened to another."""
 
 
 def _answers(rng: Random, label: str | None) -> Draft:
-    """A question and a passage: does the passage hold the answer?"""
+    """A question and a passage: does the passage hold the answer? Sometimes it does by way of another thing."""
     while True:
         account = random_account(rng)
-        i = rng.randrange(len(account.things))
-        names = [n for n in VALUES if n != "shape" and (n in account.known[i]) == (label == "yes")]
+        likened = rng.random() < LIKENED
+        i, j = rng.sample(range(len(account.things)), 2)
+        source = j if likened else i
+        names = [n for n in VALUES if n != "shape" and (n in account.known[source]) == (label == "yes")]
+        names = [n for n in names if not likened or n not in account.known[i]]
         if names:
             break
-    asked = rng.choice(QUESTIONS[rng.choice(names)]).format(account.things[i].shape)
-    return Draft(None, f"{tell(account, rng)} question: {asked}", str(label))
+    name = rng.choice(names)
+    asked = rng.choice(QUESTIONS[name]).format(account.things[i].shape)
+    passage = tell(account, rng)
+    if likened:
+        passage += f" the {account.things[i].shape} has the {name} of the {account.things[j].shape}."
+    return Draft(None, f"{passage} question: {asked}", str(label))
 
 
 def _sentiment(rng: Random, label: str | None) -> Draft:
@@ -124,18 +166,19 @@ RECIPES = (
     ),
     Recipe(
         name="same-question", title="Duplicate questions", instruction="are these two questions duplicates?",
-        modality="language", metric="accuracy", labels=("duplicate", "different"), families=("paraphrase",),
+        modality="language", metric="accuracy", labels=("duplicate", "not duplicate"), families=("paraphrase",),
         description="Do two differently worded questions ask the same thing?", draw=_same_question, sizes=MANY,
     ),
     Recipe(
         name="same-meaning", title="Paraphrase", instruction="do these two sentences mean the same?",
-        modality="language", metric="accuracy", labels=("equivalent", "different"), families=("paraphrase",),
+        modality="language", metric="accuracy", labels=("yes", "no"), families=("paraphrase",),
         description="Do two sentences say the same of the same things?", draw=_same_meaning, sizes=MANY,
     ),
     Recipe(
         name="answers", title="Answerability", instruction="answerable?",
         modality="language", metric="accuracy", labels=("yes", "no"), families=(),
-        description="Does the passage contain the answer to the question?", draw=_answers, sizes=MANY,
+        description="Does the passage hold the answer to the question, outright or by likening two things?",
+        draw=_answers, sizes=MANY,
     ),
     Recipe(
         name="sentiment", title="Sentiment", instruction="sentiment:", modality="language", metric="accuracy",

@@ -114,12 +114,12 @@ def _texture(rng: Random, label: str | None) -> Draft:
 
 def _landcover(rng: Random, label: str | None) -> Draft:
     pattern, front, back = COVERS[str(label)]
-    light = rng.randint(-30, 30)
-    front = _near(rng, (front[0] + light, front[1] + light, front[2] + light), 26)
-    back = _near(rng, (back[0] + light, back[1] + light, back[2] + light), 26)
+    light = rng.randint(-55, 55)
+    front = _near(rng, (front[0] + light, front[1] + light, front[2] + light), 44)
+    back = _near(rng, (back[0] + light, back[1] + light, back[2] + light), 44)
     return Draft(
         Tile(pattern, front, back, round(rng.uniform(4.5, 9.0), 1), round(rng.uniform(0, 180), 1),
-             round(rng.uniform(10, 26), 1), rng.getrandbits(30)),
+             round(rng.uniform(10, 44), 1), rng.getrandbits(30)),
         "",
         str(label),
     )  # fmt: skip
