@@ -20,7 +20,7 @@ DEFAULT_CONFIG: dict[str, dict[str, float]] = {
     # The product B A is multiplied by `scale` whatever the rank: a mixture of rank K r keeps the scale of its parts.
     "lora": {"rank": 4, "scale": 2.0},
     "bottleneck": {"size": 16},
-    "prefix": {"tokens": 10},
+    "prefix": {"tokens": 30},
 }
 """What makes the shape of each kind's expert; kept on its card."""
 

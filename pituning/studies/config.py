@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pituning.errors import BadInput
 from pituning.tasks.mini import TASK_NAMES
 
-ZOO_STEPS = {"lora": 500, "bottleneck": 400, "prefix": 400}
+ZOO_STEPS = {"lora": 600, "bottleneck": 700, "prefix": 1200}
 """Training steps of an expert of each kind on the embedded backbone, after which its score hardly rises."""
 
 

@@ -46,7 +46,7 @@ class TuneConfig:
         default=("backbone", "single", "full", "donor", "uniform", "random", "placebo"),
         metadata={"help": f"Methods to compare with, of {', '.join(BASELINES)}."},
     )
-    steps: int = field(default=80, metadata={"help": "Most optimiser steps of each training; fewer may be chosen."})
+    steps: int = field(default=100, metadata={"help": "Most optimiser steps of each training; fewer may be chosen."})
     batch_size: int = field(default=32, metadata={"help": "Examples per step."})
     learning_rates: tuple[float, ...] = field(
         default=(),
@@ -57,7 +57,9 @@ class TuneConfig:
     )
     folds: int = field(
         default=0,
-        metadata={"help": "Splits of the shots for choosing; 0 for one split, or two of fewer than 100 shots."},
+        metadata={
+            "help": "Splits of the shots for choosing; 0: one, two of fewer than 100 shots, three of fewer than 50."
+        },
     )
     alpha_start: Literal["uniform", "own", "similarity"] = field(
         default="uniform",

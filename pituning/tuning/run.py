@@ -35,7 +35,7 @@ from pituning.tuning.donors import load_zoo, predict_donors, start_values
 from pituning.tuning.evaluation import Scores, rounded, scored_examples, shown_predictions
 from pituning.tuning.interpolation import Mixture, collapse, identity_check
 from pituning.tuning.learners import Mixed, MixtureLearner
-from pituning.tuning.selection import Choice, Fold, choose, make_folds, train
+from pituning.tuning.selection import Choice, Fold, choose, held_out_loss, make_folds, train
 from pituning.tuning.stages import Stages
 from pituning.workspace.layout import Workspace
 
@@ -222,7 +222,7 @@ class _Run:
         """Nothing is trained; all shots that any fold holds out are scored."""
         learner = self.cast.learner(method)
         losses = [
-            float(learner.losses(learner.start(), self.shots.subset(fold.held_out)).mean()) for fold in self.folds
+            held_out_loss(learner.losses(learner.start(), self.shots.subset(fold.held_out))) for fold in self.folds
         ]
         return Choice(learning_rate=0.0, steps=0, loss=float(np.mean(losses)) if losses else None, curve={})
 

@@ -18,8 +18,8 @@ from pituning.tuning.learners import Enough, Learner
 HELD_OUT = 0.25
 LOOKS = 4
 """How often a training is looked at: after each quarter of its steps."""
-FEW = 100
-"""Below this many shots one split says too little; two are made."""
+FEW, VERY_FEW = 100, 50
+"""Below these many shots one split says too little: two are made, or three."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Choice:
     """What cross-validation found best for a method.
 
     Args:
-        loss: mean held-out −log p / √length; None when the shots are too few to hold any out.
+        loss: `held_out_loss`, between 0 and 1; None when the shots are too few to hold any out.
         curve: the held-out loss at each look, at the chosen rate.
     """
 
@@ -59,13 +59,13 @@ def make_folds(answers: Sequence[str], *, closed: bool, count: int, seed: int) -
     Args:
         answers: of the N shots.
         closed: whether answers are classes.
-        count: how many splits; 0 for one, or two of fewer than 100 shots.
+        count: how many splits; 0 for one, two of fewer than 100 shots, three of fewer than 50.
 
     Returns:
         ``count`` folds that each hold out about a quarter; none when no class can spare an example.
     """
     total = len(answers)
-    count = count or (1 if total >= FEW else 2)
+    count = count or (1 if total >= FEW else 2 if total >= VERY_FEW else 3)
     strata: dict[str, list[int]] = {}
     for index, answer in enumerate(answers):
         strata.setdefault(answer if closed else "", []).append(index)
@@ -84,6 +84,18 @@ def make_folds(answers: Sequence[str], *, closed: bool, count: int, seed: int) -
     return folds
 
 
+def held_out_loss(losses: np.ndarray) -> float:
+    """Mean over examples of 1 − p, where −log p is −log p(y | x) / √length: what is minimised by choosing.
+
+    A smooth stand-in for the share of wrong answers. The mean of −log p would be ruled by the few answers that a model
+    is wrong and sure about, and after a dozen examples everything is sure: it picks trainings that stopped too early.
+
+    Args:
+        losses: (N,) −log p(y | x) / √length.
+    """
+    return float(-np.expm1(-losses).mean())
+
+
 def look_every(steps: int) -> int:
     """Steps between two looks at a training."""
     return max(1, steps // LOOKS)
@@ -99,7 +111,7 @@ def choose(
     method: str,
     reporter: Reporter,
 ) -> Choice:
-    """The learning rate and the number of steps with the smallest mean loss on held-out shots.
+    """The learning rate and the number of steps with the smallest `held_out_loss`, averaged over folds.
 
     Every rate is trained on every fold and looked at after each quarter of ``config.steps``. A rate whose best loss at
     half-time or later is behind the best that another had reached by then is given up.
@@ -177,7 +189,7 @@ class _Search:
         losses: dict[int, float] = {}
 
         def look(step: int, state: Any) -> None:
-            losses[step] = float(self.learner.losses(state, held_out).mean())
+            losses[step] = held_out_loss(self.learner.losses(state, held_out))
             behind = min(losses.values()) > reached.get(step, math.inf)
             if behind and 2 * step >= self.config.steps and step < self.config.steps:
                 raise Enough

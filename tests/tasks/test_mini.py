@@ -11,7 +11,7 @@ import pytest
 
 from pituning.errors import BadInput
 from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives, split_sizes
-from pituning.tasks.mini.language import VALUES
+from pituning.tasks.mini.language import GOOD, VALUES
 from pituning.tasks.mini.vision import AIRCRAFT, CREATURES, FLOWERS, FORMS, SHADES
 from pituning.tasks.mini.world import SHAPES, SPLIT_BUCKETS, bucket
 
@@ -74,7 +74,7 @@ def test_same_version_same_bytes() -> None:
         for split in ("train", "test"):
             for example in first(name, split, 10):
                 digest.update(f"{example.uid}|{example.text}|{example.answer}|{example.image!r}\n".encode())
-    assert digest.hexdigest()[:16] == "c95264f15fd838ee"
+    assert digest.hexdigest()[:16] == "3d0df919f1a4bf76"
 
 
 @pytest.mark.parametrize(("name", "types"), [("aircraft", AIRCRAFT), ("flowers", FLOWERS), ("creatures", CREATURES)])
@@ -168,20 +168,56 @@ def test_paraphrases_tell_the_same_relations() -> None:
     assert kinds == {(1, "yes"), (1, "no"), (2, "yes"), (2, "no")}
 
 
-def test_a_passage_answers_outright_or_by_likeness() -> None:
-    """Read again word by word: what a thing is said to be, and what it shares with another."""
+def _asked(question: str) -> tuple[str, str, str]:
+    """The attribute, the thing or the anchor, and where the thing is from the anchor ("" when it is named itself)."""
+    turned = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+    name = "size" if question.startswith("how big") else re.search(r"colour|pattern|size", question)[0]
+    by_place = re.search(r"thing (left of|right of|above|below) the (.*?)(?: have)?[.?]$", question)
+    if by_place:
+        return name, by_place[2], by_place[1]
+    by_anchor = re.search(r"thing that the (.*) is (left of|right of|above|below)(?: have)?[.?]$", question)
+    if by_anchor:
+        return name, by_anchor[1], turned[by_anchor[2]]
+    return name, re.search(r"(?:is the|on the|does the|of the) (.*?)(?: have)?[.?]$", question)[1], ""
+
+
+def test_duplicate_questions_ask_the_same() -> None:
     outcomes = set()
+    for example in first("same-question", n=300):
+        one, two = re.match(r"question 1: (.*) question 2: (.*)$", example.text).groups()
+        assert (_asked(one) == _asked(two)) == (example.answer == "duplicate"), example.text
+        assert one != two
+        outcomes.add((bool(_asked(one)[2]), example.answer))
+    assert len(outcomes) == 4
+
+
+def test_reviews_are_summed_up_right() -> None:
+    for example in first("sentiment", n=200):
+        total = 0
+        for clause in re.split(r", | and ", example.text.split(": ")[1].rstrip(".")):
+            manner, word = re.match(r"the \w+ was (not |very )?(.*)$", clause).groups()
+            total += {"not ": -1, "very ": 2, None: 1}[manner] * (1 if word in GOOD else -1)
+        assert total != 0
+        assert (total > 0) == (example.answer == "positive"), example.text
+
+
+def test_a_passage_holds_the_answer_or_does_not() -> None:
+    """Read again word by word: which thing is meant, and what it is said to be."""
+    outcomes = set()
+    turned = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
     for example in first("answers", n=300):
         passage, asked = example.text.split(" question: ")
         name = next((n for n in ("colour", "pattern", "size") if n in asked), "size")
-        shape = next(s for s in SHAPES if re.search(rf"\b{s}\b", asked))
-        likened = re.search(rf"the {shape} has the {name} of the (\w+)\.", passage)
-        opening = passage.split(".")[0]
-        about = likened[1] if likened else shape
-        words = re.search(rf"\ban? ((?:(?!an? |and )\w+ )*){about}\b", opening)[1].split()
-        known = any(word in VALUES[name] for word in words)
-        assert known == (example.answer == "yes"), example.text
-        outcomes.add((likened is not None, example.answer))
+        by_place = re.search(r"thing (left of|right of|above|below) the (\w+)", asked)
+        about = next(s for s in SHAPES if re.search(rf"\b{s}\b", asked))
+        if by_place:
+            relation, anchor = by_place.groups()
+            told = re.findall(r"the (\w+) is (left of|right of|above|below) the (\w+)", passage)
+            facts = {fact for a, r, b in told for fact in ((a, r, b), (b, turned[r], a))}
+            (about,) = [a for a, r, b in facts if (r, b) == (relation, anchor)]
+        words = re.search(rf"\ban? ((?:(?!an? |and )\w+ )*){about}\b", passage.split(".")[0])[1].split()
+        assert any(word in VALUES[name] for word in words) == (example.answer == "yes"), example.text
+        outcomes.add((by_place is not None, example.answer))
     assert len(outcomes) == 4
 
 

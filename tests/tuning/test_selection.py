@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
 from pituning.training.config import TrainConfig
-from pituning.tuning.selection import Fold, choose, look_every, make_folds, train
+from pituning.tuning.selection import Fold, choose, held_out_loss, look_every, make_folds, train
 
 
 class Rows(list[int]):
@@ -67,7 +68,8 @@ def test_folds_are_stratified_and_disjoint() -> None:
 
 def test_how_many_folds() -> None:
     assert len(make_folds(["a", "b"] * 60, closed=True, count=0, seed=0)) == 1
-    assert len(make_folds(["a", "b"] * 8, closed=True, count=0, seed=0)) == 2
+    assert len(make_folds(["a", "b"] * 40, closed=True, count=0, seed=0)) == 2
+    assert len(make_folds(["a", "b"] * 8, closed=True, count=0, seed=0)) == 3
     assert make_folds(["a", "b", "c"], closed=True, count=0, seed=0) == []
     opened = make_folds(["box 1", "box 2", "box 3", "box 4"], closed=False, count=1, seed=0)
     assert len(opened[0].held_out) == 1
@@ -80,7 +82,7 @@ def test_chooses_rate_and_step_by_held_out_loss_alone() -> None:
     # Looks at 20, 40, 60, 80: the smallest of (r s - 1)² is at r = 0.024, s = 40.
     found = choose(learner, Rows(range(8)), folds, (0.001, 0.024, 2.0), config, method="m", reporter=reporter)
     assert (found.learning_rate, found.steps) == (0.024, 40)
-    assert found.loss == pytest.approx((0.024 * 40 - 1) ** 2)
+    assert found.loss == pytest.approx(1 - math.exp(-((0.024 * 40 - 1) ** 2)))
     assert set(found.curve) == {20, 40, 60, 80}
     # At half-time the slow rate is behind and is given up on the first fold; 2.0 diverges before anyone looks.
     assert Counter(rate for rate, _, _ in learner.seen) == {0.024: 8, 0.001: 2}
@@ -91,6 +93,15 @@ def test_chooses_rate_and_step_by_held_out_loss_alone() -> None:
     assert state == (0.024, 40)
     assert reporter.done == reporter.total == 40
     assert learner.training == set(range(8))
+
+
+def test_one_sure_mistake_does_not_decide() -> None:
+    """Nine of ten right but one sure mistake beats ten answers by lot, though its mean −log p is larger."""
+    sure, by_lot = np.array([0.02] * 9 + [12.0]), np.full(10, math.log(2))
+    assert sure.mean() > by_lot.mean()
+    assert held_out_loss(sure) == pytest.approx(0.9 * (1 - math.exp(-0.02)) + 0.1 * (1 - math.exp(-12)))
+    assert held_out_loss(sure) < held_out_loss(by_lot) == pytest.approx(0.5)
+    assert held_out_loss(np.array([np.inf])) == 1.0
 
 
 def test_every_rate_diverges() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from random import Random
 
 from pituning.tasks.mini.language import (
+    ASPECTS,
+    BAD,
+    GOOD,
     QUESTIONS,
+    SUBJECTS,
     VALUES,
     Account,
     draw_statement,
     known_phrase,
-    opinion,
     random_account,
     say_relation,
     tell,
@@ -46,23 +49,38 @@ def _described(rng: Random, shape: str) -> str:
     return known_phrase(Account((thing,), (known,), ()), 0)
 
 
+BY_PLACE = 0.6
+"""Share of the question pairs that name what they ask about by its place alone."""
+
+
 def _same_question(rng: Random, label: str | None) -> Draft:
-    """Two questions about described things: the same one in other words, or another attribute, thing or detail."""
+    """Two questions: the same one in other words, or another attribute, thing, place or detail."""
     name, shape = rng.choice(tuple(QUESTIONS)), rng.choice(SHAPES)
     who = _described(rng, shape)
-    one, two = rng.sample(range(3), 2)
-    other_name, other_who = name, who
+    place = rng.choice(RELATIONS) if rng.random() < BY_PLACE else None
+    other_name, other_who, other_place = name, who, place
     if label == "not duplicate":
-        change = rng.choice(("attribute", "thing", "detail"))
+        change = rng.choice(
+            ("attribute", "thing", "detail") if place is None else ("attribute", "detail", "place", "place")
+        )
         if change == "attribute":
             other_name = rng.choice([n for n in QUESTIONS if n != name])
         elif change == "thing":
             other_who = who.replace(shape, rng.choice([s for s in SHAPES if s != shape]))
+        elif change == "place":
+            other_place = rng.choice([r for r in RELATIONS if r != place])
         else:
             while other_who == who:
                 other_who = _described(rng, shape)
-    first, second = QUESTIONS[name][one].format(who), QUESTIONS[other_name][two].format(other_who)
-    return Draft(None, f"question 1: {first} question 2: {second}", str(label))
+    asked = [(name, who, place), (other_name, other_who, other_place)]
+    ends = rng.choice((("{} the {}", "that the {} is {}"), ("that the {} is {}", "{} the {}")))
+    told = []
+    for (asked_name, about, at), end, form in zip(asked, ends, rng.sample(range(3), 2), strict=True):
+        thing = about
+        if at is not None:
+            thing = f"thing {end.format(at, about) if end.startswith('{') else end.format(about, OPPOSITE[at])}"
+        told.append(QUESTIONS[asked_name][form].format(thing))
+    return Draft(None, f"question 1: {told[0]} question 2: {told[1]}", str(label))
 
 
 def _same_meaning(rng: Random, label: str | None) -> Draft:
@@ -121,34 +139,49 @@ def _two_relations(rng: Random, same: bool) -> tuple[str, str]:
     return first, " and ".join(told)
 
 
-LIKENED = 0.35
-"""Share of the answerability examples that ask for a thing which is likened to another."""
+BY_RELATION = 0.6
+"""Share of the answerability examples that ask for a thing by how it stands to another."""
 
 
 def _answers(rng: Random, label: str | None) -> Draft:
-    """A question and a passage: does the passage hold the answer? Sometimes it does by way of another thing."""
+    """A question and a passage: does the passage hold the answer? What is asked for must often be found out first."""
     while True:
-        account = random_account(rng)
-        likened = rng.random() < LIKENED
-        i, j = rng.sample(range(len(account.things)), 2)
-        source = j if likened else i
-        names = [n for n in VALUES if n != "shape" and (n in account.known[source]) == (label == "yes")]
-        names = [n for n in names if not likened or n not in account.known[i]]
-        if names:
-            break
-    name = rng.choice(names)
-    asked = rng.choice(QUESTIONS[name]).format(account.things[i].shape)
-    passage = tell(account, rng)
-    if likened:
-        passage += f" the {account.things[i].shape} has the {name} of the {account.things[j].shape}."
-    return Draft(None, f"{passage} question: {asked}", str(label))
+        account = random_account(rng, 3)
+        i = rng.randrange(len(account.things))
+        names = [n for n in VALUES if n != "shape" and (n in account.known[i]) == (label == "yes")]
+        who = _by_relation(account, i, rng) if rng.random() < BY_RELATION else account.things[i].shape
+        if names and who is not None:
+            asked = rng.choice(QUESTIONS[rng.choice(names)]).format(who)
+            return Draft(None, f"{tell(account, rng)} question: {asked}", str(label))
+
+
+def _by_relation(account: Account, i: int, rng: Random) -> str | None:
+    """``"thing left of the star"`` where the account tells so of thing ``i`` alone; None where it does not."""
+    fitting = [
+        f"thing {relation} the {account.things[b].shape}"
+        for a, relation, b in account.relations
+        if a == i and sum((r, o) == (relation, b) for _, r, o in account.relations) == 1
+    ]
+    return rng.choice(fitting) if fitting else None
+
+
+VERY = 0.4
+"""Share of the opinions that are strong: they count twice."""
 
 
 def _sentiment(rng: Random, label: str | None) -> Draft:
+    """Opinions on several sides of a subject, some negated, some strong; their sum decides."""
     while True:
-        made = opinion(rng, rng.choice((1, 2, 3, 5)))
-        if made.pleased == (label == "positive"):
-            return Draft(None, f"review of {made.text}", str(label))
+        parts, total = [], 0
+        for aspect in rng.sample(ASPECTS, rng.choice((1, 2, 3, 4))):
+            good, negated = rng.random() < 0.5, rng.random() < 0.3
+            strong = not negated and rng.random() < VERY
+            word = rng.choice(GOOD if good != negated else BAD)
+            parts.append(f"the {aspect} was {'not ' if negated else 'very ' if strong else ''}{word}")
+            total += (1 if good else -1) * (2 if strong else 1)
+        if total != 0 and (total > 0) == (label == "positive"):
+            told = f"{', '.join(parts[:-1])}{' and ' if len(parts) > 1 else ''}{parts[-1]}"
+            return Draft(None, f"review of the {rng.choice(SUBJECTS)}: {told}.", str(label))
 
 
 RECIPES = (
@@ -177,12 +210,12 @@ RECIPES = (
     Recipe(
         name="answers", title="Answerability", instruction="answerable?",
         modality="language", metric="accuracy", labels=("yes", "no"), families=(),
-        description="Does the passage hold the answer to the question, outright or by likening two things?",
+        description="Does the passage hold the answer to a question on a thing, often named by its place alone?",
         draw=_answers, sizes=MANY,
     ),
     Recipe(
         name="sentiment", title="Sentiment", instruction="sentiment:", modality="language", metric="accuracy",
         labels=("positive", "negative"), families=(),
-        description="Is a review with mixed and negated opinions favourable on the whole?", draw=_sentiment,
+        description="Is a review with mixed, negated and strong opinions favourable on the whole?", draw=_sentiment,
     ),
 )  # fmt: skip
