@@ -17,6 +17,8 @@ PRIOR_SECONDS = 5.0
 PRIOR_STEPS = 3.0
 UNKNOWN_SECONDS = 10.0
 SKIPPED_SPEED = 10.0
+RESTORED_SECONDS = 0.2
+"""Several steps at once that come sooner than this after an unplanned phase began were brought back by a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class TimeLeft:
         current.last = now
         # Several steps at once and far too fast: a checkpoint brought them back, or they were left out.
         known = current.plan.name in self._known
-        skipped = known and steps > 1 and taken * SKIPPED_SPEED < expected * self._pace
+        skipped = steps > 1 and (
+            taken * SKIPPED_SPEED < expected * self._pace if known else current.done == 0 and taken < RESTORED_SECONDS
+        )
         current.done = min(current.done + steps, max(current.plan.total, 1))
         if not skipped:
             current.fresh_steps += steps

@@ -75,6 +75,19 @@ def test_the_time_left_is_right_at_once_after_a_resume():
     assert {p.name: p.seconds for p in again.plan()}["train a"] == pytest.approx(100.0, rel=0.1)
 
 
+def test_steps_of_a_checkpoint_say_nothing_where_there_is_no_plan():
+    clock = Clock()
+    left = TimeLeft(clock=clock)
+    left.phase("pretrain", 1000)
+    clock.now += 0.01
+    left.advance(800)
+    assert left.seconds() is None
+    for _ in range(20):
+        clock.now += 0.5
+        left.advance(1)
+    assert left.seconds() == pytest.approx(180 * 0.5, rel=0.2)
+
+
 def test_a_fast_machine_is_not_taken_for_a_resume():
     clock = Clock()
     left = TimeLeft(PLAN, clock=clock)
