@@ -22,6 +22,10 @@ def pretrain_mini(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the main part; default: the recipe's.")] = None,
     reading: Annotated[int | None, typer.Option(min=0, help="Steps of the reading part after it.")] = None,
+    relating: Annotated[int | None, typer.Option(min=1, help="Steps of the relating part at the end.")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="A checkpoint from which to take the relating steps alone.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that share a step's batch (CPU).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights and data; default: the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -39,12 +43,14 @@ def pretrain_mini(
     from pituning.pretraining.config import PretrainConfig
     from pituning.pretraining.recipe import pretrain
 
+    if start is not None and not (start / "config.json").is_file():
+        raise BadInput(f"{start} is no checkpoint: it has no config.json", field="from")
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput("device 'cuda' is not on this machine; use cpu", field="device")
-    given: dict[str, Any] = {"steps": steps, "reading": reading, "workers": workers, "seed": seed}
+    given: dict[str, Any] = {"steps": steps, "reading": reading, "relating": relating, "workers": workers, "seed": seed}
     config = PretrainConfig(blind=blind, **{key: value for key, value in given.items() if value is not None})
     with terminal_reporter() as reporter:
-        checkpoint = pretrain(config, directory, reporter, device=device)
+        checkpoint = pretrain(config, directory, reporter, device=device, start=start)
     curve = directory / "curve.jsonl"
     emit(
         {"backbone": checkpoint, "curve": curve, "steps": config.all_steps},

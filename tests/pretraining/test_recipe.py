@@ -65,6 +65,21 @@ def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path, quick, stop: int
     assert Backbone.load(whole).fingerprint == Backbone.load(resumed).fingerprint
 
 
+def test_the_last_part_goes_on_from_a_checkpoint(tmp_path: Path, quick) -> None:
+    """What comes before is left out, and the weights are the checkpoint's."""
+    first = pretrain(PretrainConfig(**{**vars(SMALL), "relating": 0}), quick(tmp_path / "first"))
+    begun, state = load_file(first / "model.safetensors"), tmp_path / "parts" / recipe.STATE
+    state.parent.mkdir()
+    recipe.begin_from(first, state.parent, SMALL)
+    kept = load_file(state)
+    assert {name[6:] for name in kept} <= set(begun)  # "model.", then the parameter's name
+    assert all(torch.equal(kept[name], begun[name[6:]].float()) for name in kept)
+    told = StopAfter(SMALL.relating_begins + 1)
+    with pytest.raises(RunCancelled):
+        pretrain(SMALL, state.parent, told)
+    assert told.left == 0
+
+
 def test_two_workers_take_the_same_step_as_one(tmp_path: Path, quick) -> None:
     """Each sample is in exactly one share, so the summed gradients are those of the whole batch."""
     pictures, texts = recipe.step_samples(SMALL, 0)
