@@ -49,6 +49,8 @@ def _described(rng: Random, shape: str) -> str:
     return known_phrase(Account((thing,), (known,), ()), 0)
 
 
+MISTYPED = 0.15
+"""Share of the words of five letters or more in question pairs that are mistyped."""
 BY_PLACE = 0.6
 """Share of the question pairs that name what they ask about by its place alone."""
 
@@ -80,7 +82,18 @@ def _same_question(rng: Random, label: str | None) -> Draft:
         if at is not None:
             thing = f"thing {end.format(at, about) if end.startswith('{') else end.format(about, OPPOSITE[at])}"
         told.append(QUESTIONS[asked_name][form].format(thing))
-    return Draft(None, f"question 1: {told[0]} question 2: {told[1]}", str(label))
+    one, two = (_mistyped(rng, question) for question in told)
+    return Draft(None, f"question 1: {one} question 2: {two}", str(label))
+
+
+def _mistyped(rng: Random, text: str) -> str:
+    """The text as people type it: now and then two neighbouring letters inside a word have changed places."""
+    words = text.split(" ")
+    for n, word in enumerate(words):
+        if len(word) > 4 and rng.random() < MISTYPED:
+            i = rng.randrange(1, len(word) - 2)
+            words[n] = word[:i] + word[i + 1] + word[i] + word[i + 2 :]
+    return " ".join(words)
 
 
 def _same_meaning(rng: Random, label: str | None) -> Draft:
@@ -173,7 +186,7 @@ def _sentiment(rng: Random, label: str | None) -> Draft:
     """Opinions on several sides of a subject, some negated, some strong; their sum decides."""
     while True:
         parts, total = [], 0
-        for aspect in rng.sample(ASPECTS, rng.choice((1, 2, 3, 4))):
+        for aspect in rng.sample(ASPECTS, rng.choice((2, 3, 4, 5))):
             good, negated = rng.random() < 0.5, rng.random() < 0.3
             strong = not negated and rng.random() < VERY
             word = rng.choice(GOOD if good != negated else BAD)
@@ -198,9 +211,10 @@ RECIPES = (
         draw=_rte, sizes=MANY,
     ),
     Recipe(
-        name="same-question", title="Duplicate questions", instruction="are these two questions duplicates?",
+        name="same-question", title="Duplicate questions", instruction="duplicates?",
         modality="language", metric="accuracy", labels=("duplicate", "not duplicate"), families=("paraphrase",),
-        description="Do two differently worded questions ask the same thing?", draw=_same_question, sizes=MANY,
+        description="Do two differently worded questions, typed in haste, ask the same thing?",
+        draw=_same_question, sizes=MANY,
     ),
     Recipe(
         name="same-meaning", title="Paraphrase", instruction="do these two sentences mean the same?",
