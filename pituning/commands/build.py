@@ -60,6 +60,7 @@ def pretrain_report(
     text_only: Annotated[
         Path | None, typer.Option("--text-only", help="A checkpoint made with --blind: the text-only baseline.")
     ] = None,
+    workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a pretrained backbone on held-out samples, beside a unigram model and one that saw text only."""
@@ -146,6 +147,7 @@ def zoo_measure(
 @zoo_app.command("tables")
 def zoo_tables(
     directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/mini.")],
+    workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print what was measured on the suite and the backbone as Markdown: the tables of the documentation."""
