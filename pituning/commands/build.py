@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pituning.commands.progress import terminal_reporter
-from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace
+from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace, output_directory
 from pituning.errors import BadInput
 
 pretrain_app = typer.Typer(help="Pretrain a backbone: mini.")
@@ -30,7 +30,7 @@ def pretrain_mini(
     as_json: JsonOption = False,
 ) -> None:
     """Make the embedded backbone from its recipe; after an interruption, the same command goes on."""
-    directory = out if out is not None else open_workspace(workspace).root / "pretraining" / "mini"
+    directory = output_directory(out) if out is not None else open_workspace(workspace).root / "pretraining" / "mini"
     if device not in ("cpu", "cuda"):
         raise BadInput(f"device {device!r} is unknown; choose cpu or cuda", field="device")
 
@@ -98,7 +98,7 @@ def zoo_build(
     The backbone is the directory's own (DIR/backbone), or else the workspace's.
     """
     place = open_workspace(workspace)
-    directory = out if out is not None else place.root
+    directory = output_directory(out) if out is not None else place.root
 
     from pituning.studies.config import ZooConfig
 
@@ -127,7 +127,7 @@ def zoo_measure(
 ) -> None:
     """Measure how hard the suite is: backbone alone, 16 shots, 16 shots on a backbone that was never pretrained."""
     place = open_workspace(workspace)
-    directory = out if out is not None else place.root
+    directory = output_directory(out) if out is not None else place.root
     backbone = directory / "backbone" if (directory / "backbone").is_dir() else place.backbone_dir()
 
     from pituning.experts.space import check_kind
