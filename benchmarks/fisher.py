@@ -15,12 +15,25 @@ from benchmarks.setting import make_backbone, make_examples, seconds
 from pituning.embedding.fisher import fisher
 from pituning.experts.model import ExpertModel
 from pituning.experts.space import KINDS
+from pituning.progress import Reporter, Silent
+
+LOOP_ROUNDS = 2
+"""The loop of single examples is long enough to be measured in few."""
 
 
 def run(
-    *, examples: int = 64, batch_size: int = 32, rounds: int = 7, d_model: int = 128, layers: int = 3
+    *,
+    examples: int = 64,
+    batch_size: int = 32,
+    rounds: int = 7,
+    d_model: int = 128,
+    layers: int = 3,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Measures `fisher` for all kinds in float32.
+
+    Args:
+        reporter: is told of every round, of which there are ``rounds`` and two more for each kind.
 
     Returns:
         ``examples``; ``rel_error`` of F against the loop, ``ratio_vs_backward`` and ``speedup_vs_single``, the worst of
@@ -28,7 +41,9 @@ def run(
     """
     backbone = make_backbone(d_model=d_model, layers=layers)
     encoded = make_examples(backbone, examples)
-    kinds = {kind: measure(ExpertModel(backbone, kind), encoded, batch_size, rounds) for kind in KINDS}
+    told = reporter or Silent()
+    told.phase("measure Fisher information", len(KINDS) * (rounds + LOOP_ROUNDS))
+    kinds = {kind: measure(ExpertModel(backbone, kind), encoded, batch_size, rounds, told) for kind in KINDS}
     return {
         "examples": examples,
         "rel_error": max(found["rel_error"] for found in kinds.values()),
@@ -38,7 +53,7 @@ def run(
     }
 
 
-def measure(model: ExpertModel, encoded: Any, batch_size: int, rounds: int) -> dict[str, float]:
+def measure(model: ExpertModel, encoded: Any, batch_size: int, rounds: int, reporter: Reporter) -> dict[str, float]:
     """The figures of one kind."""
     generator = torch.Generator().manual_seed(0)
     # Away from the start, where half of a LoRA's gradients are zero.
@@ -59,9 +74,11 @@ def measure(model: ExpertModel, encoded: Any, batch_size: int, rounds: int) -> d
             model.loss(leaf, encoded.batch(range(begin, min(begin + batch_size, count)))).sum().backward()
 
     took = seconds(
-        {"plain": plain, "exact": lambda: fisher(model, values, encoded, batch_size=batch_size)}, rounds=rounds
+        {"plain": plain, "exact": lambda: fisher(model, values, encoded, batch_size=batch_size)},
+        rounds=rounds,
+        reporter=reporter,
     )
-    loop = seconds({"single": single}, rounds=2)["single"]
+    loop = seconds({"single": single}, rounds=LOOP_ROUNDS, reporter=reporter)["single"]
     expected = squares / count
     found = torch.from_numpy(fisher(model, values, encoded, batch_size=batch_size).mean)
     return {

@@ -17,13 +17,19 @@ from benchmarks.setting import make_backbone, make_examples, seconds
 from pituning.backbones.encoded import Batch
 from pituning.experts.model import ExpertModel
 from pituning.experts.space import KINDS
+from pituning.progress import Reporter, Silent
 from pituning.tuning.interpolation import Mixture
 
 COUNTS = (1, 2, 4, 8)
 
 
-def run(*, batch_size: int = 32, rounds: int = 9, d_model: int = 128, layers: int = 3) -> dict[str, Any]:
+def run(
+    *, batch_size: int = 32, rounds: int = 9, d_model: int = 128, layers: int = 3, reporter: Reporter | None = None
+) -> dict[str, Any]:
     """Measures one optimiser step (forward, backward, AdamW) of each kind.
+
+    Args:
+        reporter: is told of every round, of which there are ``rounds`` for each kind.
 
     Returns:
         ``experts``: the step's time with 1, 2, 4 and 8 experts over that with one, the worst of the kinds. The one is a
@@ -32,6 +38,8 @@ def run(*, batch_size: int = 32, rounds: int = 9, d_model: int = 128, layers: in
     """
     backbone = make_backbone(d_model=d_model, layers=layers)
     batch = make_examples(backbone, batch_size).batch(range(batch_size))
+    told = reporter or Silent()
+    told.phase("measure training steps", len(KINDS) * rounds)
     kinds: dict[str, dict[str, float]] = {}
     peer = 0.0
     for kind in KINDS:
@@ -41,7 +49,7 @@ def run(*, batch_size: int = 32, rounds: int = 9, d_model: int = 128, layers: in
         work["plain"] = plain_step(model, batch)
         if kind == "lora":
             work["peer"] = plain_step(ExpertModel(backbone, kind, {"rank": 8 * int(model.space.config["rank"])}), batch)
-        took = seconds(work, rounds=rounds)
+        took = seconds(work, rounds=rounds, reporter=told)
         one = min(took["1"], took["plain"])
         kinds[kind] = {name: round(value / one, 3) for name, value in took.items()}
         kinds[kind]["milliseconds"] = round(1000 * took["8"], 1)

@@ -11,6 +11,7 @@ import torch
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import EncodedExamples
 from pituning.pretraining.architecture import build_model, train_tokenizer
+from pituning.progress import Reporter
 
 TEXT = "which digit is it the one left of a small red round shape above large blue square tile near grass"
 WORDS = TEXT.split(" ")
@@ -43,8 +44,8 @@ def make_examples(backbone: Backbone, count: int, *, words: int = 6, seed: int =
     )
 
 
-def seconds(work: Mapping[str, Callable[[], object]], *, rounds: int = 7) -> dict[str, float]:
-    """The best processor time of each piece of work; they take turns.
+def seconds(work: Mapping[str, Callable[[], object]], *, rounds: int, reporter: Reporter) -> dict[str, float]:
+    """The best processor time of each piece of work; they take turns, and the reporter is told of every round.
 
     Processor time, because other work on the machine disturbs it little.
     """
@@ -56,4 +57,5 @@ def seconds(work: Mapping[str, Callable[[], object]], *, rounds: int = 7) -> dic
             begin = time.process_time()
             function()
             best[name] = min(best[name], time.process_time() - begin)
+        reporter.advance()
     return best

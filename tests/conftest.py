@@ -6,6 +6,8 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tiny tensors: a second thread of torch only waits, and where others use the cores too it waits long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -9,7 +9,7 @@ from app.components.guard import empty, guarded
 
 st.title("New run")
 st.caption("A handful of examples, the experts of similar tasks, and honest baselines beside them.")
-page = st.grid(4, min_column_width=250, gap="large")  # on a narrow page the summary goes below the form
+page = st.grid(4, min_column_width=250, gap="medium")  # on a narrow page the summary goes below the form
 form, summary = page.cell(column_span=3), page.cell()
 chosen_target = settings = None
 with form, guarded("This form"):

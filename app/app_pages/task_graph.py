@@ -16,7 +16,7 @@ with guarded("The task graph"):
     found = context.require_graph()
     view = graph_view.controls(found)
     # On a narrow page the panel goes below the graph instead of squeezing it.
-    page = st.grid(5, min_column_width=215, gap="medium")
+    page = st.grid(5, min_column_width=196, gap="medium")
     chart, panel = page.cell(column_span=3), page.cell(column_span=2)
     with panel:
         graph_view.finder()

@@ -88,7 +88,7 @@ def selected() -> str | None:
 
 def controls(found: dict[str, list[str]]) -> GraphView:
     """The row above the graph. ``found`` has the predictors that are there for each kind."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         kind = st.segmented_control(
             "Expert kind", list(found), format_func=lambda name: label(KINDS, name), required=True,
             default=next(iter(found)), key="kind", bind="query-params",
@@ -145,7 +145,7 @@ def _edges(similarity: ZooSimilarity) -> tuple[int | None, float | None]:
         low, high = float(np.floor(pairs.min() * 100) / 100), float(np.ceil(pairs.max() * 100) / 100)
         start = min(max(round(float(np.quantile(pairs, 0.85)), 2), low), high)
         chosen = st.slider(
-            "Similarity of at least", low, high, start, 0.01, key="threshold", bind="query-params", width=190
+            "Similarity of at least", low, high, start, 0.01, key="threshold", bind="query-params", width=150
         )
         return None, min(max(chosen, low), high)
     most = min(8, count - 1)

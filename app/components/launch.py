@@ -65,7 +65,12 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         if started is not None:
             st.switch_page(RUNS.path, query_params={"run": started})
     st.caption("The same from a terminal:")
-    st.code(runs[0].command(), language="bash", wrap_lines=True)
+    st.code(by_option(runs[0].command()), language="bash", wrap_lines=True)
+
+
+def by_option(command: str) -> str:
+    """A command with each option on a line of its own, which a narrow column does not break in the middle."""
+    return command.replace(" --", " \\\n  --")
 
 
 def _told_by(runs: int) -> str:

@@ -67,7 +67,7 @@ def verdict(found: Verdict) -> None:
 
 def side_by_side() -> tuple[DeltaGenerator, DeltaGenerator]:
     """Two places, three fifths and two fifths wide; on a narrow page one below the other."""
-    page = st.grid(5, min_column_width=205, gap="medium")
+    page = st.grid(5, min_column_width=196, gap="medium")
     return page.cell(column_span=3), page.cell(column_span=2)
 
 

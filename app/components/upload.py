@@ -109,7 +109,7 @@ def bring() -> Brought | None:
         name, title, instruction = _naming(fields, file.name, digest)
     with mapping:
         columns, open_answers = _columns(fields, parsed, digest)
-    preview = _check(fields, parsed, columns, open_answers, name, instruction)
+    preview = _check(fields, parsed, f"{digest} {file.name}", columns, open_answers, name, instruction)
     if preview is not None:
         with fields.places["file"]:
             _problems(parsed, preview)
@@ -209,6 +209,7 @@ def _columns(fields: _Fields, parsed: ParsedTable, digest: str) -> tuple[ColumnM
 def _check(
     fields: _Fields,
     parsed: ParsedTable,
+    digest: str,
     columns: ColumnMapping | None,
     open_answers: bool | None,
     name: str,
@@ -226,7 +227,7 @@ def _check(
     if columns is None:
         return None
     try:
-        return _preview(parsed, f"{id(parsed)}", columns, open_answers)
+        return _preview(parsed, digest, columns, open_answers)
     except BadInput as error:
         fields.complain(error, "file")
         return None

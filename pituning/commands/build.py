@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pituning.commands.progress import terminal_reporter
-from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace
+from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace, output_directory
 from pituning.errors import BadInput
 
 pretrain_app = typer.Typer(help="Pretrain a backbone: mini.")
@@ -34,7 +34,7 @@ def pretrain_mini(
     as_json: JsonOption = False,
 ) -> None:
     """Make the embedded backbone from its recipe; after an interruption, the same command goes on."""
-    directory = out if out is not None else open_workspace(workspace).root / "pretraining" / "mini"
+    directory = output_directory(out) if out is not None else open_workspace(workspace).root / "pretraining" / "mini"
     if device not in ("cpu", "cuda"):
         raise BadInput(f"device {device!r} is unknown; choose cpu or cuda", field="device")
 
@@ -66,6 +66,7 @@ def pretrain_report(
     text_only: Annotated[
         Path | None, typer.Option("--text-only", help="A checkpoint made with --blind: the text-only baseline.")
     ] = None,
+    workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a pretrained backbone on held-out samples, beside a unigram model and one that saw text only."""
@@ -103,7 +104,7 @@ def zoo_build(
     The backbone is the directory's own (DIR/backbone), or else the workspace's.
     """
     place = open_workspace(workspace)
-    directory = out if out is not None else place.root
+    directory = output_directory(out) if out is not None else place.root
 
     from pituning.studies.config import ZooConfig
 
@@ -132,7 +133,7 @@ def zoo_measure(
 ) -> None:
     """Measure how hard the suite is: backbone alone, 16 shots, 16 shots on a backbone that was never pretrained."""
     place = open_workspace(workspace)
-    directory = out if out is not None else place.root
+    directory = output_directory(out) if out is not None else place.root
     backbone = directory / "backbone" if (directory / "backbone").is_dir() else place.backbone_dir()
 
     from pituning.experts.space import check_kind
@@ -152,6 +153,7 @@ def zoo_measure(
 @zoo_app.command("tables")
 def zoo_tables(
     directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/mini.")],
+    workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print what was measured on the suite and the backbone as Markdown: the tables of the documentation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,6 +92,8 @@ def export(
 
     if file.suffix.removeprefix(".").lower() not in FORMATS:
         raise BadInput(f"file {str(file)!r} must end in {', '.join('.' + each for each in FORMATS)}", field="file")
+    if threshold is not None and not math.isfinite(threshold):
+        raise BadInput(f"threshold is {threshold}; give a number, as 0.2", field="threshold")
     place = open_workspace(workspace)
     similarity = load_similarity(place, kind, predictor)
     graph = task_graph(similarity.matrix, infos_of(place, similarity), k=k, threshold=threshold)

@@ -22,13 +22,27 @@ KindOption = Annotated[str, typer.Option("--kind", help="Kind of expert: lora, b
 BackboneOption = Annotated[str, typer.Option("--backbone", help="Name of the backbone.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Queue it and return at once; it runs in the background.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task; see `pituning tasks list`.")]
 
 
 def open_workspace(path: Path | None) -> Workspace:
     """The workspace that ``--workspace`` names."""
     return Workspace.open(path)
+
+
+def output_directory(path: Path) -> Path:
+    """A directory that is there or can be made; told before work of hours instead of after it.
+
+    Raises:
+        BadInput: something else stands there, or in the way to it.
+    """
+    for place in (path, *path.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise BadInput(f"{place} is no directory; give another --out", field="out")
+            break
+    return path
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -122,9 +122,13 @@ def add(
     instruction: Annotated[str, typer.Option(help="What to do, as in 'is this review good or bad?'.")],
     name: Annotated[str | None, typer.Option(help="Name of the task; default: the file's name.")] = None,
     title: Annotated[str, typer.Option(help="What people read; default: the name.")] = "",
-    text: Annotated[str | None, typer.Option(help="Column that the model reads; guessed by default.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Column that the model reads; guessed when no --image is given either.")
+    ] = None,
     answer: Annotated[str | None, typer.Option(help="Column with the answers; guessed by default.")] = None,
-    image: Annotated[str | None, typer.Option(help="Column with the names of images; guessed by default.")] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Column with the names of images; guessed when no --text is given either.")
+    ] = None,
     seed: SeedOption = 0,
     check: Annotated[bool, typer.Option("--check", help="Only say what the task would be.")] = False,
     workspace: WorkspaceOption = None,
@@ -142,9 +146,9 @@ def add(
 
     place = open_workspace(workspace)
     parsed = read_table(file)
-    columns = guess_columns(parsed)
-    if answer is not None or text is not None or image is not None:
-        columns = ColumnMapping(text=text, image=image, answer=answer or columns.answer)
+    columns = guess_columns(parsed, answer=answer)
+    if text is not None or image is not None:
+        columns = ColumnMapping(text=text, image=image, answer=columns.answer)
     made = task_from_table(
         parsed, name=name or _name_of(file), title=title, instruction=instruction, columns=columns, seed=seed
     )

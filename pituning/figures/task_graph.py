@@ -16,6 +16,12 @@ ColourBy = Literal["modality", "community"]
 
 # Room for half a label at the sides and for labels and the legend below, in pixels.
 MARGINS = {"left": 76, "right": 76, "top": 30, "bottom": 84}
+MOST_LETTERS = 28
+"""Of a title that stands at its node whole."""
+
+MOST_IN_LEGEND = 10
+"""More groups are turned over like pages."""
+
 NODE_SIZE = {"circle": 24, "rect": 21, "diamond": 29}  # of about the same area
 SELECTED_SCALE = 1.35
 WIDTHS = (1.0, 5.0)
@@ -105,7 +111,7 @@ def _node(
     size = NODE_SIZE[style.symbol] * (SELECTED_SCALE if chosen else 1)
     return {
         "id": task,
-        "name": str(data["label"]),
+        "name": _name(data),
         "x": float(data["x"]),
         "y": float(data["y"]),
         "category": _category(data, colour_by),
@@ -120,6 +126,11 @@ def _node(
         "label": {"opacity": 1 if near else 0.45, "fontWeight": "bold" if chosen else "normal"},
         "tooltip": {"formatter": "<br>".join(lines)},
     }
+
+
+def _name(data: dict[str, Any]) -> str:
+    """The whole title where there is room for it, else the short one."""
+    return str(data["title"] if len(data["title"]) <= MOST_LETTERS else data["label"])
 
 
 def _links(graph: nx.Graph, dark: bool, selected: str | None) -> list[dict[str, Any]]:
@@ -195,8 +206,9 @@ def _legend(graph: nx.Graph, colour_by: ColourBy, ink: str, dark: bool) -> dict[
     icons = {"Same modality": _LINE_ICON, "Across modalities": _DASH_ICON}
     if colour_by == "modality":
         icons |= {style.label: style.symbol for style in MODALITIES.values()}
+    categories = _categories(graph, colour_by, dark)
     return {
-        "type": "scroll",
+        "type": "plain" if len(categories) <= MOST_IN_LEGEND else "scroll",
         "bottom": 4,
         "left": "center",
         "selectedMode": False,
@@ -205,7 +217,6 @@ def _legend(graph: nx.Graph, colour_by: ColourBy, ink: str, dark: bool) -> dict[
         "itemGap": 16,
         "textStyle": {"color": ink},
         "data": [
-            {"name": category["name"], "icon": icons.get(category["name"], "roundRect")}
-            for category in _categories(graph, colour_by, dark)
+            {"name": category["name"], "icon": icons.get(category["name"], "roundRect")} for category in categories
         ],
     }

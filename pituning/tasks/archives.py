@@ -81,7 +81,9 @@ def read_archive(data: bytes, name: str, table_suffixes: tuple[str, ...]) -> tup
                     images[path], budget = _read(archive, info, name, MAX_IMAGE_BYTES, budget)
     except zipfile.BadZipFile as error:
         raise _bad(name, "is not a zip, or it is damaged or cut off; make it again") from error
-    except (zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, OverflowError) as error:
+    except (EOFError, ValueError, OverflowError) as error:  # an offset or a size that points nowhere
+        raise _bad(name, "is damaged or cut off; make it again") from error
+    except (zlib.error, OSError, NotImplementedError, RuntimeError) as error:
         raise _bad(name, f"cannot be unpacked ({error}); make it again as an ordinary zip") from error
     return tables[0], table, ArchiveImages(images, PurePosixPath(tables[0]).parent)
 

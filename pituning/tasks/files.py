@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
 from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Example, Metric, Modality, Task
+from pituning.tasks.hints import MIN_ROWS_PER_CLASS, hints
 from pituning.tasks.images import BytesImage, open_image
 from pituning.tasks.metrics import parse_box
 from pituning.tasks.saved import load_saved_task, save_task
@@ -23,7 +25,6 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_CLASSES = 50
-MIN_ROWS_PER_CLASS = 3
 """Answers are labels when there are at most 50 of them and each comes up three times on average; else they are open."""
 
 MIN_ROWS = 4
@@ -31,6 +32,7 @@ MAX_TEXT = 4000
 MAX_ANSWER = 400
 SHOWN_PROBLEMS = 3
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SPLIT_COLUMN = "split"
 _USUAL_COLUMNS = {
     "answer": ("answer", "label", "target", "class", "category", "output", "completion", "y"),
@@ -45,9 +47,10 @@ class TableError(BadInput):
     def __init__(self, filename: str, problems: Sequence[RowProblem]):
         shown = "; ".join(map(str, problems[:SHOWN_PROBLEMS]))
         more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        count = "1 row" if len({p.row for p in problems}) == 1 else f"{len({p.row for p in problems})} rows"
+        rows = len({problem.row for problem in problems})
+        count, them = ("1 row", "it") if rows == 1 else (f"{rows} rows", "them")
         super().__init__(
-            f"file {filename!r}: {count} cannot be used: {shown}{more}; correct or delete them", field="file"
+            f"file {filename!r}: {count} cannot be used: {shown}{more}; correct or delete {them}", field="file"
         )
         self.problems = tuple(problems)
 
@@ -79,7 +82,7 @@ class TablePreview:
         sizes: examples per split.
         most_shots: the most shots per class that the training split allows.
         problems: rows that cannot be used; the task cannot be made while there are any.
-        warnings: one line each: imbalance, repeated rows, rare answers, lower-casing.
+        warnings: one line each, see `hints`.
         examples: the first usable examples, as the model will read them.
     """
 
@@ -99,24 +102,37 @@ class _Row:
     number: int
     text: str
     answer: str
+    written: str
+    """The answer before it was cleaned."""
     image: BytesImage | None
     split: str | None
     key: tuple[str, bytes]
     """Rows with the same key ask the same question."""
 
 
-def guess_columns(parsed: ParsedTable) -> ColumnMapping:
-    """The likely columns, by their usual names, then by position (the last one is the answer)."""
-    lower = {column.lower(): column for column in reversed(parsed.columns)}
-    lower.pop(_SPLIT_COLUMN, None)
-    if not lower:
+def guess_columns(parsed: ParsedTable, *, answer: str | None = None) -> ColumnMapping:
+    """The likely columns, by their usual names, then by position (the last one is the answer).
+
+    Args:
+        answer: the column with the answer where it is known.
+    """
+    usable = [column for column in parsed.columns if column.lower() != _SPLIT_COLUMN]
+    if not usable:
         raise BadInput(f"file {parsed.filename!r} has no column for the answer; add one", field="answer")
-    found: dict[str, str] = {}
+    if len(usable) == 1:
+        raise BadInput(
+            f"file {parsed.filename!r} has one column only ({usable[0]!r}); add one with the text or the images",
+            field="file",
+        )
+    found: dict[str, str] = {} if answer is None else {"answer": answer}
+    lower = {column.lower(): column for column in reversed(usable) if column != answer}
     for role, names in _USUAL_COLUMNS.items():
+        if role in found:
+            continue
         match = next((lower[name] for name in names if name in lower), None)
         if match is not None and (role != "image" or parsed.images is not None):
             found[role] = match
-    others = [column for column in parsed.columns if column in lower.values() and column not in found.values()]
+    others = [column for column in usable if column not in found.values()]
     if "answer" not in found:
         found["answer"] = others.pop() if others else found.pop("text" if "text" in found else "image")
     if "text" not in found and "image" not in found and others:
@@ -213,7 +229,16 @@ def preview_table(
         sizes={split: sizes[split] for split in SPLITS},
         most_shots=most,
         problems=tuple(problems),
-        warnings=tuple(_warnings(rows, splits, counts, labels)),
+        warnings=tuple(
+            hints(
+                [row.key for row in rows],
+                [row.answer for row in rows],
+                splits,
+                written=[row.written for row in rows],
+                header=columns.answer,
+                closed=labels is not None,
+            )
+        ),
         examples=tuple(
             Example(uid=f"row/{row.number}", text=row.text, answer=row.answer, image=row.image)
             for row in rows[:examples]
@@ -228,8 +253,8 @@ def _modality(columns: ColumnMapping) -> Modality:
 
 
 def _clean(text: str) -> str:
-    """One line of lower-case text."""
-    return " ".join(unicodedata.normalize("NFC", text).lower().split())
+    """One line of lower-case text without control characters, which a terminal would obey."""
+    return " ".join(unicodedata.normalize("NFC", _CONTROL.sub(" ", text)).lower().split())
 
 
 def _rows(parsed: ParsedTable, columns: ColumnMapping) -> tuple[list[_Row], list[RowProblem]]:
@@ -308,7 +333,8 @@ def _row(
         if split is None:
             raise _RowError(f"split {cells[split_column]!r} is none of train, validation, test", split_column)
     key = (text, hashlib.sha256(image.data).digest() if image else b"")
-    return _Row(number=number, text=text, answer=answer, image=image, split=split, key=key)
+    written = " ".join(cells[columns.answer].split())
+    return _Row(number=number, text=text, answer=answer, written=written, image=image, split=split, key=key)
 
 
 def _answer_space(
@@ -341,8 +367,11 @@ def _check_splits(
 ) -> None:
     for split in ("train", "test"):
         if split not in splits:
+            different = len({row.key for row in rows})
+            questions = "one question" if different == 1 else f"{different} different questions"
             raise BadInput(
-                f"file {parsed.filename!r}: no row is left for the {split} split of {len(rows)} rows; add rows",
+                f"file {parsed.filename!r}: no row is left for the {split} split of {len(rows)} rows, which ask "
+                f"{questions}; add other rows",
                 field="file",
             )
     if labels:
@@ -362,29 +391,3 @@ def _examples(name: str, rows: Sequence[_Row], splits: Sequence[str]) -> dict[st
         uid = f"{name}/{split}/{len(examples[split])}"
         examples[split].append(Example(uid=uid, text=row.text, answer=row.answer, image=row.image))
     return examples
-
-
-def _warnings(
-    rows: Sequence[_Row], splits: Sequence[str], counts: Counter[str], labels: tuple[str, ...] | None
-) -> list[str]:
-    found: list[str] = []
-    answers: dict[tuple[str, bytes], set[str]] = {}
-    places: dict[tuple[str, bytes], set[str]] = {}
-    for row, split in zip(rows, splits, strict=True):
-        answers.setdefault(row.key, set()).add(row.answer)
-        places.setdefault(row.key, set()).add(split)
-    if len(answers) < len(rows):
-        found.append(f"{len(rows) - len(answers)} rows repeat the question of another row")
-    if labels and (several := sum(len(a) > 1 for a in answers.values())):
-        found.append(f"{several} questions come with different answers; at most one of them can be right")
-    if leaked := sum("train" in p and len(p) > 1 for p in places.values()):
-        found.append(f"{leaked} questions are in the training split and in another one: the score will flatter")
-    if labels:
-        most, least = counts.most_common(1)[0], counts.most_common()[-1]
-        if least[1] < MIN_ROWS_PER_CLASS:
-            found.append(f"answer {least[0]!r} comes up {least[1]} times only: a slip of the pen?")
-        elif most[1] >= 3 * least[1]:
-            found.append(f"answers are uneven: {most[0]!r} {most[1]} times, {least[0]!r} {least[1]} times")
-    else:
-        found.append(f"answers are taken as open text ({len(counts)} different ones)")
-    return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from pituning.errors import ArtefactError, BadInput
@@ -15,6 +17,9 @@ MAX_IMAGE_BYTES = 16 * 2**20
 MAX_IMAGE_PIXELS = 40_000_000
 IMAGE_FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
 """The formats that are read, and the suffix under which an image is kept."""
+
+# What Pillow says of a damaged file would stand beside our own line.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -27,15 +32,17 @@ def open_image(data: bytes) -> Image.Image:
         raise BadInput(f"has {len(data) / 2**20:.0f} MiB; make it smaller than {MAX_IMAGE_BYTES // 2**20} MiB")
     try:
         with warnings.catch_warnings():
-            # Our own limit below is the one that counts; Pillow warns at a higher number of pixels.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Damage that Pillow reads over is no reason to refuse, and our own limit of pixels is below Pillow's.
+            warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=tuple(IMAGE_FORMATS))
-        if image.width * image.height > MAX_IMAGE_PIXELS:
-            raise BadInput(
-                f"has {image.width} x {image.height} pixels; "
-                f"make it smaller than {MAX_IMAGE_PIXELS // 1_000_000} million pixels"
-            )
-        image.load()
+            if image.width * image.height > MAX_IMAGE_PIXELS:
+                raise BadInput(
+                    f"has {image.width} x {image.height} pixels; "
+                    f"make it smaller than {MAX_IMAGE_PIXELS // 1_000_000} million pixels"
+                )
+            if image.mode in ("I", "F"):
+                raise BadInput("has 32 bits per channel, whose black and white nobody knows; save it with 8 or 16")
+            image.load()
     except BadInput:
         raise
     except Image.DecompressionBombError as error:
@@ -51,7 +58,11 @@ def open_image(data: bytes) -> Image.Image:
 
 def fit(image: Image.Image, size: int) -> Image.Image:
     """An RGB copy of ``size`` x ``size`` pixels, upright and on white where it is transparent."""
-    upright = ImageOps.exif_transpose(image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):  # Pillow would cut off at 255 instead of scaling
+        upright = Image.fromarray((np.asarray(upright) // 257).astype(np.uint8))
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pituning.errors import BadInput
 from pituning.tasks.archives import ArchiveImages, read_archive
+from pituning.tasks.images import MAX_IMAGE_BYTES
 
 MAX_TABLE_BYTES = 64 * 2**20
 MAX_ARCHIVE_BYTES = 256 * 2**20
@@ -76,7 +77,10 @@ class FolderImages:
         if not path.is_relative_to(self.folder):
             raise BadInput(f"image {name!r} lies outside the table's folder; put it beside the table")
         try:
-            return path.read_bytes()
+            if not path.is_file():  # a pipe or a device would never end
+                raise FileNotFoundError
+            with path.open("rb") as stream:
+                return stream.read(MAX_IMAGE_BYTES + 1)  # one more than may be, so that it is refused for its size
         except (OSError, ValueError) as error:
             raise BadInput(f"image {name!r} is not beside the table; add it or correct its name") from error
 
@@ -145,6 +149,8 @@ def read_table(source: Path | str | bytes, filename: str | None = None) -> Parse
 
 def _read_file(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise BadInput(f"{str(path)!r} is a pipe or a device; give a .csv, .tsv, .jsonl or .zip file", field="file")
         if path.is_file() and path.stat().st_size > MAX_ARCHIVE_BYTES:
             raise BadInput(
                 f"file {str(path)!r} has {path.stat().st_size / 2**20:.0f} MiB; "
@@ -179,7 +185,8 @@ def _parse(name: str, kind: str, data: bytes, images: ArchiveImages | FolderImag
         delimiter = None
     if not rows:
         why = f" ({problems[0]})" if problems else ""
-        raise BadInput(f"file {name!r} has no usable rows{why}; add rows below the header", field="file")
+        mend = "add rows below the header" if kind == "csv" else "write one JSON object on each line"
+        raise BadInput(f"file {name!r} has no usable rows{why}; {mend}", field="file")
     if len(rows) > MAX_ROWS:
         raise BadInput(f"file {name!r} has {len(rows):,} rows; give at most {MAX_ROWS:,}", field="file")
     return ParsedTable(
@@ -324,7 +331,8 @@ def _parse_jsonl(text: str, name: str) -> tuple[list[str], list[tuple[int, Mappi
             if index == last and rows:
                 problems.append(RowProblem(number, "is not complete JSON (the file seems cut off)"))
             else:
-                what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+                what = "nested too deeply" if isinstance(error, RecursionError) else "a number with too many digits"
+                what = error.msg if isinstance(error, json.JSONDecodeError) else what
                 problems.append(RowProblem(number, f"is not JSON ({what})"))
             continue
         if not isinstance(record, dict):

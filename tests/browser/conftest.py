@@ -43,11 +43,13 @@ class Studio:
     def start(self) -> None:
         command = [sys.executable, "-m", "streamlit", "run", "app/streamlit_app.py"]
         options = ["--server.headless", "true", "--server.port", str(self.port)]
+        environment = os.environ | {ENVIRONMENT_VARIABLE: str(self.workspace)}
+        environment.pop("OMP_NUM_THREADS", None)  # real runs take the threads that users' runs take
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
                 [*command, *options],
                 cwd=ROOT,
-                env={**os.environ, ENVIRONMENT_VARIABLE: str(self.workspace)},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,

@@ -6,10 +6,12 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from pituning import __version__, cli
 from pituning.workspace import atomic
@@ -29,8 +31,8 @@ COMMANDS = {
     "runs": ("list", "show", "logs", "cancel", "resume", "retry", "delete"),
     "worker": (),
     "bench": ("fisher", "interpolate", "graph"),
-    "pretrain": ("mini",),
-    "zoo": ("build",),
+    "pretrain": ("mini", "report"),
+    "zoo": ("build", "measure", "tables"),
     "doctor": (),
 }
 
@@ -41,6 +43,23 @@ def test_every_command_has_help(pituning: Run, group: str) -> None:
         outcome = pituning(*words, "--help")
         assert outcome.code == 0
         assert "Usage: pituning" in outcome.out
+
+
+def test_every_command_takes_a_workspace_and_prints_json() -> None:
+    def leaves(command: Any, path: str) -> Iterator[tuple[str, set[str]]]:
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from leaves(inner, f"{path} {name}".strip())
+        if not hasattr(command, "commands"):
+            yield path, {option for parameter in command.params for option in parameter.opts}
+
+    options = dict(leaves(typer.main.get_command(cli.app), ""))
+    assert set(options) == {" ".join((group, *word)) for group, words in COMMANDS.items() for word in each(words)}
+    assert [path for path, taken in options.items() if "--workspace" not in taken] == []
+    assert [path for path, taken in options.items() if "--json" not in taken] == ["app", "worker"]  # they serve
+
+
+def each(words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [(word,) for word in words] or [()]
 
 
 def test_without_arguments_it_shows_its_help(pituning: Run) -> None:
@@ -87,8 +106,13 @@ def test_help_imports_nothing_heavy() -> None:
         (["embed", "nil"], "task 'nil' is unknown"),
         (["graph", "neighbors", "nli", "--predictor", "luck"], "unknown predictor 'luck'; choose one of probe"),
         (["graph", "neighbors", "nli", "--kind", "lorra"], "unknown expert kind 'lorra'"),
+        (["graph", "export", "graph.csv", "--threshold", "nan"], "threshold is nan; give a number"),
         (["graph", "export", "graph.png"], "'graph.png' must end in .graphml"),
         (["zoo", "build", "--kinds", "lora,lorra"], "kind 'lorra' is unknown"),
+        (["zoo", "build", "--out", "/dev/null"], "/dev/null is no directory; give another --out"),
+        (["zoo", "measure", "--out", "/dev/null/zoo"], "/dev/null is no directory; give another --out"),
+        (["pretrain", "mini", "--out", "/dev/null"], "/dev/null is no directory; give another --out"),
+        (["tasks", "add", "table.csv", "--instruction", "?", "--seed", "-5"], "greater than or equal to 0"),
         (["zoo", "build", "--tasks", "nil"], "tasks names 'nil'; choose from"),
         (["pretrain", "mini", "--device", "tpu"], "device 'tpu' is unknown; choose cpu or cuda"),
         (["tune", "nil"], "task 'nil' is unknown; did you mean 'nli'"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
@@ -115,3 +116,11 @@ def test_titles_of_users_are_text() -> None:
 def test_one_task_and_none() -> None:
     assert graph_option(task_graph(np.ones((1, 1)), infos(1)))["series"][0]["links"] == []
     assert graph_option(task_graph(np.ones((0, 0)), []))["series"][0]["data"] == []
+
+
+def test_a_title_is_cut_off_only_where_it_is_very_long() -> None:
+    titles = ["Natural language inference", "A title that nobody could read below a small point"]
+    named = [replace(info, title=title) for info, title in zip(infos(2), titles, strict=True)]
+    names = [node["name"] for node in graph_option(task_graph(random_similarity(2), named, k=1))["series"][0]["data"]]
+    assert names[0] == "Natural language inference"
+    assert names[1].endswith("…")

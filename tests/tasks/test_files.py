@@ -290,3 +290,40 @@ def test_a_damaged_task_is_told_and_left_out(workspace, file, damage, message):
     if file == "task.json":
         assert "mine" not in {info.name for info in list_tasks(workspace)}
         assert list(damaged_tasks(workspace)) == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "hint"),
+    [
+        (["a,Good", "b,good", "c,GOOD", "d,bad"] * 3, "'GOOD' and 'Good' and 'good' are taken as one answer"),
+        (["a,label", "b,label", "c,bad"] * 3, "the first row is read as the header, but 'label' is also an answer"),
+        (["a,good", "a,good", "b,bad"] * 3, "rows repeat the question of another row"),
+    ],
+)
+def test_what_may_not_be_meant_is_told(rows, hint):
+    rows = [f"{row.split(',')[0]}{i // 2},{row.split(',')[1]}" for i, row in enumerate(rows * 2)]
+    preview = preview_table(read_table(("text,label\n" + "\n".join(rows)).encode(), "t.csv"), COLUMNS)
+    assert any(hint in warning for warning in preview.warnings), preview.warnings
+
+
+def test_rows_that_all_ask_the_same_are_told_as_such():
+    with pytest.raises(BadInput, match="no row is left for the test split of 20 rows, which ask 2 different questions"):
+        make("text,label\n" + "same,good\nother,bad\n" * 10)
+
+
+def test_control_characters_go():
+    task = make(rows_of({"a": 5, "b": 5}).replace("a 1", "a\x1b[31m \x07 1"))
+    texts = [example.text for split in SPLITS for example in task.split(split)]
+    assert any("[31m" in text for text in texts)
+    assert not any(ord(character) < 32 for text in texts for character in text)
+
+
+def test_one_column_is_not_enough():
+    with pytest.raises(BadInput, match=r"has one column only \('label'\)"):
+        guess_columns(read_table(b"label\na\nb\n", "t.csv"))
+
+
+def test_the_answer_can_be_given_and_the_rest_guessed():
+    parsed = read_table(b"answer,sentence,mood\n1,x,good\n2,y,bad\n", "t.csv")
+    assert guess_columns(parsed) == ColumnMapping(text="sentence", answer="answer")
+    assert guess_columns(parsed, answer="mood") == ColumnMapping(text="sentence", answer="mood")

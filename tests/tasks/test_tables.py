@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import struct
 import zipfile
 
@@ -144,7 +145,8 @@ def test_jsonl_problems_have_rows():
         ("t.csv", b'text,label\n"a"x,b\n', "row 2"),
         ("t.csv", b"a,b,a\n1,2,3\n", "two columns called 'a'"),
         ("t.csv", b"a,b\n" + b"x" * 200_000 + b",y\n", "row 2 has a cell of over"),
-        ("t.jsonl", b"{]\n[]\n", "no usable rows"),
+        ("t.jsonl", b"{]\n[]\n", "no usable rows.*write one JSON object on each line"),
+        ("t.zip", archive({"t.csv": DATA.encode(), "a.png": png()})[60:], "is damaged or cut off"),
         ("t.xlsx", b"PK", "type .xlsx is not read"),
         ("noname", b"a,b", r"type \(none\) is not read"),
         ("t.zip", b"PK not really", "is not a zip"),
@@ -218,3 +220,19 @@ def test_images_beside_a_table_stay_in_its_folder(tmp_path):
             images.read(name)
     with pytest.raises(BadInput, match="is not beside the table"):
         images.read("b.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(BadInput, match="is a pipe or a device"):
+        read_table(tmp_path / "t.csv")
+    (tmp_path / "u.csv").write_text(DATA)
+    images = read_table(tmp_path / "u.csv").images
+    assert images is not None
+    with pytest.raises(BadInput, match="is not beside the table"):
+        images.read("t.csv")
+
+
+def test_a_number_of_too_many_digits_is_a_problem_of_its_row():
+    parsed = read_table(b'{"a": ' + b"9" * 10_000 + b'}\n{"a": 1}\n', "t.jsonl")
+    assert [str(p) for p in parsed.problems] == ["row 1: is not JSON (a number with too many digits)"]
