@@ -33,3 +33,7 @@ class RunFailed(PiTuningError):
 
 class RunCancelled(PiTuningError):
     """The user asked the run to stop."""
+
+
+class NotAllowed(PiTuningError):
+    """Somebody's role does not cover what they asked for; nothing was done."""

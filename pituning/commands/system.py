@@ -27,7 +27,10 @@ def app_command(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Open the Studio in the browser; it listens on this machine only."""
+    from pituning.runs.roles import Roles
+
     place = open_workspace(workspace)
+    Roles.from_environment()  # a mistake in them is told here, before anybody visits
     script = resources() / "app" / "streamlit_app.py"
     if not script.is_file():
         raise ArtefactError(f"the app is not at {script}; install pituning-studio again")
