@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.postgres import INSTALL, LocalPostgres, binaries
 from pituning.tasks.base import Example, Task
 
 if TYPE_CHECKING:
@@ -192,3 +194,25 @@ def text_task() -> Task:
 @pytest.fixture(scope="session")
 def box_task() -> Task:
     return make_box_task()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """A PostgreSQL server of the tests' own."""
+    if binaries() is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"no PostgreSQL server is installed, which continuous integration must have; {INSTALL}")
+        pytest.skip(f"no PostgreSQL server is installed; {INSTALL}")
+    server = LocalPostgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: LocalPostgres) -> str:
+    """The name of a database with the current schema, to be copied: that is faster than to migrate each."""
+    from pituning.workspace.database import open_database
+
+    url = postgres.database()
+    open_database(url).dispose()
+    return url.rsplit("/", 1)[1]

@@ -28,7 +28,7 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     elif run.state == "cancelled":
         st.warning("It was stopped before it was done. Resume goes on where it stopped, retry starts afresh.",
                    icon=":material/cancel:")  # fmt: skip
-    if run.state == "done":
+    if run.state == "succeeded":
         with guarded("The result of this run"):
             run_results.show(run, runs)
     _measured(run)
@@ -69,7 +69,7 @@ def _actions(run: Run) -> None:
         )  # fmt: skip
     if not run.active:
         _delete(run)
-    if run.state == "done":
+    if run.state == "succeeded":
         with guarded("The download"):
             result = runs_data.result(run)
             if result is not None:
@@ -116,7 +116,7 @@ def _progress(run: Run) -> None:
 def _measured(run: Run) -> None:
     """Curves, weights, log and settings, one at a time."""
     views = ["Curves", "Donor weights", "Log", "Settings"]
-    if run.state == "done":
+    if run.state == "succeeded":
         views.insert(2, "Predictions")
     view = st.segmented_control(
         "Show", views, default=views[0], required=True, key="run_view", label_visibility="collapsed"

@@ -12,7 +12,7 @@ from app.components.verdict import difference
 from app.components.words import STATES, duration
 from pituning.runs.records import Run
 
-PLAIN_STATES = {"queued": "◌ ", "running": "● ", "done": "✓ ", "failed": "✕ ", "cancelled": "⊘ "}
+PLAIN_STATES = {"queued": "◌ ", "running": "● ", "succeeded": "✓ ", "failed": "✕ ", "cancelled": "⊘ "}
 ROW, MOST_ROWS = 35, 7
 
 

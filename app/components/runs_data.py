@@ -91,7 +91,7 @@ def _phase(phase: str | None) -> str:
 
 def result(run: Run) -> dict[str, Any] | None:
     """The result of a finished run, or None."""
-    if run.state != "done" or not run.result_path:
+    if run.state != "succeeded" or not run.result_path:
         return None
     path = context.workspace().root / run.result_path
     return _result(str(path), run.finished or 0.0, run.id)
@@ -111,7 +111,7 @@ def seeds_of(run: Run, runs: Sequence[Run]) -> list[Run]:
 
     wanted, found = same(run), {run.spec.config.get("seed"): run}
     for other in runs:
-        if other.state == "done" and same(other) == wanted:
+        if other.state == "succeeded" and same(other) == wanted:
             found.setdefault(other.spec.config.get("seed"), other)
     return [found[seed] for seed in sorted(found, key=str)]
 

@@ -60,7 +60,7 @@ STATES = {
     "queued": ("Waiting", ":material/schedule:", "gray"),
     "running": ("Running", ":material/play_circle:", "blue"),
     "cancelled": ("Cancelled", ":material/cancel:", "orange"),
-    "done": ("Done", ":material/check_circle:", "green"),
+    "succeeded": ("Succeeded", ":material/check_circle:", "green"),
     "failed": ("Failed", ":material/error:", "red"),
 }
 

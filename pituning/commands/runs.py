@@ -34,7 +34,7 @@ RunArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of a run; see
 @app.command("list")
 def list_command(
     state: Annotated[
-        str | None, typer.Option(help="Only queued, running, done, failed or cancelled; a list with commas.")
+        str | None, typer.Option(help="Only queued, running, succeeded, failed or cancelled; a list with commas.")
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,

@@ -40,9 +40,9 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
 def expert_of(queue: RunQueue, run: Run) -> Path | None:
     """The directory of the expert that goes when a run is deleted; None when there is none, or it stays."""
     made = _made(run.spec)
-    if run.state != "done" or made is None or made[1] in queue.workspace.expert_dirs(made[0]):
+    if run.state != "succeeded" or made is None or made[1] in queue.workspace.expert_dirs(made[0]):
         return None
-    others = queue.list(states=[*ACTIVE, "done"])
+    others = queue.list(states=[*ACTIVE, "succeeded"])
     if any(other.id != run.id and _made(other.spec) == made for other in others):
         return None
     directory = queue.workspace.new_expert_dir(*made)

@@ -65,8 +65,8 @@ def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
             return "failed"
         finally:
             signal.signal(signal.SIGTERM, previous)
-        queue.finish(claim, "done", result_path=str(path.relative_to(workspace.root)))
-        return "done"
+        queue.finish(claim, "succeeded", result_path=str(path.relative_to(workspace.root)))
+        return "succeeded"
     except LostClaimError as error:
         print(error)
         return None

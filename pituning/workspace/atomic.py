@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pituning.errors import ArtefactError
+from pituning.errors import ArtefactError, DiskFull
 
 TEMPORARY_PREFIX = ".tmp-"
 """Opens the name of everything unfinished; whoever lists a directory of the workspace skips names with it."""
@@ -25,7 +25,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def storage_error(error: OSError, path: Path) -> ArtefactError:
     """The error of a failed write in one line that names the path and the mend."""
     if error.errno in FULL:
-        return ArtefactError(
+        return DiskFull(
             f"disk full while writing {path}: free some space or choose another --workspace; nothing was changed"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

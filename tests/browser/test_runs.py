@@ -82,7 +82,7 @@ def test_a_run_of_digits_outlives_a_reload_and_the_app(studio: Studio, page: Pag
     has_result(page)
 
     run = RunQueue(Workspace.open(studio.workspace)).get(run_id)
-    assert (run.state, run.attempt) == ("done", 1)
+    assert (run.state, run.attempt) == ("succeeded", 1)
     with page.expect_download() as download:
         page.get_by_role("button", name="Result as JSON").click()
     kept = tmp_path / "result.json"

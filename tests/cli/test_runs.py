@@ -44,7 +44,7 @@ def play_worker(workspace: Workspace, end: str) -> threading.Thread:
             path = workspace.run_dir(run.id) / "result.json"
             result = {"expert": "e", "task": "nli", "kind": "lora", "examples": 4, "score": 71.25, "run": run.id}
             write_json(path, result)
-            queue.finish(run.claim, "done", result_path=str(path.relative_to(workspace.root)))
+            queue.finish(run.claim, "succeeded", result_path=str(path.relative_to(workspace.root)))
         elif end == "failed":
             queue.finish(run.claim, "failed", error="loss is nan at step 3; choose a smaller learning rate")
         else:
@@ -63,7 +63,7 @@ def test_a_run_is_followed_to_its_result(pituning: Run, workspace: Workspace) ->
     assert outcome.code == 0
     assert outcome.json["score"] == 71.25
     run_id = outcome.json["run"]
-    assert pituning("runs", "list", "--json").json["runs"][0]["state"] == "done"
+    assert pituning("runs", "list", "--json").json["runs"][0]["state"] == "succeeded"
     shown = pituning("runs", "show", run_id, "--json").json
     assert shown["result"]["score"] == 71.25
     assert shown["command"].startswith("pituning experts train nli --kind lora --shots 1")

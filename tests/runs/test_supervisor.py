@@ -44,7 +44,7 @@ def states(queue, *run_ids) -> list[str]:
 
 def test_runs_are_done_one_after_the_other(queue, submit, supervisor, workspace):
     good, bad, lethal = submit("quick"), submit("fail"), submit("die", max_attempts=2)
-    step_until(supervisor, lambda: states(queue, good, bad, lethal) == ["done", "failed", "failed"])
+    step_until(supervisor, lambda: states(queue, good, bad, lethal) == ["succeeded", "failed", "failed"])
     assert supervisor.step() is False
     assert queue.result_of(good)["score"] == 50.0
     assert queue.get(bad).error == "loss is nan at step 3; choose a smaller learning rate"
@@ -59,7 +59,7 @@ def test_runs_are_done_one_after_the_other(queue, submit, supervisor, workspace)
 
 def test_a_run_whose_worker_died_is_done_in_its_second_attempt(queue, submit, supervisor):
     run_id = submit("die-once")
-    step_until(supervisor, lambda: states(queue, run_id) == ["done"])
+    step_until(supervisor, lambda: states(queue, run_id) == ["succeeded"])
     assert queue.get(run_id).attempt == 2
 
 
@@ -122,7 +122,7 @@ def test_a_claim_without_a_process_goes_stale(queue, submit, supervisor, monkeyp
     supervisor.step()
     assert states(queue, run_id) == ["running"]
     monkeypatch.setattr(supervisor_module, "STALE_SECONDS", 0.0)
-    step_until(supervisor, lambda: states(queue, run_id) == ["done"])
+    step_until(supervisor, lambda: states(queue, run_id) == ["succeeded"])
     assert queue.get(run_id).attempt == 2
 
 
@@ -150,7 +150,7 @@ def test_an_idle_supervisor_goes_but_not_from_waiting_runs(queue, submit, worksp
     monkeypatch.setattr(supervisor_module, "POLL_SECONDS", 0.05)
     run_id = submit("quick")
     supervise(workspace, idle_s=0.0)
-    assert states(queue, run_id) == ["done"]
+    assert states(queue, run_id) == ["succeeded"]
 
 
 @pytest.mark.slow

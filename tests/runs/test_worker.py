@@ -26,7 +26,7 @@ def test_a_result_is_written_and_found(queue, running, workspace):
         reporter.metric("pi", 1, {"score": 61.0})
         return {"score": 61.0}
 
-    assert run_claimed(queue, running.claim, work) == "done"
+    assert run_claimed(queue, running.claim, work) == "succeeded"
     assert queue.result_of(running.id) == {"score": 61.0, "run": running.id}
     path = workspace.root / queue.get(running.id).result_path
     assert json.loads(path.read_text())["score"] == 61.0
