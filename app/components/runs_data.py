@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import context
+from app.components import access, context
 from app.components.words import KINDS, METHODS, STATES, duration, label
 from pituning.errors import PiTuningError
 from pituning.figures.palette import method_label
@@ -25,8 +25,8 @@ PHASES = {"choose": "Choosing rate and steps of", "train": "Training", "test": "
 
 
 def queue() -> RunQueue:
-    """The workspace's queue."""
-    return RunQueue(context.workspace())
+    """The workspace's queue, asked by whoever is looking."""
+    return RunQueue(context.workspace(), actor=access.actor())
 
 
 def wake() -> None:

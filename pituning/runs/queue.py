@@ -13,6 +13,8 @@ Contract, the same on SQLite and PostgreSQL and for every process that opens the
 - Every write of a worker is a heartbeat. A run whose worker died goes back to the queue until ``max_attempts``, then it
   has failed with the reason; a worker that stops through no fault of the run gives it back without counting.
 - Cancelling a running run raises a flag that its worker sees with its next report, and its supervisor at once.
+- Whoever asks is an `Actor`; what their role does not cover raises `NotAllowed` and changes nothing. Looking needs no
+  more than an actor, ``forget`` an admin, everything else a runner.
 - Curves, weights and events are appended. A later attempt that goes over a step again replaces what was written of it.
 
 Times are seconds since the epoch. Readers: `pituning.runs.store`; workers' writes: `pituning.runs.claims`; here is what
@@ -32,9 +34,10 @@ import sqlalchemy as sa
 from pituning.errors import BadInput
 from pituning.runs.claims import NOBODY, ClaimedRuns, LostClaimError
 from pituning.runs.records import Run
+from pituning.runs.roles import LOCAL_OWNER, Actor, Role
 from pituning.runs.spec import RunSpec
 from pituning.runs.store import ALPHAS, METRICS, ORDER, PAUSED, RUNS, SETTINGS, checkpoint_dir, note
-from pituning.workspace.layout import check_name
+from pituning.workspace.layout import Workspace, check_name
 
 __all__ = ["MAX_ATTEMPTS", "LostClaimError", "RunQueue", "checkpoint_dir"]
 
@@ -44,7 +47,16 @@ SPACING = 1e-6
 
 
 class RunQueue(ClaimedRuns):
-    """The runs of a workspace."""
+    """The runs of a workspace.
+
+    Args:
+        workspace: whose runs they are.
+        actor: who asks.
+    """
+
+    def __init__(self, workspace: Workspace, *, actor: Actor = LOCAL_OWNER):
+        super().__init__(workspace)
+        self.actor = actor
 
     def submit(
         self, spec: RunSpec, *, name: str | None = None, priority: int = 0, max_attempts: int = MAX_ATTEMPTS
@@ -74,7 +86,9 @@ class RunQueue(ClaimedRuns):
 
         Raises:
             BadInput: when a spec's settings, or the batch's name, cannot be used.
+            NotAllowed: the actor is no runner.
         """
+        self.actor.require(Role.RUNNER, "start runs")
         if batch is not None:
             check_name(batch, what="batch")
         for spec in specs:
@@ -85,7 +99,8 @@ class RunQueue(ClaimedRuns):
                 "id": _new_id(spec), "name": names[number] if names else f"{spec.kind} {spec.subject}",
                 "kind": spec.kind, "batch": batch, "spec": spec.to_json(), "state": "queued", "priority": priority,
                 "position": now + number * SPACING, "attempt": 0, "max_attempts": max_attempts,
-                "created": now + number * SPACING, "cancel_requested": False, "done": 0, "total": 0,
+                "created": now + number * SPACING, "submitted_by": self.actor.name, "cancel_requested": False,
+                "done": 0, "total": 0,
             }
             for number, spec in enumerate(specs)
         ]  # fmt: skip
@@ -93,7 +108,7 @@ class RunQueue(ClaimedRuns):
             with self._writing() as connection:
                 connection.execute(sa.insert(RUNS), rows)
                 for row in rows:
-                    note(connection, str(row["id"]), "queued")
+                    self._note(connection, str(row["id"]), "queued")
         return [str(row["id"]) for row in rows]
 
     def duplicate(self, run_id: str, changes: Mapping[str, Any], *, name: str | None = None) -> str:
@@ -114,6 +129,7 @@ class RunQueue(ClaimedRuns):
         Raises:
             BadInput: the run is not queued.
         """
+        self.actor.require(Role.RUNNER, "change the order of runs")
         with self._writing() as connection:
             run = self._get(connection, run_id, to_change=True)
             if run.state != "queued":
@@ -156,6 +172,7 @@ class RunQueue(ClaimedRuns):
         Raises:
             BadInput: the run is not queued.
         """
+        self.actor.require(Role.RUNNER, "change the order of runs")
         with self._writing() as connection:
             run = self._get(connection, run_id, to_change=True)
             if run.state != "queued":
@@ -164,10 +181,12 @@ class RunQueue(ClaimedRuns):
 
     def pause(self, reason: str = "paused by hand") -> None:
         """Nothing more is taken until `unpause`; what is running goes on."""
+        self.actor.require(Role.RUNNER, "pause the queue")
         self._set(PAUSED, {"reason": reason, "since": time.time()})
 
     def unpause(self) -> None:
         """Ends a pause."""
+        self.actor.require(Role.RUNNER, "pause the queue")
         self._set(PAUSED, None)
 
     # Stopping and starting again.
@@ -178,16 +197,17 @@ class RunQueue(ClaimedRuns):
         Returns:
             the state now: ``cancelled``, ``running`` (asked to stop), or the final state it had before.
         """
+        self.actor.require(Role.RUNNER, "cancel runs")
         with self._writing() as connection:
             run = self._get(connection, run_id, to_change=True)
             this = sa.update(RUNS).where(RUNS.c.id == run_id)
             if run.state == "queued":
                 connection.execute(this.values(state="cancelled", finished=time.time(), eta_s=None))
-                note(connection, run_id, "cancelled before it began")
+                self._note(connection, run_id, "cancelled before it began")
                 return "cancelled"
             if run.state == "running" and not run.cancel_requested:
                 connection.execute(this.values(cancel_requested=True))
-                note(connection, run_id, "asked to stop")
+                self._note(connection, run_id, "asked to stop")
             return run.state
 
     def resume(self, run_id: str) -> None:
@@ -214,7 +234,9 @@ class RunQueue(ClaimedRuns):
 
         Raises:
             BadInput: the run is queued or running.
+            NotAllowed: the actor is no admin.
         """
+        self.actor.require(Role.ADMIN, "delete runs")
         with self._writing() as connection:
             run = self._get(connection, run_id, to_change=True)
             if run.active:
@@ -223,6 +245,7 @@ class RunQueue(ClaimedRuns):
             return run
 
     def _again(self, run_id: str, message: str, *, clean: bool) -> None:
+        self.actor.require(Role.RUNNER, "start runs")
         with self._writing() as connection:
             run = self._get(connection, run_id, to_change=True)
             if run.state not in ("failed", "cancelled"):
@@ -241,7 +264,11 @@ class RunQueue(ClaimedRuns):
                 connection.execute(sa.delete(ALPHAS).where(ALPHAS.c.run_id == run_id))
                 # Before the commit, while no worker can have taken the run.
                 shutil.rmtree(checkpoint_dir(self.workspace, run_id), ignore_errors=True)
-            note(connection, run_id, message)
+            self._note(connection, run_id, message)
+
+    def _note(self, connection: sa.Connection, run_id: str, message: str) -> None:
+        """Writes down what the actor has done, with their name where they have one."""
+        note(connection, run_id, message if self.actor.name is None else f"{message} by {self.actor.name}")
 
     def _set(self, key: str, value: Any) -> None:
         with self._writing() as connection:

@@ -24,13 +24,15 @@ class Claim:
 class Run:
     """A row of the queue. ``done`` of ``total`` steps belong to the current ``phase``, ``eta_s`` to the whole run.
 
-    ``failure`` is the class of what went wrong, ``error`` says it in one line, ``mend`` what can be done about it.
+    ``submitted_by`` is the address of whoever queued it, None where nobody had to sign in. ``failure`` is the class of
+    what went wrong, ``error`` says it in one line, ``mend`` what can be done about it.
     """
 
     id: str
     name: str
     kind: str
     batch: str | None
+    submitted_by: str | None
     spec: RunSpec
     state: str
     priority: int

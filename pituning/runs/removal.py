@@ -10,6 +10,7 @@ from pituning.errors import BadInput
 from pituning.experts.space import KINDS
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import ACTIVE, Run
+from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
 from pituning.workspace.atomic import remove_directory
@@ -27,6 +28,7 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
 
     Raises:
         BadInput: there is no such run, or it is queued or running.
+        NotAllowed: the queue's actor is no admin.
     """
     run = queue.forget(run_id)
     remove_directory(queue.workspace.run_dir(run_id))
@@ -62,7 +64,9 @@ def remove_task(queue: RunQueue, name: str) -> None:
 
     Raises:
         BadInput: as `own_experts`.
+        NotAllowed: the queue's actor is no admin.
     """
+    queue.actor.require(Role.ADMIN, "remove tasks")
     workspace = queue.workspace
     lends = own_experts(queue, name)
     for kind in KINDS:

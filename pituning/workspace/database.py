@@ -25,7 +25,7 @@ from pituning.errors import ArtefactError, BadInput, DiskFull, PiTuningError
 from pituning.workspace.atomic import storage_error
 
 DATABASE_VARIABLE = "PITUNING_DATABASE_URL"
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration; `open_database` brings every older database to it."""
 
 BUSY_TIMEOUT_MS = 30_000
@@ -49,6 +49,7 @@ class RunRow(Base):
     name: Mapped[str] = mapped_column(sa.Text)
     kind: Mapped[str] = mapped_column(sa.String(20))
     batch: Mapped[str | None] = mapped_column(sa.String(60))
+    submitted_by: Mapped[str | None]
     spec: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
     state: Mapped[str] = mapped_column(sa.String(20))
     priority: Mapped[int] = mapped_column(default=0)
