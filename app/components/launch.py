@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import context, runs_data
+from app.components import access, context, runs_data
 from app.components.guard import plain, say
 from app.components.pages import RUNS
 from app.components.target import Target
@@ -16,6 +16,7 @@ from app.components.words import KINDS, duration, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.palette import method_label
 from pituning.runs.plans import forecast
+from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.files import save_task
 from pituning.tuning.config import TuneConfig
@@ -60,10 +61,16 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         )
     if before:
         st.caption(f":material/schedule: {before} before it in the queue.")
-    if st.button("Start", icon=":material/rocket_launch:", type="primary", width="stretch", key="launch"):
+    why_not = access.why_not(Role.RUNNER)
+    if st.button(
+        "Start", icon=":material/rocket_launch:", type="primary", width="stretch", key="launch",
+        disabled=why_not is not None,
+    ):  # fmt: skip
         started = _start(target, runs)
         if started is not None:
             st.switch_page(RUNS.path, query_params={"run": started})
+    if why_not is not None:
+        st.caption(f":material/lock: {why_not}")
     st.caption("The same from a terminal:")
     st.code(runs[0].command(), language="bash", wrap_lines=True)
 
@@ -80,10 +87,11 @@ def _start(target: Target, runs: Sequence[RunSpec]) -> str | None:
     made: Path | None = None
     ids: list[str] = []
     try:
+        queue = runs_data.queue()
+        queue.actor.require(Role.RUNNER, "start runs")  # before the task is kept
         if target.brought is not None:
             with st.spinner("Keeping the task …"):
                 made = save_task(target.brought.make(), context.workspace())
-        queue = runs_data.queue()
         for run in runs:
             ids.append(queue.submit(run))
         runs_data.wake()

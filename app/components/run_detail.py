@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
-from app.components import run_curves, run_results, runs_data
+from app.components import access, run_curves, run_results, runs_data
 from app.components.guard import empty, guarded, plain, say
 from app.components.words import duration
 from pituning.errors import PiTuningError
 from pituning.runs import removal
 from pituning.runs.records import Run
+from pituning.runs.roles import Role
 
 
 def show(run: Run, runs: Sequence[Run]) -> None:
@@ -41,29 +43,31 @@ def _heading(run: Run) -> None:
         elapsed = run.elapsed()
         took = f" · took {duration(elapsed)}" if run.finished and elapsed is not None else ""
         attempt = f" · attempt {run.attempt}" if run.attempt > 1 else ""
-        st.markdown(f"{runs_data.state_text(run)} :gray[· {runs_data.when(run.started or run.created)}{took}{attempt}]")
+        queued_by = f" · queued by {plain(run.submitted_by)}" if run.submitted_by else ""
+        began = runs_data.when(run.started or run.created)
+        st.markdown(f"{runs_data.state_text(run)} :gray[· {began}{took}{attempt}{queued_by}]")
     with actions, st.container(horizontal=True, horizontal_alignment="right"):
         _actions(run)
 
 
 def _actions(run: Run) -> None:
     if run.state == "queued":
-        st.button(
+        _button(
             "Do this next", icon=":material/low_priority:", key="run_first", on_click=_ask, args=("move_first", run.id),
             help="Puts it before everything else that waits.",
         )  # fmt: skip
     if run.active:
-        st.button(
+        _button(
             "Cancel", icon=":material/stop_circle:", key="run_cancel", disabled=run.cancel_requested,
             on_click=_ask, args=("cancel", run.id),
             help="Stops at the next step. What it has measured stays, and it can be resumed.",
         )  # fmt: skip
     if run.state in ("failed", "cancelled"):
-        st.button(
+        _button(
             "Resume", icon=":material/play_arrow:", key="run_resume", type="primary", on_click=_ask,
             args=("resume", run.id), help="Goes on where it stopped.",
         )  # fmt: skip
-        st.button(
+        _button(
             "Retry", icon=":material/replay:", key="run_retry", on_click=_ask, args=("retry", run.id),
             help="Starts again from the very beginning.",
         )  # fmt: skip
@@ -79,9 +83,18 @@ def _actions(run: Run) -> None:
                 )  # fmt: skip
 
 
+def _button(label: str, *, help: str, disabled: bool = False, **options: Any) -> None:
+    """A button for runners; others see it, and why they may not press it."""
+    why_not = access.why_not(Role.RUNNER)
+    st.button(label, help=why_not or help, disabled=disabled or why_not is not None, **options)
+
+
 def _delete(run: Run) -> None:
     """A button that asks once more."""
-    with st.popover("Delete", icon=":material/delete:", key="run_delete_ask"):
+    why_not = access.why_not(Role.ADMIN)
+    with st.popover(
+        "Delete", icon=":material/delete:", key="run_delete_ask", help=why_not, disabled=why_not is not None
+    ):  # fmt: skip
         expert = removal.expert_of(runs_data.queue(), run)
         also = f" and its expert “{expert.name}”" if expert is not None else ""
         st.markdown(f"This run’s result, curves and log{also} will be gone for good.")

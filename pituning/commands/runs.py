@@ -177,7 +177,7 @@ def _line(run: Run) -> tuple[str, str, str, str | None, str | None]:
 def _document(run: Run) -> dict[str, Any]:
     kept = (
         "id", "name", "kind", "state", "attempt", "created", "started", "finished", "phase", "done", "total", "eta_s",
-        "error",
+        "error", "submitted_by",
     )  # fmt: skip
     return {key: getattr(run, key) for key in kept} | {
         "config": dict(run.spec.config),
