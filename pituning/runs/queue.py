@@ -164,11 +164,11 @@ class RunQueue(ClaimedRuns):
 
     def pause(self, reason: str = "paused by hand") -> None:
         """Nothing more is taken until `unpause`; what is running goes on."""
-        self._set(PAUSED, {"reason": reason, "since": time.time()})
+        self.set(PAUSED, {"reason": reason, "since": time.time()})
 
     def unpause(self) -> None:
         """Ends a pause."""
-        self._set(PAUSED, None)
+        self.set(PAUSED, None)
 
     # Stopping and starting again.
 
@@ -243,7 +243,8 @@ class RunQueue(ClaimedRuns):
                 shutil.rmtree(checkpoint_dir(self.workspace, run_id), ignore_errors=True)
             note(connection, run_id, message)
 
-    def _set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any) -> None:
+        """Writes down a value that holds for the queue as a whole; None removes it."""
         with self._writing() as connection:
             connection.execute(sa.delete(SETTINGS).where(SETTINGS.c.key == key))
             if value is not None:

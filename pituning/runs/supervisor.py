@@ -18,18 +18,29 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
-import psutil
 from filelock import FileLock, Timeout
 
-import pituning
 from pituning.errors import BadInput, PiTuningError
+from pituning.runs import failures
+from pituning.runs.processes import (
+    STORAGE_STATUS,
+    child_environment,
+    created_at,
+    end_leftovers,
+    how_it_ended,
+    is_worker,
+    signal_group,
+    start_worker,
+)
 from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import Claim, Run
+from pituning.runs.slots import Slot, make_slots
+from pituning.runs.waiting import SUPERVISOR, held_up
 from pituning.workspace.atomic import storage_error
 from pituning.workspace.layout import Workspace
+from pituning.workspace.space import disk_full
 
 POLL_SECONDS = 0.5
 IDLE_SECONDS = 600.0
@@ -44,7 +55,6 @@ KILL_SECONDS = 20.0
 """A cancelled run has this long until its process group gets SIGTERM, and until SIGKILL."""
 
 LOCK_SECONDS = 5.0
-WORKER_MODULE = "pituning.runs.worker"
 
 
 @dataclass
@@ -58,17 +68,26 @@ class Supervisor:
 
     Args:
         workspace: whose queue is worked on.
-        slots: how many runs at once.
+        slots: where runs are done, one each at a time; by default what `make_slots` finds.
     """
 
-    def __init__(self, workspace: Workspace, *, slots: int = 1):
+    def __init__(self, workspace: Workspace, *, slots: Sequence[Slot] | None = None):
         self.queue = RunQueue(workspace)
         self.workspace = workspace
-        self.slots = slots
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.slots = list(slots or make_slots())
+        self.host = socket.gethostname()
+        self.owner = f"{self.host}:{os.getpid()}:{secrets.token_hex(4)}"
         self._children: dict[str, _Child] = {}
         self._asked: dict[Claim, float] = {}
         self._signalled: dict[Claim, int] = {}
+        self._heard: dict[Claim, tuple[float | None, float]] = {}
+
+    def introduce(self) -> None:
+        """Writes down who works on the queue, and where."""
+        self.queue.set(SUPERVISOR, {
+            "owner": self.owner, "host": self.host, "pid": os.getpid(), "since": time.time(),
+            "slots": [slot.name for slot in self.slots],
+        })  # fmt: skip
 
     def step(self) -> bool:
         """One round: buries the dead, ends the cancelled, starts the next.
@@ -77,89 +96,128 @@ class Supervisor:
             whether there is anything to do or to wait for.
         """
         self._bury_children()
-        strangers = self._look_after(self.queue.list(states=["running"]))
-        while len(self._children) + strangers < self.slots:
-            run = self.queue.claim(self.owner)
-            if run is None:
-                break
-            self._start(run)
-        return bool(self._children or strangers or self.queue.waiting())
+        here = self._look_after(self.queue.list(states=["running"]))
+        free = self._free_slots(here)
+        if free and held_up(self.queue) is None:
+            for slot in free:
+                run = self.queue.claim(self.owner, slot=slot.name, host=self.host)
+                if run is None:
+                    break
+                self._start(run, slot)
+        return bool(self._children or here or self.queue.counts().get("queued"))
 
     def stop(self) -> None:
         """Ends all own workers and gives their runs back to the queue."""
         for child in self._children.values():
-            _signal_group(child.process.pid, signal.SIGTERM)
+            if child.process.poll() is None:
+                signal_group(child.process.pid, signal.SIGTERM)
         deadline = time.monotonic() + TERM_SECONDS
         for child in self._children.values():
             try:
                 child.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                _signal_group(child.process.pid, signal.SIGKILL)
+                signal_group(child.process.pid, signal.SIGKILL)
                 child.process.wait()
             with suppress(LostClaimError):  # the worker did so itself, or had finished
                 self.queue.release(child.claim)
         self._children.clear()
 
-    def _start(self, run: Run) -> None:
-        directory = self.workspace.run_dir(run.id)
+    def _start(self, run: Run, slot: Slot) -> None:
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            with (directory / "log.txt").open("ab") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", WORKER_MODULE, run.id, "--workspace", str(self.workspace.root),
-                     "--owner", self.owner, "--attempt", str(run.attempt)],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                    env=_environment(),
-                )  # fmt: skip
+            process = start_worker(self.workspace, run.claim, slot.environment)
         except OSError as error:
-            self.queue.finish(run.claim, "failed", error=f"the worker could not start ({error}); mend that, then retry")
+            if failures.classify(error) == failures.DISK_FULL:
+                self.queue.release(run.claim, "the disk is full")
+                return
+            self.queue.finish(
+                run.claim, "failed", failure=failures.UNEXPECTED, error=f"the worker could not start ({error})",
+                mend=failures.mend_of(failures.UNEXPECTED, run.id),
+            )  # fmt: skip
             return
         self._children[run.id] = _Child(run.claim, process)
+        with suppress(LostClaimError):  # it has ended already
+            # Now rather than once it has begun: should both be killed, the next supervisor knows at once.
+            self.queue.begin(run.claim, process.pid, pid_created=created_at(process.pid), host=self.host)
 
     def _bury_children(self) -> None:
         for run_id, child in list(self._children.items()):
             code = child.process.poll()
             if code is not None:
-                del self._children[run_id]
-                _signal_group(child.process.pid, signal.SIGKILL)  # whatever it may have left behind
-                self.queue.lost(child.claim, _how_it_ended(code))
+                # Whatever it may have left behind: its number is not anybody else's before its group is gone.
+                end_leftovers(child.process.pid)
+                if code == STORAGE_STATUS and disk_full(self.workspace.root) is not None:
+                    with suppress(LostClaimError):
+                        self.queue.release(child.claim, "the disk was full")
+                else:
+                    self._lost(child.claim, how_it_ended(code))
+                del self._children[run_id]  # not before: should the database be locked, this is done again
 
-    def _look_after(self, running: Sequence[Run]) -> int:
-        """Returns how many runs other supervisors' workers are at."""
-        now = time.time()
-        strangers = 0
+    def _lost(self, claim: Claim, why: str) -> None:
+        self.queue.lost(claim, why, mend=failures.mend_of(failures.LOST, claim.run_id))
+
+    def _look_after(self, running: Sequence[Run]) -> list[Run]:
+        """Returns the runs that are under way on this machine."""
+        here: list[Run] = []
         for run in running:
             child = self._children.get(run.id)
             pid = child.process.pid if child else run.pid
-            alive = child is not None or (pid is not None and is_worker(pid, run.id))
-            silent = now - (run.heartbeat or 0.0)
+            silent = self._silent(run)
+            if child is None and run.host not in (None, self.host):
+                if silent > STALE_SECONDS:  # its process cannot be seen from here
+                    self._lost(run.claim, f"nothing was heard from {run.host} for {silent:.0f} s")
+                continue
+            alive = child is not None or (pid is not None and is_worker(pid, run.id, run.pid_created))
             if not alive and (pid is not None or silent > STALE_SECONDS):
-                self.queue.lost(run.claim, "the worker is gone")
+                if pid is not None:
+                    end_leftovers(pid)
+                self._lost(run.claim, "the worker is gone")
                 continue
             if alive and pid is not None and silent > HUNG_SECONDS:
-                _signal_group(pid, signal.SIGKILL)
-                continue
-            if run.cancel_requested and pid is not None:
+                signal_group(pid, signal.SIGKILL)
+            elif alive and run.cancel_requested and pid is not None:
                 self._press(run.claim, pid)
-            strangers += child is None
+            here.append(run)
         current = {run.claim for run in running}
-        self._asked = {claim: since for claim, since in self._asked.items() if claim in current}
-        self._signalled = {claim: number for claim, number in self._signalled.items() if claim in current}
-        return strangers
+        for kept in (self._asked, self._signalled, self._heard):
+            for claim in [claim for claim in kept if claim not in current]:
+                del kept[claim]
+        return here
+
+    def _silent(self, run: Run) -> float:
+        """Seconds since the last heartbeat, by this process's clock, which stands still while the machine sleeps."""
+        now = time.monotonic()
+        heartbeat, since = self._heard.get(run.claim, (None, now))
+        if heartbeat != run.heartbeat or run.claim not in self._heard:
+            self._heard[run.claim] = (run.heartbeat, now)
+            return 0.0
+        return now - since
+
+    def _free_slots(self, here: Sequence[Run]) -> list[Slot]:
+        taken = [run.slot for run in here]
+        free = [slot for slot in self.slots if slot.name not in taken]
+        # Runs of an earlier supervisor with other slots count as well.
+        return free[: max(0, len(self.slots) - len(here))]
 
     def _press(self, claim: Claim, pid: int) -> None:
         """Makes a cancelled run stop: the flag first, SIGTERM, SIGKILL."""
         waited = time.monotonic() - self._asked.setdefault(claim, time.monotonic())
         wanted = signal.SIGKILL if waited > KILL_SECONDS else signal.SIGTERM if waited > TERM_SECONDS else None
         if wanted is not None and self._signalled.get(claim) != wanted:
-            _signal_group(pid, wanted)
+            signal_group(pid, wanted)
             self._signalled[claim] = wanted
 
 
 def supervise(
-    workspace: Workspace, *, slots: int = 1, idle_s: float | None = None, stop: threading.Event | None = None
+    workspace: Workspace,
+    *,
+    slots: int | None = None,
+    idle_s: float | None = None,
+    stop: threading.Event | None = None,
 ) -> None:
     """Works on the queue until ``stop`` is set, or nothing was to do for ``idle_s`` seconds (None: for ever).
+
+    Args:
+        slots: how many runs at once; by default one for each GPU, or one.
 
     Raises:
         BadInput: when another supervisor works on the workspace.
@@ -170,15 +228,19 @@ def supervise(
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout as error:
         raise BadInput(f"another worker is busy with workspace {workspace.root}; let it work or stop it") from error
-    supervisor = Supervisor(workspace, slots=slots)
+    supervisor = Supervisor(workspace, slots=make_slots(slots))
+    introduced = False
     idle_since = time.monotonic()
     try:
         while not stop.is_set():
             busy = True
             try:
+                if not introduced:
+                    supervisor.introduce()
+                    introduced = True
                 busy = supervisor.step()
             except PiTuningError as error:  # a full disk or a locked database passes; the runs are still there
-                print(time.strftime("%F %T"), error, flush=True)
+                _say(str(error))
             if busy:
                 idle_since = time.monotonic()
             elif idle_s is not None and time.monotonic() - idle_since > idle_s:
@@ -192,8 +254,12 @@ def supervise(
     except Timeout:
         return  # another one has taken over
     finally:
-        supervisor.stop()
-        lock.release()
+        try:
+            supervisor.stop()
+        except PiTuningError as error:  # the next supervisor finds its runs without a process
+            _say(str(error))
+        finally:
+            lock.release()
 
 
 def supervisor_running(workspace: Workspace) -> bool:
@@ -226,7 +292,7 @@ def ensure_supervisor(workspace: Workspace, *, idle_s: float = IDLE_SECONDS) -> 
             process = subprocess.Popen(
                 [*command, "--workspace", str(workspace.root), "--idle", str(idle_s)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                env=_environment(),
+                env=child_environment(),
             )  # fmt: skip
     except OSError as error:
         raise storage_error(error, path) from error
@@ -234,38 +300,13 @@ def ensure_supervisor(workspace: Workspace, *, idle_s: float = IDLE_SECONDS) -> 
     return True
 
 
-def is_worker(pid: int, run_id: str) -> bool:
-    """Whether the process is a worker of that run, and not one that has got its number since."""
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and {WORKER_MODULE, run_id} <= set(process.cmdline())
-    except psutil.Error:
-        return False
-
-
 def _lock(workspace: Workspace) -> FileLock:
     return FileLock(workspace.root / "supervisor.lock")
 
 
-def _environment() -> dict[str, str]:
-    """Lets the child find this very package, also where it runs from a checkout."""
-    package = str(Path(pituning.__file__).resolve().parent.parent)
-    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
-
-
-def _signal_group(pid: int, number: int) -> None:
-    """Signals a worker's process group, which has the worker's number."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-def _how_it_ended(code: int) -> str:
-    if code == -signal.SIGKILL:
-        return "the worker was killed (often for lack of memory: choose fewer donors or a smaller batch)"
-    if code < 0:
-        return f"the worker was ended by {signal.Signals(-code).name}"
-    return f"the worker ended with status {code} and no result"
+def _say(line: str) -> None:
+    with suppress(OSError):  # the log may be on a full disk
+        print(time.strftime("%F %T"), line, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -273,6 +314,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pituning.runs.supervisor")
     parser.add_argument("--workspace", required=True)
     parser.add_argument("--idle", type=float, default=IDLE_SECONDS)
+    parser.add_argument("--slots", type=int)
     options = parser.parse_args(arguments)
     stop = threading.Event()
 
@@ -282,9 +324,9 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     try:
-        supervise(Workspace.open(options.workspace), idle_s=options.idle, stop=stop)
+        supervise(Workspace.open(options.workspace), slots=options.slots, idle_s=options.idle, stop=stop)
     except BadInput as error:
-        print(time.strftime("%F %T"), error, flush=True)
+        _say(str(error))
     return 0
 
 
