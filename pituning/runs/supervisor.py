@@ -276,7 +276,7 @@ def supervisor_running(workspace: Workspace) -> bool:
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def ensure_supervisor(workspace: Workspace, *, idle_s: float = IDLE_SECONDS) -> bool:
+def ensure_supervisor(workspace: Workspace, *, idle_s: float = IDLE_SECONDS, slots: int | None = None) -> bool:
     """Starts a supervisor that outlives this process, unless there is one; call it after queueing a run.
 
     Returns:
@@ -286,11 +286,12 @@ def ensure_supervisor(workspace: Workspace, *, idle_s: float = IDLE_SECONDS) -> 
     if supervisor_running(workspace):
         return False
     path = workspace.root / "supervisor.log"
-    command = [sys.executable, "-P", "-m", "pituning.runs.supervisor"]
+    command = [sys.executable, "-P", "-m", "pituning.runs.supervisor", "--workspace", str(workspace.root)]
+    options = ["--idle", str(idle_s), *(["--slots", str(slots)] if slots else [])]
     try:
         with path.open("ab") as log:
             process = subprocess.Popen(
-                [*command, "--workspace", str(workspace.root), "--idle", str(idle_s)],
+                [*command, *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                 env=child_environment(),
             )  # fmt: skip
