@@ -137,10 +137,16 @@ def delete(
 
 def worker_command(
     idle: Annotated[float | None, typer.Option(min=0, help="End after so many idle seconds; default: never.")] = None,
-    slots: Annotated[int, typer.Option(min=1, help="How many runs at once.")] = 1,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="The most runs at once; default: one for each GPU, or what Ray takes.")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="local, or ray for the cluster at $PITUNING_RAY_ADDRESS; see docs/cluster.md.")
+    ] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of each run on a Ray cluster; default: 1.")] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Run queued work until stopped with Ctrl-C; runs under way go back to the queue."""
+    """Run queued work until stopped with Ctrl-C; runs under way here go back to the queue, those on a cluster go on."""
     from pituning.runs.supervisor import supervise
 
     place = open_workspace(workspace)
@@ -148,7 +154,7 @@ def worker_command(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
     typer.echo(f"working on the queue of {place.root}; stop with Ctrl-C", err=True)
-    supervise(place, slots=slots, idle_s=idle, stop=stop)
+    supervise(place, executor=executor, slots=slots, gpus=gpus, idle_s=idle, stop=stop)
 
 
 def _queue(workspace: Any) -> RunQueue:

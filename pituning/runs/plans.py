@@ -73,6 +73,9 @@ def forecast(queue: RunQueue, spec: RunSpec, subject: Subject | None = None) -> 
     Args:
         subject: its task, where the workspace does not have it yet.
     """
+    if spec.kind == "count":
+        config = spec.settings()
+        return Forecast(plan=(PlannedPhase("count", config.upto, config.upto * config.pause),), runs=0)
     tasks = {info.name: info for info in list_tasks(queue.workspace)}
     costs = dict(measured_costs(str(spec.config.get("kind"))))
     seen = [_look_back(queue.workspace, run, tasks) for run in _likest(queue, spec)]

@@ -182,12 +182,12 @@ class RunQueue(ClaimedRuns):
     def pause(self, reason: str = "paused by hand") -> None:
         """Nothing more is taken until `unpause`; what is running goes on."""
         self.actor.require(Role.RUNNER, "pause the queue")
-        self._set(PAUSED, {"reason": reason, "since": time.time()})
+        self.set(PAUSED, {"reason": reason, "since": time.time()})
 
     def unpause(self) -> None:
         """Ends a pause."""
         self.actor.require(Role.RUNNER, "pause the queue")
-        self._set(PAUSED, None)
+        self.set(PAUSED, None)
 
     # Stopping and starting again.
 
@@ -270,7 +270,9 @@ class RunQueue(ClaimedRuns):
         """Writes down what the actor has done, with their name where they have one."""
         note(connection, run_id, message if self.actor.name is None else f"{message} by {self.actor.name}")
 
-    def _set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any) -> None:
+        """Writes down a value that holds for the queue as a whole; None removes it."""
+        self.actor.require(Role.RUNNER, "change the queue")
         with self._writing() as connection:
             connection.execute(sa.delete(SETTINGS).where(SETTINGS.c.key == key))
             if value is not None:

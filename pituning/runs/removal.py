@@ -103,7 +103,7 @@ def _needs(spec: RunSpec, name: str, lends: list[str]) -> bool:
     """Whether a run reads a task: its own, a donor, or any of the zoo whose experts are of its kind."""
     config = spec.config
     named = [config.get("target"), config.get("task"), *config.get("tasks", ()), *config.get("donor_names", ())]
-    return name in named or (spec.kind != "train" and config.get("kind", "lora") in lends)
+    return name in named or (spec.kind in ("tune", "embed") and config.get("kind", "lora") in lends)
 
 
 def _leave_graph(workspace: Workspace, kind: str, name: str) -> None:

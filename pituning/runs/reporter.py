@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TextIO
 
-from pituning.errors import PiTuningError, RunCancelled, RunFailed
+from pituning.errors import DiskFull, PiTuningError, RunCancelled, RunFailed
 from pituning.runs.eta import PlannedPhase, TimeLeft
 from pituning.runs.plans import save_plan
 from pituning.runs.queue import LostClaimError, RunQueue
@@ -118,7 +119,9 @@ class DatabaseReporter:
             raise self._stop
 
     def _print(self, line: str) -> None:
-        if self._log is not None:
+        if self._log is None:
+            return
+        with suppress(OSError):  # a full disk takes no log, and the work goes on
             print(time.strftime("%H:%M:%S"), line, file=self._log, flush=True)
 
     def _write_on(self) -> None:
@@ -135,7 +138,8 @@ class DatabaseReporter:
                 now = time.monotonic()
                 failing_since = failing_since or now
                 if now - failing_since > PATIENCE_SECONDS:
-                    self._stop = RunFailed(f"progress could not be saved: {error}")
+                    message = f"progress could not be saved: {error}"
+                    self._stop = DiskFull(message) if isinstance(error, DiskFull) else RunFailed(message)
                     return
             if closing:
                 return
@@ -162,5 +166,6 @@ class DatabaseReporter:
         if asked:
             self._stop = RunCancelled(f"run {self._claim.run_id!r} was asked to stop")
         if plan:
-            save_plan(self._queue.workspace, self._claim.run_id, plan)
+            with suppress(PiTuningError):  # an estimate is not worth a failure
+                save_plan(self._queue.workspace, self._claim.run_id, plan)
             self._plan_due, self._plan_changed = now + PLAN_SECONDS, False

@@ -36,6 +36,7 @@ ASKED: dict[str, tuple[Callable[[RunQueue, str], object], bool, Role]] = {
     "set_priority": (lambda queue, run: queue.set_priority(run, 5), True, Role.RUNNER),
     "pause": (lambda queue, _run: queue.pause(), True, Role.RUNNER),
     "unpause": (lambda queue, _run: queue.unpause(), True, Role.RUNNER),
+    "set": (lambda queue, _run: queue.set("paused", {"reason": "x", "since": 0}), True, Role.RUNNER),
     "cancel": (lambda queue, run: queue.cancel(run), True, Role.RUNNER),
     "resume": (lambda queue, run: queue.resume(run), False, Role.RUNNER),
     "retry": (lambda queue, run: queue.retry(run), False, Role.RUNNER),

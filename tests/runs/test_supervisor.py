@@ -13,14 +13,16 @@ import psutil
 import pytest
 
 from pituning.errors import BadInput
+from pituning.runs import processes
 from pituning.runs import supervisor as supervisor_module
-from pituning.runs.supervisor import Supervisor, ensure_supervisor, is_worker, supervise, supervisor_running
+from pituning.runs.processes import is_worker
+from pituning.runs.supervisor import Supervisor, ensure_supervisor, supervise, supervisor_running
 from pituning.runs.worker import NICENESS
 
 
 @pytest.fixture(autouse=True)
 def fake_worker(monkeypatch):
-    monkeypatch.setattr(supervisor_module, "WORKER_MODULE", "tests.runs.fake_worker")
+    monkeypatch.setattr(processes, "WORKER_MODULE", "tests.runs.fake_worker")
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_cancel_ends_the_process(queue, submit, supervisor):
 
 def test_a_worker_gives_way_to_the_app(queue, submit, supervisor):
     run_id = submit("long")
-    step_until(supervisor, lambda: queue.get(run_id).pid is not None)
+    step_until(supervisor, lambda: queue.get(run_id).done > 0)
     mine, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (os.getpid(), queue.get(run_id).pid))
     assert its == min(mine + NICENESS, 19)  # 19 is the lowest priority that there is
 
@@ -108,8 +110,8 @@ def test_a_worker_outlives_its_supervisor_and_the_next_one_looks_after_it(
         assert following.step() is True
     assert states(queue, run_id, waiting) == ["running", "queued"]  # it takes up the one slot
     os.killpg(queue.get(run_id).pid, signal.SIGKILL)
-    supervisor._children[run_id].process.wait()
-    supervisor._children.clear()
+    supervisor.executor._children[queue.get(run_id).claim].process.wait()
+    supervisor.executor._children.clear()
     following.step()  # at once, not after a minute: the process is gone
     assert queue.get(run_id).attempt == 2
     assert "the worker is gone; queued again" in [e.message for e in queue.events_of(run_id)]

@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from pituning.errors import PiTuningError
 from pituning.runs.records import Claim, Run
 from pituning.runs.slots import Slot
+
+
+class ClusterError(PiTuningError):
+    """The cluster cannot be reached or refuses; that may pass, and no run has failed for it."""
 
 
 class Standing(Enum):
@@ -58,7 +63,7 @@ class Executor(Protocol):
         """Starts the worker of a claimed run.
 
         Raises:
-            OSError, PiTuningError: it could not be started.
+            OSError, ClusterError: it could not be started.
         """
 
     def standing(self, run: Run) -> Standing | Gone:

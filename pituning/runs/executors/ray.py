@@ -17,8 +17,8 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from pituning.errors import BadInput, PiTuningError
-from pituning.runs.executors.base import Gone, Standing, Started
+from pituning.errors import BadInput
+from pituning.runs.executors.base import ClusterError, Gone, Standing, Started
 from pituning.runs.processes import WORKER_MODULE, child_environment
 from pituning.runs.records import Claim, Run
 from pituning.runs.slots import Slot
@@ -37,10 +37,6 @@ CARRIED = (
 )  # fmt: skip
 """What a worker needs of this process's environment. Ray shows a job's environment to whoever sees its dashboard, so
 nothing that is secret may be among them."""
-
-
-class ClusterError(PiTuningError):
-    """The cluster cannot be reached or refuses; that may pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
