@@ -82,8 +82,8 @@ class Supervisor:
             whether there is anything to do or to wait for.
         """
         running = self.queue.list(states=["running"])
+        lingering = self._forget_others({run.claim for run in running})
         under_way = [run for run in running if self._look_after(run)]
-        self._forget_others({run.claim for run in running})
         free = self.executor.free(under_way)
         if free and held_up(self.queue) is None:
             for slot in free:
@@ -91,7 +91,6 @@ class Supervisor:
                 if run is None:
                     break
                 self._start(run, slot)
-        lingering = self.executor.tidy({run.claim for run in self.queue.list(states=["running"])})
         return bool(lingering or under_way or self.queue.counts().get("queued"))
 
     def stop(self) -> None:
@@ -162,10 +161,12 @@ class Supervisor:
                 self.executor.end(run, at_once=at_once)
                 self._pressed[run.claim] = at_once
 
-    def _forget_others(self, running: set[Claim]) -> None:
+    def _forget_others(self, running: set[Claim]) -> bool:
+        """Clears away what is known of claims that nobody holds any more; returns whether some worker lingers."""
         for kept in (self._asked, self._pressed, self._heard):
             for claim in [claim for claim in kept if claim not in running]:
                 del kept[claim]
+        return self.executor.tidy(running)
 
 
 def supervise(

@@ -15,6 +15,7 @@ from pituning.errors import RunCancelled, RunFailed
 from pituning.progress import Silent
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
+from pituning.runs.spec import RunSpec
 from pituning.runs.trackers import following
 from pituning.runs.trackers.following import TRACKERS_VARIABLE, followed
 from pituning.runs.trackers.mlflow import EXPERIMENT, URI_VARIABLE
@@ -33,8 +34,8 @@ class Logging(Silent):
 
 
 @pytest.fixture
-def run(queue: RunQueue, submit) -> Run:
-    submit("quick", name="a quick one")
+def run(queue: RunQueue) -> Run:
+    queue.submit(RunSpec(kind="train", config={"task": "digits", "shots": 4, "name": "quick"}), name="a quick one")
     taken = queue.claim("somebody")
     assert taken is not None
     return taken
@@ -102,7 +103,7 @@ def test_tensorboard_reads_the_curves(workspace: Workspace, run: Run, monkeypatc
     # Mean over the two sites: (0.75 + 0.25 + step / 100) / 2.
     own = read(directory / "alpha").Scalars("own")
     assert [event.value for event in own] == pytest.approx([0.5 + step / 200 for step in range(1, 6)])
-    (settings,) = read(directory).Tensors("settings/text_summary")
+    (settings,) = read(directory).Tensors("settings")
     assert b"pituning experts train digits" in settings.tensor_proto.string_val[0]
 
 

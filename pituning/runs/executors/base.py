@@ -73,10 +73,10 @@ class Executor(Protocol):
         """Asks a worker to end, or kills it."""
 
     def tidy(self, running: Collection[Claim]) -> bool:
-        """Clears away what is left of workers whose claim is no longer held by a running run.
+        """Clears away what is left of workers whose claim is not that of a running run.
 
         Returns:
-            whether some of them still live.
+            whether some worker that it started still lives.
         """
 
     def stop(self) -> Sequence[Claim]:

@@ -70,6 +70,7 @@ class LocalExecutor:
             code = child.process.poll()
             if code is None:
                 return Standing.ALIVE
+            end_leftovers(child.process.pid)
             excused = code == STORAGE_STATUS and disk_full(self.workspace.root) is not None
             return Gone(how_it_ended(code), excuse="the disk was full" if excused else None)
         if run.pid is None or run.host not in (None, self.host):
@@ -88,7 +89,6 @@ class LocalExecutor:
     def tidy(self, running: Collection[Claim]) -> bool:
         for claim, child in list(self._children.items()):
             if claim not in running and child.process.poll() is not None:
-                # Its number is not anybody else's before its group is gone.
                 end_leftovers(child.process.pid)
                 del self._children[claim]
         return any(child.process.poll() is None for child in self._children.values())
