@@ -96,6 +96,10 @@ class RunQueue(ClaimedRuns):
                     note(connection, str(row["id"]), "queued")
         return [str(row["id"]) for row in rows]
 
+    def new_batch_name(self) -> str:
+        """A name that no batch has yet."""
+        return f"batch-{time.strftime('%m%d')}-{secrets.token_hex(3)}"
+
     def duplicate(self, run_id: str, changes: Mapping[str, Any], *, name: str | None = None) -> str:
         """Queues a new run with the settings of another but for ``changes``; returns its id.
 
