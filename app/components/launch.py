@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import context, runs_data
+from app.components import context, runs_data, sweep
 from app.components.guard import plain, say
 from app.components.pages import RUNS
 from app.components.target import Target
@@ -64,6 +64,8 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         started = _start(target, runs)
         if started is not None:
             st.switch_page(RUNS.path, query_params={"run": started})
+    if target.brought is None:  # a task has to be kept before it can be one of several
+        sweep.panel(settings)
     st.caption("The same from a terminal:")
     st.code(runs[0].command(), language="bash", wrap_lines=True)
 
@@ -84,8 +86,8 @@ def _start(target: Target, runs: Sequence[RunSpec]) -> str | None:
             with st.spinner("Keeping the task …"):
                 made = save_task(target.brought.make(), context.workspace())
         queue = runs_data.queue()
-        for run in runs:
-            ids.append(queue.submit(run))
+        batch = queue.new_batch_name() if len(runs) > 1 else None
+        ids = queue.submit_all(runs, batch=batch)
         runs_data.wake()
     except PiTuningError as error:
         if made is not None and not ids:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import run_curves, run_results, runs_data
+from app.components import run_curves, run_queue, run_results, runs_data
 from app.components.guard import empty, guarded, plain, say
-from app.components.words import duration
+from app.components.words import FAILURES, duration
 from pituning.errors import PiTuningError
 from pituning.runs import removal
 from pituning.runs.records import Run
@@ -21,10 +21,7 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     if run.active:
         _progress(run)
     elif run.state == "failed":
-        st.error(
-            plain(run.error or "The run ended without a reason; see its log."), title="This run failed",
-            icon=":material/error:",
-        )  # fmt: skip
+        _failure(run)
     elif run.state == "cancelled":
         st.warning("It was stopped before it was done. Resume goes on where it stopped, retry starts afresh.",
                    icon=":material/cancel:")  # fmt: skip
@@ -34,6 +31,13 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     _measured(run)
 
 
+def _failure(run: Run) -> None:
+    """What went wrong, and what to do about it."""
+    error = run.error or "The run ended without a reason; see its log."
+    mend = f"\n\nWhat helps: {plain(run.mend)}" if run.mend else ""
+    st.error(plain(error) + mend, title=FAILURES.get(run.failure or "", "This run failed"), icon=":material/error:")
+
+
 def _heading(run: Run) -> None:
     title, actions = st.columns([3, 2], vertical_alignment="center")
     with title:
@@ -41,6 +45,7 @@ def _heading(run: Run) -> None:
         elapsed = run.elapsed()
         took = f" · took {duration(elapsed)}" if run.finished and elapsed is not None else ""
         attempt = f" · attempt {run.attempt}" if run.attempt > 1 else ""
+        attempt += f" · {run.slot}" if run.state == "running" and run.slot else ""
         st.markdown(f"{runs_data.state_text(run)} :gray[· {runs_data.when(run.started or run.created)}{took}{attempt}]")
     with actions, st.container(horizontal=True, horizontal_alignment="right"):
         _actions(run)
@@ -48,25 +53,23 @@ def _heading(run: Run) -> None:
 
 def _actions(run: Run) -> None:
     if run.state == "queued":
-        st.button(
-            "Do this next", icon=":material/low_priority:", key="run_first", on_click=_ask, args=("move_first", run.id),
-            help="Puts it before everything else that waits.",
-        )  # fmt: skip
+        run_queue.place(run)
     if run.active:
         st.button(
             "Cancel", icon=":material/stop_circle:", key="run_cancel", disabled=run.cancel_requested,
-            on_click=_ask, args=("cancel", run.id),
+            on_click=run_queue.ask, args=("cancel", run.id),
             help="Stops at the next step. What it has measured stays, and it can be resumed.",
         )  # fmt: skip
     if run.state in ("failed", "cancelled"):
         st.button(
-            "Resume", icon=":material/play_arrow:", key="run_resume", type="primary", on_click=_ask,
+            "Resume", icon=":material/play_arrow:", key="run_resume", type="primary", on_click=run_queue.ask,
             args=("resume", run.id), help="Goes on where it stopped.",
         )  # fmt: skip
         st.button(
-            "Retry", icon=":material/replay:", key="run_retry", on_click=_ask, args=("retry", run.id),
+            "Retry", icon=":material/replay:", key="run_retry", on_click=run_queue.ask, args=("retry", run.id),
             help="Starts again from the very beginning.",
         )  # fmt: skip
+    run_queue.duplicate(run)
     if not run.active:
         _delete(run)
     if run.state == "succeeded":
@@ -94,16 +97,6 @@ def _delete_now(run_id: str) -> None:
         removal.delete_run(runs_data.queue(), run_id)
         st.query_params.pop("run", None)
         st.toast("The run has been deleted.", icon=":material/delete:")
-    except PiTuningError as error:
-        say("That did not work", error)
-
-
-def _ask(what: str, run_id: str) -> None:
-    """A button's callback: asks the queue, and says so when it cannot be done."""
-    try:
-        getattr(runs_data.queue(), what)(run_id)
-        if what in ("resume", "retry"):
-            runs_data.wake()
     except PiTuningError as error:
         say("That did not work", error)
 
