@@ -123,7 +123,7 @@ def priority(
 
 @app.command()
 def pause(
-    reason: Annotated[str, typer.Option(help="What people read who wonder why nothing starts.")] = "paused by hand",
+    reason: Annotated[str, typer.Option(help="What people read who wonder why nothing starts.")] = "",
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

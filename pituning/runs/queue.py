@@ -166,7 +166,7 @@ class RunQueue(ClaimedRuns):
                 raise BadInput(f"run {run_id!r} is {run.state}; only a queued run has a priority to change")
             connection.execute(sa.update(RUNS).where(RUNS.c.id == run_id).values(priority=priority))
 
-    def pause(self, reason: str = "paused by hand") -> None:
+    def pause(self, reason: str = "") -> None:
         """Nothing more is taken until `unpause`; what is running goes on."""
         self.set(PAUSED, {"reason": reason, "since": time.time()})
 
