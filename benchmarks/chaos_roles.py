@@ -32,7 +32,7 @@ def specs(runs: int, *, trained: int, tuned: int) -> dict[str, RunSpec]:
         if number < tuned:
             spec = RunSpec(kind="tune", config={"target": "mood-a", "seed": number, **SMALL})
         elif number < tuned + trained:
-            config = {"task": "mood-b", "shots": 8, "steps": 30, "batch_size": 6, "seed": number}
+            config = {"task": "mood-b", "shots": 8, "steps": 120, "batch_size": 6, "seed": number}
             spec = RunSpec(kind="train", config=config)
         else:
             spec = RunSpec(kind="count", config={"upto": UPTO, "pause": PAUSE, "seed": number})

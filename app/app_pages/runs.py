@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from app.components import run_detail, run_list, runs_data
+from app.components import access, run_detail, run_list, run_queue, runs_data
 from app.components.guard import empty, guarded
 from app.components.pages import NEW_RUN
+from pituning.runs.records import Run
 
 EVERY_SECONDS = 2
 
 
 def choose(run_id: str) -> None:
     st.query_params["run"] = run_id
+
+
+def of_batch(runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs of the batch that is chosen, or all."""
+    batches = list(dict.fromkeys(run.batch for run in runs if run.batch))
+    if not batches:
+        return runs
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        batch = st.selectbox("Batch", batches, index=None, placeholder="All runs", key="runs_batch", width=320)
+        if batch is None:
+            return runs
+        chosen = [run for run in runs if run.batch == batch]
+        if any(run.active for run in chosen):
+            access.button("Cancel the batch", icon=":material/stop_circle:", key="batch_cancel",
+                          on_click=run_queue.cancel_batch, args=(batch,))  # fmt: skip
+    return chosen
 
 
 def monitor() -> None:
@@ -24,6 +43,8 @@ def monitor() -> None:
                   icon=":material/monitoring:")  # fmt: skip
             st.page_link(NEW_RUN.path, label="Start the first run", icon=":material/add_circle:")
             return
+        run_queue.banner()
+        runs = of_batch(runs)
         wanted = st.query_params.get("run")
         chosen = next((run for run in runs if run.id == wanted), runs[0])
         if wanted and chosen.id != wanted:

@@ -6,7 +6,10 @@ nobody is offered a button that would be refused.
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.components.guard import say
 from pituning.errors import BadInput, NotAllowed, PiTuningError
@@ -61,15 +64,24 @@ def admit() -> bool:
     return True
 
 
-def may(role: Role) -> bool:
-    """Whether who is looking has that role; for what a page offers, not for what is done."""
-    return actor().may(role)
-
-
 def why_not(role: Role) -> str | None:
     """A word on why something is not offered; None where it is."""
     visitor = actor()
     return None if visitor.may(role) else f"You are signed in as a {visitor.role}; this needs the role of {role}."
+
+
+def button(
+    label: str, *, role: Role = Role.RUNNER, help: str | None = None, disabled: bool = False, **options: Any
+) -> bool:
+    """A button for those with that role; others see it, and why they may not press it."""
+    reason = why_not(role)
+    return st.button(label, help=reason or help, disabled=disabled or reason is not None, **options)
+
+
+def popover(label: str, *, role: Role = Role.RUNNER, **options: Any) -> DeltaGenerator:
+    """A popover that opens for those with that role; others see why it does not."""
+    reason = why_not(role)
+    return st.popover(label, help=reason, disabled=reason is not None, **options)
 
 
 def _ask_to_sign_in() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
-from app.components import access, run_curves, run_results, runs_data
+from app.components import access, run_curves, run_queue, run_results, runs_data
 from app.components.guard import empty, guarded, plain, say
-from app.components.words import duration
+from app.components.words import FAILURES, duration
 from pituning.errors import PiTuningError
 from pituning.runs import removal
 from pituning.runs.records import Run
@@ -23,10 +22,7 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     if run.active:
         _progress(run)
     elif run.state == "failed":
-        st.error(
-            plain(run.error or "The run ended without a reason; see its log."), title="This run failed",
-            icon=":material/error:",
-        )  # fmt: skip
+        _failure(run)
     elif run.state == "cancelled":
         st.warning("It was stopped before it was done. Resume goes on where it stopped, retry starts afresh.",
                    icon=":material/cancel:")  # fmt: skip
@@ -36,6 +32,13 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     _measured(run)
 
 
+def _failure(run: Run) -> None:
+    """What went wrong, and what to do about it."""
+    error = run.error or "The run ended without a reason; see its log."
+    mend = f"\n\nWhat helps: {plain(run.mend)}" if run.mend else ""
+    st.error(plain(error) + mend, title=FAILURES.get(run.failure or "", "This run failed"), icon=":material/error:")
+
+
 def _heading(run: Run) -> None:
     title, actions = st.columns([3, 2], vertical_alignment="center")
     with title:
@@ -43,6 +46,7 @@ def _heading(run: Run) -> None:
         elapsed = run.elapsed()
         took = f" · took {duration(elapsed)}" if run.finished and elapsed is not None else ""
         attempt = f" · attempt {run.attempt}" if run.attempt > 1 else ""
+        attempt += f" · {run.slot}" if run.state == "running" and run.slot else ""
         queued_by = f" · queued by {plain(run.submitted_by)}" if run.submitted_by else ""
         began = runs_data.when(run.started or run.created)
         st.markdown(f"{runs_data.state_text(run)} :gray[· {began}{took}{attempt}{queued_by}]")
@@ -52,25 +56,23 @@ def _heading(run: Run) -> None:
 
 def _actions(run: Run) -> None:
     if run.state == "queued":
-        _button(
-            "Do this next", icon=":material/low_priority:", key="run_first", on_click=_ask, args=("move_first", run.id),
-            help="Puts it before everything else that waits.",
-        )  # fmt: skip
+        run_queue.place(run)
     if run.active:
-        _button(
+        access.button(
             "Cancel", icon=":material/stop_circle:", key="run_cancel", disabled=run.cancel_requested,
-            on_click=_ask, args=("cancel", run.id),
+            on_click=run_queue.ask, args=("cancel", run.id),
             help="Stops at the next step. What it has measured stays, and it can be resumed.",
         )  # fmt: skip
     if run.state in ("failed", "cancelled"):
-        _button(
-            "Resume", icon=":material/play_arrow:", key="run_resume", type="primary", on_click=_ask,
+        access.button(
+            "Resume", icon=":material/play_arrow:", key="run_resume", type="primary", on_click=run_queue.ask,
             args=("resume", run.id), help="Goes on where it stopped.",
         )  # fmt: skip
-        _button(
-            "Retry", icon=":material/replay:", key="run_retry", on_click=_ask, args=("retry", run.id),
+        access.button(
+            "Retry", icon=":material/replay:", key="run_retry", on_click=run_queue.ask, args=("retry", run.id),
             help="Starts again from the very beginning.",
         )  # fmt: skip
+    run_queue.duplicate(run)
     if not run.active:
         _delete(run)
     if run.state == "succeeded":
@@ -83,18 +85,9 @@ def _actions(run: Run) -> None:
                 )  # fmt: skip
 
 
-def _button(label: str, *, help: str, disabled: bool = False, **options: Any) -> None:
-    """A button for runners; others see it, and why they may not press it."""
-    why_not = access.why_not(Role.RUNNER)
-    st.button(label, help=why_not or help, disabled=disabled or why_not is not None, **options)
-
-
 def _delete(run: Run) -> None:
     """A button that asks once more."""
-    why_not = access.why_not(Role.ADMIN)
-    with st.popover(
-        "Delete", icon=":material/delete:", key="run_delete_ask", help=why_not, disabled=why_not is not None
-    ):  # fmt: skip
+    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="run_delete_ask"):
         expert = removal.expert_of(runs_data.queue(), run)
         also = f" and its expert “{expert.name}”" if expert is not None else ""
         st.markdown(f"This run’s result, curves and log{also} will be gone for good.")
@@ -107,16 +100,6 @@ def _delete_now(run_id: str) -> None:
         removal.delete_run(runs_data.queue(), run_id)
         st.query_params.pop("run", None)
         st.toast("The run has been deleted.", icon=":material/delete:")
-    except PiTuningError as error:
-        say("That did not work", error)
-
-
-def _ask(what: str, run_id: str) -> None:
-    """A button's callback: asks the queue, and says so when it cannot be done."""
-    try:
-        getattr(runs_data.queue(), what)(run_id)
-        if what in ("resume", "retry"):
-            runs_data.wake()
     except PiTuningError as error:
         say("That did not work", error)
 

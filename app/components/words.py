@@ -64,6 +64,17 @@ STATES = {
     "failed": ("Failed", ":material/error:", "red"),
 }
 
+FAILURES = {
+    "out_of_memory": "There was too little memory",
+    "nan_loss": "The training diverged",
+    "disk_full": "The disk was full",
+    "artefact": "A file is missing or damaged",
+    "backbone_mismatch": "An expert belongs to another backbone",
+    "bad_input": "A setting cannot be used",
+    "lost": "Its worker died too often",
+}
+"""Titles of the classes of failures; the others say `This run failed`."""
+
 
 def label(words: dict[str, Word], name: str) -> str:
     """What people read for ``name``; the name itself when it has no entry."""

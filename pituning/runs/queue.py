@@ -111,6 +111,10 @@ class RunQueue(ClaimedRuns):
                     self._note(connection, str(row["id"]), "queued")
         return [str(row["id"]) for row in rows]
 
+    def new_batch_name(self) -> str:
+        """A name that no batch has yet."""
+        return f"batch-{time.strftime('%m%d')}-{secrets.token_hex(3)}"
+
     def duplicate(self, run_id: str, changes: Mapping[str, Any], *, name: str | None = None) -> str:
         """Queues a new run with the settings of another but for ``changes``; returns its id.
 
@@ -179,7 +183,7 @@ class RunQueue(ClaimedRuns):
                 raise BadInput(f"run {run_id!r} is {run.state}; only a queued run has a priority to change")
             connection.execute(sa.update(RUNS).where(RUNS.c.id == run_id).values(priority=priority))
 
-    def pause(self, reason: str = "paused by hand") -> None:
+    def pause(self, reason: str = "") -> None:
         """Nothing more is taken until `unpause`; what is running goes on."""
         self.actor.require(Role.RUNNER, "pause the queue")
         self.set(PAUSED, {"reason": reason, "since": time.time()})

@@ -12,14 +12,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TextIO
 
+import psutil
+
 from pituning.errors import DiskFull, PiTuningError, RunCancelled, RunFailed
 from pituning.runs.eta import PlannedPhase, TimeLeft
 from pituning.runs.plans import save_plan
 from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import AlphaPoint, Claim, MetricPoint, RunEvent
+from pituning.workspace.space import MIB
 
 WRITE_SECONDS = 0.5
 PLAN_SECONDS = 5.0
+MEMORY_SECONDS = 10.0
+MEMORY = ("system", "memory_mib")
+"""Series and name of the curve of the process's memory, by seconds of the attempt."""
+
 PATIENCE_SECONDS = 120.0
 """How long the database may refuse to be written before the run gives up."""
 
@@ -54,6 +61,8 @@ class DatabaseReporter:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="reporter", daemon=True)
         self._plan_due = 0.0
+        self._began = time.monotonic()
+        self._memory_due = 0.0
         self._plan_changed = False
 
     def __enter__(self) -> DatabaseReporter:
@@ -144,8 +153,22 @@ class DatabaseReporter:
             if closing:
                 return
 
+    def _measure(self) -> None:
+        """Notes how much memory the process takes; a curve that begins anew with each attempt."""
+        age = time.monotonic() - self._began
+        if age < self._memory_due:
+            return
+        self._memory_due = age + MEMORY_SECONDS
+        point = MetricPoint(MEMORY[0], int(age), MEMORY[1], psutil.Process().memory_info().rss / MIB)
+        with self._lock:
+            if MEMORY not in self._begun:
+                self._begun.add(MEMORY)
+                self._restart[MEMORY] = 0
+            self._metrics.append(point)
+
     def _write(self) -> None:
         """Writes everything new in one transaction; on failure it stays for the next time."""
+        self._measure()
         with self._lock:
             eta = self._time_left.seconds()
             progress = {"phase": self._phase or None, "done": self._done, "total": self._total, "eta_s": eta}

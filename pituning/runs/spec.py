@@ -67,6 +67,10 @@ class RunSpec:
         config_class = getattr(importlib.import_module(module), name)
         return config_class, {field.name: field.default for field in dataclasses.fields(config_class)}
 
+    def defaults(self) -> dict[str, Any]:
+        """The settings that there are with their defaults; `dataclasses.MISSING` where one must be given."""
+        return self._fields()[1]
+
     def settings(self) -> Any:
         """The configuration object, whose own checks have passed.
 

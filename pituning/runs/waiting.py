@@ -16,7 +16,8 @@ def held_up(store: RunStore) -> str | None:
     """Why nothing is taken from the queue, or None. A full disk is looked at, not written down: there is no room."""
     paused = store.setting(PAUSED)
     if paused is not None:
-        return f"the queue is {paused['reason']}; go on with: pituning runs unpause"
+        reason = f" ({paused['reason']})" if paused["reason"] else ""
+        return f"the queue is paused{reason}; go on with: pituning runs unpause"
     full = disk_full(store.workspace.root)
     return None if full is None else f"{full}; the queue goes on by itself when there is room"
 
