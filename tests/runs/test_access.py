@@ -44,8 +44,8 @@ ASKED: dict[str, tuple[Callable[[RunQueue, str], object], bool, Role]] = {
     "delete_run": (delete_run, False, Role.ADMIN),
 }
 READING = {
-    "get", "list", "new_batch_name", "waiting", "counts", "setting", "place", "metrics_of", "alphas_of", "events_of", "result_of",
-    "log_of",
+    "get", "list", "waiting", "counts", "setting", "place", "new_batch_name", "metrics_of", "alphas_of", "events_of",
+    "result_of", "log_of",
 }  # fmt: skip
 FOR_WORKERS = {"claim", "begin", "report", "finish", "release", "lost"}
 
