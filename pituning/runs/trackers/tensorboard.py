@@ -39,8 +39,8 @@ class TensorBoardTracker:
         except ImportError as error:
             raise TrackerError("TensorBoard is not installed; pip install 'pituning-studio[tensorboard]'") from error
         self._events, self._summaries, self._text, self._open = event_pb2, summary_pb2, text_pb, EventFileWriter
-        given = os.environ.get(DIRECTORY_VARIABLE)
-        self._root = Path(given).expanduser() if given else workspace.root / "tensorboard"
+        given = os.environ.get(DIRECTORY_VARIABLE) or "tensorboard"
+        self._root = workspace.root / Path(given).expanduser()
         self._writers: dict[str, Any] = {}
 
     def start(self, run: Run) -> None:
