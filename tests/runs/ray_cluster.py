@@ -46,7 +46,7 @@ class LocalRay:
 
     def add_node(self, *, cpus: int = 1) -> psutil.Process:
         """One more node; returns its process, the parent of all that runs on it."""
-        for attempt in range(3):
+        for attempt in range(6):
             name = f"node-{len(self.nodes)}-{attempt}"
             process = self._start(name, f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}")
             deadline = time.monotonic() + PATIENCE
