@@ -136,6 +136,9 @@ class Supervisor:
             return False
         if standing is Standing.ALIVE and silent > HUNG_SECONDS:
             self.executor.end(run, at_once=True)
+            if silent > HUNG_SECONDS + STALE_SECONDS:  # whoever says that it lives is wrong, or it cannot be ended
+                self._lost(run.claim, f"nothing was heard from the worker for {silent:.0f} s")
+                return False
         elif standing is not Standing.UNSEEN and run.cancel_requested:
             self._press(run)
         return True

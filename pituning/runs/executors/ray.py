@@ -12,12 +12,13 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import make_url
 
-from pituning.errors import BadInput
+from pituning.errors import BadInput, PiTuningError
 from pituning.runs.executors.base import ClusterError, Gone, Standing, Started
 from pituning.runs.processes import WORKER_MODULE, child_environment
 from pituning.runs.records import Claim, Run
@@ -116,6 +117,7 @@ class RayExecutor:
     def start(self, run: Run, slot: Slot) -> Started:
         words = [sys.executable, "-P", "-m", WORKER_MODULE, run.id, "--workspace", str(self.workspace.root),
                  "--owner", run.claim.owner, "--attempt", str(run.attempt)]  # fmt: skip
+        self.workspace.run_dir(run.id).mkdir(parents=True, exist_ok=True)
         self._ask(
             lambda: self._client.submit_job(
                 entrypoint=f"exec {shlex.join(words)}",
@@ -134,7 +136,7 @@ class RayExecutor:
         self._logs.setdefault(run.claim, 0.0)
         try:
             info = self._client.get_job_info(job_name(run.claim))
-        except (RuntimeError, ConnectionError, OSError):
+        except (RuntimeError, OSError):
             # The head node is away, or it was started anew and has forgotten its jobs: a job that still lives has
             # heartbeats.
             self._waiting.discard(run.claim)
@@ -152,7 +154,8 @@ class RayExecutor:
 
     def end(self, run: Run, *, at_once: bool) -> None:
         # Ray sends SIGTERM and, a few seconds later, SIGKILL by itself.
-        self._ask(lambda: self._client.stop_job(job_name(run.claim)))
+        with suppress(RuntimeError, OSError):  # then its heartbeats tell
+            self._client.stop_job(job_name(run.claim))
 
     def tidy(self, running: Collection[Claim]) -> bool:
         for claim in [claim for claim in self._logs if claim not in running]:
@@ -172,14 +175,15 @@ class RayExecutor:
         if not now and time.monotonic() - self._logs.get(claim, 0.0) < LOG_SECONDS:
             return
         self._logs[claim] = time.monotonic()
-        try:
+        directory = self.workspace.run_dir(claim.run_id)
+        # Its node is gone, or the head is, or the disk is full: what was fetched before stays.
+        with suppress(RuntimeError, OSError, PiTuningError):
             text = str(self._client.get_job_logs(job_name(claim)))
-        except (RuntimeError, ConnectionError, OSError):
-            return  # its node is gone, or the head is; what was fetched before stays
-        path = self.workspace.run_dir(claim.run_id) / "log.txt"
-        heading = f"--- attempt {claim.attempt}, Ray job {job_name(claim)} ---\n"
-        earlier = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        write_text(path, earlier.partition(heading)[0] + heading + text)
+            if directory.is_dir():  # else the run has been deleted
+                heading = f"--- attempt {claim.attempt}, Ray job {job_name(claim)} ---\n"
+                path = directory / "log.txt"
+                earlier = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+                write_text(path, earlier.partition(heading)[0] + heading + text)
 
 
 def job_environment() -> dict[str, str]:
@@ -204,7 +208,7 @@ def _asked(question: Callable[[], Any], address: str) -> Any:
     """Ray's answer; whatever it raises is one line."""
     try:
         return question()
-    except (ConnectionError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise ClusterError(
             f"the Ray cluster at {address} cannot be asked ({lines[0][:200]}); is its head node up?"
