@@ -40,8 +40,10 @@ class LocalRay:
         )  # fmt: skip
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
-            assert time.monotonic() < deadline, self._log("head")
-            assert self._head.is_running(), self._log("head")
+            if time.monotonic() > deadline or not self._head.is_running():
+                said = self._log("head")
+                self.close()
+                raise AssertionError(said)
             time.sleep(0.5)
 
     def add_node(self, *, cpus: int = 1) -> psutil.Process:
