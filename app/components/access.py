@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components.guard import say
+from app.components.guard import plain, say
 from pituning.errors import BadInput, NotAllowed, PiTuningError
 from pituning.runs.roles import LOCAL_OWNER, ROLES_VARIABLE, Actor, Role, Roles
 
@@ -59,7 +59,7 @@ def admit() -> bool:
         return False
     if visitor.name is not None:
         with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="visitor"):
-            st.caption(f":material/person: {visitor.name} · {visitor.role}", width="content")
+            st.caption(f":material/person: {plain(visitor.name)} · {visitor.role}", width="content")
             st.button("Sign out", type="tertiary", key="sign_out", on_click=st.logout)
     return True
 
