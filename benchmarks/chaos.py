@@ -40,7 +40,7 @@ from pituning.workspace.space import LEAST_FREE_VARIABLE, MIB, free_mib
 DISK_MIB = 96
 LEAST_FREE_MIB = 16
 AT_FIRST = 6
-"""Runs that are queued at once; the others follow as runs end, so that whoever queues them can be killed to the last."""
+"""Runs that are queued at once; the others follow as runs end, so that their queueing can be killed to the last."""
 
 LAST_KILL = 0.75
 """The share of runs that have ended when the last kill is spent."""
