@@ -39,7 +39,12 @@ from pituning.workspace.space import LEAST_FREE_VARIABLE, MIB, free_mib
 
 DISK_MIB = 96
 LEAST_FREE_MIB = 16
-SLOTS = 3
+AT_FIRST = 6
+"""Runs that are queued at once; the others follow as runs end, so that their queueing can be killed to the last."""
+
+LAST_KILL = 0.75
+"""The share of runs that have ended when the last kill is spent."""
+
 STUCK_SECONDS = 600.0
 """Without any change for so long the queue is given up."""
 
@@ -69,14 +74,17 @@ class Chaos:
     def go(self) -> None:
         """Disturbs until all kills are spent, then waits until all runs have ended."""
         changed, before = time.monotonic(), None
+        runs: Sequence[Run] = []
         while True:
             self._keep_roles()
-            self._allow()
+            # Kills are spread over the runs, not over the clock: on a busy machine they would hit nothing but starts.
+            ended = sum(run.state in FINAL for run in runs)
+            (self.workspace.root.parent.parent / "allowed").write_text(str(AT_FIRST + ended * 5 // 4))
             time.sleep(self.luck.uniform(0.2, 1.2))
-            if self.killed < self.kills:
+            if self.killed < min(self.kills, 1 + self.kills * ended // (LAST_KILL * self.runs)):
                 self._disturb()
             self._look_for_overlaps()
-            runs = self._list()
+            runs = self._list() or runs
             if len(runs) >= self.runs and all(run.state in FINAL for run in runs):
                 return
             now = [(run.id, run.state, run.attempt, run.done) for run in runs]
@@ -175,11 +183,6 @@ class Chaos:
                         command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
                         cwd=Path(__file__).resolve().parent.parent,
                     )  # fmt: skip
-
-    def _allow(self) -> None:
-        """Runs are queued as kills are spent, so that there is always something to kill."""
-        allowed = 6 + self.killed * self.runs // max(1, self.kills)
-        (self.workspace.root.parent.parent / "allowed").write_text(str(allowed))
 
     def _list(self) -> Sequence[Run]:
         try:

@@ -28,7 +28,7 @@ from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
 from pituning.runs.records import Claim, Run
 from pituning.runs.reporter import PATIENCE_SECONDS, DatabaseReporter
 from pituning.runs.trackers.following import followed
-from pituning.workspace.atomic import write_json
+from pituning.workspace.atomic import clear_unfinished, write_json
 from pituning.workspace.layout import Workspace
 from pituning.workspace.space import disk_full
 
@@ -145,6 +145,7 @@ def work_on(run: Run, workspace: Workspace, reporter: DatabaseReporter) -> Mappi
     reporter.advance()
     checkpoint = checkpoint_dir(workspace, run.id)
     checkpoint.mkdir(parents=True, exist_ok=True)
+    clear_unfinished(checkpoint)  # of an attempt that was killed while it wrote
     with followed(run, workspace, reporter) as told:
         return job(run.spec.settings(), workspace, told, checkpoint)
 

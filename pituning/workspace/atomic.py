@@ -113,6 +113,15 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def clear_unfinished(directory: Path) -> None:
+    """Removes what a killed writer left half-done anywhere in a directory that has no other writer now."""
+    for path in directory.rglob(f"{TEMPORARY_PREFIX}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def remove_directory(path: Path) -> None:
     """Removes a directory, if it is there: whoever lists its parent sees it whole or not at all.
 
