@@ -175,6 +175,7 @@ def test_what_a_dead_worker_left_behind_is_ended(queue, submit, supervisor):
 
 
 def test_a_run_on_another_host_is_known_by_its_heartbeat_alone(queue, submit, supervisor, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "STALE_SECONDS", 1e9)
     run_id, here = submit("quick"), submit("quick")
     claim = queue.claim("another supervisor", host="far-away").claim
     queue.begin(claim, os.getpid())  # a number that means another process there
