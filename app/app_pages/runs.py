@@ -37,21 +37,21 @@ def of_batch(runs: Sequence[Run]) -> Sequence[Run]:
 def monitor() -> None:
     """The queue and the chosen run; redrawn on a timer while something is active."""
     with guarded("The queue"):
-        runs = runs_data.queue().list(limit=200)
-        if not runs:
+        everything = runs_data.queue().list(limit=200)
+        if not everything:
             empty("No runs yet", "A run takes a few labelled examples of a task and asks whose experts help.",
                   icon=":material/monitoring:")  # fmt: skip
             st.page_link(NEW_RUN.path, label="Start the first run", icon=":material/add_circle:")
             return
         run_queue.banner()
-        runs = of_batch(runs)
+        runs = of_batch(everything)
         wanted = st.query_params.get("run")
         chosen = next((run for run in runs if run.id == wanted), runs[0])
         if wanted and chosen.id != wanted:
             st.warning("The run that this address names is not in this workspace; here is the newest one.")
         run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
         run_detail.show(chosen, runs)
-        if st.session_state.get("runs_were_active") and not any(run.active for run in runs):
+        if st.session_state.get("runs_were_active") and not any(run.active for run in everything):
             st.session_state["runs_were_active"] = False
             st.rerun()  # the whole page once more, without the timer
 
