@@ -39,5 +39,5 @@ def _turn(before: int, busy: Sequence[Run], slots: int) -> str:
         return "starts in a moment"
     ahead = [f"{before} {'run' if before == 1 else 'runs'} before it"] if before else []
     names = ", ".join(run.id for run in busy[:3]) + (f" and {len(busy) - 3} more" if len(busy) > 3 else "")
-    taken = [f"{'the slot' if slots == 1 else f'{len(busy)} of {slots} slots'} taken by {names}"] if busy else []
-    return "waits: " + ", ".join([*ahead, *taken])
+    taken = [f"{'the slot' if slots == 1 else f'one of {slots} slots'}, taken by {names}"] if busy else []
+    return "waits for " + " and ".join([*ahead, *taken])

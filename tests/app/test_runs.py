@@ -179,7 +179,7 @@ def test_a_waiting_run_says_what_it_waits_for_and_can_be_moved(workspace: Worksp
     first, last = synthetic.queued(workspace, "nli"), synthetic.queued(workspace, "vqa")
 
     at = healthy(open_page("runs", run=last.id))
-    assert at.progress[0].text == f"Waits: 1 run before it, the slot taken by {running.id}"
+    assert at.progress[0].text == f"Waits for 1 run before it and the slot, taken by {running.id}"
     at.button(key="run_sooner").click().run()
 
     assert [run.id for run in RunQueue(workspace).waiting()] == [last.id, first.id]

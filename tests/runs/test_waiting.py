@@ -17,13 +17,13 @@ def test_the_order_and_the_slots_are_told(queue, submit, workspace):
     first, second, third = submit(), submit(), submit()
     Supervisor(workspace, executor=LocalExecutor(workspace, slots=[Slot("cpu 0"), Slot("cpu 1")])).introduce()
     assert list(waits_for(queue).values()) == [
-        "starts in a moment", "starts in a moment", "waits: 2 runs before it",
+        "starts in a moment", "starts in a moment", "waits for 2 runs before it",
     ]  # fmt: skip
     queue.claim("me")
     queue.claim("me")
-    assert waits_for(queue) == {third: f"waits: 2 of 2 slots taken by {second}, {first}"}
+    assert waits_for(queue) == {third: f"waits for one of 2 slots, taken by {second}, {first}"}
     fourth = submit()
-    assert waits_for(queue)[fourth].startswith("waits: 1 run before it, 2 of 2 slots taken by")
+    assert waits_for(queue)[fourth].startswith("waits for 1 run before it and one of 2 slots, taken by")
 
 
 def test_a_pause_and_a_full_disk_are_told(queue, submit, monkeypatch, workspace):
