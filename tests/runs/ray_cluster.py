@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 PATIENCE = 240.0
+TRIES = 5  # Ray gives a head or a node half a minute to come up, which a busy machine may not manage at once
 # A node that is gone is noticed within seconds instead of a minute; usage is told to nobody.
 SETTINGS = {
     "RAY_health_check_initial_delay_ms": "3000", "RAY_health_check_period_ms": "2000",
@@ -31,24 +32,36 @@ class LocalRay:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
         self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        self.port, self.dashboard = _free_port(), _free_port()
         self.nodes: list[psutil.Process] = []
-        self.address = f"http://127.0.0.1:{self.dashboard}"
+        for attempt in range(TRIES):
+            if self._start_head(f"head-{attempt}"):
+                return
+            kill_all(self._head)
+        said = self._log(f"head-{attempt}")
+        self.close()
+        raise AssertionError(said)
+
+    @property
+    def address(self) -> str:
+        """Where jobs are submitted."""
+        return f"http://127.0.0.1:{self.dashboard}"
+
+    def _start_head(self, name: str) -> bool:
+        self.port, self.dashboard = _free_port(), _free_port()
         self._head = self._start(
-            "head", "--head", f"--port={self.port}", f"--dashboard-port={self.dashboard}", "--num-cpus=0",
+            name, "--head", f"--port={self.port}", f"--dashboard-port={self.dashboard}", "--num-cpus=0",
             f"--temp-dir={self.directory}",
         )  # fmt: skip
         deadline = time.monotonic() + PATIENCE
-        while not self._answers():
-            if time.monotonic() > deadline or not self._head.is_running():
-                said = self._log("head")
-                self.close()
-                raise AssertionError(said)
+        while self._head.is_running() and self._head.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+            if "will now block forever" in self._log(name) and self._answers():
+                return True
             time.sleep(0.5)
+        return False
 
     def add_node(self, *, cpus: int = 1) -> psutil.Process:
         """One more node; returns its process, the parent of all that runs on it."""
-        for attempt in range(6):
+        for attempt in range(TRIES):
             name = f"node-{len(self.nodes)}-{attempt}"
             process = self._start(name, f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}")
             deadline = time.monotonic() + PATIENCE
@@ -57,7 +70,7 @@ class LocalRay:
                     self.nodes.append(process)
                     return process
                 time.sleep(0.5)
-            kill_all(process)  # Ray gives a node half a minute to come up, which a busy machine may not manage
+            kill_all(process)
         raise AssertionError(self._log(name))
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from pituning.errors import BadInput, PiTuningError
 from pituning.runs.executors.base import ClusterError, Gone, Standing, Started
@@ -191,7 +191,10 @@ def job_environment() -> dict[str, str]:
     here = child_environment()
     found = {name: here[name] for name in CARRIED if here.get(name)}
     url = make_url(os.environ[DATABASE_VARIABLE])
-    return {**found, DATABASE_VARIABLE: url.set(password=None).render_as_string(hide_password=False)}
+    open_url = URL.create(  # `set(password=None)` would leave it as it is
+        url.drivername, username=url.username, host=url.host, port=url.port, database=url.database, query=url.query
+    )
+    return {**found, DATABASE_VARIABLE: open_url.render_as_string(hide_password=False)}
 
 
 def _ended(status: str, message: str | None) -> str:
