@@ -4,15 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: app test test-fast lint install browser
+.PHONY: app test test-fast lint install browser postgres
 
 app: $(STAMP)
 	$(BIN)/pituning app
 
-test: $(STAMP) browser lint
+test: $(STAMP) browser postgres lint
 	$(BIN)/pytest
 
-test-fast: $(STAMP) lint
+test-fast: $(STAMP) postgres lint
 	$(BIN)/pytest -m "not slow and not browser"
 
 lint: $(STAMP)
@@ -21,7 +21,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-install: $(STAMP) browser
+install: $(STAMP) browser postgres
 
 # torch goes first and alone: pip then takes the build that this machine's package sources offer (a CPU build, if
 # there is one) before anything else asks for torch.
@@ -40,3 +40,13 @@ browser:
 	  fi; \
 	} || true
 	@command -v chromium >/dev/null || echo "no chromium on this machine: install it (apt-get install chromium) for the browser tests"
+
+# The tests of the queue start a PostgreSQL server of their own; Debian keeps its programs off the path.
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; \
+	  fi; \
+	} || true
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  echo "no PostgreSQL server on this machine: install it (apt-get install postgresql) for all tests of the queue"

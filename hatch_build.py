@@ -10,7 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 CARRIED = {
     "data": "pituning/_data",
     "app": "pituning/_app/app",
-    ".streamlit": "pituning/_app/.streamlit",
+    ".streamlit/config.toml": "pituning/_app/.streamlit/config.toml",  # the file alone: secrets may lie beside it
     "benchmarks": "pituning/_app/benchmarks",
 }
 
@@ -22,5 +22,6 @@ class CarryResources(BuildHookInterface):
         if version == "editable":
             return
         for source, destination in CARRIED.items():
-            if any(path.is_file() for path in (Path(self.root) / source).rglob("*")):
+            place = Path(self.root) / source
+            if place.is_file() or any(path.is_file() for path in place.rglob("*")):
                 build_data["force_include"][source] = destination

@@ -11,12 +11,16 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # Streamlit adds app/ itself, the pages import `app.components`
     sys.path.insert(0, str(HERE.parent))
 
+from app.components import access  # noqa: E402
 from app.components.guard import guarded  # noqa: E402
 from app.components.pages import NAVIGATION  # noqa: E402
 
 st.set_page_config(page_title="π-Tuning Studio", page_icon=str(HERE / "assets" / "mark.svg"), layout="wide")
 st.logo(str(HERE / "assets" / "logo.svg"), size="large")
 
+admitted = False
+with guarded("The Studio"):
+    admitted = access.admit()
 page = st.navigation(
     [
         st.Page(
@@ -29,7 +33,8 @@ page = st.navigation(
         )
         for entry in NAVIGATION
     ],
-    position="top",
+    position="top" if admitted else "hidden",
 )
-with guarded(f"The page “{page.title}”"):
-    page.run()
+if admitted:
+    with guarded(f"The page “{page.title}”"):
+        page.run()

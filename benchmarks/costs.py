@@ -28,7 +28,7 @@ def table(workspace: Workspace) -> dict[str, Any]:
     """Seconds for a unit of each sort by kind of expert: the median over the finished runs that did such units."""
     tasks = {info.name: info for info in list_tasks(workspace)}
     seen: dict[str, dict[str, list[float]]] = {kind: defaultdict(list) for kind in KINDS}
-    for run in RunQueue(workspace).list(states=["done"]):
+    for run in RunQueue(workspace).list(states=["succeeded"]):
         for name, cost in observed_costs(workspace, run, Subject.of(tasks.get(run.spec.subject))).items():
             seen[run.spec.config["kind"]][name].append(cost)
     costs = {

@@ -9,6 +9,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Tiny tensors: a second thread of torch only waits, and where others use the cores too it waits long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.postgres import INSTALL, LocalPostgres, binaries
 from pituning.tasks.base import Example, Task
 
 if TYPE_CHECKING:
@@ -194,3 +196,25 @@ def text_task() -> Task:
 @pytest.fixture(scope="session")
 def box_task() -> Task:
     return make_box_task()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """A PostgreSQL server of the tests' own."""
+    if binaries() is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"no PostgreSQL server is installed, which continuous integration must have; {INSTALL}")
+        pytest.skip(f"no PostgreSQL server is installed; {INSTALL}")
+    server = LocalPostgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: LocalPostgres) -> str:
+    """The name of a database with the current schema, to be copied: that is faster than to migrate each."""
+    from pituning.workspace.database import open_database
+
+    url = postgres.database()
+    open_database(url).dispose()
+    return url.rsplit("/", 1)[1]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from app.components import run_detail, run_list, runs_data
+from app.components import access, run_detail, run_list, run_queue, runs_data
 from app.components.guard import empty, guarded
 from app.components.pages import NEW_RUN
+from pituning.errors import BadInput
+from pituning.runs.records import Run
 
 EVERY_SECONDS = 2
 
@@ -15,22 +19,49 @@ def choose(run_id: str) -> None:
     st.query_params["run"] = run_id
 
 
+def of_batch(runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs of the batch that is chosen, or all."""
+    batches = list(dict.fromkeys(run.batch for run in runs if run.batch))
+    if not batches:
+        return runs
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        batch = st.selectbox("Batch", batches, index=None, placeholder="All runs", key="runs_batch", width=320)
+        if batch is None:
+            return runs
+        chosen = [run for run in runs if run.batch == batch]
+        if any(run.active for run in chosen):
+            access.button("Cancel the batch", icon=":material/stop_circle:", key="batch_cancel",
+                          on_click=run_queue.cancel_batch, args=(batch,))  # fmt: skip
+    return chosen
+
+
+def wanted(runs: Sequence[Run], everything: bool) -> Run:
+    """The run that the address names, also one that is too old for the list; else the newest."""
+    name = st.query_params.get("run")
+    found = next((run for run in runs if run.id == name), None)
+    if found is None and name and everything:
+        try:
+            return runs_data.queue().get(name)
+        except BadInput:
+            st.warning("The run that this address names is not in this workspace; here is the newest one.")
+    return found or runs[0]
+
+
 def monitor() -> None:
     """The queue and the chosen run; redrawn on a timer while something is active."""
     with guarded("The queue"):
-        runs = runs_data.queue().list(limit=200)
-        if not runs:
+        everything = runs_data.queue().list(limit=200)
+        if not everything:
             empty("No runs yet", "A run takes a few labelled examples of a task and asks whose experts help.",
                   icon=":material/monitoring:")  # fmt: skip
             st.page_link(NEW_RUN.path, label="Start the first run", icon=":material/add_circle:")
             return
-        wanted = st.query_params.get("run")
-        chosen = next((run for run in runs if run.id == wanted), runs[0])
-        if wanted and chosen.id != wanted:
-            st.warning("The run that this address names is not in this workspace; here is the newest one.")
+        run_queue.banner()
+        runs = of_batch(everything)
+        chosen = wanted(runs, len(runs) == len(everything))
         run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
         run_detail.show(chosen, runs)
-        if st.session_state.get("runs_were_active") and not any(run.active for run in runs):
+        if st.session_state.get("runs_were_active") and not any(run.active for run in everything):
             st.session_state["runs_were_active"] = False
             st.rerun()  # the whole page once more, without the timer
 

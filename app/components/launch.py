@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import context, runs_data
+from app.components import access, context, runs_data, sweep
 from app.components.guard import plain, say
 from app.components.pages import RUNS
 from app.components.target import Target
@@ -16,6 +16,7 @@ from app.components.words import KINDS, duration, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.palette import method_label
 from pituning.runs.plans import forecast
+from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.files import save_task
 from pituning.tuning.config import TuneConfig
@@ -60,10 +61,15 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         )
     if before:
         st.caption(f":material/schedule: {before} before it in the queue.")
-    if st.button("Start", icon=":material/rocket_launch:", type="primary", width="stretch", key="launch"):
+    if access.button("Start", icon=":material/rocket_launch:", type="primary", width="stretch", key="launch"):
         started = _start(target, runs)
         if started is not None:
             st.switch_page(RUNS.path, query_params={"run": started})
+    why_not = access.why_not(Role.RUNNER)
+    if why_not is not None:
+        st.caption(f":material/lock: {why_not}")
+    if target.brought is None:  # a task has to be kept before it can be one of several
+        sweep.panel(settings)
     st.caption("The same from a terminal:")
     st.code(by_option(runs[0].command()), language="bash", wrap_lines=True)
 
@@ -85,12 +91,13 @@ def _start(target: Target, runs: Sequence[RunSpec]) -> str | None:
     made: Path | None = None
     ids: list[str] = []
     try:
+        queue = runs_data.queue()
+        queue.actor.require(Role.RUNNER, "start runs")  # before the task is kept
         if target.brought is not None:
             with st.spinner("Keeping the task …"):
                 made = save_task(target.brought.make(), context.workspace())
-        queue = runs_data.queue()
-        for run in runs:
-            ids.append(queue.submit(run))
+        batch = queue.new_batch_name() if len(runs) > 1 else None
+        ids = queue.submit_all(runs, batch=batch)
         runs_data.wake()
     except PiTuningError as error:
         if made is not None and not ids:

@@ -13,12 +13,26 @@ from pituning.figures.results import alpha_heatmap
 from pituning.figures.results import curves as curves_figure
 from pituning.runs.records import Run
 
-NAMES = {"loss": "Loss on the shots", "held_out_loss": "Loss on held-out shots, by which steps and rates are chosen"}
+NAMES = {
+    "loss": "Loss on the shots",
+    "held_out_loss": "Loss on held-out shots, by which steps and rates are chosen",
+    "validation_score": "Score on validation examples",
+}
+MORE = {
+    "learning_rate": "Learning rate",
+    "examples_per_second": "Examples per second",
+    "memory_mib": "Memory of the worker in MiB, by seconds of this attempt",
+}
+"""Curves that tell how a run works rather than what it finds."""
 
 
 def curves(run: Run) -> None:
     """One chart for each thing that was measured, one line for each method."""
-    points = [point for point in runs_data.queue().metrics_of(run.id) if point.name in NAMES]
+    measured = runs_data.queue().metrics_of(run.id)
+    titles = dict(NAMES)
+    if any(point.name in MORE for point in measured) and st.toggle("Speed, memory and learning rate", key="run_more"):
+        titles |= MORE
+    points = [point for point in measured if point.name in titles]
     if not points:
         empty(
             "No curves yet" if run.active else "This run measured no curves",
@@ -30,15 +44,15 @@ def curves(run: Run) -> None:
     order = {name: place for place, name in enumerate(METHODS)}
     points.sort(key=lambda point: order.get(point.series, len(order)))
     frame = pd.DataFrame([vars(point) for point in points])
-    names = [name for name in NAMES if name in set(frame["name"])]
-    with st.grid(len(names), min_column_width=380, gap="medium"):
+    names = [name for name in titles if name in set(frame["name"])]
+    with st.grid(min(len(names), 3), min_column_width=380, gap="medium"):
         for name in names:
             with st.container():
-                st.markdown(f"**{NAMES[name]}**")
+                st.markdown(f"**{titles[name]}**")
                 charts.draw(
                     curves_figure(frame[frame["name"] == name].assign(name="loss")),
                     key=f"curves-{name}",
-                    alt=f"{NAMES[name]} by step, one line for each method",
+                    alt=f"{titles[name]} by step, one line for each method",
                 )
 
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import run_curves, run_results, runs_data
+from app.components import access, run_curves, run_queue, run_results, runs_data
 from app.components.guard import empty, guarded, plain, say
-from app.components.words import duration
+from app.components.words import FAILURES, duration
 from pituning.errors import PiTuningError
 from pituning.runs import removal
 from pituning.runs.records import Run
+from pituning.runs.roles import Role
 
 
 def show(run: Run, runs: Sequence[Run]) -> None:
@@ -21,17 +22,21 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     if run.active:
         _progress(run)
     elif run.state == "failed":
-        st.error(
-            plain(run.error or "The run ended without a reason; see its log."), title="This run failed",
-            icon=":material/error:",
-        )  # fmt: skip
+        _failure(run)
     elif run.state == "cancelled":
         st.warning("It was stopped before it was done. Resume goes on where it stopped, retry starts afresh.",
                    icon=":material/cancel:")  # fmt: skip
-    if run.state == "done":
+    if run.state == "succeeded":
         with guarded("The result of this run"):
             run_results.show(run, runs)
     _measured(run)
+
+
+def _failure(run: Run) -> None:
+    """What went wrong, and what to do about it."""
+    error = run.error or "The run ended without a reason; see its log."
+    mend = f"\n\nWhat helps: {plain(run.mend)}" if run.mend else ""
+    st.error(plain(error) + mend, title=FAILURES.get(run.failure or "", "This run failed"), icon=":material/error:")
 
 
 def _heading(run: Run) -> None:
@@ -41,35 +46,36 @@ def _heading(run: Run) -> None:
         elapsed = run.elapsed()
         took = f" · took {duration(elapsed)}" if run.finished and elapsed is not None else ""
         attempt = f" · attempt {run.attempt}" if run.attempt > 1 else ""
-        st.markdown(f"{runs_data.state_text(run)} :gray[· {runs_data.when(run.started or run.created)}{took}{attempt}]")
+        attempt += f" · {run.slot}" if run.state == "running" and run.slot else ""
+        queued_by = f" · queued by {plain(run.submitted_by)}" if run.submitted_by else ""
+        began = runs_data.when(run.started or run.created)
+        st.markdown(f"{runs_data.state_text(run)} :gray[· {began}{took}{attempt}{queued_by}]")
     with actions, st.container(horizontal=True, horizontal_alignment="right"):
         _actions(run)
 
 
 def _actions(run: Run) -> None:
     if run.state == "queued":
-        st.button(
-            "Do this next", icon=":material/low_priority:", key="run_first", on_click=_ask, args=("move_first", run.id),
-            help="Puts it before everything else that waits.",
-        )  # fmt: skip
+        run_queue.place(run)
     if run.active:
-        st.button(
+        access.button(
             "Cancel", icon=":material/stop_circle:", key="run_cancel", disabled=run.cancel_requested,
-            on_click=_ask, args=("cancel", run.id),
+            on_click=run_queue.ask, args=("cancel", run.id),
             help="Stops at the next step. What it has measured stays, and it can be resumed.",
         )  # fmt: skip
     if run.state in ("failed", "cancelled"):
-        st.button(
-            "Resume", icon=":material/play_arrow:", key="run_resume", type="primary", on_click=_ask,
+        access.button(
+            "Resume", icon=":material/play_arrow:", key="run_resume", type="primary", on_click=run_queue.ask,
             args=("resume", run.id), help="Goes on where it stopped.",
         )  # fmt: skip
-        st.button(
-            "Retry", icon=":material/replay:", key="run_retry", on_click=_ask, args=("retry", run.id),
+        access.button(
+            "Retry", icon=":material/replay:", key="run_retry", on_click=run_queue.ask, args=("retry", run.id),
             help="Starts again from the very beginning.",
         )  # fmt: skip
+    run_queue.duplicate(run)
     if not run.active:
         _delete(run)
-    if run.state == "done":
+    if run.state == "succeeded":
         with guarded("The download"):
             result = runs_data.result(run)
             if result is not None:
@@ -81,7 +87,7 @@ def _actions(run: Run) -> None:
 
 def _delete(run: Run) -> None:
     """A button that asks once more."""
-    with st.popover("Delete", icon=":material/delete:", key="run_delete_ask"):
+    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="run_delete_ask"):
         expert = removal.expert_of(runs_data.queue(), run)
         also = f" and its expert “{expert.name}”" if expert is not None else ""
         st.markdown(f"This run’s result, curves and log{also} will be gone for good.")
@@ -98,16 +104,6 @@ def _delete_now(run_id: str) -> None:
         say("That did not work", error)
 
 
-def _ask(what: str, run_id: str) -> None:
-    """A button's callback: asks the queue, and says so when it cannot be done."""
-    try:
-        getattr(runs_data.queue(), what)(run_id)
-        if what in ("resume", "retry"):
-            runs_data.wake()
-    except PiTuningError as error:
-        say("That did not work", error)
-
-
 def _progress(run: Run) -> None:
     fraction = run.fraction()
     st.progress(0.0 if fraction is None else min(1.0, fraction), text=plain(runs_data.progress_text(run)))
@@ -116,7 +112,7 @@ def _progress(run: Run) -> None:
 def _measured(run: Run) -> None:
     """Curves, weights, log and settings, one at a time."""
     views = ["Curves", "Donor weights", "Log", "Settings"]
-    if run.state == "done":
+    if run.state == "succeeded":
         views.insert(2, "Predictions")
     view = st.segmented_control(
         "Show", views, default=views[0], required=True, key="run_view", label_visibility="collapsed"

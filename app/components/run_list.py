@@ -12,7 +12,7 @@ from app.components.verdict import difference
 from app.components.words import STATES, duration
 from pituning.runs.records import Run
 
-PLAIN_STATES = {"queued": "◌ ", "running": "● ", "done": "✓ ", "failed": "✕ ", "cancelled": "⊘ "}
+PLAIN_STATES = {"queued": "◌ ", "running": "● ", "succeeded": "✓ ", "failed": "✕ ", "cancelled": "⊘ "}
 ROW, MOST_ROWS = 35, 7
 
 
@@ -27,6 +27,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
             {
                 "State": PLAIN_STATES[run.state] + STATES[run.state][0],
                 "Run": runs_data.title(run, tasks),
+                "Batch": run.batch,
                 "Progress": None if fraction is None or run.state in ("failed", "cancelled") else 100 * fraction,
                 "Score": _score(run),
                 "Gain": _gain(run),
@@ -34,7 +35,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
                 "Took": duration(elapsed) if elapsed is not None else "",
             }
         )
-    return pd.DataFrame(rows, columns=["State", "Run", "Progress", "Score", "Gain", "Started", "Took"])
+    return pd.DataFrame(rows, columns=["State", "Run", "Batch", "Progress", "Score", "Gain", "Started", "Took"])
 
 
 def table(runs: Sequence[Run], *, chosen: str | None, on_open: Callable[[str], None], key: str) -> None:
@@ -59,6 +60,7 @@ def table(runs: Sequence[Run], *, chosen: str | None, on_open: Callable[[str], N
         column_config={
             "State": st.column_config.TextColumn(width=105),
             "Run": st.column_config.TextColumn(width=240),
+            "Batch": st.column_config.TextColumn(width="small", help="Runs that were queued together."),
             "Progress": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100, width="small"),
             "Score": st.column_config.NumberColumn(
                 format="%.1f", width="small", help="Test score of π-tuning, in points of the task’s metric."

@@ -11,10 +11,11 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import context
+from app.components import access, context
 from app.components.words import KINDS, METHODS, STATES, duration, label
 from pituning.errors import PiTuningError
 from pituning.figures.palette import method_label
+from pituning.runs import waiting
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.runs.supervisor import ensure_supervisor
@@ -25,8 +26,8 @@ PHASES = {"choose": "Choosing rate and steps of", "train": "Training", "test": "
 
 
 def queue() -> RunQueue:
-    """The workspace's queue."""
-    return RunQueue(context.workspace())
+    """The workspace's queue, asked by whoever is looking."""
+    return RunQueue(context.workspace(), actor=access.actor())
 
 
 def wake() -> None:
@@ -34,8 +35,20 @@ def wake() -> None:
     ensure_supervisor(context.workspace())
 
 
+def held_up() -> str | None:
+    """Why nothing is taken from the queue, or None."""
+    return waiting.held_up(queue())
+
+
+def waits() -> Mapping[str, str]:
+    """What each queued run waits for."""
+    return waiting.waits_for(queue())
+
+
 def title(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> str:
     """What a run is about, for lists and headings."""
+    if run.kind == "count":
+        return f"Counting to {run.spec.subject}"
     known = (tasks or context.tasks()).get(run.spec.subject)
     name = known.title if known else run.spec.subject
     settings = run.spec.config
@@ -70,7 +83,8 @@ def when(seconds: float | None, now: float | None = None) -> str:
 def progress_text(run: Run) -> str:
     """Where a run is and how long it will take."""
     if run.state == "queued":
-        return "Waiting for its turn"
+        words = waits().get(run.id, "starts in a moment")
+        return words[:1].upper() + words[1:]
     parts = [_phase(run.phase)]
     if run.total > 1:
         parts.append(f"step {run.done} of {run.total}")
@@ -91,7 +105,7 @@ def _phase(phase: str | None) -> str:
 
 def result(run: Run) -> dict[str, Any] | None:
     """The result of a finished run, or None."""
-    if run.state != "done" or not run.result_path:
+    if run.state != "succeeded" or not run.result_path:
         return None
     path = context.workspace().root / run.result_path
     return _result(str(path), run.finished or 0.0, run.id)
@@ -111,7 +125,7 @@ def seeds_of(run: Run, runs: Sequence[Run]) -> list[Run]:
 
     wanted, found = same(run), {run.spec.config.get("seed"): run}
     for other in runs:
-        if other.state == "done" and same(other) == wanted:
+        if other.state == "succeeded" and same(other) == wanted:
             found.setdefault(other.spec.config.get("seed"), other)
     return [found[seed] for seed in sorted(found, key=str)]
 

@@ -60,9 +60,20 @@ STATES = {
     "queued": ("Waiting", ":material/schedule:", "gray"),
     "running": ("Running", ":material/play_circle:", "blue"),
     "cancelled": ("Cancelled", ":material/cancel:", "orange"),
-    "done": ("Done", ":material/check_circle:", "green"),
+    "succeeded": ("Succeeded", ":material/check_circle:", "green"),
     "failed": ("Failed", ":material/error:", "red"),
 }
+
+FAILURES = {
+    "out_of_memory": "There was too little memory",
+    "nan_loss": "The training diverged",
+    "disk_full": "The disk was full",
+    "artefact": "A file is missing or damaged",
+    "backbone_mismatch": "An expert belongs to another backbone",
+    "bad_input": "A setting cannot be used",
+    "lost": "Its worker died too often",
+}
+"""Titles of the classes of failures; the others say `This run failed`."""
 
 
 def label(words: dict[str, Word], name: str) -> str:

@@ -51,7 +51,7 @@ def follow(workspace: Workspace, run_id: str) -> dict[str, Any]:
         _stop(queue, run_id)
         raise
     if run.state == "failed":
-        raise RunFailed(f"run {run_id} failed: {run.error}")
+        raise RunFailed(f"run {run_id} failed: {run.error}" + (f"; {run.mend}" if run.mend else ""))
     if run.state == "cancelled":
         raise RunCancelled(f"run {run_id} was cancelled; go on with: pituning runs resume {run_id}")
     return queue.result_of(run_id) or {}
@@ -77,11 +77,10 @@ def _watch(queue: RunQueue, run_id: str, line: StatusLine) -> Run:
 
 
 def _words(queue: RunQueue, run: Run) -> str:
+    from pituning.runs.waiting import waits_for
+
     if run.state == "queued":
-        waiting = [other.id for other in queue.waiting()]
-        ahead = waiting.index(run.id) if run.id in waiting else 0
-        ahead += len(queue.list(states=["running"]))
-        return f"waiting for {ahead} other {'run' if ahead == 1 else 'runs'}" if ahead else "starting"
+        return waits_for(queue).get(run.id, "starting")
     words = f"{run.phase} {run.done}/{run.total}" if run.phase else "loading the backbone"
     return f"{words}, {duration(run.eta_s)} left in all" if run.eta_s is not None else words
 

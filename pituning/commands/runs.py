@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,47 +27,58 @@ if TYPE_CHECKING:
     from pituning.runs.queue import RunQueue
     from pituning.runs.records import Run
 
-app = typer.Typer(help="Runs: list, show, logs, cancel, resume, retry, delete.")
+app = typer.Typer(help="Runs: what there is, and what becomes of it.")
 
 RunArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of a run; see `pituning runs list`.")]
+
+
+BatchOption = Annotated[str | None, typer.Option(help="All runs of this batch.")]
+RunOrBatch = Annotated[str | None, typer.Argument(metavar="ID", help="Id of a run; see `pituning runs list`.")]
 
 
 @app.command("list")
 def list_command(
     state: Annotated[
-        str | None, typer.Option(help="Only queued, running, done, failed or cancelled; a list with commas.")
+        str | None, typer.Option(help="Only queued, running, succeeded, failed or cancelled; a list with commas.")
     ] = None,
+    batch: BatchOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """All runs, newest first."""
+    """All runs, newest first, and what those that are queued wait for."""
     from pituning.errors import BadInput
     from pituning.runs.records import ACTIVE, FINAL
+    from pituning.runs.waiting import held_up, waits_for
 
     states = [word.strip() for word in state.split(",")] if state is not None else None
     for each in states or ():
         if each not in (*ACTIVE, *FINAL):
             raise BadInput(f"state {each!r} is unknown; choose of {', '.join((*ACTIVE, *FINAL))}", field="state")
-    runs = _queue(workspace).list(states=states)
+    queue = open_queue(workspace)
+    runs, waits, held = queue.list(states=states, batch=batch), waits_for(queue), held_up(queue)
 
     def human() -> None:
-        print_table(("run", "state", "what", "phase", "took"), [_line(run) for run in runs])
+        print_table(("run", "state", "what", "phase", "took"), [_line(run, waits) for run in runs])
+        if held is not None:
+            typer.echo(f"nothing is taken: {held}", err=True)
 
-    emit({"runs": [_document(run) for run in runs]}, as_json, human)
+    emit({"runs": [_document(run, waits) for run in runs], "held_up": held}, as_json, human)
 
 
 @app.command()
 def show(run: RunArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Everything about one run, with its result."""
-    queue = _queue(workspace)
+    from pituning.runs.waiting import waits_for
+
+    queue = open_queue(workspace)
     found = queue.get(run)
-    document = _document(found) | {
+    document = _document(found, waits_for(queue)) | {
         "events": [{"time": event.time, "message": event.message} for event in queue.events_of(run)],
         "result": queue.result_of(run),
     }
 
     def human() -> None:
-        for key in ("id", "name", "state", "command", "phase", "error"):
+        for key in ("id", "name", "batch", "state", "waits", "command", "phase", "failure", "error", "mend"):
             if document[key] is not None:
                 typer.echo(f"{key:8} {document[key]}")
         for event in document["events"]:
@@ -86,16 +98,24 @@ def logs(
     as_json: JsonOption = False,
 ) -> None:
     """The end of a run's log."""
-    text = _queue(workspace).log_of(run, lines=lines)
+    text = open_queue(workspace).log_of(run, lines=lines)
     emit({"run": run, "log": text}, as_json, lambda: typer.echo(text))
 
 
 @app.command()
-def cancel(run: RunArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Stop a run; it can be resumed."""
-    state = _queue(workspace).cancel(run)
-    words = "asked to stop" if state == "running" else state
-    emit({"run": run, "state": state}, as_json, lambda: typer.echo(f"{run}: {words}"))
+def cancel(
+    run: RunOrBatch = None, batch: BatchOption = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Stop a run, or all of a batch; they can be resumed."""
+    queue = open_queue(workspace)
+    states = {each: queue.cancel(each) for each in _chosen(queue, run, batch)}
+
+    def human() -> None:
+        for each, state in states.items():
+            typer.echo(f"{each}: {'asked to stop' if state == 'running' else state}")
+
+    document = {"run": run, "state": states[run]} if run is not None else {"batch": batch, "states": states}
+    emit(document, as_json, human)
 
 
 @app.command()
@@ -103,7 +123,7 @@ def resume(
     run: RunArgument, detach: DetachOption = False, workspace: WorkspaceOption = None, as_json: JsonOption = False
 ) -> None:
     """Go on with a failed or cancelled run where it stopped."""
-    queue = _queue(workspace)
+    queue = open_queue(workspace)
     queue.resume(run)
     _go_on(queue, run, detach, as_json)
 
@@ -113,7 +133,7 @@ def retry(
     run: RunArgument, detach: DetachOption = False, workspace: WorkspaceOption = None, as_json: JsonOption = False
 ) -> None:
     """Start a failed or cancelled run again from the beginning."""
-    queue = _queue(workspace)
+    queue = open_queue(workspace)
     queue.retry(run)
     _go_on(queue, run, detach, as_json)
 
@@ -125,7 +145,7 @@ def delete(
     """Delete a run that has ended, with its result, curves, log and the expert that only it made."""
     from pituning.runs.removal import delete_run, expert_of
 
-    queue = _queue(workspace)
+    queue = open_queue(workspace)
     found = queue.get(run)
     if not found.active:  # else it is refused, and there is nothing to ask
         made = expert_of(queue, found)
@@ -137,10 +157,16 @@ def delete(
 
 def worker_command(
     idle: Annotated[float | None, typer.Option(min=0, help="End after so many idle seconds; default: never.")] = None,
-    slots: Annotated[int, typer.Option(min=1, help="How many runs at once.")] = 1,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="The most runs at once; default: one for each GPU, or what Ray takes.")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="local, or ray for the cluster at $PITUNING_RAY_ADDRESS; see docs/cluster.md.")
+    ] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of each run on a Ray cluster; default: 1.")] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Run queued work until stopped with Ctrl-C; runs under way go back to the queue."""
+    """Run queued work until stopped with Ctrl-C; runs under way here go back to the queue, those on a cluster go on."""
     from pituning.runs.supervisor import supervise
 
     place = open_workspace(workspace)
@@ -148,13 +174,28 @@ def worker_command(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
     typer.echo(f"working on the queue of {place.root}; stop with Ctrl-C", err=True)
-    supervise(place, slots=slots, idle_s=idle, stop=stop)
+    supervise(place, executor=executor, slots=slots, gpus=gpus, idle_s=idle, stop=stop)
 
 
-def _queue(workspace: Any) -> RunQueue:
+def open_queue(workspace: Any) -> RunQueue:
+    """The queue of the workspace that ``--workspace`` names."""
     from pituning.runs.queue import RunQueue
 
     return RunQueue(open_workspace(workspace))
+
+
+def _chosen(queue: RunQueue, run: str | None, batch: str | None) -> list[str]:
+    """The runs that a command is about: one, or those of a batch that have not ended."""
+    from pituning.errors import BadInput
+    from pituning.runs.records import ACTIVE
+
+    if (run is None) == (batch is None):
+        raise BadInput("give the id of a run, or --batch with the name of a batch", field="run")
+    if run is not None:
+        return [run]
+    if not queue.list(batch=batch, limit=1):
+        raise BadInput(f"there is no batch {batch!r}; see: pituning runs list", field="batch")
+    return [each.id for each in queue.list(states=ACTIVE, batch=batch, limit=100_000)]
 
 
 def _go_on(queue: RunQueue, run: str, detach: bool, as_json: bool) -> None:
@@ -165,21 +206,23 @@ def _go_on(queue: RunQueue, run: str, detach: bool, as_json: bool) -> None:
         emit({"run": run}, as_json, lambda: typer.echo(f"queued {run}"))
         return
     result = follow(queue.workspace, run)
-    emit(result, as_json, lambda: typer.echo(f"{run}: done; see: pituning runs show {run}"))
+    emit(result, as_json, lambda: typer.echo(f"{run}: succeeded; see: pituning runs show {run}"))
 
 
-def _line(run: Run) -> tuple[str, str, str, str | None, str | None]:
+def _line(run: Run, waits: Mapping[str, str]) -> tuple[str, str, str, str | None, str | None]:
     elapsed = run.elapsed()
     phase = f"{run.phase} {run.done}/{run.total}" if run.state == "running" and run.phase else run.error
-    return run.id, run.state, run.name, phase, duration(elapsed) if elapsed is not None else None
+    name = run.name if run.batch is None else f"{run.name} ({run.batch})"
+    return run.id, run.state, name, waits.get(run.id, phase), duration(elapsed) if elapsed is not None else None
 
 
-def _document(run: Run) -> dict[str, Any]:
+def _document(run: Run, waits: Mapping[str, str]) -> dict[str, Any]:
     kept = (
-        "id", "name", "kind", "state", "attempt", "created", "started", "finished", "phase", "done", "total", "eta_s",
-        "error",
+        "id", "name", "batch", "kind", "state", "priority", "attempt", "max_attempts", "slot", "created", "started",
+        "finished", "phase", "done", "total", "eta_s", "failure", "error", "mend", "submitted_by",
     )  # fmt: skip
     return {key: getattr(run, key) for key in kept} | {
+        "waits": waits.get(run.id),
         "config": dict(run.spec.config),
         "command": run.spec.command(),
         "seconds": run.elapsed(),

@@ -27,7 +27,11 @@ def app_command(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Open the Studio in the browser; it listens on this machine only."""
+    from pituning.runs.roles import ROLES_VARIABLE, Roles
+
     place = open_workspace(workspace)
+    roles = os.environ.get(ROLES_VARIABLE, "")
+    Roles.from_environment()  # a mistake in them is told here, before anybody visits
     script = resources() / "app" / "streamlit_app.py"
     if not script.is_file():
         raise ArtefactError(f"the app is not at {script}; install pituning-studio again")
@@ -40,6 +44,8 @@ def app_command(
         arguments += ["--server.headless", "true"]
     paths = [str(resources()), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {ENVIRONMENT_VARIABLE: str(place.root), "PYTHONPATH": os.pathsep.join(paths)}
+    if roles:
+        environment[ROLES_VARIABLE] = str(Path(roles).expanduser().resolve())  # it is read from another directory
     typer.echo(f"π-Tuning Studio at http://{ADDRESS}:{port} (workspace {place.root}); stop it with Ctrl-C", err=True)
     os.chdir(resources())  # where .streamlit/config.toml is
     command = [sys.executable, "-m", "streamlit", "run", str(script), *arguments]
@@ -75,8 +81,14 @@ def doctor_command(workspace: WorkspaceOption = None, as_json: JsonOption = Fals
 
 def examine(path: Path | None) -> dict[str, Any]:
     """The findings of `doctor`."""
+    from pituning.runs.roles import Roles
+
     problems: list[str] = []
     torch_version, device = _torch(problems)
+    try:
+        Roles.from_environment()
+    except PiTuningError as error:
+        problems.append(str(error))
     place = None
     try:
         place = open_workspace(path)

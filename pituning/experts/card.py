@@ -95,8 +95,12 @@ def verified_card(directory: Path, *, backbone: str, fingerprint: str) -> Expert
     card, path = read_card(directory), Path(directory) / TENSORS
     if not path.is_file():
         raise ArtefactError(f"expert {directory} lacks {TENSORS}; make or import the expert again")
-    if sha256_file(path) != card.sha256:
-        raise ArtefactError(f"{path} does not match the checksum of its card; it is damaged, make or import it again")
+    found = sha256_file(path)
+    if found != card.sha256:
+        raise ArtefactError(
+            f"{path} does not match the checksum of its card (SHA-256 {found[:12]}…, the card says "
+            f"{card.sha256[:12]}…); it is damaged, make or import it again"
+        )
     if card.fingerprint != fingerprint:
         raise BackboneMismatch(
             f"expert {card.name!r} was made on backbone {card.backbone!r} ({card.fingerprint[:12]}), loaded is "

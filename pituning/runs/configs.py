@@ -9,6 +9,9 @@ from pituning.experts.space import check_kind
 from pituning.training.config import EXPERT_RATES, TrainConfig
 from pituning.workspace.layout import check_name
 
+CHECKPOINT_EVERY = 25
+"""Steps between checkpoints of a run that trains: what a killed worker costs at most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRun:
@@ -43,7 +46,10 @@ class TrainRun:
     def training(self) -> TrainConfig:
         """The settings of the training loop."""
         rate = EXPERT_RATES[self.kind] if self.learning_rate is None else self.learning_rate
-        return TrainConfig(steps=self.steps, batch_size=self.batch_size, learning_rate=rate, seed=self.seed)
+        return TrainConfig(
+            steps=self.steps, batch_size=self.batch_size, learning_rate=rate, seed=self.seed,
+            checkpoint_every=CHECKPOINT_EVERY,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

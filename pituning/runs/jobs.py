@@ -1,13 +1,16 @@
-"""The work of each kind of run. This module needs torch: import it only where work is done."""
+"""The work of runs that train or embed. This module needs torch: import it only where work is done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from pituning.backbones.base import Backbone
 from pituning.embedding.zoo import embed_zoo
+from pituning.errors import ArtefactError, DiskFull
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import make_expert, save_expert
 from pituning.progress import Reporter
@@ -15,12 +18,14 @@ from pituning.runs.configs import EmbedRun, TrainRun
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import load_task
 from pituning.training.single import train_expert
-from pituning.tuning.run import tune
 from pituning.workspace.layout import Workspace, unknown
 
-Job = Callable[[Any, Workspace, Reporter, Path], Mapping[str, Any]]
-
 TEST_EXAMPLES = 1000
+VALIDATED = 100
+"""How many validation examples are scored while an expert is trained."""
+
+VALIDATIONS = 4
+"""How often."""
 
 
 def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint: Path) -> dict[str, Any]:
@@ -39,14 +44,29 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
     backbone = Backbone.load(workspace.backbone_dir())
     model = ExpertModel(backbone, config.kind)
     encoded = model.prepare(backbone.encode(task, examples, reporter=reporter))
-    trained = train_expert(
-        model,
-        encoded,
-        config.training(),
-        reporter=reporter,
-        series="single",
-        checkpoint=checkpoint / "train.safetensors",
-    )
+    validation = list(task.split("validation"))[:VALIDATED]
+    encoded_validation = backbone.encode(task, validation, reporter=reporter) if validation else None
+
+    def evaluate(values: Tensor) -> dict[str, float]:
+        if encoded_validation is None:
+            return {}
+        said = model.predict(values, encoded_validation, task)
+        return {"validation_score": score(task.metric, said, [example.answer for example in validation])}
+
+    settings = replace(config.training(), eval_every=max(1, config.steps // VALIDATIONS))
+    path = checkpoint / "train.safetensors"
+    try:
+        trained = train_expert(
+            model, encoded, settings, reporter=reporter, series="single", evaluate=evaluate, checkpoint=path
+        )
+    except ArtefactError as error:
+        if isinstance(error, DiskFull) or not path.exists():
+            raise
+        reporter.log(f"{error}; the training starts anew")
+        path.unlink()
+        trained = train_expert(
+            model, encoded, settings, reporter=reporter, series="single", evaluate=evaluate, checkpoint=path
+        )
     encoded_test = backbone.encode(task, test, reporter=reporter)
     reporter.phase("test", len(test))
     predictions = model.predict(trained.values, encoded_test, task, reporter=reporter)
@@ -80,6 +100,3 @@ def embed(config: EmbedRun, workspace: Workspace, reporter: Reporter, _checkpoin
     backbone = Backbone.load(workspace.backbone_dir())
     embed_zoo(workspace.root, backbone, config.kind, experts, tasks, reporter=reporter)
     return {"tasks": list(config.tasks or experts), "kind": config.kind}
-
-
-JOBS: dict[str, Job] = {"tune": tune, "train": train, "embed": embed}

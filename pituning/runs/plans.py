@@ -73,6 +73,9 @@ def forecast(queue: RunQueue, spec: RunSpec, subject: Subject | None = None) -> 
     Args:
         subject: its task, where the workspace does not have it yet.
     """
+    if spec.kind == "count":
+        config = spec.settings()
+        return Forecast(plan=(PlannedPhase("count", config.upto, config.upto * config.pause),), runs=0)
     tasks = {info.name: info for info in list_tasks(queue.workspace)}
     costs = dict(measured_costs(str(spec.config.get("kind"))))
     seen = [_look_back(queue.workspace, run, tasks) for run in _likest(queue, spec)]
@@ -137,7 +140,7 @@ def _likest(queue: RunQueue, spec: RunSpec) -> list[Run]:
 
     finished = [
         run
-        for run in queue.list(states=["done"], kind=spec.kind, limit=SEARCHED)
+        for run in queue.list(states=["succeeded"], kind=spec.kind, limit=SEARCHED)
         if run.spec.config.get("kind") == spec.config.get("kind")
     ]
     finished.sort(key=alike, reverse=True)  # stable: the newest of equals comes first

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pituning.runs.spec import RunSpec
 
 ACTIVE = ("queued", "running")
-FINAL = ("done", "failed", "cancelled")
+FINAL = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,28 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A row of the queue. ``done`` of ``total`` steps belong to the current ``phase``, ``eta_s`` to the whole run."""
+    """A row of the queue. ``done`` of ``total`` steps belong to the current ``phase``, ``eta_s`` to the whole run.
+
+    ``submitted_by`` is the address of whoever queued it, None where nobody had to sign in. ``failure`` is the class of
+    what went wrong, ``error`` says it in one line, ``mend`` what can be done about it.
+    """
 
     id: str
     name: str
     kind: str
+    batch: str | None
+    submitted_by: str | None
     spec: RunSpec
     state: str
     priority: int
+    position: float
     attempt: int
     max_attempts: int
     owner: str | None
+    slot: str | None
+    host: str | None
     pid: int | None
+    pid_created: float | None
     created: float
     started: float | None
     finished: float | None
@@ -43,7 +53,9 @@ class Run:
     done: int
     total: int
     eta_s: float | None
+    failure: str | None
     error: str | None
+    mend: str | None
     result_path: str | None
 
     @property
@@ -63,7 +75,7 @@ class Run:
 
     def fraction(self, now: float | None = None) -> float | None:
         """The share of the whole run that is done, 0 to 1; None while nothing is known."""
-        if self.state == "done":
+        if self.state == "succeeded":
             return 1.0
         elapsed = self.elapsed(now)
         if elapsed is None or self.eta_s is None:

@@ -10,6 +10,7 @@ from pituning.errors import BadInput
 from pituning.experts.space import KINDS
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import ACTIVE, Run
+from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
 from pituning.workspace.atomic import remove_directory
@@ -27,6 +28,7 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
 
     Raises:
         BadInput: there is no such run, or it is queued or running.
+        NotAllowed: the queue's actor is no admin.
     """
     run = queue.forget(run_id)
     remove_directory(queue.workspace.run_dir(run_id))
@@ -40,9 +42,9 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
 def expert_of(queue: RunQueue, run: Run) -> Path | None:
     """The directory of the expert that goes when a run is deleted; None when there is none, or it stays."""
     made = _made(run.spec)
-    if run.state != "done" or made is None or made[1] in queue.workspace.expert_dirs(made[0]):
+    if run.state != "succeeded" or made is None or made[1] in queue.workspace.expert_dirs(made[0]):
         return None
-    others = queue.list(states=[*ACTIVE, "done"])
+    others = queue.list(states=[*ACTIVE, "succeeded"])
     if any(other.id != run.id and _made(other.spec) == made for other in others):
         return None
     directory = queue.workspace.new_expert_dir(*made)
@@ -62,7 +64,9 @@ def remove_task(queue: RunQueue, name: str) -> None:
 
     Raises:
         BadInput: as `own_experts`.
+        NotAllowed: the queue's actor is no admin.
     """
+    queue.actor.require(Role.ADMIN, "remove tasks")
     workspace = queue.workspace
     lends = own_experts(queue, name)
     for kind in KINDS:
@@ -99,7 +103,7 @@ def _needs(spec: RunSpec, name: str, lends: list[str]) -> bool:
     """Whether a run reads a task: its own, a donor, or any of the zoo whose experts are of its kind."""
     config = spec.config
     named = [config.get("target"), config.get("task"), *config.get("tasks", ()), *config.get("donor_names", ())]
-    return name in named or (spec.kind != "train" and config.get("kind", "lora") in lends)
+    return name in named or (spec.kind in ("tune", "embed") and config.get("kind", "lora") in lends)
 
 
 def _leave_graph(workspace: Workspace, kind: str, name: str) -> None:

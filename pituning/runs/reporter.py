@@ -9,16 +9,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TextIO
 
-from pituning.errors import PiTuningError, RunCancelled, RunFailed
+import psutil
+
+from pituning.errors import DiskFull, PiTuningError, RunCancelled, RunFailed
 from pituning.runs.eta import PlannedPhase, TimeLeft
 from pituning.runs.plans import save_plan
 from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import AlphaPoint, Claim, MetricPoint, RunEvent
+from pituning.workspace.space import MIB
 
 WRITE_SECONDS = 0.5
 PLAN_SECONDS = 5.0
+MEMORY_SECONDS = 10.0
+MEMORY = ("system", "memory_mib")
+"""Series and name of the curve of the process's memory, by seconds of the attempt."""
+
 PATIENCE_SECONDS = 120.0
 """How long the database may refuse to be written before the run gives up."""
 
@@ -53,6 +61,8 @@ class DatabaseReporter:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="reporter", daemon=True)
         self._plan_due = 0.0
+        self._began = time.monotonic()
+        self._memory_due = 0.0
         self._plan_changed = False
 
     def __enter__(self) -> DatabaseReporter:
@@ -118,7 +128,9 @@ class DatabaseReporter:
             raise self._stop
 
     def _print(self, line: str) -> None:
-        if self._log is not None:
+        if self._log is None:
+            return
+        with suppress(OSError):  # a full disk takes no log, and the work goes on
             print(time.strftime("%H:%M:%S"), line, file=self._log, flush=True)
 
     def _write_on(self) -> None:
@@ -135,13 +147,28 @@ class DatabaseReporter:
                 now = time.monotonic()
                 failing_since = failing_since or now
                 if now - failing_since > PATIENCE_SECONDS:
-                    self._stop = RunFailed(f"progress could not be saved: {error}")
+                    message = f"progress could not be saved: {error}"
+                    self._stop = DiskFull(message) if isinstance(error, DiskFull) else RunFailed(message)
                     return
             if closing:
                 return
 
+    def _measure(self) -> None:
+        """Notes how much memory the process takes; a curve that begins anew with each attempt."""
+        age = time.monotonic() - self._began
+        if age < self._memory_due:
+            return
+        self._memory_due = age + MEMORY_SECONDS
+        point = MetricPoint(MEMORY[0], int(age), MEMORY[1], psutil.Process().memory_info().rss / MIB)
+        with self._lock:
+            if MEMORY not in self._begun:
+                self._begun.add(MEMORY)
+                self._restart[MEMORY] = 0
+            self._metrics.append(point)
+
     def _write(self) -> None:
         """Writes everything new in one transaction; on failure it stays for the next time."""
+        self._measure()
         with self._lock:
             eta = self._time_left.seconds()
             progress = {"phase": self._phase or None, "done": self._done, "total": self._total, "eta_s": eta}
@@ -162,5 +189,6 @@ class DatabaseReporter:
         if asked:
             self._stop = RunCancelled(f"run {self._claim.run_id!r} was asked to stop")
         if plan:
-            save_plan(self._queue.workspace, self._claim.run_id, plan)
+            with suppress(PiTuningError):  # an estimate is not worth a failure
+                save_plan(self._queue.workspace, self._claim.run_id, plan)
             self._plan_due, self._plan_changed = now + PLAN_SECONDS, False

@@ -18,11 +18,12 @@ _CONFIGS = {
     "tune": "pituning.tuning.config:TuneConfig",
     "train": "pituning.runs.configs:TrainRun",
     "embed": "pituning.runs.configs:EmbedRun",
+    "count": "pituning.runs.counting:CountRun",
 }
 RUN_KINDS = tuple(_CONFIGS)
-_COMMANDS = {"tune": ("tune",), "train": ("experts", "train"), "embed": ("embed",)}
+_COMMANDS = {"tune": ("tune",), "train": ("experts", "train"), "embed": ("embed",), "count": ("runs", "count")}
 _MAIN = ("kind", "shots", "donors", "seed")
-_SUBJECTS = {"tune": "target", "train": "task", "embed": "tasks"}
+_SUBJECTS = {"tune": "target", "train": "task", "embed": "tasks", "count": "upto"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class RunSpec:
     """A unit of work. It never changes once made; ``config`` is a deep copy of what was given.
 
     Args:
-        kind: ``tune``, ``train`` or ``embed``.
+        kind: ``tune``, ``train``, ``embed`` or ``count``.
         config: the fields of the kind's configuration, as JSON; those left out have their defaults.
         schema_version: of this record.
 
@@ -65,6 +66,10 @@ class RunSpec:
         module, _, name = _CONFIGS[self.kind].partition(":")
         config_class = getattr(importlib.import_module(module), name)
         return config_class, {field.name: field.default for field in dataclasses.fields(config_class)}
+
+    def defaults(self) -> dict[str, Any]:
+        """The settings that there are with their defaults; `dataclasses.MISSING` where one must be given."""
+        return self._fields()[1]
 
     def settings(self) -> Any:
         """The configuration object, whose own checks have passed.

@@ -1,4 +1,6 @@
-"""The supervisor: one process per workspace that takes runs from the queue and does each in a process group of its own.
+"""The supervisor: one process per workspace that takes runs from the queue and has each done by a worker of its own.
+
+Where workers run is the executor's business: in process groups of this machine, or on a cluster.
 
 It holds a file lock while it lives. A run outlives the app, and a supervisor that was killed: its worker goes on and is
 looked after by the next supervisor. Torch-free.
@@ -15,19 +17,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
-import psutil
 from filelock import FileLock, Timeout
 
-import pituning
 from pituning.errors import BadInput, PiTuningError
+from pituning.runs import failures
+from pituning.runs.executors.base import ClusterError, Executor, Gone, Standing
+from pituning.runs.executors.choice import make_executor
+from pituning.runs.executors.local import LocalExecutor
+from pituning.runs.processes import child_environment
 from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import Claim, Run
+from pituning.runs.slots import Slot
+from pituning.runs.waiting import SUPERVISOR, held_up
 from pituning.workspace.atomic import storage_error
 from pituning.workspace.layout import Workspace
 
@@ -44,125 +48,147 @@ KILL_SECONDS = 20.0
 """A cancelled run has this long until its process group gets SIGTERM, and until SIGKILL."""
 
 LOCK_SECONDS = 5.0
-WORKER_MODULE = "pituning.runs.worker"
-
-
-@dataclass
-class _Child:
-    claim: Claim
-    process: subprocess.Popen[bytes]
 
 
 class Supervisor:
-    """Takes runs and looks after their processes; `step` does whatever is due.
+    """Takes runs and looks after their workers; `step` does whatever is due.
 
     Args:
         workspace: whose queue is worked on.
-        slots: how many runs at once.
+        executor: where workers run; by default on this machine.
     """
 
-    def __init__(self, workspace: Workspace, *, slots: int = 1):
+    def __init__(self, workspace: Workspace, *, executor: Executor | None = None):
         self.queue = RunQueue(workspace)
         self.workspace = workspace
-        self.slots = slots
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._children: dict[str, _Child] = {}
+        self.executor = executor or LocalExecutor(workspace)
+        self.host = socket.gethostname()
+        self.owner = f"{self.host}:{os.getpid()}:{secrets.token_hex(4)}"
         self._asked: dict[Claim, float] = {}
-        self._signalled: dict[Claim, int] = {}
+        self._pressed: dict[Claim, bool] = {}
+        self._heard: dict[Claim, tuple[float | None, float]] = {}
+
+    def introduce(self) -> None:
+        """Writes down who works on the queue, and where."""
+        self.queue.set(SUPERVISOR, {
+            "owner": self.owner, "host": self.host, "pid": os.getpid(), "since": time.time(),
+            "slots": list(self.executor.places),
+        })  # fmt: skip
 
     def step(self) -> bool:
-        """One round: buries the dead, ends the cancelled, starts the next.
+        """One round: gives up the dead, ends the cancelled, starts the next.
 
         Returns:
             whether there is anything to do or to wait for.
         """
-        self._bury_children()
-        strangers = self._look_after(self.queue.list(states=["running"]))
-        while len(self._children) + strangers < self.slots:
-            run = self.queue.claim(self.owner)
-            if run is None:
-                break
-            self._start(run)
-        return bool(self._children or strangers or self.queue.waiting())
+        running = self.queue.list(states=["running"])
+        lingering = self._forget_others({run.claim for run in running})
+        under_way = [run for run in running if self._look_after(run)]
+        free = self.executor.free(under_way)
+        if free and held_up(self.queue) is None:
+            for slot in free:
+                run = self.queue.claim(self.owner, slot=slot.name, host=self.host)
+                if run is None:
+                    break
+                self._start(run, slot)
+        return bool(lingering or under_way or self.queue.counts().get("queued"))
 
     def stop(self) -> None:
-        """Ends all own workers and gives their runs back to the queue."""
-        for child in self._children.values():
-            _signal_group(child.process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + TERM_SECONDS
-        for child in self._children.values():
-            try:
-                child.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                _signal_group(child.process.pid, signal.SIGKILL)
-                child.process.wait()
+        """Ends the workers that do not outlive their supervisor, and gives their runs back to the queue."""
+        for claim in self.executor.stop():
             with suppress(LostClaimError):  # the worker did so itself, or had finished
-                self.queue.release(child.claim)
-        self._children.clear()
+                self.queue.release(claim)
 
-    def _start(self, run: Run) -> None:
-        directory = self.workspace.run_dir(run.id)
+    def _start(self, run: Run, slot: Slot) -> None:
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            with (directory / "log.txt").open("ab") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", WORKER_MODULE, run.id, "--workspace", str(self.workspace.root),
-                     "--owner", self.owner, "--attempt", str(run.attempt)],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                    env=_environment(),
-                )  # fmt: skip
-        except OSError as error:
-            self.queue.finish(run.claim, "failed", error=f"the worker could not start ({error}); mend that, then retry")
+            started = self.executor.start(run, slot)
+        except ClusterError as error:
+            self.queue.release(run.claim, str(error))
             return
-        self._children[run.id] = _Child(run.claim, process)
+        except OSError as error:
+            if failures.classify(error) == failures.DISK_FULL:
+                self.queue.release(run.claim, "the disk is full")
+                return
+            self.queue.finish(
+                run.claim, "failed", failure=failures.UNEXPECTED, error=f"the worker could not start ({error})",
+                mend=failures.mend_of(failures.UNEXPECTED, run.id),
+            )  # fmt: skip
+            return
+        if started.pid is not None:
+            with suppress(LostClaimError):  # it has ended already
+                # Now rather than once it has begun: should both be killed, the next supervisor knows at once.
+                self.queue.begin(run.claim, started.pid, pid_created=started.pid_created, host=self.host)
 
-    def _bury_children(self) -> None:
-        for run_id, child in list(self._children.items()):
-            code = child.process.poll()
-            if code is not None:
-                del self._children[run_id]
-                _signal_group(child.process.pid, signal.SIGKILL)  # whatever it may have left behind
-                self.queue.lost(child.claim, _how_it_ended(code))
+    def _look_after(self, run: Run) -> bool:
+        """Does what is due about a running run; returns whether it is under way, as far as can be seen."""
+        silent = self._silent(run)
+        standing = self.executor.standing(run)
+        if isinstance(standing, Gone):
+            if standing.excuse is None:
+                self._lost(run.claim, standing.why)
+            else:
+                with suppress(LostClaimError):
+                    self.queue.release(run.claim, standing.excuse)
+            return False
+        if standing is Standing.UNSEEN and silent > STALE_SECONDS:
+            elsewhere = f"nothing was heard from {run.host} for {silent:.0f} s"
+            self._lost(run.claim, "the worker is gone" if run.host in (None, self.host) else elsewhere)
+            return False
+        if standing is Standing.ALIVE and silent > HUNG_SECONDS:
+            self.executor.end(run, at_once=True)
+            if silent > HUNG_SECONDS + STALE_SECONDS:  # whoever says that it lives is wrong, or it cannot be ended
+                self._lost(run.claim, f"nothing was heard from the worker for {silent:.0f} s")
+                return False
+        elif standing is not Standing.UNSEEN and run.cancel_requested:
+            self._press(run)
+        return True
 
-    def _look_after(self, running: Sequence[Run]) -> int:
-        """Returns how many runs other supervisors' workers are at."""
-        now = time.time()
-        strangers = 0
-        for run in running:
-            child = self._children.get(run.id)
-            pid = child.process.pid if child else run.pid
-            alive = child is not None or (pid is not None and is_worker(pid, run.id))
-            silent = now - (run.heartbeat or 0.0)
-            if not alive and (pid is not None or silent > STALE_SECONDS):
-                self.queue.lost(run.claim, "the worker is gone")
-                continue
-            if alive and pid is not None and silent > HUNG_SECONDS:
-                _signal_group(pid, signal.SIGKILL)
-                continue
-            if run.cancel_requested and pid is not None:
-                self._press(run.claim, pid)
-            strangers += child is None
-        current = {run.claim for run in running}
-        self._asked = {claim: since for claim, since in self._asked.items() if claim in current}
-        self._signalled = {claim: number for claim, number in self._signalled.items() if claim in current}
-        return strangers
+    def _lost(self, claim: Claim, why: str) -> None:
+        self.queue.lost(claim, why, mend=failures.mend_of(failures.LOST, claim.run_id))
 
-    def _press(self, claim: Claim, pid: int) -> None:
-        """Makes a cancelled run stop: the flag first, SIGTERM, SIGKILL."""
-        waited = time.monotonic() - self._asked.setdefault(claim, time.monotonic())
-        wanted = signal.SIGKILL if waited > KILL_SECONDS else signal.SIGTERM if waited > TERM_SECONDS else None
-        if wanted is not None and self._signalled.get(claim) != wanted:
-            _signal_group(pid, wanted)
-            self._signalled[claim] = wanted
+    def _silent(self, run: Run) -> float:
+        """Seconds since the last heartbeat, by this process's clock, which stands still while the machine sleeps."""
+        now = time.monotonic()
+        heartbeat, since = self._heard.get(run.claim, (None, now))
+        if heartbeat != run.heartbeat or run.claim not in self._heard:
+            self._heard[run.claim] = (run.heartbeat, now)
+            return 0.0
+        return now - since
+
+    def _press(self, run: Run) -> None:
+        """Makes a cancelled run stop: the flag first, then a request to end, then the end."""
+        waited = time.monotonic() - self._asked.setdefault(run.claim, time.monotonic())
+        if waited > TERM_SECONDS:
+            at_once = waited > KILL_SECONDS
+            if self._pressed.get(run.claim) != at_once:
+                self.executor.end(run, at_once=at_once)
+                self._pressed[run.claim] = at_once
+
+    def _forget_others(self, running: set[Claim]) -> bool:
+        """Clears away what is known of claims that nobody holds any more; returns whether some worker lingers."""
+        for kept in (self._asked, self._pressed, self._heard):
+            for claim in [claim for claim in kept if claim not in running]:
+                del kept[claim]
+        return self.executor.tidy(running)
 
 
 def supervise(
-    workspace: Workspace, *, slots: int = 1, idle_s: float | None = None, stop: threading.Event | None = None
+    workspace: Workspace,
+    *,
+    executor: str | None = None,
+    slots: int | None = None,
+    gpus: float | None = None,
+    idle_s: float | None = None,
+    stop: threading.Event | None = None,
 ) -> None:
     """Works on the queue until ``stop`` is set, or nothing was to do for ``idle_s`` seconds (None: for ever).
 
+    Args:
+        executor: where workers run; with slots and gpus as in `make_executor`.
+
     Raises:
-        BadInput: when another supervisor works on the workspace.
+        BadInput: when another supervisor works on the workspace, or the executor is not set up.
+        ClusterError: the cluster does not answer.
     """
     stop = stop or threading.Event()
     lock = _lock(workspace)
@@ -170,15 +196,26 @@ def supervise(
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout as error:
         raise BadInput(f"another worker is busy with workspace {workspace.root}; let it work or stop it") from error
-    supervisor = Supervisor(workspace, slots=slots)
+    try:
+        supervisor = Supervisor(workspace, executor=make_executor(workspace, executor, slots=slots, gpus=gpus))
+    except PiTuningError:
+        lock.release()
+        raise
+    introduced, said = False, ""
     idle_since = time.monotonic()
     try:
         while not stop.is_set():
             busy = True
             try:
+                if not introduced:
+                    supervisor.introduce()
+                    introduced = True
                 busy = supervisor.step()
-            except PiTuningError as error:  # a full disk or a locked database passes; the runs are still there
-                print(time.strftime("%F %T"), error, flush=True)
+                said = ""
+            except PiTuningError as error:  # a full disk, a locked database or a lost cluster passes; the runs stay
+                if str(error) != said:
+                    said = str(error)
+                    _say(said)
             if busy:
                 idle_since = time.monotonic()
             elif idle_s is not None and time.monotonic() - idle_since > idle_s:
@@ -192,8 +229,12 @@ def supervise(
     except Timeout:
         return  # another one has taken over
     finally:
-        supervisor.stop()
-        lock.release()
+        try:
+            supervisor.stop()
+        except PiTuningError as error:  # the next supervisor finds its runs without a process
+            _say(str(error))
+        finally:
+            lock.release()
 
 
 def supervisor_running(workspace: Workspace) -> bool:
@@ -210,7 +251,7 @@ def supervisor_running(workspace: Workspace) -> bool:
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def ensure_supervisor(workspace: Workspace, *, idle_s: float = IDLE_SECONDS) -> bool:
+def ensure_supervisor(workspace: Workspace, *, idle_s: float = IDLE_SECONDS, slots: int | None = None) -> bool:
     """Starts a supervisor that outlives this process, unless there is one; call it after queueing a run.
 
     Returns:
@@ -220,13 +261,14 @@ def ensure_supervisor(workspace: Workspace, *, idle_s: float = IDLE_SECONDS) -> 
     if supervisor_running(workspace):
         return False
     path = workspace.root / "supervisor.log"
-    command = [sys.executable, "-P", "-m", "pituning.runs.supervisor"]
+    command = [sys.executable, "-P", "-m", "pituning.runs.supervisor", "--workspace", str(workspace.root)]
+    options = ["--idle", str(idle_s), *(["--slots", str(slots)] if slots else [])]
     try:
         with path.open("ab") as log:
             process = subprocess.Popen(
-                [*command, "--workspace", str(workspace.root), "--idle", str(idle_s)],
+                [*command, *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                env=_environment(),
+                env=child_environment(),
             )  # fmt: skip
     except OSError as error:
         raise storage_error(error, path) from error
@@ -234,38 +276,13 @@ def ensure_supervisor(workspace: Workspace, *, idle_s: float = IDLE_SECONDS) -> 
     return True
 
 
-def is_worker(pid: int, run_id: str) -> bool:
-    """Whether the process is a worker of that run, and not one that has got its number since."""
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and {WORKER_MODULE, run_id} <= set(process.cmdline())
-    except psutil.Error:
-        return False
-
-
 def _lock(workspace: Workspace) -> FileLock:
     return FileLock(workspace.root / "supervisor.lock")
 
 
-def _environment() -> dict[str, str]:
-    """Lets the child find this very package, also where it runs from a checkout."""
-    package = str(Path(pituning.__file__).resolve().parent.parent)
-    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
-
-
-def _signal_group(pid: int, number: int) -> None:
-    """Signals a worker's process group, which has the worker's number."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-def _how_it_ended(code: int) -> str:
-    if code == -signal.SIGKILL:
-        return "the worker was killed (often for lack of memory: choose fewer donors or a smaller batch)"
-    if code < 0:
-        return f"the worker was ended by {signal.Signals(-code).name}"
-    return f"the worker ended with status {code} and no result"
+def _say(line: str) -> None:
+    with suppress(OSError):  # the log may be on a full disk
+        print(time.strftime("%F %T"), line, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -273,6 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pituning.runs.supervisor")
     parser.add_argument("--workspace", required=True)
     parser.add_argument("--idle", type=float, default=IDLE_SECONDS)
+    parser.add_argument("--slots", type=int)
     options = parser.parse_args(arguments)
     stop = threading.Event()
 
@@ -282,9 +300,9 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     try:
-        supervise(Workspace.open(options.workspace), idle_s=options.idle, stop=stop)
-    except BadInput as error:
-        print(time.strftime("%F %T"), error, flush=True)
+        supervise(Workspace.open(options.workspace), slots=options.slots, idle_s=options.idle, stop=stop)
+    except PiTuningError as error:
+        _say(str(error))
     return 0
 
 

@@ -7,26 +7,43 @@ process could write it there.
 from __future__ import annotations
 
 import argparse
-import errno
+import importlib
 import os
 import shutil
 import signal
+import socket
 import sys
+import time
 import traceback
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from pituning.errors import PiTuningError, RunCancelled
+from pituning.runs import failures
+from pituning.runs.eta import PlannedPhase
 from pituning.runs.plans import expected_plan
+from pituning.runs.processes import STORAGE_STATUS, created_at
 from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
 from pituning.runs.records import Claim, Run
-from pituning.runs.reporter import DatabaseReporter
-from pituning.workspace.atomic import write_json
+from pituning.runs.reporter import PATIENCE_SECONDS, DatabaseReporter
+from pituning.runs.trackers.following import followed
+from pituning.workspace.atomic import clear_unfinished, write_json
 from pituning.workspace.layout import Workspace
+from pituning.workspace.space import disk_full
 
 Work = Callable[[Run, Workspace, DatabaseReporter], Mapping[str, Any]]
+Outcome = TypeVar("Outcome")
 
 NICENESS = 5
+INSIST_SECONDS = 1.0
+JOBS = {
+    "tune": "pituning.tuning.run:tune",
+    "train": "pituning.runs.jobs:train",
+    "embed": "pituning.runs.jobs:embed",
+    "count": "pituning.runs.counting:count",
+}
+"""The work of each kind of run; what needs torch is imported only when it is done."""
 
 
 def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
@@ -37,64 +54,100 @@ def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
 
     Returns:
         the state the run was left in, or None when somebody else owns it by now.
+
+    Raises:
+        PiTuningError: how it ended could not be written down, for as long as there is patience.
     """
     run = queue.get(claim.run_id)
     workspace = queue.workspace
     try:
-        queue.begin(claim, os.getpid())
-        reporter = DatabaseReporter(queue, claim, plan=expected_plan(queue, run), log=sys.stdout)
+        queue.begin(claim, os.getpid(), pid_created=created_at(os.getpid()), host=socket.gethostname())
+        reporter = DatabaseReporter(queue, claim, plan=_plan(queue, run), log=sys.stdout)
         # SIGTERM comes from a supervisor that ends, or that loses its patience with a cancelled run.
         previous = signal.signal(signal.SIGTERM, lambda _number, _frame: reporter.interrupt())
         try:
             with reporter:
                 result = dict(work(run, workspace, reporter))
-            path = workspace.run_dir(run.id) / "result.json"
-            write_json(path, {**result, "run": run.id})
+                path = workspace.run_dir(run.id) / "result.json"
+                write_json(path, {**result, "run": run.id})
         except (RunCancelled, KeyboardInterrupt) as error:
-            print(error)
-            if queue.get(run.id).cancel_requested:
-                queue.finish(claim, "cancelled")
-                return "cancelled"
-            queue.release(claim)
-            return "queued"
+            _say(str(error))
+            return _insist(lambda: _give_back(queue, claim))
         except LostClaimError:
             raise
         except Exception as error:
-            traceback.print_exc()
-            queue.finish(claim, "failed", error=one_line(error))
-            return "failed"
+            with suppress(OSError):  # the log may be on a full disk, too
+                traceback.print_exc()
+            failure = failures.failure_of(error, run.id, run_kind=run.kind)
+            return _insist(lambda: _fail(queue, claim, failure))
         finally:
             signal.signal(signal.SIGTERM, previous)
-        queue.finish(claim, "done", result_path=str(path.relative_to(workspace.root)))
-        return "done"
+        where = str(path.relative_to(workspace.root))
+        _insist(lambda: queue.finish(claim, "succeeded", result_path=where))
+        shutil.rmtree(checkpoint_dir(workspace, run.id), ignore_errors=True)  # not before: it might be needed again
+        return "succeeded"
     except LostClaimError as error:
-        print(error)
+        _say(str(error))
         return None
 
 
-def one_line(error: Exception) -> str:
-    """What went wrong and what to do, in one line."""
-    if isinstance(error, PiTuningError):
-        return " ".join(str(error).split())
-    text = " ".join(str(error).split())[:300]
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
-        return "out of memory: choose fewer donors, fewer shots or a smaller batch, then retry"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "disk full: free some space, then retry"
-    return f"unexpected {type(error).__name__}: {text or '(no message)'}; the log has the details, retry may help"
+def _plan(queue: RunQueue, run: Run) -> Sequence[PlannedPhase]:
+    try:
+        return expected_plan(queue, run)
+    except PiTuningError:
+        return ()  # an estimate is not worth a failure; what is wrong with the run shows when it is done
+
+
+def _give_back(queue: RunQueue, claim: Claim) -> str:
+    if queue.get(claim.run_id).cancel_requested:
+        queue.finish(claim, "cancelled")
+        return "cancelled"
+    queue.release(claim)
+    return "queued"
+
+
+def _fail(queue: RunQueue, claim: Claim, failure: failures.Failure) -> str:
+    if failure.kind == failures.DISK_FULL:
+        # The queue pauses while there is no room, and the run goes on afterwards.
+        if disk_full(queue.workspace.root) is not None:
+            queue.release(claim, f"{failure.error}")
+            return "queued"
+        return queue.lost(claim, failure.error, failure=failure.kind, mend=failure.mend)
+    queue.finish(claim, "failed", failure=failure.kind, error=failure.error, mend=failure.mend)
+    return "failed"
+
+
+def _insist(write: Callable[[], Outcome]) -> Outcome:
+    """Tries again while the database cannot be written: a lock or a full disk passes."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return write()
+        except LostClaimError:
+            raise
+        except PiTuningError as error:
+            if time.monotonic() > deadline:
+                raise
+            _say(f"{error}; trying again")
+            time.sleep(INSIST_SECONDS)
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):
+        print(line, flush=True)
 
 
 def work_on(run: Run, workspace: Workspace, reporter: DatabaseReporter) -> Mapping[str, Any]:
-    """The work of a run by its kind; what needs torch is imported only now."""
+    """The work of a run by its kind."""
     reporter.phase("load the libraries", 1)
-    from pituning.runs import jobs
-
+    module, _, name = JOBS[run.kind].partition(":")
+    job = getattr(importlib.import_module(module), name)
     reporter.advance()
     checkpoint = checkpoint_dir(workspace, run.id)
     checkpoint.mkdir(parents=True, exist_ok=True)
-    result = jobs.JOBS[run.kind](run.spec.settings(), workspace, reporter, checkpoint)
-    shutil.rmtree(checkpoint, ignore_errors=True)
-    return result
+    clear_unfinished(checkpoint)  # of an attempt that was killed while it wrote
+    with followed(run, workspace, reporter) as told:
+        return job(run.spec.settings(), workspace, told, checkpoint)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -109,10 +162,13 @@ def main(arguments: list[str] | None = None) -> int:
         # Training takes every core for minutes; the app's pages, which need one for moments, should not wait for it.
         # Now, because threads that torch starts later inherit it.
         os.nice(NICENESS)
-    queue = RunQueue(Workspace.open(options.workspace))
     claim = Claim(options.run, options.owner, options.attempt)
-    state = run_claimed(queue, claim, work_on)
-    print(f"run {options.run}: {state or 'lost'}", flush=True)
+    try:
+        state = run_claimed(RunQueue(Workspace.open(options.workspace)), claim, work_on)
+    except PiTuningError as error:
+        _say(str(error))
+        return STORAGE_STATUS
+    _say(f"run {options.run}: {state or 'lost'}")
     return 0
 
 

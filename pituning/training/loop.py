@@ -11,20 +11,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from pituning.backbones.encoded import Batch, EncodedExamples
-from pituning.errors import ArtefactError, BadInput, RunCancelled, RunFailed
+from pituning.errors import ArtefactError, BadInput, Diverged, OutOfMemory, RunCancelled
 from pituning.progress import Reporter, Silent
 from pituning.training.config import TrainConfig
 from pituning.training.order import batch_order
 from pituning.workspace.atomic import write_bytes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MOMENTS = ("exp_avg", "exp_avg_sq")
+RANDOM = "random"
+"""Under which a checkpoint holds the state of torch's random numbers; the order of examples needs none."""
+
 LOG_EVERY = 5
 """Steps between two points of a loss curve."""
 
@@ -71,7 +75,8 @@ def fit(
         announce: whether to open a phase of ``steps`` at the reporter.
 
     Raises:
-        RunFailed: when the loss or the gradient is no longer a finite number.
+        Diverged: when the loss or the gradient is no longer a finite number; the last good checkpoint is kept.
+        OutOfMemory: when a step does not fit; the error has the largest batch that was found to fit.
         RunCancelled: from the reporter; the checkpoint, if one is kept, is up to date.
         ArtefactError: when the checkpoint belongs to another training or is damaged.
     """
@@ -101,17 +106,30 @@ def fit(
         reporter.metric(series, result.steps, values)
 
     saved = result.steps
+    logged_at = time.monotonic()
+    examples = 0
     try:
         evaluate_if_due()  # where a training was cancelled between a step and its evaluation
         while result.steps < config.steps:
-            batch = encoded.batch(next(batches))
-            loss = _step(parameters, loss_fn, batch, optimiser, config, result.steps, series)
+            rows = next(batches)
+            try:
+                loss = _step(parameters, loss_fn, encoded.batch(rows), optimiser, config, result.steps, series)
+            except (MemoryError, RuntimeError) as error:
+                if not _is_memory(error):
+                    raise
+                raise _out_of_memory(parameters, loss_fn, encoded, rows, result.steps, config, series) from error
             result.steps += 1
+            examples += len(rows)
             result.losses.append(loss)
             last = result.steps == config.steps
             if result.steps % LOG_EVERY == 0 or last or result.steps == 1:
-                recent = result.losses[-LOG_EVERY:]
-                reporter.metric(series, result.steps, {"loss": sum(recent) / len(recent)})
+                recent, now = result.losses[-LOG_EVERY:], time.monotonic()
+                reporter.metric(series, result.steps, {
+                    "loss": sum(recent) / len(recent),
+                    "learning_rate": config.rate(result.steps - 1),
+                    "examples_per_second": examples / max(now - logged_at, 1e-9),
+                })  # fmt: skip
+                examples, logged_at = 0, now
             evaluate_if_due()
             if checkpoint is not None and (last or result.steps % config.checkpoint_every == 0):
                 _save(checkpoint, identity, parameters, optimiser, result)
@@ -145,12 +163,47 @@ def _step(
         loss.backward()
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
     if not math.isfinite(value) or not math.isfinite(norm):
-        raise RunFailed(
+        raise Diverged(
             f"training {series!r} diverged at step {step + 1} of {config.steps} with learning rate "
             f"{config.learning_rate:g}; choose a smaller one"
         )
     optimiser.step()
     return value
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether an exception means that there is too little memory, on a GPU or a CPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
+
+
+def _out_of_memory(
+    parameters: list[Tensor],
+    loss_fn: Callable[[Batch], Tensor],
+    encoded: EncodedExamples,
+    rows: Sequence[int] | np.ndarray,
+    step: int,
+    config: TrainConfig,
+    series: str,
+) -> OutOfMemory:
+    """Tries halves of the batch until one fits, forward and backward, and says how large it is."""
+    size = len(rows)
+    longest = sorted(rows, key=lambda row: -int(encoded.prompt_lengths[row]))
+    while size > 1:
+        size //= 2
+        for parameter in parameters:
+            parameter.grad = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        try:
+            loss_fn(encoded.batch(longest[:size])).mean().backward()
+        except (MemoryError, RuntimeError) as error:
+            if not _is_memory(error):
+                raise
+            continue
+        what = f"training {series!r} ran out of memory at step {step + 1} of {config.steps} with a batch of {len(rows)}"
+        return OutOfMemory(f"{what}; a batch of {size} fits", batch_size=size)
+    return OutOfMemory(f"training {series!r} ran out of memory at step {step + 1}; not even one example fits")
 
 
 def _identity(parameters: Sequence[Tensor], encoded: EncodedExamples, config: TrainConfig) -> str:
@@ -159,6 +212,14 @@ def _identity(parameters: Sequence[Tensor], encoded: EncodedExamples, config: Tr
     digest.update(str([tuple(parameter.shape) for parameter in parameters]).encode())
     for tokens in (*encoded.prompts, *encoded.answers):
         digest.update(tokens.tobytes() + b"/")
+    return digest.hexdigest()
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -174,9 +235,11 @@ def _save(
         for moment in MOMENTS:
             tensors[f"{index}.{moment}"] = state[moment].cpu().contiguous().clone()
         tensors[f"{index}.step"] = torch.as_tensor(state["step"], dtype=torch.float32).cpu().clone()
+    tensors[RANDOM] = torch.get_rng_state()
     progress = {
         "format_version": FORMAT_VERSION,
         "identity": identity,
+        "sha256": _digest(tensors),
         "steps": result.steps,
         "losses": result.losses,
         "evaluations": result.evaluations,
@@ -193,12 +256,19 @@ def _restore(path: Path, identity: str, parameters: Sequence[Tensor], optimiser:
             raise ArtefactError(
                 f"checkpoint {path} is of another training (settings or examples differ); delete it to start anew"
             )
+        found = _digest(tensors)
+        if progress["sha256"] != found:
+            raise ArtefactError(
+                f"checkpoint {path} is damaged: its tensors have SHA-256 {found[:12]}…, written was "
+                f"{str(progress['sha256'])[:12]}…; delete it to start anew"
+            )
         for index, parameter in enumerate(parameters):
             with torch.no_grad():
                 parameter.copy_(tensors[f"{index}.value"])
             if f"{index}.step" in tensors:
                 state = {moment: tensors[f"{index}.{moment}"].to(parameter.device) for moment in MOMENTS}
                 optimiser.state[parameter] = {"step": tensors[f"{index}.step"], **state}
+        torch.set_rng_state(tensors[RANDOM])
         return FitResult(
             steps=progress["steps"],
             losses=progress["losses"],

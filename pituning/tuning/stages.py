@@ -34,21 +34,28 @@ class Stages:
             return None
         try:
             document = read_json(self.directory / f"{name}.json")
-            return document["value"] if document["identity"] == self.identity else None
+            whole = document["identity"] == self.identity and document["sha256"] == _digest(document["value"])
+            return document["value"] if whole else None
         except (ArtefactError, KeyError, TypeError):
             return None  # not there or damaged: the stage is done again
 
     def save(self, name: str, value: Mapping[str, Any]) -> None:
         """Keeps a JSON document."""
         if self.directory is not None:
-            write_json(self.directory / f"{name}.json", {"identity": self.identity, "value": dict(value)})
+            document = json.loads(json.dumps(dict(value)))  # as it will be read
+            digest = _digest(document)
+            write_json(
+                self.directory / f"{name}.json", {"identity": self.identity, "sha256": digest, "value": document}
+            )
 
     def load_tensors(self, name: str) -> dict[str, Tensor] | None:
         """What `save_tensors` was given under that name, or None."""
         if self.directory is None:
             return None
+        kept = self.load(f"{name}-tensors")
         try:
-            return load((self.directory / f"{name}-{self.identity[:16]}.safetensors").read_bytes())
+            data = (self.directory / f"{name}-{self.identity[:16]}.safetensors").read_bytes()
+            return load(data) if kept and kept["sha256"] == hashlib.sha256(data).hexdigest() else None
         except (OSError, SafetensorError):
             return None
 
@@ -56,4 +63,10 @@ class Stages:
         """Keeps tensors."""
         if self.directory is not None:
             path = self.directory / f"{name}-{self.identity[:16]}.safetensors"
-            write_bytes(path, save({key: tensor.contiguous().clone() for key, tensor in tensors.items()}))
+            data = save({key: tensor.contiguous().clone() for key, tensor in tensors.items()})
+            write_bytes(path, data)
+            self.save(f"{name}-tensors", {"sha256": hashlib.sha256(data).hexdigest()})
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

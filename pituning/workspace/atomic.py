@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pituning.errors import ArtefactError
+from pituning.errors import ArtefactError, DiskFull
 
 TEMPORARY_PREFIX = ".tmp-"
 """Opens the name of everything unfinished; whoever lists a directory of the workspace skips names with it."""
@@ -25,7 +25,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def storage_error(error: OSError, path: Path) -> ArtefactError:
     """The error of a failed write in one line that names the path and the mend."""
     if error.errno in FULL:
-        return ArtefactError(
+        return DiskFull(
             f"disk full while writing {path}: free some space or choose another --workspace; nothing was changed"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -111,6 +111,15 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_unfinished(directory: Path) -> None:
+    """Removes what a killed writer left half-done anywhere in a directory that has no other writer now."""
+    for path in directory.rglob(f"{TEMPORARY_PREFIX}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def remove_directory(path: Path) -> None:

@@ -1,8 +1,12 @@
-"""The database of a workspace: SQLite in WAL mode, its tables, and how to read and write it safely.
+"""The database of a workspace, its tables, and how to read and write it safely: SQLite, or PostgreSQL where
+``$PITUNING_DATABASE_URL`` says so.
 
-Contract, for every process that opens it: readers use ``engine.connect()`` and see the last committed state; writers
-use `writing`, which takes SQLite's write lock before the first statement, so a read-then-write never loses to another
-process half-way. Times are seconds since the epoch (UTC). Never put a workspace on a network file system.
+Contract, for every process that opens it. Readers use ``engine.connect()`` and see the last committed state. Writers
+use `writing`: on SQLite it takes the write lock before the first statement, so that a read-then-write never loses to
+another process half-way; on PostgreSQL writers run side by side, and whoever reads a row in order to change it reads it
+``FOR UPDATE`` (which SQLite, having one writer, ignores). A transaction is committed whole or not at all, also when its
+process is killed. Times are seconds since the epoch (UTC). One database belongs to one workspace. Never put an SQLite
+workspace on a network file system: several hosts share PostgreSQL instead.
 """
 
 from __future__ import annotations
@@ -17,13 +21,16 @@ import sqlalchemy as sa
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from pituning.errors import ArtefactError, PiTuningError
+from pituning.errors import ArtefactError, BadInput, DiskFull, PiTuningError
 from pituning.workspace.atomic import storage_error
 
-REVISION = "0001"
-"""The newest migration; `open_database` brings every older file to it."""
+DATABASE_VARIABLE = "PITUNING_DATABASE_URL"
+REVISION = "0003"
+"""The newest migration; `open_database` brings every older database to it."""
 
 BUSY_TIMEOUT_MS = 30_000
+CONNECT_SECONDS = 10
+_MIGRATION_LOCK = 0x9170  # any number that nobody else takes
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -41,13 +48,19 @@ class RunRow(Base):
     id: Mapped[str] = mapped_column(sa.String(60), primary_key=True)
     name: Mapped[str] = mapped_column(sa.Text)
     kind: Mapped[str] = mapped_column(sa.String(20))
+    batch: Mapped[str | None] = mapped_column(sa.String(60))
+    submitted_by: Mapped[str | None]
     spec: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
     state: Mapped[str] = mapped_column(sa.String(20))
     priority: Mapped[int] = mapped_column(default=0)
+    position: Mapped[float] = mapped_column(default=0.0)
     attempt: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int] = mapped_column(default=1)
     owner: Mapped[str | None]
+    slot: Mapped[str | None]
+    host: Mapped[str | None]
     pid: Mapped[int | None]
+    pid_created: Mapped[float | None]
     created: Mapped[float]
     started: Mapped[float | None]
     finished: Mapped[float | None]
@@ -57,10 +70,16 @@ class RunRow(Base):
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
     eta_s: Mapped[float | None]
+    failure: Mapped[str | None] = mapped_column(sa.String(30))
     error: Mapped[str | None]
+    mend: Mapped[str | None]
     result_path: Mapped[str | None]
 
-    __table_args__ = (sa.Index("runs_state", "state", "priority", "created"),)
+    __table_args__ = (
+        sa.Index("runs_queue", "state", "priority", "position", "id"),
+        sa.Index("runs_created", "created", "id"),
+        sa.Index("runs_batch", "batch"),
+    )
 
 
 class MetricRow(Base):
@@ -104,12 +123,67 @@ class EventRow(Base):
     __table_args__ = (sa.Index("events_run", "run_id", "id"),)
 
 
-def open_database(path: Path) -> Engine:
-    """Opens the database and brings its schema to `REVISION`; safe when several processes do so at once.
+class SettingRow(Base):
+    """What holds for the queue as a whole: whether it is paused, who works on it, whose database this is."""
+
+    __tablename__ = "settings"
+
+    key: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    value: Mapped[Any] = mapped_column(sa.JSON)
+
+
+def open_database(location: Path | str) -> Engine:
+    """Opens a database and brings its schema to `REVISION`; safe when several processes do so at once.
+
+    Args:
+        location: the file of an SQLite database, or the URL of a PostgreSQL one.
 
     Raises:
-        ArtefactError: when the file is not a database, was made by a later version, or cannot be written.
+        BadInput: the URL cannot be used, or the driver of PostgreSQL is not installed.
+        ArtefactError: when the file is not a database, was made by a later version, or cannot be reached or written.
     """
+    engine = _sqlite(location) if isinstance(location, Path) else _from_url(location)
+    name = database_name(engine)
+    try:
+        if _revision(engine) != REVISION:
+            _migrate(engine, name)
+    except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        engine.dispose()
+        raise database_error(error, name) from error
+    return engine
+
+
+def database_name(engine: Engine) -> str:
+    """What messages call a database: its file, or its URL without the password."""
+    if engine.dialect.name == "sqlite":
+        return str(engine.url.database)
+    return engine.url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[sa.Connection]:
+    """A connection in a transaction that may write; commits on leaving, rolls back on an exception."""
+    with engine.connect().execution_options(begin="IMMEDIATE") as connection, connection.begin():
+        yield connection
+
+
+def database_error(error: Exception, name: Path | str) -> PiTuningError:
+    """The error of a failed statement in one line that names the database and the mend."""
+    original = getattr(error, "orig", None) or error
+    text = " ".join(str(original).split())
+    state = str(getattr(original, "sqlstate", None) or "")
+    if "is full" in text or state == "53100":
+        return DiskFull(f"disk full while writing {name}: free some space or choose another --workspace")
+    if "locked" in text or "busy" in text or state == "55P03":
+        return ArtefactError(f"{name} stayed locked for {BUSY_TIMEOUT_MS // 1000} s: stop the process that holds it")
+    if "not a database" in text or "malformed" in text:
+        return ArtefactError(f"{name} is not a readable database: move it away; a new one is made (runs' files stay)")
+    if str(name).startswith("postgresql") and isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        return ArtefactError(f"{name} cannot be reached ({text[:200]}); start the server or mend ${DATABASE_VARIABLE}")
+    return ArtefactError(f"database {name}: {text}")
+
+
+def _sqlite(path: Path) -> Engine:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -117,32 +191,31 @@ def open_database(path: Path) -> Engine:
     engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)
-    try:
-        if _revision(engine) != REVISION:
-            _migrate(engine, path)
-    except (sa.exc.DBAPIError, sqlite3.Error) as error:
-        engine.dispose()
-        raise database_error(error, path) from error
     return engine
 
 
-@contextmanager
-def writing(engine: Engine) -> Iterator[sa.Connection]:
-    """A connection in a transaction that holds the write lock; commits on leaving, rolls back on an exception."""
-    with engine.connect().execution_options(begin="IMMEDIATE") as connection, connection.begin():
-        yield connection
-
-
-def database_error(error: Exception, path: Path | str) -> PiTuningError:
-    """The error of a failed statement in one line that names the database and the mend."""
-    text = str(getattr(error, "orig", None) or error)
-    if "full" in text:
-        return ArtefactError(f"disk full while writing {path}: free some space or choose another --workspace")
-    if "locked" in text or "busy" in text:
-        return ArtefactError(f"{path} stayed locked for {BUSY_TIMEOUT_MS // 1000} s: stop the process that holds it")
-    if "not a database" in text or "malformed" in text:
-        return ArtefactError(f"{path} is not a readable database: move it away; a new one is made (runs' files stay)")
-    return ArtefactError(f"database {path}: {text}")
+def _from_url(text: str) -> Engine:
+    try:
+        url = sa.make_url(text)
+    except sa.exc.ArgumentError as error:
+        raise BadInput(f"${DATABASE_VARIABLE} is no URL; give postgresql://user:password@host/database") from error
+    if url.get_backend_name() == "sqlite" and url.database:
+        return _sqlite(Path(url.database).absolute())
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise BadInput(f"${DATABASE_VARIABLE} names {url.get_backend_name()!r}; it can be postgresql or sqlite")
+    given = url.query.get("options", "")
+    options = f"{given if isinstance(given, str) else ' '.join(given)} -c lock_timeout={BUSY_TIMEOUT_MS}"
+    try:
+        return sa.create_engine(
+            url.set(drivername="postgresql+psycopg").difference_update_query(["options"]),
+            pool_pre_ping=True,  # a server that was started again does no harm
+            connect_args={"connect_timeout": CONNECT_SECONDS, "options": options.strip()},
+        )
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            f"${DATABASE_VARIABLE} names PostgreSQL, whose driver is not installed; "
+            "install it: pip install 'pituning-studio[postgres]'"
+        ) from error
 
 
 def _prepare_connection(connection: Any, _record: Any) -> None:
@@ -166,14 +239,13 @@ def _revision(engine: Engine) -> str | None:
 
 
 def _revision_of(connection: sa.Connection) -> str | None:
-    known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
-    if connection.exec_driver_sql(known).first() is None:
+    if not sa.inspect(connection).has_table("alembic_version"):
         return None
     row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
     return None if row is None else str(row[0])
 
 
-def _migrate(engine: Engine, path: Path) -> None:
+def _migrate(engine: Engine, name: str) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -181,13 +253,15 @@ def _migrate(engine: Engine, path: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
         current = _revision_of(connection)  # another process may have migrated while we waited for the lock
         if current == REVISION:
             return
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if current is not None and current not in known:
             raise ArtefactError(
-                f"{path} has schema {current!r}, newer than this version's {REVISION!r}; "
+                f"{name} has schema {current!r}, newer than this version's {REVISION!r}; "
                 "upgrade pituning-studio or name another --workspace"
             )
         config.attributes["connection"] = connection

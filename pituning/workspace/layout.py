@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import time
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -105,7 +106,10 @@ class Workspace:
                 root.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise storage_error(error, root) from error
-            write_json(manifest, {"format_version": FORMAT_VERSION, "created": int(time.time())})
+            write_json(
+                manifest,
+                {"format_version": FORMAT_VERSION, "created": int(time.time()), "id": secrets.token_hex(8)},
+            )
         document = read_json(manifest)
         version = document.get("format_version") if isinstance(document, dict) else None
         if not isinstance(version, int) or version > FORMAT_VERSION:
@@ -142,10 +146,22 @@ class Workspace:
 
     @cached_property
     def engine(self) -> Engine:
-        """The database, migrated to the current schema; one engine for each workspace object."""
-        from pituning.workspace.database import open_database
+        """The database, migrated to the current schema; one engine for each workspace object.
 
-        return open_database(self.database_path)
+        ``$PITUNING_DATABASE_URL`` names a PostgreSQL database in place of ``studio.db``.
+
+        Raises:
+            BadInput: that database belongs to another workspace, or the variable cannot be used.
+            ArtefactError: as `open_database`.
+        """
+        from pituning.workspace.database import DATABASE_VARIABLE, open_database
+        from pituning.workspace.ownership import take_ownership
+
+        url = os.environ.get(DATABASE_VARIABLE)
+        engine = open_database(url or self.database_path)
+        if url:
+            take_ownership(engine, self.root)
+        return engine
 
     # What may be in the workspace or embedded.
 

@@ -54,8 +54,12 @@ def load_similarity(path: Path) -> ZooSimilarity:
     card = read_json(path.with_suffix(".json"))
     try:
         names, digest = tuple(card["names"]), card["sha256"]
-        if digest != sha256_file(path):
-            raise ArtefactError(f"{path} does not match the checksum of its card; make it again: pituning embed --all")
+        found = sha256_file(path)
+        if digest != found:
+            raise ArtefactError(
+                f"{path} does not match the checksum of its card (SHA-256 {found[:12]}…, the card says "
+                f"{str(digest)[:12]}…); make it again: pituning embed --all"
+            )
         tensors = load(path.read_bytes())
         matrix, replicates = tensors["matrix"], tensors["replicates"].astype(np.float32)
     except (KeyError, TypeError, SafetensorError) as error:

@@ -14,7 +14,7 @@ from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
 from tests.app.synthetic import make_workspace
 
 ENTRY = Path(__file__).resolve().parents[2] / "app" / "streamlit_app.py"
-SECONDS = 60
+SECONDS = 240
 
 OpenPage = Callable[..., AppTest]
 

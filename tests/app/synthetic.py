@@ -120,7 +120,7 @@ def done(workspace: Workspace, target: str = "digits", *, gain: float = 6.0, **c
     run = running(workspace, target, **config)
     path = workspace.run_dir(run.id) / "result.json"
     path.write_text(json.dumps(result_of(run, gain)), encoding="utf-8")
-    RunQueue(workspace).finish(run.claim, "done", result_path=str(path.relative_to(workspace.root)))
+    RunQueue(workspace).finish(run.claim, "succeeded", result_path=str(path.relative_to(workspace.root)))
     return RunQueue(workspace).get(run.id)
 
 

@@ -110,6 +110,22 @@ def test_the_command_line_says_only_what_is_not_the_default(workspace: Workspace
     assert "--batch-size" not in command
 
 
+def test_several_at_once_are_one_batch(workspace: Workspace, woken: list[Workspace], open_page: OpenPage) -> None:
+    at = open_page("new_run", target="digits")
+    at.multiselect(key="sweep_targets").set_value(["digits", "nli"]).run()
+    at.multiselect(key="sweep_shots").set_value([4, 16]).run()
+    at.number_input(key="sweep_seeds").set_value(2).run()
+    at.text_input(key="sweep_name").set_value("first").run()
+
+    at.button(key="sweep_start").click().run()
+
+    runs = RunQueue(workspace).waiting()
+    assert {run.batch for run in runs} == {"first"}
+    found = [(run.spec.config["target"], run.spec.config["shots"], run.spec.config["seed"]) for run in runs]
+    assert found == [(target, shots, seed) for target in ("digits", "nli") for shots in (4, 16) for seed in (0, 1)]
+    assert woken
+
+
 def test_an_uploaded_table_becomes_a_task_and_a_run(workspace: Workspace, open_page: OpenPage) -> None:
     at = upload(own_table(open_page), "My Reviews.csv", TABLE)
     healthy(at)

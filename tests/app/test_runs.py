@@ -7,7 +7,9 @@ import pytest
 
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
+from pituning.runs.spec import RunSpec
 from pituning.workspace.layout import Workspace
+from pituning.workspace.space import LEAST_FREE_VARIABLE
 from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
 
@@ -170,3 +172,82 @@ def test_the_last_run_can_be_deleted_too(workspace: Workspace, open_page: OpenPa
 
     healthy(at)
     assert "No runs yet" in texts(at)
+
+
+def test_a_waiting_run_says_what_it_waits_for_and_can_be_moved(workspace: Workspace, open_page: OpenPage) -> None:
+    running = synthetic.running(workspace)
+    first, last = synthetic.queued(workspace, "nli"), synthetic.queued(workspace, "vqa")
+
+    at = healthy(open_page("runs", run=last.id))
+    assert at.progress[0].text == f"Waits for 1 run before it and the slot, taken by {running.id}"
+    at.button(key="run_sooner").click().run()
+
+    assert [run.id for run in RunQueue(workspace).waiting()] == [last.id, first.id]
+    assert at.button(key="run_sooner").disabled
+    at.button(key="run_later").click().run()
+    assert [run.id for run in RunQueue(workspace).waiting()] == [first.id, last.id]
+
+
+def test_the_queue_can_be_paused_and_goes_on(workspace: Workspace, woken: list[Workspace], open_page: OpenPage) -> None:
+    synthetic.queued(workspace, "nli")
+    at = healthy(open_page("runs"))
+
+    at.button(key="queue_pause").click().run()
+
+    assert RunQueue(workspace).claim("me") is None
+    assert "The queue is paused" in at.warning[0].value
+    woken.clear()
+    at.button(key="queue_unpause").click().run()
+    assert RunQueue(workspace).claim("me") is not None
+    assert woken
+
+
+def test_a_full_disk_is_told(workspace: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    synthetic.queued(workspace, "nli")
+    monkeypatch.setenv(LEAST_FREE_VARIABLE, "1e12")
+
+    at = healthy(open_page("runs"))
+
+    assert "is full" in at.warning[0].value
+    assert "goes on by itself" in at.warning[0].value
+
+
+def test_a_run_is_duplicated_with_changes(workspace: Workspace, woken: list[Workspace], open_page: OpenPage) -> None:
+    run = synthetic.done(workspace, shots=16, seed=0)
+    at = open_page("runs", run=run.id)
+
+    at.number_input(key=f"again_seed_{run.id}").set_value(7).run()
+    at.number_input(key=f"again_shots_{run.id}").set_value(4).run()
+    at.button(key="run_duplicate").click().run()
+
+    (made,) = RunQueue(workspace).waiting()
+    assert dict(made.spec.config) == {"target": "digits", "shots": 4, "seed": 7}
+    assert woken
+
+
+def test_a_batch_is_shown_alone_and_cancelled(workspace: Workspace, open_page: OpenPage) -> None:
+    queue = RunQueue(workspace)
+    other = synthetic.queued(workspace, "vqa")
+    specs = [RunSpec(kind="tune", config={"target": "nli", "seed": seed}) for seed in range(3)]
+    ids = queue.submit_all(specs, batch="three-seeds")
+    at = open_page("runs")
+
+    at.selectbox(key="runs_batch").select("three-seeds").run()
+
+    assert len(at.dataframe[0].value) == 3
+    at.button(key="batch_cancel").click().run()
+    assert {queue.get(run_id).state for run_id in ids} == {"cancelled"}
+    assert queue.get(other.id).state == "queued"
+
+
+def test_a_failure_has_a_title_and_a_mend(workspace: Workspace, open_page: OpenPage) -> None:
+    run = synthetic.running(workspace)
+    RunQueue(workspace).finish(
+        run.claim, "failed", failure="out_of_memory", error="32 do not fit", mend="a batch of 8 fits"
+    )
+
+    at = open_page("runs", run=run.id)
+
+    assert "There was too little memory" in texts(at)
+    assert "32 do not fit" in at.error[0].value
+    assert "What helps: a batch of 8 fits" in at.error[0].value

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, embedded_data
 
@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 SECOND = 1000.0
 """Playwright counts milliseconds."""
+
+expect.set_options(timeout=60 * SECOND)  # a busy machine takes longer than Playwright's five seconds
 
 
 class Studio:
@@ -54,7 +56,7 @@ class Studio:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
                 return

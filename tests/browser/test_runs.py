@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -53,6 +55,16 @@ def start(page: Page) -> str:
     return page.url.rsplit("run=", 1)[1]
 
 
+def running_worker(studio: Studio, run_id: str) -> psutil.Process:
+    """The process that does a run, once it has told of its first step."""
+    queue = RunQueue(Workspace.open(studio.workspace))
+    deadline = time.monotonic() + PATIENCE / SECOND
+    while queue.get(run_id).phase is None:
+        assert time.monotonic() < deadline, "the run did not begin"
+        time.sleep(0.2)
+    return psutil.Process(queue.get(run_id).pid)
+
+
 def has_result(page: Page) -> None:
     """The run is done, and its verdict, scores and donors are on the page."""
     expect(page.get_by_role("button", name="Result as JSON")).to_be_visible(timeout=PATIENCE)
@@ -62,7 +74,7 @@ def has_result(page: Page) -> None:
     no_errors(page)
 
 
-def test_a_run_of_digits_outlives_a_reload_and_the_app(studio: Studio, page: Page, tmp_path: Path) -> None:
+def test_a_run_of_digits_outlives_a_reload_the_app_and_its_worker(studio: Studio, page: Page, tmp_path: Path) -> None:
     page.goto(f"{studio.url}/new-run?target=digits")
     settle(page)
     expect(page.get_by_text("160 examples")).to_be_visible()
@@ -74,15 +86,18 @@ def test_a_run_of_digits_outlives_a_reload_and_the_app(studio: Studio, page: Pag
     settle(page)
     expect(page.get_by_role("heading", name="Handwritten digits · LoRA · 16 shots · seed 0")).to_be_visible()
 
+    worker = running_worker(studio, run_id)
     studio.stop()
-    assert studio.workers(), "the work stopped with the app"
+    assert worker.is_running(), "the work stopped with the app"
+    worker.kill()
     studio.start()
     page.goto(f"{studio.url}/runs?run={run_id}")
     settle(page)
     has_result(page)
+    expect(page.get_by_text("attempt 2")).to_be_visible()
 
     run = RunQueue(Workspace.open(studio.workspace)).get(run_id)
-    assert (run.state, run.attempt) == ("done", 1)
+    assert (run.state, run.attempt) == ("succeeded", 2)
     with page.expect_download() as download:
         page.get_by_role("button", name="Result as JSON").click()
     kept = tmp_path / "result.json"

@@ -44,7 +44,7 @@ def play_worker(workspace: Workspace, end: str) -> threading.Thread:
             path = workspace.run_dir(run.id) / "result.json"
             result = {"expert": "e", "task": "nli", "kind": "lora", "examples": 4, "score": 71.25, "run": run.id}
             write_json(path, result)
-            queue.finish(run.claim, "done", result_path=str(path.relative_to(workspace.root)))
+            queue.finish(run.claim, "succeeded", result_path=str(path.relative_to(workspace.root)))
         elif end == "failed":
             queue.finish(run.claim, "failed", error="loss is nan at step 3; choose a smaller learning rate")
         else:
@@ -63,7 +63,7 @@ def test_a_run_is_followed_to_its_result(pituning: Run, workspace: Workspace) ->
     assert outcome.code == 0
     assert outcome.json["score"] == 71.25
     run_id = outcome.json["run"]
-    assert pituning("runs", "list", "--json").json["runs"][0]["state"] == "done"
+    assert pituning("runs", "list", "--json").json["runs"][0]["state"] == "succeeded"
     shown = pituning("runs", "show", run_id, "--json").json
     assert shown["result"]["score"] == 71.25
     assert shown["command"].startswith("pituning experts train nli --kind lora --shots 1")
@@ -130,6 +130,75 @@ def test_a_run_that_has_ended_can_be_deleted(pituning: Run, workspace: Workspace
         "run": run_id, "deleted": True, "expert": None,
     }  # fmt: skip
     assert pituning("runs", "list", "--json").json["runs"] == []
+
+
+def test_a_sweep_is_one_batch_that_can_be_cancelled(pituning: Run, workspace: Workspace) -> None:
+    made = pituning(
+        "runs", "sweep", "nli,rte", "--kinds", "lora,prefix", "--shots", "4", "--seeds", "0,1", "--set", "steps=20",
+        "--batch", "first", "--priority", "2", "--json",
+    ).json  # fmt: skip
+    queue = RunQueue(workspace)
+    waiting = queue.waiting()
+    assert made == {"batch": "first", "runs": [run.id for run in waiting]}
+    assert [(r.spec.config["target"], r.spec.config["kind"], r.spec.config["seed"]) for r in waiting] == [
+        (target, kind, seed) for target in ("nli", "rte") for kind in ("lora", "prefix") for seed in (0, 1)
+    ]
+    assert {(r.priority, r.batch, r.spec.config["steps"], r.spec.config["shots"]) for r in waiting} == {
+        (2, "first", 20, 4)
+    }  # fmt: skip
+    other = queue.submit(RunSpec(kind="train", config={"task": "nli"}))
+    listed = pituning("runs", "list", "--batch", "first", "--json").json
+    assert {run["id"] for run in listed["runs"]} == set(made["runs"])
+    assert listed["held_up"] is None
+    assert set(pituning("runs", "cancel", "--batch", "first", "--json").json["states"].values()) == {"cancelled"}
+    assert queue.get(other).state == "queued"
+    for arguments, message in (
+        (("sweep", "nli,rtee"), "did you mean 'rte'"),
+        (("sweep", "nli", "--seeds", "0,a"), "seeds is '0,a'; give whole numbers"),
+        (("cancel",), "give the id of a run, or --batch"),
+        (("cancel", "--batch", "nope"), "there is no batch 'nope'"),
+    ):
+        outcome = pituning("runs", *arguments)
+        assert outcome.code == 2
+        assert message in outcome.error
+
+
+def test_the_order_and_a_pause(pituning: Run, workspace: Workspace) -> None:
+    queue = RunQueue(workspace)
+    first, second = (queue.submit(RunSpec(kind="train", config={"task": task})) for task in ("nli", "rte"))
+    assert pituning("runs", "move", second, "--json").json == {"run": second, "place": 1}
+    assert pituning("runs", "priority", first, "3", "--json").json == {"run": first, "priority": 3, "place": 1}
+    assert "starts in a moment" in pituning("runs", "show", first).out
+    pituning("runs", "pause", "--reason", "the GPU is lent")
+    assert queue.claim("me") is None
+    outcome = pituning("runs", "list")
+    assert "nothing is taken: the queue is paused (the GPU is lent)" in outcome.err
+    assert pituning("runs", "list", "--json").json["runs"][0]["waits"].startswith("the queue is paused")
+    pituning("runs", "unpause")
+    claimed = queue.claim("me")
+    assert claimed is not None
+    assert claimed.id == first
+
+
+def test_duplicate(pituning: Run, workspace: Workspace) -> None:
+    queue = RunQueue(workspace)
+    run_id = queue.submit(RunSpec(kind="tune", config={"target": "nli", "shots": 4}))
+    made = pituning("runs", "duplicate", run_id, "--set", "shots=8", "--set", "baselines=single,full", "--json").json
+    assert dict(queue.get(made["run"]).spec.config) == {"target": "nli", "shots": 8, "baselines": ["single", "full"]}
+    outcome = pituning("runs", "duplicate", run_id, "--set", "shots=0")
+    assert (outcome.code, "shots is 0" in outcome.error) == (2, True)
+
+
+def test_a_failure_shows_its_class_and_mend(pituning: Run, workspace: Workspace) -> None:
+    queue = RunQueue(workspace)
+    run_id = queue.submit(RunSpec(kind="train", config={"task": "nli"}))
+    claimed = queue.claim("me")
+    assert claimed is not None
+    queue.finish(claimed.claim, "failed", failure="out_of_memory", error="32 do not fit", mend="a batch of 8 fits")
+    shown = pituning("runs", "show", run_id)
+    assert "out_of_memory" in shown.out
+    assert "a batch of 8 fits" in shown.out
+    assert pituning("runs", "show", run_id, "--json").json["failure"] == "out_of_memory"
 
 
 def test_worker_ends_when_idle(pituning: Run) -> None:

@@ -63,7 +63,7 @@ def test_tune_gives_the_same_numbers_when_repeated(pituning: Run, lenders: Works
     assert pituning("experts", "export", result["expert"], tmp_path / "out").code == 0
     assert (tmp_path / "out" / "adapter_model.safetensors").stat().st_size > 0
     shown = pituning("runs", "show", result["run"], "--json").json
-    assert (shown["state"], shown["result"]["score"]) == ("done", result["score"])
+    assert (shown["state"], shown["result"]["score"]) == ("succeeded", result["score"])
 
 
 def test_ctrl_c_stops_the_worker_and_leaves_nothing_half_written(lenders: Workspace) -> None:

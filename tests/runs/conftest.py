@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
+from pituning.workspace.database import DATABASE_VARIABLE
 from pituning.workspace.layout import Workspace
 
 
@@ -19,8 +21,19 @@ def empty_workspace(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def workspace(empty_workspace, tmp_path) -> Workspace:
-    return Workspace.open(shutil.copytree(empty_workspace, tmp_path / "ws"))
+def backend(request) -> str:
+    """The database of `workspace`: ``sqlite``, or what a test is parametrised with."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def workspace(empty_workspace, tmp_path, backend, request, monkeypatch) -> Iterator[Workspace]:
+    if backend == "postgresql":
+        server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
+        monkeypatch.setenv(DATABASE_VARIABLE, server.database(template))
+    made = Workspace.open(shutil.copytree(empty_workspace, tmp_path / "ws"))
+    yield made
+    made.engine.dispose()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,10 @@ def work(run, workspace, reporter):
         os.kill(os.getpid(), 9)
     if what == "die-once" and run.attempt == 1:
         os.kill(os.getpid(), 9)
+    if what == "parent":  # a process of its own that does not end with it
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        (workspace.run_dir(run.id) / "child").write_text(str(child.pid))
+        raise RunFailed("leaves a process behind")
     if what == "fail":
         raise RunFailed("loss is nan at step 3; choose a smaller learning rate")
     if what == "deaf":

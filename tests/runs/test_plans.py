@@ -31,7 +31,7 @@ def finished(queue, spec: RunSpec, plan: list[PlannedPhase], seconds: float) -> 
     queue.submit(spec)
     run = queue.claim("me")
     save_plan(queue.workspace, run.id, plan)
-    queue.finish(run.claim, "done")
+    queue.finish(run.claim, "succeeded")
     with writing(queue.workspace.engine) as connection:
         ended = connection.scalar(sa.select(RunRow.finished).where(RunRow.id == run.id))
         connection.execute(sa.update(RunRow).where(RunRow.id == run.id).values(started=ended - seconds))

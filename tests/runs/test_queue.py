@@ -1,10 +1,12 @@
-"""The queue's contract: exactly one owner, writes only under a valid claim, nothing lost."""
+"""The queue's contract on SQLite and PostgreSQL: exactly one owner, writes only under a valid claim, nothing lost."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 
 import pytest
 
@@ -13,6 +15,8 @@ from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
 from pituning.runs.records import AlphaPoint, MetricPoint, RunEvent
 from pituning.runs.spec import RunSpec
 from pituning.workspace.layout import Workspace
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
 
 PROGRESS = {"phase": "train", "done": 1, "total": 2, "eta_s": 3.0}
 
@@ -29,10 +33,10 @@ def test_a_run_goes_through_the_queue(queue, submit):
     run = queue.get(run_id)
     assert (run.pid, run.phase, run.done, run.total, run.eta_s) == (4711, "train", 1, 2, 3.0)
     assert run.fraction(now=run.started + 3.0) == pytest.approx(0.5)
-    queue.finish(taken.claim, "done", result_path=f"runs/{run_id}/result.json")
+    queue.finish(taken.claim, "succeeded", result_path=f"runs/{run_id}/result.json")
     run = queue.get(run_id)
-    assert (run.state, run.active, run.fraction(), run.eta_s) == ("done", False, 1.0, None)
-    assert [e.message for e in queue.events_of(run_id)] == ["queued", "attempt 1 begins", "done"]
+    assert (run.state, run.active, run.fraction(), run.eta_s) == ("succeeded", False, 1.0, None)
+    assert [e.message for e in queue.events_of(run_id)] == ["queued", "attempt 1 begins", "succeeded"]
 
 
 def test_order_is_priority_then_age(queue, submit):
@@ -52,8 +56,11 @@ def test_every_run_is_claimed_once(workspace, submit):
 
     def take() -> None:
         own = RunQueue(Workspace.open(workspace.root))  # an engine of its own, as another process has
-        while (run := own.claim(threading.current_thread().name)) is not None:
-            claimed.append(run.id)
+        while own.waiting():  # whoever finds the last runs locked by others may get none
+            run = own.claim(threading.current_thread().name)
+            if run is not None:
+                claimed.append(run.id)
+        own.workspace.engine.dispose()
 
     threads = [threading.Thread(target=take) for _ in range(4)]
     for thread in threads:
@@ -206,3 +213,101 @@ def test_runs_survive_the_process_that_queued_them(workspace):
     )
     done = subprocess.run([sys.executable, "-c", code, str(workspace.root)], capture_output=True, text=True, check=True)
     assert RunQueue(workspace).get(done.stdout.strip()).state == "queued"
+
+
+def test_a_batch_is_queued_whole_or_not_at_all(queue):
+    good = RunSpec(kind="train", config={"task": "digits"})
+    with pytest.raises(BadInput):
+        queue.submit_all([good, RunSpec(kind="train", config={"task": "digits", "shots": -1})], batch="sweep")
+    with pytest.raises(BadInput, match="batch 'A sweep' cannot be used"):
+        queue.submit_all([good], batch="A sweep")
+    assert queue.list() == []
+    ids = queue.submit_all([good, good, good], batch="sweep")
+    queue.submit(good)
+    assert [run.id for run in queue.list(batch="sweep")] == ids[::-1]
+    assert [run.id for run in queue.waiting()][:3] == ids
+    assert queue.counts() == {"queued": 4}
+
+
+@pytest.mark.parametrize("place", [1, 2, 3, 4, 9])
+def test_a_run_is_moved_to_its_place(queue, submit, place):
+    ids = [submit(name) for name in "abcd"]
+    queue.move(ids[2], place)
+    expected = [*ids[:2], ids[3]]
+    expected.insert(place - 1, ids[2])  # as a list of Python does it
+    assert [run.id for run in queue.waiting()] == expected
+    assert queue.place(ids[2]) == min(place, 4)
+    assert queue.place("nope") is None
+
+
+def test_moving_between_two_runs_never_runs_out_of_room(queue, submit):
+    order = [submit(name) for name in "abc"]
+    for _ in range(80):  # halving a gap 80 times is more than a double can hold
+        queue.move(order[2], 2)
+        order = [order[0], order[2], order[1]]
+        assert [run.id for run in queue.waiting()] == order
+
+
+def test_a_moved_run_takes_the_priority_of_its_neighbours(queue, submit):
+    low, high, last = submit("a"), submit("b", priority=5), submit("c")
+    queue.move(last, 1)
+    assert [(run.id, run.priority) for run in queue.waiting()] == [(last, 5), (high, 5), (low, 0)]
+    queue.set_priority(low, 9)
+    assert queue.claim("me").id == low
+    with pytest.raises(BadInput, match="is running; only a queued run has a priority"):
+        queue.set_priority(low, 1)
+
+
+def test_a_paused_queue_hands_out_nothing(queue, submit):
+    run_id = submit()
+    queue.pause("maintenance")
+    queue.pause("maintenance of the disk")
+    assert queue.claim("me") is None
+    assert queue.setting("paused")["reason"] == "maintenance of the disk"
+    queue.unpause()
+    assert queue.claim("me").id == run_id
+
+
+def test_a_duplicate_has_the_settings_but_for_the_changes(queue, submit):
+    run_id = submit("mine", priority=2)
+    again = queue.get(queue.duplicate(run_id, {"shots": 8}))
+    assert dict(again.spec.config) == {"task": "digits", "shots": 8, "name": "mine"}
+    assert (again.state, again.attempt, again.priority) == ("queued", 0, 2)
+    assert queue.get(run_id).spec.config["shots"] == 4
+    with pytest.raises(BadInput, match="train has no setting 'shorts'"):
+        queue.duplicate(run_id, {"shorts": 8})
+
+
+def test_a_claim_says_where_and_by_which_process(queue, submit):
+    run_id = submit()
+    claim = queue.claim("me", slot="gpu 1", host="box").claim
+    queue.begin(claim, 4711, pid_created=12.5)
+    run = queue.get(run_id)
+    assert (run.slot, run.host, run.pid, run.pid_created) == ("gpu 1", "box", 4711, 12.5)
+    queue.finish(claim, "failed", failure="nan_loss", error="no", mend="yes")
+    run = queue.get(run_id)
+    assert (run.failure, run.error, run.mend, run.pid, run.slot) == ("nan_loss", "no", "yes", None, None)
+
+
+def test_a_killed_writer_leaves_all_or_nothing(workspace, queue):
+    """A process that queues single runs and batches is killed in the midst, again and again."""
+    code = (
+        "import sys; from pituning.runs.queue import RunQueue; from pituning.runs.spec import RunSpec\n"
+        "from pituning.workspace.layout import Workspace\n"
+        "queue = RunQueue(Workspace.open(sys.argv[1])); spec = RunSpec(kind='embed', config={'tasks': ['nli']})\n"
+        "print('ready', flush=True); n = 0\n"
+        "while True: n += 1; queue.submit_all([spec] * 7, batch=f'b{n}-' + sys.argv[2])"
+    )
+    for number in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(workspace.root), str(number)], stdout=subprocess.PIPE
+        )  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.15)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    sizes = Counter(run.batch for run in queue.list(limit=100_000))
+    assert sizes
+    assert set(sizes.values()) == {7}

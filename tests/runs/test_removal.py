@@ -28,20 +28,20 @@ def make_expert(workspace, kind: str, name: str, task: str):
 def ended(queue, workspace):
     """Makes a run that ended, with everything that a run can have; gives its id."""
 
-    def make(state: str = "done", spec: RunSpec | None = None) -> str:
+    def make(state: str = "succeeded", spec: RunSpec | None = None) -> str:
         run_id = queue.submit(spec or RunSpec(kind="tune", config={"target": "nli"}))
         claim = queue.claim("me").claim
         queue.report(claim, progress={"phase": "train"}, metrics=[MetricPoint("pi", 1, "loss", 1.0)])
         path = workspace.run_dir(run_id) / "result.json"
         write_json(path, {"score": 1.0})
         (workspace.run_dir(run_id) / "checkpoint").mkdir()
-        queue.finish(claim, state, result_path=str(path.relative_to(workspace.root)) if state == "done" else None)
+        queue.finish(claim, state, result_path=str(path.relative_to(workspace.root)) if state == "succeeded" else None)
         return run_id
 
     return make
 
 
-@pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
 def test_a_run_goes_with_all_it_has(state, queue, workspace, ended):
     gone, other = ended(state), ended()
     assert delete_run(queue, gone) is None

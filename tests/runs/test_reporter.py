@@ -55,7 +55,7 @@ def test_everything_arrives_and_little_is_written(queue, running, monkeypatch):
             reporter.advance()
         reporter.log("two\nlines")
     assert writes <= (time.monotonic() - began) / WRITE_SECONDS + 2
-    assert len(queue.metrics_of(running.id)) == 800
+    assert len([point for point in queue.metrics_of(running.id) if point.series == "pi"]) == 800
     assert len(queue.alphas_of(running.id)) == 400
     assert queue.events_of(running.id)[-1].message == "two lines"
     run = queue.get(running.id)
@@ -110,6 +110,18 @@ def test_what_could_not_be_written_is_written_later(queue, running, monkeypatch)
     with DatabaseReporter(queue, running.claim) as reporter:
         reporter.metric("pi", 1, {"loss": 1.0})
         wait_for(lambda: not failures)
+    assert [point.name for point in queue.metrics_of(running.id) if point.series == "pi"] == ["loss"]
+
+
+def test_memory_is_a_curve_of_the_attempt(queue, running):
+    held = bytearray(50 * 2**20)
+    with DatabaseReporter(queue, running.claim):
+        pass
+    (point,) = queue.metrics_of(running.id)
+    assert (point.series, point.name) == ("system", "memory_mib")
+    assert len(held) / 2**20 < point.value < 16_000
+    with DatabaseReporter(queue, running.claim):  # the next attempt: its curve takes the place of the old one
+        pass
     assert len(queue.metrics_of(running.id)) == 1
 
 

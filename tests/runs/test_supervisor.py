@@ -13,14 +13,19 @@ import psutil
 import pytest
 
 from pituning.errors import BadInput
+from pituning.runs import processes
 from pituning.runs import supervisor as supervisor_module
-from pituning.runs.supervisor import Supervisor, ensure_supervisor, is_worker, supervise, supervisor_running
+from pituning.runs.executors.local import LocalExecutor
+from pituning.runs.processes import is_worker
+from pituning.runs.slots import Slot
+from pituning.runs.supervisor import Supervisor, ensure_supervisor, supervise, supervisor_running
 from pituning.runs.worker import NICENESS
+from pituning.workspace.space import LEAST_FREE_VARIABLE
 
 
 @pytest.fixture(autouse=True)
 def fake_worker(monkeypatch):
-    monkeypatch.setattr(supervisor_module, "WORKER_MODULE", "tests.runs.fake_worker")
+    monkeypatch.setattr(processes, "WORKER_MODULE", "tests.runs.fake_worker")
 
 
 @pytest.fixture
@@ -44,7 +49,7 @@ def states(queue, *run_ids) -> list[str]:
 
 def test_runs_are_done_one_after_the_other(queue, submit, supervisor, workspace):
     good, bad, lethal = submit("quick"), submit("fail"), submit("die", max_attempts=2)
-    step_until(supervisor, lambda: states(queue, good, bad, lethal) == ["done", "failed", "failed"])
+    step_until(supervisor, lambda: states(queue, good, bad, lethal) == ["succeeded", "failed", "failed"])
     assert supervisor.step() is False
     assert queue.result_of(good)["score"] == 50.0
     assert queue.get(bad).error == "loss is nan at step 3; choose a smaller learning rate"
@@ -59,7 +64,7 @@ def test_runs_are_done_one_after_the_other(queue, submit, supervisor, workspace)
 
 def test_a_run_whose_worker_died_is_done_in_its_second_attempt(queue, submit, supervisor):
     run_id = submit("die-once")
-    step_until(supervisor, lambda: states(queue, run_id) == ["done"])
+    step_until(supervisor, lambda: states(queue, run_id) == ["succeeded"])
     assert queue.get(run_id).attempt == 2
 
 
@@ -75,7 +80,7 @@ def test_cancel_ends_the_process(queue, submit, supervisor):
 
 def test_a_worker_gives_way_to_the_app(queue, submit, supervisor):
     run_id = submit("long")
-    step_until(supervisor, lambda: queue.get(run_id).pid is not None)
+    step_until(supervisor, lambda: queue.get(run_id).done > 0)
     mine, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (os.getpid(), queue.get(run_id).pid))
     assert its == min(mine + NICENESS, 19)  # 19 is the lowest priority that there is
 
@@ -108,8 +113,8 @@ def test_a_worker_outlives_its_supervisor_and_the_next_one_looks_after_it(
         assert following.step() is True
     assert states(queue, run_id, waiting) == ["running", "queued"]  # it takes up the one slot
     os.killpg(queue.get(run_id).pid, signal.SIGKILL)
-    supervisor._children[run_id].process.wait()
-    supervisor._children.clear()
+    supervisor.executor._children[queue.get(run_id).claim].process.wait()
+    supervisor.executor._children.clear()
     following.step()  # at once, not after a minute: the process is gone
     assert queue.get(run_id).attempt == 2
     assert "the worker is gone; queued again" in [e.message for e in queue.events_of(run_id)]
@@ -122,8 +127,84 @@ def test_a_claim_without_a_process_goes_stale(queue, submit, supervisor, monkeyp
     supervisor.step()
     assert states(queue, run_id) == ["running"]
     monkeypatch.setattr(supervisor_module, "STALE_SECONDS", 0.0)
-    step_until(supervisor, lambda: states(queue, run_id) == ["done"])
+    step_until(supervisor, lambda: states(queue, run_id) == ["succeeded"])
     assert queue.get(run_id).attempt == 2
+
+
+def test_runs_share_the_slots(queue, submit, workspace):
+    supervisor = Supervisor(
+        workspace, executor=LocalExecutor(workspace, slots=[Slot("gpu 4", "4"), Slot("gpu 7", "7")])
+    )
+    ids = [submit("long") for _ in range(3)]
+    try:
+        step_until(supervisor, lambda: all(queue.get(run_id).done > 0 for run_id in ids[:2]))
+        assert states(queue, *ids) == ["running", "running", "queued"]
+        assert [queue.get(run_id).slot for run_id in ids] == ["gpu 4", "gpu 7", None]
+        visible = [psutil.Process(queue.get(run_id).pid).environ()["CUDA_VISIBLE_DEVICES"] for run_id in ids[:2]]
+        assert visible == ["4", "7"]
+        queue.cancel(ids[0])
+        step_until(supervisor, lambda: states(queue, ids[2]) == ["running"])
+        assert queue.get(ids[2]).slot == "gpu 4"  # the one that came free
+    finally:
+        supervisor.stop()
+
+
+def test_a_process_that_got_the_number_since_is_left_alone(queue, submit, workspace, supervisor):
+    """The worker of a run is gone, and a stranger with the same words on its command line has its number."""
+    code = "import time; time.sleep(600)"
+    run_id = submit("quick")
+    claim = queue.claim("a supervisor that is gone", host=supervisor.host).claim
+    command = [sys.executable, "-c", code, processes.WORKER_MODULE, run_id]
+    stranger = subprocess.Popen(command, start_new_session=True)
+    try:
+        queue.begin(claim, stranger.pid, pid_created=psutil.Process(stranger.pid).create_time() - 3600)
+        queue.cancel(run_id)
+        step_until(supervisor, lambda: states(queue, run_id) == ["cancelled"])
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_what_a_dead_worker_left_behind_is_ended(queue, submit, supervisor):
+    run_id = submit("parent")
+    step_until(supervisor, lambda: (supervisor.workspace.run_dir(run_id) / "child").exists())
+    step_until(supervisor, lambda: states(queue, run_id) == ["failed"])
+    child = int((supervisor.workspace.run_dir(run_id) / "child").read_text())
+    step_until(supervisor, lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
+
+
+def test_a_run_on_another_host_is_known_by_its_heartbeat_alone(queue, submit, supervisor, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "STALE_SECONDS", 1e9)
+    run_id, here = submit("quick"), submit("quick")
+    claim = queue.claim("another supervisor", host="far-away").claim
+    queue.begin(claim, os.getpid())  # a number that means another process there
+    step_until(supervisor, lambda: states(queue, here) == ["succeeded"])  # it takes none of the slots here
+    assert states(queue, run_id) == ["running"]
+    monkeypatch.setattr(supervisor_module, "STALE_SECONDS", 0.0)
+    step_until(supervisor, lambda: states(queue, run_id) == ["succeeded"])
+    assert "nothing was heard from far-away" in " ".join(e.message for e in queue.events_of(run_id))
+
+
+def test_a_machine_that_slept_kills_nothing(queue, submit, supervisor, monkeypatch):
+    """Heartbeats are hours old by the calendar, and not a second by the clock that stands still in sleep."""
+    run_id = submit("long")
+    step_until(supervisor, lambda: queue.get(run_id).done > 0)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 8 * 3600)
+    for _ in range(3):
+        supervisor.step()
+    assert states(queue, run_id) == ["running"]
+    assert queue.get(run_id).attempt == 1
+
+
+def test_nothing_starts_while_the_disk_is_full(queue, submit, supervisor, monkeypatch):
+    run_id = submit("quick")
+    monkeypatch.setenv(LEAST_FREE_VARIABLE, "1e12")
+    assert supervisor.step() is True
+    assert states(queue, run_id) == ["queued"]
+    monkeypatch.setenv(LEAST_FREE_VARIABLE, "0")
+    step_until(supervisor, lambda: states(queue, run_id) == ["succeeded"])
 
 
 def test_one_supervisor_per_workspace(workspace, monkeypatch):
@@ -150,7 +231,7 @@ def test_an_idle_supervisor_goes_but_not_from_waiting_runs(queue, submit, worksp
     monkeypatch.setattr(supervisor_module, "POLL_SECONDS", 0.05)
     run_id = submit("quick")
     supervise(workspace, idle_s=0.0)
-    assert states(queue, run_id) == ["done"]
+    assert states(queue, run_id) == ["succeeded"]
 
 
 @pytest.mark.slow

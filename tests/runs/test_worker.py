@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from pituning.errors import BadInput
-from pituning.runs.worker import one_line, run_claimed
-
-OUT_OF_MEMORY = "out of memory: choose fewer donors, fewer shots or a smaller batch, then retry"
+from pituning.errors import ArtefactError, BackboneMismatch, BadInput, DiskFull, Diverged, OutOfMemory
+from pituning.runs import worker
+from pituning.runs.queue import MAX_ATTEMPTS
+from pituning.runs.worker import run_claimed
+from pituning.workspace.space import LEAST_FREE_VARIABLE
 
 
 @pytest.fixture
@@ -26,33 +27,69 @@ def test_a_result_is_written_and_found(queue, running, workspace):
         reporter.metric("pi", 1, {"score": 61.0})
         return {"score": 61.0}
 
-    assert run_claimed(queue, running.claim, work) == "done"
+    assert run_claimed(queue, running.claim, work) == "succeeded"
     assert queue.result_of(running.id) == {"score": 61.0, "run": running.id}
     path = workspace.root / queue.get(running.id).result_path
     assert json.loads(path.read_text())["score"] == 61.0
-    assert queue.metrics_of(running.id)[0].value == 61.0
+    assert [point.value for point in queue.metrics_of(running.id) if point.series == "pi"] == [61.0]
 
 
 @pytest.mark.parametrize(
-    ("error", "line"),
+    ("error", "kind", "line", "mend"),
     [
-        (BadInput("task 'x' is unknown;\n did you mean 'y'?"), "task 'x' is unknown; did you mean 'y'?"),
-        (MemoryError(), OUT_OF_MEMORY),
-        (RuntimeError("CUDA out of memory. Tried to"), OUT_OF_MEMORY),
-        (OSError(28, "No space left on device"), "disk full: free some space, then retry"),
-        (KeyError("a"), "unexpected KeyError: 'a'; the log has the details, retry may help"),
+        (BadInput("task 'x' is unknown;\n try 'y'"), "bad_input", "task 'x' is unknown; try 'y'", "--set NAME=VALUE"),
+        (MemoryError(), "out_of_memory", "out of memory", "a smaller batch"),
+        (RuntimeError("CUDA out of memory. Tried to"), "out_of_memory", "out of memory", "a smaller batch"),
+        (OutOfMemory("32 do not fit", batch_size=4), "out_of_memory", "32 do not fit", "a batch of 4 fits"),
+        (Diverged("loss is nan at step 3"), "nan_loss", "loss is nan at step 3", "--set learning_rate="),
+        (BackboneMismatch("made on another"), "backbone_mismatch", "made on another", "its backbone"),
+        (ArtefactError("x has another SHA-256"), "artefact", "x has another SHA-256", "restore that file"),
+        (KeyError("a"), "unexpected", "unexpected KeyError: 'a'", "pituning runs retry"),
     ],
 )
-def test_a_failure_is_one_line_and_the_traceback_is_in_the_log(queue, running, capsys, error, line):
+def test_a_failure_has_a_class_a_line_and_a_mend(queue, running, capsys, error, kind, line, mend):
     def work(*_):
         raise error
 
     assert run_claimed(queue, running.claim, work) == "failed"
     run = queue.get(running.id)
-    assert (run.state, run.error, run.result_path) == ("failed", line, None)
-    assert one_line(error) == line
+    assert (run.state, run.failure, run.error, run.result_path) == ("failed", kind, line, None)
+    assert mend in run.mend
     assert "Traceback" in capsys.readouterr().err
     assert queue.result_of(running.id) is None
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), DiskFull("disk full while writing x")])
+def test_a_full_disk_sends_the_run_back_until_there_is_room(queue, running, monkeypatch, error):
+    def work(*_):
+        raise error
+
+    monkeypatch.setenv(LEAST_FREE_VARIABLE, "1e12")  # as if the disk were full
+    assert run_claimed(queue, running.claim, work) == "queued"
+    run = queue.get(running.id)
+    assert run.max_attempts - run.attempt == MAX_ATTEMPTS  # the attempt does not count
+    monkeypatch.setenv(LEAST_FREE_VARIABLE, "0")
+    for left in (2, 1, 0):  # there is room, but not for this run: it is given up in the end
+        state = run_claimed(queue, queue.claim("me").claim, work)
+        assert state == ("queued" if left else "failed")
+    run = queue.get(running.id)
+    assert run.failure == "disk_full"
+    assert "free some space" in run.mend
+
+
+def test_a_worker_insists_on_writing_down_how_the_run_ended(queue, running, monkeypatch):
+    monkeypatch.setattr(worker, "INSIST_SECONDS", 0.0)
+    finish, refusals = queue.finish, [1, 2, 3]
+
+    def locked(*args, **kwargs):
+        if refusals:
+            refusals.pop()
+            raise ArtefactError("studio.db stayed locked for 30 s")
+        return finish(*args, **kwargs)
+
+    monkeypatch.setattr(queue, "finish", locked)
+    assert run_claimed(queue, running.claim, lambda *_: {"score": 1.0}) == "succeeded"
+    assert queue.get(running.id).state == "succeeded"
 
 
 def report_for_ever(_run, _workspace, reporter):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pituning.errors import ArtefactError, BadInput, RunCancelled, RunFailed
+from pituning.errors import ArtefactError, BadInput, Diverged, OutOfMemory, RunCancelled
 from pituning.experts.model import ExpertModel
 from pituning.progress import Silent
 from pituning.tasks.metrics import score
@@ -104,9 +104,84 @@ def test_divergence_names_step_and_rate(setting):
         seen.append(len(batch))
         return (weight * (math.nan if len(seen) == 3 else 1.0)).expand(len(batch))
 
-    with pytest.raises(RunFailed, match=r"'pi' diverged at step 3 of 5 with learning rate 0.5; choose a smaller one"):
+    with pytest.raises(Diverged, match=r"'pi' diverged at step 3 of 5 with learning rate 0.5; choose a smaller one"):
         fit([weight], loss, encoded, TrainConfig(steps=5, batch_size=8, learning_rate=0.5), series="pi")
     assert torch.isfinite(weight).all()
+
+
+def test_divergence_keeps_the_last_good_checkpoint(setting, tmp_path):
+    """The loss is not a number at step 6; without that, training goes on from the checkpoint of step 4."""
+    _, encoded = setting
+    path = tmp_path / "checkpoint.safetensors"
+    config = TrainConfig(steps=8, batch_size=8, checkpoint_every=4)
+    broken = {6}
+
+    def loss_of(weight, seen):
+        def loss(batch):
+            seen.append(len(batch))
+            bad = math.nan if len(seen) in broken else 1.0
+            return (weight * bad).square().expand(len(batch))
+
+        return loss
+
+    weight, seen = torch.ones(1, requires_grad=True), []
+    with pytest.raises(Diverged, match="at step 6 of 8"):
+        fit([weight], loss_of(weight, seen), encoded, config, checkpoint=path)
+    broken.clear()
+    again, steps = torch.ones(1, requires_grad=True), []
+    assert fit([again], loss_of(again, steps), encoded, config, checkpoint=path).steps == 8
+    assert len(steps) == 4
+    whole = torch.ones(1, requires_grad=True)
+    fit([whole], loss_of(whole, []), encoded, config)
+    assert torch.equal(again, whole)
+
+
+def test_random_numbers_go_on_where_they_were(setting, tmp_path):
+    """A loss that draws from torch's own generator, as dropout does."""
+    _, encoded = setting
+    config = TrainConfig(steps=9, batch_size=8, checkpoint_every=4)
+
+    def train(**options) -> torch.Tensor:
+        weight = torch.ones(4, requires_grad=True)
+        fit([weight], lambda batch: (weight * torch.rand(4)).sum().expand(len(batch)), encoded, config, **options)
+        return weight.detach()
+
+    torch.manual_seed(5)
+    whole = train()
+    torch.manual_seed(5)
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(RunCancelled):
+        train(checkpoint=path, reporter=Recorder(6))
+    torch.manual_seed(77)  # another process has another state
+    assert torch.equal(train(checkpoint=path), whole)
+
+
+@pytest.mark.parametrize("how", ["the allocator", "by hand"])
+def test_out_of_memory_says_which_batch_fits(setting, how):
+    _, encoded = setting
+    weight = torch.ones(1, requires_grad=True)
+
+    def loss(batch):
+        if len(batch) > 5:
+            if how == "by hand":
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            torch.empty(2**60, dtype=torch.uint8)  # more than any machine has
+        return weight.expand(len(batch))
+
+    with pytest.raises(OutOfMemory, match="step 1 of 2 with a batch of 16; a batch of 4 fits") as caught:
+        fit([weight], loss, encoded, TrainConfig(steps=2, batch_size=16))
+    assert caught.value.batch_size == 4  # of 8, 4, 2 and 1 the first that is no more than 5
+
+
+def test_a_checkpoint_with_one_flipped_bit_is_found_out(setting, tmp_path):
+    model, encoded = setting
+    path = tmp_path / "checkpoint.safetensors"
+    train_expert(model, encoded, TrainConfig(steps=2, batch_size=8), checkpoint=path)
+    data = bytearray(path.read_bytes())
+    data[-9] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtefactError, match="its tensors have SHA-256"):
+        train_expert(model, encoded, TrainConfig(steps=2, batch_size=8), checkpoint=path)
 
 
 def test_reports_steps_and_loss_curve(setting):
@@ -115,6 +190,9 @@ def test_reports_steps_and_loss_curve(setting):
     result = train_expert(model, encoded, TrainConfig(steps=7, batch_size=8), reporter=recorder, series="single")
     assert recorder.steps == 7
     assert [(series, step) for series, step, _ in recorder.metrics] == [("single", 1), ("single", 5), ("single", 7)]
+    assert all(set(values) == {"loss", "learning_rate", "examples_per_second"} for _, _, values in recorder.metrics)
+    rates = [values["learning_rate"] for _, _, values in recorder.metrics]
+    assert rates == [TrainConfig(steps=7).rate(step) for step in (0, 4, 6)]
     assert recorder.metrics[-1][2]["loss"] == pytest.approx(sum(result.fit.losses[-5:]) / 5)
 
 

@@ -90,3 +90,12 @@ def test_broken_json_is_told(tmp_path: Path, content: bytes) -> None:
 def test_digest_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc" * 100_000)
     assert atomic.sha256_file(tmp_path / "x") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
+    atomic.write_text(tmp_path / "kept" / "a.txt", "whole")
+    (tmp_path / "kept" / f"{atomic.TEMPORARY_PREFIX}1").write_text("ha")
+    (tmp_path / f"{atomic.TEMPORARY_PREFIX}dir").mkdir()
+    (tmp_path / f"{atomic.TEMPORARY_PREFIX}dir" / "b.txt").write_text("ha")
+    atomic.clear_unfinished(tmp_path)
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["kept", "a.txt"]

@@ -6,14 +6,25 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pituning.errors import ArtefactError
+from benchmarks.postgres import LocalPostgres
+from pituning.errors import ArtefactError, BadInput
 from pituning.workspace import database
-from pituning.workspace.database import Base, RunRow, open_database, writing
+from pituning.workspace.database import DATABASE_VARIABLE, Base, RunRow, open_database, writing
+from pituning.workspace.layout import Workspace
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a database is that does not exist yet, or is empty."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres").database())
+    return tmp_path / "studio.db"
 
 
 def insert(engine: sa.Engine, run_id: str) -> None:
@@ -25,26 +36,29 @@ def insert(engine: sa.Engine, run_id: str) -> None:
         )
 
 
-def test_migrations_make_the_models_schema(tmp_path: Path) -> None:
-    engine = open_database(tmp_path / "studio.db")
+def test_migrations_make_the_models_schema(location: Path | str) -> None:
+    engine = open_database(location)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        indexes = {index["name"] for index in sa.inspect(connection).get_indexes("runs")}
+        assert indexes >= {"runs_queue", "runs_created", "runs_batch"}
+        if isinstance(location, Path):
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     config = Config()
     config.set_main_option("script_location", str(database._MIGRATIONS))
     assert ScriptDirectory.from_config(config).get_current_head() == database.REVISION
 
 
-def test_rows_survive_reopening(tmp_path: Path) -> None:
-    insert(open_database(tmp_path / "studio.db"), "r1")
-    with open_database(tmp_path / "studio.db").connect() as connection:
+def test_rows_survive_reopening(location: Path | str) -> None:
+    insert(open_database(location), "r1")
+    with open_database(location).connect() as connection:
         row = connection.execute(sa.select(RunRow.id, RunRow.spec, RunRow.done)).one()
     assert tuple(row) == ("r1", {"a": 1}, 0)
 
 
-def test_an_exception_rolls_back(tmp_path: Path) -> None:
-    engine = open_database(tmp_path / "studio.db")
+def test_an_exception_rolls_back(location: Path | str) -> None:
+    engine = open_database(location)
     insert(engine, "r1")
     with pytest.raises(ZeroDivisionError), writing(engine) as connection:
         connection.execute(sa.text("INSERT INTO events (run_id, time, message) VALUES ('r1', 0, '')"))
@@ -53,20 +67,19 @@ def test_an_exception_rolls_back(tmp_path: Path) -> None:
         assert connection.execute(sa.text("SELECT count(*) FROM events")).scalar() == 0
 
 
-def _open_and_insert(path: str, name: str) -> None:
-    insert(open_database(Path(path)), name)
+def _open_and_insert(location: Path | str, name: str) -> None:
+    insert(open_database(location), name)
 
 
-def test_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+def test_processes_may_open_a_new_database_at_once(location: Path | str) -> None:
     context = multiprocessing.get_context("fork")
-    path = str(tmp_path / "studio.db")
-    processes = [context.Process(target=_open_and_insert, args=(path, f"r{i}")) for i in range(4)]
+    processes = [context.Process(target=_open_and_insert, args=(location, f"r{i}")) for i in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 4
-    with open_database(Path(path)).connect() as connection:
+    with open_database(location).connect() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM runs")).scalar() == 4
 
 
@@ -76,9 +89,57 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         open_database(tmp_path / "studio.db")
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    engine = open_database(tmp_path / "studio.db")
+def test_a_newer_schema_is_refused(location: Path | str) -> None:
+    engine = open_database(location)
     with writing(engine) as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ArtefactError, match="newer than this version"):
-        open_database(tmp_path / "studio.db")
+        open_database(location)
+
+
+def test_runs_of_the_first_version_are_kept(tmp_path: Path) -> None:
+    """A database as version 0001 made it, written out here by hand."""
+    path = tmp_path / "studio.db"
+    config = Config()
+    config.set_main_option("script_location", str(database._MIGRATIONS))
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for number, state in enumerate(("done", "failed", "queued")):
+            connection.exec_driver_sql(
+                "INSERT INTO runs (id, name, kind, spec, state, priority, attempt, max_attempts, created, "
+                "cancel_requested, done, total, result_path) "
+                "VALUES (?, 'n', 'train', '{\"a\": 1}', ?, 0, 1, 3, ?, 0, 4, 4, 'runs/r/result.json')",
+                (f"r{number}", state, 100.0 + number),
+            )
+        connection.exec_driver_sql("INSERT INTO events (run_id, time, message) VALUES ('r0', 1.0, 'done')")
+    engine.dispose()
+    with open_database(path).connect() as connection:
+        rows = connection.execute(sa.select(RunRow.id, RunRow.state, RunRow.position, RunRow.batch).order_by(RunRow.id))
+        assert [tuple(row) for row in rows] == [
+            ("r0", "succeeded", 100.0, None), ("r1", "failed", 101.0, None), ("r2", "queued", 102.0, None),
+        ]  # fmt: skip
+        assert connection.execute(sa.text("SELECT message FROM events")).scalar() == "done"
+
+
+def test_a_server_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match=r"postgresql://me:\*\*\*@127.0.0.1:1/studio cannot be reached") as caught:
+        open_database("postgresql://me:secret@127.0.0.1:1/studio")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    for url, message in (("nonsense", "is no URL"), ("mysql://host/x", "names 'mysql'")):
+        with pytest.raises(BadInput, match=message):
+            open_database(url)
+
+
+def test_a_database_belongs_to_one_workspace(
+    postgres: LocalPostgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(DATABASE_VARIABLE, postgres.database())
+    mine = Workspace.open(tmp_path / "mine")
+    assert mine.engine.dialect.name == "postgresql"
+    assert Workspace.open(tmp_path / "mine").engine is not mine.engine
+    assert not mine.database_path.exists()
+    with pytest.raises(BadInput, match="belongs to another workspace"):
+        _ = Workspace.open(tmp_path / "other").engine

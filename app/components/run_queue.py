@@ -1,0 +1,103 @@
+"""The queue as a whole, and a run's place in it: what holds it up, the order, and the same run with other settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from app.components import access, runs_data
+from app.components.guard import plain, say
+from app.components.words import KINDS, label
+from pituning.errors import PiTuningError
+from pituning.runs.records import Run
+from pituning.runs.store import PAUSED
+
+WHOLE = {"shots": "Shots", "seed": "Seed", "steps": "Steps", "batch_size": "Batch size", "donors": "Donors"}
+"""Settings that can be changed when a run is duplicated; those that a run does not have are left out."""
+
+
+def banner() -> None:
+    """Why nothing is taken from the queue, and the switch for a pause."""
+    queue = runs_data.queue()
+    held, paused = runs_data.held_up(), queue.setting(PAUSED) is not None
+    waiting = queue.counts().get("queued", 0)
+    if held is not None and (paused or waiting):
+        st.warning(plain(held[:1].upper() + held[1:]), title="Nothing is started", icon=":material/pause_circle:")
+    if paused:
+        access.button(
+            "Go on with the queue", icon=":material/play_circle:", key="queue_unpause", on_click=ask, args=("unpause",)
+        )  # fmt: skip
+    elif waiting:
+        access.button(
+            "Pause the queue", icon=":material/pause_circle:", key="queue_pause", on_click=ask, args=("pause",),
+            type="tertiary", help="Nothing more is started; what is running goes on.",
+        )  # fmt: skip
+
+
+def ask(what: str, *arguments: Any) -> None:
+    """A button's callback: asks the queue, and says so when it cannot be done."""
+    try:
+        getattr(runs_data.queue(), what)(*arguments)
+        if what in ("resume", "retry", "unpause", "duplicate"):
+            runs_data.wake()
+    except PiTuningError as error:
+        say("That did not work", error)
+
+
+def place(run: Run) -> None:
+    """Moves a queued run up or down, or to the front."""
+    now = runs_data.queue().place(run.id)
+    if now is None:
+        return
+    access.button(
+        "Do this next", icon=":material/low_priority:", key="run_first", on_click=ask, args=("move", run.id, 1),
+        disabled=now == 1, help="Puts it before everything else that waits.",
+    )  # fmt: skip
+    access.button(
+        "Sooner", icon=":material/arrow_upward:", key="run_sooner", on_click=ask, args=("move", run.id, now - 1),
+        disabled=now == 1, help=f"It is number {now} in the queue.",
+    )  # fmt: skip
+    access.button(
+        "Later", icon=":material/arrow_downward:", key="run_later", on_click=ask, args=("move", run.id, now + 1),
+        disabled=now == runs_data.queue().counts().get("queued", 0),
+    )  # fmt: skip
+
+
+def duplicate(run: Run) -> None:
+    """A form with the main settings of a run, from which another one is queued."""
+    with access.popover("Duplicate", icon=":material/content_copy:", key="run_duplicate_ask"):
+        changes = _form(run)
+        access.button("Queue it", icon=":material/rocket_launch:", type="primary", key="run_duplicate", on_click=_again,
+                      args=(run.id, changes))  # fmt: skip
+
+
+def _form(run: Run) -> Mapping[str, Any]:
+    settings = {**run.spec.defaults(), **run.spec.config}
+    found: dict[str, Any] = {}
+    if settings.get("kind") in KINDS:
+        found["kind"] = st.selectbox(
+            "Kind", list(KINDS), index=list(KINDS).index(settings["kind"]), key=f"again_kind_{run.id}",
+            format_func=lambda kind: label(KINDS, kind),
+        )  # fmt: skip
+    for name, title in WHOLE.items():
+        if isinstance(settings.get(name), int):
+            least = 0 if name == "seed" else 1
+            found[name] = st.number_input(title, least, None, settings[name], key=f"again_{name}_{run.id}")
+    return {name: value for name, value in found.items() if value != settings.get(name)}
+
+
+def _again(run_id: str, changes: Mapping[str, Any]) -> None:
+    try:
+        st.query_params["run"] = runs_data.queue().duplicate(run_id, changes)
+        runs_data.wake()
+    except PiTuningError as error:
+        say("The run could not be queued", error)
+
+
+def cancel_batch(batch: str) -> None:
+    """Cancels what has not ended of a batch."""
+    queue = runs_data.queue()
+    for run in queue.list(states=["queued", "running"], batch=batch, limit=10_000):
+        ask("cancel", run.id)

@@ -1,0 +1,300 @@
+"""Does the queue lose anything? Kills workers, supervisor, app and whoever queues runs, locks the database, fills the
+disk and deletes checkpoints while runs are under way; then counts what was lost, done twice, or came out differently.
+
+    python -m benchmarks.chaos --runs 40 --kills 30 --seed 0 --json
+
+The workspace lies on a small tmpfs of its own, which needs root; elsewhere nothing fills the disk, and the report says
+so. ``wrong`` compares every result, and the tensors of every expert, with a run that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.chaos_roles import final_words, reference, specs
+from pituning.errors import PiTuningError
+from pituning.runs.processes import WORKER_MODULE, child_environment
+from pituning.runs.queue import RunQueue, checkpoint_dir
+from pituning.runs.records import FINAL, Run
+from pituning.workspace.layout import DATA_VARIABLE, Workspace
+from pituning.workspace.space import LEAST_FREE_VARIABLE, MIB, free_mib
+
+DISK_MIB = 96
+LEAST_FREE_MIB = 16
+AT_FIRST = 6
+"""Runs that are queued at once; the others follow as runs end, so that their queueing can be killed to the last."""
+
+LAST_KILL = 0.75
+"""The share of runs that have ended when the last kill is spent."""
+
+STUCK_SECONDS = 600.0
+"""Without any change for so long the queue is given up."""
+
+SUPERVISOR_MODULE = "pituning.runs.supervisor"
+
+
+@dataclass
+class Chaos:
+    """One trial. Its processes are those whose command line names its workspace."""
+
+    workspace: Workspace
+    runs: int
+    kills: int
+    luck: random.Random
+    may_fill: bool
+    done: Counter[str] = field(default_factory=Counter)
+    overlaps: set[str] = field(default_factory=set)
+    roles: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.queue = RunQueue(self.workspace)
+
+    @property
+    def killed(self) -> int:
+        return sum(count for what, count in self.done.items() if what.startswith("kill"))
+
+    def go(self) -> None:
+        """Disturbs until all kills are spent, then waits until all runs have ended."""
+        changed, before = time.monotonic(), None
+        runs: Sequence[Run] = []
+        while True:
+            self._keep_roles()
+            # Kills are spread over the runs, not over the clock: on a busy machine they would hit nothing but starts.
+            ended = sum(run.state in FINAL for run in runs)
+            (self.workspace.root.parent.parent / "allowed").write_text(str(AT_FIRST + ended * 5 // 4))
+            time.sleep(self.luck.uniform(0.2, 1.2))
+            if self.killed < min(self.kills, 1 + self.kills * ended // (LAST_KILL * self.runs)):
+                self._disturb()
+            self._look_for_overlaps()
+            runs = self._list() or runs
+            if len(runs) >= self.runs and all(run.state in FINAL for run in runs):
+                return
+            now = [(run.id, run.state, run.attempt, run.done) for run in runs]
+            if now != before:
+                changed, before = time.monotonic(), now
+            if time.monotonic() - changed > STUCK_SECONDS:
+                return
+
+    def end(self) -> int:
+        """Ends everything in the ordinary way; returns how many processes of workers were left without a run."""
+        for process in self.roles.values():
+            process.kill()
+            process.wait()
+        deadline = time.monotonic() + 30
+        while self._processes(WORKER_MODULE) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        orphans = len(self._processes(WORKER_MODULE))
+        for process in self._processes(SUPERVISOR_MODULE):
+            with suppress(psutil.Error):
+                process.terminate()
+        psutil.wait_procs(self._processes(SUPERVISOR_MODULE), timeout=60)
+        left = self._processes("pituning.runs.") + self._processes("benchmarks.chaos_roles")
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        return max(orphans, len(left))
+
+    # Disturbances.
+
+    def _disturb(self) -> None:
+        kinds = ["worker"] * 9 + ["supervisor"] * 4 + ["app"] * 2 + ["enqueue"] * 2 + ["checkpoint"] * 3 + ["lock"]
+        kind = self.luck.choice([*kinds, "disk"] if self.may_fill else kinds)
+        if kind == "lock":
+            self._lock()
+        elif kind == "disk":
+            self._fill()
+        elif kind in self.roles:
+            self._kill_process(f"kill {kind}", self.roles[kind].pid)
+        elif kind == "supervisor":
+            self._kill_one("kill supervisor", self._processes(SUPERVISOR_MODULE))
+        else:
+            workers = self._processes(WORKER_MODULE)
+            if kind == "checkpoint":
+                self._delete_a_checkpoint()
+            self._kill_one("kill worker", workers)
+
+    def _kill_one(self, what: str, processes: Sequence[psutil.Process]) -> None:
+        if processes:
+            self._kill_process(what, self.luck.choice(sorted(processes, key=lambda process: process.pid)).pid)
+
+    def _kill_process(self, what: str, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            self.done[what] += 1
+
+    def _delete_a_checkpoint(self) -> None:
+        for run in self._list():
+            directory = checkpoint_dir(self.workspace, run.id)
+            if run.state not in FINAL and directory.is_dir() and any(directory.iterdir()):
+                shutil.rmtree(directory, ignore_errors=True)
+                self.done["delete checkpoint"] += 1
+                return
+
+    def _lock(self) -> None:
+        connection = sqlite3.connect(self.workspace.database_path, timeout=30, isolation_level=None)
+        with suppress(sqlite3.OperationalError):
+            connection.execute("BEGIN EXCLUSIVE")
+            time.sleep(self.luck.uniform(0.5, 4.0))
+            connection.execute("ROLLBACK")
+            self.done["lock"] += 1
+        connection.close()
+
+    def _fill(self) -> None:
+        ballast = self.workspace.root.parent / "ballast"
+        with suppress(OSError), ballast.open("wb") as stream:
+            while True:
+                stream.write(bytes(MIB))
+                stream.flush()
+        time.sleep(self.luck.uniform(1.0, 5.0))
+        ballast.unlink(missing_ok=True)
+        self.done["fill disk"] += 1
+
+    # What goes on.
+
+    def _keep_roles(self) -> None:
+        """The app and whoever queues are started again when they have been killed."""
+        for role in ("app", "enqueue"):
+            process = self.roles.get(role)
+            if process is not None and process.poll() == 0:
+                continue  # has queued everything
+            if process is None or process.poll() is not None:
+                command = [sys.executable, "-m", "benchmarks.chaos_roles", role, str(self.workspace.root)]
+                environment = {**child_environment(), "PITUNING_CHAOS_RUNS": str(self.runs)}
+                with (self.workspace.root.parent.parent / f"{role}.log").open("ab") as log:
+                    self.roles[role] = subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                        cwd=Path(__file__).resolve().parent.parent,
+                    )  # fmt: skip
+
+    def _list(self) -> Sequence[Run]:
+        try:
+            return self.queue.list(limit=10_000)
+        except PiTuningError:  # locked, or a full disk
+            return []
+
+    def _processes(self, module: str) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter(["cmdline", "status"]):
+            words = process.info["cmdline"] or []
+            ours = str(self.workspace.root) in words and any(word.startswith(module) for word in words)
+            if ours and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        return found
+
+    def _look_for_overlaps(self) -> None:
+        """Two live workers at one run would be one too many."""
+        by_run: dict[str, list[psutil.Process]] = {}
+        for process in self._processes(WORKER_MODULE):
+            with suppress(psutil.Error, ValueError, IndexError):
+                words = process.cmdline()
+                by_run.setdefault(words[words.index(WORKER_MODULE) + 1], []).append(process)
+        for run_id, processes in by_run.items():
+            alive = [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+            if len(alive) > 1:
+                self.overlaps.add(run_id)
+
+
+def verdict(chaos: Chaos, expected: dict[str, Any]) -> dict[str, Any]:
+    """What was lost, done twice or came out differently."""
+    runs = chaos.queue.list(limit=10_000)
+    names = Counter(run.name for run in runs)
+    succeeded = {run.name: run for run in runs if run.state == "succeeded"}
+    twice = {name for name, count in names.items() if count > 1} | chaos.overlaps
+    wrong = []
+    for name, run in succeeded.items():
+        events = [event.message for event in chaos.queue.events_of(run.id)]
+        if events.count("succeeded") != 1:
+            twice.add(name)
+        try:
+            found = final_words(chaos.workspace, run.kind, chaos.queue.result_of(run.id) or {})
+        except PiTuningError as error:
+            found = str(error)
+        if found != expected[name]:
+            wrong.append(name)
+    return {
+        "runs": chaos.runs,
+        "kills": chaos.killed,
+        "lost": sum(name not in succeeded for name in expected),
+        "duplicated": len(twice),
+        "wrong": len(wrong),
+        "attempts": sum(run.attempt for run in runs),
+        "disturbances": dict(sorted(chaos.done.items())),
+        "unfinished": {run.id: f"{run.state}: {run.error}" for run in runs if run.state != "succeeded"},
+        "differ": wrong,
+    }
+
+
+def trial(*, runs: int, kills: int, seed: int, trained: int, tuned: int) -> dict[str, Any]:
+    """One trial on a new workspace.
+
+    Args:
+        trained: how many of the runs train an expert; ``tuned`` so many tune; the others count.
+    """
+    began = time.monotonic()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ[LEAST_FREE_VARIABLE] = str(LEAST_FREE_MIB)
+    os.environ[DATA_VARIABLE] = ""  # the tiny workspace stands alone
+    base = Path(tempfile.mkdtemp(prefix="pituning-chaos-"))
+    disk = base / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(disk)]
+    small = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    try:
+        wanted = specs(runs, trained=trained, tuned=tuned)
+        expected = reference(base, wanted)
+        shutil.copytree(base / "template", disk / "workspace")
+        workspace = Workspace(disk / "workspace", embedded=None)
+        chaos = Chaos(workspace, runs, kills, random.Random(seed), small)
+        try:
+            chaos.go()
+        finally:
+            orphans = chaos.end()
+        found = {**verdict(chaos, expected), "orphans": orphans, "seed": seed, "disk": "tmpfs" if small else "none"}
+        return {**found, "free_mib": round(free_mib(disk), 1), "seconds": round(time.monotonic() - began, 1)}
+    finally:
+        if small:
+            subprocess.run(["umount", "-l", str(disk)], capture_output=True, check=False)
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the report; 0 when nothing was lost, duplicated, wrong or orphaned."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos")
+    parser.add_argument("--runs", type=int, default=40)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--trained", type=int, help="How many runs train an expert; by default a tenth.")
+    parser.add_argument("--tuned", type=int, help="How many runs tune; by default a twentieth.")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(arguments)
+    trained = given.runs // 10 if given.trained is None else given.trained
+    tuned = given.runs // 20 if given.tuned is None else given.tuned
+    report = trial(runs=given.runs, kills=given.kills, seed=given.seed, trained=trained, tuned=tuned)
+    if given.json:
+        print(json.dumps(report, indent=1))
+    else:
+        for key, value in report.items():
+            print(f"{key:14} {value}")
+    return int(any(report[key] for key in ("lost", "duplicated", "wrong", "orphans")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""A Ray cluster of the tests' own on this machine: a head that runs nothing, and nodes that can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+
+PATIENCE = 240.0
+TRIES = 5  # Ray gives a head or a node half a minute to come up, which a busy machine may not manage at once
+# A node that is gone is noticed within seconds instead of a minute; usage is told to nobody.
+SETTINGS = {
+    "RAY_health_check_initial_delay_ms": "3000", "RAY_health_check_period_ms": "2000",
+    "RAY_health_check_timeout_ms": "10000", "RAY_health_check_failure_threshold": "3",
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_AUTH_MODE": "token",
+}  # fmt: skip
+
+
+class LocalRay:
+    """A running cluster; `environment` is what a client needs to be let in."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
+        self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self.nodes: list[psutil.Process] = []
+        for attempt in range(TRIES):
+            if self._start_head(f"head-{attempt}"):
+                return
+            kill_all(self._head)
+        said = self._log(f"head-{attempt}")
+        self.close()
+        raise AssertionError(said)
+
+    @property
+    def address(self) -> str:
+        """Where jobs are submitted."""
+        return f"http://127.0.0.1:{self.dashboard}"
+
+    def _start_head(self, name: str) -> bool:
+        self.port, self.dashboard = _free_port(), _free_port()
+        self._head = self._start(
+            name, "--head", f"--port={self.port}", f"--dashboard-port={self.dashboard}", "--num-cpus=0",
+            f"--temp-dir={self.directory}",
+        )  # fmt: skip
+        deadline = time.monotonic() + PATIENCE
+        while self._head.is_running() and self._head.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+            if "will now block forever" in self._log(name) and self._answers():
+                return True
+            time.sleep(0.5)
+        return False
+
+    def add_node(self, *, cpus: int = 1) -> psutil.Process:
+        """One more node; returns its process, the parent of all that runs on it."""
+        for attempt in range(TRIES):
+            name = f"node-{len(self.nodes)}-{attempt}"
+            process = self._start(name, f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}")
+            deadline = time.monotonic() + PATIENCE
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+                if "will now block forever" in self._log(name):
+                    self.nodes.append(process)
+                    return process
+                time.sleep(0.5)
+            kill_all(process)
+        raise AssertionError(self._log(name))
+
+    def close(self) -> None:
+        for process in [*self.nodes, self._head]:
+            kill_all(process)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _start(self, name: str, *options: str) -> psutil.Process:
+        with (self.directory / f"{name}.txt").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats",
+                 "--node-ip-address=127.0.0.1", "--num-gpus=0", "--object-store-memory=80000000",
+                 "--include-log-monitor=false", f"--dashboard-agent-listen-port={_free_port()}", *options],
+                env={**os.environ, **SETTINGS, **self.environment}, cwd="/",
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        return psutil.Process(process.pid)
+
+    def _answers(self) -> bool:
+        request = urllib.request.Request(
+            f"{self.address}/api/version", headers={"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
+        )
+        with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=5) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    def _log(self, name: str) -> str:
+        return (self.directory / f"{name}.txt").read_text(errors="replace")[-3000:]
+
+
+def kill_all(process: psutil.Process) -> None:
+    """Kills a process and all that it started, as when a machine loses its power."""
+    with contextlib.suppress(psutil.Error):
+        family = [process, *process.children(recursive=True)]
+        for one in family:  # first nobody may notice that others die
+            with contextlib.suppress(psutil.Error):
+                one.suspend()
+        for one in family:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        psutil.wait_procs(family, timeout=30)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
