@@ -55,7 +55,11 @@ class LocalPostgres:
             "initdb", "-D", str(self.directory / "data"), "-U", "studio", "--auth=trust", "--encoding=UTF8",
             "--locale=C", "--no-sync",
         )  # fmt: skip
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def start(self) -> None:
         """Starts the server and waits until it answers."""
