@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -53,7 +54,7 @@ class LocalRay:
             f"--temp-dir={self.directory}",
         )  # fmt: skip
         deadline = time.monotonic() + PATIENCE
-        while self._head.is_running() and self._head.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        while _alive(self._head) and time.monotonic() < deadline:
             if "will now block forever" in self._log(name) and self._answers():
                 return True
             time.sleep(0.5)
@@ -65,7 +66,7 @@ class LocalRay:
             name = f"node-{len(self.nodes)}-{attempt}"
             process = self._start(name, f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}")
             deadline = time.monotonic() + PATIENCE
-            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+            while _alive(process) and time.monotonic() < deadline:
                 if "will now block forever" in self._log(name):
                     self.nodes.append(process)
                     return process
@@ -102,16 +103,24 @@ class LocalRay:
 
 
 def kill_all(process: psutil.Process) -> None:
-    """Kills a process and all that it started, as when a machine loses its power."""
+    """Kills a process and all of its session and its descendants, as when a machine loses its power."""
+    family = {process.pid}
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == process.pid:
+                family.add(pid)
     with contextlib.suppress(psutil.Error):
-        family = [process, *process.children(recursive=True)]
-        for one in family:  # first nobody may notice that others die
-            with contextlib.suppress(psutil.Error):
-                one.suspend()
-        for one in family:
-            with contextlib.suppress(psutil.Error):
-                one.kill()
-        psutil.wait_procs(family, timeout=30)
+        family |= {child.pid for child in process.children(recursive=True)}
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # first nobody may notice that others die
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def _alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _free_port() -> int:

@@ -152,10 +152,7 @@ def test_ten_runs_survive_the_death_of_a_node(supervisor: Supervisor, cluster: L
     cluster.add_node()
 
 
-@on_postgresql
-def test_the_password_of_the_database_does_not_go_with_the_job(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_password_of_the_database_does_not_go_with_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://studio:geheim@db.example.org:5433/studio?sslmode=require")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "geheim")
 
