@@ -186,7 +186,7 @@ def test_a_full_disk_in_the_queue_takes_the_new_task_back(
 
     at = upload(own_table(open_page), "reviews.csv", TABLE)
     with monkeypatch.context() as patched:
-        patched.setattr(RunQueue, "submit", full)
+        patched.setattr(RunQueue, "submit_all", full)
         at.button(key="launch").click().run()
 
     assert "Disk full while writing studio.db" in beside(at, "Start")

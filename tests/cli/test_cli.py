@@ -28,13 +28,16 @@ COMMANDS = {
     "embed": (),
     "graph": ("neighbors", "export"),
     "tune": (),
-    "runs": ("list", "show", "logs", "cancel", "resume", "retry", "delete"),
+    "runs": (
+        "list", "show", "logs", "cancel", "resume", "retry", "delete",
+        "sweep", "duplicate", "count", "move", "priority", "pause", "unpause",
+    ),
     "worker": (),
     "bench": ("fisher", "interpolate", "graph"),
     "pretrain": ("mini", "report"),
     "zoo": ("build", "measure", "tables"),
     "doctor": (),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("group", COMMANDS)

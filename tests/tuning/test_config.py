@@ -24,7 +24,7 @@ def test_rates() -> None:
     assert TuneConfig(target="digits").rates("full") == pytest.approx((2e-4, 5e-4, 1.25e-3))
     own = TuneConfig(target="digits", kind="prefix", learning_rates=(0.1, 0.03))
     assert own.rates("placebo") == (0.03, 0.1)
-    assert own.rates("full") == pytest.approx((5e-4, 5e-4 / 0.3))
+    assert own.rates("full") == pytest.approx((1.5e-4, 5e-4))
 
 
 def test_expert_name_is_a_name_even_for_the_longest_target() -> None:
