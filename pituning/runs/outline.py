@@ -9,6 +9,7 @@ from pituning.runs.spec import RunSpec
 from pituning.tasks.base import OPEN_ANSWER_CLASSES
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import TaskInfo
+from pituning.tuning.config import fold_count
 
 CANDIDATES = ("pi", "single", "donor")
 """What every tuning chooses from, beside the donors untouched; each gets its rate and steps by search."""
@@ -16,9 +17,6 @@ CANDIDATES = ("pi", "single", "donor")
 FULL_BATCH = 32
 STEP_BASE = 0.25
 """The share of a step on 32 examples that does not depend on how many there are; the rest is in proportion to them."""
-
-FEW = 100
-"""Fewer shots than this are split twice for choosing, others once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +97,7 @@ def outline(spec: RunSpec, subject: Subject) -> list[Part]:
         parts += [Part("embed the shots", examples), Part("embed the zoo", len(TASK_NAMES) - 1)]
     parts += _images(subject, test)
     # A single example of a class is not held out, so there is nothing to choose by.
-    folds = 0 if config.shots == 1 and subject.closed else config.folds or (1 if examples >= FEW else 2)
+    folds = 0 if config.shots == 1 and subject.closed else config.folds or fold_count(examples)
     trained = [method for method in config.baselines if method not in (*CANDIDATES, "backbone", "untouched")]
     searched = {method: folds * len(config.rates(method)) * config.steps for method in (*CANDIDATES, *trained)}
     parts += [Part(f"choose {method}", searched[method], load) for method in CANDIDATES if folds]

@@ -84,6 +84,7 @@ class Supervisor:
         running = self.queue.list(states=["running"])
         lingering = self._forget_others({run.claim for run in running})
         under_way = [run for run in running if self._look_after(run)]
+        begun = False
         free = self.executor.free(under_way)
         if free and held_up(self.queue) is None:
             for slot in free:
@@ -91,7 +92,8 @@ class Supervisor:
                 if run is None:
                     break
                 self._start(run, slot)
-        return bool(lingering or under_way or self.queue.counts().get("queued"))
+                begun = True
+        return bool(lingering or under_way or begun or self.queue.counts().get("queued"))
 
     def stop(self) -> None:
         """Ends the workers that do not outlive their supervisor, and gives their runs back to the queue."""

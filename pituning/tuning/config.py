@@ -20,6 +20,13 @@ PREDICTORS = ("probe", "scaled", "text")
 ALPHA_STARTS = ("uniform", "own", "similarity")
 RATE_FACTORS = (0.4, 1.0, 2.5)
 """The learning rates that are tried, as multiples of the usual one."""
+FEW, VERY_FEW = 100, 50
+"""Below these many shots one split says too little: two are made, or three."""
+
+
+def fold_count(shots: int) -> int:
+    """How many splits of the shots choosing makes when it is not told."""
+    return 1 if shots >= FEW else 2 if shots >= VERY_FEW else 3
 
 
 @dataclass(frozen=True, kw_only=True)

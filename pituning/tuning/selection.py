@@ -13,13 +13,12 @@ from pituning.backbones.encoded import EncodedExamples
 from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
 from pituning.training.config import TrainConfig
+from pituning.tuning.config import fold_count
 from pituning.tuning.learners import Enough, Learner
 
 HELD_OUT = 0.25
 LOOKS = 4
 """How often a training is looked at: after each quarter of its steps."""
-FEW, VERY_FEW = 100, 50
-"""Below these many shots one split says too little: two are made, or three."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def make_folds(answers: Sequence[str], *, closed: bool, count: int, seed: int) -
         ``count`` folds that each hold out about a quarter; none when no class can spare an example.
     """
     total = len(answers)
-    count = count or (1 if total >= FEW else 2 if total >= VERY_FEW else 3)
+    count = count or fold_count(total)
     strata: dict[str, list[int]] = {}
     for index, answer in enumerate(answers):
         strata.setdefault(answer if closed else "", []).append(index)
