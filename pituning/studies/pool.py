@@ -52,8 +52,12 @@ def side_by_side(
             for done in as_completed(waiting):
                 on_done(waiting[done], done.result())
         except BaseException as error:
+            # The pool's own thread should end before the interpreter does, or the two may close one pipe at once.
+            thread = getattr(pool, "_executor_manager_thread", None)
             pool.shutdown(wait=False, cancel_futures=True)
             _end([process for process in active_children() if process not in others])
+            if thread is not None:
+                thread.join(STOP_SECONDS)
             if isinstance(error, BrokenProcessPool):
                 raise RunFailed(
                     "a working process was killed, often for lack of memory: choose fewer processes and repeat; "
