@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
@@ -17,6 +18,15 @@ ENTRY = Path(__file__).resolve().parents[2] / "app" / "streamlit_app.py"
 SECONDS = 240
 
 OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_scan() -> Iterator[None]:
+    """Each AppTest looks through all installed packages for components of Streamlit; once is enough."""
+    with pytest.MonkeyPatch.context() as patched:
+        found = manifest_scanner.scan_component_manifests()
+        patched.setattr(manifest_scanner, "scan_component_manifests", lambda: list(found))
+        yield
 
 
 @pytest.fixture(autouse=True)
