@@ -47,15 +47,21 @@ def make_examples(backbone: Backbone, count: int, *, words: int = 6, seed: int =
 def seconds(work: Mapping[str, Callable[[], object]], *, rounds: int, reporter: Reporter) -> dict[str, float]:
     """The best processor time of each piece of work; they take turns, and the reporter is told of every round.
 
-    Processor time, because other work on the machine disturbs it little.
+    Processor time of one thread, because other work on the machine disturbs it little: a second thread that waits for
+    a core would be counted too.
     """
-    for function in work.values():
-        function()
-    best = dict.fromkeys(work, float("inf"))
-    for _ in range(rounds):
-        for name, function in work.items():
-            begin = time.process_time()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for function in work.values():
             function()
-            best[name] = min(best[name], time.process_time() - begin)
-        reporter.advance()
-    return best
+        best = dict.fromkeys(work, float("inf"))
+        for _ in range(rounds):
+            for name, function in work.items():
+                begin = time.process_time()
+                function()
+                best[name] = min(best[name], time.process_time() - begin)
+            reporter.advance()
+        return best
+    finally:
+        torch.set_num_threads(threads)
