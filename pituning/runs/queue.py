@@ -138,9 +138,7 @@ class RunQueue(ClaimedRuns):
         """
         self.actor.require(Role.RUNNER, "change the order of runs")
         with self._writing() as connection:
-            run = self._get(connection, run_id, to_change=True)
-            if run.state != "queued":
-                raise BadInput(f"run {run_id!r} is {run.state}; only a queued run can be moved")
+            self._require_queued(connection, run_id, "can be moved")
             columns = (RUNS.c.id, RUNS.c.priority, RUNS.c.position)
             query = sa.select(*columns).where(RUNS.c.state == "queued", RUNS.c.id != run_id).order_by(*ORDER)
             others = list(connection.execute(query))
@@ -181,10 +179,13 @@ class RunQueue(ClaimedRuns):
         """
         self.actor.require(Role.RUNNER, "change the order of runs")
         with self._writing() as connection:
-            run = self._get(connection, run_id, to_change=True)
-            if run.state != "queued":
-                raise BadInput(f"run {run_id!r} is {run.state}; only a queued run has a priority to change")
+            self._require_queued(connection, run_id, "has a priority to change")
             connection.execute(sa.update(RUNS).where(RUNS.c.id == run_id).values(priority=priority))
+
+    def _require_queued(self, connection: sa.Connection, run_id: str, what: str) -> None:
+        run = self._get(connection, run_id, to_change=True)
+        if run.state != "queued":
+            raise BadInput(f"run {run_id!r} is {run.state}; only a queued run {what}")
 
     def pause(self, reason: str = "") -> None:
         """Nothing more is taken until `unpause`; what is running goes on."""
