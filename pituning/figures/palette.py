@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Okabe and Ito (2008) without black and yellow; the lighter row is the same hues for dark pages.
@@ -86,6 +87,12 @@ def diverging(dark: bool) -> tuple[str, ...]:
 def modality_style(modality: str) -> ModalityStyle:
     """The style of a modality; one that is not known looks like vision-language but grey."""
     return MODALITIES.get(modality, ModalityStyle(modality, 6, "diamond", "diamond", "◆"))
+
+
+def in_order(modalities: Iterable[str]) -> list[str]:
+    """Modalities in the order in which legends name them."""
+    known = list(MODALITIES)
+    return sorted(modalities, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def method_label(name: str) -> str:

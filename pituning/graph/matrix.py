@@ -126,7 +126,9 @@ class PairView:
     high: float | None
 
 
-def view_pair(similarity: np.ndarray, a: int, b: int, replicates: np.ndarray | None = None, *, top: int = 3) -> PairView:
+def view_pair(
+    similarity: np.ndarray, a: int, b: int, replicates: np.ndarray | None = None, *, top: int = 3
+) -> PairView:
     """Everything about the pair of the tasks with indices ``a`` and ``b``.
 
     Args:

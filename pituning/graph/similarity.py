@@ -23,6 +23,9 @@ from pituning.errors import BadInput
 from pituning.graph.embeddings import TaskEmbedding
 
 PREDICTORS = ("probe", "paper", "scaled", "weights", "text")
+PROBE_OF = {"paper": "own", "scaled": "common", "probe": "common"}
+"""At which expert each predictor's embeddings are taken."""
+
 BLOCK_BYTES = 16 * 2**20
 
 CENTRED_FLOOR = 1e-7

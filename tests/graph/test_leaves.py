@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,7 @@ def all_orders(node: ClusterNode) -> list[list[int]]:
 
 
 def length(order: list[int], distance: np.ndarray) -> float:
-    return sum(float(distance[a, b]) for a, b in zip(order, order[1:], strict=False))
+    return sum(float(distance[a, b]) for a, b in itertools.pairwise(order))
 
 
 def distances(seed: int, n: int) -> np.ndarray:
