@@ -20,6 +20,7 @@ from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.similarity import ZooSimilarity
+from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
 
 MOST_FOR_LAYERS = 200
 """Tasks whose embeddings are read while somebody waits."""
@@ -106,6 +107,36 @@ def _layers(
     tensors = Counter(map(layer_of, embeddings[0].names))
     whole = sum(tensors[layer] * matrix for layer, matrix in found.items()) / tensors.total()
     return found if np.abs(whole - _matrix).max() < LAYER_TOLERANCE else {}
+
+
+def transfer_shots(kind: str) -> list[int]:
+    """At how many shots transfer between tasks was measured.
+
+    Raises:
+        ArtefactError: the table is damaged.
+    """
+    path = workspace().transfer_path(kind)
+    return _transfer_shots(str(path), _stamp(path))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _transfer_shots(path: str, stamp: float) -> list[int]:
+    return measured_shots(Path(path))
+
+
+def transfer(kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
+    """The measured transfer among tasks; None where there is none.
+
+    Raises:
+        ArtefactError: the table is damaged.
+    """
+    path = workspace().transfer_path(kind)
+    return _transfer(str(path), _stamp(path), shots, names)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _transfer(path: str, stamp: float, shots: int, names: tuple[str, ...]) -> Transfer | None:
+    return load_transfer(Path(path), shots, names)
 
 
 def available() -> dict[str, list[str]]:
