@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from app.components import context, runs_data
-from app.components.verdict import difference
 from app.components.words import STATES, duration
+from pituning.reports.verdict import difference
 from pituning.runs.records import Run
 
 PLAIN_STATES = {"queued": "◌ ", "running": "● ", "succeeded": "✓ ", "failed": "✕ ", "cancelled": "⊘ "}

@@ -12,10 +12,10 @@ from streamlit.delta_generator import DeltaGenerator
 from app.components import charts, context, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
-from app.components.verdict import Outcome, Verdict, difference, judge, scores
 from app.components.words import METRICS
 from pituning.figures.palette import method_label
 from pituning.figures.results import score_bars
+from pituning.reports.verdict import Outcome, Verdict, difference, judge, scores
 from pituning.runs.records import Run
 from pituning.tasks.base import Example
 from pituning.tasks.metrics import parse_box

@@ -15,13 +15,13 @@ from app.components.guard import empty, plain
 from app.components.links import linked_select
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
 from app.components.source import Source
-from app.components.verdict import difference, scores
 from app.components.words import KINDS, PREDICTORS, label
 from pituning.errors import PiTuningError
 from pituning.figures.palette import method_label
 from pituning.figures.transfer import predicted_against_measured, transfer_heatmap
 from pituning.graph.matrix import order_tasks
 from pituning.graph.ranking import grade_targets, interval
+from pituning.reports.verdict import difference, scores
 from pituning.runs.records import Run
 from pituning.workspace.transfer import Transfer
 

@@ -1,45 +1,24 @@
-"""The words that people read for the names that programs use."""
+"""The words that people read for the names that programs use; those that reports share are in `pituning.figures`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pituning.figures.palette import METHOD_LABELS
+from pituning.figures.words import KINDS, METRICS, ORDERS, PREDICTORS, SCALES, Word, label
 
-
-@dataclass(frozen=True)
-class Word:
-    """A label and one sentence that explains it."""
-
-    label: str
-    help: str
-
-
-KINDS = {
-    "lora": Word("LoRA", "Low-rank updates of the attention and feed-forward maps."),
-    "bottleneck": Word("Bottleneck", "Small two-layer adapters after attention and feed-forward (Houlsby)."),
-    "prefix": Word("Prefix", "Learned keys and values in front of the decoder's attention."),
-}
-
-PREDICTORS = {
-    "probe": Word("Common probe", "Fisher information of every task at one shared expert, centred over all tasks."),
-    "paper": Word("Own experts", "Fisher information at each task's own expert, raw cosine: as published."),
-    "scaled": Word("Task2Vec", "Fisher information scaled by its own size, as in Task2Vec."),
-    "weights": Word("Expert weights", "The trained parameters themselves, without any Fisher information."),
-    "text": Word("Words", "Instruction and label words only; no model."),
-}
-
-ORDERS = {
-    "clustered": Word("Clustered", "Similar tasks stand side by side (hierarchical clustering, best order of leaves)."),
-    "family": Word("Family", "By modality, then by planted family."),
-    "name": Word("Name", "By the alphabet."),
-}
-
-SCALES = {
-    "raw": Word("Raw", "The similarity itself. Raw values crowd together, so small differences are hard to see."),
-    "rank": Word("Ranked", "The place of each task in its row: 1 is the most similar to the row’s task."),
-    "row": Word("Standardised", "Standard deviations from the mean of the row."),
-}
+__all__ = [
+    "FAILURES",
+    "KINDS",
+    "METHODS",
+    "METRICS",
+    "MODALITY_ICONS",
+    "ORDERS",
+    "PREDICTORS",
+    "SCALES",
+    "STATES",
+    "Word",
+    "duration",
+    "label",
+]
 
 METHODS = {
     name: Word(METHOD_LABELS[name], text)
@@ -54,12 +33,6 @@ METHODS = {
         "placebo": "Random parameters with the size of real donors. Only a gain over these is transfer.",
         "untouched": "The donors’ mixture without training on the target.",
     }.items()
-}
-
-METRICS = {
-    "accuracy": Word("Accuracy", "Share of answers that are right."),
-    "box_iou": Word("Boxes right", "Share of boxes that overlap the true one by half or more (IoU ≥ 0.5)."),
-    "token_f1": Word("Token F1", "How many words of the answer are those of the true one, and the other way round."),
 }
 
 MODALITY_ICONS = {
@@ -86,11 +59,6 @@ FAILURES = {
     "lost": "Its worker died too often",
 }
 """Titles of the classes of failures; the others say `This run failed`."""
-
-
-def label(words: dict[str, Word], name: str) -> str:
-    """What people read for ``name``; the name itself when it has no entry."""
-    return words[name].label if name in words else name
 
 
 def duration(seconds: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What a result means, in one sentence: did the donors' knowledge help, or would anything have? No Streamlit here."""
+"""What a result means, in one sentence: did the donors' knowledge help, or would anything have?"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.components.verdict import difference, judge, scores
+from pituning.reports.verdict import difference, judge, scores
 
 
 def result(pi: float, *, half: float = 1.0, chosen: str = "mixture", **baselines: float) -> dict[str, Any]:

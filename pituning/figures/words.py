@@ -1,0 +1,52 @@
+"""The words that people read for the names that programs use, in the app and in reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Word:
+    """A label and one sentence that explains it."""
+
+    label: str
+    help: str
+
+
+KINDS = {
+    "lora": Word("LoRA", "Low-rank updates of the attention and feed-forward maps."),
+    "bottleneck": Word("Bottleneck", "Small two-layer adapters after attention and feed-forward (Houlsby)."),
+    "prefix": Word("Prefix", "Learned keys and values in front of the decoder's attention."),
+}
+
+PREDICTORS = {
+    "probe": Word("Common probe", "Fisher information of every task at one shared expert, centred over all tasks."),
+    "paper": Word("Own experts", "Fisher information at each task's own expert, raw cosine: as published."),
+    "scaled": Word("Task2Vec", "Fisher information scaled by its own size, as in Task2Vec."),
+    "weights": Word("Expert weights", "The trained parameters themselves, without any Fisher information."),
+    "text": Word("Words", "Instruction and label words only; no model."),
+}
+
+ORDERS = {
+    "clustered": Word("Clustered", "Similar tasks stand side by side (hierarchical clustering, best order of leaves)."),
+    "family": Word("Family", "By modality, then by planted family."),
+    "name": Word("Name", "By the alphabet."),
+}
+
+SCALES = {
+    "raw": Word("Raw", "The similarity itself. Raw values crowd together, so small differences are hard to see."),
+    "rank": Word("Ranked", "The place of each task in its row: 1 is the most similar to the row’s task."),
+    "row": Word("Standardised", "Standard deviations from the mean of the row."),
+}
+
+METRICS = {
+    "accuracy": Word("Accuracy", "Share of answers that are right."),
+    "box_iou": Word("Boxes right", "Share of boxes that overlap the true one by half or more (IoU ≥ 0.5)."),
+    "token_f1": Word("Token F1", "How many words of the answer are those of the true one, and the other way round."),
+}
+
+
+def label(words: Mapping[str, Word], name: str) -> str:
+    """What people read for ``name``; the name itself when it has no entry."""
+    return words[name].label if name in words else name
