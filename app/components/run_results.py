@@ -15,6 +15,7 @@ from app.components.guard import empty, plain
 from app.components.words import METRICS
 from pituning.figures.palette import method_label
 from pituning.figures.results import score_bars
+from pituning.reports.reader import seeds_of
 from pituning.reports.verdict import Outcome, Verdict, difference, judge, scores
 from pituning.runs.records import Run
 from pituning.tasks.base import Example
@@ -49,7 +50,7 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     if run.kind != "tune":
         st.json(result, expanded=False)
         return
-    siblings = runs_data.seeds_of(run, runs)
+    siblings = seeds_of(run, runs)
     together = runs_data.results(siblings)
     verdict(judge(together))
     left, right = side_by_side()

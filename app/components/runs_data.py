@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -114,20 +113,6 @@ def result(run: Run) -> dict[str, Any] | None:
 @st.cache_resource(max_entries=128, show_spinner=False)
 def _result(path: str, finished: float, run_id: str) -> dict[str, Any] | None:
     return queue().result_of(run_id)
-
-
-def seeds_of(run: Run, runs: Sequence[Run]) -> list[Run]:
-    """The finished runs that differ from ``run`` in their seed only, ``run`` among them; one for each seed."""
-
-    def same(other: Run) -> tuple[str, str]:
-        rest = {key: value for key, value in other.spec.config.items() if key != "seed"}
-        return other.kind, json.dumps(rest, sort_keys=True)
-
-    wanted, found = same(run), {run.spec.config.get("seed"): run}
-    for other in runs:
-        if other.state == "succeeded" and same(other) == wanted:
-            found.setdefault(other.spec.config.get("seed"), other)
-    return [found[seed] for seed in sorted(found, key=str)]
 
 
 def results(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from pituning.figures.palette import method_label
 from pituning.figures.transfer import predicted_against_measured, transfer_heatmap
 from pituning.graph.matrix import order_tasks
 from pituning.graph.ranking import grade_targets, interval
+from pituning.reports.reader import seeds_of
 from pituning.reports.verdict import difference, scores
 from pituning.runs.records import Run
 from pituning.workspace.transfer import Transfer
@@ -252,7 +253,7 @@ def results(runs: Sequence[Run]) -> None:
     seen: set[str] = set()
     for run in runs:
         if run.kind == "tune" and run.state == "succeeded" and run.id not in seen:
-            together = runs_data.seeds_of(run, runs)
+            together = seeds_of(run, runs)
             seen |= {other.id for other in together}
             groups.append(together)
     rows, first = [], []

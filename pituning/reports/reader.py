@@ -1,0 +1,140 @@
+"""What slides are drawn from: the zoo, what was measured, and the runs of a workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from pituning.errors import ArtefactError
+from pituning.experts.space import KINDS, check_kind
+from pituning.graph.build import task_graph
+from pituning.graph.similarity import PREDICTORS
+from pituning.runs.queue import RunQueue
+from pituning.runs.records import Run
+from pituning.tasks.registry import TaskInfo, list_tasks
+from pituning.workspace.layout import Workspace, unknown
+from pituning.workspace.similarity import ZooSimilarity
+from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
+
+MOST_RUNS = 200
+"""Runs among which the seeds of a run are looked for, newest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zoo:
+    """Similarities with what is known of their tasks: ``matrix`` (N, N) and ``replicates`` (R, N, N) by ``infos``."""
+
+    kind: str
+    predictor: str
+    infos: tuple[TaskInfo, ...]
+    matrix: np.ndarray
+    replicates: np.ndarray
+
+    @property
+    def names(self) -> list[str]:
+        return [info.name for info in self.infos]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        return {info.name: info.title for info in self.infos}
+
+    def only(self, at: Sequence[int]) -> Zoo:
+        """The tasks with these indices, in this order."""
+        return Zoo(
+            kind=self.kind,
+            predictor=self.predictor,
+            infos=tuple(self.infos[i] for i in at),
+            matrix=self.matrix[np.ix_(at, at)],
+            replicates=self.replicates[:, at][:, :, at],
+        )
+
+
+class Reader:
+    """Reads a workspace for reports. Whoever draws the same things again and again overrides what it should keep."""
+
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+
+    def tasks(self) -> Mapping[str, TaskInfo]:
+        return {info.name: info for info in list_tasks(self.workspace)}
+
+    def available(self) -> dict[str, list[str]]:
+        """The predictors that are there for each kind; a kind without any is left out."""
+        here = self.workspace
+        found = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
+        return {kind: names for kind, names in found.items() if names}
+
+    def similarity(self, kind: str, predictor: str) -> ZooSimilarity:
+        return self.workspace.zoo_similarity(kind, predictor)
+
+    def transfer_shots(self, kind: str) -> list[int]:
+        return measured_shots(self.workspace.transfer_path(kind))
+
+    def transfer(self, kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
+        return load_transfer(self.workspace.transfer_path(kind), shots, names)
+
+    @cached_property
+    def queue(self) -> RunQueue:
+        return RunQueue(self.workspace)
+
+    def graph(self, zoo: Zoo, k: int) -> nx.Graph:
+        return task_graph(zoo.matrix, zoo.infos, k=k)
+
+    def zoo(self, kind: str | None = None, predictor: str | None = None) -> Zoo:
+        """The similarities of a kind and predictor, by default the first that are there.
+
+        Raises:
+            BadInput: no such kind or predictor can be.
+            ArtefactError: they have not been made or are damaged.
+        """
+        found = self.available()
+        if not found:
+            raise ArtefactError(f"no task graph in {self.workspace.root} yet; make it with: pituning zoo build")
+        if predictor is not None and predictor not in PREDICTORS:
+            raise unknown("predictor", predictor, list(PREDICTORS))
+        kind = check_kind(kind) if kind is not None else next(iter(found))
+        predictor = predictor or next(iter(found.get(kind, PREDICTORS)))
+        similarity, known = self.similarity(kind, predictor), self.tasks()
+        at = [i for i, name in enumerate(similarity.names) if name in known]  # a task may have been removed since
+        return Zoo(
+            kind=kind,
+            predictor=predictor,
+            infos=tuple(known[similarity.names[i]] for i in at),
+            matrix=similarity.matrix[np.ix_(at, at)],
+            replicates=similarity.replicates[:, at][:, :, at],
+        )
+
+    def finished_runs(self) -> list[Run]:
+        """The low-shot runs with a result, newest first."""
+        return list(self.queue.list(states=("succeeded",), kind="tune", limit=MOST_RUNS))
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """The result of a finished run.
+
+        Raises:
+            ArtefactError: it is missing or damaged.
+        """
+        result = self.queue.result_of(run.id) if run.state == "succeeded" else None
+        if not isinstance(result, dict):
+            raise ArtefactError(f"run {run.id} has no result; it is {run.state}")
+        return result
+
+
+def seeds_of(run: Run, runs: Sequence[Run]) -> list[Run]:
+    """The finished runs that differ from ``run`` in their seed only, ``run`` among them; one for each seed."""
+
+    def same(other: Run) -> tuple[str, str]:
+        rest = {key: value for key, value in other.spec.config.items() if key != "seed"}
+        return other.kind, json.dumps(rest, sort_keys=True)
+
+    wanted, found = same(run), {run.spec.config.get("seed"): run}
+    for other in runs:
+        if other.state == "succeeded" and same(other) == wanted:
+            found.setdefault(other.spec.config.get("seed"), other)
+    return [found[seed] for seed in sorted(found, key=str)]

@@ -1,0 +1,102 @@
+"""A story to begin with: what this workspace can show, in the order in which people ask."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+
+from pituning.errors import PiTuningError
+from pituning.graph.similarity import rank
+from pituning.reports.reader import Reader, Zoo
+from pituning.workspace.stories import Slide, Story, load_story, story_path
+
+NAME = "overview"
+TITLE = "Which tasks help each other?"
+
+WELCOME = """\
+A new task with a handful of labelled examples rarely stands alone. Here is what this workspace knows:
+
+1. **What is alike**: which tasks ask the same of the foundation model, across images and language.
+2. **Who helps**: whose small experts a new task should borrow, and how sure that is.
+3. **Did it help?** What was measured, against honest baselines.
+"""
+GRAPH = """\
+Each point is a task, and a line joins tasks whose *embeddings* are alike: to solve them, the foundation model had to
+attend to the same things. Look for the **dashed lines** first. They cross modalities,
+which no table of data sets tells.
+"""
+SIMILARITY = """\
+The same likeness for all pairs, with similar tasks side by side. Blocks along the diagonal are **families**. Raw values
+crowd together, so each row shows places: 1 is the task most similar to the row’s.
+"""
+NEIGHBOURS = """\
+Seen from one task, these are the first to ask for help. The intervals say how far the order can be trusted: where they
+overlap, another draw of examples might have put the tasks the other way round.
+"""
+TRANSFER = """\
+Similarity is a forecast; this is the weather. Every expert was tried on every other task: **blue helped, orange did
+harm**.
+"""
+PREDICTION = """\
+If the forecast is good, points rise from left to right. The table counts what following it would have cost.
+"""
+RESULT = """\
+The experts of the most similar tasks were mixed with learned weights and trained on a few examples. Only a gain over
+**placebo donors**, random parameters of the same size, is transfer.
+"""
+WEIGHTS = """\
+How much each expert counts at each place in the network, as learned. Where the own expert’s column is pale, the donors
+do the work.
+"""
+
+
+def opening_story(reader: Reader) -> Story:
+    """The story ``overview``: as it was saved, else `suggested_story`.
+
+    Raises:
+        ArtefactError: the saved one is damaged.
+    """
+    if story_path(reader.workspace, NAME).exists():
+        return load_story(reader.workspace, NAME)
+    return suggested_story(reader)
+
+
+def suggested_story(reader: Reader) -> Story:
+    """What can be shown now; views that have nothing to show are left out."""
+    slides = [Slide(id="welcome", view="words", title=TITLE, caption=WELCOME)]
+    with suppress(PiTuningError):
+        zoo = reader.zoo()
+        common: dict[str, str | int] = {"kind": zoo.kind, "predictor": zoo.predictor}
+        slides += [
+            Slide(id="alike", view="graph", title="What is alike", caption=GRAPH, settings=common),
+            Slide(id="matrix", view="similarity", title="Every pair", caption=SIMILARITY,
+                  settings={**common, "order": "clustered", "scale": "rank"}),
+            Slide(id="near", view="neighbours", caption=NEIGHBOURS, title="Who helps",
+                  settings={**common, "task": bridge(zoo), "k": 5}),
+        ]  # fmt: skip
+        counts = reader.transfer_shots(zoo.kind)
+        if counts:
+            shots = {**common, "shots": counts[-1]}
+            slides += [
+                Slide(id="measured", view="transfer", title="Who really helped", caption=TRANSFER, settings=shots),
+                Slide(id="foretold", view="prediction", caption=PREDICTION, settings=shots),
+            ]
+    with suppress(PiTuningError):
+        newest = reader.finished_runs()[:1]
+        for run in newest:
+            settings = {"run": run.id}
+            slides.append(Slide(id="result", view="result", title="Did it help?", caption=RESULT, settings=settings))
+            if reader.queue.alphas_of(run.id, last=1):
+                weights = {**settings, "show": "weights"}
+                slides.append(Slide(id="weights", view="result", caption=WEIGHTS, settings=weights))
+    return Story(name=NAME, title=TITLE, slides=tuple(slides))
+
+
+def bridge(zoo: Zoo) -> str:
+    """The task with the closest relative in another modality, among its three nearest; the first if there is none."""
+    kinds = np.array([str(info.modality) for info in zoo.infos])
+    ranks = rank(zoo.matrix)
+    candidates = np.where((kinds[:, None] != kinds[None, :]) & (ranks >= 1) & (ranks <= 3), zoo.matrix, -np.inf)
+    best = int(candidates.max(axis=1).argmax())
+    return zoo.names[best] if np.isfinite(candidates).any() else zoo.names[0]

@@ -1,0 +1,235 @@
+"""Stories: chosen sequences of views with captions, ``presentations/NAME.json`` of a workspace.
+
+A story says what to show, never what was found: its views are drawn from the workspace whenever somebody looks.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pituning.errors import ArtefactError, BadInput
+from pituning.workspace.atomic import TEMPORARY_PREFIX, read_json, storage_error, write_json
+from pituning.workspace.layout import Workspace, check_name, unknown
+
+FORMAT_VERSION = 1
+MOST_SLIDES = 60
+MOST_IN_TITLE = 120
+MOST_IN_CAPTION = 5000
+
+Setting = str | int
+SETTINGS: Mapping[str, type] = {
+    "kind": str, "predictor": str, "task": str, "order": str, "scale": str, "colour": str, "run": str, "show": str,
+    "k": int, "shots": int,
+}  # fmt: skip
+VIEWS: Mapping[str, tuple[str, ...]] = {
+    "words": (),
+    "graph": ("kind", "predictor", "k", "colour", "task"),
+    "similarity": ("kind", "predictor", "order", "scale"),
+    "neighbours": ("kind", "predictor", "task", "k"),
+    "transfer": ("kind", "predictor", "shots"),
+    "prediction": ("kind", "predictor", "shots", "task"),
+    "result": ("run", "show"),
+}
+"""The views and what can be set of each. A setting that is left out is chosen when the view is drawn."""
+
+_SLIDE_ID = re.compile(r"[a-z0-9]{1,16}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slide:
+    """One view with its words.
+
+    Args:
+        view: one of `VIEWS`.
+        title: one line; empty leaves it to the view.
+        caption: Markdown.
+        settings: of those that the view takes; names are checked here, whether they exist when it is drawn.
+        id: keeps a slide the same while it is moved and edited.
+    """
+
+    view: str
+    title: str = ""
+    caption: str = ""
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    def __post_init__(self) -> None:
+        if self.view not in VIEWS:
+            raise BadInput(f"view {self.view!r} is not known; choose one of {', '.join(VIEWS)}", field="view")
+        if not isinstance(self.id, str) or _SLIDE_ID.fullmatch(self.id) is None:
+            raise BadInput(f"slide id {self.id!r} cannot be used; take 1 to 16 of a-z and 0-9", field="id")
+        _check_text("title", self.title, MOST_IN_TITLE)
+        _check_text("caption", self.caption, MOST_IN_CAPTION)
+        for name, value in self.settings.items():
+            self._check_setting(name, value)
+
+    def _check_setting(self, name: str, value: object) -> None:
+        if name not in VIEWS[self.view]:
+            known = ", ".join(VIEWS[self.view]) or "none"
+            raise BadInput(f"a view {self.view!r} has no setting {name!r}; it takes {known}", field=name)
+        if type(value) is not SETTINGS[name] or (isinstance(value, int) and not 0 <= value <= 10_000):
+            wanted = "text" if SETTINGS[name] is str else "a number of 0 to 10000"
+            raise BadInput(f"{name} is {value!r}; give {wanted}", field=name)
+        if isinstance(value, str):
+            check_name(value, what=name)  # names end up in paths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A sequence of slides under a title; ``name`` is that of its file and stays when the title changes."""
+
+    name: str
+    title: str
+    slides: tuple[Slide, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name(self.name, what="story")
+        _check_text("title", self.title, MOST_IN_TITLE)
+        if not self.title.strip():
+            raise BadInput("a story needs a title", field="title")
+        if len(self.slides) > MOST_SLIDES:
+            raise BadInput(f"a story has at most {MOST_SLIDES} slides, not {len(self.slides)}; make a second one")
+        if len({slide.id for slide in self.slides}) != len(self.slides):
+            raise BadInput("two slides have the same id; give each its own")
+
+    def place(self, slide_id: str) -> int:
+        """Where a slide stands, from 0.
+
+        Raises:
+            BadInput: somebody removed it meanwhile.
+        """
+        found = next((i for i, slide in enumerate(self.slides) if slide.id == slide_id), None)
+        if found is None:
+            raise BadInput(f"slide {slide_id} is no longer in the story {self.name!r}; reload the page")
+        return found
+
+    def added(self, slide: Slide, after: int | None = None) -> Story:
+        """With one more slide, at the end or after the one at ``after``."""
+        at = len(self.slides) if after is None else after + 1
+        return replace(self, slides=(*self.slides[:at], slide, *self.slides[at:]))
+
+    def changed(self, slide: Slide) -> Story:
+        """With ``slide`` in place of the one with its id."""
+        at = self.place(slide.id)
+        return replace(self, slides=(*self.slides[:at], slide, *self.slides[at + 1 :]))
+
+    def removed(self, slide_id: str) -> Story:
+        """Without that slide."""
+        at = self.place(slide_id)
+        return replace(self, slides=(*self.slides[:at], *self.slides[at + 1 :]))
+
+    def moved(self, slide_id: str, by: int) -> Story:
+        """With that slide ``by`` places further on (back, if negative), at most to the end."""
+        at = self.place(slide_id)
+        rest = [*self.slides[:at], *self.slides[at + 1 :]]
+        rest.insert(min(max(at + by, 0), len(rest)), self.slides[at])
+        return replace(self, slides=tuple(rest))
+
+
+def _check_text(what: str, text: object, most: int) -> None:
+    if not isinstance(text, str):
+        raise BadInput(f"{what} is {text!r}; give text", field=what)
+    if len(text) > most:
+        raise BadInput(f"{what} has {len(text)} characters; at most {most} fit", field=what)
+
+
+def story_path(workspace: Workspace, name: str) -> Path:
+    """Where a story is kept."""
+    return workspace.root / "presentations" / f"{check_name(name, what='story')}.json"
+
+
+def story_names(workspace: Workspace) -> list[str]:
+    """The stories of a workspace, damaged ones included, sorted."""
+    found = (workspace.root / "presentations").glob("*.json")
+    return sorted(path.stem for path in found if not path.name.startswith(TEMPORARY_PREFIX) and _is_name(path.stem))
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return check_name(text) == text
+    except BadInput:
+        return False
+
+
+def load_story(workspace: Workspace, name: str) -> Story:
+    """Reads a story.
+
+    Raises:
+        BadInput: there is none of that name.
+        ArtefactError: its file is damaged, was edited into something else or comes from a later version.
+    """
+    path = story_path(workspace, name)
+    if not path.exists():
+        raise unknown("story", name, story_names(workspace))
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise ArtefactError(f"{path} is damaged (no JSON object); correct it or delete the story")
+    version = document.get("format_version")
+    if type(version) is not int or version > FORMAT_VERSION:
+        raise ArtefactError(
+            f"{path} has format_version {version!r}, this version reads up to {FORMAT_VERSION}; upgrade pituning-studio"
+        )
+    try:
+        slides = tuple(_slide(one) for one in document["slides"])
+        return Story(name=name, title=document["title"], slides=slides)
+    except KeyError as error:
+        raise ArtefactError(
+            f"{path} is damaged ({error.args[0]} is missing); correct it or delete the story"
+        ) from error
+    except (BadInput, TypeError, AttributeError) as error:
+        raise ArtefactError(f"{path} is damaged ({error}); correct it or delete the story") from error
+
+
+def _slide(document: dict[str, Any]) -> Slide:
+    if not isinstance(document, dict):
+        raise TypeError(f"a slide is {document!r}")
+    return Slide(
+        id=document["id"],
+        view=document["view"],
+        title=document.get("title", ""),
+        caption=document.get("caption", ""),
+        settings=dict(document.get("settings") or {}),
+    )
+
+
+def save_story(workspace: Workspace, story: Story) -> None:
+    """Writes a story atomically; the last of two writers wins.
+
+    Raises:
+        ArtefactError: when the disk is full or not writable.
+    """
+    slides = [
+        {"id": s.id, "view": s.view, "title": s.title, "caption": s.caption, "settings": dict(s.settings)}
+        for s in story.slides
+    ]
+    document = {"format_version": FORMAT_VERSION, "title": story.title, "slides": slides}
+    write_json(story_path(workspace, story.name), document)
+
+
+def delete_story(workspace: Workspace, name: str) -> None:
+    """Removes a story, a damaged one too.
+
+    Raises:
+        ArtefactError: when it may not be removed.
+    """
+    path = story_path(workspace, name)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def new_name(workspace: Workspace, title: str) -> str:
+    """A file's name for a title that no story of the workspace has yet: ``"Who helps?"`` becomes ``who-helps``."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:50].strip("-") or "story"
+    taken = set(story_names(workspace))
+    return next(
+        name for name in (base, *(f"{base}-{number}" for number in range(2, len(taken) + 3))) if name not in taken
+    )
