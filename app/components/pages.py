@@ -70,4 +70,11 @@ RUNS = PageEntry(
     url_path="runs",
     help="The queue: progress, curves and weights as they form, and results against the baselines.",
 )
-NAVIGATION = (HOME, GRAPH, MAP, SIMILARITY, TRANSFER, NEW_RUN, RUNS)
+PRESENT = PageEntry(
+    file="present.py",
+    title="Present",
+    icon=":material/co_present:",
+    url_path="present",
+    help="Views with captions, one after the other: to show on a screen, or to send as one file that works offline.",
+)
+NAVIGATION = (HOME, GRAPH, MAP, SIMILARITY, TRANSFER, NEW_RUN, RUNS, PRESENT)

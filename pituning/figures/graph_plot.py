@@ -136,7 +136,11 @@ def _points(
                 customdata=tasks,
                 text=[_label(graph.nodes[task], task == selected) if labelled else "" for task in tasks],
                 textposition="bottom center",
-                textfont={"size": 12, "color": [ink if shown else _faint(ink) for shown in clear]},
+                textfont={
+                    "size": 12,
+                    "color": [ink if shown else _faint(ink) for shown in clear],
+                    "shadow": ", ".join(f"{x}px {y}px 2px {paper}" for x in (-1, 1) for y in (-1, 1)),
+                },
                 cliponaxis=False,
                 marker={
                     "symbol": [style.marker for style in styles],

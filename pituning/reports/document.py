@@ -151,7 +151,7 @@ def themed(figure: go.Figure, *, dark: bool) -> dict[str, Any]:
     """A figure as plain data with the colours and letters of a report."""
     axis = {
         "gridcolor": GRID[dark], "zerolinecolor": GRID[dark], "linecolor": GRID[dark],
-        "tickfont": {"color": SOFT[dark]}, "title": {"font": {"color": SOFT[dark]}},
+        "tickfont": {"color": SOFT[dark]}, "title": {"font": {"color": SOFT[dark], "size": 13}},
     }  # fmt: skip
     template = go.layout.Template(
         layout={
@@ -165,6 +165,7 @@ def themed(figure: go.Figure, *, dark: bool) -> dict[str, Any]:
         }
     )
     figure.update_layout(template=template)
+    figure.update_traces(colorbar_title_font={"size": 13, "color": SOFT[dark]}, selector={"type": "heatmap"})
     plain = json.loads(figure.to_json())
     assert isinstance(plain, dict)
     return plain

@@ -9,7 +9,7 @@ import numpy as np
 from pituning.errors import PiTuningError
 from pituning.graph.similarity import rank
 from pituning.reports.reader import Reader, Zoo
-from pituning.workspace.stories import Slide, Story, load_story, story_path
+from pituning.workspace.stories import MOST_IN_TITLE, Slide, Story, load_story, story_path
 
 NAME = "overview"
 TITLE = "Which tasks help each other?"
@@ -67,13 +67,14 @@ def suggested_story(reader: Reader) -> Story:
     slides = [Slide(id="welcome", view="words", title=TITLE, caption=WELCOME)]
     with suppress(PiTuningError):
         zoo = reader.zoo()
+        task = bridge(zoo)
         common: dict[str, str | int] = {"kind": zoo.kind, "predictor": zoo.predictor}
         slides += [
             Slide(id="alike", view="graph", title="What is alike", caption=GRAPH, settings=common),
             Slide(id="matrix", view="similarity", title="Every pair", caption=SIMILARITY,
                   settings={**common, "order": "clustered", "scale": "rank"}),
-            Slide(id="near", view="neighbours", caption=NEIGHBOURS, title="Who helps",
-                  settings={**common, "task": bridge(zoo), "k": 5}),
+            Slide(id="near", view="neighbours", caption=NEIGHBOURS,
+                  title=f"Who helps {zoo.titles[task]}?"[:MOST_IN_TITLE], settings={**common, "task": task, "k": 5}),
         ]  # fmt: skip
         counts = reader.transfer_shots(zoo.kind)
         if counts:

@@ -29,7 +29,7 @@
   const height = (plot, asked) => {
     if (printing) return Math.min(asked, 560);
     if (!body.classList.contains("deck") || plot.dataset.grows !== "yes") return asked;
-    const room = innerHeight - plot.getBoundingClientRect().top - scrollY - 84;
+    const room = innerHeight - plot.getBoundingClientRect().top - scrollY - (innerWidth >= 1080 ? 124 : 240);
     return Math.max(Math.min(asked, 420), Math.min(room, 1400));
   };
   const draw = (plot) => {

@@ -1,0 +1,102 @@
+"""What can be set of each view of a story, with a control for each setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from app.components import context, runs_data, stories
+from app.components.words import KINDS, ORDERS, PREDICTORS, SCALES, Word, label
+from pituning.reports.views import MOST_NEIGHBOURS
+from pituning.workspace.stories import VIEWS, Slide
+
+VIEW_WORDS = {
+    "graph": Word("Task graph", "Which tasks are alike, across modalities."),
+    "similarity": Word("Similarity matrix", "How alike every two tasks are."),
+    "neighbours": Word("Neighbours of a task", "Whose experts would help one task, and how sure that is."),
+    "transfer": Word("Measured transfer", "Which donor really helped which target."),
+    "prediction": Word("Predicted against measured", "Whether the similarity foretold the gain."),
+    "result": Word("Result of a run", "Scores beside the baselines with the verdict, donor weights, or curves."),
+    "words": Word("Words alone", "A title and text, to open or to close."),
+}
+VIEW_ICONS = {
+    "graph": ":material/hub:",
+    "similarity": ":material/grid_on:",
+    "neighbours": ":material/social_distance:",
+    "transfer": ":material/compare_arrows:",
+    "prediction": ":material/scatter_plot:",
+    "result": ":material/monitoring:",
+    "words": ":material/notes:",
+}
+SHOWS = {"scores": "Scores and verdict", "weights": "Donor weights", "curves": "Curves"}
+TITLES = {
+    "kind": "Expert kind", "predictor": "Similarity", "task": "Task", "order": "Order", "scale": "Values",
+    "colour": "Colour", "run": "Run", "show": "Show", "k": "Nearest", "shots": "Shots",
+}  # fmt: skip
+FREE = {"task": "None stands out", "run": "The newest"}
+
+
+def controls(story: str, slide: Slide) -> None:
+    """A row of controls; each writes its setting when it is changed."""
+    if not VIEWS[slide.view]:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        for name in VIEWS[slide.view]:
+            options, words = _options(name, slide)
+            if not options:
+                continue
+            key = f"set-{story}-{slide.id}-{name}"
+            value = slide.settings.get(name)
+            if value is not None and value not in options:
+                options = [*options, value]  # what is no longer there still shows, and can be changed
+            free = name in FREE and not (name == "task" and slide.view == "neighbours")
+            default = None if free else 0
+            with st.container(width=300 if name in FREE else 170):
+                st.selectbox(
+                    TITLES[name], options, index=options.index(value) if value is not None else default,
+                    format_func=words, key=key, placeholder=FREE.get(name), on_change=_set,
+                    args=(story, slide.id, name, key),
+                )  # fmt: skip
+
+
+def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
+    """The choices of a setting, the one that is taken without a choice first, and what people read for them."""
+    found = context.available()
+    kind = str(slide.settings.get("kind") or next(iter(found), "lora"))
+    if name == "kind":
+        return list(found), lambda one: label(KINDS, one)
+    if name == "predictor":
+        return list(found.get(kind, ())), lambda one: label(PREDICTORS, one)
+    if name == "task":
+        known = context.tasks()
+        return list(known), lambda one: known[one].title if one in known else one
+    if name == "run":
+        runs = {run.id: run for run in stories.reader().finished_runs()}
+        return list(runs), lambda one: runs_data.title(runs[one]) if one in runs else one
+    if name == "shots":
+        return context.transfer_shots(kind)[::-1], lambda count: f"{count} shots" if count else "None"
+    if name == "k":
+        default = 5 if slide.view == "neighbours" else 3
+        return [default, *(k for k in range(1, MOST_NEIGHBOURS + 1) if k != default)], str
+    words: dict[str, Sequence[Any]] = {
+        "order": list(ORDERS), "scale": list(SCALES), "colour": ["modality", "community"], "show": list(SHOWS),
+    }  # fmt: skip
+    read = {
+        **{key: word.label for key, word in (ORDERS | SCALES).items()},
+        **SHOWS, "modality": "Modality", "community": "Community",
+    }  # fmt: skip
+    return list(words[name]), lambda one: read.get(one, one)
+
+
+def _set(story: str, slide_id: str, name: str, key: str) -> None:
+    value = st.session_state[key]
+
+    def with_it(found: Any) -> Any:
+        slide = found.slides[found.place(slide_id)]
+        settings = {key: one for key, one in slide.settings.items() if key != name}
+        return found.changed(replace(slide, settings=settings if value is None else {**settings, name: value}))
+
+    stories.change(story, with_it)
