@@ -115,9 +115,12 @@ def edit(name: str) -> None:
         number = stories.slide_number(story)
         slide = story.slides[number]
         _tools(story, slide, number)
+        may_edit = access.why_not(Role.RUNNER) is None
+        if may_edit:
+            story_settings.controls(story.name, slide)
         story_slide.show(slide, number=number)
-        if access.why_not(Role.RUNNER) is None:
-            _form(story, slide)
+        if may_edit:
+            _words(story, slide)
 
 
 def _list(story: Story) -> None:
@@ -167,22 +170,19 @@ def _remove(name: str, slide_id: str, number: int) -> None:
         st.query_params["slide"] = str(max(number, 1))
 
 
-def _form(story: Story, slide: Slide) -> None:
+def _words(story: Story, slide: Slide) -> None:
     with st.container(border=True):
-        st.markdown("**Edit this slide**")
-        story_settings.controls(story.name, slide)
         for part, title, help_text in (
             ("title", "Title", "Empty: the view’s own title."),
             ("caption", "Caption", "Markdown: **bold**, *italic*, lists, tables, links. HTML is shown as it is typed."),
         ):
             key = f"{part}-{story.name}-{slide.id}"
-            value = getattr(slide, part)
+            common = {"value": getattr(slide, part), "key": key, "help": help_text, "on_change": _write,
+                      "args": (story.name, slide.id, part, key)}  # fmt: skip
             if part == "title":
-                st.text_input(title, value=value, key=key, max_chars=MOST_IN_TITLE, help=help_text, on_change=_write,
-                              args=(story.name, slide.id, part, key))  # fmt: skip
+                st.text_input(title, max_chars=MOST_IN_TITLE, **common)
             else:
-                st.text_area(title, value=value, key=key, max_chars=MOST_IN_CAPTION, height=140, help=help_text,
-                             on_change=_write, args=(story.name, slide.id, part, key))  # fmt: skip
+                st.text_area(title, max_chars=MOST_IN_CAPTION, height=150, **common)
 
 
 def _write(name: str, slide_id: str, part: str, key: str) -> None:

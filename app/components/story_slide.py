@@ -35,10 +35,12 @@ def show(slide: Slide, *, number: int, large: bool = False) -> None:
         if not slide.caption:
             empty("No words yet", "Write a caption.", icon=":material/edit_note:")
         return
-    page = st.grid(4, min_column_width=240, gap="medium")
-    with page.cell(column_span=3):
+    # Shown, the words stand beside the figure; while it is edited they stand below, where there is room for them.
+    with st.container(key="slide_page"):
+        figures, words = st.columns([3, 1], gap="medium") if large else (st.container(), st.container())
+    with figures:
         _panels(drawn, slide, large)
-    with page.cell():
+    with words:
         if drawn.verdict is not None:
             run_results.verdict(drawn.verdict)
         _caption(slide)

@@ -74,7 +74,7 @@ def suggested_story(reader: Reader) -> Story:
             Slide(id="matrix", view="similarity", title="Every pair", caption=SIMILARITY,
                   settings={**common, "order": "clustered", "scale": "rank"}),
             Slide(id="near", view="neighbours", caption=NEIGHBOURS,
-                  title=f"Who helps {zoo.titles[task]}?"[:MOST_IN_TITLE], settings={**common, "task": task, "k": 5}),
+                  title=f"Who helps {zoo.titles[task]}?"[:MOST_IN_TITLE], settings={**common, "task": task, "k": 3}),
         ]  # fmt: skip
         counts = reader.transfer_shots(zoo.kind)
         if counts:

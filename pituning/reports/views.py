@@ -10,7 +10,7 @@ import pandas as pd
 
 from pituning.errors import ArtefactError
 from pituning.figures.graph_plot import graph_figure
-from pituning.figures.palette import modality_style
+from pituning.figures.palette import MODALITIES, in_order, modality_style
 from pituning.figures.similarity import neighbor_bars, similarity_heatmap
 from pituning.figures.task_graph import ColourBy
 from pituning.figures.transfer import predicted_against_measured, transfer_heatmap
@@ -134,17 +134,17 @@ def _neighbours(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     titles, modalities = zoo.titles, {info.name: str(info.modality) for info in zoo.infos}
     frame = pd.DataFrame(
         {
-            "Task": [titles[item.task] for item in near],
-            "Modality": [modality_style(modalities[item.task]).label for item in near],
+            "Task": [f"{modality_style(modalities[item.task]).glyph} {titles[item.task]}" for item in near],
             "Similarity": [f"{item.similarity:.3f}".replace("-", "−") for item in near],
             "Confidence": ["–" if item.confidence is None else f"{item.confidence:.0%}" for item in near],
         }
     )
+    signs = ", ".join(f"{style.glyph} {style.label.lower()}" for style in map(modality_style, in_order(MODALITIES)))
     stem = f"neighbours-{task}-{zoo.kind}-{zoo.predictor}"
     return Drawn(
         title=f"Nearest to {titles[task]}",
-        reading=f"Confidence: in how many resamplings of the examples a task is among the {len(near)} nearest. "
-        f"{source_title(zoo)}.",
+        reading=f"{signs}. Confidence: in how many resamplings of the examples a task is among the {len(near)} "
+        f"nearest. {source_title(zoo)}.",
         panels=(
             Panel(
                 figure=lambda dark: neighbor_bars(near, titles=titles, modalities=modalities),

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from html.parser import HTMLParser
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from pituning.errors import ArtefactError, BadInput
+from pituning.reports.document import report
+from pituning.reports.markdown import render
+from pituning.reports.reader import Reader
+from pituning.reports.suggestion import bridge, suggested_story
+from pituning.reports.views import draw
+from pituning.workspace.layout import Workspace
+from pituning.workspace.stories import Slide, Story
+
+LINKS = {"src", "srcset", "href", "poster", "data", "action", "background", "xlink:href"}
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Page(HTMLParser):
+    """What a file refers to, its scripts and its figures; fails on elements that are not closed in order."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.figures: dict[str, Any] = {}
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            attrs = self.elements[-1][1]
+            if attrs.get("type") == "application/json":
+                self.figures[str(attrs["id"])] = json.loads(data)
+            else:
+                self.scripts.append(data)
+        else:
+            self.text += data
+
+    def downloads(self) -> dict[str, bytes]:
+        links = [attrs for tag, attrs in self.elements if tag == "a" and "download" in attrs]
+        return {str(one["download"]): base64.b64decode(str(one["href"]).partition("base64,")[2]) for one in links}
+
+
+def test_the_suggested_story_as_a_file(with_run: Reader) -> None:
+    story = suggested_story(with_run)
+    assert [slide.view for slide in story.slides] == [
+        "words", "graph", "similarity", "neighbours", "transfer", "prediction", "result", "result",
+    ]  # fmt: skip
+    made = report(with_run, story, now=0)
+    page = Page(made.text)
+
+    assert made.problems == {}
+    assert len(page.figures) == 7
+    zoo = with_run.zoo()
+    graph = page.figures["data-2-0"]["light"]["data"]
+    assert sum(len(trace.get("customdata", ())) for trace in graph) == 6
+    shown = page.figures["data-3-0"]["dark"]["data"][0]["z"]
+    assert {value for row in shown for value in row} == {None, 1, 2, 3, 4, 5}
+    gains = with_run.transfer("lora", 16, tuple(zoo.names))
+    assert gains is not None
+    drawn = [value for row in page.figures["data-5-0"]["light"]["data"][0]["z"] for value in row if value is not None]
+    np.testing.assert_allclose(sorted(drawn), np.sort(gains.gains[np.isfinite(gains.gains)]), atol=0.006)
+    assert 67.0 in page.figures["data-7-0"]["light"]["data"][0]["x"]
+    assert "Transfer: the donors’ knowledge helped" in page.text
+    figures = [attrs for tag, attrs in page.elements if attrs.get("role") == "img"]
+    assert len(figures) == 7
+    assert all(attrs["aria-label"] for attrs in figures)
+
+    files = page.downloads()
+    graph = with_run.graph(zoo, 3)
+    stem = "task-graph-lora-probe"
+    for read in (
+        nx.parse_graphml(files[f"{stem}.graphml"].decode()),
+        nx.read_gexf(io.BytesIO(files[f"{stem}.gexf"])),
+        nx.node_link_graph(json.loads(files[f"{stem}.json"]), edges="edges"),
+    ):
+        assert {frozenset(edge) for edge in read.edges} == {frozenset(edge) for edge in graph.edges}
+    assert files["similarity-lora-probe-rank.csv"].count(b"\n") == 7
+    assert files["transfer-lora-16-shots.csv"].count(b"\n") == 1 + 6 * 5
+
+
+def test_nothing_is_fetched_and_only_its_own_scripts_run(reader: Reader) -> None:
+    text = report(reader, suggested_story(reader), now=0).text
+    page = Page(text)
+    for _, attrs in page.elements:
+        for name in LINKS & attrs.keys():
+            assert str(attrs[name]).startswith("data:"), (name, attrs[name])
+        assert not any(name.startswith("on") for name in attrs)
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    (policy,) = [str(a["content"]) for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert len(page.scripts) == 2
+    for script in page.scripts:
+        assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy
+
+
+def test_what_people_write_is_text(reader: Reader) -> None:
+    evil = "</title><script>alert(1)</script><img src=x onerror=alert(2)>"
+    caption = evil + "\n\n![x](https://example.org/x.png) [y](javascript:alert(3)) **bold**"
+    story = Story(
+        name="evil", title=evil, slides=(Slide(view="graph", title=evil, caption=caption), Slide(view="words"))
+    )
+    page = Page(report(reader, story, now=0).text)
+
+    assert len(page.scripts) == 2
+    assert not any(tag == "img" for tag, _ in page.elements)
+    assert not any("javascript" in str(attrs.get("href")) for _, attrs in page.elements)
+    assert "alert(1)" in page.text
+
+
+def test_captions() -> None:
+    assert render("a **b**\n\n|x|y|\n|-|-|\n|1|2|").startswith("<p>a <strong>b</strong></p>\n<table>")
+    assert render("<b>") == "<p>&lt;b&gt;</p>\n"
+    assert render("[a](https://example.org)") == '<p><a href="https://example.org">a</a></p>\n'
+
+
+def test_a_slide_that_cannot_be_drawn_says_why_and_the_others_stay(reader: Reader) -> None:
+    slides = (Slide(view="result", settings={"run": "gone"}), Slide(view="graph", settings={"kind": "prefix"}),
+              Slide(view="graph"))  # fmt: skip
+    made = report(reader, Story(name="mine", title="Mine", slides=slides), now=0)
+    assert list(made.problems) == [1, 2]
+    page = Page(made.text)
+    assert list(page.figures) == ["data-3-0"]
+    assert "pituning embed --all --kind prefix" in page.text
+
+
+@pytest.mark.parametrize(
+    ("view", "settings", "said"),
+    [
+        ("graph", {"task": "nope"}, "unknown task"),
+        ("graph", {"colour": "pink"}, "unknown colour"),
+        ("graph", {"predictor": "magic"}, "unknown predictor"),
+        ("graph", {"kind": "magic"}, "unknown expert kind"),
+        ("similarity", {"order": "random"}, "unknown order"),
+        ("neighbours", {"task": "nope"}, "unknown task"),
+        ("transfer", {"shots": 3}, "choose 16"),
+        ("prediction", {"task": "nope"}, "unknown task"),
+        ("result", {}, "no low-shot run has finished yet"),
+    ],
+)
+def test_settings_that_name_nothing(reader: Reader, view: str, settings: dict[str, str | int], said: str) -> None:
+    with pytest.raises((BadInput, ArtefactError), match=said):
+        draw(reader, Slide(view=view, settings=settings))
+
+
+def test_every_part_of_a_result(with_run: Reader) -> None:
+    curves = draw(with_run, Slide(view="result", settings={"show": "curves"}))
+    assert [panel.title for panel in curves.panels] == ["Loss on the shots", "Loss on held-out shots"]
+    assert {trace.name for trace in curves.panels[0].figure(False).data} >= {"π-tuning", "Single expert"}
+    scores = draw(with_run, Slide(view="result"))
+    assert scores.tables[0].frame["π minus it"][1] == "+6.0 (+3.5 to +8.5)"
+    assert scores.tables[1].frame["Weight"].tolist() == ["40%", "30%", "20%", "10%"]
+
+
+def test_the_example_of_the_suggestion_crosses_modalities(reader: Reader) -> None:
+    assert bridge(reader.zoo()) == "nli"
+
+
+def test_a_bare_workspace_suggests_words_alone(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    bare = Workspace(Workspace.open(tmp_path / "bare").root, embedded=None)
+    assert [slide.view for slide in suggested_story(Reader(bare)).slides] == ["words"]
