@@ -38,17 +38,18 @@ def report_command(
         chosen = load_story(place, story)
     made = report(reader, chosen)
     write_text(out, made.text)
+    size = len(made.text.encode())
     document = {
         "file": out,
         "story": chosen.name,
         "title": chosen.title,
         "slides": len(chosen.slides),
-        "bytes": len(made.text.encode()),
+        "bytes": size,
         "problems": [{"slide": number, "message": message} for number, message in made.problems.items()],
     }
 
     def human() -> None:
-        typer.echo(f"{out}: {len(chosen.slides)} slides of {chosen.title!r}, {document['bytes'] / 1e6:.1f} MB")
+        typer.echo(f"{out}: {len(chosen.slides)} slides of {chosen.title!r}, {size / 1e6:.1f} MB")
         for number, message in made.problems.items():
             typer.echo(f"slide {number} could not be drawn: {message}", err=True)
 

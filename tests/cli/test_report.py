@@ -68,6 +68,7 @@ def test_an_empty_workspace_says_what_to_do(pituning: Run, tmp_path: Path) -> No
     assert "pituning zoo build" in outcome.error
 
 
+@pytest.mark.slow  # a process of its own
 def test_a_report_needs_no_torch(zoo: Workspace, tmp_path: Path) -> None:
     code = (
         "import sys; from pituning.cli import run; "

@@ -30,9 +30,8 @@ def workspace(tmp_path: Path) -> Workspace:
     save_similarity(
         workspace.similarity_path("lora", "probe"), ZooSimilarity(names=NAMES, matrix=matrix, replicates=replicates)
     )
-    rows = [
-        (a, b, 16, 0, 50 + 10 * matrix[i, j], "x") for i, a in enumerate(NAMES) for j, b in enumerate(NAMES) if i != j
-    ]
+    pairs = [(i, j) for i in range(6) for j in range(6) if i != j]
+    rows = [(NAMES[i], NAMES[j], 16, 0, 50 + 10 * matrix[i, j], "x") for i, j in pairs]
     rows += [(a, NO_DONOR, 16, 0, 52.0, "x") for a in NAMES]
     write_text(root / transfer_file("lora"), pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
     return workspace
