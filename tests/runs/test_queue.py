@@ -289,6 +289,7 @@ def test_a_claim_says_where_and_by_which_process(queue, submit):
     assert (run.failure, run.error, run.mend, run.pid, run.slot) == ("nan_loss", "no", "yes", None, None)
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_all_or_nothing(workspace, queue):
     """A process that queues single runs and batches is killed in the midst, again and again."""
     code = (
