@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pituning.commands.progress import terminal_reporter
-from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace, output_directory
+from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace, output_directory, words
 from pituning.errors import BadInput
 
 pretrain_app = typer.Typer(help="Pretrain a backbone: mini.")
@@ -108,8 +108,8 @@ def zoo_build(
 
     from pituning.studies.config import ZooConfig
 
-    given: dict[str, Any] = {"tasks": _words(tasks) if tasks is not None else None, "steps": steps}
-    config = ZooConfig(kinds=_words(kinds), **{key: value for key, value in given.items() if value is not None})
+    given: dict[str, Any] = {"tasks": words(tasks) if tasks is not None else None, "steps": steps}
+    config = ZooConfig(kinds=words(kinds), **{key: value for key, value in given.items() if value is not None})
     backbone = directory / "backbone" if (directory / "backbone").is_dir() else place.backbone_dir()
 
     from pituning.studies.zoo import build_zoo
@@ -168,7 +168,3 @@ def zoo_tables(
         "heldout": heldout_markdown(directory),
     }
     emit(tables, as_json, lambda: typer.echo("\n\n".join(tables.values())))
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())

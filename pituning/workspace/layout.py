@@ -62,6 +62,11 @@ def check_name(name: str, *, what: str = "name") -> str:
     return name
 
 
+def transfer_file(kind: str) -> str:
+    """Where, in a workspace or the embedded data, the measured transfer of a kind is."""
+    return f"results/transfer-{check_name(kind, what='kind')}.csv"
+
+
 def unknown(what: str, value: str, known: list[str]) -> BadInput:
     """The error for a name that is not there: the close matches, or else everything that is known."""
     close = get_close_matches(value, known, n=3)
@@ -235,6 +240,10 @@ class Workspace:
         from pituning.workspace.similarity import load_similarity
 
         return load_similarity(self.similarity_path(kind, predictor))
+
+    def transfer_path(self, kind: str) -> Path:
+        """The measured transfer between tasks; see `pituning.workspace.transfer`."""
+        return self._read_through(transfer_file(kind))
 
     def _bases(self) -> list[Path]:
         return [self.root] if self.embedded is None else [self.root, self.embedded / "mini"]

@@ -28,6 +28,7 @@ COMMANDS = {
     "embed": (),
     "graph": ("neighbors", "export"),
     "tune": (),
+    "study": ("transfer", "predictors"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
         "sweep", "duplicate", "count", "move", "priority", "pause", "unpause",

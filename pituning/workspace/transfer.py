@@ -1,0 +1,85 @@
+"""What donors did for targets, as it was measured: the rows of ``results/transfer-<kind>.csv``. Torch-free.
+
+A row is one score: the expert of ``donor`` on ``target``, trained on ``shots`` examples per class of ``seed`` (0: not
+at all). An empty donor is what the target has without one: the backbone alone, or a new expert on the same shots.
+``spec`` is a digest of all that the score depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pituning.errors import ArtefactError
+
+COLUMNS = ("target", "donor", "shots", "seed", "score", "spec")
+NO_DONOR = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """Measured transfer at one number of shots.
+
+    Args:
+        names: the tasks, in the order of rows and columns.
+        shots: examples per class; 0 where the donors were left as they are.
+        alone: (N,) score of each target without a donor, in points, mean over seeds; NaN where not measured.
+        scores: (N, N) score of target i with donor j; NaN where not measured, and on the diagonal.
+        seeds: how many seeds every score is a mean of.
+    """
+
+    names: tuple[str, ...]
+    shots: int
+    alone: np.ndarray
+    scores: np.ndarray
+    seeds: int
+
+    @property
+    def gains(self) -> np.ndarray:
+        """(N, N) points that donor j adds to target i; negative where it harms."""
+        return self.scores - self.alone[:, None]
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows, none where there is no file.
+
+    Raises:
+        ArtefactError: when the file cannot be read as what it should be.
+    """
+    if not path.exists():
+        return pd.DataFrame(columns=list(COLUMNS))
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, dtype={"target": str, "donor": str, "spec": str})
+        return frame.astype({"shots": int, "seed": int, "score": float})[list(COLUMNS)]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ArtefactError(f"{path} is damaged ({error}); make it again: pituning study transfer") from error
+
+
+def load_transfer(path: Path, shots: int, names: Sequence[str]) -> Transfer | None:
+    """The measured transfer among the tasks ``names``; None where nothing was measured at that number of shots.
+
+    Raises:
+        ArtefactError: when the file is damaged.
+    """
+    frame = read_rows(path)
+    frame = frame[(frame["shots"] == shots) & frame["target"].isin(names)]
+    if frame.empty:
+        return None
+    means = frame.groupby(["target", "donor"], as_index=False).agg({"score": "mean"})
+    place = {name: index for index, name in enumerate(names)}
+    alone, scores = np.full(len(names), np.nan), np.full((len(names), len(names)), np.nan)
+    for target, donor, score in zip(means["target"], means["donor"], means["score"], strict=True):
+        if donor == NO_DONOR:
+            alone[place[target]] = score
+        elif donor in place:
+            scores[place[target], place[donor]] = score
+    return Transfer(names=tuple(names), shots=shots, alone=alone, scores=scores, seeds=int(frame["seed"].nunique()))
+
+
+def measured_shots(path: Path) -> list[int]:
+    """At how many shots transfer was measured, ascending."""
+    return sorted(int(shots) for shots in read_rows(path)["shots"].unique())
