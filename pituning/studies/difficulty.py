@@ -94,7 +94,7 @@ def measure_difficulty(
     """Fills ``directory/results/suite.csv``, one row per cell; cells of the same backbone are not measured again."""
     report = reporter or Silent()
     path = directory / "results" / "suite.csv"
-    fingerprint = Backbone.load(backbone_dir).fingerprint[:12]
+    fingerprint = Backbone.load(backbone_dir, device="cpu").fingerprint[:12]
     frame = pd.read_csv(path, keep_default_na=False) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
     rows: list[Any] = frame[frame["backbone"] == fingerprint].to_dict("records")
     done = {Cell(r["task"], r["method"], r["kind"], int(r["shots"]), int(r["seed"])) for r in rows}
