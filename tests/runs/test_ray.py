@@ -147,7 +147,8 @@ def test_ten_runs_survive_the_death_of_a_node(supervisor: Supervisor, cluster: L
         return bool(here and there) and queue.get(here[0]).done > 6  # it has left a checkpoint
 
     step_until(supervisor, both_work)
-    (struck,) = worker_of(victim)
+    (struck,), spared = worker_of(victim), worker_of(survivor)
+    done = [run.id for run in queue.list(states=["succeeded"])]
     kill_all(victim)
     cluster.nodes.remove(victim)
 
@@ -160,8 +161,10 @@ def test_ten_runs_survive_the_death_of_a_node(supervisor: Supervisor, cluster: L
         assert queue.result_of(run_id)["digest"] == digest(seed, 20)
         assert counted(queue, run_id) == list(range(1, 21)), "each step once, in order"
     attempts = {run_id: queue.get(run_id).attempt for run_id in runs}
-    assert attempts.pop(struck) == 2
-    assert set(attempts.values()) == {1}
+    assert attempts[struck] == 2
+    assert {attempts[run_id] for run_id in (*spared, *done)} == {1}
+    # Until Ray notices that a node is dead, it may still place a job there, which then has to be placed again.
+    assert max(attempts.values()) == 2, {run_id: queue.events_of(run_id) for run_id in runs}
 
 
 def test_the_password_of_the_database_does_not_go_with_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
