@@ -49,6 +49,9 @@ LAST_KILL = 0.75
 STUCK_SECONDS = 600.0
 """Without any change for so long the queue is given up."""
 
+END_SECONDS = 300.0
+"""How long processes may take to end in the ordinary way; on a busy machine to leave Python takes some of it."""
+
 SUPERVISOR_MODULE = "pituning.runs.supervisor"
 
 
@@ -101,14 +104,14 @@ class Chaos:
         for process in self.roles.values():
             process.kill()
             process.wait()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + END_SECONDS
         while self._processes(WORKER_MODULE) and time.monotonic() < deadline:
             time.sleep(0.2)
         orphans = len(self._processes(WORKER_MODULE))
         for process in self._processes(SUPERVISOR_MODULE):
             with suppress(psutil.Error):
                 process.terminate()
-        psutil.wait_procs(self._processes(SUPERVISOR_MODULE), timeout=60)
+        psutil.wait_procs(self._processes(SUPERVISOR_MODULE), timeout=END_SECONDS)
         left = self._processes("pituning.runs.") + self._processes("benchmarks.chaos_roles")
         for process in left:
             with suppress(psutil.Error):
@@ -129,7 +132,7 @@ class Chaos:
         elif kind == "supervisor":
             self._kill_one("kill supervisor", self._processes(SUPERVISOR_MODULE))
         else:
-            workers = self._processes(WORKER_MODULE)
+            workers = self._at_work()
             if kind == "checkpoint":
                 self._delete_a_checkpoint()
             self._kill_one("kill worker", workers)
@@ -201,6 +204,11 @@ class Chaos:
             if ours and process.info["status"] != psutil.STATUS_ZOMBIE:
                 found.append(process)
         return found
+
+    def _at_work(self) -> list[psutil.Process]:
+        """The workers whose runs are under way: those that are about to end anyway would be easy prey."""
+        running = {run.id for run in self._list() if run.state == "running"}
+        return [process for process in self._processes(WORKER_MODULE) if running & set(process.info["cmdline"])]
 
     def _look_for_overlaps(self) -> None:
         """Two live workers at one run would be one too many."""
