@@ -34,7 +34,6 @@ def cluster() -> Iterator[LocalRay]:
     made = LocalRay()
     try:
         made.add_nodes(2)
-        made.wait_until_it_answers()
         yield made
     finally:
         made.close()
