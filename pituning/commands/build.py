@@ -28,29 +28,27 @@ def pretrain_mini(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that share a step's batch (CPU).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights and data; default: the recipe's.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:N; default: $PITUNING_DEVICE, else a GPU if there is one.")
+    ] = None,
     blind: Annotated[bool, typer.Option("--blind", help="Leave the images out: the text-only baseline.")] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the embedded backbone from its recipe; after an interruption, the same command goes on."""
     directory = output_directory(out) if out is not None else open_workspace(workspace).root / "pretraining" / "mini"
-    if device not in ("cpu", "cuda"):
-        raise BadInput(f"device {device!r} is unknown; choose cpu or cuda", field="device")
 
-    import torch
-
+    from pituning.backbones.device import best_device
     from pituning.pretraining.config import PretrainConfig
     from pituning.pretraining.recipe import pretrain
 
     if start is not None and not (start / "config.json").is_file():
         raise BadInput(f"{start} is no checkpoint: it has no config.json", field="from")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise BadInput("device 'cuda' is not on this machine; use cpu", field="device")
+    chosen = best_device(device)
     given: dict[str, Any] = {"steps": steps, "reading": reading, "relating": relating, "workers": workers, "seed": seed}
     config = PretrainConfig(blind=blind, **{key: value for key, value in given.items() if value is not None})
     with terminal_reporter() as reporter:
-        checkpoint = pretrain(config, directory, reporter, device=device, start=start)
+        checkpoint = pretrain(config, directory, reporter, device=chosen, start=start)
     curve = directory / "curve.jsonl"
     emit(
         {"backbone": checkpoint, "curve": curve, "steps": config.all_steps},

@@ -94,7 +94,7 @@ def measure_difficulty(
     """Fills ``directory/results/suite.csv``, one row per cell; those of the same backbone and task stay."""
     report = reporter or Silent()
     path = directory / "results" / "suite.csv"
-    fingerprint = Backbone.load(backbone_dir).fingerprint[:12]
+    fingerprint = Backbone.load(backbone_dir, device="cpu").fingerprint[:12]
     frame = pd.read_csv(path, keep_default_na=False) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
     fitting = (frame["backbone"] == fingerprint) & (frame["suite"].astype(str) == frame["task"].map(task_version))
     rows: list[Any] = frame[fitting].to_dict("records")

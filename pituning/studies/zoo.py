@@ -46,7 +46,7 @@ def build_experts(
 ) -> None:
     """Trains the missing experts into ``directory/experts/<kind>/<task>``, tasks side by side in ``processes``."""
     report = reporter or Silent()
-    fingerprint = Backbone.load(backbone_dir).fingerprint
+    fingerprint = Backbone.load(backbone_dir, device="cpu").fingerprint
     missing = [
         (kind, task)
         for task in config.tasks

@@ -20,6 +20,7 @@ from pituning.runs.processes import is_worker
 from pituning.runs.slots import Slot
 from pituning.runs.supervisor import Supervisor, ensure_supervisor, supervise, supervisor_running
 from pituning.runs.worker import NICENESS
+from pituning.workspace.atomic import TEMPORARY_PREFIX, this_place
 from pituning.workspace.space import LEAST_FREE_VARIABLE
 
 
@@ -68,6 +69,24 @@ def test_a_run_whose_worker_died_is_done_in_its_second_attempt(queue, submit, su
     run_id = submit("die-once")
     step_until(supervisor, lambda: states(queue, run_id) == ["succeeded"])
     assert queue.get(run_id).attempt == 2
+
+
+def test_what_a_killed_worker_left_half_written_goes(queue, submit, supervisor, workspace):
+    run_id = submit("die-writing")
+    step_until(supervisor, lambda: queue.get(run_id).pid is not None)
+    step_until(supervisor, lambda: states(queue, run_id) == ["succeeded"])
+    assert queue.get(run_id).attempt == 2
+    assert list(workspace.root.rglob(f"{TEMPORARY_PREFIX}*")) == []
+
+
+def test_a_supervisor_begins_by_clearing_up(queue, workspace):
+    """After a power cut nobody else would."""
+    nobody = subprocess.Popen([sys.executable, "-c", ""])
+    nobody.wait()
+    left = workspace.root / "experts" / f"{TEMPORARY_PREFIX}{this_place()}-{nobody.pid}-x"
+    left.mkdir(parents=True)
+    supervise(workspace, idle_s=0)
+    assert not left.exists()
 
 
 def test_cancel_ends_the_process(queue, submit, supervisor):
