@@ -59,8 +59,9 @@ def _box(point: np.ndarray, label: str, place: str) -> np.ndarray:
     across, down = PLACES[place]
     width, height = CHARACTER * len(label), LINE
     # Beside a point a name keeps its distance sideways; above and below it the distance is downwards.
-    middle = point + [across * (width / 2 + (GAP if down == 0 else 2)), down * (height / 2 + GAP - 2)]
-    return np.array([*(middle - [width / 2, height / 2]), *(middle + [width / 2, height / 2])])
+    shift = np.array([across * (width / 2 + (GAP if down == 0 else 2)), down * (height / 2 + GAP - 2)])
+    half = np.array([width, height]) / 2
+    return np.concatenate([point + shift - half, point + shift + half])
 
 
 def _overlap(box: np.ndarray, others: np.ndarray) -> float:

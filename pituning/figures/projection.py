@@ -14,6 +14,9 @@ from pituning.figures.labels import place_labels
 from pituning.figures.palette import INK, MUTED, colours, escape, in_order, modality_style
 from pituning.graph.build import NodeInfo, shorten
 
+PURPLE = {False: "#7a5195", True: "#b79ae0"}
+"""One colour more than the palette has, by whether the page is dark."""
+
 SIZES = {"circle": 13, "square": 12, "diamond": 15}  # of about the same area
 SMALL = 0.7
 FADED = 0.22
@@ -134,7 +137,8 @@ def group_colours(groups: Sequence[str], infos: Sequence[NodeInfo], dark: bool) 
     if set(names) <= set(styles):
         found = {name: palette[styles[name]] for name in names}
     else:
-        found = {name: palette[number % (len(palette) - 1)] for number, name in enumerate(sorted(names))}
+        many = (*palette[:-1], PURPLE[dark])
+        found = {name: many[number % len(many)] for number, name in enumerate(sorted(names))}
     return {**found, "": palette[-1]}
 
 
@@ -171,22 +175,25 @@ def _cloud(
 
 
 def _names(points: np.ndarray, infos: Sequence[NodeInfo], picked: Collection[str], cloud: Cloud | None) -> go.Scatter:
-    labels = [shorten(info.title or info.name) for info in infos]
+    """The names of what is picked out; the others tell theirs when they are pointed at."""
+    at = [i for i, info in enumerate(infos) if info.name in picked]
+    labels = [shorten(infos[i].title or infos[i].name) for i in at]
     x, y = _range(points, cloud, 0), _range(points, cloud, 1)
     scale = min(CANVAS[0] / (x[1] - x[0]), CANVAS[1] / (y[1] - y[0]))  # both axes have the same
     middle = np.array([sum(x) / 2, sum(y) / 2])
-    pixels = (points - middle) * [scale, -scale] + np.array(CANVAS) / 2
+    pixels = (points[at] - middle) * [scale, -scale] + np.array(CANVAS) / 2
     return go.Scatter(
         name="names",
-        x=points[:, 0].tolist(),
-        y=points[:, 1].tolist(),
-        mode="text",
-        text=[
-            escape(label) if info.name in picked else f'<span style="color:{MUTED}">{escape(label)}</span>'
-            for label, info in zip(labels, infos, strict=True)
-        ],
+        x=points[at, 0].tolist(),
+        y=points[at, 1].tolist(),
+        mode="markers+text",
+        marker={"size": 15, "opacity": 0},  # keeps names off the points
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        text=[escape(label) for label in labels],
         textposition=place_labels(pixels, labels, CANVAS),
         textfont={"size": 11},
+        cliponaxis=False,
         hoverinfo="skip",
         showlegend=False,
     )

@@ -75,8 +75,7 @@ def project(
     neighbours = max(1, min(TRUST_NEIGHBOURS, (n - 1) // 2))
     maps = {}
     for name, method in methods.items():
-        points = method(similarity, None)
-        points -= points.mean(0)
+        points = _lying(method(similarity, None))
         report.advance()
         clouds = []
         for each in (*replicates, *layers.values()):
@@ -95,6 +94,14 @@ def project(
         kind=kind, predictor=predictor, similarity=digest, settings=settings, names=zoo.names, layers=tuple(layers),
         neighbours=neighbours, maps=maps,
     )  # fmt: skip
+
+
+def _lying(points: np.ndarray) -> np.ndarray:
+    """Points (N, 2) turned so that they are widest from left to right, as screens are; any turn is as true."""
+    centred = points - points.mean(0)
+    turned = centred @ np.linalg.svd(centred, full_matrices=False)[2].T
+    at = np.argmax(np.abs(turned).round(9), axis=0)
+    return turned * np.where(turned[at, [0, 1]] < 0, -1, 1)
 
 
 def _detail(name: str, similarity: np.ndarray, distance: np.ndarray, points: np.ndarray) -> dict[str, object]:

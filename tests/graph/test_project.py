@@ -84,10 +84,9 @@ def test_trustworthiness_counts_false_neighbours() -> None:
     distance = np.linalg.norm(line[:, None] - line[None], axis=2)
     assert trustworthiness(distance, line, 1) == 1
     swapped = line[[0, 4, 2, 3, 1]]  # the second and the last change places
-    # The nearest on the map is in truth the 4th, 2nd, 3rd, 2nd and 3rd nearest: 3 + 1 + 2 + 1 + 2 too far.
-    penalty = sum(
-        sorted(range(5), key=lambda j: distance[i, j]).index(near) - 1 for i, near in enumerate([4, 2, 4, 2, 0])
-    )
+    nearest = [4, 3, 4, 2, 0]  # on the map
+    places = [sorted(range(5), key=lambda j, i=i: distance[i, j]).index(near) for i, near in enumerate(nearest)]
+    penalty = sum(place - 1 for place in places)
     assert trustworthiness(distance, swapped, 1) == pytest.approx(1 - 2 * penalty / (5 * 1 * (10 - 3 - 1)))
     assert trustworthiness(distance, line, 3) is None
 
