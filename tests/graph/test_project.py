@@ -24,7 +24,7 @@ from pituning.graph.project import (
     trustworthiness,
 )
 from pituning.graph.projection import MapSettings, Projection, find_projection, load_projection, save_projection
-from pituning.workspace.layout import Workspace
+from pituning.workspace.layout import Workspace, embedded_data
 from pituning.workspace.similarity import ZooSimilarity, save_similarity, similarity_digest
 
 
@@ -206,3 +206,20 @@ def test_reading_maps_does_not_load_umap() -> None:
     code += "print(sorted({name.split('.')[0] for name in sys.modules} & {'umap', 'numba', 'torch'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_maps_that_ship_are_of_the_similarities_that_ship(tmp_path: Path) -> None:
+    data = embedded_data()
+    if data is None or not (data / "mini" / "similarity").is_dir():
+        pytest.skip("the embedded default is not there; make it with `pituning zoo build`")
+    workspace = Workspace(tmp_path)
+    for kind in ("lora", "bottleneck", "prefix"):
+        found = find_projection(workspace, kind, "probe", MapSettings())
+        assert found is not None, f"no map of {kind}; make it: pituning zoo maps data/mini"
+        assert found.current, f"{found.path} is out of date; make it again: pituning zoo maps data/mini"
+        assert found.path.stat().st_size < 100_000
+        loaded = load_projection(found.path)
+        assert list(loaded.maps) == ["umap", "mds", "pca"]
+        for each in loaded.maps.values():
+            assert len(each.resampled) == 25
+            assert len(each.layers) == len(loaded.layers) >= 3
