@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import streamlit as st
 from plotly.graph_objects import Figure
 
@@ -11,10 +14,50 @@ INK = {False: "#46535f", True: "#c3ccd5"}
 
 def draw(figure: Figure, *, key: str, alt: str) -> None:
     """A figure at the height it asks for. ``key`` keeps its zoom over reruns, ``alt`` is what a screen reader says."""
+    _ink(figure)
+    st.plotly_chart(figure, key=key, alt=alt, height=int(figure.layout.height or 340), config={"displayModeBar": False})
+
+
+def _ink(figure: Figure) -> None:
     for update in (figure.update_xaxes, figure.update_yaxes):
         update(tickfont_color=INK[dark()], title_font_color=INK[dark()])
     figure.update_traces(textfont_color=INK[dark()], selector={"mode": "text"})
-    st.plotly_chart(figure, key=key, alt=alt, height=int(figure.layout.height or 340), config={"displayModeBar": False})
+    figure.update_traces(textfont_color=INK[dark()], selector={"mode": "markers+text"})
+    figure.update_traces(
+        colorbar_tickfont_color=INK[dark()], colorbar_title_font_color=INK[dark()], selector={"type": "heatmap"}
+    )
+    figure.update_layout(hoverlabel_font_color=INK[dark()])
+
+
+def draw_to_choose(
+    figure: Figure,
+    *,
+    key: str,
+    alt: str,
+    on_choice: Callable[[list[dict[str, Any]]], None],
+    lasso: bool = False,
+) -> None:
+    """A figure whose points can be clicked, or circled with a lasso; ``on_choice`` is a callback for what was chosen.
+
+    The chart forgets a choice whenever the figure changes, so nothing chosen is not told: keep what was told.
+    """
+
+    def chosen() -> None:
+        points = st.session_state[key]["selection"]["points"]
+        if points:
+            on_choice([dict(point) for point in points])
+
+    _ink(figure)
+    st.plotly_chart(
+        figure, key=key, alt=alt, height=int(figure.layout.height or 340), on_select=chosen,
+        selection_mode=("points", "box", "lasso") if lasso else "points",
+        config={
+            "displayModeBar": lasso,
+            "displaylogo": False,
+            "scrollZoom": False,
+            "modeBarButtonsToRemove": ["toImage", "zoomIn2d", "zoomOut2d", "autoScale2d", "zoom2d"],
+        },
+    )  # fmt: skip
 
 
 def dark() -> bool:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from app.components.words import KINDS, PREDICTORS
 from pituning.errors import ArtefactError
 from pituning.experts import card
 from pituning.experts.card import CARD, TENSORS
+from pituning.graph.embeddings import TaskEmbedding
+from pituning.graph.similarity import PROBE_OF, layers_of
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.similarity import ZooSimilarity
+
+MOST_FOR_LAYERS = 200
+"""Tasks whose embeddings are read while somebody waits."""
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -67,6 +74,30 @@ def similarity(kind: str, predictor: str) -> ZooSimilarity:
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _similarity(path: str, stamp: float, kind: str, predictor: str, _workspace: Workspace) -> ZooSimilarity:
     return _workspace.zoo_similarity(kind, predictor)
+
+
+def layers(kind: str, predictor: str) -> Mapping[str, np.ndarray]:
+    """S of each layer alone, (N, N), by layer; empty where its embeddings are not kept.
+
+    Raises:
+        ArtefactError: an embedding is damaged.
+    """
+    here, zoo = workspace(), similarity(kind, predictor)
+    probe = PROBE_OF.get(predictor)
+    if probe is None or len(zoo.names) > MOST_FOR_LAYERS:
+        return {}
+    paths = [here.embedding_path(kind, probe, name) for name in zoo.names]
+    stamps = (_stamp(here.similarity_path(kind, predictor)), *map(_stamp, paths))
+    return _layers(tuple(map(str, paths)), stamps, predictor, zoo.matrix)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Comparing layer by layer …")
+def _layers(
+    paths: tuple[str, ...], stamps: tuple[float, ...], predictor: str, _matrix: np.ndarray
+) -> Mapping[str, np.ndarray]:
+    if not all(stamps):
+        return {}
+    return layers_of([TaskEmbedding.load(Path(path)) for path in paths], predictor, _matrix)
 
 
 def available() -> dict[str, list[str]]:

@@ -10,9 +10,9 @@ import networkx as nx
 import numpy as np
 import streamlit as st
 
-from app.components import charts, context
-from app.components.links import linked_select
-from app.components.words import KINDS, PREDICTORS, Word, label
+from app.components import charts, context, source
+from app.components.links import choose_tasks, chosen_tasks, linked_select
+from app.components.words import Word
 from pituning.figures.task_graph import ColourBy, graph_option
 from pituning.graph.build import task_graph
 from pituning.graph.export import export_bytes
@@ -89,18 +89,7 @@ def selected() -> str | None:
 def controls(found: dict[str, list[str]]) -> GraphView:
     """The row above the graph. ``found`` has the predictors that are there for each kind."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        kind = st.segmented_control(
-            "Expert kind", list(found), format_func=lambda name: label(KINDS, name), required=True,
-            default=next(iter(found)), key="kind", bind="query-params",
-            help="Which kind of expert the task embeddings are of. "
-            + " ".join(f"**{KINDS[name].label}**: {KINDS[name].help}" for name in found),
-        )  # fmt: skip
-        kind = kind if kind in found else next(iter(found))
-        predictor = st.selectbox(
-            "Similarity", found[kind], format_func=lambda name: label(PREDICTORS, name), key="predictor",
-            bind="query-params", width=190,
-            help="  \n".join(f"**{PREDICTORS[name].label}**: {PREDICTORS[name].help}" for name in found[kind]),
-        )  # fmt: skip
+        kind, predictor = source.choose(found)
         similarity = context.similarity(kind, predictor)
         k, threshold = _edges(similarity)
         colour_by = st.segmented_control(
@@ -165,8 +154,9 @@ def draw(view: GraphView) -> None:
     """The graph itself; a click on a task chooses it."""
     names = list(view.similarity.names)
     graph = view.graph()
+    chosen = chosen_tasks(names)
     st.echarts_chart(
-        graph_option(graph, colour_by=view.colour_by, selected=selected(), dark=charts.dark()),
+        graph_option(graph, colour_by=view.colour_by, selected=selected(), chosen=chosen, dark=charts.dark()),
         height=620,
         key=CHART_KEY,
         renderer=_renderer(graph),
@@ -177,6 +167,10 @@ def draw(view: GraphView) -> None:
         f"{graph.number_of_nodes()} tasks, {graph.number_of_edges()} lines; the thicker, the more similar. "
         "Drag to move, scroll to zoom."
     )
+    if chosen:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"{len(chosen)} of {len(names)} tasks are chosen; the others are faded.", width="content")
+            st.button("Show all", key="graph_all", type="tertiary", icon=":material/close:", on_click=choose_tasks)
 
 
 def _renderer(graph: nx.Graph) -> Literal["svg", "canvas"]:

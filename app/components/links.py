@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import streamlit as st
 
 from app.components.guard import plain
+
+TASKS = "tasks"
+_TASKS_WRITTEN = "tasks_in_address"
 
 
 def linked_select(
@@ -41,3 +44,44 @@ def linked_select(
     elif value != wanted:
         st.query_params[param] = value
     return value
+
+
+def chosen_tasks(known: Collection[str]) -> list[str]:
+    """The tasks that somebody picked out, on this page or another; they are in the address as ``tasks=nli,rte``.
+
+    None are the same as all. The address wins when it has changed: it was opened by a link, or gone back to.
+    """
+    wanted = st.query_params.get(TASKS)
+    if wanted is not None and wanted != st.session_state.get(_TASKS_WRITTEN):
+        st.session_state[TASKS] = list(dict.fromkeys(wanted.split(",")))
+        if any(name not in known for name in st.session_state[TASKS]):
+            st.warning("The address names tasks that are not in this workspace; they are left out.")
+    st.session_state[TASKS] = [name for name in st.session_state.get(TASKS) or () if name in known]
+    _write_tasks()
+    return list(st.session_state[TASKS])
+
+
+def linked_tasks(title: str, options: Sequence[str], *, format_func: Callable[[str], str], help_text: str) -> list[str]:
+    """`chosen_tasks` with a control to change them."""
+    chosen_tasks(options)
+    st.multiselect(
+        title, options, format_func=format_func, key=TASKS, help=help_text, persist_state="session",
+        placeholder="All tasks",
+    )  # fmt: skip
+    _write_tasks()
+    return list(st.session_state[TASKS])
+
+
+def choose_tasks(names: Sequence[str] = ()) -> None:
+    """A callback: these tasks are the chosen ones from now on, on all pages."""
+    st.session_state[TASKS] = list(names)
+    _write_tasks()
+
+
+def _write_tasks() -> None:
+    text = ",".join(st.session_state[TASKS])
+    st.session_state[_TASKS_WRITTEN] = text
+    if not text:
+        st.query_params.pop(TASKS, None)
+    elif st.query_params.get(TASKS) != text:
+        st.query_params[TASKS] = text

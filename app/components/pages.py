@@ -35,6 +35,20 @@ GRAPH = PageEntry(
     url_path="graph",
     help="Which tasks are alike, across modalities. Click a task for its examples and its nearest neighbours.",
 )
+MAP = PageEntry(
+    file="task_map.py",
+    title="Map",
+    icon=":material/scatter_plot:",
+    url_path="map",
+    help="Where the tasks lie: their embeddings in two dimensions by UMAP, MDS and PCA, and how far to trust each.",
+)
+SIMILARITY = PageEntry(
+    file="similarity.py",
+    title="Similarity",
+    icon=":material/grid_on:",
+    url_path="similarity",
+    help="How alike every two tasks are, and how far two ways of measuring it agree.",
+)
 NEW_RUN = PageEntry(
     file="new_run.py",
     title="New run",
@@ -49,4 +63,4 @@ RUNS = PageEntry(
     url_path="runs",
     help="The queue: progress, curves and weights as they form, and results against the baselines.",
 )
-NAVIGATION = (HOME, GRAPH, NEW_RUN, RUNS)
+NAVIGATION = (HOME, GRAPH, MAP, SIMILARITY, NEW_RUN, RUNS)

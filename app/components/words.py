@@ -29,6 +29,24 @@ PREDICTORS = {
     "text": Word("Words", "Instruction and label words only; no model."),
 }
 
+ORDERS = {
+    "clustered": Word("Clustered", "Similar tasks stand side by side (hierarchical clustering, best order of leaves)."),
+    "family": Word("Family", "By modality, then by planted family."),
+    "name": Word("Name", "By the alphabet."),
+}
+
+SCALES = {
+    "raw": Word("Raw", "The similarity itself. Raw values crowd together, so small differences are hard to see."),
+    "rank": Word("Ranked", "The place of each task in its row: 1 is the most similar to the row’s task."),
+    "row": Word("Standardised", "Standard deviations from the mean of the row."),
+}
+
+MAPS = {
+    "umap": Word("UMAP", "Keeps neighbours together; distances between far groups mean little."),
+    "mds": Word("MDS", "Keeps all distances as well as two dimensions allow."),
+    "pca": Word("PCA", "The two directions in which the tasks differ most."),
+}
+
 METHODS = {
     name: Word(METHOD_LABELS[name], text)
     for name, text in {

@@ -10,9 +10,11 @@ import typer
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace, output_directory, words
 from pituning.errors import BadInput
+from pituning.progress import Reporter
+from pituning.workspace.layout import Workspace
 
 pretrain_app = typer.Typer(help="Pretrain a backbone: mini.")
-zoo_app = typer.Typer(help="The zoo of experts: build.")
+zoo_app = typer.Typer(help="The zoo of experts: build, maps, measure, tables.")
 
 
 @pretrain_app.command("mini")
@@ -97,7 +99,7 @@ def zoo_build(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train, embed and compare the experts of the mini suite; what is there already is kept.
+    """Train, embed, compare and map the experts of the mini suite; what is there already is kept.
 
     The backbone is the directory's own (DIR/backbone), or else the workspace's.
     """
@@ -114,8 +116,29 @@ def zoo_build(
 
     with terminal_reporter() as reporter:
         build_zoo(directory, backbone, config, reporter, processes=processes)
+        _make_maps(directory, config.kinds, reporter)
     document = {"directory": directory, "backbone": backbone, "kinds": config.kinds, "tasks": config.tasks}
     emit(document, as_json, lambda: typer.echo(f"{directory}: {len(config.tasks)} tasks, {', '.join(config.kinds)}"))
+
+
+@zoo_app.command("maps")
+def zoo_maps(
+    directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/mini.")],
+    kinds: Annotated[str, typer.Option(help="Expert kinds. A list with commas.")] = "lora,bottleneck,prefix",
+    as_json: JsonOption = False,
+) -> None:
+    """Make the maps that ship with a zoo: the default predictor's, with default settings, once for each kind."""
+    with terminal_reporter() as reporter:
+        files = _make_maps(directory, _words(kinds), reporter)
+    emit({"files": files}, as_json, lambda: typer.echo("\n".join(map(str, files))))
+
+
+def _make_maps(directory: Path, kinds: tuple[str, ...], reporter: Reporter) -> list[str]:
+    from pituning.runs.configs import ProjectRun
+    from pituning.runs.projecting import project
+
+    place = Workspace(directory.resolve(), embedded=None)
+    return [project(ProjectRun(kind=kind), place, reporter)["file"] for kind in kinds]
 
 
 @zoo_app.command("measure")

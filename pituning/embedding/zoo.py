@@ -14,15 +14,12 @@ from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert
 from pituning.graph.bootstrap import bootstrap_matrix
 from pituning.graph.embeddings import TaskEmbedding
-from pituning.graph.similarity import similarity_matrix
+from pituning.graph.similarity import PROBE_OF, similarity_matrix
 from pituning.graph.text import task_text, text_similarity
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
 from pituning.workspace.atomic import read_json, write_json
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
-
-PROBE_OF = {"paper": "own", "scaled": "common", "probe": "common"}
-"""At which expert each predictor's embeddings are taken."""
 
 
 def embed_zoo(

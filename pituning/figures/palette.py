@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Okabe and Ito (2008) without black and yellow; the lighter row is the same hues for dark pages.
@@ -24,6 +25,15 @@ DIVERGING = (
     "#8c3a00", "#b85a12", "#d9803c", "#edab78", "#f7d6bc", "#f6f6f6",
     "#cfe2f1", "#93bfe0", "#4f93c8", "#1f6cab", "#064576",
 )  # fmt: skip
+SEQUENTIAL_DARK = (
+    "#13202c", "#16314a", "#184365", "#1b5680", "#216b9c", "#2f82b8", "#4a9acf", "#6db2e0", "#98caed", "#c9e4f8",
+)  # fmt: skip
+DIVERGING_DARK = (
+    "#f3a56a", "#d98444", "#ab6330", "#754528", "#3d2f2a", "#1c2228",
+    "#22384c", "#285a80", "#3581b3", "#5aa7d8", "#98caed",
+)  # fmt: skip
+INK = {False: "#16202b", True: "#e7edf3"}
+"""Of what must be read, by whether the page is dark."""
 
 PAD = "\u2002"
 """A space between the end of a bar and the text beside it; Plotly drops ordinary ones."""
@@ -31,18 +41,19 @@ PAD = "\u2002"
 
 @dataclass(frozen=True)
 class ModalityStyle:
-    """How a modality looks: an index into the palette, an ECharts symbol, a Plotly symbol."""
+    """How a modality looks: an index into the palette, an ECharts symbol, a Plotly symbol, a character for labels."""
 
     label: str
     colour: int
     symbol: str
     marker: str
+    glyph: str
 
 
 MODALITIES = {
-    "vision": ModalityStyle("Vision", 0, "circle", "circle"),
-    "language": ModalityStyle("Language", 1, "rect", "square"),
-    "vision-language": ModalityStyle("Vision-language", 2, "diamond", "diamond"),
+    "vision": ModalityStyle("Vision", 0, "circle", "circle", "●"),
+    "language": ModalityStyle("Language", 1, "rect", "square", "■"),
+    "vision-language": ModalityStyle("Vision-language", 2, "diamond", "diamond", "◆"),
 }
 
 METHOD_LABELS = {
@@ -63,9 +74,25 @@ def colours(dark: bool) -> tuple[str, ...]:
     return DARK if dark else LIGHT
 
 
+def sequential(dark: bool) -> tuple[str, ...]:
+    """From little to much: from what is near the page to what stands out from it."""
+    return SEQUENTIAL_DARK if dark else SEQUENTIAL
+
+
+def diverging(dark: bool) -> tuple[str, ...]:
+    """Orange below, blue above, the page's own tone in the middle."""
+    return DIVERGING_DARK if dark else DIVERGING
+
+
 def modality_style(modality: str) -> ModalityStyle:
     """The style of a modality; one that is not known looks like vision-language but grey."""
-    return MODALITIES.get(modality, ModalityStyle(modality, 6, "diamond", "diamond"))
+    return MODALITIES.get(modality, ModalityStyle(modality, 6, "diamond", "diamond", "◆"))
+
+
+def in_order(modalities: Iterable[str]) -> list[str]:
+    """Modalities in the order in which legends name them."""
+    known = list(MODALITIES)
+    return sorted(modalities, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def method_label(name: str) -> str:

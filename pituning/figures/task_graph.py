@@ -6,6 +6,7 @@ back as an index into the order of ``graph.nodes``.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import networkx as nx
@@ -32,7 +33,12 @@ _LINE_ICON = "path://M0 9H23V12H0Z"
 
 
 def graph_option(
-    graph: nx.Graph, *, colour_by: ColourBy = "modality", selected: str | None = None, dark: bool = False
+    graph: nx.Graph,
+    *,
+    colour_by: ColourBy = "modality",
+    selected: str | None = None,
+    chosen: Collection[str] = (),
+    dark: bool = False,
 ) -> dict[str, Any]:
     """The option of a graph from `pituning.graph.build.task_graph`.
 
@@ -41,9 +47,11 @@ def graph_option(
             and ``inter_modal``.
         colour_by: what the colour of a node says; its shape is always its modality.
         selected: a task that stands out together with its neighbours; others fade.
+        chosen: tasks that were picked out; the others fade while none is selected.
         dark: whether the page is dark.
     """
-    near = {selected, *graph[selected]} if selected in graph else set(graph)
+    picked = set(chosen) & set(graph) or set(graph)
+    near = {selected, *graph[selected]} if selected in graph else picked
     ink, paper = ("#e7edf3", "#0f151c") if dark else ("#16202b", "#ffffff")
     return {
         "animation": False,
@@ -67,7 +75,7 @@ def graph_option(
                     _node(task, data, colour_by, dark, paper, ink, task in near, task == selected)
                     for task, data in graph.nodes(data=True)
                 ],
-                "links": _links(graph, dark, selected if selected in graph else None),
+                "links": _links(graph, dark, near, selected if selected in graph else None),
                 "label": {
                     "show": True,
                     "position": "bottom",
@@ -133,13 +141,13 @@ def _name(data: dict[str, Any]) -> str:
     return str(data["title"] if len(data["title"]) <= MOST_LETTERS else data["label"])
 
 
-def _links(graph: nx.Graph, dark: bool, selected: str | None) -> list[dict[str, Any]]:
+def _links(graph: nx.Graph, dark: bool, near: Collection[str], selected: str | None) -> list[dict[str, Any]]:
     values = [data["similarity"] for _, _, data in graph.edges(data=True)]
     low, spread = min(values, default=0.0), max(max(values, default=1.0) - min(values, default=0.0), 1e-9)
     links = []
     for a, b, data in graph.edges(data=True):
         strength = (data["similarity"] - low) / spread if len(values) > 1 else 1.0
-        faded = selected is not None and selected not in (a, b)
+        faded = selected not in (a, b) if selected is not None else a not in near or b not in near
         kind = "across modalities" if data["inter_modal"] else "same modality"
         links.append(
             {

@@ -1,4 +1,4 @@
-"""The task graph as a file: GraphML, GEXF, JSON (node-link) or CSV (edges)."""
+"""The task graph as a file: GraphML, GEXF, JSON (node-link) or CSV (edges); a matrix as CSV."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import networkx as nx
+import numpy as np
 
 from pituning.errors import BadInput
 from pituning.workspace.atomic import write_bytes
@@ -51,6 +52,28 @@ def export_bytes(graph: nx.Graph, file_format: str) -> bytes:
         f"graph format {file_format!r} is not known; name a file that ends in {', '.join('.' + f for f in FORMATS)}",
         field="file",
     )
+
+
+def matrix_csv(names: Sequence[str], values: np.ndarray) -> bytes:
+    """Values of all pairs (N, N) as a table with a row and a column for each task; NaN becomes an empty cell."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["task", *names])
+    for name, row in zip(names, values, strict=True):
+        writer.writerow([name, *("" if np.isnan(value) else f"{value:.6g}" for value in row)])
+    return stream.getvalue().encode()
+
+
+def pairs_csv(names: Sequence[str], columns: Mapping[str, np.ndarray]) -> bytes:
+    """Several values of each ordered pair of different tasks, one pair a row; ``columns`` are (N, N) by title."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["task", "other", *columns])
+    for i, name in enumerate(names):
+        for j, other in enumerate(names):
+            if i != j:
+                writer.writerow([name, other, *(f"{values[i, j]:.6g}" for values in columns.values())])
+    return stream.getvalue().encode()
 
 
 def _plain(graph: nx.Graph) -> nx.Graph:

@@ -1,0 +1,27 @@
+"""How alike are any two tasks, and does it depend on how that is measured?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components import context, matrix_view, pair_panel
+from app.components.guard import guarded
+
+st.title("Similarity")
+st.caption(
+    "Each cell says how alike two tasks are: how far the foundation model had to attend to the same things to solve "
+    "them. Put a second way of measuring beside it to see what the answer depends on."
+)
+with guarded("The similarity matrix"):
+    found = context.require_graph()
+    view = matrix_view.controls(found)
+    matrix, agreement, pair = st.container(), st.container(), st.container()
+    with pair:
+        st.subheader("One pair", anchor=False)
+        chosen = pair_panel.choose(view.whole)
+        with guarded("This pair"):
+            pair_panel.show(view.whole, found[view.whole.kind], *chosen)
+    with matrix:
+        matrix_view.draw(view, chosen)
+    with agreement:
+        matrix_view.agreement(view)

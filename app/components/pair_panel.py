@@ -1,0 +1,170 @@
+"""Two tasks and how alike they are: by every predictor, from both sides, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app.components import charts, context, source
+from app.components.guard import empty, guarded, plain
+from app.components.links import linked_select
+from app.components.pages import GRAPH
+from app.components.source import Source
+from app.components.words import KINDS, MODALITY_ICONS, PREDICTORS, label
+from pituning.errors import PiTuningError
+from pituning.figures.similarity import layer_bars
+from pituning.graph.build import shorten
+from pituning.graph.matrix import PairView, view_pair
+from pituning.tasks.registry import TaskInfo
+
+NEAR = 3
+SIMILARITY_HELP = (
+    "By the predictor that is chosen above. SD: standard deviations from the mean of all pairs. The interval is a 95 % "
+    "bootstrap interval over the examples behind the embeddings."
+)
+
+
+def choose(whole: Source) -> tuple[str | None, str | None]:
+    """The chosen pair, which is kept in the address; a click in the matrix sets it, too."""
+    titles = {info.name: info.title for info in whole.infos}
+    names = sorted(titles, key=lambda name: titles[name].casefold())
+    found: list[str | None] = []
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        for title, param in (("Task", "task"), ("Other task", "other")):
+            with st.container(width=330):
+                found.append(
+                    linked_select(
+                        title, names, param=param, format_func=titles.__getitem__, placeholder="Click a cell, or choose"
+                    )
+                )
+    return found[0], found[1]
+
+
+def show(whole: Source, predictors: Sequence[str], task: str | None, other: str | None) -> None:
+    """Everything about the pair, or what to do to see it."""
+    if task is None or other is None or task == other:
+        text = "A task is exactly like itself: choose two different ones." if task and task == other else (
+            "Click a cell of the matrix, or choose two tasks by name."
+        )  # fmt: skip
+        empty("No pair chosen", text, icon=":material/ads_click:")
+        return
+    infos = {info.name: info for info in whole.infos}
+    a, b = infos[task], infos[other]
+    found = view_pair(whole.matrix, whole.names.index(task), whole.names.index(other), whole.replicates, top=NEAR)
+    _heading(a, b)
+    _numbers(a, b, found, len(infos) - 1)
+    page = st.grid(2, min_column_width=430, gap="medium")
+    with page.cell(), guarded("The layers"):
+        _layers(whole, task, other)
+    with page.cell(), guarded("The other predictors"):
+        _predictors(whole, predictors, a, b)
+    with st.container(horizontal=True, gap="medium"):
+        for info in (a, b):
+            st.page_link(
+                GRAPH.path,
+                label=f"{plain(info.title)} in the task graph",
+                icon=GRAPH.icon,
+                query_params={
+                    "task": info.name,
+                    "kind": label(KINDS, whole.kind),
+                    "predictor": label(PREDICTORS, whole.predictor),
+                },
+            )
+
+
+def _heading(a: TaskInfo, b: TaskInfo) -> None:
+    st.subheader(f"{plain(a.title)} – {plain(b.title)}", anchor=False)
+    shared = [family for family in a.families if family in b.families]
+    with st.container(horizontal=True, gap="xsmall"):
+        for modality in dict.fromkeys((a.modality, b.modality)):
+            st.badge(modality, icon=MODALITY_ICONS.get(modality), color="blue")
+        if a.modality != b.modality:
+            st.badge("across modalities", icon=":material/swap_horiz:", color="violet")
+        for family in shared:
+            st.badge(family, icon=":material/account_tree:", color="gray", help="A planted family that both are of.")
+
+
+def _numbers(a: TaskInfo, b: TaskInfo, found: PairView, others: int) -> None:
+    cards = st.grid(3, min_column_width=220, gap="small")
+    with cards.cell(), st.container(border=True, height="stretch", gap="xsmall"):
+        st.metric("Similarity", _signed(found.similarity, 3), help=SIMILARITY_HELP)
+        notes = [f"{_signed(found.standardised, 1, plus=True)} SD"]
+        if found.low is not None and found.high is not None:
+            notes.append(f"interval {_signed(found.low, 2)} to {_signed(found.high, 2)}")
+        st.caption(" · ".join(notes))
+    seen = ((a, b, found.rank, found.confidence), (b, a, found.rank_back, found.confidence_back))
+    for one, two, place, confidence in seen:
+        with cards.cell(), st.container(border=True, height="stretch", gap="xsmall"):
+            st.metric(
+                f"Seen from {plain(shorten(one.title))}", f"{place} of {others}",
+                help=f"The place of {plain(two.title)} among the tasks most similar to {plain(one.title)}.",
+            )  # fmt: skip
+            st.caption(
+                "no resampling of examples for this predictor"
+                if confidence is None
+                else f"among its nearest {NEAR} in {100 * confidence:.0f} % of resamplings"
+            )
+
+
+def _signed(value: float, digits: int, *, plus: bool = False) -> str:
+    return f"{value:{'+' if plus else ''}.{digits}f}".replace("-", "−")
+
+
+def _layers(whole: Source, task: str, other: str) -> None:
+    st.markdown("**Layer by layer**")
+    layers = context.layers(whole.kind, whole.predictor)
+    names = context.similarity(whole.kind, whole.predictor).names
+    if not layers or task not in names or other not in names:
+        st.caption("Only what is measured from Fisher embeddings that are kept can be told layer by layer.")
+        return
+    i, j = names.index(task), names.index(other)
+    off = ~np.eye(len(names), dtype=bool)
+    values = {layer: float(matrix[i, j]) for layer, matrix in layers.items()}
+    usual = {layer: float(matrix[off].mean()) for layer, matrix in layers.items()}
+    most = max(values, key=lambda layer: values[layer] - usual[layer])
+    charts.draw(
+        layer_bars(values, usual, dark=charts.dark()),
+        key="pair_layers",
+        alt=f"Similarity of the two tasks in each of {len(values)} layers; furthest above the mean pair in {most}",
+    )
+
+
+def _predictors(whole: Source, predictors: Sequence[str], a: TaskInfo, b: TaskInfo) -> None:
+    """What every predictor of this kind says of the pair."""
+    st.markdown(f"**By every predictor** :gray[· {label(KINDS, whole.kind)}]")
+    rows = []
+    for predictor in predictors:
+        try:
+            each = whole if predictor == whole.predictor else source.load(whole.kind, predictor)
+        except PiTuningError:
+            continue  # it shows when it is chosen
+        if a.name in each.names and b.name in each.names:
+            found = view_pair(each.matrix, each.names.index(a.name), each.names.index(b.name))
+            rows.append(
+                {
+                    "Predictor": label(PREDICTORS, predictor),
+                    "Similarity": found.similarity,
+                    "SD": found.standardised,
+                    "Seen from first": found.rank,
+                    "Seen from second": found.rank_back,
+                }
+            )
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        key="pair_predictors",
+        column_config={
+            "Similarity": st.column_config.NumberColumn(format="%.3f"),
+            "SD": st.column_config.NumberColumn(format="%+.1f", help="Standard deviations from the mean of all pairs."),
+            **{
+                f"Seen from {place}": st.column_config.NumberColumn(
+                    help=f"Rank of the other task among those most similar to {plain(info.title)}, 1 the nearest."
+                )
+                for place, info in (("first", a), ("second", b))
+            },
+        },
+        alt="Similarity and ranks of the pair by each predictor",
+    )
