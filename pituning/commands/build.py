@@ -129,7 +129,7 @@ def zoo_maps(
 ) -> None:
     """Make the maps that ship with a zoo: the default predictor's, with default settings, once for each kind."""
     with terminal_reporter() as reporter:
-        files = _make_maps(directory, _words(kinds), reporter)
+        files = _make_maps(directory, words(kinds), reporter)
     emit({"files": files}, as_json, lambda: typer.echo("\n".join(map(str, files))))
 
 
