@@ -26,7 +26,7 @@ COMMANDS = {
     "tasks": ("list", "show", "preview", "add", "export", "remove"),
     "experts": ("list", "train", "import", "export"),
     "embed": (),
-    "graph": ("neighbors", "export"),
+    "graph": ("neighbors", "project", "export"),
     "tune": (),
     "study": ("transfer", "predictors"),
     "runs": (
@@ -36,7 +36,7 @@ COMMANDS = {
     "worker": (),
     "bench": ("fisher", "interpolate", "graph"),
     "pretrain": ("mini", "report"),
-    "zoo": ("build", "measure", "tables"),
+    "zoo": ("build", "maps", "measure", "tables"),
     "doctor": (),
 }  # fmt: skip
 
