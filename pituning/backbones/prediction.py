@@ -94,6 +94,13 @@ class LabelTrie:
         for node, children in enumerate(self.children):
             self.blocked[node, list(children)] = False
 
+    def path(self, tokens: Sequence[int]) -> list[int]:
+        """The nodes at which each token of a label, its end included, is chosen."""
+        nodes = [0]
+        for token in tokens[:-1]:
+            nodes.append(self.children[nodes[-1]][token])
+        return nodes
+
     def decode(self, network: Network, batch: Batch) -> list[str]:
         """One label per row of the batch."""
         nodes = [0] * len(batch)

@@ -18,12 +18,19 @@ _CONFIGS = {
     "tune": "pituning.tuning.config:TuneConfig",
     "train": "pituning.runs.configs:TrainRun",
     "embed": "pituning.runs.configs:EmbedRun",
+    "answer": "pituning.runs.configs:AnswerRun",
     "count": "pituning.runs.counting:CountRun",
 }
 RUN_KINDS = tuple(_CONFIGS)
-_COMMANDS = {"tune": ("tune",), "train": ("experts", "train"), "embed": ("embed",), "count": ("runs", "count")}
+_COMMANDS = {
+    "tune": ("tune",),
+    "train": ("experts", "train"),
+    "embed": ("embed",),
+    "answer": ("experts", "answer"),
+    "count": ("runs", "count"),
+}
 _MAIN = ("kind", "shots", "donors", "seed")
-_SUBJECTS = {"tune": "target", "train": "task", "embed": "tasks", "count": "upto"}
+_SUBJECTS = {"tune": "target", "train": "task", "embed": "tasks", "answer": "experts", "count": "upto"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +38,7 @@ class RunSpec:
     """A unit of work. It never changes once made; ``config`` is a deep copy of what was given.
 
     Args:
-        kind: ``tune``, ``train``, ``embed`` or ``count``.
+        kind: ``tune``, ``train``, ``embed``, ``answer`` or ``count``.
         config: the fields of the kind's configuration, as JSON; those left out have their defaults.
         schema_version: of this record.
 
@@ -97,7 +104,7 @@ class RunSpec:
 
     @property
     def subject(self) -> str:
-        """What the run is about: the name of its task, or of the first of several."""
+        """What the run is about: the name of its task or expert, or of the first of several."""
         value = self.config.get(_SUBJECTS[self.kind], "")
         names = value if isinstance(value, list) else [value]
         return str(names[0]) if names else "all"
