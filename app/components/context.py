@@ -11,9 +11,12 @@ import numpy as np
 import streamlit as st
 
 from app.components.words import KINDS, PREDICTORS
+from pituning.backbones import files
 from pituning.errors import ArtefactError
 from pituning.experts import card
 from pituning.experts.card import CARD, TENSORS
+from pituning.experts.catalogue import Catalogue, ExpertEntry
+from pituning.experts.checkpoint import pack_expert
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.similarity import PROBE_OF, layer_of, per_layer
 from pituning.tasks.base import Task
@@ -159,6 +162,52 @@ def _unusable_experts(
     root: str, kind: str, target: str, stamps: tuple[float, ...], _workspace: Workspace
 ) -> dict[str, str]:
     return card.unusable_experts(_workspace, kind, target=target)
+
+
+def experts() -> list[ExpertEntry]:
+    """Every expert, shipped ones included; only what has changed since the last look is read.
+
+    Raises:
+        ArtefactError: the backbone lacks a file.
+    """
+    here = workspace()
+    return _catalogue(str(here.root), here).entries(backbone_fingerprint())
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _catalogue(root: str, _workspace: Workspace) -> Catalogue:
+    return Catalogue(_workspace)
+
+
+def backbone_fingerprint() -> str | None:
+    """The fingerprint of the backbone, None where there is none.
+
+    Raises:
+        ArtefactError: it lacks a file.
+    """
+    if not backbone_ready():
+        return None
+    folder = workspace().backbone_dir()
+    return _fingerprint(str(folder), tuple(_stamp(folder / name) for name in files.FILES))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _fingerprint(folder: str, stamps: tuple[float, ...]) -> str:
+    return files.fingerprint(Path(folder))
+
+
+def packed(entry: ExpertEntry) -> bytes:
+    """An expert as a zip of a PEFT checkpoint.
+
+    Raises:
+        ArtefactError: a file of it is missing or damaged.
+    """
+    return _packed(str(entry.directory), tuple(_stamp(entry.directory / name) for name in (CARD, TENSORS)))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _packed(folder: str, stamps: tuple[float, ...]) -> bytes:
+    return pack_expert(Path(folder))
 
 
 def expert_count() -> int:

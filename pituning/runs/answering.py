@@ -69,7 +69,8 @@ def method_of(card: ExpertCard) -> str:
 
 def _ask(network: Network, backbone: Backbone, encoded: EncodedExamples, asked: Questions) -> list[Mapping[str, Any]]:
     """The answer to each question with its probability, its score where the right one is known, and the runners-up."""
-    task, answers = asked.task, []
+    task = asked.task
+    answers: list[Mapping[str, Any]] = []
     for row, text in enumerate(predict(network, backbone, encoded, task)):
         gold = asked.examples[row].answer if asked.names[row] else None
         options = list(task.labels) if task.labels is not None else [text]

@@ -1,4 +1,4 @@
-"""Deletes runs, experts and tasks of a workspace with all that hangs on them, and nothing that others need. Torch-free."""
+"""Deletes runs, experts and tasks with all that hangs on them, and nothing that others need. Torch-free."""
 
 from __future__ import annotations
 

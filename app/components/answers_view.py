@@ -1,0 +1,78 @@
+"""What a run that asked experts was told: who said what, how sure, and whether it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from app.components import context, runs_data
+from app.components.examples import answer_badge, picture
+from app.components.guard import empty, plain
+from app.components.words import ANSWERERS, label
+from pituning.runs.questions import kept_image
+from pituning.runs.records import Run
+from pituning.tasks.base import ImageSource
+from pituning.tasks.metrics import parse_box
+
+HALF = 50.0
+"""Points from which an answer counts as right."""
+
+LEAST = 0.005
+"""The smallest probability of a runner-up that is told."""
+
+
+def show(run: Run) -> None:
+    """The questions of a run, each with its answers side by side."""
+    result = runs_data.result(run)
+    if not result or not result.get("said"):
+        empty("No answers", "The run is done but left none; ask again.", icon=":material/error:")
+        return
+    for number, question in enumerate(result["questions"]):
+        image = _image(result["task"], question)
+        if len(result["questions"]) > 1:
+            st.markdown(f"**{plain(question['example'] or '')}** {plain(question['text'])}")
+        with st.grid("auto", min_column_width=170, gap="small"):
+            for index, one in enumerate(result["said"]):
+                with st.container(border=True, gap="xsmall", key=f"said-{number}-{index}", height="stretch"):
+                    _said(one, question, one["answers"][number], image)
+    st.caption(f":material/terminal: `{run.spec.command()}`")
+
+
+def _image(task: str, question: Mapping[str, Any]) -> ImageSource | None:
+    """What was looked at, or None where there was no image."""
+    if question.get("image"):
+        return kept_image(question["image"], context.workspace())
+    example = question.get("example")
+    if not example:
+        return None
+    split, _, number = str(example).partition("/")
+    examples = context.task(task).split(split)
+    return examples[int(number)].image if int(number) < len(examples) else None
+
+
+def _said(one: Mapping[str, Any], question: Mapping[str, Any], said: Mapping[str, Any], image: Any) -> None:
+    """One answerer: its name, its answer, and how sure it is."""
+    st.markdown(f"**{label(ANSWERERS, one['method'])}**", help=ANSWERERS[one["method"]].help)
+    st.caption(plain(one["expert"]) if one["expert"] else "without an expert")
+    answer, gold = str(said["answer"]), question.get("gold")
+    box = parse_box(answer) is not None or (gold is not None and parse_box(gold) is not None)
+    if box and image is not None:
+        st.image(picture(image, gold or "", answer), width=160, alt=f"The place that was said: {answer}")
+        st.caption("Pink: the true place. Blue: what was said." if gold else "Blue: what was said.")
+    else:
+        st.markdown(answer_badge(answer) if answer else ":gray[nothing]")
+    if said.get("score") is not None:
+        st.markdown(_mark(float(said["score"])))
+    sure = float(said["probability"])
+    st.progress(min(1.0, sure), text=f"{100 * sure:.0f} % sure")
+    others = [other for other in said["others"] if other["probability"] >= LEAST]
+    if others:
+        st.caption(" · ".join(f"{plain(other['answer'])} {100 * other['probability']:.0f} %" for other in others))
+
+
+def _mark(score: float) -> str:
+    if 0 < score < 100:
+        return f":orange[:material/contrast: {score:.0f} points]"
+    return ":green[:material/check: right]" if score >= HALF else ":red[:material/close: wrong]"
