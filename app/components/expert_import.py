@@ -1,4 +1,4 @@
-"""Brings an expert of somebody's own: a zip of a PEFT checkpoint, its task and its name, with errors beside the field."""
+"""Brings an expert of somebody's own: a zip of a PEFT checkpoint, its task and its name; errors beside the field."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def form(entries: Sequence[ExpertEntry]) -> None:
 def _form(entries: Sequence[ExpertEntry]) -> None:
     file = st.file_uploader(
         "A zip of a PEFT checkpoint, or of an expert that was downloaded here", type=["zip"], key="expert_file",
-        help="With adapter_config.json and adapter_model.safetensors: LoRA, prefix tuning or a bottleneck adapter, made "
-        "on the same foundation model. Pickles are never opened. The file stays on this machine.",
+        help="With adapter_config.json and adapter_model.safetensors: LoRA, prefix or bottleneck, made on the "
+        "same foundation model. Pickles are never opened. The file stays on this machine.",
     )  # fmt: skip
     beside_file = st.container()
     if file is None:

@@ -116,7 +116,12 @@ def _measured(run: Run) -> None:
     if run.state == "succeeded" and run.kind != "answer":
         views.insert(2, "Predictions")
     view = st.segmented_control(
-        "Show", views, default=views[0], required=True, key=f"run_view_{len(views)}", label_visibility="collapsed"
+        "Show",
+        views,
+        default=views[0],
+        required=True,
+        key="answer_view" if run.kind == "answer" else "run_view",
+        label_visibility="collapsed",
     )
     with guarded("This part of the run"):
         if view == "Donor weights":
