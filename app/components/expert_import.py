@@ -26,6 +26,7 @@ def form(entries: Sequence[ExpertEntry]) -> None:
     """Folded away until somebody wants it."""
     brought = st.session_state.pop(DONE, None)
     if brought is not None:
+        st.session_state["expert_import"] = False  # folded away again
         st.toast(f"The expert “{plain(brought)}” is here.", icon=":material/inventory_2:")
     place = st.expander("Bring an expert in", icon=":material/upload_file:", key="expert_import", on_change="rerun")
     if not place.open:
@@ -84,7 +85,6 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
             return
         st.session_state[DONE] = name
         st.query_params[expert_table.PARAM] = f"{checkpoint.kind}/{name}"
-        st.session_state["expert_import"] = False
         st.rerun()
 
 

@@ -115,12 +115,13 @@ def _measured(run: Run) -> None:
     views = ["Log", "Settings"] if run.kind == "answer" else ["Curves", "Donor weights", "Log", "Settings"]
     if run.state == "succeeded" and run.kind != "answer":
         views.insert(2, "Predictions")
+    key = "answer_view" if run.kind == "answer" else "run_view"
     view = st.segmented_control(
         "Show",
         views,
         default=views[0],
         required=True,
-        key="answer_view" if run.kind == "answer" else "run_view",
+        key=key,
         label_visibility="collapsed",
     )
     with guarded("This part of the run"):
