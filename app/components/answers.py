@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,6 +110,8 @@ def _example(task: Task) -> dict[str, Any]:
     def draw() -> None:
         st.session_state[key] = random.randrange(len(test))
 
+    if key not in st.session_state:
+        st.session_state[key] = _asked_before(task, len(test))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         number = int(st.number_input("Number", 0, len(test) - 1, key=key, width=150,
                                      help=f"Of {len(test):,} test examples, counted from 0."))  # fmt: skip
@@ -122,6 +125,20 @@ def _example(task: Task) -> dict[str, Any]:
                 st.markdown(plain(example.text).replace("\n", "  \n"))
             st.markdown(f":gray[Right:] {answer_badge(example.answer)}")
     return {"example": (f"test/{number}",)}
+
+
+def _asked_before(task: Task, count: int) -> int:
+    """The number of the test example whose answers the address names, or the first."""
+    run_id = st.query_params.get(PARAM)
+    if run_id is None:
+        return 0
+    try:
+        config = runs_data.queue().get(run_id).spec.config
+    except BadInput:
+        return 0
+    example = (config.get("example") or [""])[0]
+    fits = config.get("task") == task.name and re.fullmatch(r"test/\d+", example) is not None
+    return min(int(example[5:]), count - 1) if fits else 0
 
 
 def _own(task: Task, info: TaskInfo) -> dict[str, Any] | None:

@@ -31,13 +31,13 @@ def show(run: Run) -> None:
         return
     for number, question in enumerate(result["questions"]):
         image = _image(result["task"], question)
-        if len(result["questions"]) > 1:
-            st.markdown(f"**{plain(question['example'] or '')}** {plain(question['text'])}")
-        with st.grid("auto", min_column_width=170, gap="small"):
+        _question(question, image)
+        with st.grid("auto", min_column_width=140, gap="small"):
             for index, one in enumerate(result["said"]):
                 with st.container(border=True, gap="xsmall", key=f"said-{number}-{index}", height="stretch"):
                     _said(one, question, one["answers"][number], image)
-    st.caption(f":material/terminal: `{run.spec.command()}`")
+    with st.expander("The same from a terminal", icon=":material/terminal:"):
+        st.code(run.spec.command(), language="bash", wrap_lines=True)
 
 
 def _image(task: str, question: Mapping[str, Any]) -> ImageSource | None:
@@ -50,6 +50,19 @@ def _image(task: str, question: Mapping[str, Any]) -> ImageSource | None:
     split, _, number = str(example).partition("/")
     examples = context.task(task).split(split)
     return examples[int(number)].image if int(number) < len(examples) else None
+
+
+def _question(question: Mapping[str, Any], image: ImageSource | None) -> None:
+    """What was asked: the answers stay on the page while the next question is chosen."""
+    example = str(question.get("example") or "")
+    split, _, number = example.partition("/")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if image is not None:
+            st.image(picture(image, ""), width=56, alt="What was looked at")
+        with st.container(gap=None):
+            st.markdown(f"**Answers to {f'{split} example {number}' if example else 'your question'}**")
+            gold = f" :gray[Right:] {answer_badge(str(question['gold']))}" if question.get("gold") else ""
+            st.markdown(f"{plain(question['text']).replace(chr(10), ' ')}{gold}")
 
 
 def _said(one: Mapping[str, Any], question: Mapping[str, Any], said: Mapping[str, Any], image: Any) -> None:
@@ -66,10 +79,17 @@ def _said(one: Mapping[str, Any], question: Mapping[str, Any], said: Mapping[str
     if said.get("score") is not None:
         st.markdown(_mark(float(said["score"])))
     sure = float(said["probability"])
-    st.progress(min(1.0, sure), text=f"{100 * sure:.0f} % sure")
+    st.progress(min(1.0, sure), text=f"{_percent(sure)} sure")
     others = [other for other in said["others"] if other["probability"] >= LEAST]
     if others:
-        st.caption(" · ".join(f"{plain(other['answer'])} {100 * other['probability']:.0f} %" for other in others))
+        st.caption(" · ".join(f"{plain(other['answer'])}: {_percent(other['probability'])}" for other in others))
+
+
+def _percent(share: float) -> str:
+    """A probability for people: what is nearly certain is not called certain."""
+    if 0.995 <= share < 1:
+        return "over 99 %"
+    return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
 def _mark(score: float) -> str:

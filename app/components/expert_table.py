@@ -94,7 +94,7 @@ def frame(entries: Sequence[ExpertEntry]) -> pd.DataFrame:
                 "Kind": label(KINDS, entry.kind),
                 "Score": entry.score,
                 "Metric": METRICS[info.metric].label if info else None,
-                "Usable": "✓" if entry.problem is None else f"✕ {entry.problem}",
+                "Usable": _usable(entry),
                 "Origin": label(ORIGINS, entry.origin),
                 "Name": entry.name,
                 "Parameters": entry.parameters,
@@ -104,6 +104,14 @@ def frame(entries: Sequence[ExpertEntry]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _usable(entry: ExpertEntry) -> str:
+    """One or two words; the whole reason stands on the expert's own card."""
+    if entry.problem is None:
+        return "✓"
+    damaged = entry.card is None or entry.parameters is None
+    return "✕ damaged" if damaged else "✕ other backbone" if context.backbone_ready() else "✕ no backbone"
 
 
 def _table(entries: Sequence[ExpertEntry], chosen: ExpertEntry | None) -> None:
@@ -129,25 +137,25 @@ def _table(entries: Sequence[ExpertEntry], chosen: ExpertEntry | None) -> None:
         selection_mode="single-row",
         selection_default=None if at is None else {"selection": {"rows": [at]}},
         column_config={
-            "Task": st.column_config.TextColumn(width=200),
-            "Kind": st.column_config.TextColumn(width=90),
+            "Task": st.column_config.TextColumn(width=180),
+            "Kind": st.column_config.TextColumn(width=82),
             "Score": st.column_config.NumberColumn(
-                format="%.1f", width=70, help="On the test split of its task, in points of the metric (0 to 100)."
+                format="%.1f", width=62, help="On the test split of its task, in points of the metric (0 to 100)."
             ),
-            "Metric": st.column_config.TextColumn(width=100),
+            "Metric": st.column_config.TextColumn(width=90),
             "Usable": st.column_config.TextColumn(
-                width=70, help="Whether its files are whole and made on this backbone. Its checksum is compared when "
-                "you choose it.",
+                width=112, help="Whether its files are whole and made on this backbone. Choose it to "
+                "read why not, and to compare its checksum.",
             ),
-            "Origin": st.column_config.TextColumn(width=105),
-            "Name": st.column_config.TextColumn(width=170),
-            "Parameters": st.column_config.NumberColumn(format="localized", width=95, help="Numbers it is made of."),
-            "KiB": st.column_config.NumberColumn(format="%.0f", width=60, help="Size of its tensors on disk."),
+            "Origin": st.column_config.TextColumn(width=100),
+            "Name": st.column_config.TextColumn(width=150),
+            "Parameters": st.column_config.NumberColumn(format="localized", width=88, help="Numbers it is made of."),
+            "KiB": st.column_config.NumberColumn(format="%.0f", width=52, help="Size of its tensors on disk."),
             "Made": st.column_config.DatetimeColumn(
-                format="DD MMM YYYY", width=100, help="When it came into this workspace; not kept for shipped ones."
+                format="DD MMM YY", width=84, help="When it came into this workspace; not kept for shipped ones."
             ),
             "Backbone": st.column_config.TextColumn(
-                width=90, help="The first digits of the fingerprint of the foundation model that it belongs to."
+                width=82, help="The first digits of the fingerprint of the foundation model that it belongs to."
             ),
         },
         alt="Experts with task, kind, score, origin and size",
