@@ -119,7 +119,7 @@ def _example(task: Task) -> dict[str, Any]:
     example = test[number]
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="ask_preview"):
         if example.image is not None:
-            st.image(picture(example.image, ""), width=128, alt=f"The image of test example {number}")
+            st.image(picture(example.image, example.answer), width=128, alt=f"The image of test example {number}")
         with st.container(gap="xsmall"):
             if example.text:
                 st.markdown(plain(example.text).replace("\n", "  \n"))

@@ -32,7 +32,7 @@ def show(run: Run) -> None:
     for number, question in enumerate(result["questions"]):
         image = _image(result["task"], question)
         _question(question, image)
-        with st.grid("auto", min_column_width=140, gap="small"):
+        with st.grid(len(result["said"]), min_column_width=140, gap="small"):
             for index, one in enumerate(result["said"]):
                 with st.container(border=True, gap="xsmall", key=f"said-{number}-{index}", height="stretch"):
                     _said(one, question, one["answers"][number], image)
@@ -58,7 +58,7 @@ def _question(question: Mapping[str, Any], image: ImageSource | None) -> None:
     split, _, number = example.partition("/")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if image is not None:
-            st.image(picture(image, ""), width=56, alt="What was looked at")
+            st.image(picture(image, str(question.get("gold") or "")), width=56, alt="What was looked at")
         with st.container(gap=None):
             st.markdown(f"**Answers to {f'{split} example {number}' if example else 'your question'}**")
             gold = f" :gray[Right:] {answer_badge(str(question['gold']))}" if question.get("gold") else ""
@@ -68,10 +68,9 @@ def _question(question: Mapping[str, Any], image: ImageSource | None) -> None:
 def _said(one: Mapping[str, Any], question: Mapping[str, Any], said: Mapping[str, Any], image: Any) -> None:
     """One answerer: its name, its answer, and how sure it is."""
     st.markdown(f"**{label(ANSWERERS, one['method'])}**", help=ANSWERERS[one["method"]].help)
-    st.caption(plain(one["expert"]) if one["expert"] else "without an expert")
+    st.caption(plain(one["expert"]) if one["expert"] else "alone, without an expert")
     answer, gold = str(said["answer"]), question.get("gold")
-    box = parse_box(answer) is not None or (gold is not None and parse_box(gold) is not None)
-    if box and image is not None:
+    if parse_box(answer) is not None and image is not None:
         st.image(picture(image, gold or "", answer), width=160, alt=f"The place that was said: {answer}")
         st.caption("Pink: the true place. Blue: what was said." if gold else "Blue: what was said.")
     else:

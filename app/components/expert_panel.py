@@ -95,7 +95,7 @@ def _delete(entry: ExpertEntry) -> None:
         try:
             check_removable(queue, entry.kind, entry.name)
         except PiTuningError as error:
-            say("Not now", error)
+            st.caption(f":material/lock: {plain(str(error))}")
             return
         zoo = entry.task == entry.name
         also = " With it goes its place in the task graph; nobody can borrow from it any more." if zoo else ""

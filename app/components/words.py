@@ -29,7 +29,7 @@ ORIGINS = {
 }
 
 ANSWERERS = {
-    "backbone": Word("Backbone alone", "The foundation model without any expert."),
+    "backbone": Word("Backbone", "The foundation model without any expert."),
     "single": Word("Single expert", "An expert trained on a few examples of this task alone."),
     "pi": Word("π-expert", "Mixed from the experts of similar tasks and trained on a few examples."),
     "expert": Word("Expert", "Trained on all the data of its task, or brought from elsewhere."),
