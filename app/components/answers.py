@@ -21,6 +21,7 @@ from pituning.runs.records import Run
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.base import Task
+from pituning.tasks.images import open_image
 from pituning.tasks.registry import TaskInfo
 
 PARAM = "answers"
@@ -152,14 +153,24 @@ def _own(task: Task, info: TaskInfo) -> dict[str, Any] | None:
         upload = st.file_uploader("Image", type=IMAGE_TYPES, key=f"ask_image_{task.name}",
                                   help="It is made square, as the foundation model sees it.")  # fmt: skip
         if upload is not None:
-            try:
-                name = keep_image(upload.getvalue(), context.workspace())
-            except PiTuningError as error:
-                st.error(plain(str(error)), icon=":material/error:")
+            problem = _problem(upload.getvalue())
+            if problem is not None:
+                st.error(f"The image {plain(problem)}", icon=":material/error:")
                 return None
             st.image(upload, width=128, alt="Your image")
-            return {"text": text or None, "image": name} if text or info.modality == "vision" else None
+            fine = text or info.modality == "vision"
+            return {"text": text or None, "image": upload.getvalue()} if fine else None
     return {"text": text} if text and info.modality == "language" else None
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _problem(data: bytes) -> str | None:
+    """What is wrong with an image, as the end of a sentence, or None."""
+    try:
+        open_image(data)
+    except BadInput as error:
+        return str(error)
+    return None
 
 
 def _hint(task: Task) -> str:
@@ -169,9 +180,13 @@ def _hint(task: Task) -> str:
 
 def _start(entry: ExpertEntry, question: dict[str, Any], beside: Sequence[str]) -> None:
     try:
+        queue = runs_data.queue()
+        queue.actor.require(Role.RUNNER, "ask experts")  # before the image is kept
+        if "image" in question:
+            question = {**question, "image": keep_image(question["image"], context.workspace())}
         config = AnswerRun(experts=(entry.name, *beside), kind=entry.kind, task=entry.task, **question)
         find_questions(config, context.workspace())
-        run_id = runs_data.queue().submit(RunSpec.of("answer", config), priority=PRIORITY)
+        run_id = queue.submit(RunSpec.of("answer", config), priority=PRIORITY)
         runs_data.wake()
     except PiTuningError as error:
         say("It could not be asked", error)
