@@ -14,9 +14,9 @@ from app.components.words import KINDS, PREDICTORS
 from pituning.backbones import files
 from pituning.errors import ArtefactError
 from pituning.experts import card
-from pituning.experts.card import CARD, TENSORS
+from pituning.experts.card import CARD, CONFIG, TENSORS
 from pituning.experts.catalogue import Catalogue, ExpertEntry
-from pituning.experts.checkpoint import pack_expert
+from pituning.experts.checkpoint import check_whole
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.similarity import PROBE_OF, layer_of, per_layer
 from pituning.tasks.base import Task
@@ -196,18 +196,18 @@ def _fingerprint(folder: str, stamps: tuple[float, ...]) -> str:
     return files.fingerprint(Path(folder))
 
 
-def packed(entry: ExpertEntry) -> bytes:
-    """An expert as a zip of a PEFT checkpoint.
-
-    Raises:
-        ArtefactError: a file of it is missing or damaged.
-    """
-    return _packed(str(entry.directory), tuple(_stamp(entry.directory / name) for name in (CARD, TENSORS)))
+def damage(entry: ExpertEntry) -> str | None:
+    """Why an expert's files are not those that were written, or None."""
+    return _damage(str(entry.directory), tuple(_stamp(entry.directory / name) for name in (CARD, CONFIG, TENSORS)))
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _packed(folder: str, stamps: tuple[float, ...]) -> bytes:
-    return pack_expert(Path(folder))
+@st.cache_data(max_entries=512, show_spinner=False)
+def _damage(folder: str, stamps: tuple[float, ...]) -> str | None:
+    try:
+        check_whole(Path(folder))
+    except ArtefactError as error:
+        return str(error)
+    return None
 
 
 def expert_count() -> int:

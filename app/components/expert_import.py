@@ -88,7 +88,7 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
         st.rerun()
 
 
-@st.cache_resource(max_entries=4, show_spinner="Checking the file …")
+@st.cache_resource(max_entries=1, show_spinner="Checking the file …")
 def _read(data: bytes, filename: str, fingerprint: str) -> Checkpoint:
     """A checkpoint that fits the backbone."""
     folder = context.workspace().backbone_dir()

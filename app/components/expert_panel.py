@@ -16,7 +16,7 @@ from app.components.words import KINDS, METRICS, ORIGINS, label
 from pituning.errors import PiTuningError
 from pituning.experts.card import ExpertCard
 from pituning.experts.catalogue import ExpertEntry
-from pituning.experts.checkpoint import IMPORTED
+from pituning.experts.checkpoint import IMPORTED, pack_expert
 from pituning.runs.records import Run
 from pituning.runs.removal import check_removable, expert_made, remove_expert
 from pituning.runs.roles import Role
@@ -37,7 +37,7 @@ def show(entry: ExpertEntry) -> None:
         if entry.shots is not None:
             st.badge(f"{entry.shots} shots", color="gray")
     st.caption(f"`{plain(entry.name)}`")
-    problem = entry.problem or _damage(entry)
+    problem = entry.problem or context.damage(entry)
     if problem is not None:
         st.error(plain(problem[:1].upper() + problem[1:]), title="It cannot be used", icon=":material/broken_image:")
     made = maker(entry)
@@ -48,15 +48,6 @@ def show(entry: ExpertEntry) -> None:
         st.markdown("**Provenance**")
         st.table(pd.DataFrame(provenance(entry), columns=["What", "Value"]), border="horizontal", hide_index=True,
                  hide_header=True, alt="Where this expert comes from")  # fmt: skip
-
-
-def _damage(entry: ExpertEntry) -> str | None:
-    """Why its files are not those that were written, or None."""
-    try:
-        context.packed(entry)
-    except PiTuningError as error:
-        return str(error)
-    return None
 
 
 def maker(entry: ExpertEntry) -> Run | None:
@@ -70,7 +61,7 @@ def maker(entry: ExpertEntry) -> Run | None:
 def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:
     with st.container(horizontal=True, gap="small"):
         st.download_button(
-            "Download", lambda: context.packed(entry), file_name=f"{entry.name}-{entry.kind}.zip",
+            "Download", lambda: pack_expert(entry.directory), file_name=f"{entry.name}-{entry.kind}.zip",
             mime="application/zip", icon=":material/download:", key="expert_download", on_click="ignore",
             disabled=not usable or entry.card is None,
             help="A zip of the PEFT checkpoint: adapter_config.json, adapter_model.safetensors and card.json."

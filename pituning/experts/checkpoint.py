@@ -195,8 +195,8 @@ def check_new_name(workspace: Workspace, kind: str, name: str) -> None:
         raise BadInput(f"there is already a {kind} expert {name!r}; choose another name", field="name")
 
 
-def pack_expert(directory: Path) -> bytes:
-    """An expert as a zip of a PEFT checkpoint with its card, the same bytes every time.
+def check_whole(directory: Path) -> ExpertCard:
+    """The card of an expert whose files are all there and as they were written, whatever backbone they are of.
 
     Raises:
         ArtefactError: a file of it is missing or damaged.
@@ -207,6 +207,16 @@ def pack_expert(directory: Path) -> bytes:
             raise ArtefactError(f"{directory / name} is missing; make the expert again")
     if sha256_file(directory / TENSORS) != card.sha256:
         raise ArtefactError(f"{directory / TENSORS} does not match the checksum of its card; make the expert again")
+    return card
+
+
+def pack_expert(directory: Path) -> bytes:
+    """An expert as a zip of a PEFT checkpoint with its card, the same bytes every time.
+
+    Raises:
+        ArtefactError: a file of it is missing or damaged.
+    """
+    card = check_whole(directory)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in (CONFIG, TENSORS, CARD):
