@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -49,5 +50,5 @@ def answer_probabilities(
                     scores = scores.masked_fill(trie.blocked[trie.path(tokens)], -torch.inf)
                 steps = torch.log_softmax(scores, dim=-1)
                 picked = steps[range(len(tokens)), tokens]
-                found.append(float(picked.sum().exp()))
+                found.append(math.exp(float(picked.double().sum())))
     return found

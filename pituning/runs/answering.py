@@ -79,9 +79,14 @@ def _ask(network: Network, backbone: Backbone, encoded: EncodedExamples, asked: 
         answers.append(
             {
                 "answer": text,
-                "probability": round(sure[text], 6),
+                "probability": _share(sure[text]),
                 "score": None if gold is None else score(task.metric, [text], [gold]),
-                "others": [{"answer": label, "probability": round(sure[label], 6)} for label in others],
+                "others": [{"answer": label, "probability": _share(sure[label])} for label in others],
             }
         )
     return answers
+
+
+def _share(probability: float) -> float:
+    """Four digits are enough, also of what is very unlikely: long open answers are."""
+    return float(f"{probability:.4g}")
