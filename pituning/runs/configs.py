@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
 from pituning.experts.space import check_kind
-from pituning.tasks.base import SPLITS
 from pituning.training.config import EXPERT_RATES, TrainConfig
 from pituning.workspace.layout import check_name
 
@@ -74,6 +73,8 @@ class EmbedRun:
 MOST_EXPERTS, MOST_EXAMPLES, MOST_TEXT = 8, 16, 4000
 """How much one run answers: it is for somebody who waits."""
 
+_EXAMPLE = re.compile(r"(train|validation|test)/\d{1,9}")  # without the tasks' module, which takes time to import
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerRun:
@@ -99,7 +100,7 @@ class AnswerRun:
         if self.task is not None:
             check_name(self.task, what="task")
         for example in self.example:
-            if re.fullmatch(rf"({'|'.join(SPLITS)})/\d{{1,9}}", example) is None:
+            if _EXAMPLE.fullmatch(example) is None:
                 raise BadInput(f"example {example!r} is none; write a split and a number: test/3", field="example")
         if len(self.example) > MOST_EXAMPLES:
             raise BadInput(f"{len(self.example)} examples are too many; give at most {MOST_EXAMPLES}", field="example")
