@@ -46,7 +46,7 @@ def open_run(run_id: str) -> None:
 
 with guarded("The last runs"):
     st.subheader("Last runs")
-    last = runs_data.queue().list(limit=LAST_RUNS)
+    last = [run for run in runs_data.queue().list(limit=20 * LAST_RUNS) if run.kind != "answer"][:LAST_RUNS]
     if last:
         run_list.table(last, chosen=None, on_open=open_run, key="home-runs")
         chosen = st.session_state.pop("home_open_run", None)

@@ -53,10 +53,20 @@ def wanted(runs: Sequence[Run], everything: bool) -> Run:
     return found or runs[0]
 
 
+def without_answers(runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs without those that only answered a question, unless they are asked for or the address names one."""
+    answers = sum(run.kind == "answer" for run in runs)
+    if not answers:
+        return runs
+    if st.toggle(f"Show answers ({answers})", key="runs_answers", help="Questions that experts were asked."):
+        return runs
+    return [run for run in runs if run.kind != "answer" or run.id == st.query_params.get("run")]
+
+
 def monitor() -> None:
     """The queue and the chosen run; redrawn on a timer while something is active."""
     with guarded("The queue"):
-        everything = runs_data.queue().list(limit=200)
+        everything = without_answers(runs_data.queue().list(limit=200))
         if not everything:
             empty("No runs yet", "A run takes a few labelled examples of a task and asks whose experts help.",
                   icon=":material/monitoring:")  # fmt: skip

@@ -21,7 +21,8 @@ from pituning.figures.palette import modality_style
 from pituning.figures.projection import Cloud, map_figure
 from pituning.graph import projection
 from pituning.graph.build import communities
-from pituning.graph.projection import Found, MapSettings, Projection, TaskMap
+from pituning.graph.projection import Found, Projection, TaskMap
+from pituning.graph.settings import MapSettings
 from pituning.runs.configs import ProjectRun
 from pituning.runs.plans import forecast
 from pituning.runs.records import Run

@@ -49,6 +49,20 @@ SIMILARITY = PageEntry(
     url_path="similarity",
     help="How alike every two tasks are, and how far two ways of measuring it agree.",
 )
+TRANSFER = PageEntry(
+    file="transfer.py",
+    title="Transfer",
+    icon=":material/compare_arrows:",
+    url_path="transfer",
+    help="Whose experts helped whom, as measured, and which similarity foretold it.",
+)
+EXPERTS = PageEntry(
+    file="experts.py",
+    title="Experts",
+    icon=":material/inventory_2:",
+    url_path="experts",
+    help="Every expert with where it comes from: try it, download it, or bring one of your own.",
+)
 NEW_RUN = PageEntry(
     file="new_run.py",
     title="New run",
@@ -63,4 +77,4 @@ RUNS = PageEntry(
     url_path="runs",
     help="The queue: progress, curves and weights as they form, and results against the baselines.",
 )
-NAVIGATION = (HOME, GRAPH, MAP, SIMILARITY, NEW_RUN, RUNS)
+NAVIGATION = (HOME, GRAPH, MAP, SIMILARITY, TRANSFER, EXPERTS, NEW_RUN, RUNS)

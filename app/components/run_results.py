@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import charts, context, runs_data
+from app.components import answers_view, charts, context, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
 from app.components.verdict import Outcome, Verdict, difference, judge, scores
@@ -45,6 +45,9 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     result = runs_data.result(run)
     if result is None:
         empty("No result", "The run is done but left no result; retry it.", icon=":material/error:")
+        return
+    if run.kind == "answer":
+        answers_view.show(run)
         return
     if run.kind != "tune":
         st.json(result, expanded=False)

@@ -54,6 +54,9 @@ def title(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> str:
         of = (label(KINDS, str(settings["kind"])), label(PREDICTORS, str(settings["predictor"])))
         return " · ".join(["Map of the tasks", *of])
     known = (tasks or context.tasks()).get(run.spec.subject)
+    if run.kind == "answer":
+        who = f"{known.title if known else run.spec.subject} · {label(KINDS, str(run.spec.config.get('kind', 'lora')))}"
+        return f"Answers of {who}"
     name = known.title if known else run.spec.subject
     settings = run.spec.config
     details = [label(KINDS, str(settings["kind"]))] if "kind" in settings else []

@@ -21,6 +21,21 @@ KINDS = {
     "prefix": Word("Prefix", "Learned keys and values in front of the decoder's attention."),
 }
 
+ORIGINS = {
+    "shipped": Word("Shipped", "Comes with the Studio: trained on all the data of its task."),
+    "trained": Word("Trained here", "A run of this workspace trained it on one task."),
+    "tuned": Word("π-tuned here", "A run of this workspace mixed it from the experts of similar tasks."),
+    "imported": Word("Imported", "Somebody brought it as a PEFT checkpoint."),
+}
+
+ANSWERERS = {
+    "backbone": Word("Backbone", "The foundation model without any expert."),
+    "single": Word("Single expert", "An expert trained on a few examples of this task alone."),
+    "pi": Word("π-expert", "Mixed from the experts of similar tasks and trained on a few examples."),
+    "expert": Word("Expert", "Trained on all the data of its task, or brought from elsewhere."),
+}
+"""Who answers, by how they were made."""
+
 PREDICTORS = {
     "probe": Word("Common probe", "Fisher information of every task at one shared expert, centred over all tasks."),
     "paper": Word("Own experts", "Fisher information at each task's own expert, raw cosine: as published."),

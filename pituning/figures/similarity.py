@@ -67,7 +67,7 @@ def similarity_heatmap(
     both_signs = low < 0 < high
     reach = max(-low, high)
     stops = diverging(dark) if both_signs else sequential(dark)
-    labels = [_axis_label(info, info.name in chosen, dark) for info in infos]
+    labels = [axis_label(info, info.name in chosen, dark) for info in infos]
     figure = go.Figure(
         go.Heatmap(
             z=[[None if np.isnan(value) else round(float(value), 4) for value in row] for row in shown],
@@ -124,7 +124,8 @@ def similarity_heatmap(
     return figure
 
 
-def _axis_label(info: NodeInfo, strong: bool, dark: bool) -> str:
+def axis_label(info: NodeInfo, strong: bool, dark: bool) -> str:
+    """A task's title with the sign of its modality."""
     style = modality_style(info.modality)
     name = escape(shorten(info.title or info.name))
     sign = f'<span style="color:{colours(dark)[style.colour]}">{style.glyph}</span>'
@@ -164,13 +165,13 @@ def _outline(figure: go.Figure, names: list[str], chosen: tuple[str | None, str 
     row = names.index(first)
     if second in names and second != first:
         column = names.index(second)
-        _frame(figure, (column, column), (row, row), dark)
-        _frame(figure, (row, row), (column, column), dark, dash="dot")
+        frame(figure, (column, column), (row, row), dark)
+        frame(figure, (row, row), (column, column), dark, dash="dot")
     else:
-        _frame(figure, (0, len(names) - 1), (row, row), dark)
+        frame(figure, (0, len(names) - 1), (row, row), dark)
 
 
-def _frame(
+def frame(
     figure: go.Figure, columns: tuple[int, int], rows: tuple[int, int], dark: bool, *, dash: str = "solid"
 ) -> None:
     """A frame around cells that stands out from light and from dark ones."""

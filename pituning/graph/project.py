@@ -21,7 +21,8 @@ from functools import partial
 import numpy as np
 
 from pituning.errors import BadInput
-from pituning.graph.projection import MapSettings, Projection, TaskMap
+from pituning.graph.projection import Projection, TaskMap
+from pituning.graph.settings import MapSettings
 from pituning.progress import Reporter, Silent
 from pituning.workspace.similarity import ZooSimilarity
 

@@ -6,7 +6,6 @@ takes longer than a page may.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,52 +15,13 @@ from typing import Any
 import numpy as np
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.graph.settings import MapSettings, digest_of
 from pituning.workspace.atomic import read_json, write_text
 from pituning.workspace.layout import Workspace
-from pituning.workspace.similarity import similarity_digest
 
 FORMAT_VERSION = 1
 METHODS = ("umap", "mds", "pca")
-METRICS = ("similarity", "profile")
 DIGITS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class MapSettings:
-    """What a map depends on beside the similarities.
-
-    Raises:
-        BadInput: when a value is out of its range; ``field`` names it.
-    """
-
-    n_neighbors: int = field(
-        default=5, metadata={"help": "UMAP: how many nearest tasks hold a task in its place; more shows the whole."}
-    )
-    min_dist: float = field(
-        default=0.3, metadata={"help": "UMAP: how close two points may come, 0 to 1; less packs groups tighter."}
-    )
-    metric: str = field(
-        default="similarity",
-        metadata={
-            "help": "Distance for UMAP and MDS. similarity: 1 − S. profile: 1 − the correlation of what two tasks are "
-            "similar to."
-        },
-    )
-    seed: int = field(default=0, metadata={"help": "Seed of UMAP; the same seed gives the same map."})
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.n_neighbors <= 200:
-            raise BadInput(f"n_neighbors is {self.n_neighbors!r}; give 2 to 200", field="n_neighbors")
-        if not 0 <= self.min_dist < 1:
-            raise BadInput(f"min_dist is {self.min_dist!r}; give 0 or more, below 1", field="min_dist")
-        if self.metric not in METRICS:
-            raise BadInput(f"metric is {self.metric!r}; choose one of {', '.join(METRICS)}", field="metric")
-        if self.seed < 0:
-            raise BadInput(f"seed is {self.seed!r}; give 0 or more", field="seed")
-
-    @property
-    def digest(self) -> str:
-        return _digest(asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,15 +74,11 @@ class Projection:
 
 def file_name(predictor: str, settings: MapSettings, similarity: str) -> str:
     """A projection's file: the same predictor and settings begin alike, the same similarities end alike."""
-    return f"{_stem(predictor, settings)}{_digest([FORMAT_VERSION, predictor, settings.digest, similarity])}.json"
+    return f"{_stem(predictor, settings)}{digest_of([FORMAT_VERSION, predictor, settings.digest, similarity])}.json"
 
 
 def _stem(predictor: str, settings: MapSettings) -> str:
     return f"{predictor}-{settings.digest}-"
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def save_projection(directory: Path, projection: Projection) -> Path:

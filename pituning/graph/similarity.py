@@ -21,8 +21,8 @@ import numpy as np
 
 from pituning.errors import BadInput
 from pituning.graph.embeddings import TaskEmbedding
+from pituning.graph.settings import PREDICTORS
 
-PREDICTORS = ("probe", "paper", "scaled", "weights", "text")
 PROBE_OF = {"paper": "own", "scaled": "common", "probe": "common"}
 """At which expert each predictor's embeddings are taken."""
 

@@ -16,6 +16,7 @@ CANDIDATES = ("pi", "single", "donor")
 
 PROJECTED = 96
 """Fits of a map: three methods, each with 25 bootstrap replicates and six layers."""
+LOAD_BACKBONE = "load the foundation model"
 
 FULL_BATCH = 32
 STEP_BASE = 0.25
@@ -90,6 +91,10 @@ def outline(spec: RunSpec, subject: Subject) -> list[Part]:
         return [*parts, Part(f"embed {config.kind}", 2 * len(TASK_NAMES)), Part(f"compare {config.kind}", 5)]
     if spec.kind == "project":
         return [*parts, Part("load UMAP", 1), Part("project", PROJECTED)]
+    if spec.kind == "answer":
+        asked = len(config.example) or 1
+        images = _images(subject, asked) if config.example or config.image else []
+        return [*parts, Part(LOAD_BACKBONE, 1), *images, Part("answer", asked * (len(config.experts) + 1))]
     load, examples = step_load(config, subject), _examples(config, subject)
     if spec.kind == "train":
         parts += _images(subject, examples)

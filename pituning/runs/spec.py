@@ -19,6 +19,7 @@ _CONFIGS = {
     "train": "pituning.runs.configs:TrainRun",
     "embed": "pituning.runs.configs:EmbedRun",
     "project": "pituning.runs.configs:ProjectRun",
+    "answer": "pituning.runs.configs:AnswerRun",
     "count": "pituning.runs.counting:CountRun",
 }
 RUN_KINDS = tuple(_CONFIGS)
@@ -27,10 +28,13 @@ _COMMANDS = {
     "train": ("experts", "train"),
     "embed": ("embed",),
     "project": ("graph", "project"),
+    "answer": ("experts", "answer"),
     "count": ("runs", "count"),
 }
 _MAIN = ("kind", "shots", "donors", "seed")
-_SUBJECTS = {"tune": "target", "train": "task", "embed": "tasks", "project": "predictor", "count": "upto"}
+_SUBJECTS = {
+    "tune": "target", "train": "task", "embed": "tasks", "project": "predictor", "answer": "experts", "count": "upto",
+}  # fmt: skip
 _BY_OPTION = ("project",)
 """Runs whose command takes their subject by an option, as all else."""
 
@@ -40,7 +44,7 @@ class RunSpec:
     """A unit of work. It never changes once made; ``config`` is a deep copy of what was given.
 
     Args:
-        kind: ``tune``, ``train``, ``embed``, ``project`` or ``count``.
+        kind: ``tune``, ``train``, ``embed``, ``project``, ``answer`` or ``count``.
         config: the fields of the kind's configuration, as JSON; those left out have their defaults.
         schema_version: of this record.
 
@@ -106,7 +110,7 @@ class RunSpec:
 
     @property
     def subject(self) -> str:
-        """What the run is about: the name of its task, or of the first of several."""
+        """What the run is about: the name of its task or expert, or of the first of several."""
         value = self.config.get(_SUBJECTS[self.kind], "")
         names = value if isinstance(value, list) else [value]
         return str(names[0]) if names else "all"

@@ -12,7 +12,7 @@ from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
 from tests.app import synthetic
 from tests.app.conftest import ENTRY, OpenPage, healthy, texts
 
-PAGES = ("home", "task_graph", "task_map", "similarity", "new_run", "runs")
+PAGES = ("home", "task_graph", "task_map", "similarity", "experts", "new_run", "runs")
 
 
 @pytest.mark.parametrize("page", PAGES)

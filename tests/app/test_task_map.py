@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from app.components import map_view
-from pituning.graph.projection import MapSettings, Projection, TaskMap, save_projection
+from pituning.graph.projection import Projection, TaskMap, save_projection
+from pituning.graph.settings import MapSettings
 from pituning.runs.configs import ProjectRun
 from pituning.runs.queue import RunQueue
 from pituning.workspace.layout import Workspace

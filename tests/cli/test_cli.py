@@ -24,7 +24,7 @@ Run = Callable[..., Outcome]
 COMMANDS = {
     "app": (),
     "tasks": ("list", "show", "preview", "add", "export", "remove"),
-    "experts": ("list", "train", "import", "export"),
+    "experts": ("list", "train", "import", "export", "answer", "remove"),
     "embed": (),
     "graph": ("neighbors", "project", "export"),
     "tune": (),

@@ -23,7 +23,8 @@ from pituning.graph.project import (
     stress,
     trustworthiness,
 )
-from pituning.graph.projection import MapSettings, Projection, find_projection, load_projection, save_projection
+from pituning.graph.projection import Projection, find_projection, load_projection, save_projection
+from pituning.graph.settings import MapSettings
 from pituning.workspace.layout import Workspace, embedded_data
 from pituning.workspace.similarity import ZooSimilarity, save_similarity, similarity_digest
 

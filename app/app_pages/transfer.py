@@ -1,0 +1,32 @@
+"""Whose experts really helped whom, and did the similarity foretell it?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components import context, runs_data, transfer_view
+from app.components.guard import guarded
+
+st.title("Transfer")
+st.caption(
+    "Similarity is a forecast; this is the weather. Every expert was tried on every other task: a row is a target, a "
+    "column the donor whose expert it started from. Blue helped, orange did harm."
+)
+with guarded("The measured transfer"):
+    found = context.require_graph()
+    view = transfer_view.controls(found)
+    if view is not None:
+        matrix, pair = st.container(), st.container()
+        with pair:
+            st.subheader("One pair", anchor=False)
+            chosen = transfer_view.choose(view)
+            with guarded("This pair"):
+                transfer_view.pair(view, *chosen)
+        with matrix:
+            transfer_view.matrix(view, chosen)
+        st.subheader("Predicted against measured", anchor=False)
+        with guarded("The comparison"):
+            transfer_view.prediction(view, found[view.shown.kind], chosen[0])
+st.subheader("Low-shot runs of this workspace", anchor=False)
+with guarded("The low-shot results"):
+    transfer_view.results(runs_data.queue().list())

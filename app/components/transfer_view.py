@@ -1,0 +1,303 @@
+"""Measured transfer: who helps whom, whether the similarity foretold it, and what runs of this workspace found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app.components import charts, context, runs_data, source
+from app.components.guard import empty, plain
+from app.components.links import linked_select
+from app.components.pages import NEW_RUN, RUNS, SIMILARITY
+from app.components.source import Source
+from app.components.verdict import difference, scores
+from app.components.words import KINDS, PREDICTORS, label
+from pituning.errors import PiTuningError
+from pituning.figures.palette import method_label
+from pituning.figures.transfer import predicted_against_measured, transfer_heatmap
+from pituning.graph.matrix import order_tasks
+from pituning.graph.ranking import grade_targets, interval
+from pituning.runs.records import Run
+from pituning.workspace.transfer import Transfer
+
+RANDOM_ORDERS = 100
+MEASURES = {
+    "spearman": (
+        "Spearman",
+        "Mean over targets of the rank correlation between similarity and gain. 1: the same order.",
+    ),
+    "ndcg": ("NDCG", "How high the helpful donors are put, the first places counting most. 1 is best."),
+    "regret1": ("Regret@1", "Points lost by taking the predicted donor instead of the best one. 0 is best."),
+    "regret3": ("Regret@3", "Points between the best donor and the best of the three that are predicted. 0 is best."),
+}
+ASKED = ("full", "single", "donor", "uniform", "random", "placebo", "backbone")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferView:
+    """What the controls ask for: similarities and measured transfer of the same tasks in the same order."""
+
+    shown: Source
+    transfer: Transfer
+
+
+def controls(found: Mapping[str, Sequence[str]]) -> TransferView | None:
+    """The row above the matrix; None, and why, where nothing was measured for the chosen kind."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        kind, predictor = source.choose(found)
+        counts = context.transfer_shots(kind)
+        shots = None
+        if counts:
+            shots = st.segmented_control(
+                "Shots", counts, format_func=lambda count: f"{count} shots" if count else "None", required=True,
+                default=counts[-1], key="shots", bind="query-params",
+                help="How many examples per class the donor is trained on before it is tested. None: the donor’s "
+                "expert answers the target as it is.",
+            )  # fmt: skip
+    if not counts or shots is None:
+        empty(
+            "Nothing measured yet",
+            f"For {label(KINDS, kind)} experts nobody has measured which donor helps which target. "
+            f"Start it on the command line: pituning study transfer --kind {kind}",
+            icon=":material/compare_arrows:",
+        )
+        return None
+    whole = source.load(kind, predictor)
+    transfer = context.transfer(kind, shots, tuple(whole.names))
+    if transfer is None:
+        empty("Nothing measured yet", "None of these tasks was measured.", icon=":material/compare_arrows:")
+        return None
+    at = order_tasks(whole.matrix, whole.infos, "family")
+    names = [whole.names[i] for i in at]
+    ordered = Transfer(
+        names=tuple(names), shots=transfer.shots, alone=transfer.alone[at],
+        scores=transfer.scores[np.ix_(at, at)], seeds=transfer.seeds,
+    )  # fmt: skip
+    return TransferView(shown=whole.only(names), transfer=ordered)
+
+
+def choose(view: TransferView) -> tuple[str | None, str | None]:
+    """Target and donor, which are kept in the address; a click in the matrix sets both."""
+    titles = {info.name: info.title for info in view.shown.infos}
+    names = sorted(titles, key=lambda name: titles[name].casefold())
+    found: list[str | None] = []
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        for title, param in (("Target", "task"), ("Donor", "other")):
+            with st.container(width=330):
+                found.append(
+                    linked_select(
+                        title, names, param=param, format_func=titles.__getitem__, placeholder="Click a cell, or choose"
+                    )
+                )
+    return found[0], found[1]
+
+
+def matrix(view: TransferView, chosen: tuple[str | None, str | None]) -> None:
+    """The heat map of gains; a click on a cell chooses its pair."""
+    gains = view.transfer.gains
+    figure = transfer_heatmap(gains, view.shown.infos, chosen=chosen, dark=charts.dark())
+    charts.draw_to_choose(
+        figure, key="transfer_matrix", on_choice=_choose,
+        alt=f"Heat map of what {len(view.shown.infos)} donors do for each of as many targets, in points",
+    )  # fmt: skip
+    known = gains[np.isfinite(gains)]
+    against = "the backbone alone" if view.transfer.shots == 0 else "a new expert on the same shots"
+    seeds = f"{view.transfer.seeds} seed{'s' if view.transfer.seeds > 1 else ''}"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            f"Points above {against}; {seeds}. {(known > 1).mean():.0%} of {known.size} pairs gain more than a point, "
+            f"{(known < -1).mean():.0%} lose more than one. Click a cell to see its pair below.",
+            width="stretch",
+        )
+        st.download_button(
+            "Download CSV", lambda: _csv(view), file_name=f"transfer-{view.shown.kind}-{view.transfer.shots}-shots.csv",
+            mime="text/csv", icon=":material/download:", key="transfer_download", on_click="ignore",
+            help="A row for each pair: target, donor, score alone, score with the donor, gain, similarity.",
+        )  # fmt: skip
+
+
+def _csv(view: TransferView) -> bytes:
+    names, transfer = view.shown.names, view.transfer
+    rows = [
+        {
+            "target": names[i], "donor": names[j], "alone": transfer.alone[i], "score": transfer.scores[i, j],
+            "gain": transfer.gains[i, j], "similarity": view.shown.matrix[i, j],
+        }
+        for i in range(len(names))
+        for j in range(len(names))
+        if np.isfinite(transfer.gains[i, j])
+    ]  # fmt: skip
+    return pd.DataFrame(rows).round(4).to_csv(index=False).encode()
+
+
+def _choose(points: list[dict[str, Any]]) -> None:
+    names = points[-1].get("customdata")
+    if isinstance(names, list | tuple) and len(names) == 2:
+        st.session_state["task"], st.session_state["other"] = str(names[0]), str(names[1])
+
+
+def pair(view: TransferView, target: str | None, donor: str | None) -> None:
+    """What one donor did for one target, beside what was predicted."""
+    names = view.shown.names
+    if target is None or donor is None or target == donor:
+        empty(
+            "No pair chosen", "Click a cell of the matrix, or choose a target and a donor.", icon=":material/ads_click:"
+        )
+        return
+    i, j = names.index(target), names.index(donor)
+    gain = view.transfer.gains[i, j]
+    infos = {info.name: info for info in view.shown.infos}
+    if not np.isfinite(gain):
+        empty("Not measured", "Nobody has measured this pair.", icon=":material/compare_arrows:")
+        return
+    others = [k for k in range(len(names)) if k != i and np.isfinite(view.transfer.gains[i, k])]
+    place = 1 + sum(view.transfer.gains[i, k] > gain for k in others)
+    likeness = 1 + sum(view.shown.matrix[i, k] > view.shown.matrix[i, j] for k in others)
+    back = view.transfer.gains[j, i]
+    cards = st.grid(4, min_column_width=190, gap="small")
+    told = (
+        ("Alone", _score(view.transfer.alone[i]), "without a donor"),
+        ("With this donor", _score(view.transfer.scores[i, j]), _gain(gain)),
+        ("Measured place", f"{place} of {len(others)}", f"by similarity {likeness}"),
+        ("The other way", _gain(back) if np.isfinite(back) else "–", f"what {infos[target].title} does for it"),
+    )
+    for title, value, note in told:
+        with cards.cell(), st.container(border=True, height="stretch", gap="xsmall"):
+            st.metric(title, value)
+            st.caption(plain(note))
+    with st.container(horizontal=True, gap="medium"):
+        st.page_link(
+            SIMILARITY.path, label="Why these two are alike", icon=SIMILARITY.icon,
+            query_params={"task": target, "other": donor},
+        )  # fmt: skip
+        st.page_link(
+            NEW_RUN.path, label=f"Tune {plain(infos[target].title)}", icon=NEW_RUN.icon, query_params={"task": target}
+        )
+
+
+def _score(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def _gain(value: float) -> str:
+    return f"{value:+.1f} points".replace("-", "−")
+
+
+def prediction(view: TransferView, predictors: Sequence[str], target: str | None) -> None:
+    """Similarity against gain, and how every predictor of the kind does."""
+    page = st.grid(5, min_column_width=196, gap="medium")
+    with page.cell(column_span=3):
+        st.markdown(f"**{view.shown.title}** :gray[against the measured gain]")
+        charts.draw(
+            predicted_against_measured(
+                view.shown.matrix, view.transfer.gains, view.shown.infos, target=target, dark=charts.dark()
+            ),
+            key="predicted",
+            alt="Scatter of similarity against measured gain, a point for each target and donor",
+        )
+    with page.cell(column_span=2):
+        st.markdown("**Which similarity foretells the gain?**")
+        st.dataframe(
+            _grades(view, predictors),
+            hide_index=True,
+            column_config={
+                title: st.column_config.TextColumn(title, help=help_text) for title, help_text in MEASURES.values()
+            },
+            alt="Rank correlation, NDCG and regret of each predictor with intervals",
+        )
+        st.caption(
+            "Mean over targets; in brackets the 95 % bootstrap interval over targets. “By lot” is the mean of "
+            f"{RANDOM_ORDERS} random orders."
+        )
+
+
+def _grades(view: TransferView, predictors: Sequence[str]) -> pd.DataFrame:
+    key = (view.shown.kind, view.transfer.shots, *view.shown.names, float(np.nansum(view.transfer.scores**2)))
+    return _graded(key, tuple(predictors), view)
+
+
+@st.cache_data(max_entries=16, show_spinner="Grading the predictors …")
+def _graded(key: tuple[Any, ...], predictors: tuple[str, ...], _view: TransferView) -> pd.DataFrame:
+    gains, names = _view.transfer.gains, _view.shown.names
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for predictor in predictors:
+        try:
+            each = source.load(_view.shown.kind, predictor)
+        except PiTuningError:
+            continue  # it shows when it is chosen
+        if set(names) <= set(each.names):
+            found[label(PREDICTORS, predictor)] = grade_targets(each.only(names).matrix, gains, measures=MEASURES)
+    rng = np.random.default_rng(0)
+    drawn = [grade_targets(rng.random(gains.shape), gains, measures=MEASURES) for _ in range(RANDOM_ORDERS)]
+    found["By lot"] = {name: np.mean([one[name] for one in drawn], axis=0) for name in MEASURES}
+    rows = []
+    for predictor, measured in found.items():
+        row: dict[str, Any] = {"Predictor": predictor}
+        for name, (title, _) in MEASURES.items():
+            got = interval(measured[name])
+            digits = 1 if name.startswith("regret") else 2
+            row[title] = f"{got.mean:.{digits}f} ({got.low:.{digits}f} to {got.high:.{digits}f})".replace("-", "−")
+        rows.append((interval(measured["spearman"]).mean, row))
+    return pd.DataFrame([row for _, row in sorted(rows, key=lambda pair: -np.nan_to_num(pair[0], nan=-2))])
+
+
+def results(runs: Sequence[Run]) -> None:
+    """Every finished low-shot run of this workspace, seeds together: a row opens its newest run."""
+    groups: list[list[Run]] = []
+    seen: set[str] = set()
+    for run in runs:
+        if run.kind == "tune" and run.state == "succeeded" and run.id not in seen:
+            together = runs_data.seeds_of(run, runs)
+            seen |= {other.id for other in together}
+            groups.append(together)
+    rows, first = [], []
+    for together in groups:
+        measured = runs_data.results(together)
+        if not measured:
+            continue
+        config = together[0].spec.config
+        gain = difference(measured, "single")
+        every = [scores(one) for one in measured]
+        row: dict[str, Any] = {
+            "Target": runs_data.title(together[0]).split(" · ")[0],
+            "Kind": label(KINDS, str(config.get("kind", "lora"))),
+            "Shots": config.get("shots", 16),
+            "Seeds": len(measured),
+            "π minus single": "–" if gain is None else f"{gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})",
+            method_label("pi"): float(np.mean([one["pi"] for one in every if "pi" in one])),
+        }
+        for method in ASKED:
+            values = [one[method] for one in every if method in one]
+            row[method_label(method)] = float(np.mean(values)) if values else None
+        rows.append(row)
+        first.append(together[0].id)
+    if not rows:
+        empty(
+            "No low-shot results yet",
+            "When a run is done, its methods stand here side by side: every seed counted, every figure with its run.",
+            icon=":material/table_chart:",
+        )
+        st.page_link(NEW_RUN.path, label="Start a run", icon=NEW_RUN.icon)
+        return
+    table = pd.DataFrame(rows)
+    event = st.dataframe(
+        table, hide_index=True, placeholder="–", key="low_shot", on_select="rerun", selection_mode="single-row",
+        column_config={
+            name: st.column_config.NumberColumn(format="%.1f")
+            for name in table.columns
+            if name not in ("Target", "Kind", "Shots", "Seeds", "π minus single")
+        },
+        alt="Test scores of all methods for each target, kind and number of shots",
+    )  # fmt: skip
+    st.caption(
+        "Test scores in points, mean over seeds. Brackets: 95 % interval, over seeds where there are several, "
+        "else over test examples. Choose a row for its runs."
+    )
+    chosen = event["selection"]["rows"]
+    if chosen and chosen[0] < len(first):
+        st.page_link(RUNS.path, label="Open its newest run", icon=RUNS.icon, query_params={"run": first[chosen[0]]})

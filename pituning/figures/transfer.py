@@ -1,0 +1,218 @@
+"""Figures of measured transfer: what every donor does for every target, and whether a similarity foretold it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from pituning.errors import BadInput
+from pituning.figures.palette import (
+    HIGHLIGHT,
+    INK,
+    MUTED,
+    colour_scale,
+    colours,
+    diverging,
+    escape,
+    in_order,
+    modality_style,
+)
+from pituning.figures.similarity import axis_label, frame
+from pituning.graph.build import NodeInfo
+
+CELL = 24
+HEIGHTS = (330, 980)
+CLIP = 98
+"""Percentile of the sizes of gains at which the colours end: a few huge ones would leave the rest without any."""
+
+
+def transfer_heatmap(
+    gains: np.ndarray,
+    infos: Sequence[NodeInfo],
+    *,
+    chosen: tuple[str | None, str | None] = (None, None),
+    dark: bool = False,
+) -> go.Figure:
+    """Gains (N, N) in points, targets as rows and donors as columns: blue helps, orange harms.
+
+    Cells can be chosen: the points of the trace ``cells`` have target and donor as ``customdata``.
+
+    Args:
+        gains: NaN where nothing was measured, and on the diagonal.
+        infos: the tasks in the order of rows and columns.
+        chosen: target and donor: both outline their cell, the first alone its row.
+        dark: whether the page is dark.
+    """
+    n = len(infos)
+    if gains.shape != (n, n):
+        raise BadInput(f"gains have shape {gains.shape} for {n} tasks; give one row and column per task")
+    sizes = np.abs(gains[np.isfinite(gains)])
+    reach = max(1.0, float(np.percentile(sizes, CLIP))) if sizes.size else 1.0
+    figure = go.Figure(
+        go.Heatmap(
+            z=[[None if np.isnan(value) else round(float(value), 2) for value in row] for row in gains],
+            zmin=-reach,
+            zmax=reach,
+            colorscale=colour_scale(diverging(dark)),
+            xgap=1,
+            ygap=1,
+            hoverinfo="skip",
+            hoverongaps=False,
+            colorbar={
+                "title": {"text": "Gain in points", "side": "right"},
+                "thickness": 10,
+                "outlinewidth": 0,
+                "lenmode": "fraction",
+                "len": 0.9,
+            },
+        )
+    )
+    titles = [escape(info.title or info.name) for info in infos]
+    pairs = [(i, j) for i in range(n) for j in range(n) if np.isfinite(gains[i, j])]
+    figure.add_trace(
+        go.Scatter(
+            name="cells",
+            x=[j for _, j in pairs],
+            y=[i for i, _ in pairs],
+            mode="markers",
+            marker={"symbol": "square", "size": 16, "opacity": 0},
+            selected={"marker": {"opacity": 0}},
+            unselected={"marker": {"opacity": 0}},
+            showlegend=False,
+            customdata=[[infos[i].name, infos[j].name] for i, j in pairs],
+            text=[f"<b>{titles[j]} → {titles[i]}</b><br>{_points(gains[i, j])} with this donor" for i, j in pairs],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    )
+    for modality in in_order({info.modality for info in infos}):
+        style = modality_style(modality)
+        marker = {"symbol": style.marker, "size": 10, "color": colours(dark)[style.colour]}
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=style.label))
+    names = [info.name for info in infos]
+    target, donor = chosen
+    if target in names:
+        row = names.index(target)
+        columns = (names.index(donor),) * 2 if donor in names and donor != target else (0, n - 1)
+        frame(figure, columns, (row, row), dark)
+    axis = {
+        "tickvals": list(range(n)),
+        "ticktext": [axis_label(info, info.name in chosen, dark) for info in infos],
+        "ticksuffix": " ",
+        "automargin": True,
+        "showgrid": False,
+        "zeroline": False,
+        "ticks": "",
+        "range": [-0.5, n - 0.5],
+        "fixedrange": True,
+    }
+    figure.update_layout(
+        height=min(max(200 + CELL * n, HEIGHTS[0]), HEIGHTS[1]),
+        margin={"l": 4, "r": 4, "t": 34, "b": 4},
+        hovermode="closest",
+        dragmode=False,
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.0,
+            "yanchor": "bottom",
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
+        xaxis={**axis, "tickangle": -90, "title": {"text": "Donor"}},
+        yaxis={**axis, "range": [n - 0.5, -0.5], "title": {"text": "Target"}},
+    )
+    return figure
+
+
+def predicted_against_measured(
+    predicted: np.ndarray,
+    gains: np.ndarray,
+    infos: Sequence[NodeInfo],
+    *,
+    target: str | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """Similarity (N, N) against gain in points (N, N), a point a pair; those of one target stand out and have names.
+
+    The points have target and donor as ``customdata``.
+    """
+    names = [info.name for info in infos]
+    titles = [escape(info.title or info.name) for info in infos]
+    pairs = [(a, b) for a in range(len(names)) for b in range(len(names)) if a != b and np.isfinite(gains[a, b])]
+    figure = go.Figure()
+    palette = colours(dark)
+    for label, across, colour, symbol in (
+        ("Within a modality", False, palette[0], "circle"),
+        ("Across modalities", True, palette[3], "diamond"),
+    ):
+        shown = [(a, b) for a, b in pairs if (infos[a].modality != infos[b].modality) == across]
+        if not shown:
+            continue
+        faint = target in names
+        figure.add_trace(
+            go.Scatter(
+                x=[float(predicted[a, b]) for a, b in shown],
+                y=[round(float(gains[a, b]), 2) for a, b in shown],
+                mode="markers",
+                name=label,
+                marker={
+                    "symbol": symbol,
+                    "size": 8,
+                    "color": MUTED if faint else colour,
+                    "opacity": 0.35 if faint else 0.75,
+                    "line": {"width": 0},
+                },
+                customdata=[[names[a], names[b]] for a, b in shown],
+                text=[_pair(titles, predicted, gains, a, b) for a, b in shown],
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+    if target in names:
+        a = names.index(target)
+        donors = [b for b in range(len(names)) if b != a and np.isfinite(gains[a, b])]
+        best = sorted(donors, key=lambda b: -gains[a, b])[:3]
+        figure.add_trace(
+            go.Scatter(
+                x=[float(predicted[a, b]) for b in donors],
+                y=[round(float(gains[a, b]), 2) for b in donors],
+                mode="markers+text",
+                name=f"For {titles[a]}",
+                marker={
+                    "symbol": [modality_style(infos[b].modality).marker for b in donors],
+                    "size": 11,
+                    "color": HIGHLIGHT,
+                    "line": {"width": 1.5, "color": INK[not dark]},
+                },
+                text=[titles[b] if b in best else "" for b in donors],
+                textposition="top center",
+                customdata=[[names[a], names[b]] for b in donors],
+                hovertext=[_pair(titles, predicted, gains, a, b) for b in donors],
+                hovertemplate="%{hovertext}<extra></extra>",
+                cliponaxis=False,
+            )
+        )
+    figure.add_hline(y=0, line={"width": 1, "color": MUTED, "dash": "dot"})
+    figure.update_layout(
+        height=420,
+        margin={"l": 4, "r": 8, "t": 34, "b": 4},
+        hovermode="closest",
+        dragmode=False,
+        xaxis={"title": {"text": "Predicted: similarity"}, "automargin": True, "zeroline": False, "fixedrange": True},
+        yaxis={"title": {"text": "Measured: gain in points"}, "automargin": True, "fixedrange": True},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom"},
+    )
+    return figure
+
+
+def _pair(titles: Sequence[str], predicted: np.ndarray, gains: np.ndarray, target: int, donor: int) -> str:
+    return (
+        f"<b>{titles[donor]} → {titles[target]}</b><br>Similarity {predicted[target, donor]:.3f}<br>"
+        f"{_points(gains[target, donor])}"
+    )
+
+
+def _points(gain: float) -> str:
+    return f"{gain:+.1f} points".replace("-", "−")
