@@ -125,6 +125,7 @@ def zoo_build(
 def zoo_maps(
     directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/mini.")],
     kinds: Annotated[str, typer.Option(help="Expert kinds. A list with commas.")] = "lora,bottleneck,prefix",
+    workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the maps that ship with a zoo: the default predictor's, with default settings, once for each kind."""

@@ -18,6 +18,7 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.graph.settings import MapSettings, digest_of
 from pituning.workspace.atomic import read_json, write_text
 from pituning.workspace.layout import Workspace
+from pituning.workspace.similarity import similarity_digest
 
 FORMAT_VERSION = 1
 METHODS = ("umap", "mds", "pca")
