@@ -10,13 +10,19 @@ from app.components import access, run_detail, run_list, run_queue, runs_data
 from app.components.guard import empty, guarded
 from app.components.pages import NEW_RUN
 from pituning.errors import BadInput
-from pituning.runs.records import Run
+from pituning.runs.records import ACTIVE, Run
 
 EVERY_SECONDS = 2
 
 
 def choose(run_id: str) -> None:
     st.query_params["run"] = run_id
+
+
+def anything_active() -> bool:
+    """Whether a run waits or is under way, also one that is too old for the list."""
+    counts = runs_data.queue().counts()
+    return any(counts.get(state) for state in ACTIVE)
 
 
 def of_batch(runs: Sequence[Run]) -> Sequence[Run]:
@@ -47,10 +53,20 @@ def wanted(runs: Sequence[Run], everything: bool) -> Run:
     return found or runs[0]
 
 
+def without_answers(runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs without those that only answered a question, unless they are asked for or the address names one."""
+    answers = sum(run.kind == "answer" for run in runs)
+    if not answers:
+        return runs
+    if st.toggle(f"Show answers ({answers})", key="runs_answers", help="Questions that experts were asked."):
+        return runs
+    return [run for run in runs if run.kind != "answer" or run.id == st.query_params.get("run")]
+
+
 def monitor() -> None:
     """The queue and the chosen run; redrawn on a timer while something is active."""
     with guarded("The queue"):
-        everything = runs_data.queue().list(limit=200)
+        everything = without_answers(runs_data.queue().list(limit=200))
         if not everything:
             empty("No runs yet", "A run takes a few labelled examples of a task and asks whose experts help.",
                   icon=":material/monitoring:")  # fmt: skip
@@ -61,14 +77,14 @@ def monitor() -> None:
         chosen = wanted(runs, len(runs) == len(everything))
         run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
         run_detail.show(chosen, runs)
-        if st.session_state.get("runs_were_active") and not any(run.active for run in everything):
+        if st.session_state.get("runs_were_active") and not anything_active():
             st.session_state["runs_were_active"] = False
             st.rerun()  # the whole page once more, without the timer
 
 
 st.title("Runs")
 with guarded("The queue"):
-    active = any(run.active for run in runs_data.queue().list(limit=200))
+    active = anything_active()
     st.session_state["runs_were_active"] = active
     if active:
         with guarded("Whoever works on the queue"):

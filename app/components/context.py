@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,11 +10,14 @@ import numpy as np
 import streamlit as st
 
 from app.components.words import KINDS, PREDICTORS
+from pituning.backbones import files
 from pituning.errors import ArtefactError
 from pituning.experts import card
-from pituning.experts.card import CARD, TENSORS
+from pituning.experts.card import CARD, CONFIG, TENSORS
+from pituning.experts.catalogue import Catalogue, ExpertEntry
+from pituning.experts.checkpoint import check_whole
 from pituning.graph.embeddings import TaskEmbedding
-from pituning.graph.similarity import PROBE_OF, layer_of, per_layer
+from pituning.graph.similarity import PROBE_OF, layers_of
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
@@ -24,9 +26,6 @@ from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
 
 MOST_FOR_LAYERS = 200
 """Tasks whose embeddings are read while somebody waits."""
-
-LAYER_TOLERANCE = 0.02
-"""How far the mean of the layers may be from the similarity of which they are parts: embeddings are kept rounded."""
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -102,11 +101,7 @@ def _layers(
 ) -> Mapping[str, np.ndarray]:
     if not all(stamps):
         return {}
-    embeddings = [TaskEmbedding.load(Path(path)) for path in paths]
-    found = per_layer(embeddings, predictor)
-    tensors = Counter(map(layer_of, embeddings[0].names))
-    whole = sum(tensors[layer] * matrix for layer, matrix in found.items()) / tensors.total()
-    return found if np.abs(whole - _matrix).max() < LAYER_TOLERANCE else {}
+    return layers_of([TaskEmbedding.load(Path(path)) for path in paths], predictor, _matrix)
 
 
 def transfer_shots(kind: str) -> list[int]:
@@ -159,6 +154,52 @@ def _unusable_experts(
     root: str, kind: str, target: str, stamps: tuple[float, ...], _workspace: Workspace
 ) -> dict[str, str]:
     return card.unusable_experts(_workspace, kind, target=target)
+
+
+def experts() -> list[ExpertEntry]:
+    """Every expert, shipped ones included; only what has changed since the last look is read.
+
+    Raises:
+        ArtefactError: the backbone lacks a file.
+    """
+    here = workspace()
+    return _catalogue(str(here.root), here).entries(backbone_fingerprint())
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _catalogue(root: str, _workspace: Workspace) -> Catalogue:
+    return Catalogue(_workspace)
+
+
+def backbone_fingerprint() -> str | None:
+    """The fingerprint of the backbone, None where there is none.
+
+    Raises:
+        ArtefactError: it lacks a file.
+    """
+    if not backbone_ready():
+        return None
+    folder = workspace().backbone_dir()
+    return _fingerprint(str(folder), tuple(_stamp(folder / name) for name in files.FILES))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _fingerprint(folder: str, stamps: tuple[float, ...]) -> str:
+    return files.fingerprint(Path(folder))
+
+
+def damage(entry: ExpertEntry) -> str | None:
+    """Why an expert's files are not those that were written, or None."""
+    return _damage(str(entry.directory), tuple(_stamp(entry.directory / name) for name in (CARD, CONFIG, TENSORS)))
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _damage(folder: str, stamps: tuple[float, ...]) -> str | None:
+    try:
+        check_whole(Path(folder))
+    except ArtefactError as error:
+        return str(error)
+    return None
 
 
 def expert_count() -> int:

@@ -56,6 +56,13 @@ TRANSFER = PageEntry(
     url_path="transfer",
     help="Whose experts helped whom, as measured, and which similarity foretold it.",
 )
+EXPERTS = PageEntry(
+    file="experts.py",
+    title="Experts",
+    icon=":material/inventory_2:",
+    url_path="experts",
+    help="Every expert with where it comes from: try it, download it, or bring one of your own.",
+)
 NEW_RUN = PageEntry(
     file="new_run.py",
     title="New run",
@@ -77,4 +84,4 @@ PRESENT = PageEntry(
     url_path="present",
     help="Views with captions, one after the other: to show on a screen, or to send as one file that works offline.",
 )
-NAVIGATION = (HOME, GRAPH, MAP, SIMILARITY, TRANSFER, NEW_RUN, RUNS, PRESENT)
+NAVIGATION = (HOME, GRAPH, MAP, SIMILARITY, TRANSFER, EXPERTS, NEW_RUN, RUNS, PRESENT)

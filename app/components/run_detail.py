@@ -72,7 +72,8 @@ def _actions(run: Run) -> None:
             "Retry", icon=":material/replay:", key="run_retry", on_click=run_queue.ask, args=("retry", run.id),
             help="Starts again from the very beginning.",
         )  # fmt: skip
-    run_queue.duplicate(run)
+    if run.kind != "answer":
+        run_queue.duplicate(run)
     if not run.active:
         _delete(run)
     if run.state == "succeeded":
@@ -111,11 +112,17 @@ def _progress(run: Run) -> None:
 
 def _measured(run: Run) -> None:
     """Curves, weights, log and settings, one at a time."""
-    views = ["Curves", "Donor weights", "Log", "Settings"]
-    if run.state == "succeeded":
+    views = ["Log", "Settings"] if run.kind == "answer" else ["Curves", "Donor weights", "Log", "Settings"]
+    if run.state == "succeeded" and run.kind != "answer":
         views.insert(2, "Predictions")
+    key = "answer_view" if run.kind == "answer" else "run_view"
     view = st.segmented_control(
-        "Show", views, default=views[0], required=True, key="run_view", label_visibility="collapsed"
+        "Show",
+        views,
+        default=views[0],
+        required=True,
+        key=key,
+        label_visibility="collapsed",
     )
     with guarded("This part of the run"):
         if view == "Donor weights":

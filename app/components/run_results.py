@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import charts, context, runs_data
+from app.components import answers_view, charts, context, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
 from app.components.words import METRICS
@@ -46,6 +46,9 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     result = runs_data.result(run)
     if result is None:
         empty("No result", "The run is done but left no result; retry it.", icon=":material/error:")
+        return
+    if run.kind == "answer":
+        answers_view.show(run)
         return
     if run.kind != "tune":
         st.json(result, expanded=False)
@@ -135,13 +138,19 @@ def _donors(result: Mapping[str, Any]) -> None:
         placeholder="–",
         column_config={
             "Weight": st.column_config.ProgressColumn(
-                format="%.0f %%", min_value=0, max_value=100, help="Mean over all places where experts are mixed."
+                format="%.0f %%",
+                min_value=0,
+                max_value=100,
+                width=110,
+                help="Mean over all places where experts are mixed.",
             ),
             "Similarity": st.column_config.NumberColumn(
-                format="%.3f", help="Of the task embeddings, taken from the shots alone."
+                format="%.3f", width=90, help="Of the task embeddings, taken from the shots alone."
             ),
             "Confidence": st.column_config.NumberColumn(
-                format="%.0f %%", help="In how many of 100 resamplings of the shots this task stays among the donors."
+                format="%.0f %%",
+                width=100,
+                help="In how many of 100 resamplings of the shots this task stays among the donors.",
             ),
         },
         alt="Experts with their mean weight and the confidence of their choice",

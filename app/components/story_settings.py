@@ -9,13 +9,14 @@ from typing import Any
 import streamlit as st
 
 from app.components import context, runs_data, stories
-from app.components.words import KINDS, ORDERS, PREDICTORS, SCALES, Word, label
+from app.components.words import KINDS, MAPS, ORDERS, PREDICTORS, SCALES, Word, label
 from pituning.reports.views import MOST_NEIGHBOURS
 from pituning.workspace.stories import VIEWS, Slide
 
 VIEW_WORDS = {
     "graph": Word("Task graph", "Which tasks are alike, across modalities."),
     "similarity": Word("Similarity matrix", "How alike every two tasks are."),
+    "map": Word("Map", "All tasks in two dimensions, as near as they are alike."),
     "neighbours": Word("Neighbours of a task", "Whose experts would help one task, and how sure that is."),
     "transfer": Word("Measured transfer", "Which donor really helped which target."),
     "prediction": Word("Predicted against measured", "Whether the similarity foretold the gain."),
@@ -25,16 +26,17 @@ VIEW_WORDS = {
 VIEW_ICONS = {
     "graph": ":material/hub:",
     "similarity": ":material/grid_on:",
+    "map": ":material/scatter_plot:",
     "neighbours": ":material/social_distance:",
     "transfer": ":material/compare_arrows:",
-    "prediction": ":material/scatter_plot:",
+    "prediction": ":material/query_stats:",
     "result": ":material/monitoring:",
     "words": ":material/notes:",
 }
 SHOWS = {"scores": "Scores and verdict", "weights": "Donor weights", "curves": "Curves"}
 TITLES = {
     "kind": "Expert kind", "predictor": "Similarity", "task": "Task", "order": "Order", "scale": "Values",
-    "colour": "Colour", "run": "Run", "show": "Show", "k": "Nearest", "shots": "Shots",
+    "colour": "Colour", "run": "Run", "show": "Show", "k": "Nearest", "shots": "Shots", "method": "Method",
 }  # fmt: skip
 FREE = {"task": "None stands out", "run": "The newest"}
 
@@ -83,9 +85,10 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
         return [default, *(k for k in range(1, MOST_NEIGHBOURS + 1) if k != default)], str
     words: dict[str, Sequence[Any]] = {
         "order": list(ORDERS), "scale": list(SCALES), "colour": ["modality", "community"], "show": list(SHOWS),
+        "method": list(MAPS),
     }  # fmt: skip
     read = {
-        **{key: word.label for key, word in (ORDERS | SCALES).items()},
+        **{key: word.label for key, word in (ORDERS | SCALES | MAPS).items()},
         **SHOWS, "modality": "Modality", "community": "Community",
     }  # fmt: skip
     return list(words[name]), lambda one: read.get(one, one)

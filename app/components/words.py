@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pituning.figures.palette import METHOD_LABELS
-from pituning.figures.words import KINDS, METRICS, ORDERS, PREDICTORS, SCALES, Word, label
+from pituning.figures.words import KINDS, MAPS, METRICS, ORDERS, PREDICTORS, SCALES, Word, label
 
 __all__ = [
+    "ANSWERERS",
     "FAILURES",
     "KINDS",
+    "MAPS",
     "METHODS",
     "METRICS",
     "MODALITY_ICONS",
     "ORDERS",
+    "ORIGINS",
     "PREDICTORS",
     "SCALES",
     "STATES",
@@ -19,6 +22,21 @@ __all__ = [
     "duration",
     "label",
 ]
+
+ORIGINS = {
+    "shipped": Word("Shipped", "Comes with the Studio: trained on all the data of its task."),
+    "trained": Word("Trained here", "A run of this workspace trained it on one task."),
+    "tuned": Word("π-tuned here", "A run of this workspace mixed it from the experts of similar tasks."),
+    "imported": Word("Imported", "Somebody brought it as a PEFT checkpoint."),
+}
+
+ANSWERERS = {
+    "backbone": Word("Backbone", "The foundation model without any expert."),
+    "single": Word("Single expert", "An expert trained on a few examples of this task alone."),
+    "pi": Word("π-expert", "Mixed from the experts of similar tasks and trained on a few examples."),
+    "expert": Word("Expert", "Trained on all the data of its task, or brought from elsewhere."),
+}
+"""Who answers, by how they were made."""
 
 METHODS = {
     name: Word(METHOD_LABELS[name], text)

@@ -1,4 +1,4 @@
-"""`pituning experts`: list, train, import, export; and `pituning embed`."""
+"""`pituning experts`: list, train, import, export, answer, remove; and `pituning embed`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from pituning.commands.shared import (
     DetachOption,
     JsonOption,
     WorkspaceOption,
+    YesOption,
+    confirm,
     emit,
     open_workspace,
     print_table,
 )
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.space import KINDS, check_kind
-from pituning.runs.configs import EmbedRun, TrainRun
+from pituning.runs.configs import AnswerRun, EmbedRun, TrainRun
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace, unknown
 
 if TYPE_CHECKING:
     from pituning.experts.card import ExpertCard
 
-app = typer.Typer(help="Experts: list, train, import, export.")
+app = typer.Typer(help="Experts: list, train, import, export, answer, remove.")
 
 
 @app.command("list")
@@ -128,6 +130,42 @@ def export(
     emit({"expert": name, "kind": source.parent.name, "directory": path}, as_json, lambda: typer.echo(str(path)))
 
 
+@app.command()
+@takes_config(AnswerRun, argument="experts")
+def answer(
+    config: AnswerRun, detach: DetachOption = False, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Ask experts a question, beside the backbone alone: an example of the task, or one of your own."""
+    from pituning.runs.questions import find_questions, keep_image
+
+    place = open_workspace(workspace)
+    if config.image is not None and Path(config.image).is_file():
+        config = dataclasses.replace(config, image=keep_image(Path(config.image).read_bytes(), place))
+    find_questions(config, place)
+    place.backbone_dir()
+    work(place, "answer", config, detach, as_json, _answers)
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the expert.")],
+    kind: Annotated[str | None, typer.Option("--kind", help="Its kind, where several have the name.")] = None,
+    yes: YesOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove an expert of the workspace; a shipped one stays."""
+    from pituning.runs.queue import RunQueue
+    from pituning.runs.removal import check_removable, remove_expert
+
+    queue = RunQueue(open_workspace(workspace))
+    kind = find_expert(queue.workspace, name, kind).parent.name
+    check_removable(queue, kind, name)
+    confirm(f"Remove the {kind} expert {name}?", yes)
+    remove_expert(queue, kind, name)
+    emit({"expert": name, "kind": kind, "removed": True}, as_json, lambda: typer.echo(f"removed {name} ({kind})"))
+
+
 @takes_config(EmbedRun, argument="tasks")
 def embed_command(
     config: EmbedRun,
@@ -184,6 +222,18 @@ def work(workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bo
         return
     result = follow(workspace, run_id)
     emit(result, as_json, lambda: typer.echo(words(result)))
+
+
+def _answers(result: dict[str, Any]) -> str:
+    """One line for each answer: who, what and how sure."""
+    lines = []
+    for number, question in enumerate(result["questions"]):
+        gold = "" if question["gold"] is None else f" (right: {question['gold']})"
+        lines.append(f"{question['example'] or 'your question'}: {question['text']}{gold}")
+        for one in result["said"]:
+            said = one["answers"][number]
+            lines.append(f"  {one['expert'] or 'backbone alone'}: {said['answer']} ({100 * said['probability']:.0f} %)")
+    return "\n".join(lines)
 
 
 def _row(card: ExpertCard, zoo: bool) -> dict[str, Any]:

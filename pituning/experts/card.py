@@ -66,7 +66,15 @@ def read_card(directory: Path) -> ExpertCard:
         raise ArtefactError(
             f"expert {directory} has no {CARD}; bring a PEFT checkpoint in with `pituning experts import DIR --task T`"
         )
-    document = read_json(path)
+    return parse_card(read_json(path), str(path))
+
+
+def parse_card(document: Any, path: str) -> ExpertCard:
+    """The card in a JSON document; ``path`` says where that stood.
+
+    Raises:
+        ArtefactError: it is incomplete or from a later version.
+    """
     if not isinstance(document, dict):
         raise ArtefactError(f"{path} is not a card; make or import the expert again")
     if not isinstance(document.get("format_version"), int) or document["format_version"] > FORMAT_VERSION:

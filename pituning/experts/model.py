@@ -17,6 +17,7 @@ from pituning.backbones.network import Network, ParameterSwap, nll_per_example
 from pituning.backbones.prediction import predict
 from pituning.errors import BadInput
 from pituning.experts import kinds
+from pituning.experts.shapes import PREFIX_TENSOR, build_space, full_config
 from pituning.experts.space import ExpertSpace, TensorSlot
 from pituning.progress import Reporter
 from pituning.tasks.base import Task
@@ -42,11 +43,11 @@ class ExpertModel:
     """
 
     def __init__(self, backbone: Backbone, kind: str, config: Mapping[str, float] | None = None):
-        settings = kinds.full_config(kind, config)
+        settings = full_config(kind, config)
         self.backbone = backbone.copy()
         self.kind = kind
         text_config = self.backbone.model.config.text_config
-        self.space: ExpertSpace = kinds.build_space(kind, settings, text_config)
+        self.space: ExpertSpace = build_space(kind, settings, text_config)
         self.layers: int = text_config.decoder_layers
         self.heads: int = text_config.decoder_attention_heads
         self.peft_config = kinds.peft_config(kind, settings, text_config)
@@ -87,9 +88,10 @@ class ExpertModel:
 
     @contextmanager
     def using(self, values: Tensor) -> Iterator[None]:
-        """Within the context `network` runs with ``values`` (P,), and gradients flow into them."""
+        """Within the context `network` runs with ``values`` (P,), from any device, and gradients flow into them."""
         if values.shape != (self.space.size,):
             raise BadInput(f"{self.kind} values have shape {tuple(values.shape)}; expected ({self.space.size},)")
+        values = values.to(self.device)
         if self._swap is not None:
             with self._swap(self.tensors(values)):
                 yield
@@ -141,13 +143,13 @@ class ExpertModel:
     def checkpoint(self, values: Tensor) -> dict[str, Tensor]:
         """Flat values (P,) as the tensors of a PEFT checkpoint, by name."""
         if self.kind == "prefix":
-            return {kinds.PREFIX_TENSOR: kinds.prefix_table(values, *self._prefix_shape)}
+            return {PREFIX_TENSOR: kinds.prefix_table(values, *self._prefix_shape)}
         return dict(zip(self.space.names, self.tensors(values), strict=True))
 
     def values_of(self, checkpoint: Mapping[str, Tensor]) -> Tensor:
         """The inverse of `checkpoint`: flat float32 values (P,) of tensors whose names and shapes have been checked."""
         if self.kind == "prefix":
-            return kinds.prefix_values(checkpoint[kinds.PREFIX_TENSOR].float(), *self._prefix_shape).to(self.device)
+            return kinds.prefix_values(checkpoint[PREFIX_TENSOR].float(), *self._prefix_shape).to(self.device)
         return torch.cat([checkpoint[name].float().flatten() for name in self.space.names]).to(self.device)
 
     def _parameter(self, name: str) -> Tensor:

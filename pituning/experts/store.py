@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.errors import ArtefactError, BadInput
-from pituning.experts import kinds
 from pituning.experts.card import (
     CARD,
     CONFIG,
@@ -28,14 +26,11 @@ from pituning.experts.card import (
     verified_card,
     write_card,
 )
+from pituning.experts.checkpoint import IMPORTED, peft_settings
 from pituning.experts.model import ExpertModel
-from pituning.experts.space import ExpertSpace
-from pituning.workspace.atomic import atomic_directory, sha256_file
+from pituning.experts.shapes import expected_shapes
+from pituning.workspace.atomic import atomic_directory, read_json, sha256_file
 from pituning.workspace.layout import Workspace, check_name
-
-PEFT_TYPES = {"LORA": "lora", "BOTTLENECK": "bottleneck", "PREFIX_TUNING": "prefix"}
-UNSUPPORTED = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias")
-"""LoRA settings under which mixing B A products would silently be wrong."""
 
 
 @dataclass
@@ -139,20 +134,20 @@ def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, 
     """
     directory = Path(directory)
     check_name(name, what="expert")
-    kind, config = _read_peft_config(directory)
+    kind, config = _peft_config_of(directory)
     target = workspace.new_expert_dir(kind, name)
     if target.exists():
         raise BadInput(f"there is already a {kind} expert {name!r}; choose another name", field="name")
     if (directory / CARD).is_file():
         source, model = open_expert(directory, backbone)
-        card = replace(source.card, name=name, task=task)
+        card = replace(source.card, name=name, task=task, spec={**source.card.spec, IMPORTED: directory.resolve().name})
         expert = replace(source, name=name, task=task, card=card)
     else:
         model = ExpertModel(backbone, kind, config)
         if not (directory / TENSORS).is_file():
             raise BadInput(f"{directory} has no {TENSORS}; save the expert as safetensors", field="directory")
         values = _read_values(directory / TENSORS, model)
-        expert = make_expert(model, values, name=name, task=task, spec={"imported": directory.resolve().name})
+        expert = make_expert(model, values, name=name, task=task, spec={IMPORTED: directory.resolve().name})
     expert.card = save_expert(expert, model, target)
     return expert
 
@@ -202,44 +197,19 @@ def _read_values(path: Path, model: ExpertModel) -> Tensor:
     return model.values_of(tensors).cpu()
 
 
-def expected_shapes(space: ExpertSpace, layers: int) -> dict[str, tuple[int, ...]]:
-    """The tensors of a PEFT checkpoint of this layout, by name."""
-    if space.kind == "prefix":
-        tokens, width = next(space.slots()).shape
-        return {kinds.PREFIX_TENSOR: (tokens, 2 * kinds.prefix_layers(layers) * width)}
-    return {slot.name: slot.shape for slot in space.slots()}
-
-
 def _check_finite(tensors: Mapping[str, Tensor], what: str, mend: str) -> None:
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
             raise ArtefactError(f"{what} has values that are not finite numbers in {name!r}; {mend}")
 
 
-def _read_peft_config(directory: Path) -> tuple[str, dict[str, float]]:
+def _peft_config_of(directory: Path) -> tuple[str, dict[str, float]]:
     """Kind and settings of a PEFT checkpoint."""
     path = directory / CONFIG
     if not path.is_file():
         raise BadInput(f"{directory} has no {CONFIG}; give the directory of a PEFT checkpoint", field="directory")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        kind = PEFT_TYPES.get(document["peft_type"])
-        if kind is None:
-            raise BadInput(
-                f"{path}: PEFT method {document['peft_type']!r} is not supported; it can be {', '.join(PEFT_TYPES)}",
-                field="directory",
-            )
-        if kind == "lora":
-            used = [key for key in UNSUPPORTED if document.get(key)]
-            if used or document.get("bias", "none") != "none":
-                raise BadInput(
-                    f"{path}: {', '.join(used) or 'bias'} is not supported; use a plain LoRA", field="directory"
-                )
-            config = {"rank": document["r"], "scale": document["lora_alpha"] / document["r"]}
-        elif kind == "bottleneck":
-            config = {"size": document["size"]}
-        else:
-            config = {"tokens": document["num_virtual_tokens"]}
-        return kind, kinds.full_config(kind, config)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
+        document = read_json(path)
+    except ArtefactError as error:
         raise BadInput(f"{path} is not a PEFT config ({error}); save the expert again", field="directory") from error
+    return peft_settings(document, str(path), field="directory")

@@ -141,22 +141,21 @@ def predicted_against_measured(
     """
     names = [info.name for info in infos]
     titles = [escape(info.title or info.name) for info in infos]
-    i, j = np.nonzero(np.isfinite(gains) & ~np.eye(len(names), dtype=bool))
-    across = np.array([infos[a].modality != infos[b].modality for a, b in zip(i, j, strict=True)], dtype=bool)
+    pairs = [(a, b) for a in range(len(names)) for b in range(len(names)) if a != b and np.isfinite(gains[a, b])]
     figure = go.Figure()
     palette = colours(dark)
-    for label, mask, colour, symbol in (
-        ("Within a modality", ~across, palette[0], "circle"),
-        ("Across modalities", across, palette[3], "diamond"),
+    for label, across, colour, symbol in (
+        ("Within a modality", False, palette[0], "circle"),
+        ("Across modalities", True, palette[3], "diamond"),
     ):
-        if not mask.any():
+        shown = [(a, b) for a, b in pairs if (infos[a].modality != infos[b].modality) == across]
+        if not shown:
             continue
-        pairs = list(zip(i[mask], j[mask], strict=True))
         faint = target in names
         figure.add_trace(
             go.Scatter(
-                x=[float(predicted[a, b]) for a, b in pairs],
-                y=[round(float(gains[a, b]), 2) for a, b in pairs],
+                x=[float(predicted[a, b]) for a, b in shown],
+                y=[round(float(gains[a, b]), 2) for a, b in shown],
                 mode="markers",
                 name=label,
                 marker={
@@ -166,8 +165,8 @@ def predicted_against_measured(
                     "opacity": 0.35 if faint else 0.75,
                     "line": {"width": 0},
                 },
-                customdata=[[names[a], names[b]] for a, b in pairs],
-                text=[_pair(titles, predicted, gains, int(a), int(b)) for a, b in pairs],
+                customdata=[[names[a], names[b]] for a, b in shown],
+                text=[_pair(titles, predicted, gains, a, b) for a, b in shown],
                 hovertemplate="%{text}<extra></extra>",
             )
         )

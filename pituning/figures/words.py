@@ -40,6 +40,12 @@ SCALES = {
     "row": Word("Standardised", "Standard deviations from the mean of the row."),
 }
 
+MAPS = {
+    "umap": Word("UMAP", "Keeps neighbours together; distances between far groups mean little."),
+    "mds": Word("MDS", "Keeps all distances as well as two dimensions allow."),
+    "pca": Word("PCA", "The two directions in which the tasks differ most."),
+}
+
 METRICS = {
     "accuracy": Word("Accuracy", "Share of answers that are right."),
     "box_iou": Word("Boxes right", "Share of boxes that overlap the true one by half or more (IoU ≥ 0.5)."),

@@ -7,6 +7,8 @@ from contextlib import suppress
 import numpy as np
 
 from pituning.errors import PiTuningError
+from pituning.graph.projection import find_projection
+from pituning.graph.settings import MapSettings
 from pituning.graph.similarity import rank
 from pituning.reports.reader import Reader, Zoo
 from pituning.workspace.stories import MOST_IN_TITLE, Slide, Story, load_story, story_path
@@ -33,6 +35,10 @@ crowd together, so each row shows places: 1 is the task most similar to the rowâ
 NEIGHBOURS = """\
 Seen from one task, these are the first to ask for help. The intervals say how far the order can be trusted: where they
 overlap, another draw of examples might have put the tasks the other way round.
+"""
+MAP = """\
+All tasks at once, as near to each other as they are alike. Two dimensions cannot hold all of it, so take **near** at
+its word and *far* with care.
 """
 TRANSFER = """\
 Similarity is a forecast; this is the weather. Every expert was tried on every other task: **blue helped, orange did
@@ -73,6 +79,7 @@ def suggested_story(reader: Reader) -> Story:
             Slide(id="alike", view="graph", title="What is alike", caption=GRAPH, settings=common),
             Slide(id="matrix", view="similarity", title="Every pair", caption=SIMILARITY,
                   settings={**common, "order": "clustered", "scale": "rank"}),
+            *_map(reader, zoo, common),
             Slide(id="near", view="neighbours", caption=NEIGHBOURS,
                   title=f"Who helps {zoo.titles[task]}?"[:MOST_IN_TITLE], settings={**common, "task": task, "k": 3}),
         ]  # fmt: skip
@@ -92,6 +99,13 @@ def suggested_story(reader: Reader) -> Story:
                 weights = {**settings, "show": "weights"}
                 slides.append(Slide(id="weights", view="result", caption=WEIGHTS, settings=weights))
     return Story(name=NAME, title=TITLE, slides=tuple(slides))
+
+
+def _map(reader: Reader, zoo: Zoo, common: dict[str, str | int]) -> list[Slide]:
+    """The map, where one has been computed."""
+    if find_projection(reader.workspace, zoo.kind, zoo.predictor, MapSettings()) is None:
+        return []
+    return [Slide(id="map", view="map", title="The lie of the land", caption=MAP, settings=common)]
 
 
 def bridge(zoo: Zoo) -> str:

@@ -11,15 +11,18 @@ import pandas as pd
 from pituning.errors import ArtefactError
 from pituning.figures.graph_plot import graph_figure
 from pituning.figures.palette import MODALITIES, in_order, modality_style
+from pituning.figures.projection import map_figure
 from pituning.figures.similarity import neighbor_bars, similarity_heatmap
 from pituning.figures.task_graph import ColourBy
 from pituning.figures.transfer import predicted_against_measured, transfer_heatmap
-from pituning.figures.words import KINDS, PREDICTORS, SCALES, label
+from pituning.figures.words import KINDS, MAPS, PREDICTORS, SCALES, label
 from pituning.graph.build import NEIGHBOURS
 from pituning.graph.export import export_bytes, matrix_csv
 from pituning.graph.matrix import Order, Scale, on_scale, order_tasks
 from pituning.graph.predict import neighbors
+from pituning.graph.projection import METHODS, find_projection, load_projection
 from pituning.graph.ranking import grade_targets, interval
+from pituning.graph.settings import MapSettings
 from pituning.reports.drawn import Drawn, File, Panel, Table
 from pituning.reports.reader import Reader, Zoo
 from pituning.reports.results import draw_result
@@ -119,6 +122,41 @@ def _similarity(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
             ),
         ),
         files=(_csv_file(f"{stem}.csv", matrix_csv(zoo.names, on_scale(zoo.matrix, scale))),),
+    )
+
+
+def _map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
+    zoo, method = _zoo(reader, settings), settings.get("method", METHODS[0])
+    if method not in METHODS:
+        raise unknown("method", str(method), list(METHODS))
+    found = find_projection(reader.workspace, zoo.kind, zoo.predictor, MapSettings())
+    projection = load_projection(found.path) if found is not None else None
+    if found is None or projection is None or method not in projection.maps:
+        raise ArtefactError(
+            f"no {MAPS[method].label} map of {source_title(zoo)} has been computed yet; compute it on the page Map"
+        )
+    made, known = projection.maps[method], reader.tasks()
+    at = [i for i, name in enumerate(projection.names) if name in known]
+    infos = [known[projection.names[i]] for i in at]
+    points, groups = made.points[at], [modality_style(info.modality).label for info in infos]
+    axes = ("First component", "Second component") if method == "pca" else ("", "")
+    trust = "" if made.trustworthiness is None else f" Trustworthiness {made.trustworthiness:.2f}, 1 is best."
+    older = "" if found.current else " The similarities have changed since; compute the map again."
+    stem = f"map-{method}-{zoo.kind}-{zoo.predictor}"
+    frame = pd.DataFrame({"task": [info.name for info in infos], "x": points[:, 0], "y": points[:, 1]})
+    return Drawn(
+        title="Where do the tasks lie?",
+        reading=f"{MAPS[method].label}: {MAPS[method].help[:1].lower()}{MAPS[method].help[1:]}{trust}{older} "
+        f"{source_title(zoo)}.",
+        panels=(
+            Panel(
+                figure=lambda dark: map_figure(points, infos, groups, axes=axes, dark=dark),
+                alt=f"Map of {len(infos)} tasks by {MAPS[method].label}; near points are tasks that are alike",
+                stem=stem,
+                grows=True,
+            ),
+        ),
+        files=(_csv_file(f"{stem}.csv", frame.to_csv(index=False).encode()),),
     )
 
 
@@ -250,6 +288,7 @@ _VIEWS: Mapping[str, Callable[[Reader, Mapping[str, Any]], Drawn]] = {
     "words": _words,
     "graph": _graph,
     "similarity": _similarity,
+    "map": _map,
     "neighbours": _neighbours,
     "transfer": _transfer,
     "prediction": _prediction,

@@ -1,11 +1,13 @@
-"""What runs that train or embed can be told; tuning has `pituning.tuning.config.TuneConfig`. Torch-free."""
+"""What runs that train, embed, project or answer can be told; for tuning see `pituning.tuning.config`. Torch-free."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
 from pituning.experts.space import check_kind
+from pituning.graph.settings import PREDICTORS, MapSettings
 from pituning.training.config import EXPERT_RATES, TrainConfig
 from pituning.workspace.layout import check_name
 
@@ -53,6 +55,32 @@ class TrainRun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectRun(MapSettings):
+    """Make maps of the tasks in two dimensions: UMAP, MDS and PCA.
+
+    Raises:
+        BadInput: when a value is out of its range; ``field`` names it.
+    """
+
+    kind: str = field(default="lora", metadata={"help": "Expert kind: lora, bottleneck or prefix."})
+    predictor: str = field(
+        default="probe", metadata={"help": "How likeness is measured: probe, paper, scaled, weights or text."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_kind(self.kind)
+        if self.predictor not in PREDICTORS:
+            raise BadInput(
+                f"unknown predictor {self.predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor"
+            )
+
+    def map_settings(self) -> MapSettings:
+        """The settings without what is mapped."""
+        return MapSettings(n_neighbors=self.n_neighbors, min_dist=self.min_dist, metric=self.metric, seed=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EmbedRun:
     """Compute the Fisher embeddings of tasks that have an expert.
 
@@ -67,3 +95,44 @@ class EmbedRun:
         check_kind(self.kind)
         for task in self.tasks:
             check_name(task, what="task")
+
+
+MOST_EXPERTS, MOST_EXAMPLES, MOST_TEXT = 8, 16, 4000
+"""How much one run answers: it is for somebody who waits."""
+
+_EXAMPLE = re.compile(r"(train|validation|test)/\d{1,9}")  # without the tasks' module, which takes time to import
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRun:
+    """Ask experts, and the backbone alone, a few questions of a task: examples of it, or one of your own.
+
+    Raises:
+        BadInput: when a value is out of its range, or there is no question; ``field`` names it.
+    """
+
+    experts: tuple[str, ...] = field(metadata={"help": "Names of the experts to ask, side by side."})
+    kind: str = field(default="lora", metadata={"help": "Their kind: lora, bottleneck or prefix."})
+    task: str | None = field(default=None, metadata={"help": "Task to ask of; that of the first expert."})
+    example: tuple[str, ...] = field(default=(), metadata={"help": "Examples to ask, such as test/3."})
+    text: str | None = field(default=None, metadata={"help": "A question of your own, after the task's instruction."})
+    image: str | None = field(default=None, metadata={"help": "An image file for your own question."})
+
+    def __post_init__(self) -> None:
+        check_kind(self.kind)
+        if not 1 <= len(self.experts) <= MOST_EXPERTS:
+            raise BadInput(f"{len(self.experts)} experts are named; give 1 to {MOST_EXPERTS}", field="experts")
+        for name in self.experts:
+            check_name(name, what="expert")
+        if self.task is not None:
+            check_name(self.task, what="task")
+        for example in self.example:
+            if _EXAMPLE.fullmatch(example) is None:
+                raise BadInput(f"example {example!r} is none; write a split and a number: test/3", field="example")
+        if len(self.example) > MOST_EXAMPLES:
+            raise BadInput(f"{len(self.example)} examples are too many; give at most {MOST_EXAMPLES}", field="example")
+        own = self.text is not None or self.image is not None
+        if own == bool(self.example):
+            raise BadInput("give either examples, or a text or an image of your own", field="example")
+        if self.text is not None and len(self.text) > MOST_TEXT:
+            raise BadInput(f"the text has {len(self.text)} characters; give at most {MOST_TEXT}", field="text")

@@ -1,4 +1,4 @@
-"""Deletes runs and tasks of a workspace with all that hangs on them, and nothing that others need. Torch-free."""
+"""Deletes runs, experts and tasks with all that hangs on them, and nothing that others need. Torch-free."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pituning.errors import BadInput
-from pituning.experts.space import KINDS
+from pituning.experts.space import KINDS, check_kind
+from pituning.runs.questions import drop_image
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import ACTIVE, Run
 from pituning.runs.roles import Role
@@ -31,6 +32,9 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
         NotAllowed: the queue's actor is no admin.
     """
     run = queue.forget(run_id)
+    image = run.spec.config.get("image")
+    if image and not any(other.spec.config.get("image") == image for other in queue.list(kind="answer")):
+        drop_image(str(image), queue.workspace)
     remove_directory(queue.workspace.run_dir(run_id))
     made = expert_of(queue, run)
     if made is None:
@@ -41,20 +45,59 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
 
 def expert_of(queue: RunQueue, run: Run) -> Path | None:
     """The directory of the expert that goes when a run is deleted; None when there is none, or it stays."""
-    made = _made(run.spec)
+    made = expert_made(run.spec)
     if run.state != "succeeded" or made is None or made[1] in queue.workspace.expert_dirs(made[0]):
         return None
     others = queue.list(states=[*ACTIVE, "succeeded"])
-    if any(other.id != run.id and _made(other.spec) == made for other in others):
+    if any(other.id != run.id and expert_made(other.spec) == made for other in others):
         return None
     directory = queue.workspace.new_expert_dir(*made)
     return directory if directory.is_dir() else None
 
 
-def _made(spec: RunSpec) -> tuple[str, str] | None:
-    """Kind and name of the expert that a run makes."""
+def expert_made(spec: RunSpec) -> tuple[str, str] | None:
+    """Kind and name of the expert that a run makes; None for a run that makes none."""
     config = spec.settings()
     return (config.kind, config.expert_name) if spec.kind in ("tune", "train") else None
+
+
+def remove_expert(queue: RunQueue, kind: str, name: str) -> None:
+    """Removes an expert of the workspace's own; one of the zoo takes its place in the task graph with it.
+
+    Where it stood over a shipped one of that name, that comes back, and the graph stays.
+
+    Raises:
+        BadInput: as `check_removable`.
+        NotAllowed: the queue's actor is no admin.
+    """
+    queue.actor.require(Role.ADMIN, "remove experts")
+    check_removable(queue, kind, name)
+    workspace = queue.workspace
+    of_zoo = name in workspace.expert_dirs(kind)
+    remove_directory(workspace.new_expert_dir(kind, name))
+    if of_zoo and name not in workspace.all_expert_dirs(kind):
+        _leave_graph(workspace, kind, name)
+
+
+def check_removable(queue: RunQueue, kind: str, name: str) -> None:
+    """Nothing when an expert can be removed.
+
+    Raises:
+        BadInput: there is none of that name, it is a shipped one, or a queued or running run needs it.
+    """
+    workspace = queue.workspace
+    if name not in workspace.all_expert_dirs(check_kind(kind)):
+        raise unknown("expert", name, list(workspace.all_expert_dirs(kind)))
+    if not workspace.new_expert_dir(kind, name).is_dir():
+        raise BadInput(f"expert {name!r} is a shipped one; only experts of the workspace can be removed", field="name")
+    lends = name in workspace.expert_dirs(kind)
+    for run in queue.list(states=ACTIVE):
+        if _asks(run.spec, kind, name) or (lends and _needs(run.spec, name, [kind])):
+            raise BadInput(
+                f"expert {name!r} is needed by run {run.id}, which is {run.state}; wait, or cancel it first: "
+                f"pituning runs cancel {run.id}",
+                field="name",
+            )
 
 
 def remove_task(queue: RunQueue, name: str) -> None:
@@ -103,7 +146,14 @@ def _needs(spec: RunSpec, name: str, lends: list[str]) -> bool:
     """Whether a run reads a task: its own, a donor, or any of the zoo whose experts are of its kind."""
     config = spec.config
     named = [config.get("target"), config.get("task"), *config.get("tasks", ()), *config.get("donor_names", ())]
-    return name in named or (spec.kind in ("tune", "embed") and config.get("kind", "lora") in lends)
+    asked = spec.kind == "answer" and any(_asks(spec, kind, name) for kind in lends)
+    return name in named or asked or (spec.kind in ("tune", "embed") and config.get("kind", "lora") in lends)
+
+
+def _asks(spec: RunSpec, kind: str, name: str) -> bool:
+    """Whether a run asks an expert."""
+    config = spec.config
+    return spec.kind == "answer" and config.get("kind", "lora") == kind and name in config.get("experts", ())
 
 
 def _leave_graph(workspace: Workspace, kind: str, name: str) -> None:

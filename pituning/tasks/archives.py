@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from pituning.errors import BadInput
 from pituning.tasks.images import MAX_IMAGE_BYTES
+from pituning.workspace.zips import bad_file, open_zip
 
-MAX_MEMBERS = 20_000
-MAX_UNPACKED_BYTES = 512 * 2**20
-MAX_RATIO = 200
-"""Deflate packs text or images 2 to 20 times; only a bomb comes near 1,000."""
-
-_RATIO_FLOOR = 2**20
-_CHUNK = 2**16
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
 
@@ -67,65 +57,15 @@ def read_archive(data: bytes, name: str, table_suffixes: tuple[str, ...]) -> tup
     Raises:
         BadInput: the zip is damaged, encrypted, a bomb, holds unsafe paths, or no table or several.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = _members(archive, name)
-            tables = [path for path in members if PurePosixPath(path).suffix.lower() in table_suffixes]
-            if len(tables) != 1:
-                found = f"{len(tables)} tables ({', '.join(sorted(tables)[:3])})" if tables else "no table"
-                raise _bad(name, f"has {found}; put exactly one .csv, .tsv or .jsonl file into it")
-            table, budget = _read(archive, members[tables[0]], name, MAX_UNPACKED_BYTES, MAX_UNPACKED_BYTES)
-            images: dict[str, bytes] = {}
-            for path, info in members.items():
-                if PurePosixPath(path).suffix.lower() in _IMAGE_SUFFIXES:
-                    images[path], budget = _read(archive, info, name, MAX_IMAGE_BYTES, budget)
-    except zipfile.BadZipFile as error:
-        raise _bad(name, "is not a zip, or it is damaged or cut off; make it again") from error
-    except (EOFError, ValueError, OverflowError) as error:  # an offset or a size that points nowhere
-        raise _bad(name, "is damaged or cut off; make it again") from error
-    except (zlib.error, OSError, NotImplementedError, RuntimeError) as error:
-        raise _bad(name, f"cannot be unpacked ({error}); make it again as an ordinary zip") from error
+    with open_zip(data, name) as archive:
+        tables = [path for path in archive.members if PurePosixPath(path).suffix.lower() in table_suffixes]
+        if len(tables) != 1:
+            found = f"{len(tables)} tables ({', '.join(sorted(tables)[:3])})" if tables else "no table"
+            raise bad_file(name, f"has {found}; put exactly one .csv, .tsv or .jsonl file into it")
+        table = archive.read(tables[0])
+        images = {
+            path: archive.read(path, MAX_IMAGE_BYTES)
+            for path in archive.members
+            if PurePosixPath(path).suffix.lower() in _IMAGE_SUFFIXES
+        }
     return tables[0], table, ArchiveImages(images, PurePosixPath(tables[0]).parent)
-
-
-def _bad(name: str, what: str) -> BadInput:
-    return BadInput(f"file {name!r} {what}", field="file")
-
-
-def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
-    infos = [info for info in archive.infolist() if not info.is_dir()]
-    if len(infos) > MAX_MEMBERS:
-        raise _bad(name, f"holds {len(infos):,} files; put at most {MAX_MEMBERS:,} into it")
-    members: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        path = PurePosixPath(info.filename.replace("\\", "/"))
-        if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-            raise _bad(name, f"holds the unsafe path {info.filename!r}; use paths inside the zip")
-        if info.flag_bits & 0x1:
-            raise _bad(name, "is encrypted; make it without a password")
-        if path.parts[0] == "__MACOSX" or path.name.startswith("."):
-            continue  # what Finder adds
-        if info.compress_type not in _METHODS:
-            raise _bad(name, f"packs {info.filename!r} with an unusual method; make it again as an ordinary zip")
-        if str(path) in members:
-            raise _bad(name, f"holds {str(path)!r} twice; keep one of them")
-        members[str(path)] = info
-    return members
-
-
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, limit: int, budget: int) -> tuple[bytes, int]:
-    """One member, read in pieces and stopped at a limit, since the sizes that a zip declares can lie."""
-    pieces: list[bytes] = []
-    size = 0
-    with archive.open(info) as member:
-        while piece := member.read(_CHUNK):
-            size += len(piece)
-            if size > limit or size > budget:
-                what = f"{info.filename!r} unpacks to more than {min(limit, budget) // 2**20} MiB"
-                raise _bad(name, f"is too large: {what}; make it smaller")
-            if size > _RATIO_FLOOR and size > MAX_RATIO * max(info.compress_size, 1):
-                raise _bad(
-                    name, f"looks like a zip bomb ({info.filename!r} unpacks to over {MAX_RATIO} times its size)"
-                )
-            pieces.append(piece)
-    return b"".join(pieces), budget - size

@@ -20,8 +20,8 @@ from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.backbones.network import Network, ParameterSwap, nll_per_example
 from pituning.backbones.prediction import predict
 from pituning.errors import BadInput, RunFailed
-from pituning.experts.kinds import CHECKPOINT_ROOT
 from pituning.experts.model import ExpertModel
+from pituning.experts.shapes import CHECKPOINT_ROOT
 from pituning.experts.space import ExpertSpace
 from pituning.progress import Reporter
 from pituning.tasks.base import Task

@@ -25,12 +25,13 @@ MOST_IN_CAPTION = 5000
 Setting = str | int
 SETTINGS: Mapping[str, type] = {
     "kind": str, "predictor": str, "task": str, "order": str, "scale": str, "colour": str, "run": str, "show": str,
-    "k": int, "shots": int,
+    "method": str,     "k": int, "shots": int,
 }  # fmt: skip
 VIEWS: Mapping[str, tuple[str, ...]] = {
     "words": (),
     "graph": ("kind", "predictor", "k", "colour", "task"),
     "similarity": ("kind", "predictor", "order", "scale"),
+    "map": ("kind", "predictor", "method"),
     "neighbours": ("kind", "predictor", "task", "k"),
     "transfer": ("kind", "predictor", "shots"),
     "prediction": ("kind", "predictor", "shots", "task"),

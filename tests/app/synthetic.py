@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import random
 import time
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save
 
 from pituning.backbones.files import FILES, fingerprint
-from pituning.experts.card import TENSORS, ExpertCard, write_card
+from pituning.experts.card import CONFIG, TENSORS, ExpertCard, write_card
+from pituning.experts.shapes import TextShape, build_space, expected_shapes
+from pituning.experts.space import DEFAULT_CONFIG
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import AlphaPoint, MetricPoint, Run
 from pituning.runs.spec import RunSpec
 from pituning.tasks.registry import list_tasks
-from pituning.workspace.atomic import sha256_file, write_bytes
+from pituning.workspace.atomic import sha256_file, write_bytes, write_json
 from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
 
@@ -32,6 +37,7 @@ def make_workspace(root: Path) -> Workspace:
     workspace = Workspace(root, embedded=None)
     for file in FILES:
         write_bytes(root / "backbones" / "mini" / file, file.encode())
+    write_json(root / "backbones" / "mini" / "config.json", {"text_config": asdict(SHAPE)})
     backbone = fingerprint(root / "backbones" / "mini")
     infos = list_tasks(None)
     names = tuple(info.name for info in infos)
@@ -49,12 +55,32 @@ def make_workspace(root: Path) -> Workspace:
     return workspace
 
 
-def make_expert(folder: Path, kind: str, backbone: str) -> None:
+SHAPE = TextShape(d_model=4, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=8, decoder_ffn_dim=8)
+"""Of the backbone, whose other files are not what they are called."""
+
+PEFT_CONFIGS: dict[str, dict[str, Any]] = {
+    "lora": {"peft_type": "LORA", "r": 4, "lora_alpha": 8},
+    "bottleneck": {"peft_type": "BOTTLENECK", "size": 16},
+    "prefix": {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 30},
+}
+
+
+@cache
+def expert_tensors(kind: str, value: float = 0.5) -> bytes:
+    """The tensors of an expert of the backbone, all of one value."""
+    shapes = expected_shapes(build_space(kind, DEFAULT_CONFIG[kind], SHAPE), SHAPE.decoder_layers)
+    return save({name: np.full(shape, value, np.float32) for name, shape in shapes.items()})
+
+
+def make_expert(
+    folder: Path, kind: str, backbone: str, *, task: str | None = None, spec: dict[str, Any] | None = None
+) -> None:
     """An expert that is whole as far as can be told without loading it."""
-    write_bytes(folder / TENSORS, folder.name.encode())
+    write_bytes(folder / TENSORS, expert_tensors(kind))
+    write_json(folder / CONFIG, PEFT_CONFIGS[kind])
     card = ExpertCard(
-        name=folder.name, kind=kind, task=folder.name, config={}, backbone="mini", fingerprint=backbone,
-        sha256=sha256_file(folder / TENSORS),
+        name=folder.name, kind=kind, task=task or folder.name, config=DEFAULT_CONFIG[kind], backbone="mini",
+        fingerprint=backbone, sha256=sha256_file(folder / TENSORS), seed=0, spec=spec or {}, scores={"test": 61.5},
     )  # fmt: skip
     write_card(card, folder)
 

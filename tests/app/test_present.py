@@ -6,10 +6,16 @@ from collections.abc import Callable
 import pytest
 
 from app.components import story_show
-from pituning.workspace.layout import Workspace
+from pituning.workspace.layout import DATA_VARIABLE, Workspace
 from pituning.workspace.stories import Slide, Story, load_story, save_story, story_names, story_path
 from tests.app.conftest import OpenPage, healthy, texts
 from tests.app.synthetic import done
+
+
+@pytest.fixture(autouse=True)
+def _nothing_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ships would add slides to the suggestion."""
+    monkeypatch.setenv(DATA_VARIABLE, "")
 
 
 def spoken(at) -> str:  # type: ignore[no-untyped-def]

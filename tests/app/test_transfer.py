@@ -11,7 +11,7 @@ import pytest
 
 from pituning.graph.ranking import grade_targets
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import Workspace, transfer_file
+from pituning.workspace.layout import DATA_VARIABLE, Workspace, transfer_file
 from pituning.workspace.transfer import COLUMNS, NO_DONOR, load_transfer
 from tests.app.conftest import OpenPage, healthy, texts
 from tests.app.synthetic import done
@@ -80,7 +80,8 @@ def test_runs_of_the_workspace_stand_side_by_side(measured: Workspace, open_page
     assert {"π-tuning", "Single expert", "Placebo donors"} <= set(table.columns)
 
 
-def test_nothing_measured_is_told(workspace: Workspace, open_page: OpenPage) -> None:
+def test_nothing_measured_is_told(workspace: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DATA_VARIABLE, "")  # what ships was measured
     at = healthy(open_page("transfer"))
     assert "pituning study transfer --kind lora" in texts(at)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -72,14 +73,14 @@ def test_a_story_is_shown_with_the_keyboard_and_exported(studio: Studio, page: P
     page.goto(f"{studio.url}/present?story=overview&slide=2")
     settle(page)
     page.get_by_role("button", name="Show", exact=True).click()
-    expect(page.locator("nav.bar output")).to_have_text("2 / 4")
+    expect(page.locator("nav.bar output")).to_have_text(re.compile(r"2 / \d+"))
     expect(page.get_by_role("heading", name="What is alike")).to_be_visible()
     for key, number, heading in (
         ("ArrowRight", 3, "Every pair"), ("ArrowLeft", 2, "What is alike"), ("Home", 1, "Which tasks help each other?"),
     ):  # fmt: skip
         page.keyboard.press(key)
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
-        expect(page.locator("nav.bar output")).to_have_text(f"{number} / 4")
+        expect(page.locator("nav.bar output")).to_have_text(re.compile(rf"{number} / \d+"))
         expect(page).to_have_url(f"{studio.url}/present?story=overview&slide={number}&show=1")
         no_errors(page)
     page.keyboard.press("Escape")

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from pituning.commands import experts
 from pituning.commands.options import takes_config
 from pituning.experts import card
-from pituning.runs.configs import EmbedRun, TrainRun
+from pituning.runs import questions
+from pituning.runs.configs import AnswerRun, EmbedRun, TrainRun
 from pituning.runs.spec import RunSpec
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
@@ -65,6 +66,8 @@ def test_every_kind_of_field(words: list[str], expected: Config) -> None:
         ("train", TrainRun(task="digits")),
         ("embed", EmbedRun(tasks=("nli", "digits"), kind="bottleneck")),
         ("embed", EmbedRun()),
+        ("answer", AnswerRun(experts=("nli", "rte"), kind="prefix", task="nli", example=("test/3", "test/4"))),
+        ("answer", AnswerRun(experts=("nli",), text="is it red?")),
         ("tune", TuneConfig(target="digits")),
         (
             "tune",
@@ -97,6 +100,7 @@ def test_the_command_that_a_run_shows_makes_the_same_run(
     monkeypatch.setattr(Workspace, "backbone_dir", lambda *_: None)
     monkeypatch.setattr(Workspace, "expert_dirs", lambda *_: dict.fromkeys(("nli", "digits", "rte", "shape")))
     monkeypatch.setattr(card, "unusable_experts", lambda *_, **__: {})  # there are no files behind these names
+    monkeypatch.setattr(questions, "find_questions", lambda *_: None)
     words = shlex.split(RunSpec.of(kind, config).command())
     assert words[0] == "pituning"
     outcome = pituning(*words[1:], "--detach", "--json")

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.graph.projection import Projection, TaskMap, save_projection
+from pituning.graph.settings import MapSettings
 from pituning.reports.document import report
 from pituning.reports.markdown import render
 from pituning.reports.reader import Reader
@@ -154,6 +156,8 @@ def test_a_slide_that_cannot_be_drawn_says_why_and_the_others_stay(reader: Reade
         ("graph", {"predictor": "magic"}, "unknown predictor"),
         ("graph", {"kind": "magic"}, "unknown expert kind"),
         ("similarity", {"order": "random"}, "unknown order"),
+        ("map", {"method": "magic"}, "unknown method"),
+        ("map", {}, "no UMAP map of LoRA experts, common probe has been computed yet"),
         ("neighbours", {"task": "nope"}, "unknown task"),
         ("transfer", {"shots": 3}, "choose 16"),
         ("prediction", {"task": "nope"}, "unknown task"),
@@ -172,6 +176,28 @@ def test_every_part_of_a_result(with_run: Reader) -> None:
     scores = draw(with_run, Slide(view="result"))
     assert scores.tables[0].frame["π minus it"][1] == "+6.0 (+3.5 to +8.5)"
     assert scores.tables[1].frame["Weight"].tolist() == ["40%", "30%", "20%", "10%"]
+
+
+def test_a_map(reader: Reader) -> None:
+    points = np.arange(12.0).reshape(6, 2)
+    none = np.empty((0, 6, 2))
+    made = TaskMap(points=points, trustworthiness=0.9, resampled=none, layers=none)
+    names = tuple(reader.zoo().names)
+    save_projection(
+        reader.workspace.root,
+        Projection(kind="lora", predictor="probe", similarity="older", settings=MapSettings(), names=names, layers=(),
+                   neighbours=2, maps={"umap": made}),
+    )  # fmt: skip
+    drawn = draw(reader, Slide(view="map"))
+    shown = {
+        name: (x, y)
+        for trace in drawn.panels[0].figure(False).data
+        for name, x, y in zip(trace.customdata if trace.customdata is not None else (), trace.x, trace.y, strict=False)
+    }
+    assert shown == {name: tuple(point) for name, point in zip(names, points.tolist(), strict=True)}
+    assert "Trustworthiness 0.90" in drawn.reading
+    assert "have changed since" in drawn.reading
+    assert "map" in [slide.view for slide in suggested_story(reader).slides]
 
 
 def test_the_example_of_the_suggestion_crosses_modalities(reader: Reader) -> None:

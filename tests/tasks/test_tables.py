@@ -177,7 +177,7 @@ def test_a_zip_that_lies_about_its_sizes_is_stopped(monkeypatch):
 
 
 def test_many_members_are_refused(monkeypatch):
-    monkeypatch.setattr("pituning.tasks.archives.MAX_MEMBERS", 3)
+    monkeypatch.setattr("pituning.workspace.zips.MAX_MEMBERS", 3)
     with pytest.raises(BadInput, match="holds 4 files"):
         read_table(archive({f"{i}.png": b"x" for i in range(4)}), "t.zip")
 

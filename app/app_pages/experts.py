@@ -1,0 +1,34 @@
+"""Which experts are there, where do they come from, and what do they answer?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components import answers, context, expert_import, expert_panel, expert_table
+from app.components.guard import empty, guarded
+
+st.title("Experts")
+st.caption(
+    "An expert is a small module, trained on one task, that the frozen foundation model borrows. Each is an ordinary "
+    "PEFT checkpoint with a card that says where it comes from."
+)
+with guarded("The experts"):
+    with st.spinner("Reading the experts’ cards …", show_time=False):
+        entries = context.experts()
+    expert_import.form(entries)
+    if entries:
+        chosen = expert_table.choose(entries)
+        if chosen is None:
+            empty("No expert chosen", "Choose a row to see where an expert comes from, download it, and try it.",
+                  icon=":material/ads_click:")  # fmt: skip
+        else:
+            # On a narrow page the questions go below the card.
+            page = st.grid(5, min_column_width=196, gap="medium")
+            card, trial = page.cell(column_span=2), page.cell(column_span=3)
+            with card, guarded("This expert"):
+                expert_panel.show(chosen)
+            with trial, guarded("Trying it"):
+                answers.try_it(chosen, entries)
+    else:
+        empty("No experts yet", "Make the zoo with `pituning zoo build`, train one with `pituning experts train`, or "
+              "bring one from elsewhere.", icon=":material/inventory_2:")  # fmt: skip

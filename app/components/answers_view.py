@@ -1,0 +1,97 @@
+"""What a run that asked experts was told: who said what, how sure, and whether it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from app.components import context, runs_data
+from app.components.examples import answer_badge, picture
+from app.components.guard import empty, plain
+from app.components.words import ANSWERERS, label
+from pituning.runs.questions import kept_image
+from pituning.runs.records import Run
+from pituning.tasks.base import ImageSource
+from pituning.tasks.metrics import parse_box
+
+HALF = 50.0
+"""Points from which an answer counts as right."""
+
+LEAST = 0.005
+"""The smallest probability of a runner-up that is told."""
+
+
+def show(run: Run) -> None:
+    """The questions of a run, each with its answers side by side."""
+    result = runs_data.result(run)
+    if not result or not result.get("said"):
+        empty("No answers", "The run is done but left none; ask again.", icon=":material/error:")
+        return
+    for number, question in enumerate(result["questions"]):
+        image = _image(result["task"], question)
+        _question(question, image)
+        with st.grid(len(result["said"]), min_column_width=140, gap="small"):
+            for index, one in enumerate(result["said"]):
+                with st.container(border=True, gap="xsmall", key=f"said-{number}-{index}", height="stretch"):
+                    _said(one, question, one["answers"][number], image)
+    with st.expander("The same from a terminal", icon=":material/terminal:"):
+        st.code(run.spec.command(), language="bash", wrap_lines=True)
+
+
+def _image(task: str, question: Mapping[str, Any]) -> ImageSource | None:
+    """What was looked at, or None where there was no image."""
+    if question.get("image"):
+        return kept_image(question["image"], context.workspace())
+    example = question.get("example")
+    if not example:
+        return None
+    split, _, number = str(example).partition("/")
+    examples = context.task(task).split(split)
+    return examples[int(number)].image if int(number) < len(examples) else None
+
+
+def _question(question: Mapping[str, Any], image: ImageSource | None) -> None:
+    """What was asked: the answers stay on the page while the next question is chosen."""
+    example = str(question.get("example") or "")
+    split, _, number = example.partition("/")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if image is not None:
+            st.image(picture(image, str(question.get("gold") or "")), width=56, alt="What was looked at")
+        with st.container(gap=None):
+            st.markdown(f"**Answers to {f'{split} example {number}' if example else 'your question'}**")
+            gold = f" :gray[Right:] {answer_badge(str(question['gold']))}" if question.get("gold") else ""
+            st.markdown(f"{plain(question['text']).replace(chr(10), ' ')}{gold}")
+
+
+def _said(one: Mapping[str, Any], question: Mapping[str, Any], said: Mapping[str, Any], image: Any) -> None:
+    """One answerer: its name, its answer, and how sure it is."""
+    st.markdown(f"**{label(ANSWERERS, one['method'])}**", help=ANSWERERS[one["method"]].help)
+    st.caption(plain(one["expert"]) if one["expert"] else "alone, without an expert")
+    answer, gold = str(said["answer"]), question.get("gold")
+    if parse_box(answer) is not None and image is not None:
+        st.image(picture(image, gold or "", answer), width=160, alt=f"The place that was said: {answer}")
+        st.caption("Pink: the true place. Blue: what was said." if gold else "Blue: what was said.")
+    else:
+        st.markdown(answer_badge(answer) if answer else ":gray[nothing]")
+    if said.get("score") is not None:
+        st.markdown(_mark(float(said["score"])))
+    sure = float(said["probability"])
+    st.progress(min(1.0, sure), text=f"{_percent(sure)} sure")
+    others = [other for other in said["others"] if other["probability"] >= LEAST]
+    if others:
+        st.caption(" · ".join(f"{plain(other['answer'])}: {_percent(other['probability'])}" for other in others))
+
+
+def _percent(share: float) -> str:
+    """A probability for people: what is nearly certain is not called certain."""
+    if 0.995 <= share < 1:
+        return "over 99 %"
+    return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+
+
+def _mark(score: float) -> str:
+    if 0 < score < 100:
+        return f":orange[:material/contrast: {score:.0f} points]"
+    return ":green[:material/check: right]" if score >= HALF else ":red[:material/close: wrong]"

@@ -1,0 +1,129 @@
+"""Brings an expert of somebody's own: a zip of a PEFT checkpoint, its task and its name; errors beside the field."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import streamlit as st
+
+from app.components import access, context, expert_table, runs_data
+from app.components.guard import plain
+from app.components.words import KINDS, label
+from pituning.errors import BadInput, PiTuningError
+from pituning.experts.catalogue import ExpertEntry
+from pituning.experts.checkpoint import Checkpoint, check_fit, check_new_name, read_checkpoint
+from pituning.experts.shapes import TextShape
+from pituning.runs.imports import import_checkpoint
+from pituning.runs.roles import Role
+
+DONE = "expert_brought"
+
+
+def form(entries: Sequence[ExpertEntry]) -> None:
+    """Folded away until somebody wants it."""
+    brought = st.session_state.pop(DONE, None)
+    if brought is not None:
+        st.session_state["expert_import"] = False  # folded away again
+        st.toast(f"The expert “{plain(brought)}” is here.", icon=":material/inventory_2:")
+    place = st.expander("Bring an expert in", icon=":material/upload_file:", key="expert_import", on_change="rerun")
+    if not place.open:
+        return
+    with place:
+        why_not = access.why_not(Role.RUNNER)
+        if why_not is not None:
+            st.caption(f":material/lock: {why_not}")
+            return
+        _form(entries)
+
+
+def _form(entries: Sequence[ExpertEntry]) -> None:
+    file = st.file_uploader(
+        "A zip of a PEFT checkpoint, or of an expert that was downloaded here", type=["zip"], key="expert_file",
+        help="With adapter_config.json and adapter_model.safetensors: LoRA, prefix or bottleneck, made on the "
+        "same foundation model. Pickles are never opened. The file stays on this machine.",
+    )  # fmt: skip
+    beside_file = st.container()
+    if file is None:
+        return
+    data = file.getvalue()
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    checkpoint: Checkpoint | None = None
+    try:
+        checkpoint = _read(data, file.name, context.backbone_fingerprint() or "")
+    except PiTuningError as error:
+        _complain(beside_file, error)
+        return
+    beside_file.caption(_read_as(checkpoint))
+    known = context.tasks()
+    told = checkpoint.card.task if checkpoint.card is not None else None
+    left, right = st.columns(2, gap="medium")
+    with left:
+        task = st.selectbox(
+            "Task", list(known), index=list(known).index(told) if told in known else None, key=f"expert_task_{digest}",
+            format_func=lambda name: known[name].title, placeholder="Which task was it trained on?",
+        )  # fmt: skip
+        if task is None:
+            why = f"Its card names the task “{plain(told)}”, which is not here. " if told else ""
+            st.caption(f":material/edit: {why}Say on which task it was trained.")
+    with right:
+        name = st.text_input(
+            "Name", value=_free_name(checkpoint, file.name, entries), key=f"expert_name_{digest}", max_chars=60,
+            help="What commands and addresses use: lower-case letters, digits and dashes.",
+        ).strip()  # fmt: skip
+        beside_name = st.container()
+    fine = _name_fits(checkpoint, name, beside_name)
+    ready = fine and task is not None
+    if access.button("Bring it in", icon=":material/download_done:", type="primary", key="expert_bring",
+                     disabled=not ready) and task is not None:  # fmt: skip
+        try:
+            import_checkpoint(runs_data.queue(), checkpoint, name=name, task=task)
+        except PiTuningError as error:
+            _complain(beside_name if getattr(error, "field", None) == "name" else beside_file, error)
+            return
+        st.session_state[DONE] = name
+        st.query_params[expert_table.PARAM] = f"{checkpoint.kind}/{name}"
+        st.rerun()
+
+
+@st.cache_resource(max_entries=1, show_spinner="Checking the file …")
+def _read(data: bytes, filename: str, fingerprint: str) -> Checkpoint:
+    """A checkpoint that fits the backbone."""
+    folder = context.workspace().backbone_dir()
+    checkpoint = read_checkpoint(data, filename)
+    check_fit(checkpoint, TextShape.read(folder), fingerprint)
+    return checkpoint
+
+
+def _read_as(checkpoint: Checkpoint) -> str:
+    shape = ", ".join(f"{name} {value:g}" for name, value in checkpoint.config.items())
+    card = "with its card" if checkpoint.card is not None else "without a card: where it comes from is not known"
+    return (
+        f":green[:material/check:] {label(KINDS, checkpoint.kind)} ({shape}), {checkpoint.parameters:,} parameters, "
+        f"{card}. It fits this foundation model."
+    )
+
+
+def _name_fits(checkpoint: Checkpoint, name: str, beside: st.delta_generator.DeltaGenerator) -> bool:
+    try:
+        check_new_name(context.workspace(), checkpoint.kind, name)
+    except BadInput as error:
+        _complain(beside, error)
+        return False
+    return True
+
+
+def _free_name(checkpoint: Checkpoint, filename: str, entries: Sequence[ExpertEntry]) -> str:
+    """A name to begin with: that of its card or its file, with a number where it is taken."""
+    given = checkpoint.card.name if checkpoint.card is not None else PurePath(filename).stem
+    slug = re.sub(r"[^a-z0-9]+", "-", given.lower()).strip("-")[:55] or "expert"
+    taken = {entry.name for entry in entries if entry.kind == checkpoint.kind}
+    names = [slug, *(f"{slug}-{number}" for number in range(2, len(taken) + 3))]
+    return next(name for name in names if name not in taken)
+
+
+def _complain(beside: st.delta_generator.DeltaGenerator, error: PiTuningError) -> None:
+    message = str(error)
+    beside.error(plain(message[:1].upper() + message[1:]), icon=":material/error:")

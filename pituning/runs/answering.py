@@ -1,0 +1,92 @@
+"""The work of a run that answers. This module needs torch: import it only where work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pituning.backbones.base import Backbone, EncodedExamples
+from pituning.backbones.certainty import answer_probabilities
+from pituning.backbones.network import Network
+from pituning.backbones.prediction import predict
+from pituning.experts.card import ExpertCard, read_card
+from pituning.experts.model import ExpertModel
+from pituning.experts.store import load_expert, open_expert
+from pituning.progress import Reporter
+from pituning.runs.configs import AnswerRun
+from pituning.runs.outline import LOAD_BACKBONE
+from pituning.runs.questions import Questions, find_questions
+from pituning.tasks.metrics import score
+from pituning.workspace.layout import Workspace
+
+OTHERS = 4
+"""How many other answers are told beside the one that was given."""
+
+
+def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpoint: Path) -> dict[str, Any]:
+    """Asks the backbone alone and each of the experts, and tells how sure each answer is.
+
+    Raises:
+        BadInput: the task, an expert or an example is not there.
+        BackboneMismatch: an expert belongs to another backbone.
+        ArtefactError: an expert is damaged.
+    """
+    asked = find_questions(config, workspace)
+    reporter.phase(LOAD_BACKBONE, 1)
+    backbone = Backbone.load(workspace.backbone_dir())
+    reporter.advance()
+    encoded = backbone.encode(asked.task, asked.examples, reporter=reporter)
+    reporter.phase("answer", len(asked.examples) * (len(asked.experts) + 1))
+    said = [{"expert": None, "method": "backbone", "answers": _ask(backbone.network, backbone, encoded, asked)}]
+    reporter.advance(len(asked.examples))
+    models: dict[tuple[tuple[str, float], ...], ExpertModel] = {}
+    for name, directory in asked.experts.items():
+        card = read_card(directory)
+        shape = tuple(sorted(card.config.items()))
+        if shape in models:
+            model, expert = models[shape], load_expert(directory, models[shape])
+        else:
+            expert, model = open_expert(directory, backbone)
+            models[shape] = model
+        with model.using(expert.values.to(model.device)):
+            answers = _ask(model.network, backbone, encoded, asked)
+        said.append({"expert": name, "method": method_of(card), "answers": answers})
+        reporter.advance(len(asked.examples))
+    questions = [
+        {"example": name, "text": example.text, "image": config.image, "gold": example.answer if name else None}
+        for name, example in zip(asked.names, asked.examples, strict=True)
+    ]
+    return {"task": asked.task.name, "kind": config.kind, "questions": questions, "said": said}
+
+
+def method_of(card: ExpertCard) -> str:
+    """How an expert was made: ``pi``, ``single`` (from a few shots) or ``expert``."""
+    if card.spec.get("method") == "pi":
+        return "pi"
+    return "single" if card.spec.get("shots") else "expert"
+
+
+def _ask(network: Network, backbone: Backbone, encoded: EncodedExamples, asked: Questions) -> list[Mapping[str, Any]]:
+    """The answer to each question with its probability, its score where the right one is known, and the runners-up."""
+    task = asked.task
+    answers: list[Mapping[str, Any]] = []
+    for row, text in enumerate(predict(network, backbone, encoded, task)):
+        gold = asked.examples[row].answer if asked.names[row] else None
+        options = list(task.labels) if task.labels is not None else [text]
+        sure = dict(zip(options, answer_probabilities(network, backbone, encoded, task, row, options), strict=True))
+        others = sorted((label for label in options if label != text), key=lambda label: -sure[label])[:OTHERS]
+        answers.append(
+            {
+                "answer": text,
+                "probability": _share(sure[text]),
+                "score": None if gold is None else score(task.metric, [text], [gold]),
+                "others": [{"answer": label, "probability": _share(sure[label])} for label in others],
+            }
+        )
+    return answers
+
+
+def _share(probability: float) -> float:
+    """Four digits are enough, also of what is very unlikely: long open answers are."""
+    return float(f"{probability:.4g}")
