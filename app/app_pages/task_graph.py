@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import context, graph_view, task_panel
-from app.components.guard import empty, guarded
+from app.components import context, graph_controls, graph_view, zoo_panel
+from app.components.guard import guarded
 
 st.title("Task graph")
 st.caption(
@@ -14,24 +14,13 @@ st.caption(
 )
 with guarded("The task graph"):
     found = context.require_graph()
-    view = graph_view.controls(found)
+    view, whole = graph_controls.zoo(found)
     # On a narrow page the panel goes below the graph instead of squeezing it.
     page = st.grid(5, min_column_width=196, gap="medium")
     chart, panel = page.cell(column_span=3), page.cell(column_span=2)
     with panel:
-        graph_view.finder()
-        name = graph_view.selected()
-        if name is None:
-            empty(
-                "No task chosen",
-                "Click a point of the graph, or find a task by name, to see its examples and its neighbours.",
-                icon=":material/ads_click:",
-            )
-        else:
-            info = context.tasks()[name]
-            task_panel.heading(info)
-            task_panel.use_as_target(name)
-            task_panel.neighbours(name, view.near(name), graph_view.titles(), on_open=graph_view.open_neighbour)
-            task_panel.about(info)
+        task, other = graph_view.finder(graph_view.titles())
+        with guarded("This task"):
+            zoo_panel.show(view, whole, found[whole.kind], task, other)
     with chart:
-        graph_view.draw(view)
+        graph_view.draw(view, task, other)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import streamlit as st
 
 from app.components.guard import plain
+from app.components.words import Word
 
 TASKS = "tasks"
 _TASKS_WRITTEN = "tasks_in_address"
@@ -44,6 +45,16 @@ def linked_select(
     elif value != wanted:
         st.query_params[param] = value
     return value
+
+
+def one_of(title: str, words: Mapping[str, Word], *, key: str) -> str:
+    """One of a few words; the first unless the address names another."""
+    first = next(iter(words))
+    chosen = st.segmented_control(
+        title, list(words), format_func=lambda name: words[name].label, required=True, default=first, key=key,
+        bind="query-params", help="  \n".join(f"**{word.label}**: {word.help}" for word in words.values()),
+    )  # fmt: skip
+    return chosen or first
 
 
 def chosen_tasks(known: Collection[str]) -> list[str]:

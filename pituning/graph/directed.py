@@ -11,7 +11,7 @@ import numpy as np
 from pituning.errors import BadInput
 from pituning.graph.build import crosses_modalities
 
-STRONGEST = 2
+BEST = 2
 """Arrows into each task by default."""
 
 
@@ -21,6 +21,7 @@ def directed_graph(
     *,
     k: int | None = None,
     threshold: float | None = None,
+    worst: bool = False,
 ) -> nx.DiGraph:
     """The tasks of ``graph``, joined by arrows from donor to target.
 
@@ -28,9 +29,10 @@ def directed_graph(
         graph: from `pituning.graph.build.task_graph`; its nodes are taken over as they are, places included.
         values: (N, N), target i in the rows and donor j in the columns, in the order of the nodes; NaN where nothing
             is known, the diagonal is left out. Negative values are harm.
-        k: the arrows into each target with the largest absolute values, at most so many; `STRONGEST` when neither
-            ``k`` nor ``threshold`` is given.
+        k: the donors of each target with the largest values, at most so many; `BEST` when neither ``k`` nor
+            ``threshold`` is given.
         threshold: keeps arrows of at least this absolute value.
+        worst: ``k`` counts from the other end.
 
     Returns:
         A graph whose edges have ``gain`` (the value), ``rank`` (1: what helps the target most, of all that is known)
@@ -43,14 +45,14 @@ def directed_graph(
     n = len(names)
     if values.shape != (n, n):
         raise BadInput(f"values have shape {values.shape} for {n} tasks; give one row and column per task")
-    strongest = k if k is not None or threshold is not None else STRONGEST
+    most = k if k is not None or threshold is not None else BEST
     found = nx.DiGraph()
     found.add_nodes_from((name, dict(data)) for name, data in graph.nodes(data=True))
     for i, target in enumerate(names):
         donors = [j for j in range(n) if j != i and np.isfinite(values[i, j])]
-        places = {j: place for place, j in enumerate(sorted(donors, key=lambda j: -values[i, j]), start=1)}
-        shown = sorted(donors, key=lambda j: -abs(values[i, j]))[:strongest]
-        for j in shown:
+        best_first = sorted(donors, key=lambda j: -values[i, j])
+        places = {j: place for place, j in enumerate(best_first, start=1)}
+        for j in (best_first[::-1] if worst else best_first)[:most]:
             if threshold is None or abs(values[i, j]) >= threshold:
                 found.add_edge(
                     names[j],

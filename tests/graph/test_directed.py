@@ -33,10 +33,12 @@ def arrows(found: nx.DiGraph) -> dict[tuple[str, str], float]:
     return {(donor[-1], target[-1]): gain for donor, target, gain in found.edges(data="gain")}
 
 
-def test_the_strongest_arrows_into_each_task(graph: nx.Graph) -> None:
-    found = directed_graph(graph, VALUES, k=1)
-    assert arrows(found) == {("2", "0"): -9.0, ("2", "1"): 2.5, ("0", "3"): 0.5}
-    assert found["task-2"]["task-0"]["rank"] == 3  # it does most, and worst
+def test_the_best_and_the_worst_donors_of_each_task(graph: nx.Graph) -> None:
+    best = directed_graph(graph, VALUES, k=1)
+    assert arrows(best) == {("1", "0"): 5.0, ("2", "1"): 2.5, ("0", "3"): 0.5}
+    worst = directed_graph(graph, VALUES, k=1, worst=True)
+    assert arrows(worst) == {("2", "0"): -9.0, ("0", "1"): 2.0, ("1", "3"): -0.2}
+    assert worst["task-2"]["task-0"]["rank"] == 3
     assert len(directed_graph(graph, VALUES).edges) == 6
 
 
