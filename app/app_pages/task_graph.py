@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import context, graph_controls, graph_view, zoo_panel
+from app.components import affinity_view, context, graph_controls, graph_view, zoo_panel
 from app.components.guard import guarded
 
 st.title("Task graph")
@@ -13,14 +13,24 @@ st.caption(
     "of a small expert: what the foundation model had to attend to, to solve the task."
 )
 with guarded("The task graph"):
-    found = context.require_graph()
-    view, whole = graph_controls.zoo(found)
+    outside = affinity_view.choose()
+    if outside is None:
+        found = context.require_graph()
+        view, whole = graph_controls.zoo(found)
+        known = graph_view.titles()
+    else:
+        table = affinity_view.load(outside)
+        view = affinity_view.controls(outside, table)
+        known = {info.name: info.title for info in affinity_view.infos(table.names)}
     # On a narrow page the panel goes below the graph instead of squeezing it.
     page = st.grid(5, min_column_width=196, gap="medium")
     chart, panel = page.cell(column_span=3), page.cell(column_span=2)
     with panel:
-        task, other = graph_view.finder(graph_view.titles())
+        task, other = graph_view.finder(known)
         with guarded("This task"):
-            zoo_panel.show(view, whole, found[whole.kind], task, other)
+            if outside is None:
+                zoo_panel.show(view, whole, found[whole.kind], task, other)
+            else:
+                affinity_view.panel(table, task, other)
     with chart:
         graph_view.draw(view, task, other)

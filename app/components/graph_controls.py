@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,7 +52,8 @@ def zoo(found: Mapping[str, Sequence[str]]) -> tuple[GraphView, Source]:
             infos=whole.infos,
             matrix=whole.matrix,
             replicates=whole.replicates,
-            **looks(whole),
+            colour_by=colour(),
+            **_sizes(whole),
             **{"k": None, "threshold": None, **asked},
         )
         if view.missing is None:
@@ -71,17 +73,22 @@ def _measured(whole: Source) -> dict[str, Any]:
     return {"gains": transfer.gains}
 
 
-def looks(whole: Source) -> dict[str, Any]:
-    """What colour and size of a point tell."""
-    colour_by = st.segmented_control(
+def colour() -> ColourBy:
+    """What the colour of a point tells."""
+    chosen = st.segmented_control(
         "Colour", COLOURS, format_func=str.capitalize, required=True, default="modality", key="colour",
         bind="query-params",
         help="Modality: what a task works on. Community: groups with more likeness inside than outside (Louvain).",
     )  # fmt: skip
+    return chosen or "modality"
+
+
+def _sizes(whole: Source) -> dict[str, Any]:
+    """What the area of a point tells."""
     if one_of("Size", SIZES, key="size") == "degree":
-        return {"colour_by": colour_by or "modality", "sizes": "degree"}
+        return {"sizes": "degree"}
     sizes = {info.name: float(info.sizes.get("train", 0)) for info in whole.infos}
-    return {"colour_by": colour_by or "modality", "sizes": sizes, "size_unit": "training examples"}
+    return {"sizes": sizes, "size_unit": "training examples"}
 
 
 def lines(matrix: np.ndarray) -> dict[str, Any]:
@@ -116,11 +123,14 @@ def arrows(gains: np.ndarray) -> dict[str, Any]:
 
 
 def _slider(title: str, values: np.ndarray, start: float, *, key: str) -> float:
-    low, high = float(np.floor(values.min() * 100) / 100), float(np.ceil(values.max() * 100) / 100)
+    """A threshold between the smallest and the largest value; it starts at a quantile of them."""
+    spread = float(values.max() - values.min())
+    step = 0.01 if 0.2 <= spread <= 100 else 10.0 ** (math.floor(math.log10(spread)) - 2) if spread > 0 else 0.01
+    low, high = math.floor(values.min() / step) * step, math.ceil(values.max() / step) * step
     if low >= high:
-        return low
-    first = min(max(round(float(np.quantile(values, start)), 2), low), high)
-    chosen = st.slider(title, low, high, first, 0.01, key=key, bind="query-params", width=150)
+        return float(values.min())
+    first = min(max(round(float(np.quantile(values, start)) / step) * step, low), high)
+    chosen = st.slider(title, low, high, first, step, format="%.4g", key=key, bind="query-params", width=150)
     return min(max(chosen, low), high)
 
 

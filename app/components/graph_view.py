@@ -49,6 +49,7 @@ class GraphView:
         matrix: S, (N, N), by which tasks have their places.
         replicates: S of each bootstrap replicate, (R, N, N); R may be 0.
         k, threshold, worst: which lines are drawn.
+        known: (N, N) which values are known; None where all are.
         gains: (N, N) what donor j does for target i, where arrows are wanted in place of lines.
         gain_unit: what gains are measured in.
         missing: why there is nothing to draw, if there is not.
@@ -62,6 +63,7 @@ class GraphView:
     k: int | None
     threshold: float | None
     worst: bool = False
+    known: np.ndarray | None = None
     gains: np.ndarray | None = None
     gain_unit: str = "points"
     missing: str | None = None
@@ -83,12 +85,21 @@ class GraphView:
     def graph(self) -> nx.Graph:
         """The graph that is drawn."""
         if self.gains is None:
-            return _graph(*self._key(), self.k, self.threshold, self.matrix, self.infos)
+            return self._known(_graph(*self._key(), self.k, self.threshold, self.matrix, self.infos))
         return directed_graph(self.places(), self.gains, k=self.k, threshold=self.threshold, worst=self.worst)
 
     def places(self) -> nx.Graph:
         """The graph whose places all views share."""
         return _graph(*self._key(), min(NEAREST, max(len(self.infos) - 1, 1)), None, self.matrix, self.infos)
+
+    def _known(self, graph: nx.Graph) -> nx.Graph:
+        """The graph without lines between tasks of which nothing is known."""
+        if self.known is None or self.known.sum() == self.known.size - len(self.known):
+            return graph
+        place = {name: i for i, name in enumerate(graph)}
+        kept = graph.copy()
+        kept.remove_edges_from([(a, b) for a, b in graph.edges if not self.known[place[a], place[b]]])
+        return kept
 
     def _key(self) -> tuple[Any, ...]:
         told = tuple((info.name, info.title, info.modality) for info in self.infos)
@@ -148,8 +159,8 @@ def finder(known: Mapping[str, str]) -> tuple[str | None, str | None]:
 
 
 def forget(*params: str) -> None:
-    """Nothing is chosen under these names any more."""
-    for param in params:
+    """Nothing is chosen under these names any more; without names, neither a task nor a pair."""
+    for param in params or ("task", "other"):
         st.session_state[param] = None
         st.query_params.pop(param, None)
 
@@ -199,8 +210,9 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
     if view.sizes == "degree":
         size = " The larger a point, the more lines."
     if graph.is_directed():
-        harm = sum(gain < 0 for _, _, gain in graph.edges(data="gain"))
-        text = f"{count} tasks, {lines} arrows from donor to target, {harm} of them harm; the thicker, the more."
+        below = sum(gain < 0 for _, _, gain in graph.edges(data="gain"))
+        ends = f"from donor to target, {below} of them harm" if view.gain_unit else "from source to target"
+        text = f"{count} tasks, {lines} arrows {ends}; the thicker, the more."
     else:
         text = f"{count} tasks, {lines} lines; the thicker, the more similar."
     return f"{text}{size} Click a point or a line; drag to move, scroll to zoom."

@@ -122,26 +122,30 @@ def gains_table(
     *,
     key: str,
     on_open: Callable[[str, list[str]], None],
-    unit: str = "points",
+    column: str = "Gain",
+    most: int = SHOWN_GAINS,
 ) -> None:
-    """The largest of the gains (N,) of tasks, and how many do harm; ``nothing`` where none is known."""
+    """The largest of the gains (N,) of tasks, or of other values; ``nothing`` where none is known."""
     known = [i for i in range(len(names)) if np.isfinite(gains[i])]
     if not known:
         st.caption(nothing)
         return
-    best = sorted(known, key=lambda i: -gains[i])[:SHOWN_GAINS]
+    best = sorted(known, key=lambda i: -gains[i])[:most]
     shown = [names[i] for i in best]
     st.dataframe(
-        pd.DataFrame({title: [titles[one] for one in shown], "Gain": [float(gains[i]) for i in best]}),
+        pd.DataFrame({title: [titles[one] for one in shown], column: [float(gains[i]) for i in best]}),
         hide_index=True,
         key=key,
         on_select=lambda: on_open(key, shown),
         selection_mode="single-row",
         column_config={
-            "Gain": st.column_config.NumberColumn(format="%+.1f", width=64, help=f"In {unit}. Negative: harm.")
+            "Gain": st.column_config.NumberColumn(format="%+.1f", width=64, help="In points. Negative: harm."),
+            "Value": st.column_config.NumberColumn(format="%.4g"),
         },
-        alt=f"{title}, with the gain",
+        alt=f"{title}, with the {column.lower()}",
     )
+    if column != "Gain":
+        return
     harm = sum(gains[i] < 0 for i in known)
     st.caption(f"{harm} of {len(known)} do harm." if harm else f"None of {len(known)} does harm.")
 

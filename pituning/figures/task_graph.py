@@ -47,6 +47,8 @@ _LINE_ICONS = {
     "Harms": _ARROW_ICON,
     "Dashed: across modalities": _DASH_ICON,
 }
+_PLAIN = {"Helps": "Positive", "Harms": "Negative"}
+"""Of values that are no gains."""
 
 
 def graph_option(
@@ -72,7 +74,7 @@ def graph_option(
         chosen: tasks that were picked out; the others fade while none is selected.
         sizes: what the area of each node tells; all are alike where it is not given.
         size_unit: what the sizes count, for example ``"training examples"``.
-        gain_unit: what gains are measured in.
+        gain_unit: what gains are measured in; empty where they are no gains, but other values.
         dark: whether the page is dark.
     """
     near = _near(graph, selected, other, chosen)
@@ -82,7 +84,7 @@ def graph_option(
     return {
         "animation": False,
         "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink}},
-        "legend": _legend(graph, colour_by, ink, dark),
+        "legend": _legend(graph, colour_by, ink, dark, plain=not gain_unit),
         "series": [
             {
                 "id": "tasks",
@@ -96,7 +98,7 @@ def graph_option(
                 "nodeScaleRatio": 0.4,
                 "selectedMode": "single",
                 "cursor": "pointer",
-                "categories": _categories(graph, colour_by, dark),
+                "categories": _categories(graph, colour_by, dark, plain=not gain_unit),
                 "edgeSymbol": ["none", "arrow" if graph.is_directed() else "none"],
                 "edgeSymbolSize": [0, ARROW_SIZE],
                 "data": [
@@ -241,8 +243,8 @@ def _link_tooltip(graph: nx.Graph, a: str, b: str, data: Mapping[str, Any], gain
     unknown = UNKNOWN_MODALITY in (graph.nodes[a]["modality"], graph.nodes[b]["modality"])
     kind = "" if unknown else ", across modalities" if data["inter_modal"] else ", same modality"
     if graph.is_directed():
-        gain = f"{data['gain']:+.2f}".replace("-", "−")
-        return f"{first} → {second}<br><b>{gain}</b> {escape(gain_unit)}, number {data['rank']} of its donors{kind}"
+        gain = (f"{data['gain']:+.2f} {escape(gain_unit)}" if gain_unit else f"{data['gain']:.4g}").replace("-", "−")
+        return f"{first} → {second}<br><b>{gain}</b>, number {data['rank']} of its donors{kind}"
     return f"{first} – {second}<br>Similarity <b>{data['similarity']:.3f}</b> ({data['standardised']:+.1f} SD){kind}"
 
 
@@ -291,13 +293,16 @@ def _category(data: dict[str, Any], colour_by: ColourBy) -> str:
     )
 
 
-def _categories(graph: nx.Graph, colour_by: ColourBy, dark: bool) -> list[dict[str, Any]]:
+def _categories(graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool) -> list[dict[str, Any]]:
     """What the legend lists: the groups of nodes, then the two kinds of lines as groups without nodes."""
     groups: dict[str, dict[str, Any]] = {}
     for _, data in sorted(graph.nodes(data=True), key=lambda item: _order(item[1], colour_by)):
         name = _category(data, colour_by)
         groups.setdefault(name, {"name": name, "itemStyle": {"color": _colour(data, colour_by, dark)}})
-    lines = [{"name": name, "itemStyle": {"color": _line_colour(name, dark)}} for name in _line_names(graph)]
+    lines = [
+        {"name": _PLAIN.get(name, name) if plain else name, "itemStyle": {"color": _line_colour(name, dark)}}
+        for name in _line_names(graph)
+    ]
     return [*groups.values(), *lines]
 
 
@@ -308,11 +313,11 @@ def _order(data: dict[str, Any], colour_by: ColourBy) -> tuple[int, str]:
     return known.index(data["modality"]) if data["modality"] in known else len(known), data["modality"]
 
 
-def _legend(graph: nx.Graph, colour_by: ColourBy, ink: str, dark: bool) -> dict[str, Any]:
-    icons = dict(_LINE_ICONS)
+def _legend(graph: nx.Graph, colour_by: ColourBy, ink: str, dark: bool, *, plain: bool) -> dict[str, Any]:
+    icons = _LINE_ICONS | {word: _LINE_ICONS[name] for name, word in _PLAIN.items()}
     if colour_by == "modality":
         icons |= {style.label: style.symbol for style in MODALITIES.values()}
-    categories = _categories(graph, colour_by, dark)
+    categories = _categories(graph, colour_by, dark, plain=plain)
     return {
         "type": "plain" if len(categories) <= MOST_IN_LEGEND else "scroll",
         "bottom": 4,
