@@ -7,16 +7,20 @@ import streamlit as st
 from app.components import affinity_view, context, graph_controls, graph_view, zoo_panel
 from app.components.guard import guarded
 
-st.title("Task graph")
-st.caption(
+ABOUT = (
     "Each point is a task; a line joins tasks whose embeddings are alike. A task embedding is the Fisher information "
     "of a small expert: what the foundation model had to attend to, to solve the task."
 )
+
+st.title("Task graph")
 with guarded("The task graph"):
     outside = affinity_view.choose()
+    st.caption(ABOUT if outside is None else affinity_view.ABOUT)
     if outside is None:
+        if not context.available():
+            affinity_view.bring()
         found = context.require_graph()
-        view, whole = graph_controls.zoo(found)
+        view, whole = graph_controls.zoo(found, more=affinity_view.bring)
         known = graph_view.titles()
     else:
         table = affinity_view.load(outside)

@@ -30,6 +30,10 @@ from pituning.workspace.affinities import (
     save_affinity,
 )
 
+ABOUT = (
+    "Each point is a task of a table that was imported; the thicker a line, the larger its value. Tasks with large "
+    "values between them stand close together."
+)
 MOST_DRAWN = 150
 """Tasks; to find places for more takes longer than somebody waits."""
 
@@ -66,26 +70,24 @@ class Outsider:
 
 
 def choose() -> str | None:
-    """The row with the table whose graph is shown, and the doors for others to come and go; None is the zoo."""
-    here = context.workspace()
-    names = affinity_names(here)
+    """The row with the table whose graph is shown, where there are any; None is the zoo."""
+    names = affinity_names(context.workspace())
+    if not names:
+        graph_view.forget("graph")
+        return None
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        name = None
-        if names:
-            with st.container(width=330):
-                name = linked_select(
-                    "Graph", names, param="graph", format_func=str, placeholder="The zoo of this workspace",
-                    on_change=graph_view.forget, help_text="The tasks of this workspace, or a table that was imported.",
-                )  # fmt: skip
-        else:
-            graph_view.forget("graph")
-        _import()
+        with st.container(width=330):
+            name = linked_select(
+                "Graph", names, param="graph", format_func=str, placeholder="The zoo of this workspace",
+                on_change=graph_view.forget, help_text="The tasks of this workspace, or a table that was imported.",
+            )  # fmt: skip
         if name is not None:
             _delete(name)
     return name
 
 
-def _import() -> None:
+def bring() -> None:
+    """The door for another table."""
     with access.popover("Import a table", icon=":material/upload_file:", key="affinity_ask", width="content"):
         st.markdown("Any table of task affinity becomes a graph of its own, kept in this workspace.")
         number = st.session_state.setdefault("affinity_number", 0)
@@ -193,6 +195,7 @@ def controls(name: str, whole: Affinity) -> GraphView:
             **asked,
         )
         graph_view.downloads(view)
+        bring()
     if len(shown.names) < len(whole.names):
         st.info(
             f"The {len(shown.names)} tasks with the strongest ties of all {len(whole.names):,} are drawn; the others "

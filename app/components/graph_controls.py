@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,13 @@ SIZES = {
 }
 
 
-def zoo(found: Mapping[str, Sequence[str]]) -> tuple[GraphView, Source]:
-    """The controls of the zoo's graph. ``found`` has the predictors that are there for each kind."""
+def zoo(found: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> tuple[GraphView, Source]:
+    """The controls of the zoo's graph.
+
+    Args:
+        found: the predictors that are there for each kind.
+        more: draws what stands at the end of the last row.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         kind, predictor = source.choose(found)
         whole = source.load(kind, predictor)
@@ -58,6 +63,7 @@ def zoo(found: Mapping[str, Sequence[str]]) -> tuple[GraphView, Source]:
         )
         if view.missing is None:
             downloads(view)
+        more()
     return view, whole
 
 

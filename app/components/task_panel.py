@@ -140,7 +140,7 @@ def gains_table(
         selection_mode="single-row",
         column_config={
             "Gain": st.column_config.NumberColumn(format="%+.1f", width=64, help="In points. Negative: harm."),
-            "Value": st.column_config.NumberColumn(format="%.4g"),
+            "Value": st.column_config.NumberColumn(format="%.3g", width=72),
         },
         alt=f"{title}, with the {column.lower()}",
     )

@@ -316,7 +316,7 @@ def _order(data: dict[str, Any], colour_by: ColourBy) -> tuple[int, str]:
 def _legend(graph: nx.Graph, colour_by: ColourBy, ink: str, dark: bool, *, plain: bool) -> dict[str, Any]:
     icons = _LINE_ICONS | {word: _LINE_ICONS[name] for name, word in _PLAIN.items()}
     if colour_by == "modality":
-        icons |= {style.label: style.symbol for style in MODALITIES.values()}
+        icons |= {style.label: style.symbol for style in (*MODALITIES.values(), modality_style(UNKNOWN_MODALITY))}
     categories = _categories(graph, colour_by, dark, plain=plain)
     return {
         "type": "plain" if len(categories) <= MOST_IN_LEGEND else "scroll",

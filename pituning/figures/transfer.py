@@ -142,7 +142,8 @@ def predicted_against_measured(
     names = [info.name for info in infos]
     titles = [escape(info.title or info.name) for info in infos]
     i, j = np.nonzero(np.isfinite(gains) & ~np.eye(len(names), dtype=bool))
-    across = np.array([infos[a].modality != infos[b].modality for a, b in zip(i, j, strict=True)], dtype=bool)
+    modalities = np.array([info.modality for info in infos], dtype=str)
+    across = modalities[i] != modalities[j]
     figure = go.Figure()
     palette = colours(dark)
     for label, mask, colour, symbol in (
