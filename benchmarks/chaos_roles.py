@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import time
@@ -26,12 +27,14 @@ SMALL = {"shots": 4, "steps": 4, "donors": 2, "test_examples": 12, "folds": 1, "
 
 
 def specs(runs: int, *, trained: int, tuned: int) -> dict[str, RunSpec]:
-    """The runs of a trial by their names."""
+    """The runs of a trial by their names, kinds mixed, so that kills early and late hit all of them."""
+    kinds = ["tune"] * tuned + ["train"] * trained + ["count"] * (runs - tuned - trained)
+    random.Random(0).shuffle(kinds)
     made: dict[str, RunSpec] = {}
-    for number in range(runs):
-        if number < tuned:
+    for number, kind in enumerate(kinds):
+        if kind == "tune":
             spec = RunSpec(kind="tune", config={"target": "mood-a", "seed": number, **SMALL})
-        elif number < tuned + trained:
+        elif kind == "train":
             config = {"task": "mood-b", "shots": 8, "steps": 120, "batch_size": 6, "seed": number}
             spec = RunSpec(kind="train", config=config)
         else:

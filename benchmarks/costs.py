@@ -4,7 +4,7 @@ Before the first run of a workspace has finished, estimates are made from that t
 cores, in a new workspace:
 
     for kind in lora bottleneck prefix; do pituning tune digits --kind $kind; done
-    pituning tune sentiment && pituning experts train nli --shots 16 && pituning embed --all
+    pituning tune sentiment && pituning experts train nli --shots 16 && pituning embed --all && pituning graph project
     python -m benchmarks.costs ./workspace
 """
 

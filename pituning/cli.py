@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from pituning import __version__
-from pituning.commands import bench, build, experts, graph, queueing, runs, system, tasks, tune
+from pituning.commands import bench, build, experts, graph, queueing, runs, study, system, tasks, tune
 from pituning.errors import PiTuningError
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -28,6 +28,7 @@ app.add_typer(experts.app, name="experts")
 app.command("embed")(experts.embed_command)
 app.add_typer(graph.app, name="graph")
 app.command("tune")(tune.tune_command)
+app.add_typer(study.app, name="study")
 app.add_typer(queueing.app, name="runs")  # the verbs of `runs`, with those that put things into the queue
 app.command("worker")(runs.worker_command)
 app.add_typer(bench.app, name="bench")

@@ -29,7 +29,7 @@ with aside:
             st.metric("Tasks", len(everything), help="Those of the embedded suite and those that were brought here.")
             st.metric("Your own", sum(info.source != "mini" for info in everything), help="Tasks made from your files.")
             st.metric("Experts", context.expert_count(), help="Small trained modules, of all kinds.")
-            st.metric("Runs", len(runs_data.queue().list()), help="Waiting, running and finished.")
+            st.metric("Runs", sum(runs_data.queue().counts().values()), help="Waiting, running and finished.")
     for name, reason in context.damaged().items():
         st.warning(plain(reason), title=f"The task “{plain(name)}” cannot be used", icon=":material/broken_image:")
     if st.button("Explore the task graph", icon=GRAPH.icon, type="primary", width="stretch", key="door_graph"):

@@ -10,13 +10,19 @@ from app.components import access, run_compare, run_detail, run_list, run_queue,
 from app.components.guard import empty, guarded
 from app.components.pages import NEW_RUN
 from pituning.errors import BadInput
-from pituning.runs.records import Run
+from pituning.runs.records import ACTIVE, Run
 
 EVERY_SECONDS = 2
 
 
 def choose(run_id: str) -> None:
     st.query_params["run"] = run_id
+
+
+def anything_active() -> bool:
+    """Whether a run waits or is under way, also one that is too old for the list."""
+    counts = runs_data.queue().counts()
+    return any(counts.get(state) for state in ACTIVE)
 
 
 def of_batch(runs: Sequence[Run]) -> Sequence[Run]:
@@ -65,14 +71,14 @@ def monitor() -> None:
         else:
             run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
             run_detail.show(chosen, runs)
-        if st.session_state.get("runs_were_active") and not any(run.active for run in everything):
+        if st.session_state.get("runs_were_active") and not anything_active():
             st.session_state["runs_were_active"] = False
             st.rerun()  # the whole page once more, without the timer
 
 
 st.title("Runs")
 with guarded("The queue"):
-    active = any(run.active for run in runs_data.queue().list(limit=200))
+    active = anything_active()
     st.session_state["runs_were_active"] = active
     if active:
         with guarded("Whoever works on the queue"):

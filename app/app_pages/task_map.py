@@ -4,4 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.components import context, map_view
+from app.components.guard import guarded
+
 st.title("Map")
+st.caption(
+    "Every task is a point, and near points are tasks that are alike. Two dimensions cannot hold all of "
+    "it: three methods stand side by side, each with how far to trust it."
+)
+with guarded("The map"):
+    view = map_view.controls(context.require_graph())
+    made = map_view.find(view)
+    if made is not None:
+        map_view.draw(view, made)

@@ -22,6 +22,7 @@ def _ink(figure: Figure) -> None:
     for update in (figure.update_xaxes, figure.update_yaxes):
         update(tickfont_color=INK[dark()], title_font_color=INK[dark()])
     figure.update_traces(textfont_color=INK[dark()], selector={"mode": "text"})
+    figure.update_traces(textfont_color=INK[dark()], selector={"mode": "markers+text"})
     figure.update_traces(
         colorbar_tickfont_color=INK[dark()], colorbar_title_font_color=INK[dark()], selector={"type": "heatmap"}
     )

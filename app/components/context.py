@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from pituning.errors import ArtefactError
 from pituning.experts import card
 from pituning.experts.card import CARD, TENSORS
 from pituning.graph.embeddings import TaskEmbedding
-from pituning.graph.similarity import PROBE_OF, layer_of, per_layer
+from pituning.graph.similarity import PROBE_OF, layers_of
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
@@ -24,9 +23,6 @@ from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
 
 MOST_FOR_LAYERS = 200
 """Tasks whose embeddings are read while somebody waits."""
-
-LAYER_TOLERANCE = 0.02
-"""How far the mean of the layers may be from the similarity of which they are parts: embeddings are kept rounded."""
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -102,11 +98,7 @@ def _layers(
 ) -> Mapping[str, np.ndarray]:
     if not all(stamps):
         return {}
-    embeddings = [TaskEmbedding.load(Path(path)) for path in paths]
-    found = per_layer(embeddings, predictor)
-    tensors = Counter(map(layer_of, embeddings[0].names))
-    whole = sum(tensors[layer] * matrix for layer, matrix in found.items()) / tensors.total()
-    return found if np.abs(whole - _matrix).max() < LAYER_TOLERANCE else {}
+    return layers_of([TaskEmbedding.load(Path(path)) for path in paths], predictor, _matrix)
 
 
 def transfer_shots(kind: str) -> list[int]:

@@ -16,6 +16,7 @@ from app.components.words import KINDS, duration, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.palette import method_label
 from pituning.runs.plans import forecast
+from pituning.runs.records import ACTIVE
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.files import save_task
@@ -52,7 +53,8 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         f"{', '.join(method_label(name).lower() for name in methods) or 'nothing'}"
     )
     expected = forecast(runs_data.queue(), runs[0], target.subject)
-    before = len(runs_data.queue().list(states=["queued", "running"]))
+    counts = runs_data.queue().counts()
+    before = sum(counts.get(state, 0) for state in ACTIVE)
     st.metric("Will take about", duration(expected.seconds * len(runs)))
     st.caption(_told_by(expected.runs))
     if len(runs) > 1:

@@ -177,7 +177,9 @@ def agreement(view: MatrixView) -> None:
         return
     with guarded("The agreement of the two"):
         st.subheader("How far do the two agree?", anchor=False)
-        found = _agreement(_key(view), view.main.matrix, view.other.matrix)
+        names = sorted(view.main.names)  # the order on the screen must not change what is drawn by lot
+        first, second = view.main.only(names), view.other.only(names)
+        found = _agreement(_key(first, second), first.matrix, second.matrix)
         page = st.grid(2, min_column_width=430, gap="medium")
         with page.cell():
             _numbers(found)
@@ -185,10 +187,8 @@ def agreement(view: MatrixView) -> None:
             _where_not(view)
 
 
-def _key(view: MatrixView) -> tuple[Any, ...]:
-    assert view.other is not None
-    both = (view.main, view.other)
-    return (*(each.title for each in both), *view.main.names, *(float(np.sum(each.matrix**2)) for each in both))
+def _key(*both: Source) -> tuple[Any, ...]:
+    return (*(each.title for each in both), *both[0].names, *(float(np.sum(each.matrix**2)) for each in both))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

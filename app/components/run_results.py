@@ -134,13 +134,19 @@ def _donors(result: Mapping[str, Any]) -> None:
         placeholder="–",
         column_config={
             "Weight": st.column_config.ProgressColumn(
-                format="%.0f %%", min_value=0, max_value=100, help="Mean over all places where experts are mixed."
+                format="%.0f %%",
+                min_value=0,
+                max_value=100,
+                width=110,
+                help="Mean over all places where experts are mixed.",
             ),
             "Similarity": st.column_config.NumberColumn(
-                format="%.3f", help="Of the task embeddings, taken from the shots alone."
+                format="%.3f", width=90, help="Of the task embeddings, taken from the shots alone."
             ),
             "Confidence": st.column_config.NumberColumn(
-                format="%.0f %%", help="In how many of 100 resamplings of the shots this task stays among the donors."
+                format="%.0f %%",
+                width=100,
+                help="In how many of 100 resamplings of the shots this task stays among the donors.",
             ),
         },
         alt="Experts with their mean weight and the confidence of their choice",

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from app.components import access, context
-from app.components.words import KINDS, METHODS, STATES, duration, label
+from app.components.words import KINDS, METHODS, PREDICTORS, STATES, duration, label
 from pituning.errors import PiTuningError
 from pituning.figures.palette import method_label
 from pituning.runs import waiting
@@ -49,6 +49,10 @@ def title(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> str:
     """What a run is about, for lists and headings."""
     if run.kind == "count":
         return f"Counting to {run.spec.subject}"
+    if run.kind == "project":
+        settings = {**run.spec.defaults(), **run.spec.config}
+        of = (label(KINDS, str(settings["kind"])), label(PREDICTORS, str(settings["predictor"])))
+        return " · ".join(["Map of the tasks", *of])
     known = (tasks or context.tasks()).get(run.spec.subject)
     name = known.title if known else run.spec.subject
     settings = run.spec.config

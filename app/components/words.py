@@ -41,6 +41,12 @@ SCALES = {
     "row": Word("Standardised", "Standard deviations from the mean of the row."),
 }
 
+MAPS = {
+    "umap": Word("UMAP", "Keeps neighbours together; distances between far groups mean little."),
+    "mds": Word("MDS", "Keeps all distances as well as two dimensions allow."),
+    "pca": Word("PCA", "The two directions in which the tasks differ most."),
+}
+
 METHODS = {
     name: Word(METHOD_LABELS[name], text)
     for name, text in {

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import Florence2ForConditionalGeneration, PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from pituning.backbones.device import best_device
 from pituning.backbones.encoded import Batch, EncodedExamples, normalise
 from pituning.backbones.files import fingerprint, require_files
 from pituning.backbones.network import Network, nll_per_example
@@ -68,17 +69,20 @@ class Backbone:
         self.max_positions: int = text.max_position_embeddings
 
     @classmethod
-    def load(cls, path: Path, *, name: str | None = None, device: torch.device | str = "cpu") -> Backbone:
+    def load(cls, path: Path, *, name: str | None = None, device: torch.device | str | None = None) -> Backbone:
         """A backbone from a directory that `save_pretrained` wrote; nothing is downloaded or unpickled.
 
         Args:
             name: by default the directory's name; of ``…/mini/backbone``, ``mini``.
+            device: by default the `best_device`.
 
         Raises:
+            BadInput: when ``$PITUNING_DEVICE`` names no device of this machine.
             ArtefactError: when the directory or a file of it is missing, truncated or not a Florence-2.
         """
         path = Path(path)
         require_files(path)
+        device = best_device() if device is None else device
         try:
             kind = json.loads((path / "config.json").read_text(encoding="utf-8")).get("model_type")
             if kind != "florence2":

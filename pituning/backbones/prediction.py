@@ -90,9 +90,10 @@ class LabelTrie:
                     f"labels {twin!r} and {self.labels[index]!r} are the same to the backbone; rename one",
                     field="answer",
                 )
-        self.blocked = torch.ones(len(self.children), vocabulary, dtype=torch.bool, device=self.device)
+        blocked = torch.ones(len(self.children), vocabulary, dtype=torch.bool)
         for node, children in enumerate(self.children):
-            self.blocked[node, list(children)] = False
+            blocked[node, list(children)] = False
+        self.blocked = blocked.to(self.device)  # as a whole: a GPU is slow at many small writes
 
     def decode(self, network: Network, batch: Batch) -> list[str]:
         """One label per row of the batch."""

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from pituning.commands.progress import terminal_reporter
-from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace, output_directory
+from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace, output_directory, words
 from pituning.errors import BadInput
+from pituning.progress import Reporter
+from pituning.workspace.layout import Workspace
 
 pretrain_app = typer.Typer(help="Pretrain a backbone: mini.")
-zoo_app = typer.Typer(help="The zoo of experts: build.")
+zoo_app = typer.Typer(help="The zoo of experts: build, maps, measure, tables.")
 
 
 @pretrain_app.command("mini")
@@ -28,29 +30,27 @@ def pretrain_mini(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that share a step's batch (CPU).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights and data; default: the recipe's.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:N; default: $PITUNING_DEVICE, else a GPU if there is one.")
+    ] = None,
     blind: Annotated[bool, typer.Option("--blind", help="Leave the images out: the text-only baseline.")] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the embedded backbone from its recipe; after an interruption, the same command goes on."""
     directory = output_directory(out) if out is not None else open_workspace(workspace).root / "pretraining" / "mini"
-    if device not in ("cpu", "cuda"):
-        raise BadInput(f"device {device!r} is unknown; choose cpu or cuda", field="device")
 
-    import torch
-
+    from pituning.backbones.device import best_device
     from pituning.pretraining.config import PretrainConfig
     from pituning.pretraining.recipe import pretrain
 
     if start is not None and not (start / "config.json").is_file():
         raise BadInput(f"{start} is no checkpoint: it has no config.json", field="from")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise BadInput("device 'cuda' is not on this machine; use cpu", field="device")
+    chosen = best_device(device)
     given: dict[str, Any] = {"steps": steps, "reading": reading, "relating": relating, "workers": workers, "seed": seed}
     config = PretrainConfig(blind=blind, **{key: value for key, value in given.items() if value is not None})
     with terminal_reporter() as reporter:
-        checkpoint = pretrain(config, directory, reporter, device=device, start=start)
+        checkpoint = pretrain(config, directory, reporter, device=chosen, start=start)
     curve = directory / "curve.jsonl"
     emit(
         {"backbone": checkpoint, "curve": curve, "steps": config.all_steps},
@@ -99,7 +99,7 @@ def zoo_build(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train, embed and compare the experts of the mini suite; what is there already is kept.
+    """Train, embed, compare and map the experts of the mini suite; what is there already is kept.
 
     The backbone is the directory's own (DIR/backbone), or else the workspace's.
     """
@@ -108,16 +108,37 @@ def zoo_build(
 
     from pituning.studies.config import ZooConfig
 
-    given: dict[str, Any] = {"tasks": _words(tasks) if tasks is not None else None, "steps": steps}
-    config = ZooConfig(kinds=_words(kinds), **{key: value for key, value in given.items() if value is not None})
+    given: dict[str, Any] = {"tasks": words(tasks) if tasks is not None else None, "steps": steps}
+    config = ZooConfig(kinds=words(kinds), **{key: value for key, value in given.items() if value is not None})
     backbone = directory / "backbone" if (directory / "backbone").is_dir() else place.backbone_dir()
 
     from pituning.studies.zoo import build_zoo
 
     with terminal_reporter() as reporter:
         build_zoo(directory, backbone, config, reporter, processes=processes)
+        _make_maps(directory, config.kinds, reporter)
     document = {"directory": directory, "backbone": backbone, "kinds": config.kinds, "tasks": config.tasks}
     emit(document, as_json, lambda: typer.echo(f"{directory}: {len(config.tasks)} tasks, {', '.join(config.kinds)}"))
+
+
+@zoo_app.command("maps")
+def zoo_maps(
+    directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/mini.")],
+    kinds: Annotated[str, typer.Option(help="Expert kinds. A list with commas.")] = "lora,bottleneck,prefix",
+    as_json: JsonOption = False,
+) -> None:
+    """Make the maps that ship with a zoo: the default predictor's, with default settings, once for each kind."""
+    with terminal_reporter() as reporter:
+        files = _make_maps(directory, words(kinds), reporter)
+    emit({"files": files}, as_json, lambda: typer.echo("\n".join(map(str, files))))
+
+
+def _make_maps(directory: Path, kinds: tuple[str, ...], reporter: Reporter) -> list[str]:
+    from pituning.runs.configs import ProjectRun
+    from pituning.runs.projecting import project
+
+    place = Workspace(directory.resolve(), embedded=None)
+    return [project(ProjectRun(kind=kind), place, reporter)["file"] for kind in kinds]
 
 
 @zoo_app.command("measure")
@@ -168,7 +189,3 @@ def zoo_tables(
         "heldout": heldout_markdown(directory),
     }
     emit(tables, as_json, lambda: typer.echo("\n\n".join(tables.values())))
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -1,14 +1,16 @@
-"""`pituning graph`: a task's neighbours, and the task graph as a file."""
+"""`pituning graph`: a task's neighbours, the task graph as a file, maps of the tasks."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pituning.commands.options import takes_config
 from pituning.commands.shared import (
+    DetachOption,
     JsonOption,
     KindOption,
     TaskArgument,
@@ -18,13 +20,14 @@ from pituning.commands.shared import (
     print_table,
 )
 from pituning.errors import BadInput
+from pituning.runs.configs import ProjectRun
 from pituning.workspace.layout import Workspace
 
 if TYPE_CHECKING:
     from pituning.tasks.registry import TaskInfo
     from pituning.workspace.similarity import ZooSimilarity
 
-app = typer.Typer(help="The task graph: neighbors, export.")
+app = typer.Typer(help="The task graph: neighbors, export, project.")
 
 PredictorOption = Annotated[
     str, typer.Option("--predictor", help="How likeness is measured: probe, paper, scaled, weights or text.")
@@ -100,6 +103,27 @@ def export(
     export_graph(graph, file)
     document = {"file": file, "tasks": graph.number_of_nodes(), "edges": graph.number_of_edges()}
     emit(document, as_json, lambda: typer.echo(f"{file}: {document['tasks']} tasks, {document['edges']} edges"))
+
+
+@app.command()
+@takes_config(ProjectRun, argument="")
+def project(
+    config: ProjectRun, detach: DetachOption = False, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Make maps of the tasks in two dimensions: UMAP, MDS and PCA, with clouds of uncertainty."""
+    from pituning.commands.experts import work
+
+    place = open_workspace(workspace)
+    load_similarity(place, config.kind, config.predictor)
+
+    def human(result: dict[str, Any]) -> str:
+        trust = ", ".join(
+            f"{name} {'–' if value is None else format(value, '.2f')}"
+            for name, value in result["trustworthiness"].items()
+        )
+        return f"{result['tasks']} tasks ({config.kind}, {config.predictor}); trustworthiness: {trust}"
+
+    work(place, "project", config, detach, as_json, human)
 
 
 def load_similarity(workspace: Workspace, kind: str, predictor: str) -> ZooSimilarity:

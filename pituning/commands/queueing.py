@@ -9,7 +9,7 @@ import typer
 from pituning.commands.follow import IDLE_SECONDS, follow
 from pituning.commands.options import takes_config
 from pituning.commands.runs import RunArgument, app, open_queue
-from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, emit
+from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, emit, numbers, words
 from pituning.runs.counting import CountRun
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ def sweep(
 
     queue = open_queue(workspace)
     kind, subject = ("train", "task") if train else ("tune", "target")
-    names = _words(targets)
+    names = list(words(targets))
     for name in names:
         load_task(name, queue.workspace)
     axes: dict[str, list[Any]] = {
-        subject: names, "kind": _words(kinds), "shots": _numbers("shots", shots), "seed": _numbers("seeds", seeds),
+        subject: names, "kind": list(words(kinds)), "shots": list(numbers(shots, field="shots")),
+        "seed": list(numbers(seeds, field="seeds")),
     }  # fmt: skip
     specs = combine(kind, changes_of(kind, settings or []), axes)
     name = batch or queue.new_batch_name()
@@ -146,16 +147,3 @@ def _wake(queue: RunQueue) -> None:
 
     if queue.counts().get("queued"):
         ensure_supervisor(queue.workspace, idle_s=IDLE_SECONDS)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _numbers(name: str, text: str) -> list[int]:
-    from pituning.errors import BadInput
-
-    try:
-        return [int(word) for word in _words(text)]
-    except ValueError as error:
-        raise BadInput(f"{name} is {text!r}; give whole numbers with commas between them", field=name) from error

@@ -60,6 +60,23 @@ def confirm(question: str, yes: bool) -> None:
         raise PiTuningError("as you were; nothing was deleted")
 
 
+def words(text: str) -> tuple[str, ...]:
+    """The words of a list with commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def numbers(text: str, *, field: str) -> tuple[int, ...]:
+    """The whole numbers of a list with commas.
+
+    Raises:
+        BadInput: for anything else; it names the field.
+    """
+    try:
+        return tuple(int(word) for word in words(text))
+    except ValueError as error:
+        raise BadInput(f"{field} is {text!r}; give whole numbers with commas between them", field=field) from error
+
+
 def emit(document: Any, as_json: bool, human: Callable[[], None]) -> None:
     """Prints ``document`` as JSON, or calls ``human`` to print it for people."""
     if as_json:

@@ -129,6 +129,12 @@ def _torch(problems: list[str]) -> tuple[str | None, str | None]:
     except Exception as error:  # a broken installation raises anything from ImportError to OSError
         problems.append(f"torch cannot be imported ({str(error).splitlines()[0]}); install it: pip install torch")
         return None, None
-    if torch.cuda.is_available():
-        return torch.__version__, f"cuda ({torch.cuda.get_device_name(0)})"
-    return torch.__version__, f"cpu ({os.cpu_count()} cores)"
+    from pituning.backbones.device import best_device
+
+    try:
+        device = best_device()
+    except PiTuningError as error:
+        problems.append(str(error))
+        return torch.__version__, None
+    what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} cores"
+    return torch.__version__, f"{device} ({what})"

@@ -122,7 +122,7 @@ def fisher(
 def example_gradients(model: ExpertModel, values: Tensor, batch: Batch) -> Tensor:
     """(B, P) gradients of −log p(y | x) of each example of a batch."""
     with ExitStack() as stack:
-        pieces = list(_gradients(model, values.detach(), stack)(batch))
+        pieces = list(_gradients(model, values.detach().to(model.device), stack)(batch))
     return torch.cat([piece.flatten(1) for piece in pieces], dim=1)
 
 

@@ -87,9 +87,10 @@ class ExpertModel:
 
     @contextmanager
     def using(self, values: Tensor) -> Iterator[None]:
-        """Within the context `network` runs with ``values`` (P,), and gradients flow into them."""
+        """Within the context `network` runs with ``values`` (P,), from any device, and gradients flow into them."""
         if values.shape != (self.space.size,):
             raise BadInput(f"{self.kind} values have shape {tuple(values.shape)}; expected ({self.space.size},)")
+        values = values.to(self.device)
         if self._swap is not None:
             with self._swap(self.tensors(values)):
                 yield

@@ -28,6 +28,9 @@ PROBE_OF = {"paper": "own", "scaled": "common", "probe": "common"}
 
 BLOCK_BYTES = 16 * 2**20
 
+KEPT_TOLERANCE = 0.005
+"""How far S of embeddings that were kept, which rounds them, may be from S of those that were computed."""
+
 CENTRED_FLOOR = 1e-7
 """A unit vector this close to the zoo's mean has lost its direction to the rounding of float32 embeddings."""
 
@@ -74,6 +77,13 @@ def per_layer(embeddings: Sequence[TaskEmbedding], predictor: str) -> dict[str, 
     return {
         layer: _close(_mean_over_tensors(embeddings, embeddings, names, pairwise)) for layer, names in layers.items()
     }
+
+
+def layers_of(embeddings: Sequence[TaskEmbedding], predictor: str, matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """`per_layer`, or nothing where the embeddings do not have the S ``matrix`` (N, N): they are of different times."""
+    if np.abs(similarity_matrix(embeddings, predictor) - matrix).max() > KEPT_TOLERANCE:
+        return {}
+    return per_layer(embeddings, predictor)
 
 
 def layer_of(name: str) -> str:

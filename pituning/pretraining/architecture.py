@@ -158,7 +158,7 @@ def save_backbone(
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Writes a checkpoint that `from_pretrained` loads: model (in ``dtype``), tokenizer and image processor."""
-    saved = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+    saved = {name: tensor.to("cpu", dtype) for name, tensor in model.state_dict().items()}
     model.save_pretrained(directory, state_dict=saved)
     tokenizer.save_pretrained(directory)
     image_processor(image_size).save_pretrained(directory)

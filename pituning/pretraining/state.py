@@ -43,12 +43,12 @@ def save_state(
     path: Path, step: int, parameters: dict[str, Tensor], optimizers: Sequence[torch.optim.Optimizer]
 ) -> None:
     """Writes weights, optimiser states and the number of steps taken, under a temporary name first."""
-    tensors = {f"model.{name}": p.detach().contiguous() for name, p in parameters.items()}
+    tensors = {f"model.{name}": p.detach().cpu().contiguous() for name, p in parameters.items()}
     for name, p in parameters.items():
         for optimizer in optimizers:
             for key, value in optimizer.state.get(p, {}).items():
                 if key != "step":
-                    tensors[f"{key}.{name}"] = value.contiguous()
+                    tensors[f"{key}.{name}"] = value.cpu().contiguous()
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata={"step": str(step)})
     temporary.replace(path)
@@ -69,7 +69,7 @@ def restore_state(path: Path, parameters: dict[str, Tensor], optimizers: Sequenc
                 if id(p) in members and all(f"{key}.{name}" in kept for key in keys):
                     optimizer.state[p] = {key: file.get_tensor(f"{key}.{name}").to(p.device) for key in keys}
                     if adam:
-                        optimizer.state[p]["step"] = torch.tensor(float(step))
+                        optimizer.state[p]["step"] = torch.tensor(float(step), device=p.device)
         with torch.no_grad():
             for name, p in parameters.items():
                 p.copy_(file.get_tensor(f"model.{name}"))

@@ -28,6 +28,8 @@ class ClaimedRuns(RunStore):
     def claim(self, owner: str, *, slot: str | None = None, host: str | None = None) -> Run | None:
         """Takes the next queued run, or None when there is none or the queue is paused.
 
+        The run's record has its place while it is taken; afterwards its events tell where each attempt was.
+
         Args:
             slot: where it will be done, for people to see and for the next supervisor to count.
             host: the machine whose process ids those of the run will be.
@@ -64,11 +66,14 @@ class ClaimedRuns(RunStore):
         Args:
             pid: its id, which is that of its process group, too.
             pid_created: when it was started, which tells it from a later one that was given the same id.
-            host: the machine that it is on.
+            host: the machine that it is on; one that is not the supervisor's own is noted among the events.
         """
         values: dict[str, Any] = {"pid": pid, "pid_created": pid_created, "heartbeat": time.time()}
         with self._writing() as connection:
+            before = self._get(connection, claim.run_id, to_change=True).host
             self._update(connection, claim, values if host is None else {**values, "host": host})
+            if host not in (None, before):
+                note(connection, claim.run_id, f"attempt {claim.attempt} is on {host}")
 
     def report(
         self,

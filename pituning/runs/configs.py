@@ -1,4 +1,4 @@
-"""What runs that train or embed can be told; tuning has `pituning.tuning.config.TuneConfig`. Torch-free."""
+"""What runs that train, embed or project can be told; tuning has `pituning.tuning.config.TuneConfig`. Torch-free."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
 from pituning.experts.space import check_kind
+from pituning.graph.projection import MapSettings
+from pituning.graph.similarity import PREDICTORS
 from pituning.training.config import EXPERT_RATES, TrainConfig
 from pituning.workspace.layout import check_name
 
@@ -50,6 +52,32 @@ class TrainRun:
             steps=self.steps, batch_size=self.batch_size, learning_rate=rate, seed=self.seed,
             checkpoint_every=CHECKPOINT_EVERY,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectRun(MapSettings):
+    """Make maps of the tasks in two dimensions: UMAP, MDS and PCA.
+
+    Raises:
+        BadInput: when a value is out of its range; ``field`` names it.
+    """
+
+    kind: str = field(default="lora", metadata={"help": "Expert kind: lora, bottleneck or prefix."})
+    predictor: str = field(
+        default="probe", metadata={"help": "How likeness is measured: probe, paper, scaled, weights or text."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_kind(self.kind)
+        if self.predictor not in PREDICTORS:
+            raise BadInput(
+                f"unknown predictor {self.predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor"
+            )
+
+    def map_settings(self) -> MapSettings:
+        """The settings without what is mapped."""
+        return MapSettings(n_neighbors=self.n_neighbors, min_dist=self.min_dist, metric=self.metric, seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

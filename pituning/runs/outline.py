@@ -14,6 +14,9 @@ from pituning.tuning.config import fold_count
 CANDIDATES = ("pi", "single", "donor")
 """What every tuning chooses from, beside the donors untouched; each gets its rate and steps by search."""
 
+PROJECTED = 96
+"""Fits of a map: three methods, each with 25 bootstrap replicates and six layers."""
+
 FULL_BATCH = 32
 STEP_BASE = 0.25
 """The share of a step on 32 examples that does not depend on how many there are; the rest is in proportion to them."""
@@ -85,6 +88,8 @@ def outline(spec: RunSpec, subject: Subject) -> list[Part]:
     parts = [Part("load the libraries", 1)]
     if spec.kind == "embed":
         return [*parts, Part(f"embed {config.kind}", 2 * len(TASK_NAMES)), Part(f"compare {config.kind}", 5)]
+    if spec.kind == "project":
+        return [*parts, Part("load UMAP", 1), Part("project", PROJECTED)]
     load, examples = step_load(config, subject), _examples(config, subject)
     if spec.kind == "train":
         parts += _images(subject, examples)

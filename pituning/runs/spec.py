@@ -18,12 +18,21 @@ _CONFIGS = {
     "tune": "pituning.tuning.config:TuneConfig",
     "train": "pituning.runs.configs:TrainRun",
     "embed": "pituning.runs.configs:EmbedRun",
+    "project": "pituning.runs.configs:ProjectRun",
     "count": "pituning.runs.counting:CountRun",
 }
 RUN_KINDS = tuple(_CONFIGS)
-_COMMANDS = {"tune": ("tune",), "train": ("experts", "train"), "embed": ("embed",), "count": ("runs", "count")}
+_COMMANDS = {
+    "tune": ("tune",),
+    "train": ("experts", "train"),
+    "embed": ("embed",),
+    "project": ("graph", "project"),
+    "count": ("runs", "count"),
+}
 _MAIN = ("kind", "shots", "donors", "seed")
-_SUBJECTS = {"tune": "target", "train": "task", "embed": "tasks", "count": "upto"}
+_SUBJECTS = {"tune": "target", "train": "task", "embed": "tasks", "project": "predictor", "count": "upto"}
+_BY_OPTION = ("project",)
+"""Runs whose command takes their subject by an option, as all else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +40,7 @@ class RunSpec:
     """A unit of work. It never changes once made; ``config`` is a deep copy of what was given.
 
     Args:
-        kind: ``tune``, ``train``, ``embed`` or ``count``.
+        kind: ``tune``, ``train``, ``embed``, ``project`` or ``count``.
         config: the fields of the kind's configuration, as JSON; those left out have their defaults.
         schema_version: of this record.
 
@@ -107,10 +116,12 @@ class RunSpec:
         subject = _SUBJECTS[self.kind]
         defaults = self._fields()[1]
         value = self.config.get(subject, [])
-        words = ["pituning", *_COMMANDS[self.kind], *map(str, value if isinstance(value, list) else [value])]
+        words = ["pituning", *_COMMANDS[self.kind]]
+        if self.kind not in _BY_OPTION:
+            words += map(str, value if isinstance(value, list) else [value])
         for key, value in self.config.items():
             default = defaults.get(key)
-            if key == subject or value is None:
+            if (key == subject and self.kind not in _BY_OPTION) or value is None:
                 continue
             if key not in _MAIN and value == (list(default) if isinstance(default, tuple) else default):
                 continue

@@ -34,6 +34,7 @@ from pituning.runs.slots import Slot
 from pituning.runs.waiting import SUPERVISOR, held_up
 from pituning.workspace.atomic import storage_error
 from pituning.workspace.layout import Workspace
+from pituning.workspace.leftovers import remove_leftovers
 
 POLL_SECONDS = 0.5
 IDLE_SECONDS = 600.0
@@ -145,7 +146,12 @@ class Supervisor:
             self._press(run)
         return True
 
+    def clear_up(self) -> None:
+        """Removes the unfinished files of workers and others that were killed."""
+        remove_leftovers(self.workspace.root)
+
     def _lost(self, claim: Claim, why: str) -> None:
+        self.clear_up()
         self.queue.lost(claim, why, mend=failures.mend_of(failures.LOST, claim.run_id))
 
     def _silent(self, run: Run) -> float:
@@ -210,6 +216,7 @@ def supervise(
             busy = True
             try:
                 if not introduced:
+                    supervisor.clear_up()
                     supervisor.introduce()
                     introduced = True
                 busy = supervisor.step()

@@ -41,6 +41,7 @@ JOBS = {
     "tune": "pituning.tuning.run:tune",
     "train": "pituning.runs.jobs:train",
     "embed": "pituning.runs.jobs:embed",
+    "project": "pituning.runs.projecting:project",
     "count": "pituning.runs.counting:count",
 }
 """The work of each kind of run; what needs torch is imported only when it is done."""

@@ -22,7 +22,7 @@ from pituning.pretraining.architecture import save_untrained
 from pituning.progress import Reporter, Silent
 from pituning.studies.pool import side_by_side
 from pituning.tasks.metrics import chance, score
-from pituning.tasks.mini import TASK_NAMES, mini_task
+from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
 from pituning.training.config import TrainConfig
 from pituning.tuning.baselines import Cast
 from pituning.tuning.config import TuneConfig
@@ -30,7 +30,7 @@ from pituning.tuning.interpolation import Mixture
 from pituning.tuning.selection import choose, make_folds, train
 from pituning.workspace.atomic import write_text
 
-COLUMNS = ("task", "method", "kind", "shots", "seed", "score", "backbone")
+COLUMNS = ("task", "method", "kind", "shots", "seed", "score", "backbone", "suite")
 
 
 def low_shot_single(backbone: Backbone, name: str, *, kind: str, shots: int, seed: int, limit: int = 1000) -> float:
@@ -91,19 +91,22 @@ def difficulty_cells(
 def measure_difficulty(
     directory: Path, backbone_dir: Path, cells: Sequence[Cell], reporter: Reporter | None = None, *, processes: int = 2
 ) -> pd.DataFrame:
-    """Fills ``directory/results/suite.csv``, one row per cell; cells of the same backbone are not measured again."""
+    """Fills ``directory/results/suite.csv``, one row per cell; those of the same backbone and task stay."""
     report = reporter or Silent()
     path = directory / "results" / "suite.csv"
-    fingerprint = Backbone.load(backbone_dir).fingerprint[:12]
+    fingerprint = Backbone.load(backbone_dir, device="cpu").fingerprint[:12]
     frame = pd.read_csv(path, keep_default_na=False) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
-    rows: list[Any] = frame[frame["backbone"] == fingerprint].to_dict("records")
+    fitting = (frame["backbone"] == fingerprint) & (frame["suite"].astype(str) == frame["task"].map(task_version))
+    rows: list[Any] = frame[fitting].to_dict("records")
     done = {Cell(r["task"], r["method"], r["kind"], int(r["shots"]), int(r["seed"])) for r in rows}
     missing = [cell for cell in cells if cell not in done]
     report.phase("measure the suite", len(cells))
     report.advance(len(cells) - len(missing))
 
     def keep(call: tuple[Any, ...], points: float) -> None:
-        rows.append({**asdict(call[1]), "score": round(points, 2), "backbone": fingerprint})
+        cell = call[1]
+        measured = {"score": round(points, 2), "backbone": fingerprint, "suite": task_version(cell.task)}
+        rows.append({**asdict(cell), **measured})
         frame = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["method", "task", "kind", "seed"])
         write_text(path, frame.to_csv(index=False))
         report.advance()

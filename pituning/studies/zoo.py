@@ -22,7 +22,7 @@ from pituning.studies.config import ZooConfig
 from pituning.studies.pool import side_by_side
 from pituning.tasks.base import Task
 from pituning.tasks.metrics import score
-from pituning.tasks.mini import SUITE_VERSION, mini_task
+from pituning.tasks.mini import mini_task, task_version
 from pituning.training.config import EXPERT_RATES, TrainConfig
 from pituning.training.single import train_expert
 
@@ -30,7 +30,7 @@ from pituning.training.single import train_expert
 def expert_spec(config: ZooConfig, kind: str, task: str) -> dict[str, object]:
     """What makes a zoo expert what it is; an expert with the same spec and backbone is not trained again."""
     return {
-        "suite": SUITE_VERSION,
+        "suite": task_version(task),
         "task": task,
         "kind": kind,
         "steps": config.steps_of(kind),
@@ -46,7 +46,7 @@ def build_experts(
 ) -> None:
     """Trains the missing experts into ``directory/experts/<kind>/<task>``, tasks side by side in ``processes``."""
     report = reporter or Silent()
-    fingerprint = Backbone.load(backbone_dir).fingerprint
+    fingerprint = Backbone.load(backbone_dir, device="cpu").fingerprint
     missing = [
         (kind, task)
         for task in config.tasks

@@ -266,8 +266,10 @@ def _restore(path: Path, identity: str, parameters: Sequence[Tensor], optimiser:
             with torch.no_grad():
                 parameter.copy_(tensors[f"{index}.value"])
             if f"{index}.step" in tensors:
-                state = {moment: tensors[f"{index}.{moment}"].to(parameter.device) for moment in MOMENTS}
-                optimiser.state[parameter] = {"step": tensors[f"{index}.step"], **state}
+                # The step, too: the fused optimiser counts on the parameter's device.
+                optimiser.state[parameter] = {
+                    name: tensors[f"{index}.{name}"].to(parameter.device) for name in ("step", *MOMENTS)
+                }
         torch.set_rng_state(tensors[RANDOM])
         return FitResult(
             steps=progress["steps"],

@@ -240,7 +240,9 @@ class _Run:
             return self.outcomes[method]
         kept, tensors = self.stages.load(f"outcome-{method}"), self.stages.load_tensors(f"state-{method}")
         if kept is not None and (tensors is not None or method in ("backbone", "full")):
-            outcome = _Outcome(Mixed(**tensors) if tensors is not None else None, kept["predictions"])
+            if method != "backbone":
+                self._choose(method)  # was kept, too, and belongs into the result
+            outcome = _Outcome(self._restored(tensors), kept["predictions"])
         else:
             outcome = self._train_and_predict(method)
             if outcome.state is not None:
@@ -248,6 +250,10 @@ class _Run:
             self.stages.save(f"outcome-{method}", {"predictions": outcome.predictions})
         self.outcomes[method] = outcome
         return outcome
+
+    def _restored(self, tensors: Mapping[str, Tensor] | None) -> Mixed | None:
+        """A state as it was kept, on the backbone's device."""
+        return None if tensors is None else Mixed(**{key: t.to(self.backbone.device) for key, t in tensors.items()})
 
     def _train_and_predict(self, method: str) -> _Outcome:
         if method == "backbone":

@@ -112,8 +112,10 @@ def choose(
 ) -> Choice:
     """The learning rate and the number of steps with the smallest `held_out_loss`, averaged over folds.
 
-    Every rate is trained on every fold and looked at after each quarter of ``config.steps``. A rate whose best loss at
-    half-time or later is behind the best that another had reached by then is given up.
+    The rates are climbed from the middle one: up while a larger rate does better, and down only where none did, for
+    the loss over the rates has one valley. A rate is trained on every fold and looked at after each quarter of
+    ``config.steps``; if its best loss at half-time or later is behind the best that another had reached by then, it is
+    given up.
 
     Args:
         config: everything but the learning rate.
@@ -127,12 +129,17 @@ def choose(
         return Choice(learning_rate=usual, steps=max(1, config.steps // 2), loss=None, curve={})
     reporter.phase(f"choose {method}", len(rates) * len(folds) * config.steps)
     search = _Search(learner, encoded, folds, config, method, reporter)
-    # The usual rate first: the others are then given up as early as can be.
-    for rate in (usual, *(rate for rate in rates if rate != usual)):
-        search.try_rate(rate)
-    best = min(
-        ((value, rate, step) for rate, curve in search.curves.items() for step, value in curve.items()), default=None
-    )
+    search.try_rate(usual)
+    for side in ([rate for rate in rates if rate > usual], [rate for rate in reversed(rates) if rate < usual]):
+        for rate in side:
+            before = search.best
+            search.try_rate(rate)
+            if before is not None and search.best == before:
+                break
+        if search.best is not None and search.best[1] in side:
+            break
+    reporter.advance((len(rates) - len(search.tried)) * len(folds) * config.steps)
+    best = search.best
     if best is None:
         raise search.failure or RunFailed(f"{method}: no held-out loss is a finite number; choose smaller rates")
     loss, rate, step = best
@@ -146,6 +153,7 @@ class _Search:
     """Held-out losses of one method.
 
     Attributes:
+        tried: the rates so far.
         curves: mean over folds of the held-out loss by step, for each rate that was not given up.
         failure: why the last rate that diverged did.
     """
@@ -161,13 +169,22 @@ class _Search:
     ):
         self.learner, self.encoded, self.folds = learner, encoded, folds
         self.config, self.method, self.reporter = config, method, reporter
+        self.tried: list[float] = []
         self.curves: dict[float, dict[int, float]] = {}
         self.failure: RunFailed | None = None
         # For each fold and step the smallest loss that any rate has reached by then.
         self._reached: list[dict[int, float]] = [{} for _ in folds]
 
+    @property
+    def best(self) -> tuple[float, float, int] | None:
+        """The smallest loss, its rate and its step; None while there is none."""
+        return min(
+            ((loss, rate, step) for rate, curve in self.curves.items() for step, loss in curve.items()), default=None
+        )
+
     def try_rate(self, rate: float) -> None:
         """Trains at a rate on every fold."""
+        self.tried.append(rate)
         steps = _OnlySteps(self.reporter)
         rows: list[dict[int, float]] = []
         try:

@@ -63,7 +63,7 @@ class Stages:
         """Keeps tensors."""
         if self.directory is not None:
             path = self.directory / f"{name}-{self.identity[:16]}.safetensors"
-            data = save({key: tensor.contiguous().clone() for key, tensor in tensors.items()})
+            data = save({key: tensor.cpu().contiguous().clone() for key, tensor in tensors.items()})
             write_bytes(path, data)
             self.save(f"{name}-tensors", {"sha256": hashlib.sha256(data).hexdigest()})
 

@@ -8,9 +8,11 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,19 @@ TEMPORARY_PREFIX = ".tmp-"
 """Opens the name of everything unfinished; whoever lists a directory of the workspace skips names with it."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@cache
+def this_place() -> str:
+    """Eight digits for where the numbers of processes mean the same ones: this machine, or this container of it."""
+    namespace = Path("/proc/self/ns/pid")
+    number = namespace.stat().st_ino if namespace.exists() else 0
+    return hashlib.sha256(f"{socket.gethostname()} {number}".encode()).hexdigest()[:8]
+
+
+def _own_prefix() -> str:
+    """Opens the name of what this process has not finished; should it be killed, `leftovers` knows whose it was."""
+    return f"{TEMPORARY_PREFIX}{this_place()}-{os.getpid()}-"
 
 
 def storage_error(error: OSError, path: Path) -> ArtefactError:
@@ -42,7 +57,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_own_prefix(), dir=path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
@@ -98,7 +113,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_own_prefix(), dir=path.parent))
         yield temporary
         for inner in sorted(temporary.rglob("*")):
             _sync(inner)
@@ -128,7 +143,7 @@ def remove_directory(path: Path) -> None:
     Raises:
         ArtefactError: when it may not be removed; it is still whole.
     """
-    gone = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(4)}")  # a full disk has no room for more
+    gone = path.with_name(f"{_own_prefix()}{path.name}-{secrets.token_hex(4)}")  # a full disk has no room for more
     try:
         path.rename(gone)
         _sync(path.parent)
@@ -144,7 +159,7 @@ def _swap(new: Path, path: Path) -> None:
     if not path.exists():
         new.rename(path)
         return
-    old = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
+    old = Path(tempfile.mkdtemp(prefix=_own_prefix(), dir=path.parent))
     path.rename(old)
     try:
         new.rename(path)

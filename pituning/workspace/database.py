@@ -25,7 +25,7 @@ from pituning.errors import ArtefactError, BadInput, DiskFull, PiTuningError
 from pituning.workspace.atomic import storage_error
 
 DATABASE_VARIABLE = "PITUNING_DATABASE_URL"
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration; `open_database` brings every older database to it."""
 
 BUSY_TIMEOUT_MS = 30_000
@@ -76,7 +76,7 @@ class RunRow(Base):
     result_path: Mapped[str | None]
 
     __table_args__ = (
-        sa.Index("runs_queue", "state", "priority", "position", "id"),
+        sa.Index("runs_queue", "state", sa.desc("priority"), "position", "id"),
         sa.Index("runs_created", "created", "id"),
         sa.Index("runs_batch", "batch"),
     )

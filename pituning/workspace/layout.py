@@ -231,6 +231,10 @@ class Workspace:
         """The zoo's similarity matrix (tensors; card: same name, ``.json``)."""
         return self._read_through(f"similarity/{kind}/{check_name(predictor, what='predictor')}.safetensors")
 
+    def projection_files(self, kind: str) -> list[Path]:
+        """The maps of a kind, those of the workspace first."""
+        return [path for base in self._bases() for path in sorted((base / "projections" / kind).glob("[!.]*.json"))]
+
     def zoo_similarity(self, kind: str, predictor: str) -> ZooSimilarity:
         """The zoo's similarity matrix with its names and bootstrap replicates.
 

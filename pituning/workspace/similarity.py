@@ -41,6 +41,18 @@ def save_similarity(path: Path, similarity: ZooSimilarity) -> None:
     write_json(path.with_suffix(".json"), card)
 
 
+def similarity_digest(path: Path) -> str:
+    """The SHA-256 of the similarities at ``path``, as their card says it.
+
+    Raises:
+        ArtefactError: when the card is missing or damaged.
+    """
+    card = read_json(path.with_suffix(".json"))
+    if not isinstance(card, dict) or not isinstance(card.get("sha256"), str):
+        raise ArtefactError(f"{path.with_suffix('.json')} is damaged (no sha256); make it again: pituning embed --all")
+    return str(card["sha256"])
+
+
 def load_similarity(path: Path) -> ZooSimilarity:
     """Reads what `save_similarity` wrote.
 

@@ -14,7 +14,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace, transfer_file
+from pituning.workspace.layout import DATA_VARIABLE, ENVIRONMENT_VARIABLE, Workspace, transfer_file
 from pituning.workspace.transfer import COLUMNS, NO_DONOR
 from tests.app.synthetic import make_workspace
 
@@ -63,6 +63,7 @@ def workspace(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, w
     root = tmp_path / "workspace"
     shutil.copytree(template, root)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(root))
+    monkeypatch.setenv(DATA_VARIABLE, "")  # what ships does not show through
     return Workspace(root, embedded=None)
 
 

@@ -87,7 +87,7 @@ def test_an_error_of_ours_is_shown_with_its_mend(
     assert "The shelf is empty; fill it" in texts(at)
 
 
-def test_no_page_imports_torch_even_indirectly(tmp_path: Path) -> None:
+def test_no_page_imports_torch_or_umap_even_indirectly(tmp_path: Path) -> None:
     # In a process of its own: other tests of this one may well have imported it.
     root = ENTRY.parents[1]
     code = f"""
@@ -105,7 +105,7 @@ for page in {PAGES!r}:
     if page != "home":
         at.switch_page(f"app_pages/{{page}}.py").run()
     assert not at.exception and not at.error, (page, [a.value for a in at.error])
-print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "transformers", "peft"}}))
+print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "transformers", "peft", "umap", "numba"}}))
 """
     done = subprocess.run(
         [sys.executable, "-c", code],

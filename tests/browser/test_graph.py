@@ -77,7 +77,7 @@ def test_a_click_on_a_line_opens_its_pair_and_nothing_moves(studio: Studio, page
 def test_nothing_sticks_out_of_the_page(studio: Studio, page: Page, width: int, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.set_viewport_size({"width": width, "height": 900})
-    for path in ("", "graph?task=vqa", "new-run", "runs"):
+    for path in ("", "graph?task=vqa", "map", "similarity?task=vqa&other=colour&against=lora.paper", "new-run", "runs"):
         page.goto(f"{studio.url}/{path}")
         settle(page)
         main = page.locator('[data-testid="stMain"]')

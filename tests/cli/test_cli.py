@@ -28,6 +28,7 @@ COMMANDS = {
     "embed": (),
     "graph": ("neighbors", "export"),
     "tune": (),
+    "study": ("transfer", "predictors"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
         "sweep", "duplicate", "count", "move", "priority", "pause", "unpause",
@@ -117,7 +118,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["pretrain", "mini", "--out", "/dev/null"], "/dev/null is no directory; give another --out"),
         (["tasks", "add", "table.csv", "--instruction", "?", "--seed", "-5"], "greater than or equal to 0"),
         (["zoo", "build", "--tasks", "nil"], "tasks names 'nil'; choose from"),
-        (["pretrain", "mini", "--device", "tpu"], "device 'tpu' is unknown; choose cpu or cuda"),
+        (["pretrain", "mini", "--device", "tpu"], "device 'tpu' is unknown; choose cpu, cuda or cuda:N"),
         (["tune", "nil"], "task 'nil' is unknown; did you mean 'nli'"),
         (["tune", "nli", "--kind", "lorra"], "unknown expert kind 'lorra'; choose one of lora"),
         (["tune", "nli", "--shots", "5000"], "training examples, fewer than 5000 shots"),

@@ -64,3 +64,16 @@ def test_export(pituning: Run, zoo: Workspace, tmp_path: Path) -> None:
         }
     pituning("graph", "export", tmp_path / "g.json")
     assert len(json.loads((tmp_path / "g.json").read_text())["nodes"]) == 4
+
+
+@pytest.mark.slow  # starts a worker
+def test_project(pituning: Run, zoo: Workspace) -> None:
+    document = pituning("graph", "project", "--kind", "lora", "--json").json
+    assert (document["kind"], document["predictor"], document["tasks"]) == ("lora", "probe", 4)
+    assert list(document["trustworthiness"]) == ["mds", "pca"]  # four tasks are too few for UMAP
+    assert [str(path) for path in zoo.projection_files("lora")] == [document["file"]]
+
+
+def test_project_says_what_cannot_be_used(pituning: Run, zoo: Workspace) -> None:
+    assert "n_neighbors is 1; give 2 to 200" in pituning("graph", "project", "--n-neighbors", "1").error
+    assert "pituning embed --all --kind prefix" in pituning("graph", "project", "--kind", "prefix").error

@@ -205,6 +205,7 @@ def test_worker_ends_when_idle(pituning: Run) -> None:
     assert pituning("worker", "--idle", "0").code == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_worker_quietly(workspace: Workspace) -> None:
     process = subprocess.Popen([sys.executable, "-m", "pituning.cli", "worker"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

@@ -53,6 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tiny_backbone: Backbone):
     return directory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 3, 4])  # between two steps of a part, and where the last part begins
 def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path, quick, stop: int) -> None:
     whole = pretrain(SMALL, quick(tmp_path / "whole"), save_every=2)

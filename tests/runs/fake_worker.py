@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pituning.errors import RunFailed
 from pituning.runs import worker
+from pituning.workspace.atomic import atomic_directory
 
 
 def work(run, workspace, reporter):
@@ -19,6 +20,10 @@ def work(run, workspace, reporter):
         os.kill(os.getpid(), 9)
     if what == "die-once" and run.attempt == 1:
         os.kill(os.getpid(), 9)
+    if what == "die-writing" and run.attempt == 1:
+        with atomic_directory(workspace.new_expert_dir("lora", "half")) as folder:
+            (folder / "half.txt").write_text("ha")
+            os.kill(os.getpid(), 9)
     if what == "parent":  # a process of its own that does not end with it
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         (workspace.run_dir(run.id) / "child").write_text(str(child.pid))

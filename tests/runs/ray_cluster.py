@@ -51,28 +51,37 @@ class LocalRay:
         self.port, self.dashboard = _free_port(), _free_port()
         self._head = self._start(
             name, "--head", f"--port={self.port}", f"--dashboard-port={self.dashboard}", "--num-cpus=0",
+            f"--ray-client-server-port={_free_port()}",
             f"--temp-dir={self.directory}",
         )  # fmt: skip
+        return self._is_up(name, self._head) and self._answers()
+
+    def add_nodes(self, count: int) -> None:
+        """Starts nodes of one CPU each until there are so many; `nodes` has the parents of all that runs on them.
+
+        They start side by side, since each waits more than it works; one that did not come up in time has it easier
+        the next time, when the others are there.
+        """
+        for attempt in range(TRIES):
+            begun = [f"node-{attempt}-{number}" for number in range(count - len(self.nodes))]
+            processes = [self._start(name, f"--address=127.0.0.1:{self.port}", "--num-cpus=1") for name in begun]
+            for name, process in zip(begun, processes, strict=True):
+                if self._is_up(name, process):
+                    self.nodes.append(process)
+                else:
+                    kill_all(process)
+            if len(self.nodes) == count:
+                return
+        raise AssertionError(self._log(begun[-1]))
+
+    def _is_up(self, name: str, process: psutil.Process) -> bool:
+        """Waits until what was started blocks, as it does when all is well, or has ended."""
         deadline = time.monotonic() + PATIENCE
-        while _alive(self._head) and time.monotonic() < deadline:
-            if "will now block forever" in self._log(name) and self._answers():
+        while _alive(process) and time.monotonic() < deadline:
+            if "will now block forever" in self._log(name):
                 return True
             time.sleep(0.5)
         return False
-
-    def add_node(self, *, cpus: int = 1) -> psutil.Process:
-        """One more node; returns its process, the parent of all that runs on it."""
-        for attempt in range(TRIES):
-            name = f"node-{len(self.nodes)}-{attempt}"
-            process = self._start(name, f"--address=127.0.0.1:{self.port}", f"--num-cpus={cpus}")
-            deadline = time.monotonic() + PATIENCE
-            while _alive(process) and time.monotonic() < deadline:
-                if "will now block forever" in self._log(name):
-                    self.nodes.append(process)
-                    return process
-                time.sleep(0.5)
-            kill_all(process)
-        raise AssertionError(self._log(name))
 
     def close(self) -> None:
         for process in [*self.nodes, self._head]:
@@ -91,6 +100,15 @@ class LocalRay:
         return psutil.Process(process.pid)
 
     def _answers(self) -> bool:
+        """Waits for the part that takes jobs, which comes up last; whether it did."""
+        deadline = time.monotonic() + PATIENCE
+        while _alive(self._head) and time.monotonic() < deadline:
+            if self._takes_jobs():
+                return True
+            time.sleep(0.5)
+        return False
+
+    def _takes_jobs(self) -> bool:
         request = urllib.request.Request(
             f"{self.address}/api/version", headers={"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
         )

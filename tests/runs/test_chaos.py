@@ -13,7 +13,8 @@ import pytest
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_nothing_is_lost_duplicated_wrong_or_orphaned(tmp_path):
-    command = [sys.executable, "-m", "benchmarks.chaos", "--runs", "10", "--kills", "8", "--trained", "1", "--json"]
+    options = "--runs 10 --kills 8 --trained 1 --tuned 1 --json"
+    command = [sys.executable, "-m", "benchmarks.chaos", *options.split()]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.stdout, done.stderr

@@ -72,6 +72,7 @@ def test_a_killed_run_ends_in_the_same_numbers(outcome, spec, kill_after):
         assert steps[-1] == 110
 
 
+@pytest.mark.slow
 def test_counting_is_the_same_through_kills_and_a_damaged_checkpoint(outcome):
     spec = RunSpec(kind="count", config={"upto": 12, "pause": 0.0, "seed": 3})
     found, run, _ = outcome(spec, "4,9,3")

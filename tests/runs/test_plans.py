@@ -54,15 +54,15 @@ def test_the_phases_of_a_tuning():
     assert found.count("choose single") == 1  # once, for the guard and the baseline
     assert {"choose full", "choose placebo", "train random", "embed the zoo", "encode images"} <= set(found)
     assert not {"choose backbone", "train backbone", "choose untouched"} & set(found)
-    # 160 shots are split once, 3 rates of 100 steps.
-    assert {part.total for part in parts if part.name.startswith("choose")} == {300}
+    # 160 shots are split once, 3 rates of 80 steps.
+    assert {part.total for part in parts if part.name.startswith("choose")} == {240}
 
 
 def test_what_a_run_will_not_do_is_not_expected():
     few = RunSpec(kind="tune", config={"target": "moods", "shots": 4, "donor_names": ["nli"], "baselines": ["single"]})
     parts = {part.name: part for part in outline(few, MOODS)}
     assert not {"encode images", "embed the zoo", "test full"} & set(parts)
-    assert parts["choose single"].total == 900  # 8 shots are split three times
+    assert parts["choose single"].total == 720  # 8 shots are split three times
     # A step on 8 examples of at most 32: a quarter, and a quarter of the other three quarters.
     assert parts["choose single"].load == pytest.approx(0.25 + 0.75 * 0.25)
     one = RunSpec(kind="tune", config={"target": "moods", "shots": 1})

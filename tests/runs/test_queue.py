@@ -289,6 +289,22 @@ def test_a_claim_says_where_and_by_which_process(queue, submit):
     assert (run.failure, run.error, run.mend, run.pid, run.slot) == ("nan_loss", "no", "yes", None, None)
 
 
+def test_the_events_tell_where_each_attempt_was(queue, submit):
+    run_id = submit()
+    first = queue.claim("me", slot="ray", host="head").claim
+    queue.begin(first, 4711, host="node-7")
+    queue.begin(first, 4711, host="node-7")
+    queue.lost(first, "its node died")
+    second = queue.claim("me", slot="ray", host="head").claim
+    queue.begin(second, 4712, host="head")
+    told = [event.message for event in queue.events_of(run_id)]
+    assert told[1:] == [
+        "attempt 1 begins in slot ray", "attempt 1 is on node-7", "its node died; queued again",
+        "attempt 2 begins in slot ray",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
 def test_a_killed_writer_leaves_all_or_nothing(workspace, queue):
     """A process that queues single runs and batches is killed in the midst, again and again."""
     code = (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import psutil
 import pytest
@@ -25,8 +25,7 @@ from pituning.workspace.layout import Workspace
 from tests.runs.ray_cluster import LocalRay, kill_all
 
 on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-# A node has a fixed 30 s to come up, which a busy machine of two cores does not keep: these run when asked for.
-on_a_cluster = pytest.mark.skipif("PITUNING_TEST_RAY" not in os.environ, reason="set PITUNING_TEST_RAY=1 to run on Ray")
+on_a_cluster = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ray[default]'")
 PATIENCE = 900.0
 
 
@@ -34,8 +33,7 @@ PATIENCE = 900.0
 def cluster() -> Iterator[LocalRay]:
     made = LocalRay()
     try:
-        made.add_node()
-        made.add_node()
+        made.add_nodes(2)
         yield made
     finally:
         made.close()
@@ -50,9 +48,16 @@ def supervisor(cluster: LocalRay, workspace: Workspace, monkeypatch: pytest.Monk
     return Supervisor(workspace, executor=make_executor(workspace, gpus=0))
 
 
-def count(queue: RunQueue, seed: int, *, upto: int, pause: float = 0.2) -> str:
+def count(queue: RunQueue, seed: int, *, upto: int, pause: float = 0.05) -> str:
     config = {"upto": upto, "pause": pause, "checkpoint_every": 5, "seed": seed}
     return queue.submit(RunSpec(kind="count", config=config))
+
+
+def counted(queue: RunQueue, run_id: str) -> list[int]:
+    """The curve of a run that counts."""
+    points = [point for point in queue.metrics_of(run_id) if point.series == "count"]
+    assert all(point.value == point.step for point in points)
+    return [point.step for point in points]
 
 
 def digest(seed: int, upto: int) -> str:
@@ -98,12 +103,13 @@ def test_a_run_is_done_on_the_cluster_and_its_log_comes_back(supervisor: Supervi
     supervisor.step()
 
     run = queue.get(run_id)
-    assert (run.state, run.attempt, run.slot) == ("succeeded", 1, "ray")
+    assert (run.state, run.attempt) == ("succeeded", 1)
+    assert "attempt 1 begins in slot ray" in [event.message for event in queue.events_of(run_id)]
     assert queue.result_of(run_id)["digest"] == digest(3, 5)
     log = queue.log_of(run_id)
     assert f"Ray job {job_name(run.claim)}" in log
     assert f"run {run_id}: succeeded" in log
-    assert queue.metrics_of(run_id)[-1].value == 5
+    assert counted(queue, run_id) == [1, 2, 3, 4, 5]
 
 
 @on_a_cluster
@@ -131,7 +137,8 @@ def test_a_run_on_the_cluster_is_cancelled(supervisor: Supervisor, monkeypatch: 
 @pytest.mark.timeout(3600)
 def test_ten_runs_survive_the_death_of_a_node(supervisor: Supervisor, cluster: LocalRay, workspace: Workspace) -> None:
     queue = supervisor.queue
-    runs = {count(queue, seed, upto=20, pause=0.5): seed for seed in range(10)}
+    # The first of each node takes long enough to be found at work; the others keep nobody waiting.
+    runs = {count(queue, seed, upto=20, pause=0.5 if seed < 2 else 0.05): seed for seed in range(10)}
     victim, survivor = cluster.nodes
 
     def both_work() -> bool:
@@ -139,7 +146,8 @@ def test_ten_runs_survive_the_death_of_a_node(supervisor: Supervisor, cluster: L
         return bool(here and there) and queue.get(here[0]).done > 6  # it has left a checkpoint
 
     step_until(supervisor, both_work)
-    (struck,) = worker_of(victim)
+    (struck,), spared = worker_of(victim), worker_of(survivor)
+    done = [run.id for run in queue.list(states=["succeeded"])]
     kill_all(victim)
     cluster.nodes.remove(victim)
 
@@ -150,12 +158,12 @@ def test_ten_runs_survive_the_death_of_a_node(supervisor: Supervisor, cluster: L
     assert {run.id: run.state for run in queue.list()} == dict.fromkeys(runs, "succeeded")
     for run_id, seed in runs.items():
         assert queue.result_of(run_id)["digest"] == digest(seed, 20)
-        steps = [point.step for point in queue.metrics_of(run_id)]
-        assert steps == list(range(1, 21)), "each step once, in order"
+        assert counted(queue, run_id) == list(range(1, 21)), "each step once, in order"
     attempts = {run_id: queue.get(run_id).attempt for run_id in runs}
-    assert attempts.pop(struck) == 2
-    assert set(attempts.values()) == {1}
-    cluster.add_node()
+    assert attempts[struck] == 2
+    assert {attempts[run_id] for run_id in (*spared, *done)} == {1}
+    # Until Ray notices that a node is dead, it may still place a job there, which then has to be placed again.
+    assert max(attempts.values()) == 2, {run_id: queue.events_of(run_id) for run_id in runs}
 
 
 def test_the_password_of_the_database_does_not_go_with_the_job(monkeypatch: pytest.MonkeyPatch) -> None:

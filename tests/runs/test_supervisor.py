@@ -20,6 +20,7 @@ from pituning.runs.processes import is_worker
 from pituning.runs.slots import Slot
 from pituning.runs.supervisor import Supervisor, ensure_supervisor, supervise, supervisor_running
 from pituning.runs.worker import NICENESS
+from pituning.workspace.atomic import TEMPORARY_PREFIX, this_place
 from pituning.workspace.space import LEAST_FREE_VARIABLE
 
 
@@ -47,6 +48,7 @@ def states(queue, *run_ids) -> list[str]:
     return [queue.get(run_id).state for run_id in run_ids]
 
 
+@pytest.mark.slow
 def test_runs_are_done_one_after_the_other(queue, submit, supervisor, workspace):
     good, bad, lethal = submit("quick"), submit("fail"), submit("die", max_attempts=2)
     step_until(supervisor, lambda: states(queue, good, bad, lethal) == ["succeeded", "failed", "failed"])
@@ -62,10 +64,29 @@ def test_runs_are_done_one_after_the_other(queue, submit, supervisor, workspace)
     assert begun == sorted(begun)
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_died_is_done_in_its_second_attempt(queue, submit, supervisor):
     run_id = submit("die-once")
     step_until(supervisor, lambda: states(queue, run_id) == ["succeeded"])
     assert queue.get(run_id).attempt == 2
+
+
+def test_what_a_killed_worker_left_half_written_goes(queue, submit, supervisor, workspace):
+    run_id = submit("die-writing")
+    step_until(supervisor, lambda: queue.get(run_id).pid is not None)
+    step_until(supervisor, lambda: states(queue, run_id) == ["succeeded"])
+    assert queue.get(run_id).attempt == 2
+    assert list(workspace.root.rglob(f"{TEMPORARY_PREFIX}*")) == []
+
+
+def test_a_supervisor_begins_by_clearing_up(queue, workspace):
+    """After a power cut nobody else would."""
+    nobody = subprocess.Popen([sys.executable, "-c", ""])
+    nobody.wait()
+    left = workspace.root / "experts" / f"{TEMPORARY_PREFIX}{this_place()}-{nobody.pid}-x"
+    left.mkdir(parents=True)
+    supervise(workspace, idle_s=0)
+    assert not left.exists()
 
 
 def test_cancel_ends_the_process(queue, submit, supervisor):
@@ -78,6 +99,7 @@ def test_cancel_ends_the_process(queue, submit, supervisor):
     assert not psutil.pid_exists(pid)
 
 
+@pytest.mark.slow
 def test_a_worker_gives_way_to_the_app(queue, submit, supervisor):
     run_id = submit("long")
     step_until(supervisor, lambda: queue.get(run_id).done > 0)
@@ -85,6 +107,7 @@ def test_a_worker_gives_way_to_the_app(queue, submit, supervisor):
     assert its == min(mine + NICENESS, 19)  # 19 is the lowest priority that there is
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_listen_is_killed(queue, submit, supervisor, monkeypatch):
     monkeypatch.setattr(supervisor_module, "TERM_SECONDS", 0.1)
     monkeypatch.setattr(supervisor_module, "KILL_SECONDS", 0.5)
@@ -94,6 +117,7 @@ def test_a_worker_that_does_not_listen_is_killed(queue, submit, supervisor, monk
     step_until(supervisor, lambda: states(queue, run_id) == ["cancelled"])
 
 
+@pytest.mark.slow
 def test_stopping_gives_the_run_back(queue, submit, supervisor):
     run_id = submit("long", max_attempts=1)
     step_until(supervisor, lambda: queue.get(run_id).done > 0)
@@ -103,6 +127,7 @@ def test_stopping_gives_the_run_back(queue, submit, supervisor):
     assert not is_worker(pid, run_id)
 
 
+@pytest.mark.slow
 def test_a_worker_outlives_its_supervisor_and_the_next_one_looks_after_it(
     queue, submit, supervisor, workspace, monkeypatch
 ):
@@ -131,6 +156,7 @@ def test_a_claim_without_a_process_goes_stale(queue, submit, supervisor, monkeyp
     assert queue.get(run_id).attempt == 2
 
 
+@pytest.mark.slow
 def test_runs_share_the_slots(queue, submit, workspace):
     supervisor = Supervisor(
         workspace, executor=LocalExecutor(workspace, slots=[Slot("gpu 4", "4"), Slot("gpu 7", "7")])
@@ -149,6 +175,7 @@ def test_runs_share_the_slots(queue, submit, workspace):
         supervisor.stop()
 
 
+@pytest.mark.slow
 def test_a_process_that_got_the_number_since_is_left_alone(queue, submit, workspace, supervisor):
     """The worker of a run is gone, and a stranger with the same words on its command line has its number."""
     code = "import time; time.sleep(600)"
@@ -166,6 +193,7 @@ def test_a_process_that_got_the_number_since_is_left_alone(queue, submit, worksp
         stranger.wait()
 
 
+@pytest.mark.slow
 def test_what_a_dead_worker_left_behind_is_ended(queue, submit, supervisor):
     run_id = submit("parent")
     step_until(supervisor, lambda: (supervisor.workspace.run_dir(run_id) / "child").exists())
@@ -174,6 +202,7 @@ def test_what_a_dead_worker_left_behind_is_ended(queue, submit, supervisor):
     step_until(supervisor, lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
 
 
+@pytest.mark.slow
 def test_a_run_on_another_host_is_known_by_its_heartbeat_alone(queue, submit, supervisor, monkeypatch):
     monkeypatch.setattr(supervisor_module, "STALE_SECONDS", 1e9)
     run_id, here = submit("quick"), submit("quick")
@@ -186,6 +215,7 @@ def test_a_run_on_another_host_is_known_by_its_heartbeat_alone(queue, submit, su
     assert "nothing was heard from far-away" in " ".join(e.message for e in queue.events_of(run_id))
 
 
+@pytest.mark.slow
 def test_a_machine_that_slept_kills_nothing(queue, submit, supervisor, monkeypatch):
     """Heartbeats are hours old by the calendar, and not a second by the clock that stands still in sleep."""
     run_id = submit("long")
@@ -227,6 +257,7 @@ def test_one_supervisor_per_workspace(workspace, monkeypatch):
     assert not supervisor_running(workspace)
 
 
+@pytest.mark.slow
 def test_an_idle_supervisor_goes_but_not_from_waiting_runs(queue, submit, workspace, monkeypatch):
     monkeypatch.setattr(supervisor_module, "POLL_SECONDS", 0.05)
     run_id = submit("quick")

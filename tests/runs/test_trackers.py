@@ -122,6 +122,7 @@ def test_tensorboard_forgets_what_a_later_attempt_does_again(
     assert not (workspace.root / "tensorboard").exists()
 
 
+@pytest.mark.slow
 def test_mlflow_has_settings_curves_and_outcome(
     workspace: Workspace, run: Run, mlflow_store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +144,7 @@ def test_mlflow_has_settings_curves_and_outcome(
     assert kept.data.metrics["alpha/own"] == pytest.approx(0.525)
 
 
+@pytest.mark.slow
 def test_mlflow_goes_on_in_the_same_run(
     workspace: Workspace, queue: RunQueue, run: Run, mlflow_store: MlflowClient
 ) -> None:

@@ -196,6 +196,7 @@ def test_reports_steps_and_loss_curve(setting):
     assert recorder.metrics[-1][2]["loss"] == pytest.approx(sum(result.fit.losses[-5:]) / 5)
 
 
+@pytest.mark.slow
 def test_training_learns_a_tiny_task(tiny_backbone, vision_task):
     """An expert and full fine-tuning both tell three colours apart; the random backbone does not."""
     encoded = tiny_backbone.encode(vision_task, vision_task.split("train"), keep_pixels=True)

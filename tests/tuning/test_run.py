@@ -114,7 +114,8 @@ def spoil(task: Task, kept: set[str]) -> Task:
     return replace(task, splits={**splits, "test": task.split("test")})
 
 
-@pytest.mark.parametrize("name", [pytest.param("tiny-colour", marks=pytest.mark.slow), "tiny-mood"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tiny-colour", "tiny-mood"])
 def test_nothing_of_the_target_but_its_shots_gets_in(
     name: str, make_workspace: MakeWorkspace, tiny_tasks: list[Task]
 ) -> None:

@@ -124,4 +124,15 @@ def test_a_rate_that_was_best_early_wins() -> None:
         learner, Rows(range(4)), folds, (0.002, 0.01, 0.05), TrainConfig(steps=80), method="m", reporter=Silent()
     )
     assert (found.learning_rate, found.steps) == (0.05, 20)
-    assert Counter(rate for rate, _, _ in learner.seen)[0.002] == 2
+    assert Counter(rate for rate, _, _ in learner.seen) == {0.01: 4, 0.05: 4}  # smaller ones are not tried then
+
+
+def test_climbs_past_rates_that_diverge_or_get_worse() -> None:
+    folds = [Fold(np.arange(3), np.arange(3, 4))]
+    # At step 4 and rate 0.25 the loss is 0; from 0.5 on everything diverges.
+    rates = (0.01, 0.05, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+    learner, reporter = Parabola(too_fast=0.5), Count()
+    found = choose(learner, Rows(range(4)), folds, rates, TrainConfig(steps=4), method="m", reporter=reporter)
+    assert (found.learning_rate, found.steps) == (0.25, 4)
+    assert {rate for rate, _, _ in learner.seen} == {0.25, 0.05}  # 0.05 is worse, so 0.01 is left out
+    assert reporter.done == reporter.total

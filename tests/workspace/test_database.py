@@ -39,10 +39,14 @@ def insert(engine: sa.Engine, run_id: str) -> None:
 def test_migrations_make_the_models_schema(location: Path | str) -> None:
     engine = open_database(location)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        # Alembic cannot compare an index on SQLite that has a descending column.
+        options = {"include_object": lambda _what, name, *_more: name != "runs_queue" or not isinstance(location, Path)}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata) == []
         indexes = {index["name"] for index in sa.inspect(connection).get_indexes("runs")}
         assert indexes >= {"runs_queue", "runs_created", "runs_batch"}
         if isinstance(location, Path):
+            sql = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'runs_queue'").scalar()
+            assert sql == "CREATE INDEX runs_queue ON runs (state, priority DESC, position, id)"
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
             assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     config = Config()

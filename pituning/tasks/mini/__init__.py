@@ -14,18 +14,18 @@ from pituning.tasks.mini.drawing import Drawn
 from pituning.tasks.mini.recipes import Draft, Recipe
 from pituning.tasks.mini.world import draw_in_split
 
-SUITE_VERSION: Final = "2"
+SUITE_VERSION: Final = "3"
 _DIGITS = Recipe(
-    name="digits", title="Handwritten digits", instruction="digit:", modality="vision", metric="accuracy",
-    labels=digits.LABELS, families=(), draw=lambda rng, label: Draft(None, "", ""), sizes=digits.SIZES,
-    description="Reads real handwritten digits of 8 x 8 pixels.",
+    name="digits", title="Handwritten digits", instruction="which digit is written here?", modality="vision",
+    metric="accuracy", labels=digits.LABELS, families=(), draw=lambda rng, label: Draft(None, "", ""),
+    sizes=digits.SIZES, description="Reads real handwritten digits of 8 x 8 pixels.", since="3",
 )  # fmt: skip
 _RECIPES: Final = {recipe.name: recipe for recipe in (*vision.RECIPES, _DIGITS, *texts.RECIPES, *joint.RECIPES)}
 TASK_NAMES: Final = tuple(_RECIPES)
 
 
 class LazySplit(Sequence[Example]):
-    """A split whose example i is a function of (suite version, task, split, i), drawn when first asked for."""
+    """A split whose example i is a function of (version of the task, its name, split, i), drawn when asked for."""
 
     def __init__(self, recipe: Recipe, split: str):
         self._recipe, self._split = recipe, split
@@ -49,7 +49,7 @@ class LazySplit(Sequence[Example]):
     def _draw(self, i: int) -> Example:
         recipe, labels = self._recipe, self._recipe.labels
         name = f"{recipe.name}/{self._split}/{i}"
-        rng = Random(f"mini {SUITE_VERSION} {name}")
+        rng = Random(f"mini {recipe.since} {name}")
         label = labels[i % len(labels)] if labels else None  # balanced, whatever the first n examples taken
         draft = draw_in_split(lambda r: recipe.draw(r, label), rng, self._split, key=lambda d: d.image or d.text)
         image = None if draft.image is None else Drawn(draft.image)
@@ -99,6 +99,11 @@ def mini_task(name: str) -> Task:
         description=recipe.description,
         splits=_Splits(recipe),
     )
+
+
+def task_version(name: str) -> str:
+    """The version of the suite in which a task last changed."""
+    return _RECIPES[name].since
 
 
 def split_sizes(name: str) -> dict[str, int]:

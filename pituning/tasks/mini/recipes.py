@@ -24,7 +24,11 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A mini task. ``draw(rng, label)`` makes one example; ``label`` is None when answers are open."""
+    """A mini task. ``draw(rng, label)`` makes one example; ``label`` is None when answers are open.
+
+    ``since`` is the version of the suite in which the task last changed: until it changes again its examples, and the
+    experts trained on them, stay what they are.
+    """
 
     name: str
     title: str
@@ -36,3 +40,4 @@ class Recipe:
     description: str
     draw: Callable[[Random, str | None], Draft]
     sizes: tuple[int, int, int] = (3000, 300, 1000)
+    since: str = "2"

@@ -49,9 +49,9 @@ def _described(rng: Random, shape: str) -> str:
     return known_phrase(Account((thing,), (known,), ()), 0)
 
 
-MISTYPED = 0.15
+MISTYPED = 0.06
 """Share of the words of five letters or more in question pairs that are mistyped."""
-BY_PLACE = 0.6
+BY_PLACE = 0.2
 """Share of the question pairs that name what they ask about by its place alone."""
 
 
@@ -83,7 +83,7 @@ def _same_question(rng: Random, label: str | None) -> Draft:
             thing = f"thing {end.format(at, about) if end.startswith('{') else end.format(about, OPPOSITE[at])}"
         told.append(QUESTIONS[asked_name][form].format(thing))
     one, two = (_mistyped(rng, question) for question in told)
-    return Draft(None, f"question 1: {one} question 2: {two}", str(label))
+    return Draft(None, f"{one} {two}", str(label))
 
 
 def _mistyped(rng: Random, text: str) -> str:
@@ -101,7 +101,7 @@ def _same_meaning(rng: Random, label: str | None) -> Draft:
     one, two = (
         _two_relations(rng, label == "yes") if rng.random() < TWO_RELATIONS else _one_relation(rng, label == "yes")
     )
-    return Draft(None, f"sentence 1: {one}. sentence 2: {two}.", str(label))
+    return Draft(None, f"{one}. {two}.", str(label))
 
 
 TWO_RELATIONS = 0.4
@@ -152,7 +152,7 @@ def _two_relations(rng: Random, same: bool) -> tuple[str, str]:
     return first, " and ".join(told)
 
 
-BY_RELATION = 0.6
+BY_RELATION = 0.3
 """Share of the answerability examples that ask for a thing by how it stands to another."""
 
 
@@ -165,7 +165,7 @@ def _answers(rng: Random, label: str | None) -> Draft:
         who = _by_relation(account, i, rng) if rng.random() < BY_RELATION else account.things[i].shape
         if names and who is not None:
             asked = rng.choice(QUESTIONS[rng.choice(names)]).format(who)
-            return Draft(None, f"{tell(account, rng)} question: {asked}", str(label))
+            return Draft(None, f"{tell(account, rng)} {asked}", str(label))
 
 
 def _by_relation(account: Account, i: int, rng: Random) -> str | None:
@@ -214,22 +214,24 @@ RECIPES = (
         name="same-question", title="Duplicate questions", instruction="duplicates?",
         modality="language", metric="accuracy", labels=("duplicate", "not duplicate"), families=("paraphrase",),
         description="Do two differently worded questions, typed in haste, ask the same thing?",
-        draw=_same_question, sizes=MANY,
+        draw=_same_question, sizes=MANY, since="3",
     ),
     Recipe(
         name="same-meaning", title="Paraphrase", instruction="do these two sentences mean the same?",
         modality="language", metric="accuracy", labels=("yes", "no"), families=("paraphrase",),
         description="Do two sentences say the same of the same things?", draw=_same_meaning, sizes=MANY,
+        since="3",
     ),
     Recipe(
-        name="answers", title="Answerability", instruction="answerable?",
+        name="answers", title="Answerability", instruction="does the text hold the answer?",
         modality="language", metric="accuracy", labels=("yes", "no"), families=(),
         description="Does the passage hold the answer to a question on a thing, often named by its place alone?",
         draw=_answers, sizes=MANY,
+        since="3",
     ),
     Recipe(
-        name="sentiment", title="Sentiment", instruction="sentiment:", modality="language", metric="accuracy",
-        labels=("positive", "negative"), families=(),
+        name="sentiment", title="Sentiment", instruction="sentiment:", modality="language",
+        metric="accuracy", labels=("positive", "negative"), families=(),
         description="Is a review with mixed, negated and strong opinions favourable on the whole?", draw=_sentiment,
     ),
 )  # fmt: skip

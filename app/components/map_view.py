@@ -1,0 +1,319 @@
+"""The maps of the tasks: their controls, the maps themselves, and the run that makes them when they are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app.components import access, charts, context, runs_data, source
+from app.components.guard import empty, guarded, plain, say
+from app.components.links import choose_tasks, linked_tasks
+from app.components.pages import GRAPH, RUNS, SIMILARITY
+from app.components.source import Source
+from app.components.words import KINDS, MAPS, METRICS, PREDICTORS, Word, duration, label
+from pituning.errors import PiTuningError
+from pituning.figures.palette import modality_style
+from pituning.figures.projection import Cloud, map_figure
+from pituning.graph import projection
+from pituning.graph.build import communities
+from pituning.graph.projection import Found, MapSettings, Projection, TaskMap
+from pituning.runs.configs import ProjectRun
+from pituning.runs.plans import forecast
+from pituning.runs.records import Run
+from pituning.runs.spec import RunSpec
+
+EVERY_SECONDS = 2
+COLOURS = {
+    "modality": Word("Modality", "What a task works on."),
+    "family": Word("Family", "The first planted family of a task; grey for none."),
+    "metric": Word("Metric", "How answers are scored."),
+    "community": Word("Community", "Groups with more likeness inside than outside (Louvain)."),
+}
+AROUND = {
+    "nothing": Word("Nothing", "Only the tasks."),
+    "resamplings": Word("Resamplings", "The examples behind the embeddings drawn anew: how sure a task’s place is."),
+    "layers": Word("Layers", "Where a task would lie if only one layer of the network counted."),
+}
+DISTANCES = {"similarity": "1 − similarity", "profile": "Likeness of profiles"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapView:
+    """What the controls ask for, and the tasks that it is about."""
+
+    whole: Source
+    settings: MapSettings
+    colour_by: str
+    around: str
+
+    @property
+    def run(self) -> ProjectRun:
+        """The run that makes this map."""
+        return ProjectRun(
+            kind=self.whole.kind, predictor=self.whole.predictor, n_neighbors=self.settings.n_neighbors,
+            min_dist=self.settings.min_dist, metric=self.settings.metric, seed=self.settings.seed,
+        )  # fmt: skip
+
+
+def controls(found: Mapping[str, Sequence[str]]) -> MapView:
+    """The rows above the maps."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        kind, predictor = source.choose(found)
+        settings = _settings()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        colour_by = _one_of("Colour", COLOURS, key="colour")
+        around = _one_of("Around each task", AROUND, key="around")
+    return MapView(whole=source.load(kind, predictor), settings=settings, colour_by=colour_by, around=around)
+
+
+def _one_of(title: str, words: Mapping[str, Word], *, key: str) -> str:
+    first = next(iter(words))
+    chosen = st.segmented_control(
+        title, list(words), format_func=lambda name: words[name].label, required=True, default=first, key=key,
+        bind="query-params", help="  \n".join(f"**{word.label}**: {word.help}" for word in words.values()),
+    )  # fmt: skip
+    return chosen or first
+
+
+def _settings() -> MapSettings:
+    """The parameters of the maps, in a popover; each is in the address."""
+    helps = {field.name: str(field.metadata["help"]) for field in fields(MapSettings)}
+    usual = MapSettings()
+    with st.popover("Parameters", icon=":material/tune:", key="map_parameters"):
+        neighbours = st.number_input(
+            "Neighbours", 2, 200, usual.n_neighbors, key="n_neighbors", bind="query-params", help=helps["n_neighbors"]
+        )
+        min_dist = st.number_input(
+            "Least distance", 0.0, 0.99, usual.min_dist, 0.05, key="min_dist", bind="query-params",
+            help=helps["min_dist"],
+        )  # fmt: skip
+        metric = st.selectbox(
+            "Distance", list(DISTANCES), format_func=DISTANCES.__getitem__, key="metric", bind="query-params",
+            help=helps["metric"],
+        )  # fmt: skip
+        seed = st.number_input("Seed", 0, 9999, usual.seed, key="seed", bind="query-params", help=helps["seed"])
+        st.caption("Other parameters are another map: it is computed once and kept.")
+    return MapSettings(n_neighbors=int(neighbours), min_dist=round(float(min_dist), 2), metric=metric, seed=int(seed))
+
+
+def find(view: MapView) -> Projection | None:
+    """The projection, or None after a word on why there is none and a button that makes it."""
+    found = projection.find_projection(context.workspace(), view.whole.kind, view.whole.predictor, view.settings)
+    loaded = None
+    with guarded("The map that is kept"):
+        loaded = None if found is None else _load(found)
+    if found is None or not found.current or loaded is None:
+        _offer(view, stale=loaded is not None)
+    return loaded
+
+
+def _load(found: Found) -> Projection:
+    return _projection(str(found.path), found.path.stat().st_mtime)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _projection(path: str, stamp: float) -> Projection:
+    return projection.load_projection(Path(path))
+
+
+def _offer(view: MapView, *, stale: bool) -> None:
+    """Says that the map is missing or old, and offers to compute it; while that runs, how far it is."""
+    spec = RunSpec.of("project", view.run)
+    same = [run for run in runs_data.queue().list(kind="project", limit=30) if run.spec.settings() == view.run]
+    active = next((run for run in same if run.active), None)
+    if active is not None:
+        st.fragment(partial(_watch, active.id), run_every=EVERY_SECONDS)()
+        return
+    if stale:
+        st.warning(
+            "This map is of older similarities than those of today: the experts have been embedded anew since.",
+            title="The map is out of date", icon=":material/history:",
+        )  # fmt: skip
+    else:
+        of = f"{label(KINDS, view.whole.kind)}, {label(PREDICTORS, view.whole.predictor).lower()}"
+        empty("Not computed yet", f"There is no map of these similarities ({of}) with these parameters.",
+              icon=":material/scatter_plot:")  # fmt: skip
+    if same and same[0].state == "failed":
+        st.error(
+            plain(same[0].error or "It ended without a reason."), title="The last try failed", icon=":material/error:"
+        )
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="left" if stale else "center"):
+        access.button("Compute the map", icon=":material/rocket_launch:", type="primary", key="map_compute",
+                      on_click=_compute, args=(spec,))  # fmt: skip
+        seconds = forecast(runs_data.queue(), spec).seconds
+        st.caption(f"Takes about {duration(seconds)}, in the background.", width="content")
+
+
+def _compute(spec: RunSpec) -> None:
+    try:
+        runs_data.queue().submit(spec)
+        runs_data.wake()
+    except PiTuningError as error:
+        say("The map could not be queued", error)
+
+
+def _watch(run_id: str) -> None:
+    """How far the run is; when it has ended, the whole page once more."""
+    with guarded("The run that computes this map"):
+        run: Run = runs_data.queue().get(run_id)
+        if not run.active:
+            st.rerun()
+        fraction = run.fraction()
+        with st.container(border=True):
+            st.markdown("**The map is being computed**")
+            st.progress(0.0 if fraction is None else min(1.0, fraction), text=plain(runs_data.progress_text(run)))
+            st.page_link(RUNS.path, label="Watch the run", icon=RUNS.icon, query_params={"run": run_id})
+
+
+def draw(view: MapView, made: Projection) -> None:
+    """The maps: one large, the others beside it, all with the same tasks picked out."""
+    place = {name: i for i, name in enumerate(made.names)}
+    infos = [info for info in view.whole.infos if info.name in place]
+    at = [place[info.name] for info in infos]
+    if not infos:
+        empty(
+            "Nothing to show",
+            "None of its tasks is in the workspace any more.",
+            icon=":material/search_off:",
+        )
+        return
+    methods = [name for name in projection.METHODS if name in made.maps]
+    if "umap" not in methods:
+        st.info(
+            f"UMAP says nothing about {len(made.names)} tasks: with so few, any picture satisfies it. MDS and PCA do.",
+            icon=":material/info:",
+        )
+    titles = {info.name: info.title for info in infos}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        largest = st.segmented_control(
+            "Large map", methods, format_func=lambda name: MAPS[name].label, required=True, default=methods[0],
+            key="large", bind="query-params",
+        )  # fmt: skip
+        with st.container(width="stretch"):
+            chosen = linked_tasks(
+                "Tasks", list(titles), format_func=titles.__getitem__,
+                help_text="Picked out on all pages. Circle some in the map with the lasso, or name them here.",
+            )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _doors(view, chosen)
+    largest = largest if largest in methods else methods[0]
+    groups = _groups(view, infos)
+    page = st.grid(3, min_column_width=235, gap="small")
+    with page.cell(column_span=2):
+        _one(view, made, largest, infos, at, groups, chosen, large=True)
+    with page.cell():
+        for name in methods:
+            if name != largest:
+                _one(view, made, name, infos, at, groups, chosen, large=False)
+
+
+def _groups(view: MapView, infos: Sequence[Any]) -> list[str]:
+    """What each task is coloured by, as people read it."""
+    if view.colour_by == "family":
+        return [info.families[0].replace("-", " ").capitalize() if info.families else "" for info in infos]
+    if view.colour_by == "metric":
+        return [METRICS[info.metric].label if info.metric in METRICS else info.metric for info in infos]
+    if view.colour_by == "community":
+        found = communities(view.whole.matrix, view.whole.names)
+        return [f"Community {found[info.name] + 1}" for info in infos]
+    return [modality_style(info.modality).label for info in infos]
+
+
+def _one(
+    view: MapView,
+    made: Projection,
+    name: str,
+    infos: Sequence[Any],
+    at: Sequence[int],
+    groups: Sequence[str],
+    chosen: Sequence[str],
+    *,
+    large: bool,
+) -> None:
+    one = made.maps[name]
+    trust = "" if one.trustworthiness is None else f" :gray[· trustworthiness {one.trustworthiness:.2f}]"
+    st.markdown(f"**{MAPS[name].label}**{trust}", help=_how_far(made, one, name))
+    figure = map_figure(
+        one.points[at], infos, groups, cloud=_cloud(view, made, one, at), chosen=chosen, large=large,
+        axes=_axes(one) if name == "pca" else ("", ""), dark=charts.dark(),
+    )  # fmt: skip
+    alt = f"Map of {len(infos)} tasks by {MAPS[name].label}, coloured by {view.colour_by}"
+    if large:
+        charts.draw_to_choose(figure, key=f"map_{name}", alt=alt, on_choice=_lassoed, lasso=True)
+    else:
+        charts.draw(figure, key=f"map_{name}_small", alt=alt)
+    st.caption(_note(view, made, one, name, large=large))
+
+
+def _how_far(made: Projection, one: TaskMap, name: str) -> str:
+    words = (
+        f"{MAPS[name].help}  \nTrustworthiness: how far the {made.neighbours} nearest on the map are the nearest in "
+        "truth. 1: all of them; 0.5: no better than chance."
+    )
+    if "stress" in one.detail:
+        words += f"  \nStress {one.detail['stress']:.2f}: how far the distances on the map are off; above 0.2 is poor."
+    return words
+
+
+def _axes(one: TaskMap) -> tuple[str, str]:
+    shares = one.detail.get("variance", (0, 0))
+    return f"First axis ({100 * shares[0]:.0f} % of the variance)", f"Second axis ({100 * shares[1]:.0f} %)"
+
+
+def _note(view: MapView, made: Projection, one: TaskMap, name: str, *, large: bool) -> str:
+    parts = [MAPS[name].help]
+    if "stress" in one.detail:
+        parts.append(f"Stress {one.detail['stress']:.2f}.")
+    if "variance" in one.detail and not large:
+        parts.append(f"They hold {100 * sum(one.detail['variance']):.0f} % of the variance.")
+    if large and name != "pca":
+        parts.append("Axes have no unit.")
+    if large and view.around == "resamplings":
+        parts.append(
+            f"Small dots: {len(one.resampled)} resamplings of the examples." if len(one.resampled)
+            else "There are no resamplings for this predictor."
+        )  # fmt: skip
+    if large and view.around == "layers":
+        parts.append(
+            "Rings: each layer alone." if len(one.layers)
+            else "Layers cannot be told apart here: their embeddings are not kept."
+        )  # fmt: skip
+    return " ".join(parts)
+
+
+def _cloud(view: MapView, made: Projection, one: TaskMap, at: Sequence[int]) -> Cloud | None:
+    if view.around == "resamplings":
+        return Cloud(points=one.resampled[:, at])
+    if view.around == "layers":
+        return Cloud(points=one.layers[:, at], names=tuple(map(_layer, made.layers)) if len(one.layers) else ())
+    return None
+
+
+def _layer(name: str) -> str:
+    part, _, number = name.partition(".")
+    return f"{part} layer {int(number) + 1}" if number.isdigit() else part
+
+
+def _lassoed(points: list[dict[str, Any]]) -> None:
+    """What was circled or clicked becomes what is picked out."""
+    names = [point["customdata"] for point in points if isinstance(point.get("customdata"), str)]
+    if names:
+        choose_tasks(list(dict.fromkeys(names)))
+
+
+def _doors(view: MapView, chosen: Sequence[str]) -> None:
+    """From what is picked out to other pages."""
+    if not chosen:
+        st.caption("Circle tasks with the lasso to pick them out on all pages.", width="content")
+        return
+    common = {"kind": label(KINDS, view.whole.kind), "predictor": label(PREDICTORS, view.whole.predictor)}
+    tasks = ",".join(chosen)
+    st.page_link(SIMILARITY.path, label=f"Compare these {len(chosen)}" if len(chosen) > 1 else "Compare",
+                 icon=SIMILARITY.icon, query_params={"tasks": tasks, **common})  # fmt: skip
+    st.page_link(GRAPH.path, label="Show in the task graph", icon=GRAPH.icon, query_params={"tasks": tasks, **common})
+    st.button("Show all", key="map_all", type="tertiary", icon=":material/close:", on_click=choose_tasks)

@@ -1,0 +1,89 @@
+"""`pituning study`: what is measured on the mini suite, and what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pituning.commands.progress import terminal_reporter
+from pituning.commands.shared import (
+    JsonOption,
+    KindOption,
+    WorkspaceOption,
+    emit,
+    numbers,
+    open_workspace,
+    output_directory,
+    words,
+)
+
+app = typer.Typer(help="Measure on the mini suite: transfer, predictors.")
+
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Directory of the zoo, such as data/mini; default: the workspace.")
+]
+
+
+@app.command("transfer")
+def study_transfer(
+    out: OutOption = None,
+    kind: KindOption = "lora",
+    targets: Annotated[str | None, typer.Option(help="Targets; default: all. A list with commas.")] = None,
+    shots: Annotated[str, typer.Option(help="Examples per class, 0 for none. A list with commas.")] = "0,16",
+    seeds: Annotated[str, typer.Option(help="Seeds of the shots. A list with commas.")] = "0",
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of a donor on the shots.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what every expert of the zoo does for every target; what is measured already is kept."""
+    from pituning.studies.config import TransferConfig
+
+    given: dict[str, Any] = {"tasks": words(targets) if targets is not None else None, "steps": steps}
+    config = TransferConfig(
+        kind=kind,
+        shots=numbers(shots, field="shots"),
+        seeds=numbers(seeds, field="seeds"),
+        **{key: value for key, value in given.items() if value is not None},
+    )
+    directory, backbone = _places(out, workspace)
+
+    from pituning.studies.transfer import measure_transfer
+    from pituning.workspace.layout import transfer_file
+
+    with terminal_reporter() as reporter:
+        frame = measure_transfer(directory, backbone, config, reporter, processes=processes)
+    table = directory / transfer_file(kind)
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+
+
+@app.command("predictors")
+def study_predictors(
+    out: OutOption = None,
+    kind: KindOption = "lora",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Grade every similarity against the measured transfer: rank correlation, NDCG, regret."""
+    from pituning.experts.space import check_kind
+
+    check_kind(kind)
+    directory, _ = _places(out, workspace)
+
+    from pituning.studies.predictors import grade_predictors
+    from pituning.workspace.atomic import write_text
+
+    frame = grade_predictors(directory, kind)
+    table = directory / "results" / "predictors.csv"
+    write_text(table, frame.to_csv(index=False))
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+
+
+def _places(out: Path | None, workspace: Path | None) -> tuple[Path, Path]:
+    """The directory of the zoo and its backbone: its own, or else the workspace's."""
+    place = open_workspace(workspace)
+    directory = output_directory(out) if out is not None else place.root
+    own = directory / "backbone"
+    return directory, own if own.is_dir() else place.backbone_dir()

@@ -1,0 +1,98 @@
+"""Which similarity predicts who helps: each against the measured transfer, target by target. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pituning.errors import BadInput
+from pituning.graph.ranking import MEASURES, Interval, grade_targets, interval, pairs_of_modalities
+from pituning.graph.similarity import PREDICTORS
+from pituning.tasks.mini import TASK_NAMES, mini_task
+from pituning.workspace.layout import transfer_file
+from pituning.workspace.similarity import load_similarity
+from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
+
+RANDOM = "random"
+"""Donors in any order: what a prediction must beat."""
+ORDERS = 200
+ALL_PAIRS = "all"
+
+
+def predictions(directory: Path, kind: str) -> dict[str, np.ndarray]:
+    """Every stored similarity of a kind as (N, N) in the order of `TASK_NAMES`."""
+    found = {}
+    for predictor in PREDICTORS:
+        path = directory / "similarity" / kind / f"{predictor}.safetensors"
+        if path.exists():
+            stored = load_similarity(path)
+            if set(TASK_NAMES) <= set(stored.names):
+                order = [stored.names.index(name) for name in TASK_NAMES]
+                found[predictor] = stored.matrix[np.ix_(order, order)]
+    return found
+
+
+def grade_predictors(directory: Path, kind: str, *, seed: int = 0) -> pd.DataFrame:
+    """One row per number of shots, set of pairs, predictor and measure, with a 95 % interval over targets.
+
+    Returns:
+        Columns ``kind, shots, pairs, predictor, measure, mean, low, high, targets``.
+
+    Raises:
+        BadInput: when no transfer of that kind has been measured.
+        ArtefactError: when a stored similarity or the table of transfer is damaged.
+    """
+    path = directory / transfer_file(kind)
+    shots = measured_shots(path)
+    if not shots:
+        raise BadInput(f"no transfer of {kind} was measured; run: pituning study transfer --kind {kind}", field="kind")
+    modalities = [mini_task(name).modality for name in TASK_NAMES]
+    subsets: Mapping[str, np.ndarray | None] = {ALL_PAIRS: None, **pairs_of_modalities(modalities)}
+    rows: list[dict[str, Any]] = []
+    for count in shots:
+        transfer = load_transfer(path, count, TASK_NAMES)
+        assert transfer is not None  # the number of shots is one of those measured
+        for name, pairs in subsets.items():
+            graded = {
+                predictor: grade_targets(matrix, transfer.gains, pairs=pairs)
+                for predictor, matrix in predictions(directory, kind).items()
+            }
+            graded[RANDOM] = _by_lot(transfer, pairs, seed)
+            for predictor, measured in graded.items():
+                for measure in MEASURES:
+                    found: Interval = interval(measured[measure], seed=seed)
+                    rows.append(
+                        {
+                            "kind": kind, "shots": count, "pairs": name, "predictor": predictor, "measure": measure,
+                            **{key: round(value, 4) for key, value in asdict(found).items()},
+                        }
+                    )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def predictors_markdown(directory: Path, kind: str, shots: int) -> str:
+    """Predictors against measures on all pairs, best rank correlation first, as the table of docs/science.md."""
+    frame = pd.read_csv(directory / "results" / "predictors.csv")
+    mine = frame[(frame["kind"] == kind) & (frame["shots"] == shots) & (frame["pairs"] == ALL_PAIRS)]
+    order = mine[mine["measure"] == "spearman"].sort_values("mean", ascending=False)["predictor"]
+    lines = ["| predictor | " + " | ".join(MEASURES) + " |", "|" + "---|" * (1 + len(MEASURES))]
+    for predictor in order:
+        cells = []
+        for measure in MEASURES:
+            row = mine[(mine["predictor"] == predictor) & (mine["measure"] == measure)].iloc[0]
+            digits = 1 if measure.startswith("regret") else 2
+            cells.append(f"{row['mean']:.{digits}f} ({row['low']:.{digits}f} to {row['high']:.{digits}f})")
+        lines.append(f"| {predictor} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _by_lot(transfer: Transfer, pairs: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
+    """Each measure's mean over random orders of the donors."""
+    rng = np.random.default_rng(seed)
+    drawn = [grade_targets(rng.random(transfer.scores.shape), transfer.gains, pairs=pairs) for _ in range(ORDERS)]
+    return {measure: np.mean([one[measure] for one in drawn], axis=0) for measure in MEASURES}

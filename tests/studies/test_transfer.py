@@ -1,0 +1,117 @@
+"""Measured transfer: cells are measured once, what is shipped can be computed again, and predictors are graded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pituning.errors import ArtefactError, BadInput
+from pituning.progress import Silent
+from pituning.studies.config import TransferConfig
+from pituning.studies.predictors import grade_predictors, predictions
+from pituning.studies.transfer import Cell, measure_cell, measure_transfer, transfer_cells
+from pituning.tasks.mini import TASK_NAMES
+from pituning.workspace.layout import embedded_data, transfer_file
+from pituning.workspace.transfer import COLUMNS, NO_DONOR, load_transfer, measured_shots
+
+DATA = embedded_data() / "mini"
+
+
+class Count(Silent):
+    def __init__(self) -> None:
+        self.advanced: list[int] = []
+
+    def advance(self, steps: int = 1) -> None:
+        self.advanced.append(steps)
+
+
+def test_cells_are_every_donor_on_every_target() -> None:
+    cells = transfer_cells(TransferConfig(tasks=("nli", "vqa"), shots=(0, 4), seeds=(0, 1)))
+    assert len(cells) == len(set(cells)) == 2 * 20 * (1 + 2)
+    assert {cell.target for cell in cells} == {"nli", "vqa"}
+    assert not any(cell.target == cell.donor for cell in cells)
+
+
+def test_bad_settings_are_told() -> None:
+    for settings, says in (
+        ({"tasks": ("nil",)}, "tasks names 'nil'"),
+        ({"shots": ()}, "shots is ()"),
+        ({"seeds": (-1,)}, "seeds is (-1,)"),
+        ({"steps": 0}, "steps is 0"),
+        ({"kind": "lore"}, "unknown expert kind 'lore'"),
+    ):
+        with pytest.raises(BadInput) as caught:
+            TransferConfig(**settings)
+        assert says in str(caught.value)
+
+
+def test_what_was_measured_is_read_back_as_gains(tmp_path: Path) -> None:
+    path = tmp_path / transfer_file("lora")
+    path.parent.mkdir()
+    rows = [("a", NO_DONOR, 4, 0, 50), ("a", NO_DONOR, 4, 1, 60), ("a", "b", 4, 0, 70), ("a", "b", 4, 1, 80),
+            ("b", NO_DONOR, 4, 0, 10), ("a", "b", 0, 0, 3)]  # fmt: skip
+    pd.DataFrame([(*row, "x") for row in rows], columns=list(COLUMNS)).to_csv(path, index=False)
+    found = load_transfer(tmp_path / transfer_file("lora"), 4, ["a", "b"])
+    assert found is not None
+    assert found.gains[0, 1] == pytest.approx(20)
+    assert np.isnan(found.gains[1, 0])
+    assert (found.alone.tolist(), found.seeds) == ([55, 10], 2)
+    assert measured_shots(path) == [0, 4]
+    assert load_transfer(tmp_path / transfer_file("lora"), 64, ["a", "b"]) is None
+    assert load_transfer(tmp_path / transfer_file("prefix"), 4, ["a", "b"]) is None
+    path.write_text("target,donor\na,b\n")
+    with pytest.raises(ArtefactError, match="damaged"):
+        load_transfer(tmp_path / transfer_file("lora"), 4, ["a", "b"])
+
+
+@pytest.mark.slow
+def test_cells_are_measured_once_and_the_same_again(tmp_path: Path) -> None:
+    for name in ("backbone", "experts"):
+        (tmp_path / name).symlink_to(DATA / name)
+    config = TransferConfig(tasks=("sentiment",), shots=(0, 2), steps=2, test_examples=20)
+    frame = measure_transfer(tmp_path, tmp_path / "backbone", config, processes=1)
+    assert len(frame) == 2 * 20
+    assert frame["score"].between(0, 100).all()
+    written, told = (tmp_path / transfer_file("lora")).read_bytes(), Count()
+    again = measure_transfer(tmp_path, tmp_path / "backbone", config, told, processes=1)
+    assert told.advanced == [40]
+    assert again.equals(frame)
+    assert (tmp_path / transfer_file("lora")).read_bytes() == written
+    # Another budget is another measurement, but only where something is trained.
+    more = TransferConfig(tasks=("sentiment",), shots=(0, 2), steps=3, test_examples=20)
+    told = Count()
+    measure_transfer(tmp_path, tmp_path / "backbone", more, told, processes=1)
+    assert told.advanced[0] == 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", [Cell("rte", "nli", 16, 0), Cell("ground-place", "ground-look", 0, 0)])
+def test_a_shipped_score_is_computed_again(cell: Cell) -> None:
+    frame = pd.read_csv(DATA / transfer_file("lora"), keep_default_na=False)
+    row = frame[(frame["target"] == cell.target) & (frame["donor"] == cell.donor) & (frame["shots"] == cell.shots)]
+    # Other processors round otherwise, and a borderline answer or two may flip.
+    found = measure_cell(DATA, DATA / "backbone", TransferConfig(), cell)
+    assert found == pytest.approx(float(row.iloc[0]["score"]), abs=1.5)
+
+
+def test_predictors_are_graded_against_the_shipped_transfer() -> None:
+    frame = grade_predictors(DATA, "lora")
+    shipped = pd.read_csv(DATA / "results" / "predictors.csv")
+    mine = shipped[shipped["kind"] == "lora"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(frame, mine, check_dtype=False, atol=1e-3)
+    assert set(frame["predictor"]) == {*predictions(DATA, "lora"), "random"}
+    by_lot = frame[(frame["predictor"] == "random") & (frame["measure"] == "spearman") & (frame["pairs"] == "all")]
+    assert by_lot["mean"].abs().max() < 0.05
+    with pytest.raises(BadInput, match="no transfer of prefix was measured"):
+        grade_predictors(DATA / "none", "prefix")
+
+
+def test_every_pair_of_the_suite_was_measured() -> None:
+    for shots in (0, 16):
+        found = load_transfer(DATA / transfer_file("lora"), shots, TASK_NAMES)
+        assert found is not None
+        assert np.isfinite(found.alone).all()
+        assert np.isfinite(found.scores).sum() == 20 * 19
