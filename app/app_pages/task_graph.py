@@ -13,14 +13,15 @@ ABOUT = (
 )
 
 st.title("Task graph")
+about = st.container()
 with guarded("The task graph"):
     outside = affinity_view.choose()
-    st.caption(ABOUT if outside is None else affinity_view.ABOUT)
+    about.caption(ABOUT if outside is None else affinity_view.ABOUT)
     if outside is None:
         if not context.available():
-            affinity_view.bring()
+            affinity_view.bring_first()
         found = context.require_graph()
-        view, whole = graph_controls.zoo(found, more=affinity_view.bring)
+        view, whole = graph_controls.zoo(found, more=affinity_view.bring_first)
         known = graph_view.titles()
     else:
         table = affinity_view.load(outside)

@@ -81,9 +81,16 @@ def choose() -> str | None:
                 "Graph", names, param="graph", format_func=str, placeholder="The zoo of this workspace",
                 on_change=graph_view.forget, help_text="The tasks of this workspace, or a table that was imported.",
             )  # fmt: skip
+        bring()
         if name is not None:
             _delete(name)
     return name
+
+
+def bring_first() -> None:
+    """`bring`, where no table is there and `choose` draws no row for it."""
+    if not affinity_names(context.workspace()):
+        bring()
 
 
 def bring() -> None:
@@ -195,7 +202,6 @@ def controls(name: str, whole: Affinity) -> GraphView:
             **asked,
         )
         graph_view.downloads(view)
-        bring()
     if len(shown.names) < len(whole.names):
         st.info(
             f"The {len(shown.names)} tasks with the strongest ties of all {len(whole.names):,} are drawn; the others "

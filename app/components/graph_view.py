@@ -211,7 +211,7 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
         size = " The larger a point, the more lines."
     if graph.is_directed():
         below = sum(gain < 0 for _, _, gain in graph.edges(data="gain"))
-        ends = f"from donor to target, {below} of them harm" if view.gain_unit else "from source to target"
+        ends = f"from donor to target, {below or 'none'} of them harm" if view.gain_unit else "from source to target"
         text = f"{count} tasks, {lines} arrows {ends}; the thicker, the more."
     else:
         text = f"{count} tasks, {lines} lines; the thicker, the more similar."

@@ -248,7 +248,14 @@ def _classes(compared: Sequence[Compared]) -> None:
     if not any(classes for _, classes in found):
         st.caption("None of these runs has scores of single classes: their answers are open, or they are not done.")
         return
-    frame = class_table([(one.letter, classes) for one, classes in found if classes])
+    several = len({one.run.spec.subject for one, classes in found if classes}) > 1
+    frame = class_table(
+        [
+            (one.letter, {_class(one.run, name) if several else name: score for name, score in classes.items()})
+            for one, classes in found
+            if classes
+        ]
+    )
     letters = [column for column in frame.columns if column not in ("Class", "Spread")]
     st.dataframe(
         frame, hide_index=True, placeholder="–", key="compare_classes", height=min(38 + 35 * len(frame), 390),
@@ -263,6 +270,12 @@ def _classes(compared: Sequence[Compared]) -> None:
         "Scores of π-tuning in points; first the classes in which the runs differ most."
         + (f" Without scores of classes: {', '.join(without)}." if without else "")
     )
+
+
+def _class(run: Run, name: str) -> str:
+    """A class where several tasks may have one of that name."""
+    info = context.tasks().get(run.spec.subject)
+    return f"{info.title if info else run.spec.subject} · {name}"
 
 
 def class_table(found: Sequence[tuple[str, Mapping[str, float]]]) -> pd.DataFrame:

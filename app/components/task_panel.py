@@ -107,7 +107,7 @@ def transfer(kind: str, name: str, titles: Mapping[str, str], *, on_open: Callab
         ("Its best donors", "Nobody has measured which donors help it.", found.gains[at], "in"),
         ("Whom it helps most", "Nobody has measured whom its expert helps.", found.gains[:, at], "out"),
     )
-    with st.grid(2, min_column_width=190, gap="small"):
+    with st.grid(2, min_column_width=260, gap="small"):
         for title, nothing, gains, way in ways:
             with st.container(gap="xsmall"):
                 gains_table(title, nothing, gains, found.names, titles, key=f"transfer-{way}-{name}", on_open=on_open)
@@ -133,7 +133,7 @@ def gains_table(
     best = sorted(known, key=lambda i: -gains[i])[:most]
     shown = [names[i] for i in best]
     st.dataframe(
-        pd.DataFrame({title: [titles[one] for one in shown], column: [float(gains[i]) for i in best]}),
+        pd.DataFrame({column: [float(gains[i]) for i in best], title: [titles[one] for one in shown]}),
         hide_index=True,
         key=key,
         on_select=lambda: on_open(key, shown),

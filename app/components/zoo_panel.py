@@ -53,7 +53,7 @@ def _pair(whole: Source, predictors: Sequence[str], task: str, other: str) -> No
         )
     else:
         pair_panel.show(whole, predictors, task, other, beside_graph=True)
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
             f"Only {plain(titles[task])}", icon=":material/arrow_back:", key="pair_close", type="tertiary",
             on_click=graph_view.forget, args=("other",),
