@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import access, run_detail, run_list, run_queue, runs_data
+from app.components import access, run_compare, run_detail, run_list, run_queue, runs_data
 from app.components.guard import empty, guarded
 from app.components.pages import NEW_RUN
 from pituning.errors import BadInput
@@ -64,7 +64,7 @@ def without_answers(runs: Sequence[Run]) -> Sequence[Run]:
 
 
 def monitor() -> None:
-    """The queue and the chosen run; redrawn on a timer while something is active."""
+    """The queue and the chosen run, or several runs side by side; redrawn on a timer while something is active."""
     with guarded("The queue"):
         everything = without_answers(runs_data.queue().list(limit=200))
         if not everything:
@@ -75,8 +75,12 @@ def monitor() -> None:
         run_queue.banner()
         runs = of_batch(everything)
         chosen = wanted(runs, len(runs) == len(everything))
-        run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
-        run_detail.show(chosen, runs)
+        if run_compare.switched_on(chosen):
+            run_list.table_of_several(runs, chosen=run_compare.wanted(), on_choice=run_compare.choose, key="runs-table")
+            run_compare.show(everything)
+        else:
+            run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
+            run_detail.show(chosen, runs)
         if st.session_state.get("runs_were_active") and not anything_active():
             st.session_state["runs_were_active"] = False
             st.rerun()  # the whole page once more, without the timer

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import context, graph_view, task_panel
-from app.components.guard import empty, guarded
+from app.components import affinity_view, context, graph_controls, graph_view, zoo_panel
+from app.components.guard import guarded
 
-st.title("Task graph")
-st.caption(
+ABOUT = (
     "Each point is a task; a line joins tasks whose embeddings are alike. A task embedding is the Fisher information "
     "of a small expert: what the foundation model had to attend to, to solve the task."
 )
+
+st.title("Task graph")
+about = st.container()
 with guarded("The task graph"):
-    found = context.require_graph()
-    view = graph_view.controls(found)
+    outside = affinity_view.choose()
+    about.caption(ABOUT if outside is None else affinity_view.ABOUT)
+    if outside is None:
+        if not context.available():
+            affinity_view.bring_first()
+        found = context.require_graph()
+        view, whole = graph_controls.zoo(found, more=affinity_view.bring_first)
+        known = graph_view.titles()
+    else:
+        table = affinity_view.load(outside)
+        view = affinity_view.controls(outside, table)
+        known = {info.name: info.title for info in affinity_view.infos(table.names)}
     # On a narrow page the panel goes below the graph instead of squeezing it.
     page = st.grid(5, min_column_width=196, gap="medium")
     chart, panel = page.cell(column_span=3), page.cell(column_span=2)
     with panel:
-        graph_view.finder()
-        name = graph_view.selected()
-        if name is None:
-            empty(
-                "No task chosen",
-                "Click a point of the graph, or find a task by name, to see its examples and its neighbours.",
-                icon=":material/ads_click:",
-            )
-        else:
-            info = context.tasks()[name]
-            task_panel.heading(info)
-            task_panel.use_as_target(name)
-            task_panel.neighbours(name, view.near(name), graph_view.titles(), on_open=graph_view.open_neighbour)
-            task_panel.about(info)
+        task, other = graph_view.finder(known)
+        with guarded("This task"):
+            if outside is None:
+                zoo_panel.show(view, whole, found[whole.kind], task, other)
+            else:
+                affinity_view.panel(table, task, other)
     with chart:
-        graph_view.draw(view)
+        graph_view.draw(view, task, other)

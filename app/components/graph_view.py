@@ -1,26 +1,27 @@
-"""The interactive task graph: its controls, its drawing, and which task is chosen. State lives in the address."""
+"""The interactive task graph: its drawing, and which task or pair of tasks is chosen. State lives in the address."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import networkx as nx
 import numpy as np
 import streamlit as st
 
 from app.components import charts, context, source
+from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select
 from app.components.words import Word
 from pituning.figures.task_graph import ColourBy, graph_option
-from pituning.graph.build import task_graph
+from pituning.graph.build import NodeInfo, task_graph
+from pituning.graph.directed import directed_graph
 from pituning.graph.export import export_bytes
 from pituning.graph.predict import Neighbor, neighbors
-from pituning.workspace.similarity import ZooSimilarity
 
 NEAREST = 3
-COLOURS: tuple[ColourBy, ...] = ("modality", "community")
 CHART_KEY = "graph_chart"
 MOST_IN_SVG = 150
 EXPORTS = {
@@ -35,44 +36,87 @@ MIME_TYPES = {
     "csv": "text/csv",
     "gexf": "application/gexf+xml",
 }
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphView:
-    """What the controls ask for, and the similarities behind it."""
+    """What the controls ask for, and the values behind it.
 
-    kind: str
-    predictor: str
+    Args:
+        name: of the downloads.
+        infos: the tasks, in the order of rows and columns.
+        matrix: S, (N, N), by which tasks have their places.
+        replicates: S of each bootstrap replicate, (R, N, N); R may be 0.
+        k, threshold, worst: which lines are drawn.
+        known: (N, N) which values are known; None where all are.
+        gains: (N, N) what donor j does for target i, where arrows are wanted in place of lines.
+        gain_unit: what gains are measured in.
+        missing: why there is nothing to draw, if there is not.
+        sizes: what the area of a point tells; None where all are alike; ``degree`` when it depends on the lines.
+    """
+
+    name: str
+    infos: Sequence[NodeInfo]
+    matrix: np.ndarray
+    replicates: np.ndarray
     k: int | None
     threshold: float | None
-    colour_by: ColourBy
-    similarity: ZooSimilarity
+    worst: bool = False
+    known: np.ndarray | None = None
+    gains: np.ndarray | None = None
+    gain_unit: str = "points"
+    missing: str | None = None
+    colour_by: ColourBy = "modality"
+    sizes: Mapping[str, float] | Literal["degree"] | None = None
+    size_unit: str = ""
 
-    def near(self, name: str, count: int | None = None) -> list[Neighbor]:
+    @property
+    def names(self) -> list[str]:
+        return [info.name for info in self.infos]
+
+    def near(self, name: str, count: int = 5) -> list[Neighbor]:
         """The tasks nearest to one, with the confidence of that; none for a task without an expert."""
-        names = self.similarity.names
+        names = self.names
         if name not in names:
             return []
-        return neighbors(
-            self.similarity.matrix, names, name, min(count or 5, len(names) - 1), replicates=self.similarity.replicates
-        )
+        return neighbors(self.matrix, names, name, min(count, len(names) - 1), replicates=self.replicates)
 
     def graph(self) -> nx.Graph:
         """The graph that is drawn."""
-        return _graph(self.kind, self.predictor, self.k, self.threshold, self.similarity.names, self.similarity)
+        if self.gains is None:
+            return self._known(_graph(*self._key(), self.k, self.threshold, self.matrix, self.infos))
+        return directed_graph(self.places(), self.gains, k=self.k, threshold=self.threshold, worst=self.worst)
+
+    def places(self) -> nx.Graph:
+        """The graph whose places all views share."""
+        return _graph(*self._key(), min(NEAREST, max(len(self.infos) - 1, 1)), None, self.matrix, self.infos)
+
+    def _known(self, graph: nx.Graph) -> nx.Graph:
+        """The graph without lines between tasks of which nothing is known."""
+        if self.known is None or self.known.sum() == self.known.size - len(self.known):
+            return graph
+        place = {name: i for i, name in enumerate(graph)}
+        kept = graph.copy()
+        kept.remove_edges_from([(a, b) for a, b in graph.edges if not self.known[place[a], place[b]]])
+        return kept
+
+    def _key(self) -> tuple[Any, ...]:
+        told = tuple((info.name, info.title, info.modality) for info in self.infos)
+        return self.name, told, float(np.sum(self.matrix**2))
 
 
 @st.cache_resource(max_entries=64, show_spinner="Laying out the graph …")
 def _graph(
-    kind: str,
-    predictor: str,
+    name: str,
+    told: tuple[tuple[str, str, str], ...],
+    checksum: float,
     k: int | None,
     threshold: float | None,
-    names: tuple[str, ...],
-    _similarity: ZooSimilarity,
+    _matrix: np.ndarray,
+    _infos: Sequence[NodeInfo],
 ) -> nx.Graph:
-    infos = [context.tasks()[name] for name in names]
-    return task_graph(_similarity.matrix, infos, k=k, threshold=threshold)
+    return task_graph(_matrix, _infos, k=k, threshold=threshold)
 
 
 def titles() -> dict[str, str]:
@@ -80,36 +124,7 @@ def titles() -> dict[str, str]:
     return {name: info.title for name, info in context.tasks().items()}
 
 
-def selected() -> str | None:
-    """The chosen task, if it is one."""
-    name = st.session_state.get("task")
-    return name if name in context.tasks() else None
-
-
-def controls(found: dict[str, list[str]]) -> GraphView:
-    """The row above the graph. ``found`` has the predictors that are there for each kind."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        kind, predictor = source.choose(found)
-        similarity = context.similarity(kind, predictor)
-        k, threshold = _edges(similarity)
-        colour_by = st.segmented_control(
-            "Colour", COLOURS, format_func=str.capitalize, required=True, default="modality",
-            key="colour", bind="query-params",
-            help="Modality: what a task works on. Community: groups with more likeness inside than outside (Louvain).",
-        )  # fmt: skip
-        view = GraphView(
-            kind=kind,
-            predictor=predictor,
-            k=k,
-            threshold=threshold,
-            colour_by=colour_by or "modality",
-            similarity=similarity,
-        )
-        _downloads(view)
-    return view
-
-
-def _downloads(view: GraphView) -> None:
+def downloads(view: GraphView) -> None:
     """The graph as it is drawn, as a file for other programs."""
     with st.popover("Download", icon=":material/download:", key="graph_download"):
         st.caption("The graph with these settings: tasks, lines, communities and places.")
@@ -117,60 +132,90 @@ def _downloads(view: GraphView) -> None:
         for file_format, use in EXPORTS.items():  # a file is made when it is asked for
             st.download_button(
                 use.label, partial(export_bytes, graph, file_format), mime=MIME_TYPES[file_format], help=use.help,
-                file_name=f"task-graph-{view.kind}-{view.predictor}.{file_format}", on_click="ignore",
-                key=f"download_{file_format}", width="stretch",
+                file_name=f"task-graph-{view.name}.{file_format}", on_click="ignore", key=f"download_{file_format}",
+                width="stretch",
             )  # fmt: skip
 
 
-def _edges(similarity: ZooSimilarity) -> tuple[int | None, float | None]:
-    count = len(similarity.names)
-    mode = st.segmented_control(
-        "Lines", ["nearest", "threshold"], format_func={"nearest": "Nearest", "threshold": "Above"}.__getitem__,
-        required=True, default="nearest", key="lines", bind="query-params",
-        help="Nearest: each task to its most similar ones. Above: every pair that is more similar than a threshold.",
+def finder(known: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Finds a task by name, and a second one to compare it with; also where both are kept.
+
+    Args:
+        known: titles by name.
+    """
+    names = sorted(known, key=lambda name: known[name].casefold())
+    task = linked_select(
+        "Task", names, param="task", format_func=known.__getitem__, placeholder="Find a task, or click a point",
+        hide_label=True,
     )  # fmt: skip
-    if mode == "threshold":
-        pairs = similarity.matrix[np.triu_indices(count, k=1)]
-        low, high = float(np.floor(pairs.min() * 100) / 100), float(np.ceil(pairs.max() * 100) / 100)
-        start = min(max(round(float(np.quantile(pairs, 0.85)), 2), low), high)
-        chosen = st.slider(
-            "Similarity of at least", low, high, start, 0.01, key="threshold", bind="query-params", width=150
-        )
-        return None, min(max(chosen, low), high)
-    most = min(8, count - 1)
-    chosen = st.slider("Nearest shown", 1, most, min(NEAREST, most), key="k", bind="query-params", width=150)
-    return min(max(chosen, 1), most), None
-
-
-def finder() -> None:
-    """Finds a task by name; also where the chosen task is kept."""
-    linked_select(
-        "Task", sorted(context.tasks(), key=lambda name: titles()[name].lower()), param="task",
-        format_func=lambda name: titles()[name], placeholder="Find a task, or click a point", hide_label=True,
+    if task is None:
+        forget("other")
+        return None, None
+    other = linked_select(
+        "Compare with", names, param="other", format_func=known.__getitem__, hide_label=True,
+        placeholder="Compare with another, or click a line",
     )  # fmt: skip
+    return task, None if other == task else other
 
 
-def draw(view: GraphView) -> None:
-    """The graph itself; a click on a task chooses it."""
-    names = list(view.similarity.names)
+def forget(*params: str) -> None:
+    """Nothing is chosen under these names any more; without names, neither a task nor a pair."""
+    for param in params or ("task", "other"):
+        st.session_state[param] = None
+        st.query_params.pop(param, None)
+
+
+def draw(view: GraphView, task: str | None, other: str | None) -> None:
+    """The graph itself; a click on a task chooses it, one on a line chooses its two tasks."""
+    if view.missing is not None:
+        empty("Nothing measured yet", view.missing, icon=":material/compare_arrows:")
+        return
+    names = view.names
     graph = view.graph()
     chosen = chosen_tasks(names)
+    # A line from donor to target opens as the pair of target and donor.
+    pairs = [(b, a) if graph.is_directed() else (a, b) for a, b in graph.edges]
+    sizes, unit = view.sizes, view.size_unit
+    if sizes == "degree":
+        sizes, unit = {name: float(degree) for name, degree in graph.degree}, "lines"
     st.echarts_chart(
-        graph_option(graph, colour_by=view.colour_by, selected=selected(), chosen=chosen, dark=charts.dark()),
+        graph_option(
+            graph, colour_by=view.colour_by, selected=task, other=other, chosen=chosen, sizes=sizes, size_unit=unit,
+            gain_unit=view.gain_unit, dark=charts.dark(),
+        ),
         height=620,
         key=CHART_KEY,
         renderer=_renderer(graph),
-        on_select=lambda: _clicked(names),
-        alt=f"Graph of {graph.number_of_nodes()} tasks and {graph.number_of_edges()} lines between similar ones",
-    )
-    st.caption(
-        f"{graph.number_of_nodes()} tasks, {graph.number_of_edges()} lines; the thicker, the more similar. "
-        "Drag to move, scroll to zoom."
-    )
+        on_select=lambda: _clicked(names, pairs),
+        alt=_alt(graph),
+    )  # fmt: skip
+    st.caption(_reading(graph, view))
     if chosen:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{len(chosen)} of {len(names)} tasks are chosen; the others are faded.", width="content")
             st.button("Show all", key="graph_all", type="tertiary", icon=":material/close:", on_click=choose_tasks)
+
+
+def _alt(graph: nx.Graph) -> str:
+    count, lines = graph.number_of_nodes(), graph.number_of_edges()
+    if graph.is_directed():
+        return f"Graph of {count} tasks and {lines} arrows from donors to the targets that they help or harm"
+    return f"Graph of {count} tasks and {lines} lines between similar ones"
+
+
+def _reading(graph: nx.Graph, view: GraphView) -> str:
+    """How to read what is drawn."""
+    count, lines = graph.number_of_nodes(), graph.number_of_edges()
+    size = f" The larger a point, the more {view.size_unit}." if view.size_unit else ""
+    if view.sizes == "degree":
+        size = " The larger a point, the more lines."
+    if graph.is_directed():
+        below = sum(gain < 0 for _, _, gain in graph.edges(data="gain"))
+        ends = f"from donor to target, {below or 'none'} of them harm" if view.gain_unit else "from source to target"
+        text = f"{count} tasks, {lines} arrows {ends}; the thicker, the more."
+    else:
+        text = f"{count} tasks, {lines} lines; the thicker, the more similar."
+    return f"{text}{size} Click a point or a line; drag to move, scroll to zoom."
 
 
 def _renderer(graph: nx.Graph) -> Literal["svg", "canvas"]:
@@ -178,41 +223,54 @@ def _renderer(graph: nx.Graph) -> Literal["svg", "canvas"]:
     return "svg" if graph.number_of_nodes() <= MOST_IN_SVG else "canvas"
 
 
-def _clicked(names: list[str]) -> None:
-    """A click in the chart: the chosen node becomes the chosen task."""
-    nodes = [
-        index
-        for group in st.session_state[CHART_KEY]["selection"]["selected"]
-        if group.get("data_type") == "node"
-        for index in group["data_indices"]
-        if 0 <= index < len(names)
-    ]
-    last = st.session_state.get("graph_last_click")
-    if nodes:
-        st.session_state["task"] = st.session_state["graph_last_click"] = names[nodes[-1]]
-    elif last in names and last != st.session_state.get("task"):
-        # The chart took the click on its own last choice for "unselect", but another task was open by then.
-        st.session_state["task"] = last
+def _clicked(names: Sequence[str], pairs: Sequence[Pair]) -> None:
+    """A click in the chart: a node becomes the chosen task, a line the chosen pair."""
+    found: dict[str, list[int]] = {"node": [], "edge": []}
+    for group in st.session_state[CHART_KEY]["selection"]["selected"]:
+        found.setdefault(group.get("data_type", ""), []).extend(group["data_indices"])
+    nodes = [index for index in found["node"] if 0 <= index < len(names)]
+    lines = [index for index in found["edge"] if 0 <= index < len(pairs)]
+    if lines:
+        _open(pairs[lines[-1]])
+    elif nodes:
+        _open((names[nodes[-1]], None))
+    else:
+        # The chart took the click on its own last choice for "unselect", but that is still, or again, wanted.
+        last = st.session_state.get("graph_last_click")
+        if last is not None and last[0] in names and (last[1] is None or last[1] in names):
+            _open(last)
 
 
-def open_neighbour(near: list[str]) -> None:
-    """A click in the table of neighbours: that task becomes the chosen one."""
-    rows = st.session_state[f"neighbours-{st.session_state.get('task')}"]["selection"]["rows"]
-    if rows and rows[0] < len(near):
-        st.session_state["task"] = near[rows[0]]
+def _open(pair: tuple[str, str | None]) -> None:
+    """Makes a task, or two, the chosen ones; of a line, the task that was chosen stays the first where it can."""
+    st.session_state["graph_last_click"] = pair
+    task, other = pair
+    if other is not None and st.session_state.get("task") == other:
+        task, other = other, task
+    st.session_state["task"], st.session_state["other"] = task, other
+
+
+def open_neighbour(key: str, names: Sequence[str], *, beside: bool = False) -> None:
+    """A click in a table of tasks: that task becomes the chosen one, or the one ``beside`` it."""
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows and rows[0] < len(names):
+        st.session_state["other"] = names[rows[0]] if beside else None
+        if not beside:
+            st.session_state["task"] = names[rows[0]]
 
 
 def hero() -> None:
     """The graph of the first kind and predictor, to look at; the task graph page has the controls."""
     found = context.available()
     kind = next(iter(found))
-    similarity = context.similarity(kind, found[kind][0])
+    whole = source.load(kind, found[kind][0])
     view = GraphView(
-        kind=kind, predictor=found[kind][0], k=NEAREST, threshold=None, colour_by="modality", similarity=similarity
-    )
+        name=f"{kind}-{whole.predictor}", infos=whole.infos, matrix=whole.matrix, replicates=whole.replicates,
+        k=min(NEAREST, max(len(whole.infos) - 1, 1)), threshold=None,
+    )  # fmt: skip
     graph = view.graph()
     st.echarts_chart(
-        graph_option(graph, colour_by="modality", selected=None, dark=charts.dark()),
+        graph_option(graph, dark=charts.dark()),
         height=480,
         key="hero_chart",
         renderer=_renderer(graph),

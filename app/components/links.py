@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import streamlit as st
 
 from app.components.guard import plain
+from app.components.words import Word
 
 TASKS = "tasks"
 _TASKS_WRITTEN = "tasks_in_address"
@@ -22,6 +23,7 @@ def linked_select(
     help_text: str | None = None,
     placeholder: str | None = None,
     hide_label: bool = False,
+    on_change: Callable[..., None] | None = None,
 ) -> str | None:
     """A select box whose value is the query parameter ``param``; what arrives there is checked against the options.
 
@@ -35,6 +37,7 @@ def linked_select(
     value = st.selectbox(
         title, options, index=None if default is None else 0, format_func=format_func, key=param, help=help_text,
         persist_state="session", placeholder=placeholder, label_visibility="collapsed" if hide_label else "visible",
+        on_change=on_change,
     )  # fmt: skip
     if wanted is not None and wanted not in options:
         st.warning(f"The address names the {title.lower()} “{plain(wanted)}”, which is not in this workspace.")
@@ -44,6 +47,17 @@ def linked_select(
     elif value != wanted:
         st.query_params[param] = value
     return value
+
+
+def one_of(title: str, words: Mapping[str, Word], *, key: str, bind: bool = True) -> str:
+    """One of a few words; the first unless the address names another, which ``bind`` allows."""
+    first = next(iter(words))
+    chosen = st.segmented_control(
+        title, list(words), format_func=lambda name: words[name].label, required=True, default=first, key=key,
+        bind="query-params" if bind else None,
+        help="  \n".join(f"**{word.label}**: {word.help}" for word in words.values()),
+    )  # fmt: skip
+    return chosen or first
 
 
 def chosen_tasks(known: Collection[str]) -> list[str]:

@@ -13,9 +13,9 @@ import streamlit as st
 
 from app.components import charts, source
 from app.components.guard import guarded
-from app.components.links import linked_select, linked_tasks
+from app.components.links import linked_select, linked_tasks, one_of
 from app.components.source import Source
-from app.components.words import KINDS, ORDERS, PREDICTORS, SCALES, Word, label
+from app.components.words import KINDS, ORDERS, PREDICTORS, SCALES, label
 from pituning.figures.similarity import similarity_heatmap
 from pituning.graph.export import matrix_csv, pairs_csv
 from pituning.graph.matrix import (
@@ -58,8 +58,8 @@ def controls(found: Mapping[str, Sequence[str]]) -> MatrixView:
         whole = source.load(kind, predictor)
         against = _against(found, kind, predictor)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        order = _one_of("Order", ORDERS, key="order")
-        scale = _one_of("Values", SCALES, key="scale")
+        order = one_of("Order", ORDERS, key="order")
+        scale = one_of("Values", SCALES, key="scale")
         with st.container(width="stretch"):
             chosen = linked_tasks(
                 "Tasks", whole.names, format_func={info.name: info.title for info in whole.infos}.__getitem__,
@@ -75,15 +75,6 @@ def controls(found: Mapping[str, Sequence[str]]) -> MatrixView:
         order=order,  # type: ignore[arg-type]
         scale=scale,  # type: ignore[arg-type]
     )
-
-
-def _one_of(title: str, words: Mapping[str, Word], *, key: str) -> str:
-    first = next(iter(words))
-    chosen = st.segmented_control(
-        title, list(words), format_func=lambda name: words[name].label, required=True, default=first, key=key,
-        bind="query-params", help="  \n".join(f"**{word.label}**: {word.help}" for word in words.values()),
-    )  # fmt: skip
-    return chosen or first
 
 
 def _against(found: Mapping[str, Sequence[str]], kind: str, predictor: str) -> Source | None:

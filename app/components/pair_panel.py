@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from pituning.figures.similarity import layer_bars
 from pituning.graph.build import shorten
 from pituning.graph.matrix import PairView, view_pair
 from pituning.tasks.registry import TaskInfo
+from pituning.workspace.transfer import Transfer
 
 NEAR = 3
 SIMILARITY_HELP = (
@@ -43,8 +45,10 @@ def choose(whole: Source) -> tuple[str | None, str | None]:
     return found[0], found[1]
 
 
-def show(whole: Source, predictors: Sequence[str], task: str | None, other: str | None) -> None:
-    """Everything about the pair, or what to do to see it."""
+def show(
+    whole: Source, predictors: Sequence[str], task: str | None, other: str | None, *, beside_graph: bool = False
+) -> None:
+    """Everything about the pair, or what to do to see it. ``beside_graph``: where the task graph is on the page."""
     if task is None or other is None or task == other:
         text = "A task is exactly like itself: choose two different ones." if task and task == other else (
             "Click a cell of the matrix, or choose two tasks by name."
@@ -55,12 +59,17 @@ def show(whole: Source, predictors: Sequence[str], task: str | None, other: str 
     a, b = infos[task], infos[other]
     found = view_pair(whole.matrix, whole.names.index(task), whole.names.index(other), whole.replicates, top=NEAR)
     _heading(a, b)
-    _numbers(a, b, found, len(infos) - 1)
+    _numbers(a, b, found, len(infos) - 1, narrow=beside_graph)
     page = st.grid(2, min_column_width=430, gap="medium")
     with page.cell(), guarded("The layers"):
         _layers(whole, task, other)
-    with page.cell(), guarded("The other predictors"):
-        _predictors(whole, predictors, a, b)
+    with page.cell():
+        with guarded("The measured transfer"):
+            _measured(whole, a, b)
+        with guarded("The other predictors"):
+            _predictors(whole, predictors, a, b)
+    if beside_graph:
+        return
     with st.container(horizontal=True, gap="medium"):
         for info in (a, b):
             st.page_link(
@@ -87,9 +96,9 @@ def _heading(a: TaskInfo, b: TaskInfo) -> None:
             st.badge(family, icon=":material/account_tree:", color="gray", help="A planted family that both are of.")
 
 
-def _numbers(a: TaskInfo, b: TaskInfo, found: PairView, others: int) -> None:
-    cards = st.grid(3, min_column_width=220, gap="small")
-    with cards.cell(), st.container(border=True, height="stretch", gap="xsmall"):
+def _numbers(a: TaskInfo, b: TaskInfo, found: PairView, others: int, *, narrow: bool) -> None:
+    cards = st.grid(2, min_column_width=180, gap="small") if narrow else st.grid(3, min_column_width=220, gap="small")
+    with cards.cell(column_span="all" if narrow else 1), st.container(border=True, height="stretch", gap="xsmall"):
         st.metric("Similarity", _signed(found.similarity, 3), help=SIMILARITY_HELP)
         notes = [f"{_signed(found.standardised, 1, plus=True)} SD"]
         if found.low is not None and found.high is not None:
@@ -130,6 +139,50 @@ def _layers(whole: Source, task: str, other: str) -> None:
         key="pair_layers",
         alt=f"Similarity of the two tasks in each of {len(values)} layers; furthest above the mean pair in {most}",
     )
+
+
+def _measured(whole: Source, a: TaskInfo, b: TaskInfo) -> None:
+    """What was predicted for each as a donor of the other, and what was measured."""
+    counts = context.transfer_shots(whole.kind)
+    found = context.transfer(whole.kind, counts[-1], tuple(whole.names)) if counts else None
+    rows = [] if found is None else [row for row in (_way(whole, found, a, b), _way(whole, found, b, a)) if row]
+    if not rows or found is None:
+        st.markdown("**Predicted and measured**")
+        st.caption(f"Nobody has measured yet whether {label(KINDS, whole.kind)} experts of these two help each other.")
+        return
+    shots = f"{found.shots} shots" if found.shots else "no training on the target"
+    st.markdown(f"**Predicted and measured** :gray[· {shots}]")
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        key="pair_measured",
+        column_config={
+            "Gain": st.column_config.NumberColumn(
+                format="%+.1f",
+                width=64,
+                help="Points of the target’s metric with the donor, less without. Negative: harm.",
+            ),
+            "Measured": st.column_config.TextColumn(width=90, help="The donor’s place among all by measured gain."),
+            "Predicted": st.column_config.TextColumn(width=90, help="Its place among the same by similarity."),
+        },
+        alt="Measured gain and predicted place of each task as a donor of the other",
+    )
+
+
+def _way(whole: Source, found: Transfer, donor: TaskInfo, target: TaskInfo) -> dict[str, Any] | None:
+    """One direction; None where it was not measured."""
+    i, j = found.names.index(target.name), found.names.index(donor.name)
+    gains = found.gains[i]
+    if not np.isfinite(gains[j]):
+        return None
+    known = [k for k in range(len(found.names)) if k != i and np.isfinite(gains[k])]
+    places = [1 + sum(values[k] > values[j] for k in known) for values in (gains, whole.matrix[i])]
+    return {
+        "Donor → target": f"{shorten(donor.title)} → {shorten(target.title)}",
+        "Gain": float(gains[j]),
+        "Measured": f"{places[0]} of {len(known)}",
+        "Predicted": f"{places[1]} of {len(known)}",
+    }
 
 
 def _predictors(whole: Source, predictors: Sequence[str], a: TaskInfo, b: TaskInfo) -> None:

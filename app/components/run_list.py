@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
@@ -38,6 +39,23 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["State", "Run", "Batch", "Progress", "Score", "Gain", "Started", "Took"])
 
 
+def table_of_several(
+    runs: Sequence[Run], *, chosen: Sequence[str], on_choice: Callable[[list[str]], None], key: str
+) -> None:
+    """Draws the table; several rows can be chosen, in the order of the table."""
+    ids = [run.id for run in runs]
+    table_key = f"{key}-{len(ids)}-several"
+
+    def clicked() -> None:
+        rows = st.session_state[table_key]["selection"]["rows"]
+        unlisted = [run_id for run_id in chosen if run_id not in ids]
+        on_choice([*unlisted, *(ids[row] for row in rows if row < len(ids))])
+
+    _draw(
+        runs, key=table_key, on_select=clicked, mode="multi-row", rows=[ids.index(one) for one in chosen if one in ids]
+    )
+
+
 def table(runs: Sequence[Run], *, chosen: str | None, on_open: Callable[[str], None], key: str) -> None:
     """Draws the table; a click on a row opens its run."""
     ids = [run.id for run in runs]
@@ -48,15 +66,26 @@ def table(runs: Sequence[Run], *, chosen: str | None, on_open: Callable[[str], N
         if rows and rows[0] < len(ids):
             on_open(ids[rows[0]])
 
+    _draw(runs, key=table_key, on_select=clicked, mode="single-row", rows=[ids.index(chosen)] if chosen in ids else [])
+
+
+def _draw(
+    runs: Sequence[Run],
+    *,
+    key: str,
+    on_select: Callable[[], None],
+    mode: Literal["single-row", "multi-row"],
+    rows: list[int],
+) -> None:
     st.dataframe(
         frame(runs),
         hide_index=True,
-        height=ROW * (min(len(ids), MOST_ROWS) + 1) + 3,
+        height=ROW * (min(len(runs), MOST_ROWS) + 1) + 3,
         placeholder="–",
-        key=table_key,
-        on_select=clicked,
-        selection_mode="single-row",
-        selection_default={"selection": {"rows": [ids.index(chosen)]}} if chosen in ids else None,
+        key=key,
+        on_select=on_select,
+        selection_mode=mode,
+        selection_default={"selection": {"rows": rows}} if rows else None,
         column_config={
             "State": st.column_config.TextColumn(width=105),
             "Run": st.column_config.TextColumn(width=240),

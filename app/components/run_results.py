@@ -196,7 +196,7 @@ def predictions(run: Run) -> None:
     left, right = side_by_side()
     with left, st.grid("auto", min_column_width=250, gap="small"):
         for index, item in enumerate(shown[:12]):
-            _prediction(item, _by_index(test, item.get("uid")), key=f"prediction-{index}")
+            _prediction(item, by_index(test, item.get("uid")), key=f"prediction-{index}")
     with right:
         if classes:
             st.markdown("**Score of each class**")
@@ -205,7 +205,7 @@ def predictions(run: Run) -> None:
                 alt="Score of each class")  # fmt: skip
 
 
-def _by_index(test: Sequence[Example], uid: Any) -> Example | None:
+def by_index(test: Sequence[Example], uid: Any) -> Example | None:
     """The example that a uid ``task/test/17`` names, without drawing the others."""
     try:
         example = test[int(str(uid).rsplit("/", 1)[1])]

@@ -30,6 +30,17 @@ def choose(found: Mapping[str, Sequence[str]]) -> tuple[str, str]:
     return kind, predictor
 
 
+def choose_shots(counts: Sequence[int]) -> int:
+    """At which of the measured numbers of shots; the same choice on every page."""
+    chosen = st.segmented_control(
+        "Shots", counts, format_func=lambda count: f"{count} shots" if count else "None", required=True,
+        default=counts[-1], key="shots", bind="query-params",
+        help="How many examples per class the donor is trained on before it is tested. None: the donor’s expert "
+        "answers the target as it is.",
+    )  # fmt: skip
+    return counts[-1] if chosen is None else chosen
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Similarities with what is known of their tasks, which are all in the workspace."""

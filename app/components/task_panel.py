@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -11,11 +13,12 @@ from app.components import context
 from app.components.examples import gallery
 from app.components.guard import guarded, plain
 from app.components.pages import NEW_RUN
-from app.components.words import METRICS, MODALITY_ICONS
+from app.components.words import KINDS, METRICS, MODALITY_ICONS, label
 from pituning.graph.predict import Neighbor
 from pituning.tasks.registry import TaskInfo
 
 SHOWN_EXAMPLES = 6
+SHOWN_GAINS = 3
 
 
 def heading(info: TaskInfo) -> None:
@@ -50,30 +53,34 @@ def _facts(info: TaskInfo) -> str:
 
 
 def neighbours(
-    name: str, near: Sequence[Neighbor], titles: dict[str, str], *, on_open: Callable[[list[str]], None]
+    name: str, near: Sequence[Neighbor], titles: Mapping[str, str], *, on_open: Callable[[str, list[str]], None]
 ) -> None:
-    """The tasks nearest to ``name`` with how alike they are and how sure that is; a click on one opens it."""
+    """The tasks nearest to ``name`` with how alike they are and how sure that is.
+
+    Args:
+        on_open: a callback for a click on one; it gets the table's key and the names of its rows.
+    """
     if not near:
         st.caption("This task has no expert in the zoo yet, so its place in the graph is not known.")
         return
-    frame = pd.DataFrame(
-        {
-            "Task": [titles.get(item.task, item.task) for item in near],
-            "Similarity": [float(item.similarity) for item in near],
-            "Confidence": [None if item.confidence is None else 100 * float(item.confidence) for item in near],
-        }
-    )
-    names = [item.task for item in near]
+    confidence = [None if item.confidence is None else 100 * float(item.confidence) for item in near]
+    told: dict[str, list[Any]] = {
+        "Task": [titles.get(item.task, item.task) for item in near],
+        "Similarity": [float(item.similarity) for item in near],
+    }
+    if any(value is not None for value in confidence):
+        told["Confidence"] = confidence
+    names, key = [item.task for item in near], f"neighbours-{name}"
     st.markdown("**Nearest tasks**")
     st.dataframe(
-        frame,
+        pd.DataFrame(told),
         hide_index=True,
         placeholder="–",
-        key=f"neighbours-{name}",
-        on_select=lambda: on_open(names),
+        key=key,
+        on_select=lambda: on_open(key, names),
         selection_mode="single-row",
         column_config={
-            "Similarity": st.column_config.NumberColumn(format="%.3f", help="Cosine of the two task embeddings."),
+            "Similarity": st.column_config.NumberColumn(format="%.3f", help="How alike the two are."),
             "Confidence": st.column_config.ProgressColumn(
                 format="%.0f %%",
                 min_value=0,
@@ -83,6 +90,64 @@ def neighbours(
         },
         alt="Nearest tasks with similarity and confidence",
     )
+
+
+def transfer(kind: str, name: str, titles: Mapping[str, str], *, on_open: Callable[[str, list[str]], None]) -> None:
+    """Whose experts helped this task most, and whom its own helped, as measured; a click on one opens the pair."""
+    counts = context.transfer_shots(kind)
+    found = context.transfer(kind, counts[-1], tuple(titles)) if counts else None
+    if found is None or name not in found.names:
+        st.markdown("**Measured transfer**")
+        st.caption(f"Nobody has measured yet whom {label(KINDS, kind)} experts help.")
+        return
+    shots = f"{found.shots} shots" if found.shots else "no training on the target"
+    st.markdown(f"**Measured transfer** :gray[· {shots}]")
+    at = found.names.index(name)
+    ways = (
+        ("Its best donors", "Nobody has measured which donors help it.", found.gains[at], "in"),
+        ("Whom it helps most", "Nobody has measured whom its expert helps.", found.gains[:, at], "out"),
+    )
+    with st.grid(2, min_column_width=260, gap="small"):
+        for title, nothing, gains, way in ways:
+            with st.container(gap="xsmall"):
+                gains_table(title, nothing, gains, found.names, titles, key=f"transfer-{way}-{name}", on_open=on_open)
+
+
+def gains_table(
+    title: str,
+    nothing: str,
+    gains: np.ndarray,
+    names: Sequence[str],
+    titles: Mapping[str, str],
+    *,
+    key: str,
+    on_open: Callable[[str, list[str]], None],
+    column: str = "Gain",
+    most: int = SHOWN_GAINS,
+) -> None:
+    """The largest of the gains (N,) of tasks, or of other values; ``nothing`` where none is known."""
+    known = [i for i in range(len(names)) if np.isfinite(gains[i])]
+    if not known:
+        st.caption(nothing)
+        return
+    best = sorted(known, key=lambda i: -gains[i])[:most]
+    shown = [names[i] for i in best]
+    st.dataframe(
+        pd.DataFrame({column: [float(gains[i]) for i in best], title: [titles[one] for one in shown]}),
+        hide_index=True,
+        key=key,
+        on_select=lambda: on_open(key, shown),
+        selection_mode="single-row",
+        column_config={
+            "Gain": st.column_config.NumberColumn(format="%+.1f", width=64, help="In points. Negative: harm."),
+            "Value": st.column_config.NumberColumn(format="%.3g", width=72),
+        },
+        alt=f"{title}, with the {column.lower()}",
+    )
+    if column != "Gain":
+        return
+    harm = sum(gains[i] < 0 for i in known)
+    st.caption(f"{harm} of {len(known)} do harm." if harm else f"None of {len(known)} does harm.")
 
 
 def use_as_target(name: str) -> None:

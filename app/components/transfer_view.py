@@ -52,14 +52,7 @@ def controls(found: Mapping[str, Sequence[str]]) -> TransferView | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         kind, predictor = source.choose(found)
         counts = context.transfer_shots(kind)
-        shots = None
-        if counts:
-            shots = st.segmented_control(
-                "Shots", counts, format_func=lambda count: f"{count} shots" if count else "None", required=True,
-                default=counts[-1], key="shots", bind="query-params",
-                help="How many examples per class the donor is trained on before it is tested. None: the donor’s "
-                "expert answers the target as it is.",
-            )  # fmt: skip
+        shots = source.choose_shots(counts) if counts else None
     if not counts or shots is None:
         empty(
             "Nothing measured yet",

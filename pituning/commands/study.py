@@ -18,6 +18,7 @@ from pituning.commands.shared import (
     output_directory,
     words,
 )
+from pituning.errors import BadInput
 
 app = typer.Typer(help="Measure on the mini suite: transfer, predictors.")
 
@@ -79,6 +80,30 @@ def study_predictors(
     table = directory / "results" / "predictors.csv"
     write_text(table, frame.to_csv(index=False))
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+
+
+@app.command("tables")
+def study_tables(
+    out: OutOption = None,
+    kind: KindOption = "lora",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the grades of the predictors as Markdown: the tables of docs/science.md."""
+    from pituning.experts.space import check_kind
+
+    check_kind(kind)
+    directory, _ = _places(out, workspace)
+
+    from pituning.studies.predictors import predictors_markdown
+    from pituning.workspace.layout import transfer_file
+    from pituning.workspace.transfer import measured_shots
+
+    if not (directory / "results" / "predictors.csv").is_file():
+        raise BadInput(f"{directory} holds no grades; run: pituning study predictors --out {directory}", field="out")
+    shots = measured_shots(directory / transfer_file(kind))
+    tables = {str(count): predictors_markdown(directory, kind, count) for count in shots}
+    emit(tables, as_json, lambda: typer.echo("\n\n".join(tables.values())))
 
 
 def _places(out: Path | None, workspace: Path | None) -> tuple[Path, Path]:

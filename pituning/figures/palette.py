@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pituning.graph.build import UNKNOWN_MODALITY
+
 # Okabe and Ito (2008) without black and yellow; the lighter row is the same hues for dark pages.
 LIGHT = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#5b6673")
 DARK = ("#56b4e9", "#f0b429", "#2fbf94", "#f0803c", "#dd94bd", "#9ad0f5", "#9aa7b4")
@@ -86,7 +88,8 @@ def diverging(dark: bool) -> tuple[str, ...]:
 
 def modality_style(modality: str) -> ModalityStyle:
     """The style of a modality; one that is not known looks like vision-language but grey."""
-    return MODALITIES.get(modality, ModalityStyle(modality, 6, "diamond", "diamond", "◆"))
+    label = "Modality unknown" if modality == UNKNOWN_MODALITY else modality
+    return MODALITIES.get(modality, ModalityStyle(label, 6, "diamond", "diamond", "◆"))
 
 
 def in_order(modalities: Iterable[str]) -> list[str]:

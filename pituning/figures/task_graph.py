@@ -6,12 +6,14 @@ back as an index into the order of ``graph.nodes``.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import networkx as nx
 
-from pituning.figures.palette import MODALITIES, colours, escape, modality_style
+from pituning.figures.palette import MODALITIES, colours, diverging, escape, modality_style
+from pituning.graph.build import UNKNOWN_MODALITY
 
 ColourBy = Literal["modality", "community"]
 
@@ -24,12 +26,29 @@ MOST_IN_LEGEND = 10
 """More groups are turned over like pages."""
 
 NODE_SIZE = {"circle": 24, "rect": 21, "diamond": 29}  # of about the same area
+SCALES = (0.6, 1.45)
+"""Of the smallest and the largest node; in between, areas are in proportion to what they tell."""
+
 SELECTED_SCALE = 1.35
 WIDTHS = (1.0, 5.0)
+ARROW_SIZE = 9
+BENDS = {False: 0.06, True: 0.16}
+"""Of lines and of arrows, of which there may be two between the same tasks."""
+
 FADED = 0.22
 FADED_LINE = 0.1
 _DASH_ICON = "path://M0 9H9V12H0Z M14 9H23V12H14Z"
 _LINE_ICON = "path://M0 9H23V12H0Z"
+_ARROW_ICON = "path://M0 9H14V5L23 10.5L14 16V12H0Z"
+_LINE_ICONS = {
+    "Same modality": _LINE_ICON,
+    "Across modalities": _DASH_ICON,
+    "Helps": _ARROW_ICON,
+    "Harms": _ARROW_ICON,
+    "Dashed: across modalities": _DASH_ICON,
+}
+_PLAIN = {"Helps": "Positive", "Harms": "Negative"}
+"""Of values that are no gains."""
 
 
 def graph_option(
@@ -37,26 +56,35 @@ def graph_option(
     *,
     colour_by: ColourBy = "modality",
     selected: str | None = None,
+    other: str | None = None,
     chosen: Collection[str] = (),
+    sizes: Mapping[str, float] | None = None,
+    size_unit: str = "",
+    gain_unit: str = "points",
     dark: bool = False,
 ) -> dict[str, Any]:
-    """The option of a graph from `pituning.graph.build.task_graph`.
+    """The option of a graph from `pituning.graph.build.task_graph` or `pituning.graph.directed.directed_graph`.
 
     Args:
-        graph: its nodes have ``label``, ``title``, ``modality``, ``community``, ``x``, ``y``; its edges ``similarity``
-            and ``inter_modal``.
+        graph: its nodes have ``label``, ``title``, ``modality``, ``community``, ``x``, ``y``; its edges
+            ``inter_modal`` and ``similarity``, or ``gain`` and ``rank`` where it is directed.
         colour_by: what the colour of a node says; its shape is always its modality.
         selected: a task that stands out together with its neighbours; others fade.
+        other: a second task: then only these two stand out, and what joins them.
         chosen: tasks that were picked out; the others fade while none is selected.
+        sizes: what the area of each node tells; all are alike where it is not given.
+        size_unit: what the sizes count, for example ``"training examples"``.
+        gain_unit: what gains are measured in; empty where they are no gains, but other values.
         dark: whether the page is dark.
     """
-    picked = set(chosen) & set(graph) or set(graph)
-    near = {selected, *graph[selected]} if selected in graph else picked
+    near = _near(graph, selected, other, chosen)
+    scales = _scales(sizes or {})
+    notes = {task: f"{value:,.0f} {size_unit}" for task, value in (sizes or {}).items()} if size_unit else {}
     ink, paper = ("#e7edf3", "#0f151c") if dark else ("#16202b", "#ffffff")
     return {
         "animation": False,
         "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink}},
-        "legend": _legend(graph, colour_by, ink, dark),
+        "legend": _legend(graph, colour_by, ink, dark, plain=not gain_unit),
         "series": [
             {
                 "id": "tasks",
@@ -70,12 +98,25 @@ def graph_option(
                 "nodeScaleRatio": 0.4,
                 "selectedMode": "single",
                 "cursor": "pointer",
-                "categories": _categories(graph, colour_by, dark),
+                "categories": _categories(graph, colour_by, dark, plain=not gain_unit),
+                "edgeSymbol": ["none", "arrow" if graph.is_directed() else "none"],
+                "edgeSymbolSize": [0, ARROW_SIZE],
                 "data": [
-                    _node(task, data, colour_by, dark, paper, ink, task in near, task == selected)
+                    _node(
+                        data,
+                        colour_by,
+                        dark,
+                        paper,
+                        ink,
+                        task in near,
+                        task in (selected, other),
+                        scales.get(task, 1.0),
+                        notes.get(task),
+                    )
+                    | {"id": task}
                     for task, data in graph.nodes(data=True)
                 ],
-                "links": _links(graph, dark, near, selected if selected in graph else None),
+                "links": _links(graph, dark, near, selected, other, gain_unit),
                 "label": {
                     "show": True,
                     "position": "bottom",
@@ -86,7 +127,11 @@ def graph_option(
                     "textBorderWidth": 3,
                 },
                 "labelLayout": {"hideOverlap": True},
-                "emphasis": {"focus": "adjacency", "label": {"show": True, "fontWeight": "bold"}},
+                "emphasis": {
+                    "focus": "adjacency",
+                    "label": {"show": True, "fontWeight": "bold"},
+                    "lineStyle": {"opacity": 1},
+                },
                 "blur": {
                     "itemStyle": {"opacity": FADED},
                     "lineStyle": {"opacity": FADED_LINE},
@@ -98,8 +143,24 @@ def graph_option(
     }
 
 
+def _near(graph: nx.Graph, selected: str | None, other: str | None, chosen: Collection[str]) -> set[str]:
+    """The tasks that do not fade."""
+    if selected not in graph:
+        return set(chosen) & set(graph) or set(graph)
+    if other in graph and other != selected:
+        return {str(selected), str(other)}
+    return {str(selected), *nx.all_neighbors(graph, selected)}
+
+
+def _scales(sizes: Mapping[str, float]) -> dict[str, float]:
+    """How much larger or smaller than usual each node is."""
+    low, high = min(sizes.values(), default=0.0), max(sizes.values(), default=0.0)
+    if low == high:
+        return {}
+    return {task: max(SCALES[0], SCALES[1] * math.sqrt(max(value, 0.0) / high)) for task, value in sizes.items()}
+
+
 def _node(
-    task: str,
     data: dict[str, Any],
     colour_by: ColourBy,
     dark: bool,
@@ -107,6 +168,8 @@ def _node(
     ink: str,
     near: bool,
     chosen: bool,
+    scale: float,
+    note: str | None,
 ) -> dict[str, Any]:
     style = modality_style(data["modality"])
     families = ", ".join(data["families"])
@@ -115,10 +178,10 @@ def _node(
         escape(style.label),
         *([f"Planted families: {escape(families)}"] if families else []),
         f"Community {int(data['community']) + 1}",
+        *([escape(note)] if note else []),
     ]
-    size = NODE_SIZE[style.symbol] * (SELECTED_SCALE if chosen else 1)
+    size = NODE_SIZE[style.symbol] * scale * (SELECTED_SCALE if chosen else 1)
     return {
-        "id": task,
         "name": _name(data),
         "x": float(data["x"]),
         "y": float(data["y"]),
@@ -141,38 +204,78 @@ def _name(data: dict[str, Any]) -> str:
     return str(data["title"] if len(data["title"]) <= MOST_LETTERS else data["label"])
 
 
-def _links(graph: nx.Graph, dark: bool, near: Collection[str], selected: str | None) -> list[dict[str, Any]]:
-    values = [data["similarity"] for _, _, data in graph.edges(data=True)]
-    low, spread = min(values, default=0.0), max(max(values, default=1.0) - min(values, default=0.0), 1e-9)
+def _links(
+    graph: nx.Graph, dark: bool, near: Collection[str], selected: str | None, other: str | None, gain_unit: str
+) -> list[dict[str, Any]]:
+    directed = graph.is_directed()
+    values = [abs(data["gain"]) if directed else data["similarity"] for _, _, data in graph.edges(data=True)]
+    low = 0.0 if directed else min(values, default=0.0)  # no gain is no width; similarity has no such zero
+    spread = max(max(values, default=1.0) - low, 1e-9)
+    alone = len(values) == 1
+    pair = other in graph and other != selected
     links = []
-    for a, b, data in graph.edges(data=True):
-        strength = (data["similarity"] - low) / spread if len(values) > 1 else 1.0
-        faded = selected not in (a, b) if selected is not None else a not in near or b not in near
-        kind = "across modalities" if data["inter_modal"] else "same modality"
+    for (a, b, data), value in zip(graph.edges(data=True), values, strict=True):
+        strength = 1.0 if alone else (value - low) / spread
+        if selected in graph:
+            faded = {a, b} != {selected, other} if pair else selected not in (a, b)
+        else:
+            faded = a not in near or b not in near
         links.append(
             {
                 "source": a,
                 "target": b,
-                "value": round(float(data["similarity"]), 4),
+                "value": round(float(data["gain"] if directed else data["similarity"]), 4),
                 "lineStyle": {
-                    **_line(bool(data["inter_modal"]), dark),
+                    "color": _line_colour(_line_name(data, directed), dark),
+                    "type": "dashed" if data["inter_modal"] else "solid",
                     "width": round(WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * float(strength), 2),
                     "opacity": FADED_LINE if faded else round(0.45 + 0.4 * float(strength), 2),
-                    "curveness": 0.06,
+                    "curveness": BENDS[directed],
                 },
-                "tooltip": {
-                    "formatter": f"{escape(graph.nodes[a]['title'])} – {escape(graph.nodes[b]['title'])}<br>"
-                    f"Similarity <b>{data['similarity']:.3f}</b> ({data['standardised']:+.1f} SD), {kind}"
-                },
+                "tooltip": {"formatter": _link_tooltip(graph, a, b, data, gain_unit)},
             }
         )
     return links
 
 
-def _line(inter_modal: bool, dark: bool) -> dict[str, Any]:
-    """Lines across modalities have their own colour and dashes."""
+def _link_tooltip(graph: nx.Graph, a: str, b: str, data: Mapping[str, Any], gain_unit: str) -> str:
+    first, second = (escape(graph.nodes[task]["title"]) for task in (a, b))
+    unknown = UNKNOWN_MODALITY in (graph.nodes[a]["modality"], graph.nodes[b]["modality"])
+    kind = "" if unknown else ", across modalities" if data["inter_modal"] else ", same modality"
+    if graph.is_directed():
+        gain = (f"{data['gain']:+.2f} {escape(gain_unit)}" if gain_unit else f"{data['gain']:.4g}").replace("-", "−")
+        return f"{first} → {second}<br><b>{gain}</b>, number {data['rank']} of its donors{kind}"
+    return f"{first} – {second}<br>Similarity <b>{data['similarity']:.3f}</b> ({data['standardised']:+.1f} SD){kind}"
+
+
+def _line_name(data: Mapping[str, Any], directed: bool) -> str:
+    """What the legend calls a line."""
+    if directed:
+        return "Helps" if data["gain"] >= 0 else "Harms"
+    return "Across modalities" if data["inter_modal"] else "Same modality"
+
+
+def _line_colour(name: str, dark: bool) -> str:
+    """Lines across modalities have their own colour as well as dashes; gain and harm the ends of one scale."""
     palette = colours(dark)
-    return {"color": palette[3], "type": "dashed"} if inter_modal else {"color": palette[6], "type": "solid"}
+    return {
+        "Same modality": palette[6],
+        "Across modalities": palette[3],
+        "Helps": diverging(dark)[-2],
+        "Harms": diverging(dark)[1],
+        "Dashed: across modalities": palette[6],
+    }[name]
+
+
+def _line_names(graph: nx.Graph) -> list[str]:
+    """The kinds of lines that there are, where there is more than one."""
+    directed = graph.is_directed()
+    found = {_line_name(data, directed) for _, _, data in graph.edges(data=True)}
+    if found == {"Same modality"}:
+        return []
+    if directed and any(data["inter_modal"] for _, _, data in graph.edges(data=True)):
+        found.add("Dashed: across modalities")
+    return [name for name in _LINE_ICONS if name in found]
 
 
 def _colour(data: dict[str, Any], colour_by: ColourBy, dark: bool) -> str:
@@ -190,15 +293,15 @@ def _category(data: dict[str, Any], colour_by: ColourBy) -> str:
     )
 
 
-def _categories(graph: nx.Graph, colour_by: ColourBy, dark: bool) -> list[dict[str, Any]]:
+def _categories(graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool) -> list[dict[str, Any]]:
     """What the legend lists: the groups of nodes, then the two kinds of lines as groups without nodes."""
     groups: dict[str, dict[str, Any]] = {}
     for _, data in sorted(graph.nodes(data=True), key=lambda item: _order(item[1], colour_by)):
         name = _category(data, colour_by)
         groups.setdefault(name, {"name": name, "itemStyle": {"color": _colour(data, colour_by, dark)}})
     lines = [
-        {"name": name, "itemStyle": {"color": _line(inter_modal, dark)["color"]}}
-        for name, inter_modal in (("Same modality", False), ("Across modalities", True))
+        {"name": _PLAIN.get(name, name) if plain else name, "itemStyle": {"color": _line_colour(name, dark)}}
+        for name in _line_names(graph)
     ]
     return [*groups.values(), *lines]
 
@@ -210,11 +313,11 @@ def _order(data: dict[str, Any], colour_by: ColourBy) -> tuple[int, str]:
     return known.index(data["modality"]) if data["modality"] in known else len(known), data["modality"]
 
 
-def _legend(graph: nx.Graph, colour_by: ColourBy, ink: str, dark: bool) -> dict[str, Any]:
-    icons = {"Same modality": _LINE_ICON, "Across modalities": _DASH_ICON}
+def _legend(graph: nx.Graph, colour_by: ColourBy, ink: str, dark: bool, *, plain: bool) -> dict[str, Any]:
+    icons = _LINE_ICONS | {word: _LINE_ICONS[name] for name, word in _PLAIN.items()}
     if colour_by == "modality":
-        icons |= {style.label: style.symbol for style in MODALITIES.values()}
-    categories = _categories(graph, colour_by, dark)
+        icons |= {style.label: style.symbol for style in (*MODALITIES.values(), modality_style(UNKNOWN_MODALITY))}
+    categories = _categories(graph, colour_by, dark, plain=plain)
     return {
         "type": "plain" if len(categories) <= MOST_IN_LEGEND else "scroll",
         "bottom": 4,

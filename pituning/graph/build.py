@@ -17,6 +17,9 @@ NEIGHBOURS = 3
 
 LABEL_LENGTH = 22
 
+UNKNOWN_MODALITY = "unknown"
+"""Of tasks that only an outside table names; nobody can say whether a line to one crosses modalities."""
+
 
 class NodeInfo(Protocol):
     """What the graph wants to know of a task; `pituning.tasks.registry.TaskInfo` has it."""
@@ -94,9 +97,14 @@ def task_graph(
             standardised=float(standard[i, j]),
             rank=int(min(ranks[i, j], ranks[j, i])),
             mutual=bool(max(ranks[i, j], ranks[j, i]) <= (nearest or NEIGHBOURS)),
-            inter_modal=infos[i].modality != infos[j].modality,
+            inter_modal=crosses_modalities(infos[i].modality, infos[j].modality),
         )
     return graph
+
+
+def crosses_modalities(a: str, b: str) -> bool:
+    """Whether two modalities are known to differ."""
+    return a != b and UNKNOWN_MODALITY not in (a, b)
 
 
 def communities(similarity: np.ndarray, names: Sequence[str], *, seed: int = 0) -> dict[str, int]:

@@ -17,6 +17,7 @@ from pituning.workspace.atomic import write_bytes
 
 FORMATS = ("graphml", "gexf", "json", "csv")
 EDGE_COLUMNS = ("similarity", "standardised", "rank", "mutual", "inter_modal")
+ARROW_COLUMNS = ("gain", "rank", "inter_modal")
 
 # Characters that XML 1.0 cannot hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,7 +34,7 @@ def export_graph(graph: nx.Graph, path: Path) -> None:
 
 
 def export_bytes(graph: nx.Graph, file_format: str) -> bytes:
-    """A graph of `task_graph` as the content of a file.
+    """A graph of `task_graph` or `directed_graph` as the content of a file.
 
     Args:
         graph: what to write; families are joined by ``;``.
@@ -78,7 +79,7 @@ def pairs_csv(names: Sequence[str], columns: Mapping[str, np.ndarray]) -> bytes:
 
 def _plain(graph: nx.Graph) -> nx.Graph:
     """A copy that every format can hold: families as text, no control characters."""
-    plain = nx.Graph()
+    plain = nx.DiGraph() if graph.is_directed() else nx.Graph()
     for node, data in graph.nodes(data=True):
         text = {key: _NOT_XML.sub("", value) for key, value in data.items() if isinstance(value, str)}
         plain.add_node(node, **{**data, **text, "families": ";".join(data["families"])})
@@ -91,7 +92,7 @@ def _with_places(graph: nx.Graph) -> nx.Graph:
     for _, data in graph.nodes(data=True):
         data["viz"] = {"position": {"x": data["x"], "y": -data["y"], "z": 0.0}}
     for _, _, data in graph.edges(data=True):
-        data["weight"] = data["similarity"]
+        data["weight"] = data["gain"] if graph.is_directed() else data["similarity"]
     return graph
 
 
@@ -102,9 +103,10 @@ def _xml(lines: Iterable[str]) -> bytes:
 def _csv(graph: nx.Graph) -> bytes:
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["source", "target", *EDGE_COLUMNS])
+    columns = ARROW_COLUMNS if graph.is_directed() else EDGE_COLUMNS
+    writer.writerow(["source", "target", *columns])
     for source, target, data in graph.edges(data=True):
-        writer.writerow([source, target, *(_cell(data[column]) for column in EDGE_COLUMNS)])
+        writer.writerow([source, target, *(_cell(data[column]) for column in columns)])
     return stream.getvalue().encode()
 
 

@@ -151,7 +151,8 @@ def themed(figure: go.Figure, *, dark: bool) -> dict[str, Any]:
     """A figure as plain data with the colours and letters of a report."""
     axis = {
         "gridcolor": GRID[dark], "zerolinecolor": GRID[dark], "linecolor": GRID[dark],
-        "tickfont": {"color": SOFT[dark]}, "title": {"font": {"color": SOFT[dark], "size": 13}},
+        "tickfont": {"color": SOFT[dark]}, "title": {"font": {"color": SOFT[dark], "size": 13}, "standoff": 10},
+        "ticklabelstandoff": 4,
     }  # fmt: skip
     template = go.layout.Template(
         layout={

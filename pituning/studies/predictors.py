@@ -21,6 +21,7 @@ from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
 RANDOM = "random"
 """Donors in any order: what a prediction must beat."""
 ORDERS = 200
+CORRELATIONS = ("spearman", "kendall")
 ALL_PAIRS = "all"
 
 
@@ -92,7 +93,13 @@ def predictors_markdown(directory: Path, kind: str, shots: int) -> str:
 
 
 def _by_lot(transfer: Transfer, pairs: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
-    """Each measure's mean over random orders of the donors."""
+    """Each measure's mean over random orders of the donors; a rank correlation with them is 0 by symmetry."""
+    drawn_measures = [measure for measure in MEASURES if measure not in CORRELATIONS]
     rng = np.random.default_rng(seed)
-    drawn = [grade_targets(rng.random(transfer.scores.shape), transfer.gains, pairs=pairs) for _ in range(ORDERS)]
-    return {measure: np.mean([one[measure] for one in drawn], axis=0) for measure in MEASURES}
+    drawn = [
+        grade_targets(rng.random(transfer.scores.shape), transfer.gains, pairs=pairs, measures=drawn_measures)
+        for _ in range(ORDERS)
+    ]
+    found = {measure: np.mean([one[measure] for one in drawn], axis=0) for measure in drawn_measures}
+    ordered = np.where(np.isfinite(found["ndcg"]), 0.0, np.nan)
+    return {measure: found.get(measure, ordered) for measure in MEASURES}

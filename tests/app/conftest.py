@@ -7,11 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
-from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
+from pituning.workspace.atomic import write_text
+from pituning.workspace.layout import DATA_VARIABLE, ENVIRONMENT_VARIABLE, Workspace, transfer_file
+from pituning.workspace.transfer import COLUMNS, NO_DONOR
 from tests.app.synthetic import make_workspace
 
 ENTRY = Path(__file__).resolve().parents[2] / "app" / "streamlit_app.py"
@@ -59,7 +63,23 @@ def workspace(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, w
     root = tmp_path / "workspace"
     shutil.copytree(template, root)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(root))
+    monkeypatch.setenv(DATA_VARIABLE, "")  # what ships does not show through
     return Workspace(root, embedded=None)
+
+
+@pytest.fixture
+def measured(workspace: Workspace) -> Workspace:
+    """A workspace in which similar tasks help each other, at 0 and at 16 shots."""
+    zoo, rng = workspace.zoo_similarity("lora", "probe"), np.random.default_rng(0)
+    rows = []
+    for shots in (0, 16):
+        for i, target in enumerate(zoo.names):
+            rows.append((target, NO_DONOR, shots, 0, 40.0, "x"))
+            for j, donor in enumerate(zoo.names):
+                if i != j:
+                    rows.append((target, donor, shots, 0, 40 + 30 * zoo.matrix[i, j] - 8 + rng.normal(), "x"))
+    write_text(workspace.root / transfer_file("lora"), pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
+    return workspace
 
 
 @pytest.fixture

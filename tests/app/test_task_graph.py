@@ -5,14 +5,18 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import pytest
+import streamlit
 
 from app.components import graph_view
 from pituning.tasks.files import ColumnMapping, read_table, save_task, task_from_table
-from pituning.workspace.layout import Workspace
+from pituning.workspace.atomic import write_text
+from pituning.workspace.layout import Workspace, transfer_file
+from pituning.workspace.transfer import load_transfer
 from tests.app.conftest import OpenPage, healthy, texts
 
 
@@ -133,3 +137,120 @@ def test_the_graph_as_it_is_drawn_can_be_downloaded(
     for graph in read.values():
         assert {frozenset(edge) for edge in graph.edges} == drawn
         assert set(graph.nodes) == {node["id"] for node in series["data"]}
+
+
+def places(at: Any) -> list[tuple[str, float, float]]:
+    return [(node["id"], node["x"], node["y"]) for node in option(at)["series"][0]["data"]]
+
+
+def click(at: Any, data_type: str, index: int) -> None:
+    """A click in the chart. AppTest has no such, so the callback of the page is called as Streamlit would."""
+    kept: dict[str, Any] = {}
+    real = streamlit.echarts_chart
+
+    def echarts_chart(*arguments: Any, **options: Any) -> Any:
+        kept.update(options)
+        return real(*arguments, **options)
+
+    selected = [{"data_type": data_type, "data_indices": [index]}]
+    state = {graph_view.CHART_KEY: {"selection": {"selected": selected}}, "task": at.session_state["task"]}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("streamlit.echarts_chart", echarts_chart)
+        at.run()
+        patched.setattr("streamlit.session_state", state)
+        kept["on_select"]()
+    for name in ("task", "other"):
+        at.session_state[name] = state.get(name)
+    at.run()
+
+
+def test_a_click_on_a_line_tells_why_two_are_alike_and_nothing_moves(workspace: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("task_graph", task="nli"))
+    before, links = places(at), option(at)["series"][0]["links"]
+    index = next(i for i, link in enumerate(links) if {link["source"], link["target"]} == {"nli", "rte"})
+
+    click(at, "edge", index)
+
+    healthy(at)
+    assert at.query_params["task"] == "nli"  # it was chosen, and stays the first
+    assert at.query_params["other"] == "rte"
+    assert "Natural language inference – Textual entailment" in texts(at)
+    names = list((zoo := workspace.zoo_similarity("lora", "probe")).names)
+    values = {metric.label: metric.value for metric in at.metric}
+    assert values["Similarity"] == f"{zoo.matrix[names.index('nli'), names.index('rte')]:.3f}"
+    assert "Nobody has measured yet" in texts(at)
+    assert places(at) == before
+
+    click(at, "node", names.index("vqa"))
+
+    assert at.query_params["task"] == "vqa"
+    assert "other" not in at.query_params
+    assert places(at) == before
+
+
+def test_arrows_of_measured_transfer_at_the_same_places(measured: Workspace, open_page: OpenPage) -> None:
+    similar = healthy(open_page("task_graph"))
+    at = healthy(open_page("task_graph", view="Measured transfer", donors_shown="1", shots="None"))
+
+    names = measured.zoo_similarity("lora", "probe").names
+    transfer = load_transfer(measured.transfer_path("lora"), 0, names)
+    assert transfer is not None
+    best = {names[int(np.nanargmax(row))] + " > " + target for target, row in zip(names, transfer.gains, strict=True)}
+    series = option(at)["series"][0]
+    assert {f"{link['source']} > {link['target']}" for link in series["links"]} == best
+    assert series["edgeSymbol"] == ["none", "arrow"]
+    assert places(at) == places(similar)
+
+
+def test_the_panel_tells_measured_transfer_in_and_out(measured: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("task_graph", task="nli"))
+
+    names = measured.zoo_similarity("lora", "probe").names
+    gains = load_transfer(measured.transfer_path("lora"), 16, names).gains  # type: ignore[union-attr]
+    tables = {frame.value.columns[1]: frame.value for frame in at.dataframe}
+    i = names.index("nli")
+    for title, values in (("Its best donors", gains[i]), ("Whom it helps most", gains[:, i])):
+        assert tables[title]["Gain"].tolist() == pytest.approx(np.sort(values[np.isfinite(values)])[::-1][:3])
+        assert tables[title].iloc[0, 1] == graph_view.titles()[names[int(np.nanargmax(values))]]
+    assert f"{int((gains[i] < 0).sum())} of 19 do harm" in texts(at)
+
+
+def test_a_pair_is_told_both_ways(measured: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("task_graph", task="nli", other="rte"))
+
+    names = measured.zoo_similarity("lora", "probe").names
+    gains = load_transfer(measured.transfer_path("lora"), 16, names).gains  # type: ignore[union-attr]
+    (table,) = [frame.value for frame in at.dataframe if "Donor → target" in frame.value]
+    i, j = names.index("nli"), names.index("rte")
+    assert table["Gain"].tolist() == pytest.approx([gains[j, i], gains[i, j]])
+    assert table["Measured"].str.endswith(" of 19").all()
+
+
+def test_where_nothing_was_measured_there_are_no_arrows(workspace: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("task_graph", view="Measured transfer", task="nli"))
+
+    assert "Nothing measured yet" in texts(at)
+    assert "pituning study transfer --kind lora" in texts(at)
+    assert "Nobody has measured yet whom LoRA experts help" in texts(at)
+    assert not at.get("echarts_chart")
+
+
+def test_a_damaged_table_of_transfer_leaves_the_graph(workspace: Workspace, open_page: OpenPage) -> None:
+    write_text(workspace.root / transfer_file("lora"), "target\nnli\n")
+
+    at = open_page("task_graph", task="nli")
+
+    assert not at.exception
+    assert "is damaged" in texts(at)
+    assert len(option(at)["series"][0]["data"]) == 20
+
+
+def test_size_tells_data_or_degree(workspace: Workspace, open_page: OpenPage) -> None:
+    data, degree = (option(healthy(open_page("task_graph", size=size))) for size in ("Data", "Degree"))
+
+    by_data = {node["id"]: node["symbolSize"] for node in data["series"][0]["data"]}
+    assert by_data["digits"] < by_data["shape"], "1,000 against 3,000 examples, both circles"
+    links = degree["series"][0]["links"]
+    lines = {task: sum(task in (link["source"], link["target"]) for link in links) for task in by_data}
+    circles = {node["id"]: node["symbolSize"] for node in degree["series"][0]["data"] if node["symbol"] == "circle"}
+    assert max(circles, key=circles.__getitem__) in {t for t in circles if lines[t] == max(lines[c] for c in circles)}

@@ -6,30 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from pituning.graph.ranking import grade_targets
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import DATA_VARIABLE, Workspace, transfer_file
-from pituning.workspace.transfer import COLUMNS, NO_DONOR, load_transfer
+from pituning.workspace.layout import Workspace, transfer_file
+from pituning.workspace.transfer import load_transfer
 from tests.app.conftest import OpenPage, healthy, texts
 from tests.app.synthetic import done
-
-
-@pytest.fixture
-def measured(workspace: Workspace) -> Workspace:
-    """A workspace in which similar tasks help each other, at 0 and at 16 shots."""
-    zoo, rng = workspace.zoo_similarity("lora", "probe"), np.random.default_rng(0)
-    rows = []
-    for shots in (0, 16):
-        for i, target in enumerate(zoo.names):
-            rows.append((target, NO_DONOR, shots, 0, 40.0, "x"))
-            for j, donor in enumerate(zoo.names):
-                if i != j:
-                    rows.append((target, donor, shots, 0, 40 + 30 * zoo.matrix[i, j] - 8 + rng.normal(), "x"))
-    write_text(workspace.root / transfer_file("lora"), pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
-    return workspace
 
 
 def figures(at: Any) -> list[dict[str, Any]]:
@@ -80,8 +64,7 @@ def test_runs_of_the_workspace_stand_side_by_side(measured: Workspace, open_page
     assert {"π-tuning", "Single expert", "Placebo donors"} <= set(table.columns)
 
 
-def test_nothing_measured_is_told(workspace: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(DATA_VARIABLE, "")  # what ships was measured
+def test_nothing_measured_is_told(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("transfer"))
     assert "pituning study transfer --kind lora" in texts(at)
 

@@ -42,6 +42,37 @@ def test_the_app_opens_and_a_click_on_a_task_opens_its_panel(studio: Studio, pag
     no_errors(page)
 
 
+def test_a_click_on_a_line_opens_its_pair_and_nothing_moves(studio: Studio, page: Page) -> None:
+    page.goto(f"{studio.url}/graph")
+    settle(page)
+    label = page.locator(".st-key-graph_chart svg text", has_text="Sentiment")
+    expect(label).to_be_visible()
+    before = label.bounding_box()
+    # A line is a path with a stroke and no filling; the middle of a long one lies under no other mark.
+    middles = page.evaluate(
+        """() => [...document.querySelectorAll('.st-key-graph_chart svg path[fill="none"][stroke]')]
+            .filter(path => path.getTotalLength() > 40)
+            .sort((a, b) => b.getTotalLength() - a.getTotalLength())
+            .map(path => {
+                const middle = path.getPointAtLength(path.getTotalLength() / 2);
+                const at = new DOMPoint(middle.x, middle.y).matrixTransform(path.getScreenCTM());
+                return [at.x, at.y];
+            })"""
+    )
+    assert middles
+    page.mouse.click(*middles[0])
+    page.wait_for_url("**other=**")
+    assert "task=" in page.url
+    expect(page.get_by_text("Layer by layer")).to_be_visible()
+    expect(page.get_by_text("Predicted and measured")).to_be_visible()
+    assert label.bounding_box() == before
+    no_errors(page)
+
+    page.reload()
+    settle(page)
+    expect(page.get_by_text("Layer by layer")).to_be_visible()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(800, "dark"), (1440, "light")])
 def test_nothing_sticks_out_of_the_page(studio: Studio, page: Page, width: int, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

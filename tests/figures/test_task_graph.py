@@ -9,9 +9,10 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from pituning.figures.palette import DARK, LIGHT
+from pituning.figures.palette import DARK, DIVERGING, LIGHT
 from pituning.figures.task_graph import FADED, graph_option
-from pituning.graph.build import task_graph
+from pituning.graph.build import UNKNOWN_MODALITY, task_graph
+from pituning.graph.directed import directed_graph
 from tests.graph.test_build import Info, infos, random_similarity
 
 
@@ -124,3 +125,61 @@ def test_a_title_is_cut_off_only_where_it_is_very_long() -> None:
     names = [node["name"] for node in graph_option(task_graph(random_similarity(2), named, k=1))["series"][0]["data"]]
     assert names[0] == "Natural language inference"
     assert names[1].endswith("…")
+
+
+def test_arrows_tell_gain_and_harm(graph: nx.Graph) -> None:
+    values = np.full((12, 12), np.nan)
+    values[0, 3], values[0, 1], values[3, 0] = 8.0, -4.0, 2.0
+    option = graph_option(directed_graph(graph, values, k=3))
+    series = option["series"][0]
+    assert series["edgeSymbol"] == ["none", "arrow"]
+    links = {(link["source"], link["target"]): link for link in series["links"]}
+    assert set(links) == {("task-3", "task-0"), ("task-1", "task-0"), ("task-0", "task-3")}
+    styles = {pair: link["lineStyle"] for pair, link in links.items()}
+    assert styles["task-3", "task-0"]["width"] == 5
+    assert styles["task-1", "task-0"]["width"] == 3  # half the size of the largest
+    assert styles["task-3", "task-0"]["color"] == styles["task-0", "task-3"]["color"] == DIVERGING[-2]
+    assert styles["task-1", "task-0"]["color"] == DIVERGING[1]
+    assert (styles["task-3", "task-0"]["type"], styles["task-1", "task-0"]["type"]) == ("solid", "dashed")
+    assert "−4.00" in links["task-1", "task-0"]["tooltip"]["formatter"]
+    assert [entry["name"] for entry in option["legend"]["data"]][-3:] == ["Helps", "Harms", "Dashed: across modalities"]
+    for leaf in leaves(option):
+        assert type(leaf) in (str, int, float, bool)
+
+
+def test_the_views_have_the_same_places(graph: nx.Graph) -> None:
+    def places(option: dict[str, Any]) -> list[tuple[str, float, float]]:
+        return [(node["id"], node["x"], node["y"]) for node in option["series"][0]["data"]]
+
+    arrows = directed_graph(graph, np.ones((12, 12)))
+    here = places(graph_option(graph))
+    assert places(graph_option(arrows)) == here
+    assert places(graph_option(graph, selected="task-3", other="task-1", sizes={"task-1": 9.0, "task-2": 1.0})) == here
+
+
+def test_of_a_pair_only_the_two_stand_out(graph: nx.Graph) -> None:
+    a, b = next(iter(graph.edges))
+    series = graph_option(graph, selected=b, other=a)["series"][0]
+    assert {node["id"] for node in series["data"] if node["itemStyle"]["opacity"] == 1} == {a, b}
+    clear = [link for link in series["links"] if link["lineStyle"]["opacity"] > 0.4]
+    assert [{link["source"], link["target"]} for link in clear] == [{a, b}]
+
+
+def test_the_area_of_a_node_is_in_proportion() -> None:
+    tasks = [Info(name, name.upper(), "vision") for name in "abc"]
+    graph = task_graph(random_similarity(3), tasks)
+    sizes = {"a": 1000.0, "b": 500.0, "c": 1.0}
+    nodes = graph_option(graph, sizes=sizes, size_unit="training examples")["series"][0]["data"]
+    a, b, c = (node["symbolSize"] for node in nodes)
+    assert (a / b) ** 2 == pytest.approx(2, rel=0.1)  # whole pixels
+    assert c >= 12, "still to be hit"
+    assert "1,000 training examples" in nodes[0]["tooltip"]["formatter"]
+    alike = graph_option(graph, sizes=dict.fromkeys("abc", 7.0))["series"][0]["data"]
+    assert [node["symbolSize"] for node in alike] == [24, 24, 24]
+
+
+def test_a_line_to_a_task_of_unknown_modality_crosses_nothing() -> None:
+    tasks = [Info("a", "A", UNKNOWN_MODALITY), Info("b", "B", "vision")]
+    option = graph_option(task_graph(random_similarity(2), tasks))
+    assert [entry["name"] for entry in option["legend"]["data"]] == ["Vision", "Modality unknown"]
+    assert option["series"][0]["data"][0]["itemStyle"]["color"] == LIGHT[6]

@@ -11,7 +11,7 @@ import pytest
 from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Silent
 from pituning.studies.config import TransferConfig
-from pituning.studies.predictors import grade_predictors, predictions
+from pituning.studies.predictors import grade_predictors, predictions, predictors_markdown
 from pituning.studies.transfer import Cell, measure_cell, measure_transfer, transfer_cells
 from pituning.tasks.mini import TASK_NAMES
 from pituning.workspace.layout import embedded_data, transfer_file
@@ -115,3 +115,9 @@ def test_every_pair_of_the_suite_was_measured() -> None:
         assert found is not None
         assert np.isfinite(found.alone).all()
         assert np.isfinite(found.scores).sum() == 20 * 19
+
+
+def test_the_documents_show_the_grades() -> None:
+    page = (DATA.parents[1] / "docs" / "science.md").read_text()
+    for shots in (0, 16):
+        assert predictors_markdown(DATA, "lora", shots) in page

@@ -1,0 +1,298 @@
+"""Graphs of tables from elsewhere: choosing, importing and deleting one, its controls, and what stands beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app.components import access, context, graph_controls, graph_view, task_panel
+from app.components.graph_view import GraphView
+from app.components.guard import empty, plain, say
+from app.components.links import linked_select, one_of
+from app.components.words import MODALITY_ICONS, Word
+from pituning.errors import BadInput, PiTuningError
+from pituning.graph.build import UNKNOWN_MODALITY
+from pituning.runs.roles import Role
+from pituning.workspace.affinities import (
+    Affinity,
+    affinity_names,
+    affinity_path,
+    delete_affinity,
+    load_affinity,
+    parse_affinity,
+    save_affinity,
+)
+
+ABOUT = (
+    "Each point is a task of a table that was imported; the thicker a line, the larger its value. Tasks with large "
+    "values between them stand close together."
+)
+MOST_DRAWN = 150
+"""Tasks; to find places for more takes longer than somebody waits."""
+
+SHOWN = 5
+ROWS = {
+    "target": Word("Receives", "Each row tells what its task receives from the tasks of the columns."),
+    "source": Word("Gives", "Each row tells what its task gives to the tasks of the columns."),
+}
+WAYS = {
+    "mean": Word("Both ways together", "Lines by the mean of the two directions."),
+    "directed": Word("Each way", "Arrows from the task that gives to the one that receives."),
+}
+SIZES = {
+    "equal": Word("Alike", "All points are of one size."),
+    "degree": Word("Degree", "The area of a point is in proportion to its lines."),
+}
+SAMPLE_SQUARE = """task,depth,normals,edges
+depth,,0.81,0.32
+normals,0.77,,0.40
+edges,0.25,0.31,"""
+SAMPLE_LONG = """source,target,value
+normals,depth,0.81
+edges,depth,0.32"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outsider:
+    """A task of a table; what it works on is known where the workspace has a task of that name."""
+
+    name: str
+    title: str
+    modality: str
+    families: tuple[str, ...]
+
+
+def choose() -> str | None:
+    """The row with the table whose graph is shown, where there are any; None is the zoo."""
+    names = affinity_names(context.workspace())
+    if not names:
+        graph_view.forget("graph")
+        return None
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        with st.container(width=330):
+            name = linked_select(
+                "Graph", names, param="graph", format_func=str, placeholder="The zoo of this workspace",
+                on_change=graph_view.forget, help_text="The tasks of this workspace, or a table that was imported.",
+            )  # fmt: skip
+        bring()
+        if name is not None:
+            _delete(name)
+    return name
+
+
+def bring_first() -> None:
+    """`bring`, where no table is there and `choose` draws no row for it."""
+    if not affinity_names(context.workspace()):
+        bring()
+
+
+def bring() -> None:
+    """The door for another table."""
+    with access.popover("Import a table", icon=":material/upload_file:", key="affinity_ask", width="content"):
+        st.markdown("Any table of task affinity becomes a graph of its own, kept in this workspace.")
+        number = st.session_state.setdefault("affinity_number", 0)
+        file = st.file_uploader(
+            "A table as CSV", type=["csv", "tsv", "txt"], key=f"affinity_file_{number}",
+            help="Square, with the names of the tasks in the header and in the first column, or long, with the columns "
+            "source, target and value. The file stays on this machine.",
+        )  # fmt: skip
+        if file is None:
+            st.caption("Square, or one pair a row; an empty cell is not known.")
+            st.code(SAMPLE_SQUARE, language=None)
+            st.code(SAMPLE_LONG, language=None)
+            return
+        rows = one_of("A row of a square table", ROWS, key="affinity_rows", bind=False)
+        try:
+            found = parse_affinity(file.getvalue(), rows="source" if rows == "source" else "target")
+        except BadInput as error:
+            st.error(plain(str(error)), icon=":material/error:")
+            return
+        st.caption(_facts(found))
+        name = st.text_input("Name", _slug(file.name), key=f"affinity_name_{number}_{file.name}", max_chars=60)
+        access.button("Import it", type="primary", icon=":material/add:", key="affinity_import", on_click=_keep,
+                      args=(name, found))  # fmt: skip
+
+
+def _facts(found: Affinity) -> str:
+    count = len(found.names)
+    known = int(np.isfinite(found.values[~np.eye(count, dtype=bool)]).sum())
+    ways = "both ways alike" if found.symmetric else "each way a value of its own"
+    return f"{count:,} tasks, {known:,} of {count * (count - 1):,} values known, {ways}."
+
+
+def _slug(file_name: str) -> str:
+    stem = re.sub("[^a-z0-9]+", "-", PurePath(file_name).stem.lower()).strip("-")
+    return stem[:60].strip("-") or "table"
+
+
+def _keep(name: str, found: Affinity) -> None:
+    try:
+        access.actor().require(Role.RUNNER, "import tables")
+        save_affinity(context.workspace(), name.strip(), found)
+    except PiTuningError as error:
+        say("The table was not imported", error)
+        return
+    st.session_state["affinity_number"] += 1
+    graph_view.forget("task", "other")
+    st.session_state["graph"] = name.strip()
+    st.toast(f"The table {plain(name)} has been imported.", icon=":material/add:")
+
+
+def _delete(name: str) -> None:
+    """A button that asks once more."""
+    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="affinity_delete_ask"):
+        st.markdown(f"The table **{plain(name)}** will be gone for good.")
+        st.button("Delete it", icon=":material/delete_forever:", type="primary", key="affinity_delete",
+                  on_click=_delete_now, args=(name,))  # fmt: skip
+
+
+def _delete_now(name: str) -> None:
+    try:
+        access.actor().require(Role.ADMIN, "delete tables")
+        delete_affinity(context.workspace(), name)
+        graph_view.forget("graph", "task", "other")
+        st.toast("The table has been deleted.", icon=":material/delete:")
+    except PiTuningError as error:
+        say("That did not work", error)
+
+
+def load(name: str) -> Affinity:
+    """A table, read once.
+
+    Raises:
+        ArtefactError: it is damaged.
+    """
+    path = affinity_path(context.workspace(), name)
+    return _load(str(path), path.stat().st_mtime if path.exists() else 0.0, name)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading the table …")
+def _load(path: str, stamp: float, name: str) -> Affinity:
+    return load_affinity(context.workspace(), name)
+
+
+def controls(name: str, whole: Affinity) -> GraphView:
+    """The row above the graph of a table."""
+    shown = _drawn(whole)
+    mean = shown.mean
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        way = "mean" if shown.symmetric else one_of("Direction", WAYS, key="way")
+        known = np.isfinite(mean) & ~np.eye(len(mean), dtype=bool)
+        matrix = np.where(known, mean, mean[known].min())  # what is not known attracts nobody
+        np.fill_diagonal(matrix, max(1.0, float(matrix.max())))
+        asked: dict[str, Any] = graph_controls.lines(matrix) if way == "mean" else graph_controls.arrows(shown.values)
+        size = one_of("Size", SIZES, key="points")
+        view = GraphView(
+            name=name,
+            infos=infos(shown.names),
+            matrix=matrix,
+            replicates=np.zeros((0, *matrix.shape)),
+            known=known,
+            gains=shown.values if way == "directed" else None,
+            gain_unit="",
+            sizes="degree" if size == "degree" else None,
+            colour_by=graph_controls.colour(),
+            **asked,
+        )
+        graph_view.downloads(view)
+    if len(shown.names) < len(whole.names):
+        st.info(
+            f"The {len(shown.names)} tasks with the strongest ties of all {len(whole.names):,} are drawn; the others "
+            "can be found by name."
+        )
+    return view
+
+
+def _drawn(whole: Affinity) -> Affinity:
+    """The table of the tasks that are drawn: of very many those whose strongest ties are the strongest."""
+    if len(whole.names) <= MOST_DRAWN:
+        return whole
+    mean = whole.mean
+    np.fill_diagonal(mean, np.nan)
+    strongest = np.nan_to_num(np.nanmax(np.where(np.isnan(mean), -np.inf, mean), axis=1), neginf=-1e300)
+    at = sorted(np.argsort(-strongest, kind="stable")[:MOST_DRAWN])
+    return Affinity(names=tuple(whole.names[i] for i in at), values=whole.values[np.ix_(at, at)])
+
+
+def infos(names: Sequence[str]) -> list[Outsider]:
+    """What is known of tasks by their names."""
+    tasks = context.tasks()
+    return [
+        Outsider(name=name, title=tasks[name].title, modality=tasks[name].modality, families=tasks[name].families)
+        if name in tasks
+        else Outsider(name=name, title=name, modality=UNKNOWN_MODALITY, families=())
+        for name in names
+    ]
+
+
+def panel(whole: Affinity, task: str | None, other: str | None) -> None:
+    """The chosen task of a table, the chosen pair, or how to choose one."""
+    if task is None:
+        empty(
+            "No task chosen",
+            "Click a point of the graph, or find a task by name, to see what is nearest to it. Click a line to see the "
+            "values of a pair.",
+            icon=":material/ads_click:",
+        )
+    elif other is None:
+        _task(whole, task)
+    else:
+        _pair(whole, task, other)
+
+
+def _task(whole: Affinity, name: str) -> None:
+    titles = {info.name: info.title for info in infos(whole.names)}
+    (info,) = infos([name])
+    st.subheader(plain(info.title))
+    if info.modality == UNKNOWN_MODALITY:
+        st.caption("Only the table names this task: what it works on is not known.")
+    else:
+        st.badge(info.modality, icon=MODALITY_ICONS.get(info.modality), color="blue")
+    i = whole.names.index(name)
+    ways: list[tuple[str, np.ndarray]] = [("Nearest", whole.mean[i])]
+    if not whole.symmetric:
+        ways = [("Receives most from", whole.values[i]), ("Gives most to", whole.values[:, i])]
+    for number, (title, row) in enumerate(ways):
+        values = row.copy()
+        values[i] = np.nan
+        task_panel.gains_table(
+            title, f"{title}: no value is known.", values, whole.names, titles, key=f"affinity-{number}-{name}",
+            on_open=lambda key, names: graph_view.open_neighbour(key, names, beside=True), column="Value", most=SHOWN,
+        )  # fmt: skip
+
+
+def _pair(whole: Affinity, task: str, other: str) -> None:
+    a, b = (info.title for info in infos([task, other]))
+    st.subheader(f"{plain(a)} – {plain(b)}", anchor=False)
+    i, j = whole.names.index(task), whole.names.index(other)
+    rows = []
+    for giver, taker, source, target in ((a, b, i, j), (b, a, j, i)):
+        value, values = whole.values[target, source], whole.values[target]
+        rivals = [k for k in range(len(whole.names)) if k != target and np.isfinite(values[k])]
+        place = 1 + sum(values[k] > value for k in rivals)
+        known = bool(np.isfinite(value))
+        rows.append(
+            {
+                "Source → target": f"{giver} → {taker}",
+                "Value": float(value) if known else None,
+                "Place": f"{place} of {len(rivals)}" if known else None,
+            }
+        )
+    st.dataframe(
+        pd.DataFrame(rows), hide_index=True, placeholder="–", key="affinity_pair",
+        column_config={
+            "Value": st.column_config.NumberColumn(format="%.4g"),
+            "Place": st.column_config.TextColumn(help="Of the source among all sources of this target, 1 the largest."),
+        },
+        alt="The values of the pair in both directions",
+    )  # fmt: skip
+    st.caption("A dash: the table holds no value.")
+    st.button(f"Only {plain(a)}", icon=":material/arrow_back:", key="pair_close", type="tertiary",
+              on_click=graph_view.forget, args=("other",))  # fmt: skip

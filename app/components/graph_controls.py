@@ -1,0 +1,146 @@
+"""The rows above the task graph of the zoo: what is drawn, by which similarity or measurement, and how."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app.components import context, source
+from app.components.graph_view import NEAREST, GraphView, downloads
+from app.components.links import one_of
+from app.components.source import Source
+from app.components.words import KINDS, Word, label
+from pituning.figures.task_graph import ColourBy
+from pituning.graph.directed import BEST
+
+COLOURS: tuple[ColourBy, ...] = ("modality", "community")
+LINES = {
+    "similarity": Word("Similarity", "Lines join tasks whose embeddings are alike."),
+    "transfer": Word("Measured transfer", "Arrows lead from a donor to the target that its expert helped or harmed."),
+}
+ARROWS = {
+    "best": Word("Best", "The donors that help each task most, or harm it least."),
+    "worst": Word("Worst", "The donors that harm each task most."),
+    "size": Word("Above", "Every effect, good or bad, of at least some size."),
+}
+SIZES = {
+    "data": Word("Data", "The area of a point is in proportion to the task’s training examples."),
+    "degree": Word("Degree", "The area of a point is in proportion to its lines."),
+}
+
+
+def zoo(found: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> tuple[GraphView, Source]:
+    """The controls of the zoo's graph.
+
+    Args:
+        found: the predictors that are there for each kind.
+        more: draws what stands at the end of the last row.
+    """
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        kind, predictor = source.choose(found)
+        whole = source.load(kind, predictor)
+        drawn = one_of("Lines show", LINES, key="view")
+        asked: dict[str, Any] = {}
+        if drawn == "transfer":
+            asked = _measured(whole)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        if drawn == "similarity":
+            asked |= lines(whole.matrix)
+        elif "gains" in asked:
+            asked |= arrows(asked["gains"])
+        view = GraphView(
+            name=f"{kind}-{predictor}{'-transfer' if drawn == 'transfer' else ''}",
+            infos=whole.infos,
+            matrix=whole.matrix,
+            replicates=whole.replicates,
+            colour_by=colour(),
+            **_sizes(whole),
+            **{"k": None, "threshold": None, **asked},
+        )
+        if view.missing is None:
+            downloads(view)
+        more()
+    return view, whole
+
+
+def _measured(whole: Source) -> dict[str, Any]:
+    counts = context.transfer_shots(whole.kind)
+    shots = source.choose_shots(counts) if counts else None
+    transfer = None if shots is None else context.transfer(whole.kind, shots, tuple(whole.names))
+    if transfer is None:
+        return {
+            "missing": f"For {label(KINDS, whole.kind)} experts nobody has measured which donor helps which target. "
+            f"Start it on the command line: pituning study transfer --kind {whole.kind}"
+        }
+    return {"gains": transfer.gains}
+
+
+def colour() -> ColourBy:
+    """What the colour of a point tells."""
+    chosen = st.segmented_control(
+        "Colour", COLOURS, format_func=str.capitalize, required=True, default="modality", key="colour",
+        bind="query-params",
+        help="Modality: what a task works on. Community: groups with more likeness inside than outside (Louvain).",
+    )  # fmt: skip
+    return chosen or "modality"
+
+
+def _sizes(whole: Source) -> dict[str, Any]:
+    """What the area of a point tells."""
+    if one_of("Size", SIZES, key="size") == "degree":
+        return {"sizes": "degree"}
+    sizes = {info.name: float(info.sizes.get("train", 0)) for info in whole.infos}
+    return {"sizes": sizes, "size_unit": "training examples"}
+
+
+def lines(matrix: np.ndarray) -> dict[str, Any]:
+    """Which pairs are joined: the nearest of each task, or all above a threshold."""
+    count = len(matrix)
+    if count < 2:
+        return {"k": None, "threshold": None}
+    mode = st.segmented_control(
+        "Lines", ["nearest", "threshold"], format_func={"nearest": "Nearest", "threshold": "Above"}.__getitem__,
+        required=True, default="nearest", key="lines", bind="query-params",
+        help="Nearest: each task to its most similar ones. Above: every pair that is more similar than a threshold.",
+    )  # fmt: skip
+    if mode == "threshold":
+        pairs = matrix[np.triu_indices(count, k=1)]
+        chosen = _slider("Similarity of at least", pairs, 0.85, key="threshold")
+        return {"k": None, "threshold": chosen}
+    most = min(8, count - 1)
+    return {"k": _count("Nearest shown", most, min(NEAREST, most), key="k"), "threshold": None}
+
+
+def arrows(gains: np.ndarray) -> dict[str, Any]:
+    """Which arrows are drawn: those of the best or the worst donors of each task, or all above a size."""
+    sizes = np.abs(gains[np.isfinite(gains) & ~np.eye(len(gains), dtype=bool)])
+    if not sizes.size:
+        return {"k": None, "threshold": None}
+    mode = one_of("Arrows", ARROWS, key="arrows")
+    if mode == "size":
+        return {"k": None, "threshold": _slider("Effect of at least", sizes, 0.9, key="effect")}
+    most = min(8, len(gains) - 1)
+    count = _count("Into each task", most, min(BEST, most), key="donors_shown")
+    return {"k": count, "threshold": None, "worst": mode == "worst"}
+
+
+def _slider(title: str, values: np.ndarray, start: float, *, key: str) -> float:
+    """A threshold between the smallest and the largest value; it starts at a quantile of them."""
+    spread = float(values.max() - values.min())
+    step = 0.01 if 0.2 <= spread <= 100 else 10.0 ** (math.floor(math.log10(spread)) - 2) if spread > 0 else 0.01
+    low, high = math.floor(values.min() / step) * step, math.ceil(values.max() / step) * step
+    if low >= high:
+        return float(values.min())
+    first = min(max(round(float(np.quantile(values, start)) / step) * step, low), high)
+    chosen = st.slider(title, low, high, first, step, format="%.4g", key=key, bind="query-params", width=150)
+    return min(max(chosen, low), high)
+
+
+def _count(title: str, most: int, first: int, *, key: str) -> int:
+    if most < 2:
+        return 1
+    return min(max(st.slider(title, 1, most, first, key=key, bind="query-params", width=150), 1), most)

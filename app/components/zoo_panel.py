@@ -1,0 +1,72 @@
+"""What stands beside the graph of the zoo: one task, or two and why they are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+
+from app.components import context, graph_view, pair_panel, task_panel
+from app.components.graph_view import GraphView
+from app.components.guard import empty, guarded, plain
+from app.components.pages import SIMILARITY
+from app.components.source import Source
+from app.components.words import KINDS, PREDICTORS, label
+
+
+def show(view: GraphView, whole: Source, predictors: Sequence[str], task: str | None, other: str | None) -> None:
+    """The chosen task, the chosen pair, or how to choose one."""
+    if task is None:
+        empty(
+            "No task chosen",
+            "Click a point of the graph, or find a task by name, to see its examples and its neighbours. Click a line "
+            "to see why two tasks are alike.",
+            icon=":material/ads_click:",
+        )
+    elif other is None:
+        _task(view, whole, task)
+    else:
+        _pair(whole, predictors, task, other)
+
+
+def _task(view: GraphView, whole: Source, name: str) -> None:
+    info, titles = context.tasks()[name], graph_view.titles()
+    task_panel.heading(info)
+    task_panel.use_as_target(name)
+    task_panel.neighbours(name, view.near(name), titles, on_open=graph_view.open_neighbour)
+    if name in whole.names:
+        with guarded("The measured transfer"):
+            known = {one: titles[one] for one in whole.names}
+            task_panel.transfer(whole.kind, name, known, on_open=partial(graph_view.open_neighbour, beside=True))
+    task_panel.about(info)
+
+
+def _pair(whole: Source, predictors: Sequence[str], task: str, other: str) -> None:
+    titles = graph_view.titles()
+    missing = [name for name in (task, other) if name not in whole.names]
+    if missing:
+        empty(
+            "Nothing to compare",
+            f"{plain(titles[missing[0]])} has no expert in the zoo yet, so nobody knows what it is like.",
+            icon=":material/compare_arrows:",
+        )
+    else:
+        pair_panel.show(whole, predictors, task, other, beside_graph=True)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            f"Only {plain(titles[task])}", icon=":material/arrow_back:", key="pair_close", type="tertiary",
+            on_click=graph_view.forget, args=("other",),
+        )  # fmt: skip
+        if not missing:
+            st.page_link(
+                SIMILARITY.path,
+                label="In the similarity matrix",
+                icon=SIMILARITY.icon,
+                query_params={
+                    "task": task,
+                    "other": other,
+                    "kind": label(KINDS, whole.kind),
+                    "predictor": label(PREDICTORS, whole.predictor),
+                },
+            )

@@ -1,0 +1,64 @@
+"""The directed view of a task graph: who helps whom, or any other table of values from one task to another.
+
+Tasks keep the places that their likeness gives them, so that the two views can be laid one over the other.
+"""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+
+from pituning.errors import BadInput
+from pituning.graph.build import crosses_modalities
+
+BEST = 2
+"""Arrows into each task by default."""
+
+
+def directed_graph(
+    graph: nx.Graph,
+    values: np.ndarray,
+    *,
+    k: int | None = None,
+    threshold: float | None = None,
+    worst: bool = False,
+) -> nx.DiGraph:
+    """The tasks of ``graph``, joined by arrows from donor to target.
+
+    Args:
+        graph: from `pituning.graph.build.task_graph`; its nodes are taken over as they are, places included.
+        values: (N, N), target i in the rows and donor j in the columns, in the order of the nodes; NaN where nothing
+            is known, the diagonal is left out. Negative values are harm.
+        k: the donors of each target with the largest values, at most so many; `BEST` when neither ``k`` nor
+            ``threshold`` is given.
+        threshold: keeps arrows of at least this absolute value.
+        worst: ``k`` counts from the other end.
+
+    Returns:
+        A graph whose edges have ``gain`` (the value), ``rank`` (1: what helps the target most, of all that is known)
+        and ``inter_modal``.
+
+    Raises:
+        BadInput: the values do not fit the tasks.
+    """
+    names = list(graph)
+    n = len(names)
+    if values.shape != (n, n):
+        raise BadInput(f"values have shape {values.shape} for {n} tasks; give one row and column per task")
+    most = k if k is not None or threshold is not None else BEST
+    found = nx.DiGraph()
+    found.add_nodes_from((name, dict(data)) for name, data in graph.nodes(data=True))
+    for i, target in enumerate(names):
+        donors = [j for j in range(n) if j != i and np.isfinite(values[i, j])]
+        best_first = sorted(donors, key=lambda j: -values[i, j])
+        places = {j: place for place, j in enumerate(best_first, start=1)}
+        for j in (best_first[::-1] if worst else best_first)[:most]:
+            if threshold is None or abs(values[i, j]) >= threshold:
+                found.add_edge(
+                    names[j],
+                    target,
+                    gain=float(values[i, j]),
+                    rank=places[j],
+                    inter_modal=crosses_modalities(graph.nodes[names[j]]["modality"], graph.nodes[target]["modality"]),
+                )
+    return found
