@@ -14,11 +14,11 @@ from app.components.examples import answer_badge, picture
 from app.components.guard import empty, guarded, plain
 from app.components.run_curves import MORE, NAMES
 from app.components.run_results import HALF, by_index
-from app.components.verdict import difference
 from app.components.words import KINDS, METHODS, METRICS, STATES, duration, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.comparison import LETTERS, compared_curves, compared_scores, methods_of, scores_of
 from pituning.figures.palette import method_label
+from pituning.reports.verdict import difference
 from pituning.runs.records import Run
 from pituning.tasks.metrics import parse_box
 
