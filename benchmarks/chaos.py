@@ -1,7 +1,7 @@
 """Does the queue lose anything? Kills workers, supervisor, app and whoever queues runs, locks the database, fills the
 disk and deletes checkpoints while runs are under way; then counts what was lost, done twice, or came out differently.
 
-    python -m benchmarks.chaos --runs 40 --kills 30 --seed 0 --json
+    python benchmarks/chaos.py --runs 40 --kills 30 --seed 0 --json
 
 The workspace lies on a small tmpfs of its own, which needs root; elsewhere nothing fills the disk, and the report says
 so. ``wrong`` compares every result, and the tensors of every expert, with a run that nobody disturbed. Three
@@ -27,6 +27,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":  # run by its path, this directory's queue.py would stand in for the standard library's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import psutil
 
@@ -288,7 +291,7 @@ def trial(*, runs: int, kills: int, seed: int, trained: int, tuned: int) -> dict
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the report; 0 when nothing was lost, duplicated, wrong or orphaned."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos")
+    parser = argparse.ArgumentParser(prog="python benchmarks/chaos.py")
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,6 +1,6 @@
 """How fast runs are handed out, that none is handed out twice, and how fast the Runs page reads a full table.
 
-    python -m benchmarks.queue --json
+    python benchmarks/queue.py --json
 
 Limits: no double claims; the page's query stays under 50 ms with 10,000 runs in the table.
 """
@@ -19,6 +19,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":  # run by its path, this directory's queue.py would stand in for the standard library's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import sqlalchemy as sa
 
@@ -133,7 +136,7 @@ def measure(*, runs: int = RUNS_COUNT, workers: int = WORKERS, table: int = TABL
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the report; 1 when a run was handed out twice or not at all."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.queue")
+    parser = argparse.ArgumentParser(prog="python benchmarks/queue.py")
     parser.add_argument("--runs", type=int, default=RUNS_COUNT)
     parser.add_argument("--workers", type=int, default=WORKERS)
     parser.add_argument("--table", type=int, default=TABLE)
