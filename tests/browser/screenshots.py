@@ -1,0 +1,69 @@
+"""Takes the pictures of `docs/screenshots`, one of each page.
+
+    python -m tests.browser.screenshots [--workspace DIR] [--out DIR] [--width 1280] [--dark]
+
+The workspace should hold a finished run, so that there is one to show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from tests.browser.conftest import CHROMIUM, ROOT, SECOND, Studio
+
+COLOURS = 128
+"""Of a picture, which makes it a third as large."""
+
+PAGES = {
+    "home": "",
+    "task-graph": "graph?task=nli",
+    "map": "map",
+    "similarity": "similarity?task=nli&other=visual-entailment",
+    "transfer": "transfer?task=shape&other=vqa",
+    "new-run": "new-run?task=digits",
+    "runs": "runs",
+    "experts": "experts?expert=lora%2Fnli",
+    "present": "present",
+}
+
+
+def take(workspace: Path, out: Path, *, width: int, dark: bool) -> None:
+    """One picture of each page, ``out/NAME.png``."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        studio = Studio(workspace, Path(folder) / "log.txt")
+        studio.start()
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        try:
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
+            for name, address in PAGES.items():
+                page.goto(f"{studio.url}/{address}")
+                page.get_by_role("heading").first.wait_for(timeout=60 * SECOND)
+                page.wait_for_function(
+                    "() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=60 * SECOND
+                )
+                page.wait_for_timeout(2.5 * SECOND)  # charts move into place
+                picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+                picture.quantize(COLOURS).save(out / f"{name}.png", optimize=True)
+                print(out / f"{name}.png", flush=True)
+        finally:
+            browser.close()
+            studio.stop()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots")
+    parser.add_argument("--workspace", type=Path, default=Path("workspace"))
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--dark", action="store_true")
+    given = parser.parse_args()
+    take(given.workspace.resolve(), given.out, width=given.width, dark=given.dark)
