@@ -39,3 +39,6 @@ with guarded("The task graph"):
                 affinity_view.panel(table, task, other)
     with chart:
         graph_view.draw(view, task, other)
+    if outside is None:
+        with panel, guarded("This task"):
+            zoo_panel.more(whole, task, other)

@@ -19,6 +19,7 @@ from app.components.links import linked_select, one_of
 from app.components.words import MODALITY_ICONS, Word
 from pituning.errors import BadInput, PiTuningError
 from pituning.graph.build import UNKNOWN_MODALITY
+from pituning.graph.layout import CROWD
 from pituning.runs.roles import Role
 from pituning.workspace.affinities import (
     Affinity,
@@ -34,7 +35,7 @@ ABOUT = (
     "Each point is a task of a table that was imported; the thicker a line, the larger its value. Tasks with large "
     "values between them stand close together."
 )
-MOST_DRAWN = 150
+MOST_DRAWN = 2000
 """Tasks; to find places for more takes longer than somebody waits."""
 
 SHOWN = 5
@@ -187,8 +188,10 @@ def controls(name: str, whole: Affinity) -> GraphView:
         known = np.isfinite(mean) & ~np.eye(len(mean), dtype=bool)
         matrix = np.where(known, mean, mean[known].min())  # what is not known attracts nobody
         np.fill_diagonal(matrix, max(1.0, float(matrix.max())))
-        asked: dict[str, Any] = graph_controls.lines(matrix) if way == "mean" else graph_controls.arrows(shown.values)
-        size = one_of("Size", SIZES, key="points")
+        asked: dict[str, Any] = (
+            graph_controls.lines(matrix, known) if way == "mean" else graph_controls.arrows(shown.values)
+        )
+        size = one_of("Size", SIZES, key="points") if len(shown.names) <= CROWD else None
         view = GraphView(
             name=name,
             infos=infos(shown.names),
@@ -214,7 +217,7 @@ def _drawn(whole: Affinity) -> Affinity:
     """The table of the tasks that are drawn: of very many those whose strongest ties are the strongest."""
     if len(whole.names) <= MOST_DRAWN:
         return whole
-    mean = whole.mean
+    mean = whole.mean.copy()
     np.fill_diagonal(mean, np.nan)
     strongest = np.nan_to_num(np.nanmax(np.where(np.isnan(mean), -np.inf, mean), axis=1), neginf=-1e300)
     at = sorted(np.argsort(-strongest, kind="stable")[:MOST_DRAWN])

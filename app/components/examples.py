@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from functools import lru_cache
 
 import streamlit as st
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 
 from app.components.guard import plain
 from pituning.tasks.base import Example, ImageSource
@@ -47,8 +49,13 @@ def _picture(example: Example) -> None:
     st.markdown(answer_badge(example.answer))
 
 
-def picture(source: ImageSource, answer: str, prediction: str = "") -> Image.Image:
-    """The image at a crisp size; where answer and prediction are boxes, they are drawn in two colours."""
+@lru_cache(maxsize=512)
+def picture(source: ImageSource, answer: str, prediction: str = "") -> bytes:
+    """The image as PNG at a crisp size; where answer and prediction are boxes, they are drawn in two colours.
+
+    What has been drawn is kept: sources are compared by what they hold, and drawing takes longer than the rest of a
+    panel.
+    """
     image = source.render(RENDER_SIZE)
     boxes = ((parse_box(prediction), PREDICTED_COLOUR), (parse_box(answer), BOX_COLOUR))
     scale = image.width / BOX_GRID
@@ -56,7 +63,9 @@ def picture(source: ImageSource, answer: str, prediction: str = "") -> Image.Ima
         if box is not None:
             x1, y1, x2, y2 = (value * scale for value in box)
             ImageDraw.Draw(image).rectangle((x1, y1, max(x1 + 1, x2), max(y1 + 1, y2)), outline=colour, width=3)
-    return image
+    data = io.BytesIO()
+    image.save(data, "PNG", compress_level=1)  # they are shown on this machine
+    return data.getvalue()
 
 
 def _lines(text: str) -> str:

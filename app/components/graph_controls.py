@@ -16,6 +16,9 @@ from app.components.source import Source
 from app.components.words import KINDS, Word, label
 from pituning.figures.task_graph import ColourBy
 from pituning.graph.directed import BEST
+from pituning.graph.layout import CROWD
+
+MOST_LINES = 20_000
 
 COLOURS: tuple[ColourBy, ...] = ("modality", "community")
 LINES = {
@@ -90,15 +93,21 @@ def colour() -> ColourBy:
 
 
 def _sizes(whole: Source) -> dict[str, Any]:
-    """What the area of a point tells."""
+    """What the area of a point tells; the points of very many tasks are all alike."""
+    if len(whole.infos) > CROWD:
+        return {}
     if one_of("Size", SIZES, key="size") == "degree":
         return {"sizes": "degree"}
     sizes = {info.name: float(info.sizes.get("train", 0)) for info in whole.infos}
     return {"sizes": sizes, "size_unit": "training examples"}
 
 
-def lines(matrix: np.ndarray) -> dict[str, Any]:
-    """Which pairs are joined: the nearest of each task, or all above a threshold."""
+def lines(matrix: np.ndarray, known: np.ndarray | None = None) -> dict[str, Any]:
+    """Which pairs are joined: the nearest of each task, or all above a threshold.
+
+    Args:
+        known: (N, N) which values are known; None where all are.
+    """
     count = len(matrix)
     if count < 2:
         return {"k": None, "threshold": None}
@@ -108,8 +117,8 @@ def lines(matrix: np.ndarray) -> dict[str, Any]:
         help="Nearest: each task to its most similar ones. Above: every pair that is more similar than a threshold.",
     )  # fmt: skip
     if mode == "threshold":
-        pairs = matrix[np.triu_indices(count, k=1)]
-        chosen = _slider("Similarity of at least", pairs, 0.85, key="threshold")
+        above = np.triu(np.ones_like(matrix, dtype=bool) if known is None else known, k=1)
+        chosen = _slider("Similarity of at least", matrix[above], 0.85, key="threshold")
         return {"k": None, "threshold": chosen}
     most = min(8, count - 1)
     return {"k": _count("Nearest shown", most, min(NEAREST, most), key="k"), "threshold": None}
@@ -129,13 +138,19 @@ def arrows(gains: np.ndarray) -> dict[str, Any]:
 
 
 def _slider(title: str, values: np.ndarray, start: float, *, key: str) -> float:
-    """A threshold between the smallest and the largest value; it starts at a quantile of them."""
-    spread = float(values.max() - values.min())
+    """A threshold between the smallest and the largest value; it starts at a quantile of them.
+
+    Of very many values it begins where `MOST_LINES` are left: a graph of more lines is a blot.
+    """
+    most = values if len(values) <= MOST_LINES else np.partition(values, len(values) - MOST_LINES)[-MOST_LINES:]
+    lowest, highest = float(most.min()), float(most.max())
+    spread = highest - lowest
     step = 0.01 if 0.2 <= spread <= 100 else 10.0 ** (math.floor(math.log10(spread)) - 2) if spread > 0 else 0.01
-    low, high = math.floor(values.min() / step) * step, math.ceil(values.max() / step) * step
+    rounded = math.floor if most is values else math.ceil
+    low, high = rounded(lowest / step) * step, math.ceil(highest / step) * step
     if low >= high:
-        return float(values.min())
-    first = min(max(round(float(np.quantile(values, start)) / step) * step, low), high)
+        return lowest
+    first = min(max(round(float(np.quantile(most, start)) / step) * step, low), high)
     chosen = st.slider(title, low, high, first, step, format="%.4g", key=key, bind="query-params", width=150)
     return min(max(chosen, low), high)
 

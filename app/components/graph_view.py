@@ -15,15 +15,16 @@ from app.components import charts, context, source
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select
 from app.components.words import Word
+from pituning.figures.crowd import crowd_members, crowd_option
 from pituning.figures.task_graph import ColourBy, graph_option
 from pituning.graph.build import NodeInfo, task_graph
 from pituning.graph.directed import directed_graph
 from pituning.graph.export import export_bytes
+from pituning.graph.layout import CROWD
 from pituning.graph.predict import Neighbor, neighbors
 
 NEAREST = 3
 CHART_KEY = "graph_chart"
-MOST_IN_SVG = 150
 EXPORTS = {
     "graphml": Word("GraphML", "For yEd, Cytoscape, igraph and networkx."),
     "json": Word("JSON", "Nodes and links, for D3 and programs of your own."),
@@ -85,38 +86,32 @@ class GraphView:
     def graph(self) -> nx.Graph:
         """The graph that is drawn."""
         if self.gains is None:
-            return self._known(_graph(*self._key(), self.k, self.threshold, self.matrix, self.infos))
+            return _graph(*self._key(), self.k, self.threshold, self.matrix, self.infos, self.known)
         return directed_graph(self.places(), self.gains, k=self.k, threshold=self.threshold, worst=self.worst)
 
     def places(self) -> nx.Graph:
         """The graph whose places all views share."""
-        return _graph(*self._key(), min(NEAREST, max(len(self.infos) - 1, 1)), None, self.matrix, self.infos)
-
-    def _known(self, graph: nx.Graph) -> nx.Graph:
-        """The graph without lines between tasks of which nothing is known."""
-        if self.known is None or self.known.sum() == self.known.size - len(self.known):
-            return graph
-        place = {name: i for i, name in enumerate(graph)}
-        kept = graph.copy()
-        kept.remove_edges_from([(a, b) for a, b in graph.edges if not self.known[place[a], place[b]]])
-        return kept
+        nearest = min(NEAREST, max(len(self.infos) - 1, 1))
+        return _graph(*self._key(), nearest, None, self.matrix, self.infos, self.known)
 
     def _key(self) -> tuple[Any, ...]:
         told = tuple((info.name, info.title, info.modality) for info in self.infos)
-        return self.name, told, float(np.sum(self.matrix**2))
+        known = 0 if self.known is None else int(self.known.sum())
+        return self.name, told, (float(np.sum(self.matrix**2)), known)
 
 
 @st.cache_resource(max_entries=64, show_spinner="Laying out the graph …")
 def _graph(
     name: str,
     told: tuple[tuple[str, str, str], ...],
-    checksum: float,
+    checksum: tuple[float, int],
     k: int | None,
     threshold: float | None,
     _matrix: np.ndarray,
     _infos: Sequence[NodeInfo],
+    _known: np.ndarray | None,
 ) -> nx.Graph:
-    return task_graph(_matrix, _infos, k=k, threshold=threshold)
+    return task_graph(_matrix, _infos, k=k, threshold=threshold, known=_known)
 
 
 def titles() -> dict[str, str]:
@@ -178,17 +173,17 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     sizes, unit = view.sizes, view.size_unit
     if sizes == "degree":
         sizes, unit = {name: float(degree) for name, degree in graph.degree}, "lines"
-    st.echarts_chart(
-        graph_option(
-            graph, colour_by=view.colour_by, selected=task, other=other, chosen=chosen, sizes=sizes, size_unit=unit,
-            gain_unit=view.gain_unit, dark=charts.dark(),
-        ),
-        height=620,
-        key=CHART_KEY,
-        renderer=_renderer(graph),
-        on_select=lambda: _clicked(names, pairs),
-        alt=_alt(graph),
-    )  # fmt: skip
+    common: dict[str, Any] = {
+        "colour_by": view.colour_by, "selected": task, "other": other, "chosen": chosen, "gain_unit": view.gain_unit,
+        "dark": charts.dark(),
+    }  # fmt: skip
+    if _crowded(graph):
+        option = crowd_option(graph, **common)
+        clicked = partial(_clicked_in_crowd, crowd_members(graph, view.colour_by))
+    else:
+        option = graph_option(graph, sizes=sizes, size_unit=unit, **common)
+        clicked = partial(_clicked, names, pairs)
+    st.echarts_chart(option, height=620, key=CHART_KEY, renderer=_renderer(graph), on_select=clicked, alt=_alt(graph))
     st.caption(_reading(graph, view))
     if chosen:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -212,15 +207,23 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
     if graph.is_directed():
         below = sum(gain < 0 for _, _, gain in graph.edges(data="gain"))
         ends = f"from donor to target, {below or 'none'} of them harm" if view.gain_unit else "from source to target"
-        text = f"{count} tasks, {lines} arrows {ends}; the thicker, the more."
+        text = f"{count:,} tasks, {lines:,} arrows {ends}"
+        thick = "the thicker, the more"
     else:
-        text = f"{count} tasks, {lines} lines; the thicker, the more similar."
-    return f"{text}{size} Click a point or a line; drag to move, scroll to zoom."
+        text, thick = f"{count:,} tasks, {lines:,} lines", "the thicker, the more similar"
+    if _crowded(graph):
+        return f"{text}. Click a point; drag to move, scroll to zoom."
+    return f"{text}; {thick}.{size} Click a point or a line; drag to move, scroll to zoom."
+
+
+def _crowded(graph: nx.Graph) -> bool:
+    """Whether its tasks are too many for lines that can be clicked and names that can be read."""
+    return graph.number_of_nodes() > CROWD
 
 
 def _renderer(graph: nx.Graph) -> Literal["svg", "canvas"]:
     """SVG is crisp at any zoom and can be read by machines; very many points need a canvas."""
-    return "svg" if graph.number_of_nodes() <= MOST_IN_SVG else "canvas"
+    return "canvas" if _crowded(graph) else "svg"
 
 
 def _clicked(names: Sequence[str], pairs: Sequence[Pair]) -> None:
@@ -239,6 +242,23 @@ def _clicked(names: Sequence[str], pairs: Sequence[Pair]) -> None:
         last = st.session_state.get("graph_last_click")
         if last is not None and last[0] in names and (last[1] is None or last[1] in names):
             _open(last)
+
+
+def _clicked_in_crowd(members: Mapping[str, Sequence[str]]) -> None:
+    """The same of a graph of very many tasks, whose points are several series: the one that is new is meant."""
+    last = st.session_state.get("graph_last_click")
+    found = [
+        members[group["series_id"]][index]
+        for group in st.session_state[CHART_KEY]["selection"]["selected"]
+        if group.get("series_id") in members
+        for index in group["data_indices"]
+        if 0 <= index < len(members[group["series_id"]])
+    ]
+    new = [name for name in found if last is None or name != last[0]]
+    if new or found:
+        _open(((new or found)[-1], None))
+    elif last is not None and any(last[0] in tasks for tasks in members.values()):
+        _open(last)  # a second click on it took the choice back in the chart
 
 
 def _open(pair: tuple[str, str | None]) -> None:
@@ -270,7 +290,7 @@ def hero() -> None:
     )  # fmt: skip
     graph = view.graph()
     st.echarts_chart(
-        graph_option(graph, dark=charts.dark()),
+        (crowd_option if _crowded(graph) else graph_option)(graph, dark=charts.dark()),
         height=480,
         key="hero_chart",
         renderer=_renderer(graph),

@@ -25,16 +25,25 @@ def show(view: GraphView, whole: Source, predictors: Sequence[str], task: str | 
             icon=":material/ads_click:",
         )
     elif other is None:
-        _task(view, whole, task)
+        _task(view, task)
     else:
         _pair(whole, predictors, task, other)
 
 
-def _task(view: GraphView, whole: Source, name: str) -> None:
-    info, titles = context.tasks()[name], graph_view.titles()
-    task_panel.heading(info)
+def more(whole: Source, task: str | None, other: str | None) -> None:
+    """What takes longer to draw, below what `show` says of a task: measured transfer and examples."""
+    if task is not None and other is None:
+        _details(whole, task)
+
+
+def _task(view: GraphView, name: str) -> None:
+    task_panel.heading(context.tasks()[name])
     task_panel.use_as_target(name)
-    task_panel.neighbours(name, view.near(name), titles, on_open=graph_view.open_neighbour)
+    task_panel.neighbours(name, view.near(name), graph_view.titles(), on_open=graph_view.open_neighbour)
+
+
+def _details(whole: Source, name: str) -> None:
+    info, titles = context.tasks()[name], graph_view.titles()
     if name in whole.names:
         with guarded("The measured transfer"):
             known = {one: titles[one] for one in whole.names}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from pituning.commands.shared import JsonOption, WorkspaceOption, emit
 from pituning.errors import ArtefactError
 from pituning.workspace.layout import resources
 
-app = typer.Typer(help="Measure speed: fisher, interpolate, graph.")
+app = typer.Typer(help="Measure speed: fisher, interpolate, graph, app.")
 
 
 @app.command()
@@ -39,6 +39,20 @@ def interpolate(workspace: WorkspaceOption = None, as_json: JsonOption = False) 
 def graph(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Similarity of 100 tasks in one pass against the loop over pairs."""
     _emit(_module("graph").run(), as_json)
+
+
+@app.command("app")
+def studio(
+    sessions: Annotated[int, typer.Option(min=1, help="Browser tabs that click about at once.")] = 20,
+    minutes: Annotated[float, typer.Option(min=0, help="For how long; 0 leaves it out.")] = 10.0,
+    large: Annotated[bool, typer.Option(help="Also 2,000 tasks, 20,000 lines and 100,000 points.")] = True,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The Studio in a real Chromium: cold start, pages, clicks, memory, many sessions, a large workspace."""
+    with terminal_reporter() as reporter:
+        result = _module("app").run(sessions=sessions, minutes=minutes, with_large=large, reporter=reporter)
+    _emit(result, as_json)
 
 
 def _module(name: str) -> Any:

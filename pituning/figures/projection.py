@@ -69,7 +69,8 @@ def map_figure(
     paint = group_colours(groups, infos, dark)
     picked = {info.name for info in infos if info.name in chosen} or {info.name for info in infos}
     figure = go.Figure()
-    trace = go.Scatter if len(infos) <= MOST_IN_SVG else go.Scattergl
+    dots = len(infos) + (0 if cloud is None else cloud.points.size // 2)
+    trace = go.Scatter if dots <= MOST_IN_SVG else go.Scattergl
     if cloud is not None and cloud.points.size:
         figure.add_trace(_cloud(cloud, points, infos, groups, paint, picked, trace))
     scale = 1 if large else SMALL

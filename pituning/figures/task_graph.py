@@ -77,14 +77,15 @@ def graph_option(
         gain_unit: what gains are measured in; empty where they are no gains, but other values.
         dark: whether the page is dark.
     """
-    near = _near(graph, selected, other, chosen)
+    near = near_of(graph, selected, other, chosen)
+    groups = categories(graph, colour_by, dark, plain=not gain_unit)
     scales = _scales(sizes or {})
     notes = {task: f"{value:,.0f} {size_unit}" for task, value in (sizes or {}).items()} if size_unit else {}
-    ink, paper = ("#e7edf3", "#0f151c") if dark else ("#16202b", "#ffffff")
+    ink, paper = inks(dark)
     return {
         "animation": False,
         "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink}},
-        "legend": _legend(graph, colour_by, ink, dark, plain=not gain_unit),
+        "legend": legend(groups, colour_by, ink),
         "series": [
             {
                 "id": "tasks",
@@ -98,7 +99,7 @@ def graph_option(
                 "nodeScaleRatio": 0.4,
                 "selectedMode": "single",
                 "cursor": "pointer",
-                "categories": _categories(graph, colour_by, dark, plain=not gain_unit),
+                "categories": groups,
                 "edgeSymbol": ["none", "arrow" if graph.is_directed() else "none"],
                 "edgeSymbolSize": [0, ARROW_SIZE],
                 "data": [
@@ -143,7 +144,12 @@ def graph_option(
     }
 
 
-def _near(graph: nx.Graph, selected: str | None, other: str | None, chosen: Collection[str]) -> set[str]:
+def inks(dark: bool) -> tuple[str, str]:
+    """The colours of letters and of what they stand on."""
+    return ("#e7edf3", "#0f151c") if dark else ("#16202b", "#ffffff")
+
+
+def near_of(graph: nx.Graph, selected: str | None, other: str | None, chosen: Collection[str]) -> set[str]:
     """The tasks that do not fade."""
     if selected not in graph:
         return set(chosen) & set(graph) or set(graph)
@@ -182,10 +188,10 @@ def _node(
     ]
     size = NODE_SIZE[style.symbol] * scale * (SELECTED_SCALE if chosen else 1)
     return {
-        "name": _name(data),
+        "name": name_of(data),
         "x": float(data["x"]),
         "y": float(data["y"]),
-        "category": _category(data, colour_by),
+        "category": category_of(data, colour_by),
         "symbol": style.symbol,
         "symbolSize": round(size),
         "itemStyle": {
@@ -199,7 +205,7 @@ def _node(
     }
 
 
-def _name(data: dict[str, Any]) -> str:
+def name_of(data: dict[str, Any]) -> str:
     """The whole title where there is room for it, else the short one."""
     return str(data["title"] if len(data["title"]) <= MOST_LETTERS else data["label"])
 
@@ -226,7 +232,7 @@ def _links(
                 "target": b,
                 "value": round(float(data["gain"] if directed else data["similarity"]), 4),
                 "lineStyle": {
-                    "color": _line_colour(_line_name(data, directed), dark),
+                    "color": line_colour(line_name(data, directed), dark),
                     "type": "dashed" if data["inter_modal"] else "solid",
                     "width": round(WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * float(strength), 2),
                     "opacity": FADED_LINE if faded else round(0.45 + 0.4 * float(strength), 2),
@@ -248,14 +254,19 @@ def _link_tooltip(graph: nx.Graph, a: str, b: str, data: Mapping[str, Any], gain
     return f"{first} – {second}<br>Similarity <b>{data['similarity']:.3f}</b> ({data['standardised']:+.1f} SD){kind}"
 
 
-def _line_name(data: Mapping[str, Any], directed: bool) -> str:
+def line_name(data: Mapping[str, Any], directed: bool) -> str:
     """What the legend calls a line."""
     if directed:
         return "Helps" if data["gain"] >= 0 else "Harms"
     return "Across modalities" if data["inter_modal"] else "Same modality"
 
 
-def _line_colour(name: str, dark: bool) -> str:
+def line_label(name: str, *, plain: bool) -> str:
+    """What people read for a kind of line; ``plain`` where values are no gains."""
+    return _PLAIN.get(name, name) if plain else name
+
+
+def line_colour(name: str, dark: bool) -> str:
     """Lines across modalities have their own colour as well as dashes; gain and harm the ends of one scale."""
     palette = colours(dark)
     return {
@@ -270,7 +281,7 @@ def _line_colour(name: str, dark: bool) -> str:
 def _line_names(graph: nx.Graph) -> list[str]:
     """The kinds of lines that there are, where there is more than one."""
     directed = graph.is_directed()
-    found = {_line_name(data, directed) for _, _, data in graph.edges(data=True)}
+    found = {line_name(data, directed) for _, _, data in graph.edges(data=True)}
     if found == {"Same modality"}:
         return []
     if directed and any(data["inter_modal"] for _, _, data in graph.edges(data=True)):
@@ -285,7 +296,8 @@ def _colour(data: dict[str, Any], colour_by: ColourBy, dark: bool) -> str:
     return palette[modality_style(data["modality"]).colour]
 
 
-def _category(data: dict[str, Any], colour_by: ColourBy) -> str:
+def category_of(data: dict[str, Any], colour_by: ColourBy) -> str:
+    """The group of a task in the legend."""
     return (
         f"Community {int(data['community']) + 1}"
         if colour_by == "community"
@@ -293,14 +305,14 @@ def _category(data: dict[str, Any], colour_by: ColourBy) -> str:
     )
 
 
-def _categories(graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool) -> list[dict[str, Any]]:
+def categories(graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool) -> list[dict[str, Any]]:
     """What the legend lists: the groups of nodes, then the two kinds of lines as groups without nodes."""
     groups: dict[str, dict[str, Any]] = {}
     for _, data in sorted(graph.nodes(data=True), key=lambda item: _order(item[1], colour_by)):
-        name = _category(data, colour_by)
+        name = category_of(data, colour_by)
         groups.setdefault(name, {"name": name, "itemStyle": {"color": _colour(data, colour_by, dark)}})
     lines = [
-        {"name": _PLAIN.get(name, name) if plain else name, "itemStyle": {"color": _line_colour(name, dark)}}
+        {"name": line_label(name, plain=plain), "itemStyle": {"color": line_colour(name, dark)}}
         for name in _line_names(graph)
     ]
     return [*groups.values(), *lines]
@@ -313,21 +325,20 @@ def _order(data: dict[str, Any], colour_by: ColourBy) -> tuple[int, str]:
     return known.index(data["modality"]) if data["modality"] in known else len(known), data["modality"]
 
 
-def _legend(graph: nx.Graph, colour_by: ColourBy, ink: str, dark: bool, *, plain: bool) -> dict[str, Any]:
+def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str) -> dict[str, Any]:
+    """The legend of `categories`, below the graph."""
     icons = _LINE_ICONS | {word: _LINE_ICONS[name] for name, word in _PLAIN.items()}
     if colour_by == "modality":
         icons |= {style.label: style.symbol for style in (*MODALITIES.values(), modality_style(UNKNOWN_MODALITY))}
-    categories = _categories(graph, colour_by, dark, plain=plain)
     return {
-        "type": "plain" if len(categories) <= MOST_IN_LEGEND else "scroll",
+        "type": "plain" if len(groups) <= MOST_IN_LEGEND else "scroll",
         "bottom": 4,
         "left": "center",
         "selectedMode": False,
         "itemWidth": 20,
         "itemHeight": 13,
         "itemGap": 16,
+        "itemStyle": {"opacity": 1},  # also while the points fade
         "textStyle": {"color": ink},
-        "data": [
-            {"name": category["name"], "icon": icons.get(category["name"], "roundRect")} for category in categories
-        ],
+        "data": [{"name": group["name"], "icon": icons.get(group["name"], "roundRect")} for group in groups],
     }

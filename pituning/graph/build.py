@@ -40,6 +40,7 @@ def task_graph(
     *,
     k: int | None = None,
     threshold: float | None = None,
+    known: np.ndarray | None = None,
     seed: int = 0,
 ) -> nx.Graph:
     """Builds the graph of a zoo.
@@ -49,6 +50,7 @@ def task_graph(
         infos: the tasks in the order of rows and columns.
         k: joins each task to its k most similar; `NEIGHBOURS` when neither ``k`` nor ``threshold`` is given.
         threshold: keeps pairs with S of at least this; with ``k``, an edge must satisfy both.
+        known: (N, N) which values are known; only such pairs are joined. None where all are.
         seed: of communities and layout.
 
     Returns:
@@ -89,7 +91,7 @@ def task_graph(
         )
     ranks = rank(similarity)
     standard = standardise(similarity)
-    for i, j in _pairs(similarity, ranks, nearest, threshold):
+    for i, j in _pairs(similarity, ranks, nearest, threshold, known):
         graph.add_edge(
             names[i],
             names[j],
@@ -134,10 +136,16 @@ def shorten(title: str) -> str:
     return line if len(line) <= LABEL_LENGTH else line[: LABEL_LENGTH - 1].rstrip() + "…"
 
 
-def _pairs(similarity: np.ndarray, ranks: np.ndarray, k: int | None, threshold: float | None) -> list[tuple[int, int]]:
+def _pairs(
+    similarity: np.ndarray,
+    ranks: np.ndarray,
+    k: int | None,
+    threshold: float | None,
+    known: np.ndarray | None = None,
+) -> list[tuple[int, int]]:
     """The pairs i < j that are joined."""
     n = len(similarity)
-    joined = np.ones((n, n), dtype=bool)
+    joined = np.ones((n, n), dtype=bool) if known is None else known | known.T
     if k is not None:
         near = ranks <= k
         joined &= near | near.T

@@ -2,7 +2,8 @@
 
 Classical scaling of the pairs' ranks gives a start without any chance in it, a short force simulation pulls neighbours
 together, and what overlaps at last (labels included) is pushed apart. Positions depend on S alone, not on which edges
-are shown, so nothing moves when a threshold does.
+are shown, so nothing moves when a threshold does. Of very many tasks only the points are kept apart: their labels come
+with zooming in, and forces reach no further than the neighbourhood.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse.linalg import eigsh
+from scipy.spatial import cKDTree
 
 WIDTH, HEIGHT = 720.0, 560.0
 """The canvas in pixels; larger ones keep its proportions."""
@@ -27,6 +30,15 @@ SLACK = 1.25
 
 NEIGHBOURS = 3
 
+CROWD = 200
+"""Tasks; more are too many for the forces and boxes of all pairs, and for labels."""
+
+POINT = 9.0
+"""Pixels between the middles of two points of a crowd, at least."""
+
+REACH = 4.0
+"""How far two tasks of a crowd push each other, in ideal distances."""
+
 
 def label_boxes(labels: Sequence[str]) -> np.ndarray:
     """Width and height in pixels of each node with its label below it, (N, 2)."""
@@ -36,6 +48,8 @@ def label_boxes(labels: Sequence[str]) -> np.ndarray:
 
 def layout(similarity: np.ndarray, names: Sequence[str], labels: Sequence[str], *, seed: int = 0) -> np.ndarray:
     """Positions in pixels of a canvas, (N, 2), x to the right and y down; no two boxes of `label_boxes` overlap.
+
+    Of more than `CROWD` tasks no two are closer than about `POINT`, whatever their labels.
 
     Args:
         similarity: S, (N, N), symmetric; only its order matters.
@@ -48,10 +62,15 @@ def layout(similarity: np.ndarray, names: Sequence[str], labels: Sequence[str], 
         return np.zeros((0, 2))
     order = sorted(range(n), key=lambda i: names[i])
     sorted_similarity = similarity[np.ix_(order, order)]
-    boxes = label_boxes([labels[i] for i in order]) * SLACK
     start = _classical_scaling(_distances(sorted_similarity))
     start += np.random.default_rng(seed).normal(scale=1e-3, size=start.shape)
-    placed = _separate(_fit(_pull(start, _attraction(sorted_similarity)), boxes), boxes)
+    attraction = _attraction(sorted_similarity)
+    if n > CROWD:
+        boxes = np.full((n, 2), POINT)
+        placed = _spread(_fit(_pull_near(start, attraction), boxes))
+    else:
+        boxes = label_boxes([labels[i] for i in order]) * SLACK
+        placed = _separate(_fit(_pull(start, attraction), boxes), boxes)
     result = np.empty_like(placed)
     result[order] = placed
     return result.round(2)
@@ -71,7 +90,11 @@ def _classical_scaling(distances: np.ndarray) -> np.ndarray:
     """The two leading principal coordinates (Torgerson), (N, 2), each signed so that its largest entry is positive."""
     n = len(distances)
     centring = np.eye(n) - 1 / n
-    values, vectors = np.linalg.eigh(-centring @ distances**2 @ centring / 2)
+    products = -centring @ distances**2 @ centring / 2
+    if n > CROWD:  # all of them would take seconds
+        values, vectors = eigsh(products, k=2, which="LA", v0=np.ones(n) + np.arange(n) / n)
+    else:
+        values, vectors = np.linalg.eigh(products)
     coordinates = np.zeros((n, 2))
     for axis in range(min(2, n)):
         vector = vectors[:, -1 - axis]
@@ -105,6 +128,47 @@ def _pull(positions: np.ndarray, attraction: np.ndarray, steps: int = 300) -> np
         length = np.maximum(np.linalg.norm(force, axis=1, keepdims=True), 1e-12)
         positions = positions + force / length * np.minimum(length, 0.1 * (1 - step / steps))
     return positions
+
+
+def _pull_near(positions: np.ndarray, attraction: np.ndarray, steps: int = 120) -> np.ndarray:
+    """`_pull` with forces between those that attract each other and between those that are near. (N, 2)"""
+    n = len(positions)
+    ideal = 1 / np.sqrt(n)
+    positions = positions - positions.mean(0)
+    positions /= max(np.abs(positions).max(), 1e-9) * 2
+    rows, columns = np.nonzero(np.triu(attraction, k=1))
+    pull = attraction[rows, columns] / ideal
+    for step in range(steps):
+        force = -0.5 * positions
+        offset = positions[rows] - positions[columns]  # (pairs, 2)
+        _push(force, rows, columns, -(pull * np.linalg.norm(offset, axis=1))[:, None] * offset)
+        near = cKDTree(positions).query_pairs(REACH * ideal, output_type="ndarray")
+        offset = positions[near[:, 0]] - positions[near[:, 1]]
+        squared = np.maximum((offset**2).sum(1), 1e-6)
+        _push(force, near[:, 0], near[:, 1], ideal**2 / squared[:, None] * offset)
+        length = np.maximum(np.linalg.norm(force, axis=1, keepdims=True), 1e-12)
+        positions = positions + force / length * np.minimum(length, 0.1 * (1 - step / steps))
+    return positions
+
+
+def _push(force: np.ndarray, rows: np.ndarray, columns: np.ndarray, amount: np.ndarray) -> None:
+    """Adds what pairs do to each other, (pairs, 2), to the force on each task, (N, 2)."""
+    for axis in range(2):
+        force[:, axis] += np.bincount(rows, amount[:, axis], len(force))
+        force[:, axis] -= np.bincount(columns, amount[:, axis], len(force))
+
+
+def _spread(positions: np.ndarray, rounds: int = 200) -> np.ndarray:
+    """Pushes points apart until hardly any two are closer than `POINT`."""
+    positions = positions.copy()
+    for _ in range(rounds):
+        near = cKDTree(positions).query_pairs(0.98 * POINT, output_type="ndarray")
+        if not len(near):
+            break
+        offset = positions[near[:, 0]] - positions[near[:, 1]]
+        distance = np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-6)
+        _push(positions, near[:, 0], near[:, 1], offset / distance * (POINT - distance) / 2)
+    return positions - positions.min(0) + POINT / 2
 
 
 def _fit(positions: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -42,19 +43,21 @@ class Affinity:
     names: tuple[str, ...]
     values: np.ndarray
 
-    @property
+    @cached_property
     def symmetric(self) -> bool:
         """Whether no pair is known to differ between its two directions."""
         both = np.isfinite(self.values) & np.isfinite(self.values.T)
         return bool(np.allclose(self.values[both], self.values.T[both], rtol=1e-6, atol=1e-12))
 
-    @property
+    @cached_property
     def mean(self) -> np.ndarray:
-        """(N, N) mean of the two directions of each pair, or the one that is known; symmetric."""
+        """(N, N) mean of the two directions of each pair, or the one that is known; symmetric. Not to be changed."""
         one, other = self.values, self.values.T
         known = np.isfinite(one).astype(int) + np.isfinite(other)
         total = np.nan_to_num(one) + np.nan_to_num(other)
-        return np.where(known > 0, total / np.maximum(known, 1), np.nan)
+        mean = np.where(known > 0, total / np.maximum(known, 1), np.nan)
+        mean.flags.writeable = False
+        return mean
 
 
 def parse_affinity(data: bytes, *, rows: Rows = "target") -> Affinity:

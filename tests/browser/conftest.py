@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,57 +11,22 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from pituning.workspace.layout import ENVIRONMENT_VARIABLE, embedded_data
+from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND, Server
+from pituning.workspace.layout import embedded_data
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
-SECOND = 1000.0
-"""Playwright counts milliseconds."""
 
 expect.set_options(timeout=60 * SECOND)  # a busy machine takes longer than Playwright's five seconds
 
 
-class Studio:
+class Studio(Server):
     """The app as `pituning app` starts it; it can be stopped and started again on the same port."""
 
     def __init__(self, workspace: Path, log: Path):
-        self.workspace = workspace
-        self.log = log
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
         command = [sys.executable, "-m", "streamlit", "run", "app/streamlit_app.py"]
-        options = ["--server.headless", "true", "--server.port", str(self.port)]
-        environment = os.environ | {ENVIRONMENT_VARIABLE: str(self.workspace)}
-        environment.pop("OMP_NUM_THREADS", None)  # real runs take the threads that users' runs take
-        with self.log.open("ab") as stream:
-            self.process = subprocess.Popen(
-                [*command, *options],
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-            )
-        deadline = time.monotonic() + 240
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
-                return
-            time.sleep(0.2)
-        raise AssertionError(f"the app did not start: {self.log.read_text()[-2000:]}")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(timeout=30)
-            self.process = None
+        super().__init__(
+            workspace, log, [*command, "--server.headless", "true", "--server.port", "{port}"], directory=ROOT
+        )
 
     def workers(self) -> list[psutil.Process]:
         """The supervisor and the workers of this workspace, which outlive the app."""
@@ -105,7 +64,7 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"],
+            args=list(ARGUMENTS),
         )
         yield browser
         browser.close()

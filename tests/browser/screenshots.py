@@ -15,7 +15,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tests.browser.conftest import CHROMIUM, ROOT, SECOND, Studio
+from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND
+from tests.browser.conftest import ROOT, Studio
 
 COLOURS = 128
 """Of a picture, which makes it a third as large."""
@@ -39,9 +40,7 @@ def take(workspace: Path, out: Path, *, width: int, dark: bool) -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         studio = Studio(workspace, Path(folder) / "log.txt")
         studio.start()
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         try:
             page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
             for name, address in PAGES.items():

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import SECOND, Studio, no_errors, settle
+from benchmarks.browser import SECOND
+from tests.browser.conftest import Studio, no_errors, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.browser import SECOND
 from pituning.reports.document import report
 from pituning.reports.reader import Reader
 from pituning.reports.suggestion import suggested_story
 from tests.app import synthetic
-from tests.browser.conftest import SECOND, Studio, no_errors, settle
+from tests.browser.conftest import Studio, no_errors, settle
 
 pytestmark = pytest.mark.browser
 

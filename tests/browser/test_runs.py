@@ -10,9 +10,10 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from benchmarks.browser import SECOND
 from pituning.runs.queue import RunQueue
 from pituning.workspace.layout import Workspace
-from tests.browser.conftest import SECOND, Studio, no_errors, settle
+from tests.browser.conftest import Studio, no_errors, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 

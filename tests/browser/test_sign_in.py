@@ -10,11 +10,12 @@ import pytest
 from joserfc.jwk import RSAKey
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from benchmarks.browser import SECOND
 from pituning.runs.queue import RunQueue
 from pituning.runs.roles import ROLES_VARIABLE
 from pituning.runs.spec import RunSpec
 from pituning.workspace.layout import Workspace
-from tests.browser.conftest import SECOND, Studio, settle
+from tests.browser.conftest import Studio, settle
 from tests.browser.oidc import Provider
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -116,3 +116,16 @@ def test_unfit_input_is_refused() -> None:
     for k in (0, 4):
         with pytest.raises(BadInput, match="choose 1 to 3"):
             task_graph(random_similarity(4), infos(4), k=k)
+
+
+def test_only_known_pairs_are_joined() -> None:
+    similarity = random_similarity(8)
+    known = np.zeros((8, 8), dtype=bool)
+    known[0, 1] = known[2, 5] = True
+    for asked in ({"k": 3}, {"threshold": -2.0}):
+        graph = task_graph(similarity, infos(8), known=known, **asked)
+        assert {frozenset(edge) for edge in graph.edges} <= {
+            frozenset(("task-0", "task-1")),
+            frozenset(("task-2", "task-5")),
+        }
+    assert graph.number_of_edges() == 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
 
-from pituning.graph.layout import HEIGHT, WIDTH, _classical_scaling, label_boxes, layout
+from pituning.graph.layout import CROWD, HEIGHT, POINT, WIDTH, _classical_scaling, label_boxes, layout
 
 
 def zoo(n: int, seed: int) -> tuple[np.ndarray, list[str], list[str]]:
@@ -72,3 +72,30 @@ def test_classical_scaling_recovers_a_plane() -> None:
     points = np.random.default_rng(0).normal(size=(10, 2))
     found = _classical_scaling(squareform(pdist(points)))
     np.testing.assert_allclose(pdist(found), pdist(points), atol=1e-9)
+
+
+CROWDED = CROWD + 300
+
+
+def test_a_crowd_is_spread_over_the_canvas_and_no_two_points_cover_each_other() -> None:
+    similarity, names, labels = zoo(CROWDED, 0)
+    places = layout(similarity, names, labels)
+    assert pdist(places).min() > 0.9 * POINT
+    assert (places >= 0).all()
+    assert 0.6 * WIDTH < np.ptp(places[:, 0]) < 1.2 * WIDTH
+    assert np.array_equal(places, layout(similarity, names, labels))
+
+
+def test_neighbours_stand_together_in_a_crowd() -> None:
+    similarity, names, labels = zoo(CROWDED, 0)
+    distance = squareform(pdist(layout(similarity, names, labels)))
+    np.fill_diagonal(similarity, -np.inf)
+    nearest = distance[np.arange(CROWDED), similarity.argmax(1)]
+    assert np.median(nearest) < 0.25 * np.median(distance)
+
+
+def test_the_order_of_a_crowd_does_not_matter() -> None:
+    similarity, names, labels = zoo(CROWDED, 1)
+    order = np.random.default_rng(0).permutation(CROWDED)
+    moved = layout(similarity[np.ix_(order, order)], [names[i] for i in order], [labels[i] for i in order])
+    assert np.allclose(moved, layout(similarity, names, labels)[order])

@@ -1,0 +1,85 @@
+"""A real server and a real Chromium that talks to nobody else, for what has to be measured or tested in a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from pituning.errors import RunFailed
+from pituning.workspace.layout import ENVIRONMENT_VARIABLE
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run")
+SECOND = 1000.0
+"""Playwright counts milliseconds."""
+
+START_SECONDS = 240.0
+LOOK_SECONDS = 0.02
+
+
+class Server:
+    """The app as a process of its own.
+
+    Args:
+        workspace: the directory that it shows.
+        log: the file to which its output is appended.
+        command: what starts it; ``{port}`` is filled in.
+        directory: where it is started.
+    """
+
+    def __init__(self, workspace: Path, log: Path, command: Sequence[str], directory: Path):
+        self.workspace, self.log, self.command, self.directory = workspace, log, command, directory
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Starts it and waits until it answers.
+
+        Raises:
+            RunFailed: it ended, or did not answer in `START_SECONDS`.
+        """
+        environment = os.environ | {ENVIRONMENT_VARIABLE: str(self.workspace)}
+        environment.pop("OMP_NUM_THREADS", None)  # real runs take the threads that users' runs take
+        with self.log.open("ab") as stream:
+            self.process = subprocess.Popen(
+                [word.format(port=self.port) for word in self.command],
+                cwd=self.directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
+                return
+            time.sleep(LOOK_SECONDS)
+        raise RunFailed(f"the app did not start: {self.log.read_text(errors='replace')[-2000:]}")
+
+    def stop(self) -> None:
+        """Ends it; a second call does nothing."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+            self.process = None
+
+
+def pituning_app(workspace: Path, log: Path) -> Server:
+    """What ``pituning app --headless`` starts."""
+    command = [sys.executable, "-m", "pituning.cli", "app", "--headless", "--port", "{port}", "--workspace",
+               str(workspace)]  # fmt: skip
+    return Server(workspace, log, command, Path.cwd())

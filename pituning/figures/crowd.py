@@ -1,0 +1,186 @@
+"""A task graph of thousands of tasks as an Apache ECharts option: all lines of a kind are one stroke of the pen.
+
+ECharts' own graph holds an object for every line, so that 20,000 of them take a second whenever one task is chosen.
+Here tasks are points in a plane whose axes zoom and move, and lines can be seen but not clicked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import networkx as nx
+
+from pituning.figures.palette import modality_style
+from pituning.figures.task_graph import (
+    FADED,
+    MARGINS,
+    ColourBy,
+    categories,
+    category_of,
+    inks,
+    legend,
+    line_colour,
+    line_label,
+    line_name,
+    name_of,
+    near_of,
+)
+
+POINT_SIZE = {"circle": 7, "rect": 6, "diamond": 8}  # of about the same area
+CHOSEN_SCALE = 2.2
+LINE = {"width": 1, "opacity": 0.3}
+FADED_LINE = {"width": 1, "opacity": 0.07}
+CHOSEN_LINE = {"width": 1.5, "opacity": 0.9}
+MOST_NAMED = 12
+"""Neighbours of the chosen task whose names are written; more would cover each other."""
+
+ROOM = 0.04
+"""Beside the outermost points, as a share of the whole."""
+
+
+def crowd_option(
+    graph: nx.Graph,
+    *,
+    colour_by: ColourBy = "modality",
+    selected: str | None = None,
+    other: str | None = None,
+    chosen: Collection[str] = (),
+    gain_unit: str = "points",
+    dark: bool = False,
+) -> dict[str, Any]:
+    """The option; arguments as of `pituning.figures.task_graph.graph_option`.
+
+    A click comes back as a group with the ``series_id`` and the indices of tasks in `crowd_members` of it.
+    """
+    near = near_of(graph, selected, other, chosen)
+    everyone = len(near) == len(graph)
+    lines = _lines(graph, dark, gain_unit, faded=not everyone)
+    drawn = {series["name"] for series in lines} | {category_of(data, colour_by) for _, data in graph.nodes(data=True)}
+    groups = [one for one in categories(graph, colour_by, dark, plain=not gain_unit) if one["name"] in drawn]
+    ink, paper = inks(dark)
+    return {
+        "animation": False,
+        "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink},
+                    "formatter": "{b}"},
+        "legend": legend(groups, colour_by, ink),
+        "grid": dict(MARGINS),
+        "xAxis": _axis(graph, "x"),
+        "yAxis": _axis(graph, "y") | {"inverse": True},  # y runs down
+        "dataZoom": [
+            {"type": "inside", axis: 0, "filterMode": "none", "minSpan": 2} for axis in ("xAxisIndex", "yAxisIndex")
+        ],
+        "series": [
+            *lines,
+            *_points(graph, colour_by, groups, paper, faded=not everyone),
+            *([] if everyone else _standing_out(graph, near, selected, other, colour_by, groups, dark)),
+        ],
+    }  # fmt: skip
+
+
+def crowd_members(graph: nx.Graph, colour_by: ColourBy) -> dict[str, list[str]]:
+    """The tasks of each series of points, in its order, by the series' id."""
+    found: dict[str, list[str]] = {}
+    for task, data in graph.nodes(data=True):
+        found.setdefault(f"tasks {category_of(data, colour_by)}", []).append(task)
+    return found
+
+
+def _axis(graph: nx.Graph, name: str) -> dict[str, Any]:
+    values = [data[name] for _, data in graph.nodes(data=True)]
+    room = ROOM * (max(values) - min(values)) or 1.0
+    return {"type": "value", "show": False, "min": min(values) - room, "max": max(values) + room}
+
+
+def _lines(graph: nx.Graph, dark: bool, gain_unit: str, *, faded: bool) -> list[dict[str, Any]]:
+    """One series for each kind of line, its ends as one list of numbers: x1, y1, x2, y2."""
+    directed = graph.is_directed()
+    ends: dict[str, list[float]] = {}
+    for a, b, data in graph.edges(data=True):
+        first, second = graph.nodes[a], graph.nodes[b]
+        # The list begins with the number of corners of each line.
+        ends.setdefault(line_name(data, directed), []).extend((2, first["x"], first["y"], second["x"], second["y"]))
+    return [
+        {
+            "id": f"lines {kind}",
+            "name": line_label(kind, plain=not gain_unit),
+            "type": "lines",
+            "coordinateSystem": "cartesian2d",
+            "large": True,
+            "largeThreshold": 0,
+            "silent": True,
+            "lineStyle": {"color": line_colour(kind, dark), **(FADED_LINE if faded else LINE)},
+            "data": flat,
+        }
+        for kind, flat in ends.items()
+    ]
+
+
+def _points(
+    graph: nx.Graph, colour_by: ColourBy, groups: list[dict[str, Any]], paper: str, *, faded: bool
+) -> list[dict[str, Any]]:
+    colours = {group["name"]: group["itemStyle"]["color"] for group in groups}
+    found = []
+    for series, tasks in crowd_members(graph, colour_by).items():
+        group = series.removeprefix("tasks ")
+        found.append(
+            {
+                "id": series,
+                "name": group,
+                "type": "scatter",
+                "selectedMode": "single",
+                "cursor": "pointer",
+                "itemStyle": {"color": colours[group], "opacity": FADED if faded else 1, "borderColor": paper,
+                              "borderWidth": 0.5},
+                "emphasis": {"scale": 1.6},
+                "select": {"itemStyle": {"borderWidth": 0.5}},
+                "data": [_point(graph.nodes[task]) for task in tasks],
+            }
+        )  # fmt: skip
+    return found
+
+
+def _point(data: dict[str, Any]) -> dict[str, Any]:
+    symbol = modality_style(data["modality"]).symbol
+    return {"name": data["title"], "value": [data["x"], data["y"]], "symbol": symbol, "symbolSize": POINT_SIZE[symbol]}
+
+
+def _standing_out(
+    graph: nx.Graph,
+    near: Collection[str],
+    selected: str | None,
+    other: str | None,
+    colour_by: ColourBy,
+    groups: list[dict[str, Any]],
+    dark: bool,
+) -> list[dict[str, Any]]:
+    """What is chosen, once more and on top: its points and the lines between the chosen task and its neighbours."""
+    colours = {group["name"]: group["itemStyle"]["color"] for group in groups}
+    ink, paper = inks(dark)
+    pair = {selected, other} if other in near else None
+    lines = [
+        {
+            "coords": [[graph.nodes[task]["x"], graph.nodes[task]["y"]] for task in (a, b)],
+            "lineStyle": {"color": line_colour(line_name(data, graph.is_directed()), dark)},
+        }
+        for a, b, data in graph.edges(near, data=True)
+        if selected in (a, b) and a in near and b in near and (pair is None or {a, b} == pair)
+    ]
+    named = {selected, other} | (set(near) if len(near) <= MOST_NAMED else set())
+    points = []
+    for task in sorted(near, key=lambda one: one in (selected, other)):  # the chosen ones lie on top
+        data, large = graph.nodes[task], task in (selected, other)
+        point = _point(data)
+        point["itemStyle"] = {"color": colours[category_of(data, colour_by)], "borderColor": ink if large else paper,
+                              "borderWidth": 2.5 if large else 1}  # fmt: skip
+        point["symbolSize"] = round(point["symbolSize"] * (CHOSEN_SCALE if large else 1.3))
+        point["label"] = {"show": task in named, "fontWeight": "bold" if large else "normal"}
+        points.append(point | {"name": name_of(data)})
+    return [
+        {"id": "chosen lines", "type": "lines", "coordinateSystem": "cartesian2d", "silent": True, "z": 3,
+         "lineStyle": CHOSEN_LINE, "data": lines},
+        {"id": "chosen tasks", "type": "scatter", "silent": True, "z": 4, "data": points,
+         "label": {"position": "bottom", "formatter": "{b}", "color": ink, "textBorderColor": paper,
+                   "textBorderWidth": 3},
+         "labelLayout": {"hideOverlap": True}},
+    ]  # fmt: skip
