@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from benchmarks import large
-from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND, Server, pituning_app
+from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND, Server, console_error, pituning_app
 from pituning.errors import ArtefactError
 from pituning.progress import Reporter, Silent
 
@@ -85,7 +85,7 @@ CLICKED = """title => new Promise((done, failed) => {
     let shown = null;
     const look = () => {
         if (shown === null
-            && has('[data-testid="stMain"] h3', one => one.textContent.trim() === title)
+            && has('[data-testid="stMain"] h2', one => one.textContent.trim() === title)
             && has('[class*="st-key-neighbours-"] canvas', one => one.getClientRects().length)
             && has('.st-key-graph_chart svg text', one => one.textContent === title
                    && Number(getComputedStyle(one).fontWeight) >= 700)) shown = since();
@@ -109,12 +109,12 @@ class Troubles:
     messages: list[str] = field(default_factory=list)
 
     def watch(self, page: Any) -> None:
-        page.on("console", lambda message: self._console(message))
-        page.on("pageerror", lambda error: self.messages.append(f"page error: {error}"))
+        page.on("console", lambda message: self._add(console_error(message)))
+        page.on("pageerror", lambda error: self._add(f"page error: {error}"))
 
-    def _console(self, message: Any) -> None:
-        if message.type == "error":
-            self.messages.append(f"console: {message.text} ({(message.location or {}).get('url', '')})")
+    def _add(self, message: str | None) -> None:
+        if message is not None:
+            self.messages.append(message)
 
     def of_log(self, log: Path) -> None:
         tracebacks = log.read_text(errors="replace").count("Traceback")
@@ -270,7 +270,7 @@ async def _click_a_task(page: Any, luck: random.Random) -> tuple[float, float]:
     Returns:
         Seconds until it is shown, in its panel with its nearest tasks and in the graph, and until all else is done.
     """
-    shown = await page.locator('[data-testid="stMain"] h3').all_inner_texts()
+    shown = await page.locator('[data-testid="stMain"] h2').all_inner_texts()
     labels = [one for one in await page.evaluate(LABELS) if one[0] in _titles() and one[0] not in shown]
     title, x, y = luck.choice(labels)
     await page.mouse.click(x, y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pituning.errors import RunFailed
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE
@@ -21,8 +23,22 @@ ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-compo
 SECOND = 1000.0
 """Playwright counts milliseconds."""
 
+_SEARCH = re.compile(r"/_stcore/(health|host-config|stream)\b")
+
 START_SECONDS = 240.0
 LOOK_SECONDS = 0.02
+
+
+def console_error(message: Any) -> str | None:
+    """An error in the browser's console as a line, or None.
+
+    What Streamlit's page asks for while it looks for its server is none: under a deep link it looks below that address
+    first and is answered with 404, and while the server is away nobody answers.
+    """
+    if message.type != "error":
+        return None
+    address = (message.location or {}).get("url", "")
+    return None if _SEARCH.search(f"{address} {message.text}") else f"console: {message.text} ({address})"
 
 
 class Server:

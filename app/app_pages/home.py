@@ -45,7 +45,7 @@ def open_run(run_id: str) -> None:
 
 
 with guarded("The last runs"):
-    st.subheader("Last runs")
+    st.header("Last runs")
     last = [run for run in runs_data.queue().list(limit=20 * LAST_RUNS) if run.kind != "answer"][:LAST_RUNS]
     if last:
         run_list.table(last, chosen=None, on_open=open_run, key="home-runs")

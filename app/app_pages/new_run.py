@@ -13,14 +13,14 @@ page = st.grid(4, min_column_width=250, gap="medium")  # on a narrow page the su
 form, summary = page.cell(column_span=3), page.cell()
 chosen_target = settings = None
 with form, guarded("This form"):
-    st.subheader("1 · The task", anchor=False)
+    st.header("1 · The task", anchor=False)
     chosen_target = target.choose()
     if chosen_target is not None:
-        st.subheader("2 · How little", anchor=False)
+        st.header("2 · How little", anchor=False)
         wanted = budget.choose(chosen_target)
-        st.subheader("3 · Whose experts may help", anchor=False)
+        st.header("3 · Whose experts may help", anchor=False)
         helpers = donors.choose(chosen_target, wanted.kind)
-        st.subheader("4 · Beside what", anchor=False)
+        st.header("4 · Beside what", anchor=False)
         methods = budget.baselines()
         details = budget.details()
         if helpers is not None and details is not None:

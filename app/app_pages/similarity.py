@@ -17,7 +17,7 @@ with guarded("The similarity matrix"):
     view = matrix_view.controls(found)
     matrix, agreement, pair = st.container(), st.container(), st.container()
     with pair:
-        st.subheader("One pair", anchor=False)
+        st.header("One pair", anchor=False)
         chosen = pair_panel.choose(view.whole)
         with guarded("This pair"):
             pair_panel.show(view.whole, found[view.whole.kind], *chosen)

@@ -18,15 +18,15 @@ with guarded("The measured transfer"):
     if view is not None:
         matrix, pair = st.container(), st.container()
         with pair:
-            st.subheader("One pair", anchor=False)
+            st.header("One pair", anchor=False)
             chosen = transfer_view.choose(view)
             with guarded("This pair"):
                 transfer_view.pair(view, *chosen)
         with matrix:
             transfer_view.matrix(view, chosen)
-        st.subheader("Predicted against measured", anchor=False)
+        st.header("Predicted against measured", anchor=False)
         with guarded("The comparison"):
             transfer_view.prediction(view, found[view.shown.kind], chosen[0])
-st.subheader("Low-shot runs of this workspace", anchor=False)
+st.header("Low-shot runs of this workspace", anchor=False)
 with guarded("The low-shot results"):
     transfer_view.results(runs_data.queue().list())

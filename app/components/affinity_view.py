@@ -253,7 +253,7 @@ def panel(whole: Affinity, task: str | None, other: str | None) -> None:
 def _task(whole: Affinity, name: str) -> None:
     titles = {info.name: info.title for info in infos(whole.names)}
     (info,) = infos([name])
-    st.subheader(plain(info.title))
+    st.header(plain(info.title))
     if info.modality == UNKNOWN_MODALITY:
         st.caption("Only the table names this task: what it works on is not known.")
     else:
@@ -273,7 +273,7 @@ def _task(whole: Affinity, name: str) -> None:
 
 def _pair(whole: Affinity, task: str, other: str) -> None:
     a, b = (info.title for info in infos([task, other]))
-    st.subheader(f"{plain(a)} – {plain(b)}", anchor=False)
+    st.header(f"{plain(a)} – {plain(b)}", anchor=False)
     i, j = whole.names.index(task), whole.names.index(other)
     rows = []
     for giver, taker, source, target in ((a, b, i, j), (b, a, j, i)):

@@ -36,7 +36,7 @@ MOST_BESIDE = 4
 
 def try_it(entry: ExpertEntry, entries: Sequence[ExpertEntry]) -> None:
     """The form, and below it the answers to what was asked last."""
-    st.subheader("Try it", anchor=False)
+    st.header("Try it", anchor=False)
     info = context.tasks().get(entry.task or "")
     if entry.problem is not None or info is None:
         why = "The task that it was trained on is not in this workspace." if info is None else "It cannot be used."

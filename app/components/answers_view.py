@@ -37,7 +37,7 @@ def show(run: Run) -> None:
                 with st.container(border=True, gap="xsmall", key=f"said-{number}-{index}", height="stretch"):
                     _said(one, question, one["answers"][number], image)
     with st.expander("The same from a terminal", icon=":material/terminal:"):
-        st.code(run.spec.command(), language="bash", wrap_lines=True)
+        st.code(run.spec.command(), language=None, wrap_lines=True)
 
 
 def _image(task: str, question: Mapping[str, Any]) -> ImageSource | None:

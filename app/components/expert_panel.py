@@ -30,13 +30,13 @@ ICONS = {"shipped": ":material/package_2:", "trained": ":material/model_training
 
 def show(entry: ExpertEntry) -> None:
     """The card with its doors."""
-    st.subheader(plain(expert_table.title(entry)), anchor=False)
+    st.header(plain(expert_table.title(entry)), anchor=False)
     with st.container(horizontal=True, gap="xsmall"):
         st.badge(label(KINDS, entry.kind), color="blue", help=KINDS[entry.kind].help)
         st.badge(label(ORIGINS, entry.origin), icon=ICONS[entry.origin], color="gray", help=ORIGINS[entry.origin].help)
         if entry.shots is not None:
             st.badge(f"{entry.shots} shots", color="gray")
-    st.caption(f"`{plain(entry.name)}`")
+    st.caption(plain(entry.name))
     problem = entry.problem or context.damage(entry)
     if problem is not None:
         st.error(plain(problem[:1].upper() + problem[1:]), title="It cannot be used", icon=":material/broken_image:")

@@ -48,5 +48,5 @@ def plain(text: str) -> str:
 def empty(title: str, text: str, *, icon: str, border: bool = True) -> None:
     """What a view says when it has nothing to show yet, and how to change that."""
     with st.container(border=border, horizontal_alignment="center", gap="xsmall"):
-        st.markdown(f"#### {icon} {title}", text_alignment="center")
+        st.markdown(f"**{icon} {title}**", text_alignment="center")  # no heading: it may stand at any level
         st.caption(text, text_alignment="center")

@@ -73,7 +73,7 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     if target.brought is None:  # a task has to be kept before it can be one of several
         sweep.panel(settings)
     st.caption("The same from a terminal:")
-    st.code(by_option(runs[0].command()), language="bash", wrap_lines=True)
+    st.code(by_option(runs[0].command()), language=None, wrap_lines=True)
 
 
 def by_option(command: str) -> str:

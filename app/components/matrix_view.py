@@ -176,7 +176,7 @@ def agreement(view: MatrixView) -> None:
     if view.other is None:
         return
     with guarded("The agreement of the two"):
-        st.subheader("How far do the two agree?", anchor=False)
+        st.header("How far do the two agree?", anchor=False)
         names = sorted(view.main.names)  # the order on the screen must not change what is drawn by lot
         first, second = view.main.only(names), view.other.only(names)
         found = _agreement(_key(first, second), first.matrix, second.matrix)

@@ -85,7 +85,7 @@ def show(
 
 
 def _heading(a: TaskInfo, b: TaskInfo) -> None:
-    st.subheader(f"{plain(a.title)} – {plain(b.title)}", anchor=False)
+    st.header(f"{plain(a.title)} – {plain(b.title)}", anchor=False)
     shared = [family for family in a.families if family in b.families]
     with st.container(horizontal=True, gap="xsmall"):
         for modality in dict.fromkeys((a.modality, b.modality)):

@@ -175,7 +175,7 @@ def _written(value: Any) -> str:
 
 
 def _scores(compared: Sequence[Compared]) -> None:
-    st.subheader("Scores", anchor=False)
+    st.header("Scores", anchor=False)
     results = [one.result for one in compared]
     methods = methods_of(results)
     if not methods:
@@ -212,7 +212,7 @@ def _score(result: Mapping[str, Any], method: str) -> str | None:
 
 
 def _curves(compared: Sequence[Compared]) -> None:
-    st.subheader("Curves", anchor=False)
+    st.header("Curves", anchor=False)
     measured = [runs_data.queue().metrics_of(one.run.id) for one in compared]
     titles = {**NAMES, **MORE}
     names = [name for name in titles if any(point.name == name for points in measured for point in points)]
@@ -243,7 +243,7 @@ def _curves(compared: Sequence[Compared]) -> None:
 
 
 def _classes(compared: Sequence[Compared]) -> None:
-    st.subheader("Classes", anchor=False)
+    st.header("Classes", anchor=False)
     found = [(one, (one.result or {}).get("per_class") or {}) for one in compared]
     if not any(classes for _, classes in found):
         st.caption("None of these runs has scores of single classes: their answers are open, or they are not done.")
@@ -293,7 +293,7 @@ def class_table(found: Sequence[tuple[str, Mapping[str, float]]]) -> pd.DataFram
 
 
 def _answers(compared: Sequence[Compared]) -> None:
-    st.subheader("Answers", anchor=False)
+    st.header("Answers", anchor=False)
     kept = [one for one in compared if (one.result or {}).get("predictions")]
     if not kept:
         st.caption("None of these runs has kept answers.")

@@ -42,7 +42,7 @@ def _failure(run: Run) -> None:
 def _heading(run: Run) -> None:
     title, actions = st.columns([3, 2], vertical_alignment="center")
     with title:
-        st.subheader(plain(runs_data.title(run)))
+        st.header(plain(runs_data.title(run)))
         elapsed = run.elapsed()
         took = f" · took {duration(elapsed)}" if run.finished and elapsed is not None else ""
         attempt = f" · attempt {run.attempt}" if run.attempt > 1 else ""
@@ -150,6 +150,6 @@ def _log(run: Run) -> None:
 
 def _settings(run: Run) -> None:
     st.markdown("The same run from a terminal:")
-    st.code(run.spec.command(), language="bash", wrap_lines=True)
+    st.code(run.spec.command(), language=None, wrap_lines=True)
     st.caption("Exactly what this run was started with:")
     st.json(dict(run.spec.config), expanded=True)

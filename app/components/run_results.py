@@ -156,7 +156,7 @@ def _donors(result: Mapping[str, Any]) -> None:
         alt="Experts with their mean weight and the confidence of their choice",
     )
     if result.get("expert"):
-        st.caption(f":material/inventory_2: Kept as one ordinary expert: `{result['expert']}`")
+        st.caption(f":material/inventory_2: Kept as one ordinary expert: {plain(str(result['expert']))}")
 
 
 def expert_title(name: str) -> str:

@@ -49,7 +49,7 @@ def show(slide: Slide, *, number: int, large: bool = False) -> None:
 
 
 def _title(text: str, large: bool) -> None:
-    (st.title if large else st.subheader)(plain(text), anchor=False)
+    (st.title if large else st.header)(plain(text), anchor=False)
 
 
 def _caption(slide: Slide, *, large: bool = False) -> None:

@@ -23,7 +23,7 @@ SHOWN_GAINS = 3
 
 def heading(info: TaskInfo) -> None:
     """The task's title with what kind of task it is."""
-    st.subheader(plain(info.title))
+    st.header(plain(info.title))
     with st.container(horizontal=True, gap="xsmall"):
         st.badge(info.modality, icon=MODALITY_ICONS[info.modality], color="blue")
         for family in info.families:

@@ -153,7 +153,7 @@ def test_a_run_that_has_ended_can_be_deleted(
     assert [left.id for left in RunQueue(workspace).list()] == [other.id]
     assert not workspace.run_dir(run.id).exists()
     assert not at.warning
-    assert at.subheader[0].value.startswith("Shape")
+    assert at.header[0].value.startswith("Shape")
 
 
 def test_a_run_under_way_cannot_be_deleted(workspace: Workspace, open_page: OpenPage) -> None:

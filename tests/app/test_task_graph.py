@@ -64,7 +64,7 @@ def test_a_click_on_a_point_opens_that_task(workspace: Workspace, open_page: Ope
     at.run()
 
     healthy(at)
-    assert at.subheader[0].value == "Visual question answering"
+    assert at.header[0].value == "Visual question answering"
     assert at.query_params["task"] == "vqa"
     chosen = [node for node in option(at)["series"][0]["data"] if node["itemStyle"]["borderWidth"] == 3]
     assert [node["id"] for node in chosen] == ["vqa"]

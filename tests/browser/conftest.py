@@ -11,7 +11,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND, Server
+from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND, Server, console_error
 from pituning.workspace.layout import embedded_data
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +75,7 @@ def page(chromium: Browser) -> Iterator[Page]:
     """A new window of 1440 by 1000 that refuses every address outside this machine."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1000})
     outside: list[str] = []
+    errors: list[str] = []
 
     def guard(route) -> None:  # type: ignore[no-untyped-def]
         outside.append(route.request.url)
@@ -83,9 +84,12 @@ def page(chromium: Browser) -> Iterator[Page]:
     context.route(lambda url: "127.0.0.1" not in url and url.startswith("http"), guard)
     opened = context.new_page()
     opened.set_default_timeout(60 * SECOND)
+    opened.on("console", lambda message: errors.append(error) if (error := console_error(message)) else None)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
     yield opened
     context.close()
     assert outside == [], "the app fetched something from outside"
+    assert errors == [], "the browser's console has errors"
 
 
 def settle(page: Page) -> None:
