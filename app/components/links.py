@@ -49,6 +49,26 @@ def linked_select(
     return value
 
 
+def linked_pair(known: Mapping[str, str], words: tuple[str, str]) -> tuple[str | None, str | None]:
+    """The pair of tasks in the address, as two select boxes side by side; a click in a matrix sets it, too.
+
+    Args:
+        known: titles by name.
+        words: what the first and the second of a pair are called.
+    """
+    names = sorted(known, key=lambda name: known[name].casefold())
+    found: list[str | None] = []
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        for title, param in zip(words, ("task", "other"), strict=True):
+            with st.container(width=330):
+                found.append(
+                    linked_select(
+                        title, names, param=param, format_func=known.__getitem__, placeholder="Click a cell, or choose"
+                    )
+                )
+    return found[0], found[1]
+
+
 def one_of(title: str, words: Mapping[str, Word], *, key: str, bind: bool = True) -> str:
     """One of a few words; the first unless the address names another, which ``bind`` allows."""
     first = next(iter(words))

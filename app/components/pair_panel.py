@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.components import charts, context, source
 from app.components.guard import empty, guarded, plain
-from app.components.links import linked_select
+from app.components.links import linked_pair
 from app.components.pages import GRAPH
 from app.components.source import Source
 from app.components.words import KINDS, MODALITY_ICONS, PREDICTORS, label
@@ -31,18 +31,7 @@ SIMILARITY_HELP = (
 
 def choose(whole: Source) -> tuple[str | None, str | None]:
     """The chosen pair, which is kept in the address; a click in the matrix sets it, too."""
-    titles = {info.name: info.title for info in whole.infos}
-    names = sorted(titles, key=lambda name: titles[name].casefold())
-    found: list[str | None] = []
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        for title, param in (("Task", "task"), ("Other task", "other")):
-            with st.container(width=330):
-                found.append(
-                    linked_select(
-                        title, names, param=param, format_func=titles.__getitem__, placeholder="Click a cell, or choose"
-                    )
-                )
-    return found[0], found[1]
+    return linked_pair({info.name: info.title for info in whole.infos}, ("Task", "Other task"))
 
 
 def show(

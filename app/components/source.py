@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import streamlit as st
 
 from app.components import context
 from app.components.words import KINDS, PREDICTORS, label
-from pituning.tasks.registry import TaskInfo
+from pituning.reports.reader import Zoo
 
 
 def choose(found: Mapping[str, Sequence[str]]) -> tuple[str, str]:
@@ -41,34 +39,12 @@ def choose_shots(counts: Sequence[int]) -> int:
     return counts[-1] if chosen is None else chosen
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(Zoo):
     """Similarities with what is known of their tasks, which are all in the workspace."""
-
-    kind: str
-    predictor: str
-    infos: tuple[TaskInfo, ...]
-    matrix: np.ndarray
-    replicates: np.ndarray
-
-    @property
-    def names(self) -> list[str]:
-        return [info.name for info in self.infos]
 
     @property
     def title(self) -> str:
         return f"{label(KINDS, self.kind)} · {label(PREDICTORS, self.predictor)}"
-
-    def only(self, names: Sequence[str]) -> Source:
-        """The same for some of the tasks, in the given order."""
-        at = [self.names.index(name) for name in names]
-        return Source(
-            kind=self.kind,
-            predictor=self.predictor,
-            infos=tuple(self.infos[i] for i in at),
-            matrix=self.matrix[np.ix_(at, at)],
-            replicates=self.replicates[:, at][:, :, at],
-        )
 
 
 def load(kind: str, predictor: str) -> Source:
@@ -77,14 +53,4 @@ def load(kind: str, predictor: str) -> Source:
     Raises:
         ArtefactError: they have not been made or are damaged.
     """
-    zoo = context.similarity(kind, predictor)
-    known = context.tasks()
-    at = [i for i, name in enumerate(zoo.names) if name in known]  # a task may have been removed since
-    whole = len(at) == len(zoo.names)
-    return Source(
-        kind=kind,
-        predictor=predictor,
-        infos=tuple(known[zoo.names[i]] for i in at),
-        matrix=zoo.matrix if whole else zoo.matrix[np.ix_(at, at)],
-        replicates=zoo.replicates if whole else zoo.replicates[:, at][:, :, at],
-    )
+    return Source.of(context.similarity(kind, predictor), context.tasks(), kind, predictor)

@@ -12,7 +12,7 @@ import streamlit as st
 
 from app.components import charts, context, runs_data, source
 from app.components.guard import empty, plain
-from app.components.links import linked_select
+from app.components.links import linked_pair
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
 from app.components.source import Source
 from app.components.words import KINDS, PREDICTORS, label
@@ -77,18 +77,7 @@ def controls(found: Mapping[str, Sequence[str]]) -> TransferView | None:
 
 def choose(view: TransferView) -> tuple[str | None, str | None]:
     """Target and donor, which are kept in the address; a click in the matrix sets both."""
-    titles = {info.name: info.title for info in view.shown.infos}
-    names = sorted(titles, key=lambda name: titles[name].casefold())
-    found: list[str | None] = []
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        for title, param in (("Target", "task"), ("Donor", "other")):
-            with st.container(width=330):
-                found.append(
-                    linked_select(
-                        title, names, param=param, format_func=titles.__getitem__, placeholder="Click a cell, or choose"
-                    )
-                )
-    return found[0], found[1]
+    return linked_pair({info.name: info.title for info in view.shown.infos}, ("Target", "Donor"))
 
 
 def matrix(view: TransferView, chosen: tuple[str | None, str | None]) -> None:

@@ -8,32 +8,23 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pituning.errors import BadInput
+from pituning.figures.cells import cells_figure, frame
 from pituning.figures.palette import (
     HIGHLIGHT,
     INK,
     INTERVAL,
     LIGHT,
     PAD,
-    colour_scale,
-    colours,
     diverging,
     escape,
-    in_order,
     modality_style,
     sequential,
 )
-from pituning.graph.build import NodeInfo, shorten
+from pituning.graph.build import NodeInfo
 from pituning.graph.matrix import Scale, on_scale
 from pituning.graph.predict import Neighbor
 from pituning.graph.similarity import rank
 
-MOST_CLICKABLE = 80
-"""Tasks whose cells can be clicked: each takes an invisible marker. More are for looking at."""
-
-CELL = 24
-"""Height of a row in pixels, where there are few."""
-
-HEIGHTS = (330, 980)
 SCALE_TITLES = {"raw": "Similarity", "rank": "Rank in its row", "row": "SD from its row’s mean"}
 
 
@@ -67,95 +58,24 @@ def similarity_heatmap(
     both_signs = low < 0 < high
     reach = max(-low, high)
     stops = diverging(dark) if both_signs else sequential(dark)
-    labels = [axis_label(info, info.name in chosen, dark) for info in infos]
-    figure = go.Figure(
-        go.Heatmap(
-            z=[[None if np.isnan(value) else round(float(value), 4) for value in row] for row in shown],
-            zmin=-reach if both_signs else low,
-            zmax=reach if both_signs else high,
-            colorscale=colour_scale(stops[::-1] if scale == "rank" else stops),
-            xgap=1,
-            ygap=1,
-            hoverinfo="skip" if n <= MOST_CLICKABLE else "z",
-            hoverongaps=False,
-            colorbar={
-                "title": {"text": SCALE_TITLES[scale], "side": "right"},
-                "thickness": 10,
-                "outlinewidth": 0,
-                "lenmode": "fraction",
-                "len": 0.9,
-            },
-        )
-    )
-    if n <= MOST_CLICKABLE:
-        figure.add_trace(_cells(similarity, infos))
-    for modality in in_order({info.modality for info in infos}):
-        style = modality_style(modality)
-        marker = {"symbol": style.marker, "size": 10, "color": colours(dark)[style.colour]}
-        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=style.label))
-    _outline(figure, [info.name for info in infos], chosen, dark)
-    axis = {
-        "tickvals": list(range(n)),
-        "ticktext": labels,
-        "automargin": True,
-        "showgrid": False,
-        "zeroline": False,
-        "ticks": "",
-        "range": [-0.5, n - 0.5],
-        "fixedrange": n <= MOST_CLICKABLE,
-    }
-    figure.update_layout(
-        height=min(max(170 + CELL * n, HEIGHTS[0]), HEIGHTS[1]),
-        margin={"l": 4, "r": 4, "t": 34, "b": 4},
-        hovermode="closest",
-        dragmode=False if n <= MOST_CLICKABLE else "zoom",
-        legend={
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1.0,
-            "yanchor": "bottom",
-            "itemclick": False,
-            "itemdoubleclick": False,
-        },
-        xaxis={**axis, "tickangle": -90, "ticksuffix": " "},  # a square that is turned halfway is a diamond
-        yaxis={**axis, "range": [n - 0.5, -0.5], "ticksuffix": " "},
-    )
-    return figure
-
-
-def axis_label(info: NodeInfo, strong: bool, dark: bool) -> str:
-    """A task's title with the sign of its modality."""
-    style = modality_style(info.modality)
-    name = escape(shorten(info.title or info.name))
-    sign = f'<span style="color:{colours(dark)[style.colour]}">{style.glyph}</span>'
-    return f"{f'<b>{name}</b>' if strong else name} {sign}"
-
-
-def _cells(similarity: np.ndarray, infos: Sequence[NodeInfo]) -> go.Scatter:
-    """An invisible marker in each cell but those of the diagonal: heat maps themselves cannot be clicked."""
-    n = len(infos)
     ranks = rank(similarity)
     titles = [escape(info.title or info.name) for info in infos]
-    pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
-    return go.Scatter(
-        name="cells",
-        x=[j for _, j in pairs],
-        y=[i for i, _ in pairs],
-        mode="markers",
-        marker={"symbol": "square", "size": 16, "opacity": 0},
-        selected={"marker": {"opacity": 0}},
-        unselected={"marker": {"opacity": 0}},
-        showlegend=False,
-        customdata=[[infos[i].name, infos[j].name] for i, j in pairs],
-        text=[
+    figure = cells_figure(
+        shown,
+        infos,
+        limits=(-reach, reach) if both_signs else (low, high),
+        stops=stops[::-1] if scale == "rank" else stops,
+        unit=SCALE_TITLES[scale],
+        tooltip=lambda i, j: (
             f"<b>{titles[i]} – {titles[j]}</b><br>Similarity {similarity[i, j]:.3f}<br>"
             f"Seen from {titles[i]}: rank {ranks[i, j]} of {n - 1}<br>"
             f"Seen from {titles[j]}: rank {ranks[j, i]} of {n - 1}"
-            for i, j in pairs
-        ],
-        hovertemplate="%{text}<extra></extra>",
+        ),
+        chosen=chosen,
+        dark=dark,
     )
+    _outline(figure, [info.name for info in infos], chosen, dark)
+    return figure
 
 
 def _outline(figure: go.Figure, names: list[str], chosen: tuple[str | None, str | None], dark: bool) -> None:
@@ -169,21 +89,6 @@ def _outline(figure: go.Figure, names: list[str], chosen: tuple[str | None, str 
         frame(figure, (row, row), (column, column), dark, dash="dot")
     else:
         frame(figure, (0, len(names) - 1), (row, row), dark)
-
-
-def frame(
-    figure: go.Figure, columns: tuple[int, int], rows: tuple[int, int], dark: bool, *, dash: str = "solid"
-) -> None:
-    """A frame around cells that stands out from light and from dark ones."""
-    for colour, width, style in ((INK[not dark], 5, "solid"), (INK[dark], 2, dash)):
-        figure.add_shape(
-            type="rect",
-            x0=columns[0] - 0.5,
-            x1=columns[1] + 0.5,
-            y0=rows[0] - 0.5,
-            y1=rows[1] + 0.5,
-            line={"color": colour, "width": width, "dash": style},
-        )
 
 
 def layer_bars(similarity: Mapping[str, float], usual: Mapping[str, float], *, dark: bool = False) -> go.Figure:

@@ -8,22 +8,18 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pituning.errors import BadInput
+from pituning.figures.cells import cells_figure, frame
 from pituning.figures.palette import (
     HIGHLIGHT,
     INK,
     MUTED,
-    colour_scale,
     colours,
     diverging,
     escape,
-    in_order,
     modality_style,
 )
-from pituning.figures.similarity import axis_label, frame
 from pituning.graph.build import NodeInfo
 
-CELL = 24
-HEIGHTS = (330, 980)
 CLIP = 98
 """Percentile of the sizes of gains at which the colours end: a few huge ones would leave the rest without any."""
 
@@ -50,80 +46,24 @@ def transfer_heatmap(
         raise BadInput(f"gains have shape {gains.shape} for {n} tasks; give one row and column per task")
     sizes = np.abs(gains[np.isfinite(gains)])
     reach = max(1.0, float(np.percentile(sizes, CLIP))) if sizes.size else 1.0
-    figure = go.Figure(
-        go.Heatmap(
-            z=[[None if np.isnan(value) else round(float(value), 2) for value in row] for row in gains],
-            zmin=-reach,
-            zmax=reach,
-            colorscale=colour_scale(diverging(dark)),
-            xgap=1,
-            ygap=1,
-            hoverinfo="skip",
-            hoverongaps=False,
-            colorbar={
-                "title": {"text": "Gain in points", "side": "right"},
-                "thickness": 10,
-                "outlinewidth": 0,
-                "lenmode": "fraction",
-                "len": 0.9,
-            },
-        )
-    )
     titles = [escape(info.title or info.name) for info in infos]
-    pairs = [(i, j) for i in range(n) for j in range(n) if np.isfinite(gains[i, j])]
-    figure.add_trace(
-        go.Scatter(
-            name="cells",
-            x=[j for _, j in pairs],
-            y=[i for i, _ in pairs],
-            mode="markers",
-            marker={"symbol": "square", "size": 16, "opacity": 0},
-            selected={"marker": {"opacity": 0}},
-            unselected={"marker": {"opacity": 0}},
-            showlegend=False,
-            customdata=[[infos[i].name, infos[j].name] for i, j in pairs],
-            text=[f"<b>{titles[j]} → {titles[i]}</b><br>{_points(gains[i, j])} with this donor" for i, j in pairs],
-            hovertemplate="%{text}<extra></extra>",
-        )
+    figure = cells_figure(
+        gains,
+        infos,
+        limits=(-reach, reach),
+        stops=diverging(dark),
+        unit="Gain in points",
+        tooltip=lambda i, j: f"<b>{titles[j]} → {titles[i]}</b><br>{_points(gains[i, j])} with this donor",
+        chosen=chosen,
+        axes=("Donor", "Target"),
+        dark=dark,
     )
-    for modality in in_order({info.modality for info in infos}):
-        style = modality_style(modality)
-        marker = {"symbol": style.marker, "size": 10, "color": colours(dark)[style.colour]}
-        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=style.label))
     names = [info.name for info in infos]
     target, donor = chosen
     if target in names:
         row = names.index(target)
         columns = (names.index(donor),) * 2 if donor in names and donor != target else (0, n - 1)
         frame(figure, columns, (row, row), dark)
-    axis = {
-        "tickvals": list(range(n)),
-        "ticktext": [axis_label(info, info.name in chosen, dark) for info in infos],
-        "ticksuffix": " ",
-        "automargin": True,
-        "showgrid": False,
-        "zeroline": False,
-        "ticks": "",
-        "range": [-0.5, n - 0.5],
-        "fixedrange": True,
-    }
-    figure.update_layout(
-        height=min(max(200 + CELL * n, HEIGHTS[0]), HEIGHTS[1]),
-        margin={"l": 4, "r": 4, "t": 34, "b": 4},
-        hovermode="closest",
-        dragmode=False,
-        legend={
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1.0,
-            "yanchor": "bottom",
-            "itemclick": False,
-            "itemdoubleclick": False,
-        },
-        xaxis={**axis, "tickangle": -90, "title": {"text": "Donor"}},
-        yaxis={**axis, "range": [n - 0.5, -0.5], "title": {"text": "Target"}},
-    )
     return figure
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import networkx as nx
 import numpy as np
@@ -44,14 +44,27 @@ class Zoo:
     def titles(self) -> dict[str, str]:
         return {info.name: info.title for info in self.infos}
 
-    def only(self, at: Sequence[int]) -> Zoo:
-        """The tasks with these indices, in this order."""
-        return Zoo(
-            kind=self.kind,
-            predictor=self.predictor,
+    def only(self, names: Sequence[str]) -> Self:
+        """The same for some of the tasks, in the given order."""
+        at = [self.names.index(name) for name in names]
+        return replace(
+            self,
             infos=tuple(self.infos[i] for i in at),
             matrix=self.matrix[np.ix_(at, at)],
             replicates=self.replicates[:, at][:, :, at],
+        )
+
+    @classmethod
+    def of(cls, found: ZooSimilarity, known: Mapping[str, TaskInfo], kind: str, predictor: str) -> Self:
+        """Similarities of the tasks that are in the workspace still."""
+        at = [i for i, name in enumerate(found.names) if name in known]
+        whole = len(at) == len(found.names)  # then nothing needs to be copied
+        return cls(
+            kind=kind,
+            predictor=predictor,
+            infos=tuple(known[found.names[i]] for i in at),
+            matrix=found.matrix if whole else found.matrix[np.ix_(at, at)],
+            replicates=found.replicates if whole else found.replicates[:, at][:, :, at],
         )
 
 
@@ -100,15 +113,7 @@ class Reader:
             raise unknown("predictor", predictor, list(PREDICTORS))
         kind = check_kind(kind) if kind is not None else next(iter(found))
         predictor = predictor or next(iter(found.get(kind, PREDICTORS)))
-        similarity, known = self.similarity(kind, predictor), self.tasks()
-        at = [i for i, name in enumerate(similarity.names) if name in known]  # a task may have been removed since
-        return Zoo(
-            kind=kind,
-            predictor=predictor,
-            infos=tuple(known[similarity.names[i]] for i in at),
-            matrix=similarity.matrix[np.ix_(at, at)],
-            replicates=similarity.replicates[:, at][:, :, at],
-        )
+        return Zoo.of(self.similarity(kind, predictor), self.tasks(), kind, predictor)
 
     def finished_runs(self) -> list[Run]:
         """The low-shot runs with a result, newest first."""

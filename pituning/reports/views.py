@@ -105,8 +105,8 @@ def _graph(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
 def _similarity(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     zoo, order, scale = _zoo(reader, settings), _one_of(settings, "order", Order), _one_of(settings, "scale", Scale)
     everything = len(zoo.names)
-    zoo = zoo.only(range(min(everything, MOST_IN_MATRIX)))
-    zoo = zoo.only(order_tasks(zoo.matrix, zoo.infos, order))
+    zoo = zoo.only(zoo.names[:MOST_IN_MATRIX])
+    zoo = zoo.only([zoo.names[i] for i in order_tasks(zoo.matrix, zoo.infos, order)])
     shown = f"The first {MOST_IN_MATRIX} of {everything}" if everything > MOST_IN_MATRIX else f"{everything}"
     along = "" if scale == "raw" else " Read it along rows."
     stem = f"similarity-{zoo.kind}-{zoo.predictor}-{scale}"
@@ -204,7 +204,7 @@ def _measured(reader: Reader, settings: Mapping[str, Any]) -> tuple[Zoo, Transfe
             f"--kind {zoo.kind}"
         )
     shots = settings.get("shots", counts[-1])
-    zoo = zoo.only(order_tasks(zoo.matrix, zoo.infos, "family"))
+    zoo = zoo.only([zoo.names[i] for i in order_tasks(zoo.matrix, zoo.infos, "family")])
     transfer = reader.transfer(zoo.kind, shots, tuple(zoo.names)) if shots in counts else None
     if transfer is None:
         known = ", ".join(map(str, counts))

@@ -112,7 +112,9 @@ def open_page() -> OpenPage:
 def texts(at: AppTest) -> str:
     """Everything that a page says in text, alerts and their titles included."""
     parts = [
-        element.value for kind in ("title", "subheader", "markdown", "caption", "code") for element in at.get(kind)
+        element.value
+        for kind in ("title", "header", "subheader", "markdown", "caption", "code")
+        for element in at.get(kind)
     ]
     alerts = [*at.error, *at.warning, *at.info, *at.success]
     parts += [part for alert in alerts for part in (alert.value, getattr(alert.proto, "title", ""))]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,15 +11,7 @@ from pituning.errors import BadInput
 from pituning.figures.labels import PLACES, place_labels
 from pituning.figures.palette import LIGHT
 from pituning.figures.projection import FADED, Cloud, map_figure
-
-
-@dataclass(frozen=True)
-class Info:
-    name: str
-    title: str
-    modality: str
-    families: tuple[str, ...] = ()
-
+from tests.graph.test_build import Info
 
 INFOS = [
     Info("a", "Apples", "vision"),

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,16 +9,9 @@ from pituning.errors import BadInput
 from pituning.figures.palette import DARK, DIVERGING, HIGHLIGHT, LIGHT, SEQUENTIAL
 from pituning.figures.similarity import layer_bars, neighbor_bars, similarity_heatmap
 from pituning.graph.predict import Neighbor
+from tests.graph.test_build import Info
 
 BLOCKS = np.array([[1.0, 0.9, 0.1, 0.1], [0.9, 1.0, 0.2, 0.0], [0.1, 0.2, 1.0, 0.8], [0.1, 0.0, 0.8, 1.0]])
-
-
-@dataclass(frozen=True)
-class Info:
-    name: str
-    title: str
-    modality: str
-    families: tuple[str, ...] = ()
 
 
 INFOS = [
