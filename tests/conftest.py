@@ -198,13 +198,18 @@ def box_task() -> Task:
     return make_box_task()
 
 
+def lacking(reason: str) -> None:
+    """Skips a test for want of something outside Python, which continuous integration must have."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason} (CI is set: nothing may be skipped)")
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[LocalPostgres]:
     """A PostgreSQL server of the tests' own."""
     if binaries() is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"no PostgreSQL server is installed, which continuous integration must have; {INSTALL}")
-        pytest.skip(f"no PostgreSQL server is installed; {INSTALL}")
+        lacking(f"no PostgreSQL server is installed; {INSTALL}")
     server = LocalPostgres()
     yield server
     server.close()

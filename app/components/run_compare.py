@@ -113,7 +113,7 @@ def _overview(compared: Sequence[Compared]) -> None:
         elapsed = one.run.elapsed()
         rows.append(
             {
-                "": one.letter,
+                "Letter": one.letter,
                 "Run": runs_data.title(one.run),
                 "State": STATES[one.run.state][0],
                 "Measure": _metric(one.run),
@@ -125,7 +125,7 @@ def _overview(compared: Sequence[Compared]) -> None:
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, placeholder="–", key="compare_runs",
         column_config={
-            "": st.column_config.TextColumn(width=40),
+            "Letter": st.column_config.TextColumn(width=60),
             method_label("pi"): st.column_config.NumberColumn(format="%.1f", help="Test score in points."),
             "π minus single": st.column_config.TextColumn(help="In points, with a 95 % interval over test examples."),
         },

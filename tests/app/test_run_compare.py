@@ -67,7 +67,7 @@ def test_runs_of_different_targets_and_without_results(workspace: Workspace, ope
     classes = table(at, "Spread")
     assert classes["Spread"].isna().all(), "classes of different tasks are not compared"
     assert len(classes) == 20
-    assert table(at, "Measure")[""].tolist() == list("ABCDEF")
+    assert table(at, "Measure")["Letter"].tolist() == list("ABCDEF")
     assert table(at, "Setting").set_index("Setting").loc["Target"].tolist() == [
         "digits", "nli", "nli", "vqa", "vqa", "rte",
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND, Server, console_error
 from pituning.workspace.layout import embedded_data
+from tests.conftest import lacking
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,9 +42,7 @@ class Studio(Server):
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     """A running Studio on a new workspace over the embedded default."""
-    data = embedded_data()
-    if data is None or not (data / "mini" / "backbone").is_dir():
-        pytest.skip("the embedded default is not there; make it with `pituning zoo build`")
+    assert embedded_data() is not None, "the embedded default is not there; make it with `pituning zoo build`"
     made = Studio(tmp_path / "workspace", tmp_path / "app.log")
     made.start()
     yield made
@@ -60,12 +59,9 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, which talks to nobody but the app."""
     if not Path(CHROMIUM).exists():
-        pytest.skip("Chromium is not installed (apt-get install chromium)")
+        lacking("Chromium is not installed (apt-get install chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=list(ARGUMENTS),
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield browser
         browser.close()
 

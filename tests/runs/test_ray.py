@@ -22,15 +22,17 @@ from pituning.runs.spec import RunSpec
 from pituning.runs.supervisor import Supervisor
 from pituning.workspace.database import DATABASE_VARIABLE
 from pituning.workspace.layout import Workspace
+from tests.conftest import lacking
 from tests.runs.ray_cluster import LocalRay, kill_all
 
 on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-on_a_cluster = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'ray[default]'")
 PATIENCE = 900.0
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalRay]:
+    if find_spec("ray") is None:
+        lacking("Ray is not installed: pip install 'ray[default]'")
     made = LocalRay()
     try:
         made.add_nodes(2)
@@ -92,7 +94,6 @@ def worker_of(process: psutil.Process) -> list[str]:
     return found
 
 
-@on_a_cluster
 @on_postgresql
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
@@ -112,7 +113,6 @@ def test_a_run_is_done_on_the_cluster_and_its_log_comes_back(supervisor: Supervi
     assert counted(queue, run_id) == [1, 2, 3, 4, 5]
 
 
-@on_a_cluster
 @on_postgresql
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
@@ -131,7 +131,6 @@ def test_a_run_on_the_cluster_is_cancelled(supervisor: Supervisor, monkeypatch: 
     assert queue.get(waiting).pid is None
 
 
-@on_a_cluster
 @on_postgresql
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
