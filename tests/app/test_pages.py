@@ -8,11 +8,27 @@ from pathlib import Path
 import pytest
 
 from pituning.errors import ArtefactError
+from pituning.tasks.base import Example, Task
+from pituning.tasks.saved import save_task
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
 from tests.app import synthetic
 from tests.app.conftest import ENTRY, OpenPage, healthy, texts
 
-PAGES = ("home", "task_graph", "task_map", "similarity", "experts", "new_run", "runs", "present")
+PAGES = ("home", "task_graph", "task_map", "similarity", "transfer", "experts", "new_run", "runs", "present")
+
+
+def add_task(workspace: Workspace) -> None:
+    splits = {
+        split: [Example(uid=f"mine/{split}/{i}", text=f"text {i}", answer=("yes", "no")[i % 2]) for i in range(4)]
+        for split in ("train", "validation", "test")
+    }
+    save_task(
+        Task(
+            name="mine", title="Mine", instruction="is it so?", modality="language", metric="accuracy",
+            labels=("yes", "no"), source="file", splits=splits,
+        ),
+        workspace,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -35,6 +51,34 @@ def test_a_page_of_a_bare_workspace_says_what_to_do(page: str, bare: Workspace, 
         assert "No runs yet" in said
     else:
         assert "pituning zoo build" in said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_of_a_workspace_whose_every_file_is_damaged_says_so_in_words(
+    page: str, measured: Workspace, open_page: OpenPage
+) -> None:
+    synthetic.done(measured)
+    add_task(measured)
+    measured.engine.dispose()
+    kept = {"workspace.json", "model.safetensors"}  # without the first nothing opens, of the second nothing is read
+    for path in [path for path in measured.root.rglob("*") if path.is_file()]:
+        if path.name not in kept and path.suffix != ".lock":
+            path.write_bytes(b"\x00 no longer what it was " * 50)
+
+    at = open_page(page)
+
+    assert not at.exception
+    said = texts(at)
+    assert "Traceback" not in said
+    assert "incident" not in said, "a failure that nobody foresaw"
+    told = [alert.value.replace("\\", "") for alert in (*at.error, *at.warning)]
+    told += [str(table.value.values.tolist()) for table in at.dataframe]
+    if page == "present":
+        assert "Slide 1 of 1" in said, "of what cannot be read there are no slides"
+    elif page == "new_run":
+        assert any("no experts of this kind" in text for text in told), told
+    else:
+        assert any(word in text for text in told for word in ("damaged", "not a readable", "not a JSON")), told
 
 
 @pytest.mark.parametrize("page", ["home", "new_run", "runs"])
