@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from pituning.errors import BadInput
 from pituning.figures.cells import cells_figure, frame
+from pituning.figures.labels import place_labels
 from pituning.figures.palette import (
     HIGHLIGHT,
     INK,
@@ -19,6 +20,9 @@ from pituning.figures.palette import (
     modality_style,
 )
 from pituning.graph.build import NodeInfo
+
+CANVAS = (500.0, 300.0)
+"""The inside of the scatter plot in pixels, about; names are placed for it."""
 
 CLIP = 98
 """Percentile of the sizes of gains at which the colours end: a few huge ones would leave the rest without any."""
@@ -114,6 +118,7 @@ def predicted_against_measured(
         a = names.index(target)
         donors = [b for b in range(len(names)) if b != a and np.isfinite(gains[a, b])]
         best = sorted(donors, key=lambda b: -gains[a, b])[:3]
+        places = _places(pairs, predicted, gains, a, best, titles)
         figure.add_trace(
             go.Scatter(
                 x=[float(predicted[a, b]) for b in donors],
@@ -127,7 +132,7 @@ def predicted_against_measured(
                     "line": {"width": 1.5, "color": INK[not dark]},
                 },
                 text=[titles[b] if b in best else "" for b in donors],
-                textposition="top center",
+                textposition=[places.get(b, "top center") for b in donors],
                 customdata=[[names[a], names[b]] for b in donors],
                 hovertext=[_pair(titles, predicted, gains, a, b) for b in donors],
                 hovertemplate="%{hovertext}<extra></extra>",
@@ -145,6 +150,22 @@ def predicted_against_measured(
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom"},
     )
     return figure
+
+
+def _places(
+    pairs: Sequence[tuple[int, int]],
+    predicted: np.ndarray,
+    gains: np.ndarray,
+    target: int,
+    donors: Sequence[int],
+    titles: Sequence[str],
+) -> dict[int, str]:
+    """Where the names of some donors of a target stand beside their points."""
+    everything = np.array([(predicted[pair], -gains[pair]) for pair in pairs])
+    low, spread = everything.min(0), np.ptp(everything, axis=0)
+    points = np.array([(predicted[target, b], -gains[target, b]) for b in donors])
+    pixels = (points - low) / np.where(spread > 0, spread, 1) * CANVAS
+    return dict(zip(donors, place_labels(pixels, [titles[b] for b in donors], CANVAS), strict=True))
 
 
 def _pair(titles: Sequence[str], predicted: np.ndarray, gains: np.ndarray, target: int, donor: int) -> str:
