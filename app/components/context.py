@@ -17,14 +17,14 @@ from pituning.experts.card import CARD, CONFIG, TENSORS
 from pituning.experts.catalogue import Catalogue, ExpertEntry
 from pituning.experts.checkpoint import check_whole
 from pituning.graph.embeddings import TaskEmbedding
-from pituning.graph.similarity import PROBE_OF, layers_of
+from pituning.graph.similarity import PROBE_OF, Part, parts_of
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.similarity import ZooSimilarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
 
-MOST_FOR_LAYERS = 200
+MOST_FOR_PARTS = 200
 """Tasks whose embeddings are read while somebody waits."""
 
 
@@ -80,28 +80,28 @@ def _similarity(path: str, stamp: float, kind: str, predictor: str, _workspace: 
     return _workspace.zoo_similarity(kind, predictor)
 
 
-def layers(kind: str, predictor: str) -> Mapping[str, np.ndarray]:
-    """S of each layer alone, (N, N), by layer; empty where its embeddings are not kept.
+def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
+    """S of each layer or module alone, (N, N), by its name; empty where the embeddings are not kept.
 
     Raises:
         ArtefactError: an embedding is damaged.
     """
     here, zoo = workspace(), similarity(kind, predictor)
     probe = PROBE_OF.get(predictor)
-    if probe is None or len(zoo.names) > MOST_FOR_LAYERS:
+    if probe is None or len(zoo.names) > MOST_FOR_PARTS:
         return {}
     paths = [here.embedding_path(kind, probe, name) for name in zoo.names]
     stamps = (_stamp(here.similarity_path(kind, predictor)), *map(_stamp, paths))
-    return _layers(tuple(map(str, paths)), stamps, predictor, zoo.matrix)
+    return _parts(tuple(map(str, paths)), stamps, predictor, part, zoo.matrix)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Comparing layer by layer …")
-def _layers(
-    paths: tuple[str, ...], stamps: tuple[float, ...], predictor: str, _matrix: np.ndarray
+@st.cache_resource(max_entries=32, show_spinner="Comparing part by part …")
+def _parts(
+    paths: tuple[str, ...], stamps: tuple[float, ...], predictor: str, part: Part, _matrix: np.ndarray
 ) -> Mapping[str, np.ndarray]:
     if not all(stamps):
         return {}
-    return layers_of([TaskEmbedding.load(Path(path)) for path in paths], predictor, _matrix)
+    return parts_of([TaskEmbedding.load(Path(path)) for path in paths], predictor, _matrix, part)
 
 
 def transfer_shots(kind: str) -> list[int]:

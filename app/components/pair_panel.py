@@ -1,4 +1,4 @@
-"""Two tasks and how alike they are: by every predictor, from both sides, layer by layer."""
+"""Two tasks and how alike they are: by every predictor, from both sides, part by part of the network."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ import streamlit as st
 
 from app.components import charts, context, source
 from app.components.guard import empty, guarded, plain
-from app.components.links import linked_pair
+from app.components.links import linked_pair, one_of
 from app.components.pages import GRAPH
 from app.components.source import Source
-from app.components.words import KINDS, MODALITY_ICONS, PREDICTORS, label
+from app.components.words import KINDS, MODALITY_ICONS, PREDICTORS, Word, label
 from pituning.errors import PiTuningError
-from pituning.figures.similarity import layer_bars
+from pituning.figures.similarity import part_bars
 from pituning.graph.build import shorten
 from pituning.graph.matrix import PairView, view_pair
+from pituning.graph.similarity import Part
 from pituning.tasks.registry import TaskInfo
 from pituning.workspace.transfer import Transfer
 
 NEAR = 3
+PARTS = {
+    "layer": Word("By layer", "Each layer of the network alone."),
+    "module": Word("By module", "The same module of all layers together, such as the queries of self-attention."),
+}
 SIMILARITY_HELP = (
     "By the predictor that is chosen above. SD: standard deviations from the mean of all pairs. The interval is a 95 % "
     "bootstrap interval over the examples behind the embeddings."
@@ -50,8 +55,8 @@ def show(
     _heading(a, b)
     _numbers(a, b, found, len(infos) - 1, narrow=beside_graph)
     page = st.grid(2, min_column_width=430, gap="medium")
-    with page.cell(), guarded("The layers"):
-        _layers(whole, task, other)
+    with page.cell(), guarded("The parts"):
+        _parts(whole, task, other)
     with page.cell():
         with guarded("The measured transfer"):
             _measured(whole, a, b)
@@ -111,22 +116,23 @@ def _signed(value: float, digits: int, *, plus: bool = False) -> str:
     return f"{value:{'+' if plus else ''}.{digits}f}".replace("-", "−")
 
 
-def _layers(whole: Source, task: str, other: str) -> None:
-    st.markdown("**Layer by layer**")
-    layers = context.layers(whole.kind, whole.predictor)
+def _parts(whole: Source, task: str, other: str) -> None:
+    """Where in the network the two are alike."""
+    part: Part = "module" if one_of("Where they are alike", PARTS, key="parts") == "module" else "layer"
+    parts = context.parts(whole.kind, whole.predictor, part)
     names = context.similarity(whole.kind, whole.predictor).names
-    if not layers or task not in names or other not in names:
-        st.caption("Only what is measured from Fisher embeddings that are kept can be told layer by layer.")
+    if not parts or task not in names or other not in names:
+        st.caption("Only what is measured from Fisher embeddings that are kept can be told part by part.")
         return
     i, j = names.index(task), names.index(other)
     off = ~np.eye(len(names), dtype=bool)
-    values = {layer: float(matrix[i, j]) for layer, matrix in layers.items()}
-    usual = {layer: float(matrix[off].mean()) for layer, matrix in layers.items()}
-    most = max(values, key=lambda layer: values[layer] - usual[layer])
+    values = {name: float(matrix[i, j]) for name, matrix in parts.items()}
+    usual = {name: float(matrix[off].mean()) for name, matrix in parts.items()}
+    most = max(values, key=lambda name: values[name] - usual[name])
     charts.draw(
-        layer_bars(values, usual, dark=charts.dark()),
-        key="pair_layers",
-        alt=f"Similarity of the two tasks in each of {len(values)} layers; furthest above the mean pair in {most}",
+        part_bars(values, usual, unit=f"Similarity in the {part}", dark=charts.dark()),
+        key="pair_parts",
+        alt=f"Similarity of the two tasks in each of {len(values)} {part}s; furthest above the mean pair in {most}",
     )
 
 

@@ -25,6 +25,17 @@ from pituning.graph.matrix import Scale, on_scale
 from pituning.graph.predict import Neighbor
 from pituning.graph.similarity import rank
 
+_ATTENTION = {"self_attn": "Self-attention", "encoder_attn": "Cross-attention"}
+_PROJECTIONS = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "output"}
+MODULES = {
+    **{f"{a}.{p}": f"{attention}, {what}" for a, attention in _ATTENTION.items() for p, what in _PROJECTIONS.items()},
+    "fc1": "Feed-forward, first",
+    "fc2": "Feed-forward, second",
+    "key": "Prefix, key",
+    "value": "Prefix, value",
+}
+"""What people read for a module."""
+
 SCALE_TITLES = {"raw": "Similarity", "rank": "Rank in its row", "row": "SD from its row’s mean"}
 
 
@@ -91,16 +102,24 @@ def _outline(figure: go.Figure, names: list[str], chosen: tuple[str | None, str 
         frame(figure, (0, len(names) - 1), (row, row), dark)
 
 
-def layer_bars(similarity: Mapping[str, float], usual: Mapping[str, float], *, dark: bool = False) -> go.Figure:
-    """How alike two tasks are in each layer, first layer on top, beside the zoo's mean pair as a mark.
+def part_bars(
+    similarity: Mapping[str, float],
+    usual: Mapping[str, float],
+    *,
+    unit: str = "Similarity in the layer",
+    dark: bool = False,
+) -> go.Figure:
+    """How alike two tasks are in each part of the network, the first on top, beside the zoo's mean pair as a mark.
 
     Args:
-        similarity: S of the pair by layer (``encoder.0`` … ``decoder.2``), in the order of the network.
-        usual: S of the zoo's mean pair by layer.
+        similarity: S of the pair by layer (``encoder.0`` … ``decoder.2``) or module (``self_attn.q_proj`` …), in the
+            order of the network.
+        usual: S of the zoo's mean pair, likewise.
+        unit: the title of the axis.
         dark: whether the page is dark.
     """
     names = list(similarity)[::-1]
-    labels = [_layer_label(name) for name in names]
+    labels = [_part_label(name) for name in names]
     figure = go.Figure(
         [
             go.Bar(
@@ -125,14 +144,16 @@ def layer_bars(similarity: Mapping[str, float], usual: Mapping[str, float], *, d
         height=110 + 32 * len(names),
         bargap=0.4,
         margin={"l": 4, "r": 8, "t": 30, "b": 4},
-        xaxis={"title": {"text": "Similarity in the layer"}, "automargin": True, "zeroline": True},
+        xaxis={"title": {"text": unit}, "automargin": True, "zeroline": True},
         yaxis={"automargin": True, "showgrid": False, "ticksuffix": "  "},
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom"},
     )
     return figure
 
 
-def _layer_label(name: str) -> str:
+def _part_label(name: str) -> str:
+    if name in MODULES:
+        return MODULES[name]
     part, _, number = name.partition(".")
     return f"{part.capitalize()} {int(number) + 1}" if number.isdigit() else part.capitalize()
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -35,6 +36,8 @@ CENTRED_FLOOR = 1e-7
 """A unit vector this close to the zoo's mean has lost its direction to the rounding of float32 embeddings."""
 
 _LAYER = re.compile(r"(encoder|decoder)\.(?:layers\.)?(\d+)")
+_MODULE = re.compile(r"\b((?:self|encoder)_attn\.(?:[qkv]|out)_proj|fc[12]|(?:key|value)$)")
+Part = Literal["layer", "module"]
 
 Vectors = Sequence[np.ndarray]
 Pairwise = Callable[[Vectors, Vectors], tuple[np.ndarray, np.ndarray]]
@@ -68,28 +71,39 @@ def cross_similarity(rows: Sequence[TaskEmbedding], zoo: Sequence[TaskEmbedding]
     return _mean_over_tensors(rows, zoo, names, _pairwise(predictor))
 
 
-def per_layer(embeddings: Sequence[TaskEmbedding], predictor: str) -> dict[str, np.ndarray]:
-    """S of each layer alone, (N, N) by layer name (``encoder.0`` … ``decoder.2``), in the order of the flat vector."""
-    pairwise = _pairwise(predictor)
-    layers: dict[str, list[str]] = {}
+def per_part(embeddings: Sequence[TaskEmbedding], predictor: str, part: Part = "layer") -> dict[str, np.ndarray]:
+    """S of each part of the network alone, (N, N) by its name, in the order of the flat vector.
+
+    Args:
+        part: ``layer`` (`layer_of`) or ``module``, the same module of all layers together (`module_of`).
+    """
+    pairwise, of = _pairwise(predictor), {"layer": layer_of, "module": module_of}[part]
+    parts: dict[str, list[str]] = {}
     for name in _common_names(embeddings, embeddings):
-        layers.setdefault(layer_of(name), []).append(name)
-    return {
-        layer: _close(_mean_over_tensors(embeddings, embeddings, names, pairwise)) for layer, names in layers.items()
-    }
+        parts.setdefault(of(name), []).append(name)
+    return {part: _close(_mean_over_tensors(embeddings, embeddings, names, pairwise)) for part, names in parts.items()}
 
 
-def layers_of(embeddings: Sequence[TaskEmbedding], predictor: str, matrix: np.ndarray) -> dict[str, np.ndarray]:
-    """`per_layer`, or nothing where the embeddings do not have the S ``matrix`` (N, N): they are of different times."""
+def parts_of(
+    embeddings: Sequence[TaskEmbedding], predictor: str, matrix: np.ndarray, part: Part = "layer"
+) -> dict[str, np.ndarray]:
+    """`per_part`, or nothing where the embeddings do not have the S ``matrix`` (N, N): they are of different times."""
     if np.abs(similarity_matrix(embeddings, predictor) - matrix).max() > KEPT_TOLERANCE:
         return {}
-    return per_layer(embeddings, predictor)
+    return per_part(embeddings, predictor, part)
 
 
 def layer_of(name: str) -> str:
     """The layer that a tensor's name says it belongs to, for example ``decoder.1``; ``other`` when it says none."""
     match = _LAYER.search(name)
     return f"{match[1]}.{match[2]}" if match else "other"
+
+
+def module_of(name: str) -> str:
+    """The module that a tensor's name says it belongs to, for example ``self_attn.q_proj``, ``fc1`` or a prefix's
+    ``key``; ``other`` when it says none."""
+    match = _MODULE.search(name)
+    return match[1] if match else "other"
 
 
 def standardise(similarity: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from pituning.graph import project as projecting
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.projection import save_projection
-from pituning.graph.similarity import PROBE_OF, layers_of
+from pituning.graph.similarity import PROBE_OF, parts_of
 from pituning.progress import Reporter
 from pituning.runs.configs import ProjectRun
 from pituning.workspace.layout import Workspace
@@ -55,4 +55,4 @@ def _layers(workspace: Workspace, config: ProjectRun, zoo: ZooSimilarity) -> Map
     paths = [workspace.embedding_path(config.kind, probe, name) for name in zoo.names]
     if not all(path.is_file() for path in paths):
         return {}
-    return layers_of([TaskEmbedding.load(path) for path in paths], config.predictor, zoo.matrix)
+    return parts_of([TaskEmbedding.load(path) for path in paths], config.predictor, zoo.matrix)

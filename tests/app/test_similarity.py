@@ -49,7 +49,7 @@ def test_a_link_to_a_pair_opens_it(workspace: Workspace, open_page: OpenPage) ->
     assert all(rank.endswith("of 19") for rank in ranks)
     said = texts(at)
     assert "of resamplings" in said
-    assert "can be told layer by layer" in said  # the embeddings that are there belong to another similarity
+    assert "can be told part by part" in said  # the embeddings that are there belong to another similarity
     table = at.dataframe[0].value
     assert list(table["Predictor"]) == [PREDICTORS["probe"].label, PREDICTORS["paper"].label]
     assert [link.proto.label for link in at.get("page_link")] == [
@@ -59,7 +59,7 @@ def test_a_link_to_a_pair_opens_it(workspace: Workspace, open_page: OpenPage) ->
 
 
 def test_the_layers_of_a_pair(workspace: Workspace, open_page: OpenPage) -> None:
-    names = ("encoder.layers.0.a", "decoder.layers.1.a")
+    names = ("encoder.layers.0.fc1.a", "decoder.layers.1.fc1.a")
     generator = np.random.default_rng(0)
     tasks = workspace.zoo_similarity("lora", "probe").names
     embeddings = [
@@ -78,6 +78,11 @@ def test_the_layers_of_a_pair(workspace: Workspace, open_page: OpenPage) -> None
 
     bars = json.loads(at.get("plotly_chart")[-1].proto.spec)["data"][0]
     assert bars["y"] == ["Decoder 2", "Encoder 1"]
+
+    at = healthy(open_page("similarity", task="nli", other="rte", parts="By module"))
+
+    bars = json.loads(at.get("plotly_chart")[-1].proto.spec)["data"][0]
+    assert bars["y"] == ["Feed-forward, first"]
 
 
 def test_two_predictors_side_by_side(workspace: Workspace, open_page: OpenPage) -> None:

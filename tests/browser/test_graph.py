@@ -63,14 +63,14 @@ def test_a_click_on_a_line_opens_its_pair_and_nothing_moves(studio: Studio, page
     page.mouse.click(*middles[0])
     page.wait_for_url("**other=**")
     assert "task=" in page.url
-    expect(page.get_by_text("Layer by layer")).to_be_visible()
+    expect(page.get_by_text("Where they are alike")).to_be_visible()
     expect(page.get_by_text("Predicted and measured")).to_be_visible()
     assert label.bounding_box() == before
     no_errors(page)
 
     page.reload()
     settle(page)
-    expect(page.get_by_text("Layer by layer")).to_be_visible()
+    expect(page.get_by_text("Where they are alike")).to_be_visible()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(800, "dark"), (1440, "light")])

@@ -7,7 +7,7 @@ import pytest
 
 from pituning.errors import BadInput
 from pituning.figures.palette import DARK, DIVERGING, HIGHLIGHT, LIGHT, SEQUENTIAL
-from pituning.figures.similarity import layer_bars, neighbor_bars, similarity_heatmap
+from pituning.figures.similarity import neighbor_bars, part_bars, similarity_heatmap
 from pituning.graph.predict import Neighbor
 from tests.graph.test_build import Info
 
@@ -82,12 +82,16 @@ def test_heatmap_of_few_of_many_and_of_what_does_not_fit() -> None:
 
 
 def test_layers() -> None:
-    figure = layer_bars(
-        {"encoder.0": 0.2, "decoder.1": 0.7, "other": 0.1}, {"encoder.0": 0, "decoder.1": 1, "other": 0}
-    )
+    figure = part_bars({"encoder.0": 0.2, "decoder.1": 0.7, "other": 0.1}, {"encoder.0": 0, "decoder.1": 1, "other": 0})
     bars, marks = figure.data
     assert list(bars.y) == list(marks.y) == ["Other", "Decoder 2", "Encoder 1"]
     assert list(bars.x) == [0.1, 0.7, 0.2]
+
+
+def test_modules() -> None:
+    figure = part_bars({"self_attn.q_proj": 0.2, "fc1": 0.1}, {"self_attn.q_proj": 0, "fc1": 0}, unit="By module")
+    assert list(figure.data[0].y) == ["Feed-forward, first", "Self-attention, query"]
+    assert figure.layout.xaxis.title.text == "By module"
 
 
 def test_neighbours() -> None:

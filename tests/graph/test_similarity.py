@@ -14,7 +14,8 @@ from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.similarity import (
     cross_similarity,
     layer_of,
-    per_layer,
+    module_of,
+    per_part,
     rank,
     similarity_matrix,
     similarity_to,
@@ -212,7 +213,7 @@ def test_identical_embeddings_have_no_centred_direction() -> None:
 
 def test_per_layer_averages_to_the_whole_by_tensor_count() -> None:
     zoo = embeddings(fisher(5))
-    layers = per_layer(zoo, "paper")
+    layers = per_part(zoo, "paper")
     assert list(layers) == ["encoder.0", "decoder.1"]
     np.testing.assert_allclose(
         (2 * layers["encoder.0"] + layers["decoder.1"]) / 3, similarity_matrix(zoo, "paper"), atol=1e-12
@@ -223,6 +224,38 @@ def test_layer_of() -> None:
     assert layer_of("base_model.model.model.language_model.decoder.layers.12.fc1.lora_A.weight") == "decoder.12"
     assert layer_of("prefix.decoder.0.key") == "decoder.0"
     assert layer_of("head") == "other"
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("language_model.encoder.layers.0.self_attn.q_proj.lora_A.weight", "self_attn.q_proj"),
+        ("language_model.decoder.layers.2.encoder_attn.out_proj.bottleneck_up.bias", "encoder_attn.out_proj"),
+        ("language_model.decoder.layers.12.fc1.lora_B.weight", "fc1"),
+        ("prompt_embeddings.decoder.0.value", "value"),
+        ("value.decoder.0.fc9", "other"),
+    ],
+)
+def test_module_of(name: str, module: str) -> None:
+    assert module_of(name) == module
+
+
+def test_a_module_is_the_mean_of_its_tensors_in_all_layers() -> None:
+    names = [f"{part}.layers.{i}.{module}.weight" for part in ("encoder", "decoder") for i in range(2)
+             for module in ("self_attn.q_proj", "fc2")]  # fmt: skip
+    values = np.random.default_rng(0).random((3, len(names), 5))
+    zoo = [
+        TaskEmbedding.from_flat(
+            row.ravel().astype(np.float32), task=f"t{i}", kind="lora", probe="own", names=names, sizes=[5] * len(names)
+        )
+        for i, row in enumerate(values)
+    ]
+    found = per_part(zoo, "paper", "module")
+    assert list(found) == ["self_attn.q_proj", "fc2"]
+    for offset, matrix in enumerate(found.values()):
+        a, b = values[0, offset::2], values[1, offset::2]
+        cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+        assert matrix[0, 1] == pytest.approx(cosines.mean(), abs=1e-6)
 
 
 def test_unfit_input_is_named() -> None:
