@@ -63,10 +63,16 @@ METHOD_LABELS = {
     "backbone": "Backbone alone",
     "single": "Single expert",
     "full": "Full fine-tuning",
+    "bitfit": "BitFit",
     "donor": "Best donor",
+    "donor-untouched": "Best donor untouched",
     "uniform": "Uniform mix",
+    "lorahub": "LoraHub",
     "random": "Random donors",
+    "distant": "Least similar donors",
+    "same-format": "Same-format donors",
     "placebo": "Placebo donors",
+    "donor-placebo": "Best donor and placebos",
     "untouched": "Donors untouched",
 }
 

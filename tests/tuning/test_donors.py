@@ -23,10 +23,11 @@ MakeWorkspace = Callable[..., Workspace]
 def test_the_targets_own_expert_is_not_even_opened(make_workspace: MakeWorkspace, tiny_backbone: Backbone) -> None:
     workspace, model = make_workspace("w", "lora"), ExpertModel(tiny_backbone, "lora")
     (workspace.expert_dir("lora", "tiny-mood") / "adapter_model.safetensors").unlink()
-    zoo = donors.load_zoo(TuneConfig(target="tiny-mood"), workspace, model)
+    directories = workspace.expert_dirs("lora")
+    zoo = donors.load_zoo(TuneConfig(target="tiny-mood"), directories, model)
     assert sorted(zoo) == ["other-colour", "other-mood", "tiny-box", "tiny-colour"]
     with pytest.raises(ArtefactError):
-        donors.load_zoo(TuneConfig(target="tiny-box"), workspace, model)
+        donors.load_zoo(TuneConfig(target="tiny-box"), directories, model)
     mean = sum(zoo[name].values for name in sorted(zoo)) / 4
     assert torch.allclose(common_probe(list(zoo.values()), exclude="tiny-mood"), mean, atol=1e-6)
     assert not torch.allclose(common_probe(list(zoo.values()), exclude="tiny-box"), mean, atol=1e-3)
