@@ -74,6 +74,18 @@ METHOD_LABELS = {
     "placebo": "Placebo donors",
     "donor-placebo": "Best donor and placebos",
     "untouched": "Donors untouched",
+    "mixture": "π-tuning without the guard",
+    "pi-fewer": "π-tuning without the best donor to choose",
+    "pi-random": "π with random donors",
+    "pi-distant": "π with least similar donors",
+    "pi-same-format": "π with same-format donors",
+    "pi-placebo": "π with placebo donors",
+    "pi-donor-placebo": "π with the best donor and placebos",
+    "random-untouched": "Random donors untouched",
+    "distant-untouched": "Least similar donors untouched",
+    "same-format-untouched": "Same-format donors untouched",
+    "placebo-untouched": "Placebo donors untouched",
+    "donor-placebo-untouched": "Best donor and placebos untouched",
 }
 
 
