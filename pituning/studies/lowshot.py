@@ -264,5 +264,5 @@ def _rows(path: Path) -> dict[Cell, dict[Any, Any]]:
 
 
 def _table(rows: Mapping[Cell, Mapping[Any, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
+    frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS)).astype({"held_out_loss": float})
     return frame.sort_values(["shots", "seed", "target", "method"], ignore_index=True)

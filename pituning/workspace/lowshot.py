@@ -50,13 +50,13 @@ def read_lowshot(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=list(COLUMNS))
     try:
-        text = dict.fromkeys(("target", "kind", "shots", "method", "donors", "spec"), str)
-        frame = pd.read_csv(
-            path, keep_default_na=False, na_values={"held_out_loss": [""]}, dtype=text, float_precision="round_trip"
-        )
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)[list(COLUMNS)]
         frame["shots"] = frame["shots"].map(parse_shots)
-        numbers = {"seed": int, "score": float, "held_out_loss": float, "learning_rate": float, "steps": int}
-        return frame.astype({**numbers, "test_examples": int})[list(COLUMNS)]
+        for column in ("seed", "steps", "test_examples"):
+            frame[column] = frame[column].map(int)
+        for column in ("score", "held_out_loss", "learning_rate"):
+            frame[column] = frame[column].map(_number)  # exactly what was written, so that equals stay equals
+        return frame
     except (ValueError, KeyError, TypeError, OSError, BadInput) as error:
         raise ArtefactError(f"{path} is damaged ({error}); make it again: pituning study lowshot") from error
 
@@ -64,3 +64,7 @@ def read_lowshot(path: Path) -> pd.DataFrame:
 def lowshot_csv(frame: pd.DataFrame) -> str:
     """Rows as the text of the file."""
     return frame.assign(shots=frame["shots"].map(shots_name)).to_csv(index=False)
+
+
+def _number(text: str) -> float:
+    return float(text) if text else float("nan")

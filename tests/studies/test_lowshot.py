@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +10,8 @@ import pytest
 from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Silent
 from pituning.studies.config import METHODS, LowshotConfig
-from pituning.studies.lowshot import Cell, Places, check_lowshot, lowshot_cells, lowshot_specs, measure, measure_lowshot
-from pituning.studies.lowshot_scores import PI, lowshot_scores
+from pituning.studies.lowshot import Cell, Places, check_lowshot, lowshot_cells, lowshot_specs, measure_lowshot
 from pituning.tasks.mini import TASK_NAMES
-from pituning.tuning.config import CANDIDATES, TuneConfig
-from pituning.tuning.evaluation import Scores
-from pituning.tuning.run import tune
-from pituning.tuning.trial import prepare
 from pituning.workspace.layout import Workspace, embedded_data, lowshot_file
 from pituning.workspace.lowshot import ALL_SHOTS, lowshot_csv, parse_shots, read_lowshot
 
@@ -97,28 +91,6 @@ def test_what_a_row_depends_on_is_in_its_digest(places: Places) -> None:
     assert len(set(specs.values())) == len(specs)
     longer = lowshot_specs(places, LowshotConfig(tasks=("nli",), shots=(0, 16), seeds=(0,), steps=81))
     assert all(specs[cell] != longer[cell] for cell in specs if cell.method == "single")
-
-
-@pytest.mark.parametrize("name", ["tiny-colour", "tiny-mood"])
-def test_pi_of_the_rows_is_that_of_a_tuning(name: str, make_workspace: Callable[..., Workspace]) -> None:
-    workspace = make_workspace("w", "lora")
-    few = {"shots": 4, "steps": 4, "donors": 2, "test_examples": 12, "folds": 1}
-    tuned = tune(TuneConfig(target=name, baselines=("uniform", "bitfit", "lorahub", "distant"), **few), workspace)
-
-    trial = prepare(TuneConfig(target=name, baselines=(), **few), workspace, Silent())
-    scores = Scores(trial.task, trial.test)
-    rows = [
-        {"target": name, "kind": "lora", "shots": 4, "seed": 0, "spec": "", **measure(trial, method, scores)}
-        for method in (*CANDIDATES, "uniform", "bitfit", "lorahub", "distant")
-    ]
-    found = lowshot_scores(pd.DataFrame(rows), 4).set_index("method")
-    assert found.loc[PI, "chosen"] == tuned["chosen"]
-    assert found.loc[PI, "score"] == tuned["score"]
-    assert found.loc["mixture", "score"] == tuned["mixture_score"]
-    for method, score in tuned["baselines"].items():
-        assert found.loc[method, "score"] == score
-    losses = {row["method"]: round(row["held_out_loss"], 6) for row in rows}
-    assert {m: losses[m] for m in CANDIDATES} == {m: c["held_out_loss"] for m, c in tuned["candidates"].items()}
 
 
 @pytest.mark.slow
