@@ -28,6 +28,8 @@ COMPARED = (
 SHOWN = ("backbone", "single", "full", "donor", "uniform", "random", "placebo", MIXTURE, PI)
 """Columns of the table of targets."""
 
+UNTOUCHED = ("untouched", "donor-untouched", *(f"{control}-untouched" for control in CONTROLS))
+
 DEFAULT_PREDICTOR = "probe"
 
 
@@ -75,7 +77,20 @@ class LowshotSummary:
         }
 
     def markdown(self) -> str:
-        """The tables of docs/science.md."""
+        """The tables of docs/science.md; without shots there is one."""
+        without_labels = _table(
+            ["method", "score", "gain over the backbone"],
+            [
+                [
+                    method_label(name),
+                    _mean(mean_score(self.zero_shot, name)),
+                    "–" if name == "backbone" else _gain(paired_gain(self.zero_shot, name, "backbone")),
+                ]
+                for name in ("backbone", *UNTOUCHED)
+            ],
+        )
+        if self.shots == 0:
+            return f"{self.what_there_is()}\n\n{without_labels}"
         parts = [
             self.what_there_is(),
             _table(
@@ -114,17 +129,7 @@ class LowshotSummary:
                 ],
             ),
             "Without any label (donors predicted by the words of instruction and labels):",
-            _table(
-                ["method", "score", "gain over the backbone"],
-                [
-                    [
-                        method_label(name),
-                        _mean(mean_score(self.zero_shot, name)),
-                        "–" if name == "backbone" else _gain(paired_gain(self.zero_shot, name, "backbone")),
-                    ]
-                    for name in dict.fromkeys(self.zero_shot["method"])
-                ],
-            ),
+            without_labels,
             "Means over seeds of each target:",
             _table(["target", *map(method_label, SHOWN)], self._targets()),
         ]
@@ -132,17 +137,17 @@ class LowshotSummary:
 
     def what_there_is(self) -> str:
         """One sentence on how complete the rows are."""
-        found = self._of(PI)
+        found = self._of(PI if self.shots else "untouched")
         seeds = found.groupby("target")["seed"].nunique()
         if seeds.empty:
             return "No target has all candidates of π-tuning yet."
         least, most = seeds.min(), seeds.max()
-        each = str(most) if least == most else f"{least} to {most}"
+        each = f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds"
         lacking = [name for name in TASK_NAMES if name not in seeds.index]
         without = f"; not measured yet: {', '.join(lacking)}" if lacking else ""
         return (
             f"{self.kind}, {shots_name(self.shots)} shots per class: {len(seeds)} of {len(TASK_NAMES)} targets with "
-            f"{each} seeds{without}."
+            f"{each}{without}."
         )
 
     def chosen(self) -> dict[str, float]:
