@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.components import context
 from app.components.guard import empty
+from app.components.run_results import CANDIDATES
 from app.components.words import KINDS, label
 from pituning.figures.palette import method_label
 from pituning.studies.lowshot_scores import PI, Estimate, lowshot_scores, mean_score, paired_gain
@@ -54,7 +55,7 @@ def study() -> None:
     if target is not None:
         scores = scores[scores["target"] == target]
     st.dataframe(
-        _table(scores), hide_index=True, placeholder="–", key="study_methods",
+        _table(scores), hide_index=True, placeholder="–", key="study_methods", height="content",
         column_config={
             "Score": st.column_config.TextColumn(help=f"Test score in points, mean over seeds and targets. {INTERVAL}"),
             "π gains": st.column_config.TextColumn(
@@ -102,14 +103,14 @@ def _told(rows: pd.DataFrame, kind: str, shots: int, everything: bool) -> str:
     parts = [summary.what_there_is()] if everything else []
     chosen = summary.chosen()
     if everything and chosen:
-        words = ", ".join(f"{method_label(name).lower()} {share:.0f} %" for name, share in chosen.items())
+        words = ", ".join(f"{CANDIDATES[name]} {share:.0f} %" for name, share in chosen.items())
         parts.append(f"π-tuning took, by the loss on held-out shots: {words}.")
     return " ".join([*parts, "Learning rate and steps of every method are chosen on the shots alone."])
 
 
 def _runs(rows: pd.DataFrame, kind: str, shots: int) -> None:
     """Each row of the file, so that any figure can be followed to its runs and measured again."""
-    with st.expander(f"The {len(rows)} runs behind these figures", icon=":material/list:", key="study_runs"):
+    with st.expander(f"The {len(rows):,} runs behind these figures", icon=":material/list:", key="study_runs"):
         shown = rows.assign(shots=rows["shots"].map(shots_name), method=rows["method"].map(method_label))
         st.dataframe(
             shown.rename(columns=lambda name: name.replace("_", " ").capitalize()), hide_index=True, placeholder="–",
