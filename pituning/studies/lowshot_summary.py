@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pituning.errors import BadInput
@@ -17,7 +18,7 @@ from pituning.studies.lowshot_scores import FEWER, PI, Estimate, lowshot_scores,
 from pituning.studies.planted import planted_found
 from pituning.studies.predictors import ALL_PAIRS
 from pituning.tasks.mini import TASK_NAMES
-from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE
+from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE, TuneConfig, is_trained
 from pituning.workspace.lowshot import read_lowshot, shots_name
 
 COMPARED = (
@@ -48,6 +49,7 @@ class LowshotSummary:
             what = f"no low-shot results of {kind} at {shots_name(shots)} shots"
             raise BadInput(f"{what}; run: pituning study lowshot --kind {kind}", field="shots")
         self.kind, self.shots = kind, shots
+        self.rows = rows[rows["shots"] == shots]
         self.scores = lowshot_scores(rows, shots)
         self.zero_shot = lowshot_scores(rows, 0)
 
@@ -72,6 +74,7 @@ class LowshotSummary:
             "guarded_gain_over": _known(guarded),
             "mixture_gain_over": _known(unguarded),
             "guard": {"chosen": self.chosen(), "gain_over": _known(alone)},
+            "choices": self.choices(),
             "not_below_single": None if over_single is None else over_single.harmless,
             "zero_shot_gain": _plain(paired_gain(self.zero_shot, "untouched", "backbone")),
         }
@@ -128,6 +131,14 @@ class LowshotSummary:
                     for name in CANDIDATES
                 ],
             ),
+            "What cross-validation chose:",
+            _table(
+                ["method", "mean steps", "largest rate in % of runs", "all steps in % of runs"],
+                [
+                    [method_label(name), *(f"{found[key]:.0f}" for key in ("steps", "largest_rate", "all_steps"))]
+                    for name, found in self.choices().items()
+                ],
+            ),
             "Without any label (donors predicted by the words of instruction and labels):",
             without_labels,
             "Means over seeds of each target:",
@@ -154,6 +165,22 @@ class LowshotSummary:
         """How often π-tuning is each of its candidates, in per cent of runs."""
         share = self._of(PI)["chosen"].value_counts(normalize=True)
         return {str(name): round(100 * float(value), 1) for name, value in share.items()}
+
+    def choices(self) -> dict[str, dict[str, float]]:
+        """What cross-validation chose for each trained method: mean ``steps``, and in what per cent of runs
+        the ``largest_rate`` and ``all_steps``. Where these are high, a wider grid might do better.
+        """
+        found = {}
+        for method in (name for name in (MIXTURE, *COMPARED) if is_trained(name)):
+            rows = self.rows[self.rows["method"] == method]
+            if len(rows):
+                largest = TuneConfig(target="any", kind=self.kind).rates(method)[-1]
+                found[method] = {
+                    "steps": round(float(rows["steps"].mean()), 1),
+                    "largest_rate": round(100 * float(np.isclose(rows["learning_rate"], largest).mean()), 1),
+                    "all_steps": round(100 * float((rows["steps"] == self.rows["steps"].max()).mean()), 1),
+                }
+        return found
 
     def _of(self, method: str) -> pd.DataFrame:
         return self.scores[self.scores["method"] == method]

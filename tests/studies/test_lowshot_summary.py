@@ -71,6 +71,7 @@ def test_a_partial_table_says_what_it_has() -> None:
     assert "| Full fine-tuning | – | – | – | – |" in text
     # nli has 60, 61, 62 and rte 61, 62.
     assert "| π-tuning | 61.2 (" in text
+    assert "| Single expert | 20 | 0 | 100 |" in text  # all rows have 20 steps at the usual rate
     with pytest.raises(BadInput, match="no low-shot results of lora at 4 shots; run: pituning study lowshot"):
         LowshotSummary(frame, "lora", 4)
 
