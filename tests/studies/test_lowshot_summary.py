@@ -13,7 +13,7 @@ import pytest
 from pituning import cli
 from pituning.errors import BadInput
 from pituning.studies.config import LowshotConfig
-from pituning.studies.lowshot_summary import LowshotSummary, predictor_figures
+from pituning.studies.lowshot_summary import LowshotSummary, load_summary, predictor_figures
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.tuning.config import CONTROLS
 from pituning.workspace.layout import embedded_data, lowshot_file
@@ -93,6 +93,11 @@ def test_the_shipped_figures_of_the_predictor() -> None:
     assert set(stored.names) == set(TASK_NAMES)
     assert predictor_figures(DATA, "bottleneck", 16) is None
     assert predictor_figures(DATA / "none", "lora", 16) is None
+
+
+def test_the_documents_show_the_summary() -> None:
+    page = (DATA.parents[1] / "docs" / "science.md").read_text()
+    assert load_summary(DATA / lowshot_file("lora"), "lora", 0).markdown() in page
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
