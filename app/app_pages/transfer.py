@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import context, runs_data, transfer_view
+from app.components import context, lowshot_view, runs_data, transfer_view
 from app.components.guard import guarded
 
 st.title("Transfer")
@@ -27,6 +27,9 @@ with guarded("The measured transfer"):
         st.header("Predicted against measured", anchor=False)
         with guarded("The comparison"):
             transfer_view.prediction(view, found[view.shown.kind], chosen[0])
+st.header("Low-shot results", anchor=False)
+with guarded("The low-shot study"):
+    lowshot_view.study()
 st.header("Low-shot runs of this workspace", anchor=False)
 with guarded("The low-shot results"):
     transfer_view.results(runs_data.queue().list())

@@ -45,10 +45,16 @@ METHODS = {
         "backbone": "The foundation model without any training.",
         "single": "One new expert of the same kind, trained on the shots alone.",
         "full": "All parameters of the backbone trained on the shots.",
+        "bitfit": "The backbone’s biases alone trained on the shots.",
         "donor": "The most similar task’s expert, trained on.",
+        "donor-untouched": "The most similar task’s expert as it is.",
         "uniform": "The same donors with equal, fixed weights.",
+        "lorahub": "The donors as they are; only their weights are searched for, without gradients.",
         "random": "Donors drawn by lot instead of by similarity.",
+        "distant": "The least similar donors.",
+        "same-format": "Donors that answer in the same form but are about something else.",
         "placebo": "Random parameters with the size of real donors. Only a gain over these is transfer.",
+        "donor-placebo": "The most similar donor, with placebos in the place of the others.",
         "untouched": "The donors’ mixture without training on the target.",
     }.items()
 }

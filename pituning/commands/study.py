@@ -18,9 +18,9 @@ from pituning.commands.shared import (
     output_directory,
     words,
 )
-from pituning.errors import BadInput
+from pituning.errors import BadInput, PiTuningError
 
-app = typer.Typer(help="Measure on the mini suite: transfer, predictors.")
+app = typer.Typer(help="Measure on the mini suite: transfer, predictors, methods on few shots.")
 
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Directory of the zoo, such as data/mini; default: the workspace.")
@@ -58,6 +58,61 @@ def study_transfer(
         frame = measure_transfer(directory, backbone, config, reporter, processes=processes)
     table = directory / transfer_file(kind)
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+
+
+@app.command("lowshot")
+def study_lowshot(
+    out: OutOption = None,
+    kind: KindOption = "lora",
+    targets: Annotated[str | None, typer.Option(help="Targets; default: all. A list with commas.")] = None,
+    shots: Annotated[
+        str, typer.Option(help="Examples per class, 0 for none, full for all. A list with commas.")
+    ] = "0,16",
+    seeds: Annotated[str, typer.Option(help="Seeds of the shots. A list with commas.")] = "0,1,2,3,4",
+    methods: Annotated[str | None, typer.Option(help="Methods; default: all. A list with commas.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Most training steps; fewer may be chosen.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Measure again, compare with the table and change nothing.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare all methods on few shots of every target; what is measured already is kept."""
+    from pituning.studies.config import LowshotConfig
+    from pituning.workspace.layout import lowshot_file
+    from pituning.workspace.lowshot import parse_shots
+
+    given: dict[str, Any] = {
+        "tasks": words(targets) if targets is not None else None,
+        "methods": words(methods) if methods is not None else None,
+        "steps": steps,
+    }
+    config = LowshotConfig(
+        kind=kind,
+        shots=tuple(parse_shots(word) for word in words(shots)),
+        seeds=numbers(seeds, field="seeds"),
+        **{key: value for key, value in given.items() if value is not None},
+    )
+    directory, backbone = _places(out, workspace)
+
+    from pituning.studies.lowshot import Places, check_lowshot, lowshot_cells, measure_lowshot
+
+    places = Places(directory=directory, backbone=backbone, workspace=open_workspace(workspace))
+    table = directory / lowshot_file(kind)
+    if check:
+        with terminal_reporter() as reporter:
+            differences = check_lowshot(places, config, reporter)
+        count = len(lowshot_cells(config))
+        found = {"table": table, "cells": count, "differences": differences}
+        emit(found, as_json, lambda: typer.echo("\n".join([*differences, f"{count} cells measured again"])))
+        if differences:
+            raise PiTuningError(f"{len(differences)} of {count} cells differ from {table}; first: {differences[0]}")
+        return
+    with terminal_reporter() as reporter:
+        frame = measure_lowshot(places, config, reporter, processes=processes)
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")  # JSON knows no NaN
+    emit({"table": table, "rows": rows}, as_json, lambda: typer.echo(str(table)))
 
 
 @app.command("predictors")
@@ -112,3 +167,26 @@ def _places(out: Path | None, workspace: Path | None) -> tuple[Path, Path]:
     directory = output_directory(out) if out is not None else place.root
     own = directory / "backbone"
     return directory, own if own.is_dir() else place.backbone_dir()
+
+
+@app.command("summary")
+def study_summary(
+    out: OutOption = None,
+    kind: KindOption = "lora",
+    shots: Annotated[str, typer.Option(help="Examples per class; full for all.")] = "16",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what the low-shot study says, paired over targets and seeds: the tables of docs/science.md."""
+    from pituning.experts.space import check_kind
+    from pituning.studies.lowshot_summary import load_summary, predictor_figures
+    from pituning.workspace.layout import lowshot_file
+    from pituning.workspace.lowshot import parse_shots
+
+    check_kind(kind)
+    count = parse_shots(shots)
+    path = open_workspace(workspace).lowshot_path(kind) if out is None else output_directory(out) / lowshot_file(kind)
+    summary = load_summary(path, kind, count)
+    # The zoo and its grades lie beside the results.
+    document = {**summary.to_json(), "predictor": predictor_figures(path.parents[1], kind, count)}
+    emit(document, as_json, lambda: typer.echo(summary.markdown()))

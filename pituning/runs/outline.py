@@ -9,7 +9,7 @@ from pituning.runs.spec import RunSpec
 from pituning.tasks.base import OPEN_ANSWER_CLASSES
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import TaskInfo
-from pituning.tuning.config import fold_count
+from pituning.tuning.config import fold_count, is_trained
 
 CANDIDATES = ("pi", "single", "donor")
 """What every tuning chooses from, beside the donors untouched; each gets its rate and steps by search."""
@@ -108,7 +108,7 @@ def outline(spec: RunSpec, subject: Subject) -> list[Part]:
     parts += _images(subject, test)
     # A single example of a class is not held out, so there is nothing to choose by.
     folds = 0 if config.shots == 1 and subject.closed else config.folds or fold_count(examples)
-    trained = [method for method in config.baselines if method not in (*CANDIDATES, "backbone", "untouched")]
+    trained = [method for method in config.baselines if is_trained(method) and method not in CANDIDATES]
     searched = {method: folds * len(config.rates(method)) * config.steps for method in (*CANDIDATES, *trained)}
     parts += [Part(f"choose {method}", searched[method], load) for method in CANDIDATES if folds]
     for method in ("pi", *config.baselines):

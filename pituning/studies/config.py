@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pituning.errors import BadInput
 from pituning.experts.space import check_kind
 from pituning.tasks.mini import TASK_NAMES
+from pituning.tuning.config import CONTROLS, MIXTURE, is_trained
+from pituning.workspace.lowshot import ALL_SHOTS
 
 ZOO_STEPS = {"lora": 600, "bottleneck": 700, "prefix": 1200}
 """Training steps of an expert of each kind on the embedded backbone, after which its score hardly rises."""
@@ -32,10 +34,7 @@ class ZooConfig:
     replicates: int = field(default=50, metadata={"help": "bootstrap replicates of each similarity matrix"})
 
     def __post_init__(self) -> None:
-        unknown = [task for task in self.tasks if task not in TASK_NAMES]
-        if unknown or not self.tasks:
-            named = ", ".join(map(repr, unknown)) or "nothing"
-            raise BadInput(f"tasks names {named}; choose from {', '.join(TASK_NAMES)}", field="tasks")
+        _check_names("tasks", self.tasks, TASK_NAMES)
         for kind in self.kinds:
             if kind not in ("lora", "bottleneck", "prefix"):
                 raise BadInput(f"kind {kind!r} is unknown; choose lora, bottleneck or prefix", field="kinds")
@@ -65,10 +64,7 @@ class TransferConfig:
 
     def __post_init__(self) -> None:
         check_kind(self.kind)
-        unknown = [task for task in self.tasks if task not in TASK_NAMES]
-        if unknown or not self.tasks:
-            named = ", ".join(map(repr, unknown)) or "nothing"
-            raise BadInput(f"tasks names {named}; choose from {', '.join(TASK_NAMES)}", field="tasks")
+        _check_names("tasks", self.tasks, TASK_NAMES)
         for name in ("shots", "seeds"):
             values = getattr(self, name)
             if not values or min(values) < 0:
@@ -76,3 +72,52 @@ class TransferConfig:
         for name in ("steps", "batch_size", "test_examples"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)!r}; give a whole number of at least 1", field=name)
+
+
+METHODS = (
+    "backbone", "single", "full", "bitfit", MIXTURE, "donor", "donor-untouched", "untouched", "uniform", "lorahub",
+    *CONTROLS, *(f"{control}-untouched" for control in CONTROLS),
+)  # fmt: skip
+"""What the low-shot study measures, none of it guarded: what π-tuning chooses is worked out from these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowshotConfig:
+    """How methods are compared on few shots: each on every target with several seeds, as `pituning tune` runs them.
+
+    Raises:
+        BadInput: for a value out of its range or an unknown task or method.
+    """
+
+    kind: str = field(default="lora", metadata={"help": "expert kind"})
+    tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "targets of the mini suite"})
+    shots: tuple[int, ...] = field(default=(0, 16), metadata={"help": "examples per class; 0 for none"})
+    seeds: tuple[int, ...] = field(default=(0, 1, 2, 3, 4), metadata={"help": "of the shots and of all that is drawn"})
+    methods: tuple[str, ...] = field(default=METHODS, metadata={"help": f"of {', '.join(METHODS)}"})
+    steps: int = field(default=80, metadata={"help": "most training steps; fewer may be chosen"})
+    test_examples: int = field(default=1000, metadata={"help": "most test examples of a target"})
+
+    def __post_init__(self) -> None:
+        check_kind(self.kind)
+        _check_names("tasks", self.tasks, TASK_NAMES)
+        _check_names("methods", self.methods, METHODS)
+        if not self.shots or min(self.shots) < ALL_SHOTS:
+            raise BadInput(f"shots is {self.shots!r}; give whole numbers of at least 0, or full", field="shots")
+        if not self.seeds or min(self.seeds) < 0:
+            raise BadInput(f"seeds is {self.seeds!r}; give whole numbers of at least 0", field="seeds")
+        for name in ("steps", "test_examples"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} is {getattr(self, name)!r}; give a whole number of at least 1", field=name)
+
+    def methods_at(self, shots: int) -> tuple[str, ...]:
+        """The methods that can be measured there: without shots nothing is trained, with shots the backbone alone is
+        what it was.
+        """
+        return tuple(m for m in self.methods if (not is_trained(m) if shots == 0 else m != "backbone"))
+
+
+def _check_names(field: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
+    unknown = [name for name in given if name not in known]
+    if unknown or not given:
+        named = ", ".join(map(repr, unknown)) or "nothing"
+        raise BadInput(f"{field} names {named}; choose from {', '.join(known)}", field=field)

@@ -49,6 +49,8 @@ def low_shot_single(backbone: Backbone, name: str, *, kind: str, shots: int, see
         zoo={},
         donors=(),
         similarity={},
+        task=task,
+        task_of=mini_task,
     )
     learner, encoded = cast.learner("single"), model.prepare(backbone.encode(task, examples))
     settings = TrainConfig(steps=config.steps, batch_size=config.batch_size, warmup=config.steps // 10, seed=seed)

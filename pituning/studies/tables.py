@@ -6,15 +6,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from pituning.experts.space import KINDS
 from pituning.studies.difficulty import suite_table
+from pituning.studies.planted import nearest, planted_found
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
-from pituning.workspace.similarity import load_similarity
 
-NEAREST = 3
 HELDOUT_NAMES = {
     "loss": "loss",
     "text_only_loss": "loss, text only",
@@ -23,24 +21,6 @@ HELDOUT_NAMES = {
     "words": "words %",
     "text_only_words": "words %, text only",
 }
-
-
-def nearest(directory: Path, task: str, *, kind: str = "lora", predictor: str = "probe") -> list[str]:
-    """The three most similar tasks by a stored similarity, most similar first."""
-    similarity = load_similarity(directory / "similarity" / kind / f"{predictor}.safetensors")
-    row = similarity.matrix[similarity.names.index(task)].copy()
-    row[similarity.names.index(task)] = -np.inf
-    return [similarity.names[i] for i in np.argsort(-row, kind="stable")[:NEAREST]]
-
-
-def planted_found(directory: Path, *, kind: str = "lora", predictor: str = "probe") -> dict[str, tuple[int, int]]:
-    """Per task: how many planted relatives are among its three nearest, and how many could be."""
-    found = {}
-    for task in TASK_NAMES:
-        relatives = set(planted_relatives(task))
-        hits = relatives & set(nearest(directory, task, kind=kind, predictor=predictor))
-        found[task] = (len(hits), min(NEAREST, len(relatives)))
-    return found
 
 
 def suite_markdown(directory: Path) -> str:

@@ -61,3 +61,6 @@ EXPERT_RATES = {"lora": 5e-3, "bottleneck": 1e-2, "prefix": 1e-1}
 
 FULL_RATE = 5e-4
 """The learning rate of full fine-tuning."""
+
+BITFIT_RATE = 2e-2
+"""The learning rate of the backbone's biases alone."""

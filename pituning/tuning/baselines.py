@@ -1,27 +1,28 @@
-"""What each method starts with and what of it learns. All get the same shots, steps, learning rates and seed."""
+"""What each method starts with and what of it learns. All get the same shots, steps, search over rates and seed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pituning.backbones.base import Backbone
-from pituning.tuning.config import TuneConfig
-from pituning.tuning.donors import placebo, random_donors
+from pituning.errors import BadInput
+from pituning.tasks.base import Task
+from pituning.tuning.bitfit import BitFitLearner
+from pituning.tuning.config import CONTROLS, MIXTURE, TuneConfig, is_trained
+from pituning.tuning.donors import placebo, random_donors, same_format_donors
 from pituning.tuning.interpolation import Mixture
 from pituning.tuning.learners import FullLearner, Learner, MixtureLearner
+from pituning.tuning.lorahub import LoraHubLearner
 
 OWN = "own"
 """The name, among a mixture's experts, of the target's own new one."""
 
-MIXTURE = "mixture"
-CANDIDATES = (MIXTURE, "single", "donor", "untouched")
-"""What π-tuning chooses from by cross-validation, which guards against negative transfer."""
-
 OWN_SHARE = 0.5
+UNTOUCHED = "-untouched"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class Cast:
         zoo: (P,) values of every expert that can lend, by task.
         donors: the chosen ones, most similar first.
         similarity: of the target to each task of the zoo, where known.
+        task: the target.
+        task_of: finds a task of the zoo by its name.
     """
 
     config: TuneConfig
@@ -42,66 +45,92 @@ class Cast:
     zoo: Mapping[str, Tensor]
     donors: tuple[str, ...]
     similarity: Mapping[str, float]
+    task: Task
+    task_of: Callable[[str], Task]
 
     def learner(self, method: str) -> Learner:
         """The learner of a method.
 
         - ``mixture``: own expert and donors, experts and weights trained; what π-tuning is.
         - ``single``: one new expert of the same kind. ``donor``: the most similar task's expert, trained on.
-        - ``uniform``: the mixture with equal, fixed weights. ``random``, ``placebo``: the mixture with tasks drawn by
-          lot, with random parameters of the donors' norms.
-        - ``untouched``: the donors in equal parts, nothing trained. ``full``: every parameter of the backbone.
+        - ``uniform``: the mixture with equal, fixed weights. ``random``, ``distant``, ``same-format``, ``placebo``,
+          ``donor-placebo``: the mixture with the donors of a `control`.
+        - ``untouched``: the donors in equal parts, nothing trained; ``random-untouched`` and so on: those of a control.
+          ``donor-untouched``: the most similar task's expert as it is.
+        - ``lorahub``: the donors as they are, their weights searched for without gradients.
+        - ``full``: every parameter of the backbone. ``bitfit``: its biases.
         """
         if method == "full":
             return FullLearner(backbone=self.backbone)
+        if method == "bitfit":
+            return BitFitLearner(backbone=self.backbone)
         if method == "single":
             return self._mixture((OWN,), self.own[None], learn_alpha=False)
-        donors = self._values(self.donors)
-        if method == "donor":
-            return self._mixture(self.donors[:1], donors[:1], learn_alpha=False)
-        if method == "untouched":
-            return self._mixture(self.donors, donors, learn_alpha=False, trained=0)
-        if method in ("random", "placebo"):
-            names, values = self.control(method, donors)
-            return self._mixture(
-                (OWN, *names), self._with_own(values), alpha=self._alpha(), trained=self._trained(len(names))
-            )
-        together = self._with_own(donors)
+        control = method.removesuffix(UNTOUCHED)
+        names, donors = self.control(control) if control in CONTROLS else (self.donors, self._values(self.donors))
+        if method in ("donor", "donor-untouched"):
+            return self._mixture(names[:1], donors[:1], learn_alpha=False, trained=int(is_trained(method)))
+        if method == "lorahub":
+            return LoraHubLearner(mixture=self.mixture, names=names, experts=donors)
+        if not is_trained(method):
+            return self._mixture(names, donors, learn_alpha=False, trained=0)
+        together = torch.cat([self.own[None], donors])
         return self._mixture(
-            (OWN, *self.donors),
+            (OWN, *names),
             together,
-            alpha=torch.zeros(len(together)) if method == "uniform" else self._alpha(),
-            learn_alpha=method == MIXTURE,
-            trained=self._trained(len(donors)),
+            alpha=torch.zeros(len(together)) if method == "uniform" else self._alpha(len(donors)),
+            learn_alpha=method != "uniform",
+            trained=1 if self.config.freeze_experts else 1 + len(donors),
             show_alpha=method == MIXTURE,
         )
 
-    def control(self, method: str, donors: Tensor) -> tuple[tuple[str, ...], Tensor]:
-        """Names and values (K, P) of the donors of a control."""
-        if method == "placebo":
-            names = tuple(f"placebo-{number}" for number in range(1, len(donors) + 1))
-            return names, placebo(donors, self.mixture.model, self.config.seed)
-        drawn = tuple(random_donors(list(self.zoo), self.donors, self.config.seed))
-        return drawn, self._values(drawn)
+    def control(self, name: str) -> tuple[tuple[str, ...], Tensor]:
+        """Names and values (K, P) of the donors of a control; fewer than K where there are no more.
+
+        - ``random``: tasks drawn by lot. ``distant``: the least similar ones.
+        - ``same-format``: tasks that answer in the target's form, but are neither relatives nor among the predicted.
+        - ``placebo``: random parameters of the donors' norms. ``donor-placebo``: the most similar task's expert, and
+          placebos in the place of the others.
+
+        Raises:
+            BadInput: when nobody can play the part.
+        """
+        count = len(self.donors)
+        if name in ("placebo", "donor-placebo"):
+            donors = self._values(self.donors)
+            drawn = placebo(donors, self.mixture.model, self.config.seed)
+            names = tuple(f"placebo-{number}" for number in range(1, count + 1))
+            if name == "donor-placebo":
+                return (self.donors[0], *names[1:]), torch.cat([donors[:1], drawn[1:]])
+            return names, drawn
+        if name == "random":
+            chosen = random_donors(list(self.zoo), self.donors, self.config.seed)
+        else:
+            others = [other for other in self.zoo if other not in self.donors]
+            if name == "distant":
+                if not self.similarity:
+                    raise BadInput("the least similar tasks are not known where donors are named", field="baselines")
+                chosen = sorted(others, key=self.similarity.__getitem__)[:count]
+            else:
+                chosen = same_format_donors(self.task, [self.task_of(o) for o in others], self.config.seed)[:count]
+        if not chosen:
+            what = "answers in the same form without being a relative" if name == "same-format" else "can be a donor"
+            raise BadInput(
+                f"baseline {name!r}: no other task {what} of {self.task.name!r}; leave it out", field="baselines"
+            )
+        return tuple(chosen), self._values(chosen)
 
     def _values(self, names: Sequence[str]) -> Tensor:
         return torch.stack([self.zoo[name] for name in names]).to(self.own)
 
-    def _with_own(self, donors: Tensor) -> Tensor:
-        return torch.cat([self.own[None], donors])
-
-    def _trained(self, donors: int) -> int:
-        return 1 if self.config.freeze_experts else 1 + donors
-
-    def _alpha(self) -> Tensor:
+    def _alpha(self, count: int) -> Tensor:
         """(1 + K,) where α starts: own expert first."""
-        count = len(self.donors)
         start = torch.zeros(1 + count)
         if self.config.alpha_start == "own":
             start[0] = torch.tensor(count * OWN_SHARE / (1 - OWN_SHARE)).log()
         elif self.config.alpha_start == "similarity" and self.similarity:
             spread = torch.tensor(list(self.similarity.values())).std().clamp_min(1e-6)
-            start[1:] = torch.tensor([self.similarity[name] for name in self.donors]) / spread
+            start[1:] = torch.tensor([self.similarity[name] for name in self.donors[:count]]) / spread
             start[0] = start[1:].max()
         return start
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pituning.errors import BadInput
 from pituning.experts.space import check_kind
-from pituning.training.config import EXPERT_RATES, FULL_RATE
+from pituning.training.config import BITFIT_RATE, EXPERT_RATES, FULL_RATE
 from pituning.workspace.layout import check_name
 
-BASELINES = ("backbone", "single", "full", "donor", "uniform", "random", "placebo", "untouched")
+MIXTURE = "mixture"
+CANDIDATES = (MIXTURE, "single", "donor", "untouched")
+"""What π-tuning chooses from by cross-validation, which guards against negative transfer."""
+
+CONTROLS = ("random", "distant", "same-format", "placebo", "donor-placebo")
+"""Mixtures like π-tuning's with other donors than those that were predicted."""
+
+BASELINES = (
+    "backbone", "single", "full", "bitfit", "donor", "donor-untouched", "uniform", "lorahub", *CONTROLS, "untouched"
+)  # fmt: skip
 """What can run beside π-tuning, in the order in which it runs."""
 
 PREDICTORS = ("probe", "scaled", "text")
@@ -20,8 +30,27 @@ PREDICTORS = ("probe", "scaled", "text")
 ALPHA_STARTS = ("uniform", "own", "similarity")
 RATE_FACTORS = (0.4, 1.0, 2.5)
 """The learning rates that are tried, as multiples of the usual one."""
+LORAHUB_EDGE = 0.5
+"""What LoraHub has for a learning rate: how far from nothing the search for its weights first looks."""
+OWN_RATES = {"full": FULL_RATE, "bitfit": BITFIT_RATE, "lorahub": LORAHUB_EDGE}
+"""The usual rate of the methods that do not train experts."""
 FEW, VERY_FEW = 100, 50
 """Below these many shots one split says too little: two are made, or three."""
+
+
+def is_trained(method: str) -> bool:
+    """Whether a method learns anything from the shots."""
+    return method != "backbone" and not method.endswith("untouched")
+
+
+def guard(losses: Mapping[str, float | None]) -> str:
+    """The candidate with the smallest held-out loss, the first of equals; the first where nothing was held out.
+
+    Args:
+        losses: of each candidate, None where its shots were too few to hold any out.
+    """
+    known = {name: loss for name, loss in losses.items() if loss is not None}
+    return min(known or losses, key=lambda name: known.get(name, 0.0))
 
 
 def fold_count(shots: int) -> int:
@@ -59,7 +88,7 @@ class TuneConfig:
         default=(),
         metadata={
             "help": "Peak learning rates to choose from on held-out shots. Left out: 0.4, 1 and 2.5 times the kind's "
-            "usual one. Full fine-tuning takes them in proportion to its own usual rate."
+            "usual one. Full fine-tuning, BitFit and LoraHub take them in proportion to their own usual rate."
         },
     )
     folds: int = field(
@@ -122,7 +151,8 @@ class TuneConfig:
         """The learning rates that a method chooses from, ascending."""
         usual = EXPERT_RATES[self.kind]
         rates = self.learning_rates or tuple(usual * factor for factor in RATE_FACTORS)
-        return tuple(sorted(rate * FULL_RATE / usual if method == "full" else rate for rate in rates))
+        own = OWN_RATES.get(method)
+        return tuple(sorted(rate if own is None else rate * own / usual for rate in rates))
 
     @property
     def expert_name(self) -> str:

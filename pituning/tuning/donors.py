@@ -37,14 +37,17 @@ GROUPS = 12
 """Groups of shots that the bootstrap resamples, at most; each has two shots or more."""
 
 
-def load_zoo(config: TuneConfig, workspace: Workspace, model: ExpertModel) -> dict[str, Expert]:
+def load_zoo(config: TuneConfig, directories: Mapping[str, Path], model: ExpertModel) -> dict[str, Expert]:
     """The experts that can lend, by task: the zoo without the target's own expert, which is not even opened.
+
+    Args:
+        directories: of the zoo's experts, by task.
 
     Raises:
         BadInput: when there are fewer than the donors asked for, or a donor named is not among them.
         ArtefactError: when one is damaged or belongs to another backbone.
     """
-    directories = {name: path for name, path in workspace.expert_dirs(config.kind).items() if name != config.target}
+    directories = {name: path for name, path in directories.items() if name != config.target}
     for name in config.donor_names:
         if name not in directories:
             raise unknown("donor", name, sorted(directories))
@@ -160,6 +163,30 @@ def random_donors(zoo: Sequence[str], donors: Sequence[str], seed: int) -> list[
     others = [name for name in sorted(zoo) if name not in donors]
     pool = others if len(others) >= len(donors) else sorted(zoo)
     return [pool[int(i)] for i in generator.permutation(len(pool))[: len(donors)]]
+
+
+def same_format_donors(target: Task, others: Sequence[Task], seed: int) -> list[str]:
+    """The tasks that answer in the target's form but ask for something else, those alike in form first.
+
+    The form is the metric and whether answers are open. The more labels are shared the more alike are two forms; then
+    the same modality counts, then a like number of labels; equals come by lot. Planted relatives are left out.
+    """
+    generator = np.random.default_rng([seed, 13])
+    labels = set(target.labels or ())
+
+    def distance(other: Task) -> tuple[float, bool, float]:
+        theirs = set(other.labels or ())
+        shared = len(labels & theirs) / max(1, len(labels | theirs))
+        return -shared, other.modality != target.modality, abs(np.log(other.n_classes / target.n_classes))
+
+    alike = [
+        other
+        for other in sorted(others, key=lambda task: task.name)
+        if (other.metric, other.labels is None) == (target.metric, target.labels is None)
+        and not set(other.families) & set(target.families)
+    ]
+    drawn = [alike[int(i)] for i in generator.permutation(len(alike))]
+    return [other.name for other in sorted(drawn, key=distance)]
 
 
 def _cached(path: Path, fingerprint: str, content: str) -> TaskEmbedding | None:

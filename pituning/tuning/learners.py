@@ -115,7 +115,7 @@ class MixtureLearner:
 
     def losses(self, state: Mixed, encoded: EncodedExamples) -> np.ndarray:
         with torch.no_grad(), self.mixture.using(state.experts, state.weights):
-            return _losses(self.mixture.network, encoded)
+            return losses_of(self.mixture.network, encoded)
 
     def predict(self, state: Mixed, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
         return self.mixture.predict(state.experts, state.weights, encoded, task, reporter=reporter)
@@ -153,13 +153,14 @@ class FullLearner:
 
     def losses(self, state: Backbone, encoded: EncodedExamples) -> np.ndarray:
         with torch.no_grad():
-            return _losses(state.network, _seen_by(state, encoded))
+            return losses_of(state.network, _seen_by(state, encoded))
 
     def predict(self, state: Backbone, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
         return predict(state.network, state, _seen_by(state, encoded), task, reporter=reporter)
 
 
-def _losses(network: Callable[[Batch], Tensor], encoded: EncodedExamples) -> np.ndarray:
+def losses_of(network: Callable[[Batch], Tensor], encoded: EncodedExamples) -> np.ndarray:
+    """(N,) −log p(y | x) / √length of each example."""
     losses = np.empty(len(encoded))
     order = np.argsort(encoded.prompt_lengths, kind="stable")
     for begin in range(0, len(order), EVALUATION_BATCH):

@@ -219,6 +219,12 @@ class _Search:
         return losses
 
 
+def as_it_is(learner: Learner, encoded: EncodedExamples, folds: Sequence[Fold]) -> Choice:
+    """Nothing is trained; all shots that any fold holds out are scored."""
+    losses = [held_out_loss(learner.losses(learner.start(), encoded.subset(fold.held_out))) for fold in folds]
+    return Choice(learning_rate=0.0, steps=0, loss=float(np.mean(losses)) if losses else None, curve={})
+
+
 def train(
     learner: Learner,
     encoded: EncodedExamples,

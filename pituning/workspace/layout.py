@@ -67,6 +67,11 @@ def transfer_file(kind: str) -> str:
     return f"results/transfer-{check_name(kind, what='kind')}.csv"
 
 
+def lowshot_file(kind: str) -> str:
+    """Where, in a workspace or the embedded data, the low-shot results of a kind are."""
+    return f"results/lowshot-{check_name(kind, what='kind')}.csv"
+
+
 def unknown(what: str, value: str, known: list[str]) -> BadInput:
     """The error for a name that is not there: the close matches, or else everything that is known."""
     close = get_close_matches(value, known, n=3)
@@ -248,6 +253,10 @@ class Workspace:
     def transfer_path(self, kind: str) -> Path:
         """The measured transfer between tasks; see `pituning.workspace.transfer`."""
         return self._read_through(transfer_file(kind))
+
+    def lowshot_path(self, kind: str) -> Path:
+        """The low-shot results; see `pituning.workspace.lowshot`."""
+        return self._read_through(lowshot_file(kind))
 
     def _bases(self) -> list[Path]:
         return [self.root] if self.embedded is None else [self.root, self.embedded / "mini"]

@@ -28,7 +28,7 @@ COMMANDS = {
     "embed": (),
     "graph": ("neighbors", "project", "export"),
     "tune": (),
-    "study": ("transfer", "predictors", "tables"),
+    "study": ("transfer", "lowshot", "predictors", "summary", "tables"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
         "sweep", "duplicate", "count", "move", "priority", "pause", "unpause",

@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 
 from pituning.errors import BadInput
-from pituning.tuning.config import BASELINES, TuneConfig
+from pituning.tuning.config import BASELINES, TuneConfig, guard, is_trained
 
 
 def test_torch_free() -> None:
@@ -25,6 +25,20 @@ def test_rates() -> None:
     own = TuneConfig(target="digits", kind="prefix", learning_rates=(0.1, 0.03))
     assert own.rates("placebo") == (0.03, 0.1)
     assert own.rates("full") == pytest.approx((1.5e-4, 5e-4))
+    assert own.rates("lorahub") == pytest.approx((0.15, 0.5))
+    assert TuneConfig(target="digits").rates("bitfit") == pytest.approx((8e-3, 2e-2, 5e-2))
+
+
+def test_guard() -> None:
+    assert guard({"mixture": 0.5, "single": 0.2, "donor": None}) == "single"
+    assert guard({"mixture": 0.5, "single": 0.5}) == "mixture"
+    assert guard({"mixture": None, "single": 0.99}) == "single"
+    assert guard({"mixture": None, "single": None}) == "mixture"
+
+
+def test_what_is_trained() -> None:
+    untrained = {name for name in BASELINES if not is_trained(name)}
+    assert untrained == {"backbone", "untouched", "donor-untouched"}
 
 
 def test_expert_name_is_a_name_even_for_the_longest_target() -> None:

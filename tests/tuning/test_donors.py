@@ -12,6 +12,7 @@ from pituning.errors import ArtefactError
 from pituning.experts.model import ExpertModel
 from pituning.progress import Silent
 from pituning.tasks.base import Task
+from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
 from pituning.tuning import donors
 from pituning.tuning.config import TuneConfig
 from pituning.tuning.evaluation import Scores, scored_examples, shown_predictions
@@ -23,10 +24,11 @@ MakeWorkspace = Callable[..., Workspace]
 def test_the_targets_own_expert_is_not_even_opened(make_workspace: MakeWorkspace, tiny_backbone: Backbone) -> None:
     workspace, model = make_workspace("w", "lora"), ExpertModel(tiny_backbone, "lora")
     (workspace.expert_dir("lora", "tiny-mood") / "adapter_model.safetensors").unlink()
-    zoo = donors.load_zoo(TuneConfig(target="tiny-mood"), workspace, model)
+    directories = workspace.expert_dirs("lora")
+    zoo = donors.load_zoo(TuneConfig(target="tiny-mood"), directories, model)
     assert sorted(zoo) == ["other-colour", "other-mood", "tiny-box", "tiny-colour"]
     with pytest.raises(ArtefactError):
-        donors.load_zoo(TuneConfig(target="tiny-box"), workspace, model)
+        donors.load_zoo(TuneConfig(target="tiny-box"), directories, model)
     mean = sum(zoo[name].values for name in sorted(zoo)) / 4
     assert torch.allclose(common_probe(list(zoo.values()), exclude="tiny-mood"), mean, atol=1e-6)
     assert not torch.allclose(common_probe(list(zoo.values()), exclude="tiny-box"), mean, atol=1e-3)
@@ -102,3 +104,18 @@ def test_scores_and_intervals(text_task: Task) -> None:
     shown = shown_predictions(everything, half, scores.rows["half"], np.arange(len(right), dtype=float))
     assert [item["score"] for item in shown] == [100] * 6 + [0] * 6
     assert shown[0]["loss"] < shown[5]["loss"] < shown[6]["loss"]
+
+
+def test_same_format_donors_answer_alike_but_are_no_relatives() -> None:
+    others = [mini_task(name) for name in TASK_NAMES]
+
+    def found(target: str, seed: int = 0) -> list[str]:
+        return donors.same_format_donors(mini_task(target), [t for t in others if t.name != target], seed)
+
+    assert found("ground-place") == []  # the other boxes are relatives
+    assert found("answers")[0] == "same-meaning"  # yes and no, too
+    assert set(found("shape")[:3]) == {"aircraft", "flowers", "creatures"}  # images of eight classes
+    assert not set(planted_relatives("shape")) & set(found("shape"))
+    assert {task.metric for task in others if task.name in found("shape")} == {"accuracy"}
+    assert found("sentiment", 1) == found("sentiment", 1)
+    assert len({tuple(found("sentiment", seed)) for seed in range(8)}) > 1  # equals come by lot

@@ -1,0 +1,127 @@
+"""The low-shot study: all methods on few shots of every target, and the runs behind each figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.components import context
+from app.components.guard import empty
+from app.components.run_results import CANDIDATES
+from app.components.words import KINDS, label
+from pituning.figures.palette import method_label
+from pituning.studies.lowshot_scores import PI, Estimate, lowshot_scores, mean_score, paired_gain
+from pituning.studies.lowshot_summary import COMPARED, LowshotSummary
+from pituning.tuning.config import CONTROLS, MIXTURE
+from pituning.workspace.lowshot import read_lowshot, shots_name
+
+METHODS = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))
+"""Rows of the table, where they were measured."""
+INTERVAL = "In brackets the 95 % interval: over targets and seeds, or over the seeds of the one target."
+
+
+def study() -> None:
+    """The section of the page, for the kind of expert that is chosen there."""
+    kind = str(st.session_state.get("kind") or next(iter(KINDS)))
+    path = context.workspace().lowshot_path(kind)
+    rows = _rows(str(path), path.stat().st_mtime if path.exists() else 0.0)
+    measured = sorted({int(shots) for shots in rows["shots"]}, key=lambda shots: (shots < 0, shots))
+    if not measured:
+        empty(
+            "Nothing measured yet",
+            f"For {label(KINDS, kind)} experts nobody has compared the methods on all targets. Start it on the command "
+            f"line: pituning study lowshot --kind {kind}",
+            icon=":material/science:",
+        )
+        return
+    titles = {name: info.title for name, info in context.tasks().items()}
+    targets = sorted({str(name) for name in rows["target"]}, key=lambda name: titles.get(name, name).casefold())
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        shots = st.segmented_control(
+            "Shots of the study", measured, format_func=lambda count: shots_name(count) if count else "None",
+            default=measured[-1], required=True, key="study_shots",
+            help="Examples per class. None: no label of the target is used, the words of its instruction predict the "
+            "donors.",
+        )  # fmt: skip
+        target = st.selectbox(
+            "Target of the study", targets, index=None, format_func=lambda name: titles.get(name, name),
+            placeholder="All targets together", key="study_target", width=330,
+        )  # fmt: skip
+    shots = measured[-1] if shots is None else shots
+    scores = lowshot_scores(rows, shots)
+    if target is not None:
+        scores = scores[scores["target"] == target]
+    st.dataframe(
+        _table(scores), hide_index=True, placeholder="–", key="study_methods", height="content",
+        column_config={
+            "Score": st.column_config.TextColumn(help=f"Test score in points, mean over seeds and targets. {INTERVAL}"),
+            "π gains": st.column_config.TextColumn(
+                help=f"What π-tuning scores above this method on the same shots and test examples. {INTERVAL}"
+            ),
+            "π is better on": st.column_config.TextColumn(help="Targets with a better mean over seeds by π-tuning."),
+        },
+        alt="Score of every method on few shots, and what π-tuning gains over it",
+    )  # fmt: skip
+    st.caption(_told(rows, kind, shots, target is None))
+    _runs(rows[(rows["shots"] == shots) & ((rows["target"] == target) if target is not None else True)], kind, shots)
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the low-shot results …")
+def _rows(path: str, stamp: float) -> pd.DataFrame:
+    return read_lowshot(Path(path))
+
+
+def _table(scores: pd.DataFrame) -> pd.DataFrame:
+    known = set(scores["method"])
+    rows: list[dict[str, Any]] = []
+    for name in METHODS:
+        found = mean_score(scores, name) if name in known else None
+        if found is not None:
+            gain = None if name == PI else paired_gain(scores, PI, name)
+            rows.append(
+                {
+                    "Method": method_label(name),
+                    "Score": _text(found, ".1f"),
+                    "π gains": None if gain is None else _text(gain, "+.1f"),
+                    "π is better on": None if gain is None else f"{gain.wins} of {len(gain.by_target)}",
+                    "Targets": len(found.by_target),
+                    "Seeds": found.seeds,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _text(found: Estimate, form: str) -> str:
+    return f"{found.mean:{form}} ({found.low:{form}} to {found.high:{form}})".replace("-", "−")
+
+
+def _told(rows: pd.DataFrame, kind: str, shots: int, everything: bool) -> str:
+    summary = LowshotSummary(rows, kind, shots)
+    parts = [summary.what_there_is()] if everything else []
+    chosen = summary.chosen()
+    if everything and chosen:
+        words = ", ".join(f"{CANDIDATES[name]} {share:.0f} %" for name, share in chosen.items())
+        parts.append(f"π-tuning took, by the loss on held-out shots: {words}.")
+    return " ".join([*parts, "Learning rate and steps of every method are chosen on the shots alone."])
+
+
+def _runs(rows: pd.DataFrame, kind: str, shots: int) -> None:
+    """Each row of the file, so that any figure can be followed to its runs and measured again."""
+    with st.expander(f"The {len(rows):,} runs behind these figures", icon=":material/list:", key="study_runs"):
+        shown = rows.assign(shots=rows["shots"].map(shots_name), method=rows["method"].map(method_label))
+        st.dataframe(
+            shown.rename(columns=lambda name: name.replace("_", " ").capitalize()), hide_index=True, placeholder="–",
+            key="study_rows", column_config={"Score": st.column_config.NumberColumn(format="%.1f")},
+            alt="Every run of the study with its seed, what was chosen, its donors and the digest of its settings",
+        )  # fmt: skip
+        st.download_button(
+            "Download CSV", lambda: rows.to_csv(index=False).encode(),
+            file_name=f"lowshot-{kind}-{shots_name(shots)}-shots.csv", mime="text/csv", icon=":material/download:",
+            key="study_download", on_click="ignore",
+        )  # fmt: skip
+        st.caption("Any of them is measured again, and compared, with:")
+        where = f"--kind {kind} --shots {shots_name(shots)} --targets … --seeds … --methods …"
+        st.code(f"pituning study lowshot {where} --check", language=None)

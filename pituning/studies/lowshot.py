@@ -1,0 +1,268 @@
+"""π-tuning against honest baselines on few shots: every method on every target, with several seeds.
+
+A row is a method as `pituning.tuning.trial` trains it, without the guard; the guarded methods are worked out from the
+rows (`pituning.studies.guarded`), so that what the guard does can be told apart from what the mixture does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from pituning.backbones.files import fingerprint
+from pituning.errors import RunFailed
+from pituning.experts.card import read_card
+from pituning.progress import Reporter, Silent
+from pituning.studies.config import LowshotConfig
+from pituning.studies.pool import side_by_side
+from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
+from pituning.tuning.baselines import OWN
+from pituning.tuning.config import TuneConfig
+from pituning.tuning.donors import same_format_donors
+from pituning.tuning.evaluation import Scores
+from pituning.tuning.selection import Choice
+from pituning.tuning.trial import Trial, prepare
+from pituning.workspace.atomic import write_text
+from pituning.workspace.layout import Workspace, lowshot_file
+from pituning.workspace.lowshot import ALL_SHOTS, COLUMNS, lowshot_csv, read_lowshot, shots_name
+
+VERSION = 1
+"""Of the methods: what was measured under another one is measured again."""
+
+AT_ONCE = 5
+"""Methods that are measured before their rows are written: what a kill may cost."""
+
+ALONE = ("backbone", "single", "full", "bitfit")
+"""Methods that no donor has a part in."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row: a method on a target with the shots of a seed."""
+
+    target: str
+    shots: int
+    seed: int
+    method: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where a study finds what it needs.
+
+    Args:
+        directory: of the zoo; the table is in its ``results``.
+        backbone: the backbone's directory.
+        workspace: keeps the embeddings that the prediction of donors needs.
+    """
+
+    directory: Path
+    backbone: Path
+    workspace: Workspace
+
+    def experts(self, kind: str) -> dict[str, Path]:
+        """The zoo's experts by task: the directory's own, or else the workspace's."""
+        own = self.directory / "experts" / kind
+        if own.is_dir():
+            return {name: own / name for name in TASK_NAMES if (own / name).is_dir()}
+        return {name: path for name, path in self.workspace.expert_dirs(kind).items() if name in TASK_NAMES}
+
+
+def lowshot_cells(config: LowshotConfig) -> list[Cell]:
+    """All cells of a study in the order of work: all targets with the first seed, then with the next.
+
+    Without shots the seed makes no difference worth its time: one is enough.
+    """
+    cells = []
+    for number, seed in enumerate(config.seeds):
+        for shots in config.shots:
+            for target in config.tasks:
+                for method in config.methods_at(shots):
+                    possible = not method.startswith("same-format") or _has_same_format(target)
+                    if possible and (shots != 0 or number == 0):
+                        cells.append(Cell(target, shots, seed, method))
+    return cells
+
+
+def measure_lowshot(
+    places: Places, config: LowshotConfig, reporter: Reporter | None = None, *, processes: int = 2
+) -> pd.DataFrame:
+    """Fills ``results/lowshot-<kind>.csv``; rows whose spec has not changed are kept.
+
+    A method whose training diverges at every rate has no row; the reporter is told.
+
+    Returns:
+        The rows of the study's cells, ordered.
+
+    Raises:
+        ArtefactError: when an expert or the table is damaged.
+    """
+    report = reporter or Silent()
+    path = places.directory / lowshot_file(config.kind)
+    specs = lowshot_specs(places, config)
+    known = _rows(path)
+    missing = [cell for cell, spec in specs.items() if cell not in known or known[cell]["spec"] != spec]
+    report.phase("measure low-shot tuning", len(specs))
+    report.advance(len(specs) - len(missing))
+
+    def keep(call: tuple[Any, ...], rows: list[dict[str, Any]]) -> None:
+        found = {_cell(row): row for row in rows}
+        for cell in call[2]:
+            if cell in found:
+                known[cell] = {**found[cell], "spec": specs[cell]}
+            else:
+                report.log(f"{cell.method} on {cell.target}, seed {cell.seed}, diverged at every learning rate")
+        write_text(path, lowshot_csv(_table(known)))
+        report.advance(len(call[2]))
+
+    # A process takes a few methods of one target and one set of shots, which are then encoded once for them.
+    calls = [
+        (places, config, tuple(cells[begin : begin + AT_ONCE]))
+        for cells in _groups(missing)
+        for begin in range(0, len(cells), AT_ONCE)
+    ]
+    side_by_side(measure_group, calls, keep, processes=processes)
+    return _table({cell: known[cell] for cell in specs if cell in known})
+
+
+def check_lowshot(places: Places, config: LowshotConfig, reporter: Reporter | None = None) -> list[str]:
+    """Measures cells anew and compares them with the table, which stays as it is.
+
+    Returns:
+        A line for each cell that is not in the table or differs from it; on the same processor there is none.
+    """
+    report = reporter or Silent()
+    known = _rows(places.directory / lowshot_file(config.kind))
+    specs = lowshot_specs(places, config)
+    report.phase("measure again", len(specs))
+    differences = []
+    for cells in _groups(specs):
+        found = {_cell(row): row for row in measure_group(places, config, cells)}
+        for cell in cells:
+            name = f"{cell.method} on {cell.target}, {shots_name(cell.shots)} shots, seed {cell.seed}"
+            if cell not in known:
+                differences.append(f"{name}: not in the table")
+            elif known[cell]["spec"] != specs[cell]:
+                differences.append(f"{name}: the table has it by another spec")
+            elif cell not in found:
+                differences.append(f"{name}: diverged, the table has {known[cell]['score']}")
+            else:
+                differences += [
+                    f"{name}: {column} is {found[cell][column]}, the table has {known[cell][column]}"
+                    for column in ("score", "steps", "donors")
+                    if found[cell][column] != known[cell][column]
+                ]
+        report.advance(len(cells))
+    return differences
+
+
+def measure_group(places: Places, config: LowshotConfig, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Rows, without specs, of cells of one target and one set of shots; those that diverge are left out."""
+    torch.set_num_threads(1)
+    target, shots, seed = cells[0].target, cells[0].shots, cells[0].seed
+    methods = [cell.method for cell in cells]
+    settings = TuneConfig(
+        target=target,
+        kind=config.kind,
+        shots=max(1, shots),  # without shots nothing asks for them: the words alone predict the donors
+        seed=seed,
+        predictor="text" if shots == 0 else "probe",
+        baselines=("full",) if "full" in methods else (),
+        steps=config.steps,
+        test_examples=config.test_examples,
+    )
+    every = list(mini_task(target).split("train")) if shots == ALL_SHOTS else None
+    trial = prepare(
+        settings, places.workspace, Silent(), backbone_dir=places.backbone, zoo_dirs=places.experts(config.kind),
+        shots=every,
+    )  # fmt: skip
+    scores = Scores(trial.task, trial.test, seed=seed)
+    common = {"target": target, "kind": config.kind, "shots": shots, "seed": seed}
+    rows = []
+    for method in methods:
+        try:
+            rows.append({**common, **measure(trial, method, scores, zero_shot=shots == 0)})
+        except RunFailed:
+            continue
+    return rows
+
+
+def measure(trial: Trial, method: str, scores: Scores, *, zero_shot: bool = False) -> dict[str, Any]:
+    """One method on a target made ready: what was chosen, and the test score.
+
+    Args:
+        scores: of the trial's test examples.
+        zero_shot: there are no shots, so nothing is held out.
+
+    Raises:
+        RunFailed: when the training diverges.
+    """
+    choice, state = Choice(learning_rate=0.0, steps=0, loss=None, curve={}), None
+    if method != "backbone":
+        if not zero_shot:
+            choice = trial.choose(method, Silent())
+        state = trial.train(method, choice, Silent())
+    names = getattr(trial.cast.learner(method), "names", ()) if method not in ALONE else ()
+    return {
+        "method": method,
+        "score": scores.add(method, trial.answer(method, state, Silent())),
+        "held_out_loss": choice.loss,
+        "learning_rate": choice.learning_rate,
+        "steps": choice.steps,
+        "donors": "+".join(name for name in names if name != OWN),
+        "test_examples": len(trial.test),
+    }
+
+
+def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
+    """Each cell's digest of everything that its row depends on."""
+    backbone = fingerprint(places.backbone)
+    experts = {name: read_card(path).sha256 for name, path in sorted(places.experts(config.kind).items())}
+    found = {}
+    for cell in lowshot_cells(config):
+        settings = asdict(TuneConfig(target=cell.target, kind=config.kind, steps=config.steps))
+        # Donors are predicted at the mean of the zoo's experts: all of them matter wherever one takes part.
+        zoo = {name: digest for name, digest in experts.items() if name != cell.target}
+        told = {
+            "version": VERSION, "backbone": backbone, "task": task_version(cell.target), **vars(cell),
+            "kind": config.kind, "test_examples": config.test_examples, "zoo": {} if cell.method in ALONE else zoo,
+            **{name: settings[name] for name in ("steps", "batch_size", "folds", "donors", "alpha_start",
+                                                 "alpha_rate", "freeze_experts")},
+            "rates": TuneConfig(target=cell.target, kind=config.kind).rates(cell.method),
+        }  # fmt: skip
+        found[cell] = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    return found
+
+
+def _has_same_format(target: str) -> bool:
+    """Whether any task answers in the target's form without being a relative."""
+    others = [mini_task(name) for name in TASK_NAMES if name != target]
+    return bool(same_format_donors(mini_task(target), others, 0))
+
+
+def _cell(row: Mapping[Any, Any]) -> Cell:
+    return Cell(str(row["target"]), int(row["shots"]), int(row["seed"]), str(row["method"]))
+
+
+def _groups(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Cells of the same target, shots and seed together, in their order."""
+    groups: dict[tuple[str, int, int], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.target, cell.shots, cell.seed), []).append(cell)
+    return list(groups.values())
+
+
+def _rows(path: Path) -> dict[Cell, dict[Any, Any]]:
+    return {_cell(row): dict(row) for row in read_lowshot(path).to_dict("records")}
+
+
+def _table(rows: Mapping[Cell, Mapping[Any, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS)).astype({"held_out_loss": float})
+    return frame.sort_values(["shots", "seed", "target", "method"], ignore_index=True)

@@ -1,0 +1,265 @@
+"""What the low-shot study says, as the tables of docs/science.md and as JSON. Torch-free.
+
+Tables may be partial: every figure is over the targets and seeds that its methods have, and says how many they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pituning.errors import BadInput
+from pituning.figures.palette import method_label
+from pituning.studies.lowshot_scores import FEWER, PI, Estimate, lowshot_scores, mean_score, paired_gain
+from pituning.studies.planted import planted_found
+from pituning.studies.predictors import ALL_PAIRS
+from pituning.tasks.mini import TASK_NAMES
+from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE, TuneConfig, is_trained
+from pituning.workspace.lowshot import read_lowshot, shots_name
+
+COMPARED = (
+    "backbone", "single", "full", "bitfit", "donor", "donor-untouched", "untouched", "uniform", "lorahub", *CONTROLS
+)  # fmt: skip
+"""What π-tuning is compared with, as it is: without a guard of its own."""
+
+SHOWN = ("backbone", "single", "full", "donor", "uniform", "random", "placebo", MIXTURE, PI)
+"""Columns of the table of targets."""
+
+UNTOUCHED = ("untouched", "donor-untouched", *(f"{control}-untouched" for control in CONTROLS))
+
+DEFAULT_PREDICTOR = "probe"
+
+
+class LowshotSummary:
+    """The figures of one kind at one number of shots.
+
+    Args:
+        rows: as `read_lowshot` reads them.
+
+    Raises:
+        BadInput: when nothing was measured at that number of shots.
+    """
+
+    def __init__(self, rows: pd.DataFrame, kind: str, shots: int):
+        if rows.empty or shots not in set(rows["shots"]):
+            what = f"no low-shot results of {kind} at {shots_name(shots)} shots"
+            raise BadInput(f"{what}; run: pituning study lowshot --kind {kind}", field="shots")
+        self.kind, self.shots = kind, shots
+        self.rows = rows[rows["shots"] == shots]
+        self.scores = lowshot_scores(rows, shots)
+        self.zero_shot = lowshot_scores(rows, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures, in points.
+
+        ``gain_over`` is π-tuning's over each method as it is, ``guarded_gain_over`` that over each control with a guard
+        of its own, ``mixture_gain_over`` the unguarded mixture's over each control as it is.
+        """
+        guarded = {control: self._gain(PI, f"pi-{control}") for control in CONTROLS}
+        unguarded = {control: self._gain(MIXTURE, control) for control in CONTROLS}
+        alone = {name: self._gain(PI, name) for name in CANDIDATES}
+        over_single = paired_gain(self.scores, PI, "single")
+        return {
+            "shots": self.shots,
+            "kind": self.kind,
+            "targets": int(self._of(PI)["target"].nunique()),
+            "seeds": int(self._of(PI)["seed"].nunique()),
+            "rows": {name: len(self._of(name)) for name in dict.fromkeys(self.scores["method"])},
+            "scores": {name: _plain(mean_score(self.scores, name)) for name in dict.fromkeys(self.scores["method"])},
+            "gain_over": _known({name: self._gain(PI, name) for name in COMPARED}),
+            "guarded_gain_over": _known(guarded),
+            "mixture_gain_over": _known(unguarded),
+            "guard": {"chosen": self.chosen(), "gain_over": _known(alone)},
+            "choices": self.choices(),
+            "not_below_single": None if over_single is None else over_single.harmless,
+            "zero_shot_gain": _plain(paired_gain(self.zero_shot, "untouched", "backbone")),
+        }
+
+    def markdown(self) -> str:
+        """The tables of docs/science.md; without shots there is one."""
+        without_labels = _table(
+            ["method", "score", "gain over the backbone"],
+            [
+                [
+                    method_label(name),
+                    _mean(mean_score(self.zero_shot, name)),
+                    "–" if name == "backbone" else _gain(paired_gain(self.zero_shot, name, "backbone")),
+                ]
+                for name in ("backbone", *UNTOUCHED)
+            ],
+        )
+        if self.shots == 0:
+            return f"{self.what_there_is()}\n\n{without_labels}"
+        parts = [
+            self.what_there_is(),
+            _table(
+                ["method", "score", "π gains", "targets where π is better", "worst target for π"],
+                [self._row(name) for name in (PI, *COMPARED)],
+            ),
+            "Other donors, once without the guard and once with the same guard for both:",
+            _table(
+                [
+                    "instead of the predicted donors",
+                    "mixture gains",
+                    "π gains over it guarded",
+                    "π with the same candidates gains",
+                ],
+                [
+                    [
+                        method_label(control),
+                        _gain(paired_gain(self.scores, MIXTURE, control)),
+                        _gain(paired_gain(self.scores, PI, f"pi-{control}")),
+                        _gain(paired_gain(self.scores, FEWER, f"pi-{control}")),
+                    ]
+                    for control in CONTROLS
+                ],
+            ),
+            "The guard, and each of its candidates alone:",
+            _table(
+                ["candidate", "score", "π gains", "chosen in % of runs"],
+                [
+                    [
+                        method_label(name),
+                        _mean(mean_score(self.scores, name)),
+                        _gain(paired_gain(self.scores, PI, name)),
+                        f"{self.chosen().get(name, 0.0):.0f}",
+                    ]
+                    for name in CANDIDATES
+                ],
+            ),
+            "What cross-validation chose:",
+            _table(
+                ["method", "mean steps", "largest rate in % of runs", "all steps in % of runs"],
+                [
+                    [method_label(name), *(f"{found[key]:.0f}" for key in ("steps", "largest_rate", "all_steps"))]
+                    for name, found in self.choices().items()
+                ],
+            ),
+            "Without any label (donors predicted by the words of instruction and labels):",
+            without_labels,
+            "Means over seeds of each target:",
+            _table(["target", *map(method_label, SHOWN)], self._targets()),
+        ]
+        return "\n\n".join(parts)
+
+    def what_there_is(self) -> str:
+        """One sentence on how complete the rows are."""
+        found = self._of(PI if self.shots else "untouched")
+        seeds = found.groupby("target")["seed"].nunique()
+        if seeds.empty:
+            return "No target has all candidates of π-tuning yet."
+        least, most = seeds.min(), seeds.max()
+        each = f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds"
+        lacking = [name for name in TASK_NAMES if name not in seeds.index]
+        without = f"; not measured yet: {', '.join(lacking)}" if lacking else ""
+        return (
+            f"{self.kind}, {shots_name(self.shots)} shots per class: {len(seeds)} of {len(TASK_NAMES)} targets with "
+            f"{each}{without}."
+        )
+
+    def chosen(self) -> dict[str, float]:
+        """How often π-tuning is each of its candidates, in per cent of runs."""
+        share = self._of(PI)["chosen"].value_counts(normalize=True)
+        return {str(name): round(100 * float(value), 1) for name, value in share.items()}
+
+    def choices(self) -> dict[str, dict[str, float]]:
+        """What cross-validation chose for each trained method: mean ``steps``, and in what per cent of runs
+        the ``largest_rate`` and ``all_steps``. Where these are high, a wider grid might do better.
+        """
+        found = {}
+        for method in (name for name in (MIXTURE, *COMPARED) if is_trained(name)):
+            rows = self.rows[self.rows["method"] == method]
+            if len(rows):
+                largest = TuneConfig(target="any", kind=self.kind).rates(method)[-1]
+                found[method] = {
+                    "steps": round(float(rows["steps"].mean()), 1),
+                    "largest_rate": round(100 * float(np.isclose(rows["learning_rate"], largest).mean()), 1),
+                    "all_steps": round(100 * float((rows["steps"] == self.rows["steps"].max()).mean()), 1),
+                }
+        return found
+
+    def _of(self, method: str) -> pd.DataFrame:
+        return self.scores[self.scores["method"] == method]
+
+    def _gain(self, method: str, over: str) -> dict[str, Any] | None:
+        return _plain(paired_gain(self.scores, method, over), gains=True)
+
+    def _row(self, method: str) -> list[str]:
+        gain = None if method == PI else paired_gain(self.scores, PI, method)
+        wins = "–" if gain is None else f"{gain.wins} of {len(gain.by_target)}"
+        worst = "–" if gain is None else "{} {:+.1f}".format(*gain.worst)
+        return [method_label(method), _mean(mean_score(self.scores, method)), _gain(gain), wins, worst]
+
+    def _targets(self) -> list[list[str]]:
+        means = self.scores.groupby(["target", "method"])["score"].mean().unstack()
+        rows = []
+        for target in (name for name in TASK_NAMES if name in means.index):
+            cells = [means.loc[target].get(name) for name in SHOWN]
+            rows.append([target, *("–" if pd.isna(cell) else f"{cell:.1f}" for cell in cells)])
+        return rows
+
+
+def predictor_figures(directory: Path, kind: str, shots: int) -> dict[str, Any] | None:
+    """How well the default similarity foretells transfer; None where it was not graded.
+
+    ``planted_top3`` is the share of planted relatives that are among the three nearest, of those that could be.
+    """
+    path = directory / "results" / "predictors.csv"
+    if not path.is_file():
+        return None
+    frame = pd.read_csv(path)
+    asked = {"kind": kind, "shots": shots, "pairs": ALL_PAIRS, "predictor": DEFAULT_PREDICTOR}
+    for column, value in asked.items():
+        frame = frame[frame[column] == value]
+    if frame.empty:
+        return None
+    means = frame.set_index("measure")["mean"]
+    found = planted_found(directory, kind=kind, predictor=DEFAULT_PREDICTOR).values()
+    hits, possible = sum(hit for hit, _ in found), sum(most for _, most in found)
+    return {
+        "name": DEFAULT_PREDICTOR,
+        "spearman": float(means["spearman"]),
+        "regret3": float(means["regret3"]),
+        "planted_top3": round(hits / possible, 4),
+    }
+
+
+def load_summary(path: Path, kind: str, shots: int) -> LowshotSummary:
+    """The summary of a file of rows.
+
+    Raises:
+        BadInput: when nothing was measured there.
+        ArtefactError: when the file is damaged.
+    """
+    return LowshotSummary(read_lowshot(path), kind, shots)
+
+
+def _plain(estimate: Estimate | None, *, gains: bool = False) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    found: dict[str, Any] = {name: round(getattr(estimate, name), 4) for name in ("mean", "low", "high")}
+    found |= {"targets": len(estimate.by_target), "seeds": estimate.seeds}
+    if gains:
+        found |= {"wins": estimate.wins, "worst": round(estimate.worst[1], 4), "worst_target": estimate.worst[0]}
+    return found
+
+
+def _known(found: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any]]:
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _mean(estimate: Estimate | None) -> str:
+    return "–" if estimate is None else f"{estimate.mean:.1f} ({estimate.low:.1f} to {estimate.high:.1f})"
+
+
+def _gain(estimate: Estimate | None) -> str:
+    return "–" if estimate is None else f"{estimate.mean:+.1f} ({estimate.low:+.1f} to {estimate.high:+.1f})"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

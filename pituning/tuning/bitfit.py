@@ -1,0 +1,76 @@
+"""BitFit: nothing but the biases are trained (Ben Zaken, Ravfogel, Goldberg, ACL 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pituning.backbones.base import Backbone
+from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.backbones.network import ParameterSwap, nll_per_example
+from pituning.backbones.prediction import predict
+from pituning.progress import Reporter
+from pituning.tasks.base import Task
+from pituning.training.config import TrainConfig
+from pituning.training.loop import fit
+from pituning.tuning.learners import Look, losses_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitFitLearner:
+    """Trains all biases of the language model, those of layer norms included. Its state is their flat values (P,).
+
+    Like an expert it acts behind the frozen vision tower.
+    """
+
+    backbone: Backbone
+
+    def start(self) -> Tensor:
+        parameters = dict(self.backbone.model.named_parameters())
+        return torch.cat([parameters[name].detach().flatten() for name in self._names])
+
+    def fit(
+        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
+    ) -> None:
+        biases = self.start().requires_grad_(True)
+        swap = self._swap()
+
+        def loss(batch: Batch) -> Tensor:
+            with swap(self._tensors(biases)):
+                return nll_per_example(self.backbone.network(batch), batch.labels)
+
+        def evaluate(step: int) -> Mapping[str, float]:
+            look(step, biases.detach().clone())
+            return {}
+
+        fit([biases], loss, _unencoded(encoded), config, reporter=reporter, series=series, evaluate=evaluate,
+            announce=False)  # fmt: skip
+
+    def losses(self, state: Tensor, encoded: EncodedExamples) -> np.ndarray:
+        with torch.no_grad(), self._swap()(self._tensors(state)):
+            return losses_of(self.backbone.network, _unencoded(encoded))
+
+    def predict(self, state: Tensor, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
+        with self._swap()(self._tensors(state)):
+            return predict(self.backbone.network, self.backbone, _unencoded(encoded), task, reporter=reporter)
+
+    @property
+    def _names(self) -> list[str]:
+        parameters = self.backbone.model.named_parameters()
+        return [name for name, _ in parameters if ".language_model." in name and name.endswith(".bias")]
+
+    def _swap(self) -> ParameterSwap:
+        return ParameterSwap(self.backbone.model, self._names)
+
+    def _tensors(self, flat: Tensor) -> tuple[Tensor, ...]:
+        parameters = dict(self.backbone.model.named_parameters())
+        return torch.split(flat, [parameters[name].numel() for name in self._names])  # every bias is a vector
+
+
+def _unencoded(encoded: EncodedExamples) -> EncodedExamples:
+    """Without the states that the frozen encoder computed: other biases give other states."""
+    return replace(encoded, states=None)

@@ -1,0 +1,189 @@
+"""A target made ready: shots, donors, folds and test examples, on which every method is chosen, trained and tested.
+
+`pituning tune` and the low-shot study both work on this, so that a method is the same thing in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pituning.backbones.base import Backbone
+from pituning.backbones.encoded import EncodedExamples
+from pituning.errors import BadInput
+from pituning.experts.model import ExpertModel
+from pituning.experts.store import Expert
+from pituning.graph.predict import Neighbor
+from pituning.progress import Reporter
+from pituning.tasks.base import Example, Task
+from pituning.tasks.registry import load_task
+from pituning.training.config import TrainConfig
+from pituning.tuning.baselines import Cast
+from pituning.tuning.config import CONTROLS, MIXTURE, TuneConfig, is_trained
+from pituning.tuning.donors import load_zoo, predict_donors, start_values
+from pituning.tuning.evaluation import scored_examples
+from pituning.tuning.interpolation import Mixture
+from pituning.tuning.selection import Choice, Fold, as_it_is, choose, make_folds, train
+from pituning.tuning.stages import Stages
+from pituning.workspace.layout import Workspace
+
+FORMAT_VERSION = 1
+"""Of a tuning's result and of what is kept of an unfinished one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A target made ready.
+
+    Args:
+        cast: gives the learner of each method.
+        shots: all that a method may learn from.
+        folds: of the shots, for choosing.
+        test: the examples to score on; ``encoded_test`` are the same.
+        neighbors: the prediction of donors, most similar first; empty where donors were named.
+        stages: where a run keeps what it has finished.
+    """
+
+    config: TuneConfig
+    task: Task
+    backbone: Backbone
+    cast: Cast
+    shots: EncodedExamples
+    folds: Sequence[Fold]
+    test: Sequence[Example]
+    encoded_test: EncodedExamples
+    neighbors: Sequence[Neighbor]
+    stages: Stages
+
+    def choose(self, method: str, reporter: Reporter) -> Choice:
+        """Learning rate and steps of a method by cross-validation on the shots; of donors untouched the loss alone.
+
+        Raises:
+            RunFailed: when the training diverges at every rate.
+        """
+        learner = self.cast.learner(method)
+        if not is_trained(method):
+            return as_it_is(learner, self.shots, self.folds)
+        rates, name = self.config.rates(method), series(method)
+        return choose(learner, self.shots, self.folds, rates, self._settings(), method=name, reporter=reporter)
+
+    def train(self, method: str, choice: Choice, reporter: Reporter, *, show_every: int = 0) -> Any:
+        """The state of a method's learner after training on all shots as was chosen."""
+        learner = self.cast.learner(method)
+        if not choice.steps:
+            return learner.start()
+        return train(
+            learner, self.shots, choice, self._settings(), method=series(method), reporter=reporter,
+            show_every=show_every,
+        )  # fmt: skip
+
+    def answer(self, method: str, state: Any, reporter: Reporter) -> list[str]:
+        """The answers to the test examples; the backbone alone has no state."""
+        if method == "backbone":
+            return self.backbone.predict(self.encoded_test, self.task)
+        return self.cast.learner(method).predict(state, self.encoded_test, self.task, reporter)
+
+    def _settings(self) -> TrainConfig:
+        config = self.config
+        return TrainConfig(
+            steps=config.steps, batch_size=config.batch_size, warmup=config.steps // 10, seed=config.seed
+        )
+
+
+def prepare(
+    config: TuneConfig,
+    workspace: Workspace,
+    reporter: Reporter,
+    *,
+    checkpoint: Path | None = None,
+    backbone_dir: Path | None = None,
+    zoo_dirs: Mapping[str, Path] | None = None,
+    shots: Sequence[Example] | None = None,
+) -> Trial:
+    """Loads what takes part, embeds the shots, names the donors.
+
+    Args:
+        workspace: embeddings of the zoo are kept in it.
+        checkpoint: a directory in which finished stages are kept.
+        backbone_dir: the backbone's directory; by default the workspace's.
+        zoo_dirs: those of the zoo's experts, by task; by default the workspace's.
+        shots: by default as the config says.
+
+    Raises:
+        BadInput: for an unknown task or donor, too few examples, or a baseline that nobody can play.
+        ArtefactError: when an expert or the backbone is damaged.
+    """
+    task = load_task(config.target, workspace)
+    shots = task.shots(config.shots, config.seed) if shots is None else shots
+    test = scored_examples(task, config.test_examples)
+    if not test:
+        raise BadInput(f"task {task.name!r} has no test examples to score on; add some", field="target")
+    backbone = Backbone.load(backbone_dir or workspace.backbone_dir())
+    model = ExpertModel(backbone, config.kind)
+    zoo = load_zoo(config, workspace.expert_dirs(config.kind) if zoo_dirs is None else zoo_dirs, model)
+    stages = Stages(checkpoint, {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **asdict(config)})
+
+    def encode(examples: Sequence[Example]) -> EncodedExamples:
+        pixels = "full" in config.baselines
+        return model.prepare(backbone.encode(task, examples, keep_pixels=pixels, reporter=reporter))
+
+    encoded = encode(shots)
+    neighbors = _neighbors(config, task, encoded, zoo, model, backbone, workspace, reporter, stages)
+    donors = config.donor_names or tuple(neighbor.task for neighbor in neighbors[: config.donors])
+    reporter.log(f"donors: {', '.join(donors)}")
+    cast = Cast(
+        config=config,
+        backbone=backbone,
+        mixture=Mixture(model, backbone),
+        own=start_values(zoo, model),
+        zoo={name: expert.values for name, expert in zoo.items()},
+        donors=donors,
+        similarity={neighbor.task: neighbor.similarity for neighbor in neighbors},
+        task=task,
+        task_of=lambda name: load_task(name, workspace),
+    )
+    for name in config.baselines:
+        if name in CONTROLS:
+            cast.control(name)  # told now rather than when its turn comes
+    return Trial(
+        config=config,
+        task=task,
+        backbone=backbone,
+        cast=cast,
+        shots=encoded,
+        folds=make_folds(
+            [shot.answer for shot in shots], closed=task.labels is not None, count=config.folds, seed=config.seed
+        ),
+        test=test,
+        encoded_test=encode(test),
+        neighbors=neighbors,
+        stages=stages,
+    )
+
+
+def series(method: str) -> str:
+    """The name of a method's curve; the mixture's is π-tuning's."""
+    return "pi" if method == MIXTURE else method
+
+
+def _neighbors(
+    config: TuneConfig,
+    task: Task,
+    shots: EncodedExamples,
+    zoo: Mapping[str, Expert],
+    model: ExpertModel,
+    backbone: Backbone,
+    workspace: Workspace,
+    reporter: Reporter,
+    stages: Stages,
+) -> list[Neighbor]:
+    if config.donor_names:
+        return []
+    kept = stages.load("neighbors")
+    if kept is not None:
+        return [Neighbor(**neighbor) for neighbor in kept["neighbors"]]
+    found = predict_donors(config, task, shots, zoo, model, backbone, workspace, reporter)
+    stages.save("neighbors", {"neighbors": [asdict(neighbor) for neighbor in found]})
+    return found

@@ -1,0 +1,70 @@
+"""How methods did on few shots, as it was measured: the rows of ``results/lowshot-<kind>.csv``. Torch-free.
+
+A row is one method on one target with the shots of one seed: its test ``score`` in points, and what cross-validation on
+the shots chose (``learning_rate``, ``steps``) and found (``held_out_loss``, empty where nothing could be held out).
+``donors`` are the tasks whose experts took part, joined by ``+``. ``spec`` is a digest of all that the row depends on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from pituning.errors import ArtefactError, BadInput
+
+COLUMNS = (
+    "target", "kind", "shots", "seed", "method", "score", "held_out_loss", "learning_rate", "steps", "donors",
+    "test_examples", "spec",
+)  # fmt: skip
+ALL_SHOTS = -1
+"""Stands for all training examples; in the file and for people it is ``full``."""
+FULL = "full"
+
+
+def shots_name(shots: int) -> str:
+    """What people read."""
+    return FULL if shots == ALL_SHOTS else str(shots)
+
+
+def parse_shots(text: str) -> int:
+    """The inverse of `shots_name`.
+
+    Raises:
+        BadInput: for anything else.
+    """
+    if text.strip() == FULL:
+        return ALL_SHOTS
+    try:
+        return int(text)
+    except ValueError as error:
+        raise BadInput(f"shots is {text!r}; give whole numbers, or {FULL} for all examples", field="shots") from error
+
+
+def read_lowshot(path: Path) -> pd.DataFrame:
+    """The rows, none where there is no file; ``shots`` are numbers.
+
+    Raises:
+        ArtefactError: when the file cannot be read as what it should be.
+    """
+    if not path.exists():
+        return pd.DataFrame(columns=list(COLUMNS))
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)[list(COLUMNS)]
+        frame["shots"] = frame["shots"].map(parse_shots)
+        for column in ("seed", "steps", "test_examples"):
+            frame[column] = frame[column].map(int)
+        for column in ("score", "held_out_loss", "learning_rate"):
+            frame[column] = frame[column].map(_number)  # exactly what was written, so that equals stay equals
+        return frame
+    except (ValueError, KeyError, TypeError, OSError, BadInput) as error:
+        raise ArtefactError(f"{path} is damaged ({error}); make it again: pituning study lowshot") from error
+
+
+def lowshot_csv(frame: pd.DataFrame) -> str:
+    """Rows as the text of the file."""
+    return frame.assign(shots=frame["shots"].map(shots_name)).to_csv(index=False)
+
+
+def _number(text: str) -> float:
+    return float(text) if text else float("nan")

@@ -1,0 +1,90 @@
+"""The section of the low-shot study on the page of transfer."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from pituning.workspace.atomic import write_text
+from pituning.workspace.layout import Workspace, lowshot_file
+from pituning.workspace.lowshot import COLUMNS, lowshot_csv
+from tests.app.conftest import OpenPage, healthy, texts
+
+LOSSES = {"mixture": 0.2, "single": 0.3, "donor": 0.4, "untouched": 0.9}
+POINTS = {"mixture": 60.0, "single": 50.0, "donor": 55.0, "untouched": 20.0, "placebo": 47.0}
+
+
+@pytest.fixture
+def studied(measured: Workspace) -> Workspace:
+    """Two targets with two seeds; π-tuning is the mixture everywhere, 10 points above the single expert."""
+    rows = [
+        (target, "lora", 16, seed, method, points + 4 * number, LOSSES.get(method, 0.5), 0.005, 40, "nli+rte", 1000,
+         f"{seed}a{number}")
+        for number, target in enumerate(("vqa", "digits"))
+        for seed in (0, 1)
+        for method, points in POINTS.items()
+    ]  # fmt: skip
+    rows += [("vqa", "lora", 0, 0, "backbone", 5.0, None, 0.0, 0, "", 1000, "b")]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"held_out_loss": float})
+    write_text(measured.root / lowshot_file("lora"), lowshot_csv(frame))
+    return measured
+
+
+def methods(at: object) -> pd.DataFrame:
+    (table,) = [frame.value for frame in at.dataframe if "π gains" in frame.value]  # type: ignore[attr-defined]
+    return table.set_index("Method")
+
+
+def test_all_methods_with_what_pi_gains(studied: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("transfer"))
+
+    table = methods(at)
+    assert table.loc["π-tuning", "Score"] == "62.0 (60.0 to 64.0)"
+    assert table.loc["Single expert", "π gains"] == "+10.0 (+10.0 to +10.0)"
+    assert table.loc["Placebo donors", "π is better on"] == "2 of 2"
+    assert table.loc["π-tuning", ["Targets", "Seeds"]].tolist() == [2, 2]
+    assert table.loc["Backbone alone", "Score"].startswith("5.0")
+    assert "2 of 20 targets with 2 seeds" in texts(at)
+    assert "π-tuning took, by the loss on held-out shots: the mixture 100 %" in texts(at)
+
+
+def test_one_target_and_its_runs(studied: Workspace, open_page: OpenPage) -> None:
+    at = open_page("transfer")
+    at.selectbox(key="study_target").set_value("digits").run()
+
+    table = methods(healthy(at))
+    assert table.loc["π-tuning", "Score"] == "64.0 (64.0 to 64.0)"
+    assert table.loc["π-tuning", "Targets"] == 1
+    (rows,) = [frame.value for frame in at.dataframe if "Spec" in frame.value]
+    assert set(rows["Target"]) == {"digits"}
+    assert set(rows["Spec"]) == {"0a1", "1a1"}
+    assert len(rows) == 2 * len(POINTS)
+
+
+def test_the_runs_can_be_downloaded(studied: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: dict[str, list[list[str]]] = {}
+
+    def download_button(_label: str, data: Callable[[], bytes], *, file_name: str, **_rest: object) -> None:
+        files[file_name] = list(csv.reader(data().decode().splitlines()))
+
+    monkeypatch.setattr("streamlit.download_button", download_button)
+    healthy(open_page("transfer"))
+    rows = files["lowshot-lora-16-shots.csv"]
+    assert rows[0] == list(COLUMNS)
+    assert len(rows) == 1 + 4 * len(POINTS)
+
+
+def test_without_a_study_the_command_is_named(measured: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("transfer"))
+    assert "pituning study lowshot --kind lora" in texts(at)
+
+
+def test_a_damaged_table_is_told_and_the_rest_of_the_page_stays(measured: Workspace, open_page: OpenPage) -> None:
+    write_text(measured.root / lowshot_file("lora"), "target\nnli\n")
+    at = open_page("transfer")
+    assert not at.exception
+    assert "is damaged" in texts(at)
+    assert "No low-shot results yet" in texts(at)

@@ -1,0 +1,156 @@
+"""The low-shot study: cells are measured once, are what `pituning tune` finds, and can be measured again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pituning.errors import ArtefactError, BadInput
+from pituning.progress import Silent
+from pituning.studies.config import METHODS, LowshotConfig
+from pituning.studies.lowshot import (
+    Cell,
+    Places,
+    check_lowshot,
+    lowshot_cells,
+    lowshot_specs,
+    measure_group,
+    measure_lowshot,
+)
+from pituning.tasks.mini import TASK_NAMES
+from pituning.workspace.layout import Workspace, embedded_data, lowshot_file
+from pituning.workspace.lowshot import ALL_SHOTS, lowshot_csv, parse_shots, read_lowshot
+
+DATA = embedded_data() / "mini"
+
+
+class Count(Silent):
+    def __init__(self) -> None:
+        self.advanced: list[int] = []
+
+    def advance(self, steps: int = 1) -> None:
+        self.advanced.append(steps)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """The shipped zoo, with room for results of our own."""
+    zoo = tmp_path / "zoo"
+    zoo.mkdir()
+    for name in ("backbone", "experts"):
+        (zoo / name).symlink_to(DATA / name)
+    return Places(directory=zoo, backbone=zoo / "backbone", workspace=Workspace.open(tmp_path / "ws"))
+
+
+def test_cells_are_every_method_on_every_target_seed_by_seed() -> None:
+    cells = lowshot_cells(LowshotConfig(shots=(0, 16), seeds=(0, 1)))
+    assert len(cells) == len(set(cells))
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
+    few = [cell for cell in cells if cell.shots == 16]
+    assert {cell.method for cell in few} == set(METHODS) - {"backbone"}
+    # Boxes and captions have nobody who answers in their form but relatives.
+    without = {name for name in TASK_NAMES if Cell(name, 16, 0, "same-format") not in cells}
+    assert without == {"ground-place", "ground-look", "ground-relation", "caption"}
+    assert len(few) == 2 * (20 * (len(METHODS) - 1) - 2 * len(without))
+    none = [cell for cell in cells if cell.shots == 0]
+    assert {cell.seed for cell in none} == {0}
+    assert {"backbone", "untouched", "donor-untouched"} <= {cell.method for cell in none}
+    assert not {"single", "mixture", "lorahub"} & {cell.method for cell in none}
+
+
+def test_bad_settings_are_told() -> None:
+    for settings, says in (
+        ({"tasks": ("nil",)}, "tasks names 'nil'"),
+        ({"methods": ("magic",)}, "methods names 'magic'"),
+        ({"methods": ()}, "methods names nothing"),
+        ({"shots": (-2,)}, "shots is (-2,)"),
+        ({"seeds": ()}, "seeds is ()"),
+        ({"steps": 0}, "steps is 0"),
+        ({"kind": "lore"}, "unknown expert kind 'lore'"),
+    ):
+        with pytest.raises(BadInput) as caught:
+            LowshotConfig(**settings)
+        assert says in str(caught.value)
+    assert parse_shots("full") == ALL_SHOTS
+    with pytest.raises(BadInput, match="shots is 'many'"):
+        parse_shots("many")
+
+
+def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    assert read_lowshot(path).empty
+    row = {"target": "nli", "kind": "lora", "shots": ALL_SHOTS, "seed": 0, "method": "single", "score": 100 / 3,
+           "held_out_loss": 0.1 + 0.2, "learning_rate": 0.0125, "steps": 20, "donors": "", "test_examples": 1000,
+           "spec": "001e10"}  # fmt: skip
+    frame = pd.DataFrame([row, {**row, "method": "untouched", "donors": "a+b", "held_out_loss": None}])
+    path.write_text(lowshot_csv(frame))
+    assert ",full,0,single," in path.read_text()
+    pd.testing.assert_frame_equal(read_lowshot(path), frame.astype({"held_out_loss": float}), check_exact=True)
+    path.write_text("target,kind\na,b\n")
+    with pytest.raises(ArtefactError, match="damaged"):
+        read_lowshot(path)
+
+
+def test_what_a_row_depends_on_is_in_its_digest(places: Places) -> None:
+    config = LowshotConfig(tasks=("nli",), shots=(0, 16), seeds=(0,))
+    specs = lowshot_specs(places, config)
+    assert len(set(specs.values())) == len(specs)
+    longer = lowshot_specs(places, LowshotConfig(tasks=("nli",), shots=(0, 16), seeds=(0,), steps=81))
+    assert all(specs[cell] != longer[cell] for cell in specs if cell.method == "single")
+
+
+@pytest.mark.slow
+def test_cells_are_measured_once_and_the_same_again(places: Places) -> None:
+    config = LowshotConfig(
+        tasks=("sentiment",), shots=(0, 1), seeds=(3,), steps=2, test_examples=20,
+        methods=("backbone", "untouched", "single", "lorahub"),
+    )  # fmt: skip
+    frame = measure_lowshot(places, config, processes=1)
+    assert frame["method"].tolist() == ["backbone", "untouched", "lorahub", "single", "untouched"]
+    assert frame["score"].between(0, 100).all()
+    assert frame["held_out_loss"].isna().all()  # one shot of a class is not held out
+    assert set(frame["test_examples"]) == {20}
+    path = places.directory / lowshot_file("lora")
+    written, told = path.read_bytes(), Count()
+    again = measure_lowshot(places, config, told, processes=1)
+    assert told.advanced == [5]
+    pd.testing.assert_frame_equal(again, frame, check_exact=True)
+    assert path.read_bytes() == written
+
+    assert check_lowshot(places, config) == []
+    path.write_bytes(written.replace(b",backbone,", b",backbone,9"))
+    (difference,) = check_lowshot(places, config)
+    assert difference.startswith("backbone on sentiment, 0 shots, seed 3: score is")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", [Cell("shape", 16, 0, "uniform"), Cell("ground-place", 0, 0, "donor-untouched")])
+def test_a_shipped_row_is_measured_again(cell: Cell, tmp_path: Path) -> None:
+    places = Places(directory=DATA, backbone=DATA / "backbone", workspace=Workspace.open(tmp_path / "ws"))
+    config = LowshotConfig(tasks=(cell.target,), shots=(cell.shots,), seeds=(cell.seed,), methods=(cell.method,))
+    (found,) = measure_group(places, config, [cell])
+    shipped = read_lowshot(DATA / lowshot_file("lora"))
+    (row,) = shipped[[Cell(r.target, r.shots, r.seed, r.method) == cell for r in shipped.itertuples()]].to_dict(
+        "records"
+    )
+    assert (found["donors"], row["spec"]) == (row["donors"], lowshot_specs(places, config)[cell])
+    # Other processors round otherwise, and a borderline answer or two may flip.
+    assert found["score"] == pytest.approx(row["score"], abs=1.5)
+    if cell.shots:
+        assert found["held_out_loss"] == pytest.approx(row["held_out_loss"], abs=0.02)
+
+
+def test_the_shipped_rows_are_of_the_shipped_zoo() -> None:
+    """Whatever is there was measured on the backbone, the experts and the tasks that ship."""
+    places = Places(directory=DATA, backbone=DATA / "backbone", workspace=Workspace(DATA, embedded=None))
+    rows = read_lowshot(DATA / lowshot_file("lora"))
+    config = LowshotConfig(shots=tuple(sorted(set(rows["shots"]))), seeds=tuple(sorted({0, *rows["seed"]})))
+    specs = lowshot_specs(places, config)
+    for row in rows.to_dict("records"):
+        assert specs[Cell(row["target"], row["shots"], row["seed"], row["method"])] == row["spec"]
+    assert rows["score"].between(0, 100).all()
+    few = rows[rows["shots"] != 0]
+    assert few["held_out_loss"].between(0, 1).all()
+    assert set(rows.loc[rows["target"] != "digits", "test_examples"]) == {1000}

@@ -1,0 +1,143 @@
+"""What the summary prints, on rows whose figures are worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pituning import cli
+from pituning.errors import BadInput
+from pituning.studies.config import LowshotConfig
+from pituning.studies.lowshot_summary import LowshotSummary, load_summary, predictor_figures
+from pituning.tasks.mini import TASK_NAMES, planted_relatives
+from pituning.tuning.config import CONTROLS
+from pituning.workspace.layout import embedded_data, lowshot_file
+from pituning.workspace.lowshot import COLUMNS, lowshot_csv
+from pituning.workspace.similarity import load_similarity
+
+DATA = embedded_data() / "mini"
+POINTS = {"single": 50, "full": 52, "mixture": 60, "donor": 55, "untouched": 20, "backbone": 10, "placebo": 49}
+LOSSES = {"mixture": 0.2, "single": 0.3, "donor": 0.4, "untouched": 0.9, "placebo": 0.35}
+
+
+def made(targets: tuple[str, ...], seeds: tuple[int, ...]) -> pd.DataFrame:
+    """A study in which every method has its own points, plus the number of the target and of the seed."""
+    rows = []
+    for shots in (0, 16):
+        for number, target in enumerate(targets):
+            for seed in seeds if shots else (0,):
+                for method in LowshotConfig().methods_at(shots):
+                    points = POINTS.get(method, 40) + number + seed
+                    loss = None if shots == 0 else LOSSES.get(method, 0.95)
+                    rows.append((target, "lora", shots, seed, method, points, loss, 0.005, 20, "", 1000, "x"))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"held_out_loss": float})
+
+
+def test_gains_of_pi() -> None:
+    targets = ("nli", "rte", "vqa")
+    summary = LowshotSummary(made(targets, (0, 1)), "lora", 16)
+    found = json.loads(json.dumps(summary.to_json(), allow_nan=False))
+    assert (found["shots"], found["kind"], found["targets"], found["seeds"]) == (16, "lora", 3, 2)
+    for name, points in (("single", 50), ("full", 52), ("placebo", 49), ("random", 40)):
+        gain = found["gain_over"][name]
+        assert gain["mean"] == pytest.approx(60 - points)
+        assert gain["low"] == gain["high"] == pytest.approx(60 - points)
+        assert (gain["wins"], gain["worst"]) == (3, pytest.approx(60 - points))
+    # The guarded placebo is the single expert, whose loss is smaller.
+    assert found["guarded_gain_over"]["placebo"]["mean"] == pytest.approx(10)
+    assert set(found["guarded_gain_over"]) == set(CONTROLS)
+    assert found["guard"]["chosen"] == {"mixture": 100.0}
+    assert found["not_below_single"] == 3
+    # Without seeds of its own the backbone is 10, 11, 12; with two seeds the others gain half a point on the average.
+    assert found["gain_over"]["backbone"]["mean"] == pytest.approx(50.5)
+    assert found["zero_shot_gain"]["mean"] == pytest.approx(10)
+    assert found["scores"]["pi"]["mean"] == pytest.approx(60 + 1 + 0.5)
+
+
+def test_a_partial_table_says_what_it_has() -> None:
+    frame = made(("nli", "rte"), (0, 1, 2))
+    frame = frame[~((frame["target"] == "rte") & (frame["seed"] == 2) & (frame["method"] == "donor"))]
+    summary = LowshotSummary(frame[frame["method"] != "full"], "lora", 16)
+    assert summary.what_there_is().startswith(
+        "lora, 16 shots per class: 2 of 20 targets with 2 to 3 seeds; not measured yet: shape, colour"
+    )
+    assert "full" not in summary.to_json()["gain_over"]
+    text = summary.markdown()
+    assert "| Full fine-tuning | – | – | – | – |" in text
+    # nli has 60, 61, 62 and rte 61, 62.
+    assert "| π-tuning | 61.2 (" in text
+    assert "| Single expert | 20 | 0 | 100 |" in text  # all rows have 20 steps at the usual rate
+    with pytest.raises(BadInput, match="no low-shot results of lora at 4 shots; run: pituning study lowshot"):
+        LowshotSummary(frame, "lora", 4)
+
+
+def test_the_shipped_figures_of_the_predictor() -> None:
+    found = predictor_figures(DATA, "lora", 16)
+    assert found is not None
+    frame = pd.read_csv(DATA / "results" / "predictors.csv")
+    rows = frame.query("kind == 'lora' and shots == 16 and pairs == 'all' and predictor == 'probe'")
+    means = dict(zip(rows["measure"], rows["mean"], strict=True))
+    assert (found["spearman"], found["regret3"]) == (means["spearman"], means["regret3"])
+    stored = load_similarity(DATA / "similarity" / "lora" / "probe.safetensors")
+    hits = possible = 0
+    for i, name in enumerate(stored.names):
+        others = [other for other in np.argsort(-stored.matrix[i]) if other != i][:3]
+        hits += sum(stored.names[j] in planted_relatives(name) for j in others)
+        possible += min(3, len(planted_relatives(name)))
+    assert found["planted_top3"] == pytest.approx(hits / possible, abs=1e-4)
+    assert set(stored.names) == set(TASK_NAMES)
+    assert predictor_figures(DATA, "bottleneck", 16) is None
+    assert predictor_figures(DATA / "none", "lora", 16) is None
+
+
+def test_the_documents_show_the_summary() -> None:
+    page = (DATA.parents[1] / "docs" / "science.md").read_text()
+    assert load_summary(DATA / lowshot_file("lora"), "lora", 0).markdown() in page
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = cli.run([str(word) for word in words])
+    return code, *capsys.readouterr()
+
+
+def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    zoo, place = tmp_path / "zoo", ("--workspace", tmp_path / "ws")
+    code, _, err = run(capsys, "study", "summary", "--out", zoo, *place)
+    assert (code, "run: pituning study lowshot --kind lora" in err) == (2, True)
+    (zoo / "results").mkdir(parents=True)
+    (zoo / lowshot_file("lora")).write_text(lowshot_csv(made(("nli", "rte"), (0,))))
+    code, out, _ = run(capsys, "study", "summary", "--out", zoo, *place, "--json")
+    document: dict[str, Any] = json.loads(out)
+    assert code == 0
+    assert document["gain_over"]["single"]["mean"] == 10
+    assert document["predictor"] is None
+    code, out, _ = run(capsys, "study", "summary", "--out", zoo, *place)
+    assert code == 0
+    assert "| π-tuning |" in out
+
+
+@pytest.mark.slow
+def test_checking_tells_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    zoo = tmp_path / "zoo"
+    (zoo / "results").mkdir(parents=True)
+    for name in ("backbone", "experts"):
+        (zoo / name).symlink_to(DATA / name)
+    words = ("study", "lowshot", "--out", zoo, "--workspace", tmp_path / "ws", "--targets", "rte", "--shots", "0",
+             "--methods", "backbone,placebo-untouched")  # fmt: skip
+    assert run(capsys, *words)[0] == 0
+    code, out, _ = run(capsys, *words, "--check")
+    assert (code, out.strip()) == (0, "2 cells measured again")
+    table = zoo / lowshot_file("lora")
+    frame = pd.read_csv(table, keep_default_na=False)
+    frame["score"] += 1
+    table.write_text(frame.to_csv(index=False))
+    code, out, err = run(capsys, *words, "--check")
+    assert code == 1
+    assert "backbone on rte, 0 shots, seed 0: score is" in out
+    assert "2 of 2 cells differ" in err

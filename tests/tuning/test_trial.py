@@ -1,0 +1,39 @@
+"""A target made ready, as the low-shot study uses it, against a whole tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from pituning.progress import Silent
+from pituning.studies.lowshot import measure
+from pituning.studies.lowshot_scores import PI, lowshot_scores
+from pituning.tuning.config import CANDIDATES, TuneConfig
+from pituning.tuning.evaluation import Scores
+from pituning.tuning.run import tune
+from pituning.tuning.trial import prepare
+from pituning.workspace.layout import Workspace
+
+
+@pytest.mark.parametrize("name", ["tiny-colour", "tiny-mood"])
+def test_pi_of_the_rows_is_that_of_a_tuning(name: str, make_workspace: Callable[..., Workspace]) -> None:
+    workspace = make_workspace("w", "lora")
+    few = {"shots": 4, "steps": 4, "donors": 2, "test_examples": 12, "folds": 1}
+    tuned = tune(TuneConfig(target=name, baselines=("uniform", "bitfit", "lorahub", "distant"), **few), workspace)
+
+    trial = prepare(TuneConfig(target=name, baselines=(), **few), workspace, Silent())
+    scores = Scores(trial.task, trial.test)
+    rows = [
+        {"target": name, "kind": "lora", "shots": 4, "seed": 0, "spec": "", **measure(trial, method, scores)}
+        for method in (*CANDIDATES, "uniform", "bitfit", "lorahub", "distant")
+    ]
+    found = lowshot_scores(pd.DataFrame(rows), 4).set_index("method")
+    assert found.loc[PI, "chosen"] == tuned["chosen"]
+    assert found.loc[PI, "score"] == tuned["score"]
+    assert found.loc["mixture", "score"] == tuned["mixture_score"]
+    for method, score in tuned["baselines"].items():
+        assert found.loc[method, "score"] == score
+    losses = {row["method"]: round(row["held_out_loss"], 6) for row in rows}
+    assert {m: losses[m] for m in CANDIDATES} == {m: c["held_out_loss"] for m, c in tuned["candidates"].items()}
