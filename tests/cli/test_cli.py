@@ -35,7 +35,7 @@ COMMANDS = {
     ),
     "worker": (),
     "report": (),
-    "bench": ("fisher", "interpolate", "graph"),
+    "bench": ("fisher", "interpolate", "graph", "app"),
     "pretrain": ("mini", "report"),
     "zoo": ("build", "maps", "measure", "tables"),
     "doctor": (),
