@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import streamlit as st
 
-from app.components import charts, context, source
+from app.components import charts, context, pictures, source
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select
 from app.components.words import Word
@@ -178,17 +178,19 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     sizes, unit = view.sizes, view.size_unit
     if sizes == "degree":
         sizes, unit = {name: float(degree) for name, degree in graph.degree}, "lines"
-    st.echarts_chart(
-        graph_option(
-            graph, colour_by=view.colour_by, selected=task, other=other, chosen=chosen, sizes=sizes, size_unit=unit,
-            gain_unit=view.gain_unit, dark=charts.dark(),
-        ),
-        height=620,
-        key=CHART_KEY,
-        renderer=_renderer(graph),
-        on_select=lambda: _clicked(names, pairs),
-        alt=_alt(graph),
-    )  # fmt: skip
+    with st.container(gap=None):
+        st.echarts_chart(
+            graph_option(
+                graph, colour_by=view.colour_by, selected=task, other=other, chosen=chosen, sizes=sizes, size_unit=unit,
+                gain_unit=view.gain_unit, dark=charts.dark(),
+            ),
+            height=620,
+            key=CHART_KEY,
+            renderer=_renderer(graph),
+            on_select=lambda: _clicked(names, pairs),
+            alt=_alt(graph),
+        )  # fmt: skip
+        pictures.save(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=_renderer(graph) == "svg")
     st.caption(_reading(graph, view))
     if chosen:
         with st.container(horizontal=True, vertical_alignment="center"):
