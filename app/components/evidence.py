@@ -106,16 +106,15 @@ def tell(evidence: Evidence | None, target: Target, kind: str, donors: Sequence[
     harm = sum(gain <= -HARM for gain in every)
     text = (
         f"Measured with {_kind(evidence)} and {evidence.shots} shots: of {len(every)} donors, {harm or 'none'} cost "
-        f"{plain(target.title)} a point or more; the mean over all is {_points(np.mean(every))}."
+        f"this task a point or more; the mean over all is {_points(np.mean(every))}."
     )
     if evidence.kind != kind:
         text += f" The evidence is of {_kind(evidence)}; nobody has measured {label(KINDS, kind)} experts."
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.caption(text, width="stretch")
+    with st.container(gap="small"):
+        st.caption(text)
         st.page_link(
-            TRANSFER.path, label="See all of it", icon=TRANSFER.icon, query_params={"task": target.name},
-            width="content",
-        )  # fmt: skip
+            TRANSFER.path, label="All that was measured", icon=TRANSFER.icon, query_params={"task": target.name}
+        )
 
 
 def _warn(evidence: Evidence, target: Target, kind: str, donors: Sequence[str], *, by_hand: bool) -> None:
@@ -127,7 +126,7 @@ def _warn(evidence: Evidence, target: Target, kind: str, donors: Sequence[str], 
     what = f"{_kind(evidence)}, {evidence.shots} shots, against a new expert with the same budget"
     if evidence.kind != kind:
         what += f"; {label(KINDS, kind)} experts were not measured"
-    lines = [f"Measured for {plain(target.title)} ({what}): {', '.join(named)}."] if named else []
+    lines = [f"Measured for this task ({what}): {', '.join(named)}."] if named else []
     if mean is not None and mean < 0:
         lines.append(f"The mean over these donors is {_points(mean)}.")
     whom = "it" if len(harmful) == 1 else "them"
