@@ -1,7 +1,7 @@
 """Two small buttons under a chart that save it as PNG or SVG, as it is seen: zoomed, filtered, light or dark.
 
 Neither Plotly's nor ECharts' own button offers both, so the picture is made from what the browser has drawn. Nothing is
-fetched, and the server does nothing.
+fetched but the page's own font, and the server does nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ button[disabled] { text-decoration: none; cursor: default; opacity: .6; }
 """
 _HTML = """<div class="save" role="group"><span id="words">Save as</span>
 <button id="png" type="button">PNG</button><button id="svg" type="button">SVG</button></div>"""
-_JS = """
+_JS = r"""
 const SCALE = 2  // pixels of a PNG for each pixel of the page: sharp in print and on slides
 
 export default function ({ data, parentElement }) {
@@ -47,7 +47,30 @@ export default function ({ data, parentElement }) {
     return all.filter((svg) => svg.getBoundingClientRect().width >= widest - 1)  // icons of buttons are not the chart
   }
 
-  const drawing = () => {
+  // A picture that stands alone has none of the page's fonts, and in another one names are longer than their places.
+  const letters = async () => {
+    const family = (text) => text.split(",")[0].replace(/["']/g, "").trim()
+    const texts = [...chart().querySelectorAll("svg text")]
+    const wanted = new Set(texts.map((one) => family(getComputedStyle(one).fontFamily)))
+    const rules = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules])
+      .filter((rule) => rule instanceof CSSFontFaceRule && rule.style.getPropertyValue("font-style") !== "italic")
+    const made = new Map()
+    for (const rule of rules) {
+      const name = family(rule.style.getPropertyValue("font-family"))
+      const address = /url\(["']?([^"')]+)/.exec(rule.style.getPropertyValue("src"))?.[1]
+      if (!wanted.has(name) || !address || made.has(name)) continue
+      const file = await (await fetch(new URL(address, rule.parentStyleSheet.href ?? location.href))).blob()
+      const data = await new Promise((done) => {
+        const reader = new FileReader()
+        reader.onload = () => done(reader.result)
+        reader.readAsDataURL(file)
+      })
+      made.set(name, `@font-face{font-family:"${name}";font-weight:200 900;src:url(${data})}`)
+    }
+    return [...made.values()].join("")
+  }
+
+  const drawing = async () => {
     const found = layers()
     const { width, height } = found[0].getBoundingClientRect()
     const whole = document.createElementNS("http://www.w3.org/2000/svg", "svg")
@@ -60,6 +83,9 @@ export default function ({ data, parentElement }) {
     ground.setAttribute("height", "100%")
     ground.setAttribute("fill", paper())
     whole.append(ground)
+    const fonts = document.createElementNS("http://www.w3.org/2000/svg", "style")
+    fonts.textContent = await letters().catch(() => "")  // then it is of the reader's own font
+    whole.append(fonts)
     for (const layer of found) {
       const copy = layer.cloneNode(true)
       copy.style.background = "none"
@@ -70,9 +96,9 @@ export default function ({ data, parentElement }) {
     return { text: new XMLSerializer().serializeToString(whole), width, height }
   }
 
-  const asSvg = () => download(new Blob([drawing().text], { type: "image/svg+xml" }), "svg")
+  const asSvg = async () => download(new Blob([(await drawing()).text], { type: "image/svg+xml" }), "svg")
 
-  const asPng = () => {
+  const asPng = async () => {
     const painted = data.svg ? null : chart().querySelector("canvas")
     const canvas = document.createElement("canvas")
     const paint = (source, width, height) => {
@@ -89,7 +115,7 @@ export default function ({ data, parentElement }) {
       paint(painted, width, height)
       return
     }
-    const { text, width, height } = drawing()
+    const { text, width, height } = await drawing()
     const image = new Image()
     image.onload = () => paint(image, width, height)
     image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(text)
