@@ -68,7 +68,7 @@ def test_a_chart_is_saved_as_it_is_seen(
     assert root.tag == f"{SVG}svg"
     assert any(words in "".join(text.itertext()) for text in root.iter(f"{SVG}text"))
     assert b"http" not in data.replace(b"http://www.w3.org/", b"")  # it needs nothing from elsewhere …
-    assert b"@font-face{font-family:\"Source Sans\"" in data  # … not even a font
+    assert b'@font-face{font-family:"Source Sans"' in data  # … not even a font
     no_errors(page)
 
 
