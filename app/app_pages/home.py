@@ -19,8 +19,11 @@ st.markdown(
 page = st.grid(4, min_column_width=230, gap="large")  # on a narrow page the doors go below the graph
 hero, aside = page.cell(column_span=3), page.cell()
 with hero, guarded("The task graph"):
-    context.require_graph()
-    graph_view.hero()
+    if context.available():
+        graph_view.hero()
+    else:
+        empty("No task graph yet", "It is made of the experts of your tasks: `pituning zoo build` trains them all, or "
+              "bring a table of similarities on the page of the task graph.", icon=GRAPH.icon)  # fmt: skip
 with aside:
     with guarded("This workspace"), st.container(border=True, gap="small"):
         everything = context.tasks().values()
