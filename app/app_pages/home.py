@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.components import context, graph_view, run_list, runs_data
 from app.components.guard import empty, guarded, plain
-from app.components.pages import GRAPH, NEW_RUN, RUNS
+from app.components.pages import GRAPH, NEW_RUN, PRESENT, RUNS
 from app.components.target import SOURCES
 
 LAST_RUNS = 5
@@ -19,8 +19,11 @@ st.markdown(
 page = st.grid(4, min_column_width=230, gap="large")  # on a narrow page the doors go below the graph
 hero, aside = page.cell(column_span=3), page.cell()
 with hero, guarded("The task graph"):
-    context.require_graph()
-    graph_view.hero()
+    if context.available():
+        graph_view.hero()
+    else:
+        empty("No task graph yet", "It is made of the experts of your tasks: `pituning zoo build` trains them all, or "
+              "bring a table of similarities on the page of the task graph.", icon=GRAPH.icon)  # fmt: skip
 with aside:
     with guarded("This workspace"), st.container(border=True, gap="small"):
         everything = context.tasks().values()
@@ -32,11 +35,18 @@ with aside:
             st.metric("Runs", sum(runs_data.queue().counts().values()), help="Waiting, running and finished.")
     for name, reason in context.damaged().items():
         st.warning(plain(reason), title=f"The task “{plain(name)}” cannot be used", icon=":material/broken_image:")
-    if st.button("Explore the task graph", icon=GRAPH.icon, type="primary", width="stretch", key="door_graph"):
-        st.switch_page(GRAPH.path)
-    if st.button("Start a run", icon=NEW_RUN.icon, width="stretch", key="door_run"):
-        st.switch_page(NEW_RUN.path)
-    if st.button("Bring a table of your own", icon=":material/upload_file:", width="stretch", key="door_file"):
+    doors = (
+        ("graph", GRAPH, "Explore the task graph"),
+        ("run", NEW_RUN, "Start a run"),
+        ("present", PRESENT, "Show it to others"),
+    )
+    for name, leads_to, words in doors:
+        if st.button(
+            words, icon=leads_to.icon, type="primary" if leads_to is GRAPH else "secondary", width="stretch",
+            key=f"door_{name}", help=leads_to.help,
+        ):  # fmt: skip
+            st.switch_page(leads_to.path)
+    if st.button("Bring a table of your own", icon=":material/upload_file:", type="tertiary", key="door_file"):
         st.switch_page(NEW_RUN.path, query_params={"source": SOURCES["file"]})
 
 

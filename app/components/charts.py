@@ -8,14 +8,28 @@ from typing import Any
 import streamlit as st
 from plotly.graph_objects import Figure
 
+from app.components import pictures
+
 INK = {False: "#46535f", True: "#c3ccd5"}
 """Of axes and numbers, by whether the page is dark: Streamlit's own grey is too faint for small letters on white."""
 
 
-def draw(figure: Figure, *, key: str, alt: str) -> None:
-    """A figure at the height it asks for. ``key`` keeps its zoom over reruns, ``alt`` is what a screen reader says."""
+def draw(figure: Figure, *, key: str, alt: str, stem: str | None = None, savable: bool = True) -> None:
+    """A figure at the height it asks for, with buttons to save it.
+
+    Args:
+        key: keeps its zoom over reruns.
+        alt: what a screen reader says.
+        stem: of the files it is saved as; by default the key.
+        savable: whether there are such buttons.
+    """
     _ink(figure)
-    st.plotly_chart(figure, key=key, alt=alt, height=int(figure.layout.height or 340), config={"displayModeBar": False})
+    with st.container(gap=None):
+        st.plotly_chart(
+            figure, key=key, alt=alt, height=int(figure.layout.height or 340), config={"displayModeBar": False}
+        )
+        if savable:
+            pictures.save(key, alt=alt, stem=stem)
 
 
 def _ink(figure: Figure) -> None:
@@ -48,16 +62,18 @@ def draw_to_choose(
             on_choice([dict(point) for point in points])
 
     _ink(figure)
-    st.plotly_chart(
-        figure, key=key, alt=alt, height=int(figure.layout.height or 340), on_select=chosen,
-        selection_mode=("points", "box", "lasso") if lasso else "points",
-        config={
-            "displayModeBar": lasso,
-            "displaylogo": False,
-            "scrollZoom": False,
-            "modeBarButtonsToRemove": ["toImage", "zoomIn2d", "zoomOut2d", "autoScale2d", "zoom2d"],
-        },
-    )  # fmt: skip
+    with st.container(gap=None):
+        st.plotly_chart(
+            figure, key=key, alt=alt, height=int(figure.layout.height or 340), on_select=chosen,
+            selection_mode=("points", "box", "lasso") if lasso else "points",
+            config={
+                "displayModeBar": lasso,
+                "displaylogo": False,
+                "scrollZoom": False,
+                "modeBarButtonsToRemove": ["toImage", "zoomIn2d", "zoomOut2d", "autoScale2d", "zoom2d"],
+            },
+        )  # fmt: skip
+        pictures.save(key, alt=alt)
 
 
 def dark() -> bool:

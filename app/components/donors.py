@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app.components import context
+from app.components import context, evidence
+from app.components.evidence import Evidence
 from app.components.guard import guarded, plain
 from app.components.target import Target
 from app.components.words import PREDICTORS, label
@@ -50,6 +52,10 @@ def choose(target: Target, kind: str) -> Donors | None:
     if _complaints(target.name, kind):
         return None
     near = _near(target.name, kind, candidates, count)
+    known = None
+    readable = False
+    with guarded("The measured transfer"):  # the form works without it
+        known, readable = evidence.measured(target.name, kind), True
     expected = [item.task for item in near[:count]]
     if way == "chosen":
         titles = {name: info.title for name, info in context.tasks().items()}
@@ -57,13 +63,16 @@ def choose(target: Target, kind: str) -> Donors | None:
             "Donors", candidates, default=expected, max_selections=MOST_DONORS, key=f"donors_{target.name}_{kind}",
             format_func=lambda name: titles.get(name, name), placeholder="Choose one or more tasks",
         )  # fmt: skip
-        _reasons([item for item in near if item.task in names], len(candidates), kind, count)
+        _reasons([item for item in near if item.task in names], len(candidates), kind, count, known)
+        if readable:
+            evidence.tell(known, target, kind, names, by_hand=True)
+        evidence.tell_past_harm(target.name)
         if not names:
             st.caption(":orange[:material/edit:] Choose at least one donor.")
             return None
         return Donors(count=len(names), names=tuple(names))
     if near:
-        _reasons(near[:count], len(candidates), kind, count)
+        _reasons(near[:count], len(candidates), kind, count, known)
         st.caption(
             "Expected from the task graph. The run predicts once more, from the shots alone, and may settle on others: "
             "a new task has nothing else to go by."
@@ -73,6 +82,9 @@ def choose(target: Target, kind: str) -> Donors | None:
             f":material/model_training: This task is new, so nobody knows its relatives yet. The run embeds its shots "
             f"first and takes the {count} most similar of {len(candidates)} tasks; you will see them as it goes."
         )
+    if readable:
+        evidence.tell(known, target, kind, expected, by_hand=False)
+    evidence.tell_past_harm(target.name)
     return Donors(count=count, names=None)
 
 
@@ -107,21 +119,21 @@ def _near(name: str, kind: str, candidates: Sequence[str], count: int) -> list[N
     return []
 
 
-def _reasons(near: Sequence[Neighbor], candidates: int, kind: str, count: int) -> None:
+def _reasons(near: Sequence[Neighbor], candidates: int, kind: str, count: int, known: Evidence | None) -> None:
     if not near:
         return
     tasks = context.tasks()
-    frame = pd.DataFrame(
-        {
-            "Donor": [tasks[item.task].title if item.task in tasks else item.task for item in near],
-            "Works on": [tasks[item.task].modality if item.task in tasks else "" for item in near],
-            "Nearness": [f"{item.rank} of {candidates}" for item in near],
-            "Similarity": [float(item.similarity) for item in near],
-            "Confidence": [None if item.confidence is None else 100 * item.confidence for item in near],
-        }
-    )
+    columns: dict[str, Any] = {
+        "Donor": [tasks[item.task].title if item.task in tasks else item.task for item in near],
+        "Works on": [tasks[item.task].modality if item.task in tasks else "" for item in near],
+        "Nearness": [f"{item.rank} of {candidates}" for item in near],
+        "Similarity": [float(item.similarity) for item in near],
+        "Confidence": [None if item.confidence is None else 100 * item.confidence for item in near],
+    }
+    if known is not None:
+        columns["Measured gain"] = [known.gains.get(item.task) for item in near]
     st.dataframe(
-        frame,
+        pd.DataFrame(columns),
         hide_index=True,
         placeholder="–",
         column_config={
@@ -131,6 +143,9 @@ def _reasons(near: Sequence[Neighbor], candidates: int, kind: str, count: int) -
             "Confidence": st.column_config.ProgressColumn(
                 format="%.0f %%", min_value=0, max_value=100,
                 help=f"In how many of 100 resamplings of the examples this task is among the {count} nearest.",
+            ),
+            "Measured gain": st.column_config.NumberColumn(
+                format="%+.1f points", help=None if known is None else known.help_text
             ),
         },
         alt="Donors with the reasons for them",

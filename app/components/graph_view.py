@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import streamlit as st
 
-from app.components import charts, context, source
+from app.components import charts, context, pictures, source
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select
 from app.components.words import Word
@@ -183,7 +183,10 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     else:
         option = graph_option(graph, sizes=sizes, size_unit=unit, **common)
         clicked = partial(_clicked, names, pairs)
-    st.echarts_chart(option, height=620, key=CHART_KEY, renderer=_renderer(graph), on_select=clicked, alt=_alt(graph))
+    renderer = _renderer(graph)
+    with st.container(gap=None):
+        st.echarts_chart(option, height=620, key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph))
+        pictures.save(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg")
     st.caption(_reading(graph, view))
     if chosen:
         with st.container(horizontal=True, vertical_alignment="center"):

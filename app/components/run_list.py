@@ -24,10 +24,12 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     for run in runs:
         fraction = run.fraction()
         elapsed = run.elapsed()
+        subject, settings = runs_data.about(run, tasks)
         rows.append(
             {
                 "State": PLAIN_STATES[run.state] + STATES[run.state][0],
-                "Run": runs_data.title(run, tasks),
+                "Run": subject,
+                "Settings": settings,
                 "Batch": run.batch,
                 "Progress": None if fraction is None or run.state in ("failed", "cancelled") else 100 * fraction,
                 "Score": _score(run),
@@ -36,7 +38,9 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
                 "Took": duration(elapsed) if elapsed is not None else "",
             }
         )
-    return pd.DataFrame(rows, columns=["State", "Run", "Batch", "Progress", "Score", "Gain", "Started", "Took"])
+    return pd.DataFrame(
+        rows, columns=["State", "Run", "Settings", "Batch", "Progress", "Score", "Gain", "Started", "Took"]
+    )
 
 
 def table_of_several(
@@ -88,7 +92,8 @@ def _draw(
         selection_default={"selection": {"rows": rows}} if rows else None,
         column_config={
             "State": st.column_config.TextColumn(width=105),
-            "Run": st.column_config.TextColumn(width=240),
+            "Run": st.column_config.TextColumn(width=190),
+            "Settings": st.column_config.TextColumn(width=165),
             "Batch": st.column_config.TextColumn(width="small", help="Runs that were queued together."),
             "Progress": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100, width="small"),
             "Score": st.column_config.NumberColumn(

@@ -45,25 +45,30 @@ def waits() -> Mapping[str, str]:
 
 
 def title(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> str:
-    """What a run is about, for lists and headings."""
+    """What a run is about, for headings and links."""
+    return " · ".join(part for part in about(run, tasks) if part)
+
+
+def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, str]:
+    """What a run is about in two parts, for tables: its subject, which may be long, and the settings that tell runs on
+    the same subject apart."""
     if run.kind == "count":
-        return f"Counting to {run.spec.subject}"
-    if run.kind == "project":
-        settings = {**run.spec.defaults(), **run.spec.config}
-        of = (label(KINDS, str(settings["kind"])), label(PREDICTORS, str(settings["predictor"])))
-        return " · ".join(["Map of the tasks", *of])
-    known = (tasks or context.tasks()).get(run.spec.subject)
-    if run.kind == "answer":
-        who = f"{known.title if known else run.spec.subject} · {label(KINDS, str(run.spec.config.get('kind', 'lora')))}"
-        return f"Answers of {who}"
-    name = known.title if known else run.spec.subject
+        return f"Counting to {run.spec.subject}", ""
     settings = run.spec.config
+    if run.kind == "project":
+        settings = {**run.spec.defaults(), **settings}
+        kind, predictor = str(settings["kind"]), str(settings["predictor"])
+        return "Map of the tasks", f"{label(KINDS, kind)} · {label(PREDICTORS, predictor)}"
+    known = (tasks or context.tasks()).get(run.spec.subject)
+    name = known.title if known else run.spec.subject
+    if run.kind == "answer":
+        return f"Answers of {name}", label(KINDS, str(settings.get("kind", "lora")))
     details = [label(KINDS, str(settings["kind"]))] if "kind" in settings else []
     if "shots" in settings:
         details.append(f"{settings['shots']} shots")
     if "seed" in settings:
         details.append(f"seed {settings['seed']}")
-    return " · ".join([name, *details])
+    return name, " · ".join(details)
 
 
 def state_text(run: Run) -> str:

@@ -65,7 +65,7 @@ def _panels(drawn: Drawn, slide: Slide, large: bool) -> None:
         figure = panel.figure(charts.dark())
         if panel.grows:
             figure.update_layout(height=680 if large else 520)
-        charts.draw(figure, key=f"slide-{slide.id}-{place}-{large}", alt=panel.alt)
+        charts.draw(figure, key=f"slide-{slide.id}-{place}-{large}", alt=panel.alt, stem=panel.stem, savable=not large)
 
 
 def _tables(drawn: Drawn, slide: Slide) -> None:

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.components import context, task_panel, upload
+from app.components.guard import guarded
 from app.components.links import linked_select
 from app.components.words import METRICS
 from pituning.runs.outline import Subject
-from pituning.tasks.base import OPEN_ANSWER_CLASSES, Modality
+from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Modality, Task
+from pituning.tasks.mini import LazySplit
 
 SOURCES = {"task": "A task of this workspace", "file": "A table of my own"}
+SHOWN_ANSWERS = 20
+"""Of a task with open answers, which may all be different."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,8 @@ def _from_workspace() -> Target | None:
     if details.open:
         with details:
             task_panel.about(info)
+            with guarded("The balance of its answers"):
+                _balance(context.task(name))
     return Target(
         name=name,
         title=info.title,
@@ -85,10 +91,29 @@ def _most_shots(name: str) -> int:
     size = info.sizes["train"]
     if info.labels is None:
         return size // OPEN_ANSWER_CLASSES
-    if info.source == "mini":  # balanced, and drawn only when looked at
+    task = context.task(name)
+    if _balanced(task):
         return size // len(info.labels)
-    counts = Counter(example.answer for example in context.task(name).split("train"))
+    counts = Counter(example.answer for example in task.split("train"))
     return min(counts[label] for label in info.labels)
+
+
+def _balanced(task: Task) -> bool:
+    """Whether all answers come up equally often by construction, which spares drawing every example to count them."""
+    return task.labels is not None and isinstance(task.split("train"), LazySplit)
+
+
+def _balance(task: Task) -> None:
+    """How often each answer comes up, in all splits together, as for a table that is brought."""
+    if _balanced(task):
+        st.caption("All labels are equally frequent, by construction.")
+        return
+    if isinstance(task.split("train"), LazySplit):
+        return  # open answers, made up one by one
+    counts = Counter(example.answer for split in SPLITS for example in task.split(split))
+    closed = task.labels is not None
+    st.markdown("**How often each label comes up**" if closed else "**The most frequent answers**")
+    upload.class_balance(dict(counts.most_common(None if closed else SHOWN_ANSWERS)), closed=closed)
 
 
 def _from_file() -> Target | None:

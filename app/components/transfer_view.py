@@ -19,6 +19,7 @@ from app.components.words import KINDS, PREDICTORS, label
 from pituning.errors import PiTuningError
 from pituning.figures.palette import method_label
 from pituning.figures.transfer import predicted_against_measured, transfer_heatmap
+from pituning.graph.build import shorten
 from pituning.graph.matrix import order_tasks
 from pituning.graph.ranking import grade_targets, interval
 from pituning.reports.reader import seeds_of
@@ -147,7 +148,11 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
         ("Alone", _score(view.transfer.alone[i]), "without a donor"),
         ("With this donor", _score(view.transfer.scores[i, j]), _gain(gain)),
         ("Measured place", f"{place} of {len(others)}", f"by similarity {likeness}"),
-        ("The other way", _gain(back) if np.isfinite(back) else "–", f"what {infos[target].title} does for it"),
+        (
+            "The other way",
+            _gain(back) if np.isfinite(back) else "–",
+            f"what {shorten(infos[target].title)} does for it",
+        ),
     )
     for title, value, note in told:
         with cards.cell(), st.container(border=True, height="stretch", gap="xsmall"):
@@ -247,7 +252,7 @@ def results(runs: Sequence[Run]) -> None:
         gain = difference(measured, "single")
         every = [scores(one) for one in measured]
         row: dict[str, Any] = {
-            "Target": runs_data.title(together[0]).split(" · ")[0],
+            "Target": runs_data.about(together[0])[0],
             "Kind": label(KINDS, str(config.get("kind", "lora"))),
             "Shots": config.get("shots", 16),
             "Seeds": len(measured),

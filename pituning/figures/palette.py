@@ -138,3 +138,22 @@ def escape(text: str) -> str:
 def colour_scale(stops: tuple[str, ...]) -> list[list[float | str]]:
     """Evenly spaced stops as Plotly wants them."""
     return [[i / (len(stops) - 1), stop] for i, stop in enumerate(stops)]
+
+
+def colour_at(stops: tuple[str, ...], share: float) -> str:
+    """The colour at a share of the way, from 0 to 1, along evenly spaced stops, mixed in sRGB as browsers do."""
+    place = min(max(share, 0.0), 1.0) * (len(stops) - 1)
+    first = min(int(place), len(stops) - 2)
+    pairs = zip(_channels(stops[first]), _channels(stops[first + 1]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (place - first)):02x}" for a, b in pairs)
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever is easier to read on a colour: one of them always contrasts by 4.5 to 1 (WCAG 2.2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(colour))]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "#ffffff"
+
+
+def _channels(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))

@@ -18,8 +18,10 @@ from pituning.figures.palette import (
     MUTED,
     PAD,
     SEQUENTIAL,
+    colour_at,
     colour_scale,
     escape,
+    ink_on,
     method_label,
 )
 
@@ -166,6 +168,7 @@ def alpha_heatmap(sites: Sequence[str], experts: Sequence[str], weights: Sequenc
     values = np.asarray(weights, dtype=float).reshape(len(weights), -1)
     if values.shape != (len(sites), len(experts)):
         raise BadInput(f"weights have shape {values.shape} for {len(sites)} sites and {len(experts)} experts")
+    most = float(max(0.5, np.nanmax(values, initial=0.5)))
     figure = go.Figure(
         go.Heatmap(
             # Positions, not names, so that two experts may be called the same.
@@ -173,17 +176,23 @@ def alpha_heatmap(sites: Sequence[str], experts: Sequence[str], weights: Sequenc
             y=list(range(len(sites))),
             z=[[float(v) if np.isfinite(v) else None for v in row] for row in values],
             zmin=0,
-            zmax=float(max(0.5, np.nanmax(values, initial=0.5))),
+            zmax=most,
             colorscale=colour_scale(SEQUENTIAL),
             xgap=1,
             ygap=1,
-            texttemplate="%{z:.2f}" if values.size <= MAX_CELLS_WITH_TEXT else None,
             customdata=[[[escape(site), escape(expert)] for expert in experts] for site in sites],
             hovertemplate="%{customdata[0]}<br>%{customdata[1]}: %{z:.3f}<extra></extra>",
             colorbar={"title": {"text": "Weight, softmax(α)", "side": "right"}, "thickness": 12},
         )
     )
     figure.update_layout(
+        # Plotly's own letters on cells are grey, too faint for a middling blue.
+        annotations=[
+            {"x": x, "y": y, "text": f"{value:.2f}", "showarrow": False,
+             "font": {"size": 12, "color": ink_on(colour_at(SEQUENTIAL, value / most))}}
+            for (y, x), value in np.ndenumerate(values)
+            if np.isfinite(value) and values.size <= MAX_CELLS_WITH_TEXT
+        ],
         height=max(300, 110 + 24 * len(sites)),
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         xaxis={
@@ -203,5 +212,5 @@ def alpha_heatmap(sites: Sequence[str], experts: Sequence[str], weights: Sequenc
             "showgrid": False,
             "zeroline": False,
         },
-    )
+    )  # fmt: skip
     return figure

@@ -44,7 +44,7 @@ def make_workspace(root: Path) -> Workspace:
     for number, kind in enumerate(KINDS):
         for offset, predictor in enumerate(PREDICTORS):
             generator = np.random.default_rng([number, offset])
-            matrix = _planted(infos, generator)
+            matrix = planted(infos, generator)
             noise = generator.normal(0, 0.05, (REPLICATES, len(names), len(names)))
             save_similarity(
                 root / "similarity" / kind / f"{predictor}.safetensors",
@@ -85,7 +85,8 @@ def make_expert(
     write_card(card, folder)
 
 
-def _planted(infos: list[Any], generator: np.random.Generator) -> np.ndarray:
+def planted(infos: list[Any], generator: np.random.Generator) -> np.ndarray:
+    """Similarities (N, N), higher within a modality and higher still within a planted family."""
     count = len(infos)
     matrix = generator.normal(0.1, 0.08, (count, count))
     for i, first in enumerate(infos):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections import Counter
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,7 @@ from pituning.runs.outline import Subject
 from pituning.runs.plans import forecast, save_plan
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
+from pituning.tasks.files import ColumnMapping, read_table, save_task, task_from_table
 from pituning.tasks.registry import load_task
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
@@ -140,6 +142,42 @@ def test_an_uploaded_table_becomes_a_task_and_a_run(workspace: Workspace, open_p
     task = load_task("my-reviews", workspace)
     assert task.instruction == "good or bad?"
     assert task.labels == ("bad", "good")
+
+
+def test_a_task_that_was_brought_shows_how_often_each_label_comes_up(workspace: Workspace, open_page: OpenPage) -> None:
+    rows = [(f"text {i}", "rare" if i % 4 == 0 else "often") for i in range(80)]
+    parsed = read_table(("text,label\n" + "\n".join(map(",".join, rows))).encode(), "moods.csv")
+    columns = ColumnMapping(text="text", answer="label", image=None)
+    save_task(task_from_table(parsed, name="moods", title="Moods", instruction="which?", columns=columns), workspace)
+
+    at = open_page("new_run", target="moods")
+    at.session_state["target_examples"] = True
+    healthy(at.run())
+
+    assert "How often each label comes up" in texts(at)
+    assert dict(zip(at.dataframe[0].value["Answer"], at.dataframe[0].value["Rows"], strict=True)) == {
+        "often": 60, "rare": 20,
+    }  # fmt: skip
+
+
+def test_the_balance_of_a_task_of_the_suite_is_said_in_a_word_where_it_is_known(
+    workspace: Workspace, open_page: OpenPage
+) -> None:
+    at = open_page("new_run", target="nli")
+    at.session_state["target_examples"] = True
+    assert "All labels are equally frequent" in texts(healthy(at.run()))
+    counted = Counter(example.answer for example in load_task("nli").split("test")[:999])
+    assert set(counted.values()) == {333}
+
+    at = open_page("new_run", target="digits")  # real handwriting, as it came
+    at.session_state["target_examples"] = True
+    healthy(at.run())
+    assert "equally frequent" not in texts(at)
+    assert at.dataframe[0].value["Rows"].sum() == 1797
+
+    at = open_page("new_run", target="caption")
+    at.session_state["target_examples"] = True
+    assert "equally frequent" not in texts(healthy(at.run()))
 
 
 def test_json_lines_and_a_zip_with_images_work_too(workspace: Workspace, open_page: OpenPage) -> None:

@@ -181,3 +181,20 @@ def test_the_door_to_a_file_of_ones_own_opens_the_uploader(workspace: Workspace,
     healthy(at)
     assert at.title[0].value == "New run"
     assert at.file_uploader(key="upload_file") is not None
+
+
+@pytest.mark.parametrize(("door", "title"), [("graph", "Task graph"), ("run", "New run"), ("present", "Present")])
+def test_home_has_a_door_to_each_kind_of_use(workspace: Workspace, open_page: OpenPage, door: str, title: str) -> None:
+    at = healthy(open_page("home"))
+
+    at.button(key=f"door_{door}").click().run()
+
+    assert healthy(at).title[0].value == title
+
+
+def test_the_doors_are_there_in_an_empty_workspace_too(bare: Workspace, open_page: OpenPage) -> None:
+    at = open_page("home")
+    at.button(key="door_present").click().run()
+
+    assert not at.exception
+    assert at.title[0].value == "Present"

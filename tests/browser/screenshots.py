@@ -1,6 +1,6 @@
 """Takes the pictures of `docs/screenshots`, one of each page.
 
-    python -m tests.browser.screenshots [--workspace DIR] [--out DIR] [--width 1280] [--dark]
+    python -m tests.browser.screenshots [--workspace DIR] [--out DIR] [--width 1280] [--dark] [--long-names]
 
 The workspace should hold a finished run, so that there is one to show.
 """
@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND
+from tests.app.long_names import ADDRESSES
 from tests.browser.conftest import ROOT, Studio
 
 COLOURS = 128
@@ -34,7 +35,7 @@ PAGES = {
 }
 
 
-def take(workspace: Path, out: Path, *, width: int, dark: bool) -> None:
+def take(workspace: Path, out: Path, *, addresses: dict[str, str], width: int, dark: bool) -> None:
     """One picture of each page, ``out/NAME.png``."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -43,7 +44,7 @@ def take(workspace: Path, out: Path, *, width: int, dark: bool) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         try:
             page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
-            for name, address in PAGES.items():
+            for name, address in addresses.items():
                 page.goto(f"{studio.url}/{address}")
                 page.get_by_role("heading").first.wait_for(timeout=60 * SECOND)
                 page.wait_for_function(
@@ -64,5 +65,11 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--dark", action="store_true")
+    parser.add_argument(
+        "--long-names", action="store_true", help="the pages of a workspace that tests.app.long_names made"
+    )
     given = parser.parse_args()
-    take(given.workspace.resolve(), given.out, width=given.width, dark=given.dark)
+    take(
+        given.workspace.resolve(), given.out, addresses=ADDRESSES if given.long_names else PAGES, width=given.width,
+        dark=given.dark,
+    )  # fmt: skip

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from plotly.colors import hex_to_rgb, sample_colorscale
 
 from pituning.errors import BadInput
 from pituning.figures.palette import HIGHLIGHT, METHOD_LABELS, MUTED
 from pituning.figures.results import alpha_heatmap, curves, score_bars
+from tests.figures.test_palette import contrast
 
 RESULT: dict[str, Any] = {
     "score": 71.2,
@@ -98,6 +100,24 @@ def test_alpha_heatmap() -> None:
     assert figure.layout.xaxis.title.text == "Expert"
     assert "Weight" in heat.colorbar.title.text
     assert_axes_are_titled(figure)
+
+
+def test_the_numbers_of_the_weights_can_be_read_on_their_cells() -> None:
+    weights = np.linspace(0, 0.5, 60).reshape(20, 3)
+    figure = alpha_heatmap([f"site {i}" for i in range(20)], ["own", "nli", "rte"], weights.tolist())
+    notes = {(note.x, note.y): note for note in figure.layout.annotations}
+    assert len(notes) == 60
+    scale = [[place, f"rgb{hex_to_rgb(colour)}"] for place, colour in figure.data[0].colorscale]
+    for (row, column), value in np.ndenumerate(weights):
+        note = notes[column, row]
+        assert note.text == f"{value:.2f}"
+        # The cell's colour, by Plotly's own reckoning.
+        cell = sample_colorscale(scale, value / 0.5)[0]
+        red, green, blue = (round(float(part)) for part in cell[4:-1].split(","))
+        assert contrast(f"#{red:02x}{green:02x}{blue:02x}", note.font.color) > 4.5
+
+    many = alpha_heatmap([str(i) for i in range(201)], ["own", "nli"], [[0.5, 0.5]] * 201)
+    assert not many.layout.annotations
 
 
 def test_alpha_that_does_not_fit_is_refused() -> None:

@@ -88,6 +88,13 @@ def test_without_a_finished_run_the_shipped_measurement_tells(queue):
     assert expected.seconds == pytest.approx(by_hand)
 
 
+def test_the_usual_run_takes_about_three_minutes(queue):
+    # A run of digits with 16 shots took 175 s on a quiet machine with two cores, from its start to its end.
+    expected = forecast(queue, RunSpec(kind="tune", config={"target": "digits"}))
+    assert expected.runs == 0
+    assert expected.seconds == pytest.approx(175, rel=0.1)
+
+
 def test_a_finished_run_tells_scaled_by_steps_and_shots(queue):
     finished(queue, train_spec(), PLAN, 100.0)
     longer = forecast(queue, train_spec(steps=300), MOODS)

@@ -1,0 +1,94 @@
+"""Pages with names as long as they may be: nothing sticks out, and nothing lies over anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from benchmarks.browser import SECOND
+from pituning.workspace.layout import DATA_VARIABLE
+from tests.app import long_names
+from tests.browser.conftest import Studio, no_errors, settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LEAST_ELEMENTS = 8
+"""Of any page; fewer would mean that it was looked at too early."""
+
+LAYOUT = """() => {
+    const root = document.scrollingElement, main = document.querySelector('[data-testid="stMain"]')
+    const boxes = [...document.querySelectorAll('[data-testid="stMain"] [data-testid="stElementContainer"]')]
+        .map((element) => [element, element.getBoundingClientRect()])
+        .filter(([element, box]) => box.width > 1 && box.height > 1 && element.checkVisibility())
+    const name = (element) => `${element.className.match(/st-key-[^ ]+/) ?? ''} “${element.innerText.slice(0, 40)}”`
+    const over = []
+    for (const [i, [a, p]] of boxes.entries())
+        for (const [b, q] of boxes.slice(i + 1)) {
+            const across = Math.min(p.right, q.right) - Math.max(p.left, q.left)
+            const down = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top)
+            if (across > 2 && down > 2 && !a.contains(b) && !b.contains(a)) over.push([name(a), name(b), across, down])
+        }
+    return {
+        page: root.scrollWidth - root.clientWidth,
+        main: main.scrollWidth - main.clientWidth,
+        outside: boxes.filter(([, box]) => box.right > root.clientWidth + 1 || box.left < -1).map(([one]) => name(one)),
+        over,
+        count: boxes.length,
+    }
+}"""
+
+
+@pytest.fixture(scope="module")
+def studio_of_long_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A Studio on the workspace of `long_names`, without the data that ships."""
+    folder = tmp_path_factory.mktemp("long")
+    long_names.make(folder / "workspace").engine.dispose()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(DATA_VARIABLE, "")
+        made = Studio(folder / "workspace", folder / "app.log")
+        made.start()
+        yield made
+        made.stop()
+    assert "Traceback" not in made.log.read_text()
+
+
+def layout(page: Page) -> dict[str, Any]:
+    found: dict[str, Any] = page.evaluate(LAYOUT)
+    return found
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize("name", list(long_names.ADDRESSES))
+def test_long_names_break_no_page(studio_of_long_names: Studio, page: Page, name: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{studio_of_long_names.url}/{long_names.ADDRESSES[name]}")
+    settle(page)
+    page.get_by_role("heading").first.wait_for()
+    page.wait_for_timeout(1.5 * SECOND)  # charts take their size
+
+    found = layout(page)
+
+    assert found["count"] >= LEAST_ELEMENTS
+    assert found["page"] <= 0
+    assert found["main"] <= 0
+    assert found["outside"] == []
+    assert found["over"] == []
+    no_errors(page)
+
+
+def test_a_broken_layout_would_be_seen(studio_of_long_names: Studio, page: Page) -> None:
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.goto(f"{studio_of_long_names.url}/{long_names.ADDRESSES['experts']}")
+    settle(page)
+    page.get_by_role("heading", name=long_names.TITLE).wait_for()
+    page.add_style_tag(content="h3 { white-space: nowrap } h3 * { overflow: visible !important; font-size: 4rem }")
+    page.add_style_tag(content='[data-testid="stButton"] { width: 900px }')
+    page.add_style_tag(content='[data-testid="stElementContainer"] { margin-bottom: -30px; flex-shrink: 0 }')
+
+    found = layout(page)
+
+    assert found["over"]
+    assert found["main"] > 0 or found["outside"]
