@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from benchmarks import large
 from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND, Server, console_error, pituning_app
 from pituning.errors import ArtefactError
 from pituning.progress import Reporter, Silent
+from pituning.tasks.registry import list_tasks
 
 LIMITS = {
     "cold_graph_s": 6.0,
@@ -86,7 +88,8 @@ CLICKED = """title => new Promise((done, failed) => {
     const look = () => {
         if (shown === null
             && has('[data-testid="stMain"] h2', one => one.textContent.trim() === title)
-            && has('[class*="st-key-neighbours-"] canvas', one => one.getClientRects().length)
+            && has('[class*="st-key-neighbours-"]',
+                   one => one.dataset.stale === 'false' && one.querySelector('canvas'))
             && has('.st-key-graph_chart svg text', one => one.textContent === title
                    && Number(getComputedStyle(one).fontWeight) >= 700)) shown = since();
         const app = document.querySelector('[data-testid="stApp"]');
@@ -278,9 +281,8 @@ async def _click_a_task(page: Any, luck: random.Random) -> tuple[float, float]:
     return float(seconds), float(whole)
 
 
+@cache
 def _titles() -> set[str]:
-    from pituning.tasks.registry import list_tasks
-
     return {info.title for info in list_tasks()}
 
 

@@ -266,8 +266,9 @@ def _task(whole: Affinity, name: str) -> None:
         values = row.copy()
         values[i] = np.nan
         task_panel.gains_table(
-            title, f"{title}: no value is known.", values, whole.names, titles, key=f"affinity-{number}-{name}",
-            on_open=lambda key, names: graph_view.open_neighbour(key, names, beside=True), column="Value", most=SHOWN,
+            title, f"{title}: no value is known.", values, whole.names, titles, column="Value", most=SHOWN,
+            key=task_panel.table_key(f"affinity-{number}"),
+            on_open=lambda key, names: graph_view.open_neighbour(key, names, beside=True),
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ import networkx as nx
 import numpy as np
 import streamlit as st
 
-from app.components import charts, context, pictures, source
+from app.components import charts, context, pictures, source, task_panel
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select
 from app.components.words import Word
@@ -86,25 +87,24 @@ class GraphView:
     def graph(self) -> nx.Graph:
         """The graph that is drawn."""
         if self.gains is None:
-            return _graph(*self._key(), self.k, self.threshold, self.matrix, self.infos, self.known)
+            return _graph(self._key(), self.k, self.threshold, self.matrix, self.infos, self.known)
         return directed_graph(self.places(), self.gains, k=self.k, threshold=self.threshold, worst=self.worst)
 
     def places(self) -> nx.Graph:
         """The graph whose places all views share."""
         nearest = min(NEAREST, max(len(self.infos) - 1, 1))
-        return _graph(*self._key(), nearest, None, self.matrix, self.infos, self.known)
+        return _graph(self._key(), nearest, None, self.matrix, self.infos, self.known)
 
-    def _key(self) -> tuple[Any, ...]:
-        told = tuple((info.name, info.title, info.modality) for info in self.infos)
+    def _key(self) -> str:
+        """What tells its graphs from others; Streamlit would take its time to look at thousands of names itself."""
+        told = [self.name, *(f"{info.name}\n{info.title}\n{info.modality}" for info in self.infos)]
         known = 0 if self.known is None else int(self.known.sum())
-        return self.name, told, (float(np.sum(self.matrix**2)), known)
+        return hashlib.sha256(repr((told, float(np.sum(self.matrix**2)), known)).encode()).hexdigest()
 
 
 @st.cache_resource(max_entries=64, show_spinner="Laying out the graph …")
 def _graph(
-    name: str,
-    told: tuple[tuple[str, str, str], ...],
-    checksum: tuple[float, int],
+    key: str,
     k: int | None,
     threshold: float | None,
     _matrix: np.ndarray,
@@ -280,6 +280,7 @@ def open_neighbour(key: str, names: Sequence[str], *, beside: bool = False) -> N
         st.session_state["other"] = names[rows[0]] if beside else None
         if not beside:
             st.session_state["task"] = names[rows[0]]
+        task_panel.forget_rows()
 
 
 def hero() -> None:

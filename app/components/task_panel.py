@@ -19,6 +19,7 @@ from pituning.tasks.registry import TaskInfo
 
 SHOWN_EXAMPLES = 6
 SHOWN_GAINS = 3
+_CLICKED_ROWS = "clicked_rows"
 
 
 def heading(info: TaskInfo) -> None:
@@ -52,6 +53,17 @@ def _facts(info: TaskInfo) -> str:
     return f"{answers} · {METRICS[info.metric].label.lower()}{guessing} · {sizes}"
 
 
+def table_key(stem: str) -> str:
+    """The key of a table of tasks: the same from task to task, which saves the browser to build it anew, until one of
+    its rows is clicked (`forget_rows`)."""
+    return f"{stem}-{st.session_state.get(_CLICKED_ROWS, 0)}"
+
+
+def forget_rows() -> None:
+    """No row of any table of tasks is chosen any more."""
+    st.session_state[_CLICKED_ROWS] = st.session_state.get(_CLICKED_ROWS, 0) + 1
+
+
 def neighbours(
     name: str, near: Sequence[Neighbor], titles: Mapping[str, str], *, on_open: Callable[[str, list[str]], None]
 ) -> None:
@@ -70,7 +82,7 @@ def neighbours(
     }
     if any(value is not None for value in confidence):
         told["Confidence"] = confidence
-    names, key = [item.task for item in near], f"neighbours-{name}"
+    names, key = [item.task for item in near], table_key("neighbours")
     st.markdown("**Nearest tasks**")
     st.dataframe(
         pd.DataFrame(told),
@@ -110,7 +122,9 @@ def transfer(kind: str, name: str, titles: Mapping[str, str], *, on_open: Callab
     with st.grid(2, min_column_width=260, gap="small"):
         for title, nothing, gains, way in ways:
             with st.container(gap="xsmall"):
-                gains_table(title, nothing, gains, found.names, titles, key=f"transfer-{way}-{name}", on_open=on_open)
+                gains_table(
+                    title, nothing, gains, found.names, titles, key=table_key(f"transfer-{way}"), on_open=on_open
+                )
 
 
 def gains_table(

@@ -14,6 +14,9 @@ from pituning.tasks.mini.parts import Aircraft, Creature, Flower
 from pituning.tasks.mini.world import CANVAS, COLOURS, Scene, Thing
 
 OVERSAMPLING = 3
+"""Of the model's images; those for people are large enough for less."""
+
+LARGE_OVERSAMPLING = 2
 RGB = tuple[int, int, int]
 
 
@@ -60,7 +63,7 @@ class Drawn:
 
 def draw(content: Content, size: int) -> Image.Image:
     """An RGB image of ``size`` x ``size`` pixels."""
-    scale = size * OVERSAMPLING / CANVAS
+    scale = size * (OVERSAMPLING if size <= CANVAS else LARGE_OVERSAMPLING) / CANVAS
     painters: dict[type, Callable[..., Image.Image]] = {
         Scene: _scene,
         Glyphs: _glyphs,
