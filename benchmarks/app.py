@@ -23,8 +23,10 @@ import psutil
 
 from benchmarks import large
 from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND, Server, console_error, pituning_app
+from benchmarks.visitors import Visitor
 from pituning.errors import ArtefactError
 from pituning.progress import Reporter, Silent
+from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import list_tasks
 
 LIMITS = {
@@ -56,6 +58,9 @@ CLICKS = 30
 SESSIONS = 20
 THINK_SECONDS = (2.0, 8.0)
 """How long somebody looks at what a click has shown, at least and at most."""
+
+CLICK_SHARE = 0.6
+"""Of what somebody does on the graph: a click on a task."""
 
 SAMPLE_SECONDS = 5.0
 SETTLED = 0.2
@@ -134,7 +139,7 @@ def run(
     """Measures everything on a new workspace over the embedded default.
 
     Args:
-        sessions: how many browsers' tabs click about at once.
+        sessions: how many people look about at once; all but one without a browser (`benchmarks.visitors`).
         minutes: for how long; 0 leaves it out.
         with_large: whether to measure 2,000 tasks and 100,000 points as well.
 
@@ -289,25 +294,36 @@ def _titles() -> set[str]:
 async def _crowd(
     browser: Any, server: Server, sessions: int, minutes: float, troubles: Troubles, report: Reporter
 ) -> dict[str, Any]:
-    """Many sessions that click about, each at its own pace; the server's memory meanwhile."""
+    """Many sessions that look about, each at its own pace, one of them in a browser; the server's memory meanwhile."""
     until = time.monotonic() + 60 * minutes
-    seconds: list[float] = []
+    answered: list[float] = []
+    drawn: list[float] = []
     memory: list[float] = []
     report.phase(f"{sessions} sessions", round(60 * minutes / SAMPLE_SECONDS))
 
     async def visitor(number: int) -> None:
         luck = random.Random(number)
-        async with _tab(browser, troubles) as page:
-            await asyncio.sleep(luck.uniform(0, THINK_SECONDS[1]))
-            await _open(page, server, "/")
-            path = "/"
+        await asyncio.sleep(luck.uniform(0, THINK_SECONDS[1]))
+        visitor = await Visitor.arrive(server.port)
+        try:
             while time.monotonic() < until:
                 await asyncio.sleep(luck.uniform(*THINK_SECONDS))
-                if path == "/graph" and luck.random() < 0.6:
-                    seconds.append((await _click_a_task(page, luck))[1])
+                answered.append(await visitor.go(*_somewhere(luck)))
+        finally:
+            troubles.messages += ["exception on a page"] * visitor.exceptions
+            await visitor.leave()
+
+    async def watcher() -> None:
+        luck, path = random.Random(-1), "/"
+        async with _tab(browser, troubles) as page:
+            await _open(page, server, path)
+            while time.monotonic() < until:
+                await asyncio.sleep(luck.uniform(*THINK_SECONDS))
+                if path == "/graph" and luck.random() < CLICK_SHARE:
+                    drawn.append((await _click_a_task(page, luck))[1])
                 else:
                     path = luck.choice([one for one in PAGES if one != path])
-                    seconds.append(await _go(page, path))
+                    drawn.append(await _go(page, path))
 
     async def sampler() -> None:
         while time.monotonic() < until:
@@ -315,19 +331,29 @@ async def _crowd(
             memory.append(_mib(server))
             report.advance()
 
-    for ended in await asyncio.gather(sampler(), *map(visitor, range(sessions)), return_exceptions=True):
+    everyone = [sampler(), watcher(), *map(visitor, range(sessions - 1))]
+    for ended in await asyncio.gather(*everyone, return_exceptions=True):
         if isinstance(ended, BaseException):
             troubles.messages.append(f"a session ended early: {str(ended).splitlines()[0]}")
     settled = memory[int(SETTLED * len(memory))] if memory else math.nan
     return {
         "sessions": sessions,
         "sessions_minutes": minutes,
-        "sessions_actions": len(seconds),
-        "sessions_p95_s": _quantile(seconds, 0.95),
-        "sessions_median_s": _quantile(seconds, 0.5),
+        "sessions_actions": len(answered) + len(drawn),
+        "sessions_p95_s": _quantile(answered, 0.95),
+        "sessions_median_s": _quantile(answered, 0.5),
+        "sessions_browser_p95_s": _quantile(drawn, 0.95),
         "sessions_mib_settled": round(settled, 1),
         "sessions_mib_end": round(memory[-1], 1) if memory else None,
     }
+
+
+def _somewhere(luck: random.Random) -> tuple[str, str]:
+    """A page, and on the graph often a task."""
+    path = luck.choice([*PAGES, "/graph", "/graph"])
+    if path == "/graph" and luck.random() < CLICK_SHARE:
+        return path, f"task={luck.choice(TASK_NAMES)}"
+    return path, ""
 
 
 async def _large(browser: Any, workspace: Path, troubles: Troubles, report: Reporter) -> dict[str, Any]:

@@ -51,11 +51,9 @@ def study() -> None:
             placeholder="All targets together", key="study_target", width=330,
         )  # fmt: skip
     shots = measured[-1] if shots is None else shots
-    scores = lowshot_scores(rows, shots)
-    if target is not None:
-        scores = scores[scores["target"] == target]
+    table, told = _summed_up(str(path), path.stat().st_mtime, kind, shots, target)
     st.dataframe(
-        _table(scores), hide_index=True, placeholder="–", key="study_methods", height="content",
+        table, hide_index=True, placeholder="–", key="study_methods", height="content",
         column_config={
             "Score": st.column_config.TextColumn(help=f"Test score in points, mean over seeds and targets. {INTERVAL}"),
             "π gains": st.column_config.TextColumn(
@@ -65,13 +63,23 @@ def study() -> None:
         },
         alt="Score of every method on few shots, and what π-tuning gains over it",
     )  # fmt: skip
-    st.caption(_told(rows, kind, shots, target is None))
+    st.caption(told)
     _runs(rows[(rows["shots"] == shots) & ((rows["target"] == target) if target is not None else True)], kind, shots)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the low-shot results …")
 def _rows(path: str, stamp: float) -> pd.DataFrame:
     return read_lowshot(Path(path))
+
+
+@st.cache_data(max_entries=64, show_spinner="Summing up the low-shot results …")
+def _summed_up(path: str, stamp: float, kind: str, shots: int, target: str | None) -> tuple[pd.DataFrame, str]:
+    """The table of methods and what is told below it; to draw the bootstrap's samples takes a while."""
+    rows = _rows(path, stamp)
+    scores = lowshot_scores(rows, shots)
+    if target is not None:
+        scores = scores[scores["target"] == target]
+    return _table(scores), _told(rows, kind, shots, target is None)
 
 
 def _table(scores: pd.DataFrame) -> pd.DataFrame:

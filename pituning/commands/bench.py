@@ -43,7 +43,7 @@ def graph(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> Non
 
 @app.command("app")
 def studio(
-    sessions: Annotated[int, typer.Option(min=1, help="Browser tabs that click about at once.")] = 20,
+    sessions: Annotated[int, typer.Option(min=1, help="People who look about at once.")] = 20,
     minutes: Annotated[float, typer.Option(min=0, help="For how long; 0 leaves it out.")] = 10.0,
     large: Annotated[bool, typer.Option(help="Also 2,000 tasks, 20,000 lines and 100,000 points.")] = True,
     workspace: WorkspaceOption = None,

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse.linalg import eigsh
-from scipy.spatial import cKDTree
 
 WIDTH, HEIGHT = 720.0, 560.0
 """The canvas in pixels; larger ones keep its proportions."""
@@ -92,6 +90,8 @@ def _classical_scaling(distances: np.ndarray) -> np.ndarray:
     centring = np.eye(n) - 1 / n
     products = -centring @ distances**2 @ centring / 2
     if n > CROWD:  # all of them would take seconds
+        from scipy.sparse.linalg import eigsh  # the app starts sooner without
+
         values, vectors = eigsh(products, k=2, which="LA", v0=np.ones(n) + np.arange(n) / n)
     else:
         values, vectors = np.linalg.eigh(products)
@@ -132,6 +132,8 @@ def _pull(positions: np.ndarray, attraction: np.ndarray, steps: int = 300) -> np
 
 def _pull_near(positions: np.ndarray, attraction: np.ndarray, steps: int = 120) -> np.ndarray:
     """`_pull` with forces between those that attract each other and between those that are near. (N, 2)"""
+    from scipy.spatial import cKDTree
+
     n = len(positions)
     ideal = 1 / np.sqrt(n)
     positions = positions - positions.mean(0)
@@ -160,6 +162,8 @@ def _push(force: np.ndarray, rows: np.ndarray, columns: np.ndarray, amount: np.n
 
 def _spread(positions: np.ndarray, rounds: int = 200) -> np.ndarray:
     """Pushes points apart until hardly any two are closer than `POINT`."""
+    from scipy.spatial import cKDTree
+
     positions = positions.copy()
     for _ in range(rounds):
         near = cKDTree(positions).query_pairs(0.98 * POINT, output_type="ndarray")

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.cluster.hierarchy import linkage
-from scipy.spatial.distance import squareform
 
 from pituning.errors import BadInput
 from pituning.graph.build import NodeInfo
-from pituning.graph.leaves import best_leaf_order
 from pituning.graph.similarity import rank, standardise
 
 Order = Literal["clustered", "family", "name"]
@@ -66,6 +63,12 @@ def cluster_order(similarity: np.ndarray) -> list[int]:
         return list(range(n))
     distance = np.clip(1 - (similarity + similarity.T) / 2, 0, None)
     np.fill_diagonal(distance, 0)
+    # Here, because the app starts sooner without.
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
+
+    from pituning.graph.leaves import best_leaf_order
+
     return best_leaf_order(linkage(squareform(distance, checks=False), method="average"), distance)
 
 
