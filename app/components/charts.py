@@ -14,6 +14,10 @@ INK = {False: "#46535f", True: "#c3ccd5"}
 """Of axes and numbers, by whether the page is dark: Streamlit's own grey is too faint for small letters on white."""
 
 
+MATRIX_WIDTH = 1400
+"""Pixels; on a wider screen the cells of a matrix would be bars."""
+
+
 def draw(figure: Figure, *, key: str, alt: str, stem: str | None = None, savable: bool = True) -> None:
     """A figure at the height it asks for, with buttons to save it.
 

@@ -116,7 +116,8 @@ def _shown(whole: Source, against: Source | None, chosen: Sequence[str]) -> tupl
 def draw(view: MatrixView, chosen: tuple[str | None, str | None]) -> None:
     """The heat map, or two side by side; a click on a cell chooses its pair."""
     if view.other is None:
-        _heatmap(view.main, view.scale, chosen, key="matrix")
+        with st.container(width=charts.MATRIX_WIDTH):
+            _heatmap(view.main, view.scale, chosen, key="matrix")
     else:
         beside = st.grid(2, min_column_width=430, gap="medium")
         for number, each in enumerate((view.main, view.other)):

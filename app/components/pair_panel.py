@@ -59,7 +59,7 @@ def show(
         _parts(whole, task, other)
     with page.cell():
         with guarded("The measured transfer"):
-            _measured(whole, a, b)
+            _measured(whole, a, b, narrow=beside_graph)
         with guarded("The other predictors"):
             _predictors(whole, predictors, a, b)
     if beside_graph:
@@ -136,7 +136,7 @@ def _parts(whole: Source, task: str, other: str) -> None:
     )
 
 
-def _measured(whole: Source, a: TaskInfo, b: TaskInfo) -> None:
+def _measured(whole: Source, a: TaskInfo, b: TaskInfo, *, narrow: bool) -> None:
     """What was predicted for each as a donor of the other, and what was measured."""
     counts = context.transfer_shots(whole.kind)
     found = context.transfer(whole.kind, counts[-1], tuple(whole.names)) if counts else None
@@ -152,6 +152,7 @@ def _measured(whole: Source, a: TaskInfo, b: TaskInfo) -> None:
         hide_index=True,
         key="pair_measured",
         column_config={
+            "Donor → target": st.column_config.TextColumn(width=160 if narrow else None),
             "Gain": st.column_config.NumberColumn(
                 format="%+.1f",
                 width=64,

@@ -85,10 +85,11 @@ def matrix(view: TransferView, chosen: tuple[str | None, str | None]) -> None:
     """The heat map of gains; a click on a cell chooses its pair."""
     gains = view.transfer.gains
     figure = transfer_heatmap(gains, view.shown.infos, chosen=chosen, dark=charts.dark())
-    charts.draw_to_choose(
-        figure, key="transfer_matrix", on_choice=_choose,
-        alt=f"Heat map of what {len(view.shown.infos)} donors do for each of as many targets, in points",
-    )  # fmt: skip
+    with st.container(width=charts.MATRIX_WIDTH):
+        charts.draw_to_choose(
+            figure, key="transfer_matrix", on_choice=_choose,
+            alt=f"Heat map of what {len(view.shown.infos)} donors do for each of as many targets, in points",
+        )  # fmt: skip
     known = gains[np.isfinite(gains)]
     against = "the backbone alone" if view.transfer.shots == 0 else "a new expert on the same shots"
     seeds = f"{view.transfer.seeds} seed{'s' if view.transfer.seeds > 1 else ''}"

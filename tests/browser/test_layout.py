@@ -84,7 +84,7 @@ def test_a_broken_layout_would_be_seen(studio_of_long_names: Studio, page: Page)
     page.goto(f"{studio_of_long_names.url}/{long_names.ADDRESSES['experts']}")
     settle(page)
     page.get_by_role("heading", name=long_names.TITLE).wait_for()
-    page.add_style_tag(content="h3 { white-space: nowrap } h3 * { overflow: visible !important; font-size: 4rem }")
+    page.add_style_tag(content="h2 { white-space: nowrap } h2 * { overflow: visible !important; font-size: 4rem }")
     page.add_style_tag(content='[data-testid="stButton"] { width: 900px }')
     page.add_style_tag(content='[data-testid="stElementContainer"] { margin-bottom: -30px; flex-shrink: 0 }')
 
