@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,9 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         sweep.panel(settings)
     st.caption("The same from a terminal:")
     st.code(by_option(runs[0].command()), language=None, wrap_lines=True)
+    with st.expander("The spec", icon=":material/data_object:", key="launch_spec"):
+        st.caption("All settings, those of the command and those that it leaves as they are.")
+        st.json({"kind": runs[0].kind, "config": asdict(runs[0].settings())}, expanded=2)
 
 
 def by_option(command: str) -> str:

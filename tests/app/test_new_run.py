@@ -111,6 +111,11 @@ def test_the_command_line_says_only_what_is_not_the_default(workspace: Workspace
     assert command.endswith(" --steps 40")
     assert "--batch-size" not in command
 
+    spec = json.loads(at.json[-1].value)
+    assert spec["kind"] == "tune"
+    assert spec["config"]["steps"] == 40
+    assert spec["config"]["batch_size"] == TuneConfig(target="digits").batch_size
+
 
 def test_several_at_once_are_one_batch(workspace: Workspace, woken: list[Workspace], open_page: OpenPage) -> None:
     at = open_page("new_run", target="digits")
