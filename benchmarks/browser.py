@@ -23,7 +23,7 @@ ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-compo
 SECOND = 1000.0
 """Playwright counts milliseconds."""
 
-_SEARCH = re.compile(r"/_stcore/(health|host-config|stream)\b")
+_SEARCH = re.compile(r"/_stcore/(health|host-config|stream)\b|when disconnected from server")
 
 START_SECONDS = 240.0
 LOOK_SECONDS = 0.02
@@ -56,6 +56,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -70,6 +71,7 @@ class Server:
         """
         environment = os.environ | {ENVIRONMENT_VARIABLE: str(self.workspace)}
         environment.pop("OMP_NUM_THREADS", None)  # real runs take the threads that users' runs take
+        environment |= self.environment
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
                 [word.format(port=self.port) for word in self.command],

@@ -24,6 +24,13 @@ from pituning.tasks.base import Example, Task
 if TYPE_CHECKING:
     from pituning.backbones.base import Backbone
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests come first, so that at the end no process waits for another's long file."""
+    long = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("browser")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 220)}
 WORDS = ("small", "large", "round", "square", "old", "new", "happy", "sad")
 

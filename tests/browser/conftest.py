@@ -28,6 +28,8 @@ class Studio(Server):
         super().__init__(
             workspace, log, [*command, "--server.headless", "true", "--server.port", "{port}"], directory=ROOT
         )
+        # Other tests use the second core: two threads of torch would wait for each other at every step.
+        self.environment["OMP_NUM_THREADS"] = "1"
 
     def workers(self) -> list[psutil.Process]:
         """The supervisor and the workers of this workspace, which outlive the app."""

@@ -35,7 +35,7 @@ def test_explore_launch_watch_compare_export_present(studio: Studio, page: Page,
     seeds.fill("2")
     seeds.press("Enter")
     settle(page)
-    make_small(page, steps=8)
+    make_small(page, steps=8, by_hand=True)
     expect(page.get_by_text("2 runs, one after the other")).to_be_visible()
     first = start(page)
 

@@ -26,8 +26,12 @@ TABLE = "text,label\n" + "".join(
 )
 
 
-def make_small(page: Page, *, steps: int) -> None:
-    """Few steps, one donor, and only the baselines that a verdict needs."""
+def make_small(page: Page, *, steps: int, by_hand: bool = False) -> None:
+    """Few steps, one donor, and only the baselines that a verdict needs.
+
+    Args:
+        by_hand: the expected donor is chosen by hand, which saves the run to embed all tasks.
+    """
     pills = page.locator(".st-key-baselines")
     expect(pills.get_by_role("button").first).to_be_visible()
     for name in [text.strip() for text in pills.get_by_role("button", pressed=True).all_inner_texts()]:
@@ -44,6 +48,9 @@ def make_small(page: Page, *, steps: int) -> None:
     slider.focus()
     for _ in range(2):
         slider.press("ArrowLeft")
+        settle(page)
+    if by_hand:
+        page.get_by_text("Chosen by me").click()
         settle(page)
 
 
@@ -79,7 +86,7 @@ def test_a_run_of_digits_outlives_a_reload_the_app_and_its_worker(studio: Studio
     page.goto(f"{studio.url}/new-run?target=digits")
     settle(page)
     expect(page.get_by_text("160 examples")).to_be_visible()
-    make_small(page, steps=20)
+    make_small(page, steps=8, by_hand=True)
     run_id = start(page)
     expect(page.locator('[data-testid="stProgress"]')).to_be_visible()
 
