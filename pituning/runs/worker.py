@@ -175,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends the process at once: an interpreter with torch takes seconds to go, while the run may be another's already."""
+    """Ends the process at once: an interpreter with torch takes seconds, while the run may be another’s already."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
