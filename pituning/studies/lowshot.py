@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pituning.studies.config import LowshotConfig
 from pituning.studies.pool import side_by_side
 from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
 from pituning.tuning.baselines import OWN
-from pituning.tuning.config import TuneConfig
+from pituning.tuning.config import TuneConfig, is_trained
 from pituning.tuning.donors import same_format_donors
 from pituning.tuning.evaluation import Scores
 from pituning.tuning.selection import Choice
@@ -227,16 +227,22 @@ def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
     experts = {name: read_card(path).sha256 for name, path in sorted(places.experts(config.kind).items())}
     found = {}
     for cell in lowshot_cells(config):
-        settings = asdict(TuneConfig(target=cell.target, kind=config.kind, steps=config.steps))
+        settings = TuneConfig(target=cell.target, kind=config.kind, steps=config.steps)
         # Donors are predicted at the mean of the zoo's experts: all of them matter wherever one takes part.
         zoo = {name: digest for name, digest in experts.items() if name != cell.target}
-        told = {
+        told: dict[str, Any] = {
             "version": VERSION, "backbone": backbone, "task": task_version(cell.target), **vars(cell),
             "kind": config.kind, "test_examples": config.test_examples, "zoo": {} if cell.method in ALONE else zoo,
-            **{name: settings[name] for name in ("steps", "batch_size", "folds", "donors", "alpha_start",
-                                                 "alpha_rate", "freeze_experts")},
-            "rates": TuneConfig(target=cell.target, kind=config.kind).rates(cell.method),
+            "donors": settings.donors,
         }  # fmt: skip
+        if cell.shots:
+            told["folds"] = settings.folds
+        if cell.shots and is_trained(cell.method):
+            told |= {
+                "steps": settings.steps, "batch_size": settings.batch_size, "rates": settings.rates(cell.method),
+                "alpha_start": settings.alpha_start, "alpha_rate": settings.alpha_rate,
+                "freeze_experts": settings.freeze_experts,
+            }  # fmt: skip
         found[cell] = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     return found
 
