@@ -82,7 +82,7 @@ class TuneConfig:
         default=("backbone", "single", "full", "donor", "uniform", "random", "placebo"),
         metadata={"help": f"Methods to compare with, of {', '.join(BASELINES)}."},
     )
-    steps: int = field(default=240, metadata={"help": "Most optimiser steps of each training; fewer may be chosen."})
+    steps: int = field(default=160, metadata={"help": "Most optimiser steps of each training; fewer may be chosen."})
     batch_size: int = field(default=8, metadata={"help": "Examples per step."})
     learning_rates: tuple[float, ...] = field(
         default=(),

@@ -46,7 +46,7 @@ def names(spec: RunSpec, subject: Subject) -> list[str]:
 
 
 def test_the_phases_of_a_tuning():
-    spec = RunSpec(kind="tune", config={"target": "digits", "baselines": list(BASELINES)})
+    spec = RunSpec(kind="tune", config={"target": "digits", "steps": 80, "baselines": list(BASELINES)})
     parts = outline(spec, Subject())
     found = [part.name for part in parts]
     for method in ("pi", *BASELINES):
@@ -59,7 +59,9 @@ def test_the_phases_of_a_tuning():
 
 
 def test_what_a_run_will_not_do_is_not_expected():
-    few = RunSpec(kind="tune", config={"target": "moods", "shots": 4, "donor_names": ["nli"], "baselines": ["single"]})
+    few = RunSpec(kind="tune", config={
+        "target": "moods", "shots": 4, "steps": 80, "donor_names": ["nli"], "baselines": ["single"],
+    })  # fmt: skip
     parts = {part.name: part for part in outline(few, MOODS)}
     assert not {"encode images", "embed the zoo", "test full"} & set(parts)
     assert parts["choose single"].total == 720  # 8 shots are split three times
