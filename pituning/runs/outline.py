@@ -19,7 +19,7 @@ PROJECTED = 96
 LOAD_BACKBONE = "load the foundation model"
 
 FULL_BATCH = 32
-STEP_BASE = 0.25
+STEP_BASE = 0.1
 """The share of a step on 32 examples that does not depend on how many there are; the rest is in proportion to them."""
 
 

@@ -65,8 +65,8 @@ def test_what_a_run_will_not_do_is_not_expected():
     parts = {part.name: part for part in outline(few, MOODS)}
     assert not {"encode images", "embed the zoo", "test full"} & set(parts)
     assert parts["choose single"].total == 720  # 8 shots are split three times
-    # A step on 8 examples of at most 32: a quarter, and a quarter of the other three quarters.
-    assert parts["choose single"].load == pytest.approx(0.25 + 0.75 * 0.25)
+    # A step on 8 examples of at most 32: a tenth, and a quarter of the other nine tenths.
+    assert parts["choose single"].load == pytest.approx(0.1 + 0.9 * 0.25)
     one = RunSpec(kind="tune", config={"target": "moods", "shots": 1})
     assert not any(name.startswith("choose") for name in names(one, MOODS))
     assert any(name.startswith("choose") for name in names(one, Subject(classes=4, closed=False)))
@@ -104,7 +104,7 @@ def test_a_finished_run_tells_scaled_by_steps_and_shots(queue):
     assert by_name(longer.plan) == pytest.approx({"load the libraries": 10.0, "train single": 150.0, "test": 8.0})
     # Two shots of two classes make steps on 4 examples instead of 32.
     fewer = forecast(queue, train_spec(shots=2), MOODS)
-    assert by_name(fewer.plan)["train single"] == pytest.approx(50.0 * (0.25 + 0.75 * 4 / 32))
+    assert by_name(fewer.plan)["train single"] == pytest.approx(50.0 * (0.1 + 0.9 * 4 / 32))
 
 
 def test_steps_that_were_given_up_took_no_time(queue):
