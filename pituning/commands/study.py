@@ -70,7 +70,12 @@ def study_lowshot(
     ] = "0,16",
     seeds: Annotated[str, typer.Option(help="Seeds of the shots. A list with commas.")] = "0,1,2,3,4",
     methods: Annotated[str | None, typer.Option(help="Methods; default: all. A list with commas.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Most training steps; fewer may be chosen.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Most training steps; fewer may be chosen. Another number than the usual has its own table."
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Measure again, compare with the table and change nothing.")
     ] = False,
@@ -80,7 +85,6 @@ def study_lowshot(
 ) -> None:
     """Compare all methods on few shots of every target; what is measured already is kept."""
     from pituning.studies.config import LowshotConfig
-    from pituning.workspace.layout import lowshot_file
     from pituning.workspace.lowshot import parse_shots
 
     given: dict[str, Any] = {
@@ -96,10 +100,10 @@ def study_lowshot(
     )
     directory, backbone = _places(out, workspace)
 
-    from pituning.studies.lowshot import Places, check_lowshot, lowshot_cells, measure_lowshot
+    from pituning.studies.lowshot import Places, check_lowshot, lowshot_cells, measure_lowshot, table_file
 
     places = Places(directory=directory, backbone=backbone, workspace=open_workspace(workspace))
-    table = directory / lowshot_file(kind)
+    table = directory / table_file(config)
     if check:
         with terminal_reporter() as reporter:
             differences = check_lowshot(places, config, reporter)

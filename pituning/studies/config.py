@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pituning.errors import BadInput
 from pituning.experts.space import check_kind
 from pituning.tasks.mini import TASK_NAMES
-from pituning.tuning.config import CONTROLS, MIXTURE, is_trained
+from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, is_trained
 from pituning.workspace.lowshot import ALL_SHOTS
 
 ZOO_STEPS = {"lora": 600, "bottleneck": 700, "prefix": 1200}
@@ -94,7 +94,7 @@ class LowshotConfig:
     shots: tuple[int, ...] = field(default=(0, 16), metadata={"help": "examples per class; 0 for none"})
     seeds: tuple[int, ...] = field(default=(0, 1, 2, 3, 4), metadata={"help": "of the shots and of all that is drawn"})
     methods: tuple[str, ...] = field(default=METHODS, metadata={"help": f"of {', '.join(METHODS)}"})
-    steps: int = field(default=160, metadata={"help": "most training steps; fewer may be chosen"})
+    steps: int = field(default=STEPS, metadata={"help": "most training steps; fewer may be chosen"})
     test_examples: int = field(default=1000, metadata={"help": "most test examples of a target"})
 
     def __post_init__(self) -> None:

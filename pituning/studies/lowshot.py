@@ -24,7 +24,7 @@ from pituning.studies.config import LowshotConfig
 from pituning.studies.pool import side_by_side
 from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
 from pituning.tuning.baselines import OWN
-from pituning.tuning.config import TuneConfig, is_trained
+from pituning.tuning.config import STEPS, TuneConfig, is_trained
 from pituning.tuning.donors import same_format_donors
 from pituning.tuning.evaluation import Scores
 from pituning.tuning.selection import Choice
@@ -91,10 +91,15 @@ def lowshot_cells(config: LowshotConfig) -> list[Cell]:
     return cells
 
 
+def table_file(config: LowshotConfig) -> str:
+    """Where the rows of a study are, below the directory of the zoo."""
+    return lowshot_file(config.kind, None if config.steps == STEPS else config.steps)
+
+
 def measure_lowshot(
     places: Places, config: LowshotConfig, reporter: Reporter | None = None, *, processes: int = 2
 ) -> pd.DataFrame:
-    """Fills ``results/lowshot-<kind>.csv``; rows whose spec has not changed are kept.
+    """Fills `table_file`; rows whose spec has not changed are kept.
 
     A method whose training diverges at every rate has no row; the reporter is told.
 
@@ -105,7 +110,7 @@ def measure_lowshot(
         ArtefactError: when an expert or the table is damaged.
     """
     report = reporter or Silent()
-    path = places.directory / lowshot_file(config.kind)
+    path = places.directory / table_file(config)
     specs = lowshot_specs(places, config)
     known = _rows(path)
     missing = [cell for cell, spec in specs.items() if cell not in known or known[cell]["spec"] != spec]
@@ -139,7 +144,7 @@ def check_lowshot(places: Places, config: LowshotConfig, reporter: Reporter | No
         A line for each cell that is not in the table or differs from it; on the same processor there is none.
     """
     report = reporter or Silent()
-    known = _rows(places.directory / lowshot_file(config.kind))
+    known = _rows(places.directory / table_file(config))
     specs = lowshot_specs(places, config)
     report.phase("measure again", len(specs))
     differences = []

@@ -5,7 +5,8 @@ Tables may be partial: every figure is over the targets and seeds that its metho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pituning.studies.lowshot_scores import FEWER, PI, Estimate, lowshot_scores,
 from pituning.studies.planted import planted_found
 from pituning.studies.predictors import ALL_PAIRS
 from pituning.tasks.mini import TASK_NAMES
-from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE, TuneConfig, is_trained
+from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
 from pituning.workspace.lowshot import read_lowshot, shots_name
 
 COMPARED = (
@@ -39,12 +40,13 @@ class LowshotSummary:
 
     Args:
         rows: as `read_lowshot` reads them.
+        budgets: rows of other budgets than the usual, by their number of steps.
 
     Raises:
         BadInput: when nothing was measured at that number of shots.
     """
 
-    def __init__(self, rows: pd.DataFrame, kind: str, shots: int):
+    def __init__(self, rows: pd.DataFrame, kind: str, shots: int, budgets: Mapping[int, pd.DataFrame] | None = None):
         if rows.empty or shots not in set(rows["shots"]):
             what = f"no low-shot results of {kind} at {shots_name(shots)} shots"
             raise BadInput(f"{what}; run: pituning study lowshot --kind {kind}", field="shots")
@@ -52,6 +54,7 @@ class LowshotSummary:
         self.rows = rows[rows["shots"] == shots]
         self.scores = lowshot_scores(rows, shots)
         self.zero_shot = lowshot_scores(rows, 0)
+        self.budgets = {steps: lowshot_scores(table, shots) for steps, table in sorted((budgets or {}).items())}
 
     def to_json(self) -> dict[str, Any]:
         """All figures, in points.
@@ -75,6 +78,7 @@ class LowshotSummary:
             "mixture_gain_over": _known(unguarded),
             "guard": {"chosen": self.chosen(), "gain_over": _known(alone)},
             "choices": self.choices(),
+            "budgets": self._budgets(),
             "not_below_single": None if over_single is None else over_single.harmless,
             "zero_shot_gain": _plain(paired_gain(self.zero_shot, "untouched", "backbone")),
         }
@@ -139,6 +143,7 @@ class LowshotSummary:
                     for name, found in self.choices().items()
                 ],
             ),
+            *self._budget_tables(),
             "Without any label (donors predicted by the words of instruction and labels):",
             without_labels,
             "Means over seeds of each target:",
@@ -181,6 +186,46 @@ class LowshotSummary:
                     "all_steps": round(100 * float((rows["steps"] == self.rows["steps"].max()).mean()), 1),
                 }
         return found
+
+    def _budgets(self) -> dict[str, dict[str, dict[str, Any] | None]]:
+        """By number of steps and method: the ``gain`` of that budget over the usual one, and ``mixture_gain``, the
+        unguarded mixture's over the method with that budget for both.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for steps, scores in self.budgets.items():
+            methods = [name for name in (MIXTURE, *COMPARED) if is_trained(name) and name in set(scores["method"])]
+            found[str(steps)] = {
+                name: {
+                    "gain": _plain(_budget_gain(scores, self.scores, name), gains=True),
+                    "mixture_gain": None if name == MIXTURE else _plain(paired_gain(scores, MIXTURE, name), gains=True),
+                }
+                for name in methods
+            }
+        return found
+
+    def _budget_tables(self) -> list[str]:
+        parts = []
+        for steps, scores in self.budgets.items():
+            rows = []
+            for name in self._budgets()[str(steps)]:
+                gain = _budget_gain(scores, self.scores, name)
+                at = "–" if gain is None else f"{len(gain.by_target)}, {gain.seeds}"
+                over = None if name == MIXTURE else paired_gain(scores, MIXTURE, name)
+                usual = None if name == MIXTURE else paired_gain(self._alike(scores), MIXTURE, name)
+                rows.append([method_label(name), at, _gain(gain), _gain(over), _gain(usual)])
+            header = [
+                "method",
+                "targets, seeds",
+                f"gain by {steps} steps",
+                "mixture gains over it",
+                "… with the usual steps",
+            ]
+            parts += [f"At most {steps} steps instead of {STEPS}, for all methods:", _table(header, rows)]
+        return parts
+
+    def _alike(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """The usual budget's scores on the targets and seeds of another's."""
+        return self.scores.merge(scores[["target", "seed", "method"]], on=["target", "seed", "method"])
 
     def _of(self, method: str) -> pd.DataFrame:
         return self.scores[self.scores["method"] == method]
@@ -235,7 +280,23 @@ def load_summary(path: Path, kind: str, shots: int) -> LowshotSummary:
         BadInput: when nothing was measured there.
         ArtefactError: when the file is damaged.
     """
-    return LowshotSummary(read_lowshot(path), kind, shots)
+    budgets = {int(found.group(1)): read_lowshot(other) for other, found in _other_budgets(path)}
+    there = {steps: rows for steps, rows in budgets.items() if shots in set(rows["shots"])}
+    return LowshotSummary(read_lowshot(path), kind, shots, there)
+
+
+def _other_budgets(path: Path) -> list[tuple[Path, re.Match[str]]]:
+    """The tables beside a table that are of other budgets, with their numbers of steps."""
+    matches = [
+        (other, re.fullmatch(rf"{re.escape(path.stem)}-(\d+)-steps", other.stem)) for other in path.parent.glob("*.csv")
+    ]
+    return [(other, found) for other, found in matches if found is not None]
+
+
+def _budget_gain(longer: pd.DataFrame, usual: pd.DataFrame, method: str) -> Estimate | None:
+    """What a method gains by another budget."""
+    both = pd.concat([longer.assign(method=longer["method"] + " longer"), usual])
+    return paired_gain(both, f"{method} longer", method)
 
 
 def _plain(estimate: Estimate | None, *, gains: bool = False) -> dict[str, Any] | None:

@@ -30,6 +30,8 @@ PREDICTORS = ("probe", "scaled", "text")
 ALPHA_STARTS = ("uniform", "own", "similarity")
 RATE_FACTORS = (0.4, 1.0, 2.5)
 """The learning rates that are tried, as multiples of the usual one."""
+STEPS = 160
+"""Most optimiser steps of a training unless told otherwise."""
 LORAHUB_EDGE = 0.5
 """What LoraHub has for a learning rate: how far from nothing the search for its weights first looks."""
 OWN_RATES = {"full": FULL_RATE, "bitfit": BITFIT_RATE, "lorahub": LORAHUB_EDGE}
@@ -82,7 +84,7 @@ class TuneConfig:
         default=("backbone", "single", "full", "donor", "uniform", "random", "placebo"),
         metadata={"help": f"Methods to compare with, of {', '.join(BASELINES)}."},
     )
-    steps: int = field(default=160, metadata={"help": "Most optimiser steps of each training; fewer may be chosen."})
+    steps: int = field(default=STEPS, metadata={"help": "Most optimiser steps of each training; fewer may be chosen."})
     batch_size: int = field(default=8, metadata={"help": "Examples per step."})
     learning_rates: tuple[float, ...] = field(
         default=(),

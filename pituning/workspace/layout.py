@@ -67,9 +67,14 @@ def transfer_file(kind: str) -> str:
     return f"results/transfer-{check_name(kind, what='kind')}.csv"
 
 
-def lowshot_file(kind: str) -> str:
-    """Where, in a workspace or the embedded data, the low-shot results of a kind are."""
-    return f"results/lowshot-{check_name(kind, what='kind')}.csv"
+def lowshot_file(kind: str, steps: int | None = None) -> str:
+    """Where, in a workspace or the embedded data, the low-shot results of a kind are.
+
+    Args:
+        steps: of a budget other than the usual one, which has a file of its own.
+    """
+    budget = "" if steps is None else f"-{steps}-steps"
+    return f"results/lowshot-{check_name(kind, what='kind')}{budget}.csv"
 
 
 def unknown(what: str, value: str, known: list[str]) -> BadInput:

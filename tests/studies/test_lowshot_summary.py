@@ -76,6 +76,29 @@ def test_a_partial_table_says_what_it_has() -> None:
         LowshotSummary(frame, "lora", 4)
 
 
+def test_a_longer_budget_has_its_own_table(tmp_path: Path) -> None:
+    """Three times the steps bring the single expert 4 points and the mixture 1: 7 of the 10 between them are left."""
+    usual = made(("nli", "rte"), (0, 1))
+    longer = usual[(usual["shots"] == 16) & usual["method"].isin(["single", "mixture"]) & (usual["target"] == "nli")]
+    longer = longer.assign(score=longer["score"] + longer["method"].map({"single": 4, "mixture": 1}))
+    path = tmp_path / lowshot_file("lora")
+    path.parent.mkdir()
+    path.write_text(lowshot_csv(usual))
+    assert load_summary(path, "lora", 16).to_json()["budgets"] == {}
+    (tmp_path / lowshot_file("lora", 480)).write_text(lowshot_csv(longer))
+    (tmp_path / lowshot_file("lora", 9).replace("lora", "prefix")).write_text("no table of this kind")
+    summary = load_summary(path, "lora", 16)
+    found = summary.to_json()["budgets"]["480"]
+    assert found["single"]["gain"] == {
+        "mean": 4, "low": 4, "high": 4, "targets": 1, "seeds": 2, "wins": 1, "worst": 4, "worst_target": "nli",
+    }  # fmt: skip
+    assert found["single"]["mixture_gain"]["mean"] == 7
+    assert (found["mixture"]["gain"]["mean"], found["mixture"]["mixture_gain"]) == (1, None)
+    row = "| Single expert | 1, 2 | +4.0 (+4.0 to +4.0) | +7.0 (+7.0 to +7.0) | +10.0 (+10.0 to +10.0) |"
+    assert row in summary.markdown()
+    assert load_summary(path, "lora", 0).budgets == {}
+
+
 def test_the_shipped_figures_of_the_predictor() -> None:
     found = predictor_figures(DATA, "lora", 16)
     assert found is not None
