@@ -72,9 +72,7 @@ def study_lowshot(
     methods: Annotated[str | None, typer.Option(help="Methods; default: all. A list with commas.")] = None,
     steps: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Most training steps; fewer may be chosen. Another number than the usual has its own table."
-        ),
+        typer.Option(min=1, help="Most training steps; fewer may be chosen. Another budget has its own table."),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Measure again, compare with the table and change nothing.")
