@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from app.components import charts, context, runs_data, source
+from app.components.evidence import HARM
 from app.components.guard import empty, plain
 from app.components.links import linked_pair
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
@@ -95,8 +96,8 @@ def matrix(view: TransferView, chosen: tuple[str | None, str | None]) -> None:
     seeds = f"{view.transfer.seeds} seed{'s' if view.transfer.seeds > 1 else ''}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            f"Points above {against}; {seeds}. {(known > 1).mean():.0%} of {known.size} pairs gain more than a point, "
-            f"{(known < -1).mean():.0%} lose more than one. Click a cell to see its pair below.",
+            f"Points above {against}; {seeds}. {(known >= HARM).mean():.0%} of {known.size} pairs gain a point or "
+            f"more, {(known <= -HARM).mean():.0%} lose as much. Click a cell to see its pair below.",
             width="stretch",
         )
         st.download_button(

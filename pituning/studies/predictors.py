@@ -13,13 +13,18 @@ import pandas as pd
 from pituning.errors import BadInput
 from pituning.graph.ranking import MEASURES, Interval, grade_targets, interval, pairs_of_modalities
 from pituning.graph.similarity import PREDICTORS
-from pituning.tasks.mini import TASK_NAMES, mini_task
+from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
 from pituning.workspace.layout import transfer_file
 from pituning.workspace.similarity import load_similarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
 
 RANDOM = "random"
 """Donors in any order: what a prediction must beat."""
+PLANTED = "planted"
+"""Those first that have a skill in common with the target by construction, the rest by lot: no prediction, but what
+knowing the suite's plan, and nothing else, would bring."""
+TRIED = "tried"
+"""Donors by their measured gain without shots: what trying each as it is, on the test examples, tells of few shots."""
 ORDERS = 200
 CORRELATIONS = ("spearman", "kendall")
 ALL_PAIRS = "all"
@@ -58,12 +63,16 @@ def grade_predictors(directory: Path, kind: str, *, seed: int = 0) -> pd.DataFra
     for count in shots:
         transfer = load_transfer(path, count, TASK_NAMES)
         assert transfer is not None  # the number of shots is one of those measured
+        unshot = load_transfer(path, 0, TASK_NAMES) if count and 0 in shots else None
         for name, pairs in subsets.items():
             graded = {
                 predictor: grade_targets(matrix, transfer.gains, pairs=pairs)
                 for predictor, matrix in predictions(directory, kind).items()
             }
             graded[RANDOM] = _by_lot(transfer, pairs, seed)
+            graded[PLANTED] = _by_lot(transfer, pairs, seed, first=_planted())
+            if unshot is not None:
+                graded[TRIED] = grade_targets(_complete(unshot.gains), transfer.gains, pairs=pairs)
             for predictor, measured in graded.items():
                 for measure in MEASURES:
                     found: Interval = interval(measured[measure], seed=seed)
@@ -92,14 +101,34 @@ def predictors_markdown(directory: Path, kind: str, shots: int) -> str:
     return "\n".join(lines)
 
 
-def _by_lot(transfer: Transfer, pairs: np.ndarray | None, seed: int) -> dict[str, np.ndarray]:
-    """Each measure's mean over random orders of the donors; a rank correlation with them is 0 by symmetry."""
+def _by_lot(
+    transfer: Transfer, pairs: np.ndarray | None, seed: int, *, first: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Each measure's mean over random orders of the donors.
+
+    Args:
+        first: (N, N) bool, donors that come before the others.
+    """
+    ahead = np.zeros(transfer.scores.shape) if first is None else first.astype(float)
     drawn_measures = [measure for measure in MEASURES if measure not in CORRELATIONS]
     rng = np.random.default_rng(seed)
     drawn = [
-        grade_targets(rng.random(transfer.scores.shape), transfer.gains, pairs=pairs, measures=drawn_measures)
+        grade_targets(ahead + rng.random(ahead.shape), transfer.gains, pairs=pairs, measures=drawn_measures)
         for _ in range(ORDERS)
     ]
     found = {measure: np.mean([one[measure] for one in drawn], axis=0) for measure in drawn_measures}
-    ordered = np.where(np.isfinite(found["ndcg"]), 0.0, np.nan)
-    return {measure: found.get(measure, ordered) for measure in MEASURES}
+    # A rank correlation counts ties as such and needs no orders; that of nothing but ties is 0.
+    tied = grade_targets(ahead, transfer.gains, pairs=pairs, measures=CORRELATIONS)
+    ordered = np.isfinite(found["ndcg"])
+    found |= {measure: np.where(ordered, np.nan_to_num(values), np.nan) for measure, values in tied.items()}
+    return {measure: found[measure] for measure in MEASURES}
+
+
+def _planted() -> np.ndarray:
+    """(N, N) bool, whether two tasks of the suite are relatives."""
+    return np.array([[donor in planted_relatives(target) for donor in TASK_NAMES] for target in TASK_NAMES])
+
+
+def _complete(gains: np.ndarray) -> np.ndarray:
+    """Gains with the least likely value where a pair was not measured, so that it comes last."""
+    return np.where(np.isfinite(gains), gains, -np.inf)

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import rankdata
 
 from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Silent
 from pituning.studies.config import TransferConfig
 from pituning.studies.predictors import grade_predictors, predictions, predictors_markdown
 from pituning.studies.transfer import Cell, measure_cell, measure_transfer, transfer_cells
-from pituning.tasks.mini import TASK_NAMES
+from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.workspace.layout import embedded_data, transfer_file
 from pituning.workspace.transfer import COLUMNS, NO_DONOR, load_transfer, measured_shots
 
@@ -102,9 +103,20 @@ def test_predictors_are_graded_against_the_shipped_transfer() -> None:
     shipped = pd.read_csv(DATA / "results" / "predictors.csv")
     mine = shipped[shipped["kind"] == "lora"].reset_index(drop=True)
     pd.testing.assert_frame_equal(frame, mine, check_dtype=False, atol=1e-3)
-    assert set(frame["predictor"]) == {*predictions(DATA, "lora"), "random"}
+    assert set(frame["predictor"]) == {*predictions(DATA, "lora"), "random", "planted", "tried"}
     by_lot = frame[(frame["predictor"] == "random") & (frame["measure"] == "spearman") & (frame["pairs"] == "all")]
     assert by_lot["mean"].abs().max() < 0.05
+    # Relatives first: their mean rank correlation, worked out from the ranks of the relatives alone.
+    transfer = load_transfer(DATA / transfer_file("lora"), 16, TASK_NAMES)
+    assert transfer is not None
+    expected = []
+    for i, target in enumerate(TASK_NAMES):
+        donors = [j for j in range(len(TASK_NAMES)) if j != i]
+        kin = [TASK_NAMES[j] in planted_relatives(target) for j in donors]
+        expected.append(float(np.corrcoef(kin, rankdata(transfer.gains[i, donors]))[0, 1]) if any(kin) else 0.0)
+    mine = frame.query("predictor == 'planted' and measure == 'spearman' and pairs == 'all' and shots == 16")
+    assert mine["mean"].item() == pytest.approx(np.mean(expected), abs=1e-3)
+    assert set(frame.query("predictor == 'tried'")["shots"]) == {16}
     with pytest.raises(BadInput, match="no transfer of prefix was measured"):
         grade_predictors(DATA / "none", "prefix")
 
