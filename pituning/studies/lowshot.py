@@ -23,6 +23,7 @@ from pituning.progress import Reporter, Silent
 from pituning.studies.config import LowshotConfig
 from pituning.studies.pool import side_by_side
 from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
+from pituning.tuning import selection
 from pituning.tuning.baselines import OWN
 from pituning.tuning.config import STEPS, TuneConfig, is_trained
 from pituning.tuning.donors import same_format_donors
@@ -244,7 +245,7 @@ def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
             told["folds"] = settings.folds
         if cell.shots and is_trained(cell.method):
             told |= {
-                "steps": settings.steps, "batch_size": settings.batch_size, "rates": settings.rates(cell.method),
+                "choice": selection.VERSION, "steps": settings.steps, "batch_size": settings.batch_size, "rates": settings.rates(cell.method),
                 "alpha_start": settings.alpha_start, "alpha_rate": settings.alpha_rate,
                 "freeze_experts": settings.freeze_experts,
             }  # fmt: skip

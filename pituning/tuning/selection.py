@@ -16,6 +16,8 @@ from pituning.training.config import TrainConfig
 from pituning.tuning.config import fold_count
 from pituning.tuning.learners import Enough, Learner
 
+VERSION = 2
+"""Of `choose`: studies measure again what was chosen under another one."""
 HELD_OUT = 0.25
 LOOKS = 4
 """How often a training is looked at: after each quarter of its steps."""
@@ -114,8 +116,8 @@ def choose(
 
     The rates are climbed from the middle one: up while a larger rate does better, and down only where none did, for
     the loss over the rates has one valley. A rate is trained on every fold and looked at after each quarter of
-    ``config.steps``; if its best loss at half-time or later is behind the best that another had reached by then, it is
-    given up.
+    ``config.steps``; if its best loss at three quarters is behind the best that another had reached by then, it is
+    given up. Not before: what starts from nothing wants large rates, which are often behind until theirs has fallen.
 
     Args:
         config: everything but the learning rate.
@@ -207,7 +209,7 @@ class _Search:
         def look(step: int, state: Any) -> None:
             losses[step] = held_out_loss(self.learner.losses(state, held_out))
             behind = min(losses.values()) > reached.get(step, math.inf)
-            if behind and 2 * step >= self.config.steps and step < self.config.steps:
+            if behind and 4 * step >= 3 * self.config.steps and step < self.config.steps:
                 raise Enough
 
         settings = _with_rate(self.config, rate, look_every(self.config.steps))

@@ -84,8 +84,8 @@ def test_chooses_rate_and_step_by_held_out_loss_alone() -> None:
     assert (found.learning_rate, found.steps) == (0.024, 40)
     assert found.loss == pytest.approx(1 - math.exp(-((0.024 * 40 - 1) ** 2)))
     assert set(found.curve) == {20, 40, 60, 80}
-    # At half-time the slow rate is behind and is given up on the first fold; 2.0 diverges before anyone looks.
-    assert Counter(rate for rate, _, _ in learner.seen) == {0.024: 8, 0.001: 2}
+    # At three quarters the slow rate is behind and is given up on the first fold; 2.0 diverges before anyone looks.
+    assert Counter(rate for rate, _, _ in learner.seen) == {0.024: 8, 0.001: 3}
     assert reporter.done == reporter.total == 3 * 2 * 80  # a rate that diverges is counted as done
     assert all(not (trained & held) for _, trained, held in learner.seen)
 
@@ -125,6 +125,15 @@ def test_a_rate_that_was_best_early_wins() -> None:
     )
     assert (found.learning_rate, found.steps) == (0.05, 20)
     assert Counter(rate for rate, _, _ in learner.seen) == {0.01: 4, 0.05: 4}  # smaller ones are not tried then
+
+
+def test_a_rate_that_is_behind_at_half_time_may_win() -> None:
+    folds = [Fold(np.arange(3), np.arange(3, 4))]
+    # (r s - 1)²: at step 40 it is 0.04 for 0.02 and 0.12 for 0.0165; at 60 it is 0.04 and 0.0001.
+    found = choose(
+        Parabola(), Rows(range(4)), folds, (0.0165, 0.02, 2.0), TrainConfig(steps=80), method="m", reporter=Silent()
+    )
+    assert (found.learning_rate, found.steps) == (0.0165, 60)
 
 
 def test_climbs_past_rates_that_diverge_or_get_worse() -> None:
