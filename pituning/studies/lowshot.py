@@ -245,7 +245,8 @@ def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
             told["folds"] = settings.folds
         if cell.shots and is_trained(cell.method):
             told |= {
-                "choice": selection.VERSION, "steps": settings.steps, "batch_size": settings.batch_size, "rates": settings.rates(cell.method),
+                "choice": selection.VERSION, "steps": settings.steps, "batch_size": settings.batch_size,
+                "rates": settings.rates(cell.method),
                 "alpha_start": settings.alpha_start, "alpha_rate": settings.alpha_rate,
                 "freeze_experts": settings.freeze_experts,
             }  # fmt: skip

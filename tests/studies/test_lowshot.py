@@ -126,7 +126,7 @@ def test_cells_are_measured_once_and_the_same_again(places: Places) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", [Cell("shape", 16, 0, "uniform"), Cell("ground-place", 0, 0, "donor-untouched")])
+@pytest.mark.parametrize("cell", [Cell("shape", 16, 0, "mixture"), Cell("ground-place", 0, 0, "donor-untouched")])
 def test_a_shipped_row_is_measured_again(cell: Cell, tmp_path: Path) -> None:
     places = Places(directory=DATA, backbone=DATA / "backbone", workspace=Workspace.open(tmp_path / "ws"))
     config = LowshotConfig(tasks=(cell.target,), shots=(cell.shots,), seeds=(cell.seed,), methods=(cell.method,))
