@@ -112,7 +112,7 @@ def test_cells_are_measured_once_and_the_same_again(places: Places) -> None:
     assert frame["score"].between(0, 100).all()
     assert frame["held_out_loss"].isna().all()  # one shot of a class is not held out
     assert set(frame["test_examples"]) == {20}
-    path = places.directory / lowshot_file("lora")
+    path = places.directory / lowshot_file("lora", config.steps)
     written, told = path.read_bytes(), Count()
     again = measure_lowshot(places, config, told, processes=1)
     assert told.advanced == [5]
