@@ -84,25 +84,15 @@ class LowshotSummary:
         }
 
     def markdown(self) -> str:
-        """The tables of docs/science.md; without shots there is one."""
-        without_labels = _table(
-            ["method", "score", "gain over the backbone"],
-            [
-                [
-                    method_label(name),
-                    _mean(mean_score(self.zero_shot, name)),
-                    "–" if name == "backbone" else _gain(paired_gain(self.zero_shot, name, "backbone")),
-                ]
-                for name in ("backbone", *UNTOUCHED)
-            ],
-        )
+        """The tables of docs/science.md, of the methods that were measured; without shots there is one."""
         if self.shots == 0:
-            return f"{self.what_there_is()}\n\n{without_labels}"
+            return f"{self.what_there_is()}\n\n{self._without_labels()}"
+        measured = set(self.scores["method"])
         parts = [
             self.what_there_is(),
             _table(
                 ["method", "score", "π gains", "targets where π is better", "worst target for π"],
-                [self._row(name) for name in (PI, *COMPARED)],
+                [self._row(name) for name in (PI, *COMPARED) if name in measured],
             ),
             "Other donors, once without the guard and once with the same guard for both:",
             _table(
@@ -120,6 +110,7 @@ class LowshotSummary:
                         _gain(paired_gain(self.scores, FEWER, f"pi-{control}")),
                     ]
                     for control in CONTROLS
+                    if control in measured
                 ],
             ),
             "The guard, and each of its candidates alone:",
@@ -133,6 +124,7 @@ class LowshotSummary:
                         f"{self.chosen().get(name, 0.0):.0f}",
                     ]
                     for name in CANDIDATES
+                    if name in measured
                 ],
             ),
             "What cross-validation chose:",
@@ -144,12 +136,21 @@ class LowshotSummary:
                 ],
             ),
             *self._budget_tables(),
-            "Without any label (donors predicted by the words of instruction and labels):",
-            without_labels,
             "Means over seeds of each target:",
             _table(["target", *map(method_label, SHOWN)], self._targets()),
         ]
         return "\n\n".join(parts)
+
+    def _without_labels(self) -> str:
+        rows = [
+            [
+                method_label(name),
+                _mean(mean_score(self.zero_shot, name)),
+                "–" if name == "backbone" else _gain(paired_gain(self.zero_shot, name, "backbone")),
+            ]
+            for name in ("backbone", *UNTOUCHED)
+        ]
+        return _table(["method", "score", "gain over the backbone"], rows)
 
     def what_there_is(self) -> str:
         """One sentence on how complete the rows are."""
@@ -163,8 +164,23 @@ class LowshotSummary:
         without = f"; not measured yet: {', '.join(lacking)}" if lacking else ""
         return (
             f"{self.kind}, {shots_name(self.shots)} shots per class: {len(seeds)} of {len(TASK_NAMES)} targets with "
-            f"{each}{without}."
+            f"{each}{without}.{self._methods_lacking()}"
         )
+
+    def _methods_lacking(self) -> str:
+        """The methods that have no row, and those that have fewer than π-tuning."""
+        if not self.shots:
+            return ""
+        pairs = len(self._of(PI))
+        rows = {name: len(self._of(name)) for name in COMPARED}
+        told = []
+        none = [method_label(name) for name, count in rows.items() if count == 0]
+        fewer = [f"{method_label(name)} ({count} of {pairs})" for name, count in rows.items() if 0 < count < pairs]
+        if none:
+            told.append(f" Methods not measured yet: {', '.join(none)}.")
+        if fewer:
+            told.append(f" Methods with fewer runs: {', '.join(fewer)}.")
+        return "".join(told)
 
     def chosen(self) -> dict[str, float]:
         """How often π-tuning is each of its candidates, in per cent of runs."""
