@@ -101,7 +101,12 @@ def _guard(result: Mapping[str, Any]) -> None:
     known = ", ".join(f"{CANDIDATES.get(name, name)} {loss:.2f}" for name, loss in losses.items() if loss is not None)
     if not chosen or not known:
         return
-    text = f"π-tuning took **{CANDIDATES.get(chosen, chosen)}**: the smallest loss on held-out shots ({known})."
+    why = (
+        "no other candidate's loss on held-out shots is smaller by more than chance"
+        if chosen == "mixture"
+        else "its loss on held-out shots is smaller by more than chance"
+    )
+    text = f"π-tuning took **{CANDIDATES.get(chosen, chosen)}**: {why} ({known})."
     mixture = result.get("mixture_score")
     if chosen != "mixture" and mixture is not None:
         text += f" The mixture itself scores {mixture:.1f}."

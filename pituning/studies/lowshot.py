@@ -220,6 +220,7 @@ def measure(trial: Trial, method: str, scores: Scores, *, zero_shot: bool = Fals
         "method": method,
         "score": scores.add(method, trial.answer(method, state, Silent())),
         "held_out_loss": choice.loss,
+        "held_out": 0 if choice.loss is None else trial.held_out,
         "learning_rate": choice.learning_rate,
         "steps": choice.steps,
         "donors": "+".join(name for name in names if name != OWN),

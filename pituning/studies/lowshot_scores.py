@@ -1,7 +1,7 @@
 """Scores of the low-shot study, the guarded methods included, and the paired gains of one over another. Torch-free.
 
-What is measured is unguarded. A guarded method is the candidate with the smallest held-out loss, as `pituning tune`
-chooses it (`pituning.tuning.config.guard`), so nothing is trained for it.
+What is measured is unguarded. A guarded method is the candidate that `pituning tune` would choose by the held-out
+losses (`pituning.tuning.config.guard`), so nothing is trained for it.
 """
 
 from __future__ import annotations
@@ -53,13 +53,15 @@ def lowshot_scores(frame: pd.DataFrame, shots: int) -> pd.DataFrame:
     found = [part.assign(chosen="")[columns] for part in parts]
     scores = rows.pivot(index=["target", "seed"], columns="method", values="score")
     losses = rows.pivot(index=["target", "seed"], columns="method", values="held_out_loss")
+    counts = rows.groupby(["target", "seed"])["held_out"].max()
     for method, candidates in GUARDED.items():
         if not set(candidates) <= set(scores.columns) or shots == 0:
             continue
         made: list[tuple[Any, ...]] = []
         for place in scores[list(candidates)].dropna().index:
             held, points = losses.loc[place], scores.loc[place]
-            chosen = guard({name: None if np.isnan(held[name]) else float(held[name]) for name in candidates})
+            known = {name: None if np.isnan(held[name]) else float(held[name]) for name in candidates}
+            chosen = guard(known, int(counts.loc[place]))
             made.append((*place, method, points[chosen], chosen))
         found.append(pd.DataFrame(made, columns=columns))
     return pd.concat(found, ignore_index=True)

@@ -2,8 +2,8 @@
 
 1. The shots, and nothing else of the target, are embedded; the most similar tasks lend their experts.
 2. Mixture, single expert, best donor continued and donors untouched each get their learning rate and steps by
-   cross-validation on the shots. π-tuning is the one with the smallest held-out loss, which guards against negative
-   transfer.
+   cross-validation on the shots. π-tuning is the mixture unless the held-out shots speak for another, which guards
+   against negative transfer.
 3. It and the baselines are scored on the test split; the winner collapses to one expert, is checked and exported.
 """
 
@@ -122,9 +122,9 @@ class _Run:
     # Choosing on the shots.
 
     def _guard(self) -> str:
-        """The candidate with the smallest held-out loss; the mixture where nothing could be held out."""
+        """What `guard` says of the candidates; the mixture where nothing could be held out."""
         losses = {name: self._choose(name).loss for name in CANDIDATES}
-        chosen = guard(losses)
+        chosen = guard(losses, self.trial.held_out)
         if losses[chosen] is None:
             self.reporter.log("too few shots to hold any out: π-tuning is the mixture, at the middle learning rate")
         else:

@@ -57,6 +57,11 @@ class Trial:
     neighbors: Sequence[Neighbor]
     stages: Stages
 
+    @property
+    def held_out(self) -> int:
+        """How many examples the folds hold out in all."""
+        return sum(len(fold.held_out) for fold in self.folds)
+
     def choose(self, method: str, reporter: Reporter) -> Choice:
         """Learning rate and steps of a method by cross-validation on the shots; of donors untouched the loss alone.
 

@@ -1,7 +1,8 @@
 """How methods did on few shots, as it was measured: the rows of ``results/lowshot-<kind>.csv``. Torch-free.
 
 A row is one method on one target with the shots of one seed: its test ``score`` in points, and what cross-validation on
-the shots chose (``learning_rate``, ``steps``) and found (``held_out_loss``, empty where nothing could be held out).
+the shots chose (``learning_rate``, ``steps``) and found (``held_out_loss``, empty where nothing could be held out, is a
+mean over ``held_out`` examples).
 ``donors`` are the tasks whose experts took part, joined by ``+``. ``spec`` is a digest of all that the row depends on.
 """
 
@@ -14,8 +15,8 @@ import pandas as pd
 from pituning.errors import ArtefactError, BadInput
 
 COLUMNS = (
-    "target", "kind", "shots", "seed", "method", "score", "held_out_loss", "learning_rate", "steps", "donors",
-    "test_examples", "spec",
+    "target", "kind", "shots", "seed", "method", "score", "held_out_loss", "held_out", "learning_rate", "steps",
+    "donors", "test_examples", "spec",
 )  # fmt: skip
 ALL_SHOTS = -1
 """Stands for all training examples; in the file and for people it is ``full``."""
@@ -52,7 +53,7 @@ def read_lowshot(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)[list(COLUMNS)]
         frame["shots"] = frame["shots"].map(parse_shots)
-        for column in ("seed", "steps", "test_examples"):
+        for column in ("seed", "held_out", "steps", "test_examples"):
             frame[column] = frame[column].map(int)
         for column in ("score", "held_out_loss", "learning_rate"):
             frame[column] = frame[column].map(_number)  # exactly what was written, so that equals stay equals

@@ -21,13 +21,13 @@ POINTS = {"mixture": 60.0, "single": 50.0, "donor": 55.0, "untouched": 20.0, "pl
 def studied(measured: Workspace) -> Workspace:
     """Two targets with two seeds; π-tuning is the mixture everywhere, 10 points above the single expert."""
     rows = [
-        (target, "lora", 16, seed, method, points + 4 * number, LOSSES.get(method, 0.5), 0.005, 40, "nli+rte", 1000,
+        (target, "lora", 16, seed, method, points + 4 * number, LOSSES.get(method, 0.5), 25, 0.005, 40, "nli+rte", 1000,
          f"{seed}a{number}")
         for number, target in enumerate(("vqa", "digits"))
         for seed in (0, 1)
         for method, points in POINTS.items()
     ]  # fmt: skip
-    rows += [("vqa", "lora", 0, 0, "backbone", 5.0, None, 0.0, 0, "", 1000, "b")]
+    rows += [("vqa", "lora", 0, 0, "backbone", 5.0, None, 0, 0.0, 0, "", 1000, "b")]
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"held_out_loss": float})
     write_text(measured.root / lowshot_file("lora"), lowshot_csv(frame))
     return measured

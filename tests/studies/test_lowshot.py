@@ -82,8 +82,8 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     assert read_lowshot(path).empty
     row = {"target": "nli", "kind": "lora", "shots": ALL_SHOTS, "seed": 0, "method": "single", "score": 100 / 3,
-           "held_out_loss": 0.1 + 0.2, "learning_rate": 0.0125, "steps": 20, "donors": "", "test_examples": 1000,
-           "spec": "001e10"}  # fmt: skip
+           "held_out_loss": 0.1 + 0.2, "held_out": 24, "learning_rate": 0.0125, "steps": 20, "donors": "",
+           "test_examples": 1000, "spec": "001e10"}  # fmt: skip
     frame = pd.DataFrame([row, {**row, "method": "untouched", "donors": "a+b", "held_out_loss": None}])
     path.write_text(lowshot_csv(frame))
     assert ",full,0,single," in path.read_text()

@@ -21,7 +21,8 @@ def rows(*given: tuple[str, int, str, float, float | None], shots: int = 16) -> 
     """Of ``target, seed, method, score, held-out loss``."""
     made = [
         {"target": t, "kind": "lora", "shots": shots, "seed": s, "method": m, "score": score, "held_out_loss": loss,
-         "learning_rate": 0.0, "steps": 0, "donors": "", "test_examples": 10, "spec": ""}
+         "held_out": 0 if loss is None else 25, "learning_rate": 0.0, "steps": 0, "donors": "", "test_examples": 10,
+         "spec": ""}
         for t, s, m, score, loss in given
     ]  # fmt: skip
     return pd.DataFrame(made, columns=list(COLUMNS)).astype({"held_out_loss": float})
@@ -32,7 +33,7 @@ def one(scores: pd.DataFrame, target: str, seed: int, method: str) -> tuple[floa
     return row.score, row.chosen
 
 
-def test_pi_is_the_candidate_with_the_smallest_held_out_loss() -> None:
+def test_pi_is_the_candidate_that_the_guard_chooses() -> None:
     measured = {
         ("a", 0): ((60, 0.3), (50, 0.4), (70, 0.31), (9, 0.9)),
         ("a", 1): ((61, 0.5), (51, 0.5), (71, 0.1), (9, 0.9)),

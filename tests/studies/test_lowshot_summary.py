@@ -34,7 +34,7 @@ def made(targets: tuple[str, ...], seeds: tuple[int, ...]) -> pd.DataFrame:
                 for method in LowshotConfig().methods_at(shots):
                     points = POINTS.get(method, 40) + number + seed
                     loss = None if shots == 0 else LOSSES.get(method, 0.95)
-                    rows.append((target, "lora", shots, seed, method, points, loss, 0.005, 20, "", 1000, "x"))
+                    rows.append((target, "lora", shots, seed, method, points, loss, 100, 0.005, 20, "", 1000, "x"))
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"held_out_loss": float})
 
 

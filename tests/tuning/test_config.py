@@ -30,10 +30,13 @@ def test_rates() -> None:
 
 
 def test_guard() -> None:
-    assert guard({"mixture": 0.5, "single": 0.2, "donor": None}) == "single"
-    assert guard({"mixture": 0.5, "single": 0.5}) == "mixture"
-    assert guard({"mixture": None, "single": 0.99}) == "single"
-    assert guard({"mixture": None, "single": None}) == "mixture"
+    # Of 25 examples a mean of 0.5 has a standard error of 0.1 at most.
+    assert guard({"mixture": 0.5, "single": 0.39, "donor": 0.41, "untouched": None}, 25) == "single"
+    assert guard({"mixture": 0.5, "single": 0.41, "donor": 0.45}, 25) == "mixture"
+    assert guard({"mixture": 0.5, "single": 0.41}, 100) == "single"
+    assert guard({"mixture": 0.5, "single": 0.5}, 10**9) == "mixture"
+    assert guard({"mixture": None, "single": 0.99}, 25) == "single"
+    assert guard({"mixture": None, "single": None}, 0) == "mixture"
 
 
 def test_what_is_trained() -> None:
