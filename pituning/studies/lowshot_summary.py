@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from pituning.errors import BadInput
-from pituning.figures.palette import method_label
+from pituning.figures.palette import MODALITIES, method_label
 from pituning.studies.lowshot_scores import FEWER, PI, Estimate, lowshot_scores, mean_score, paired_gain
 from pituning.studies.planted import planted_found
 from pituning.studies.predictors import ALL_PAIRS
-from pituning.tasks.mini import TASK_NAMES
+from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
 from pituning.workspace.lowshot import read_lowshot, shots_name
 
@@ -76,6 +76,10 @@ class LowshotSummary:
             "gain_over": _known({name: self._gain(PI, name) for name in COMPARED}),
             "guarded_gain_over": _known(guarded),
             "mixture_gain_over": _known(unguarded),
+            "modality_gain_over": {
+                modality: _known({name: _plain(gain, gains=True) for name, gain in found.items()})
+                for modality, found in self._by_modality().items()
+            },
             "guard": {"chosen": self.chosen(), "gain_over": _known(alone)},
             "choices": self.choices(),
             "budgets": self._budgets(),
@@ -136,6 +140,8 @@ class LowshotSummary:
                 ],
             ),
             *self._budget_tables(),
+            "What π-tuning gains by the modality of the target:",
+            _table(["over", *MODALITIES], self._modality_rows()),
             "Means over seeds of each target:",
             _table(["target", *map(method_label, SHOWN)], self._targets()),
         ]
@@ -254,6 +260,22 @@ class LowshotSummary:
         wins = "–" if gain is None else f"{gain.wins} of {len(gain.by_target)}"
         worst = "–" if gain is None else "{} {:+.1f}".format(*gain.worst)
         return [method_label(method), _mean(mean_score(self.scores, method)), _gain(gain), wins, worst]
+
+    def _by_modality(self) -> dict[str, dict[str, Estimate | None]]:
+        """π-tuning's gain over each method on the targets of a modality."""
+        of = self.scores["target"].map({name: mini_task(name).modality for name in TASK_NAMES})
+        return {
+            modality: {name: paired_gain(self.scores[of == modality], PI, name) for name in COMPARED}
+            for modality in MODALITIES
+        }
+
+    def _modality_rows(self) -> list[list[str]]:
+        found = self._by_modality()
+        return [
+            [method_label(name), *(_gain(found[modality][name]) for modality in MODALITIES)]
+            for name in COMPARED
+            if any(found[modality][name] for modality in MODALITIES)
+        ]
 
     def _targets(self) -> list[list[str]]:
         means = self.scores.groupby(["target", "method"])["score"].mean().unstack()

@@ -59,6 +59,19 @@ def test_gains_of_pi() -> None:
     assert found["scores"]["pi"]["mean"] == pytest.approx(60 + 1 + 0.5)
 
 
+def test_gains_by_modality() -> None:
+    """Language has nli and rte, vision-language vqa; the single expert is made 6 points worse on vqa."""
+    frame = made(("nli", "rte", "vqa"), (0,))
+    worse = (frame["target"] == "vqa") & (frame["method"] == "single")
+    summary = LowshotSummary(frame.assign(score=frame["score"] - 6 * worse), "lora", 16)
+    found = summary.to_json()["modality_gain_over"]
+    assert found["vision"] == {}
+    assert {name: gains["single"]["mean"] for name, gains in found.items() if gains} == {
+        "language": 10, "vision-language": 16,
+    }  # fmt: skip
+    assert "| Single expert | – | +10.0 (+10.0 to +10.0) | +16.0 (+16.0 to +16.0) |" in summary.markdown()
+
+
 def test_a_partial_table_says_what_it_has() -> None:
     frame = made(("nli", "rte"), (0, 1, 2))
     frame = frame[~((frame["target"] == "rte") & (frame["seed"] == 2) & (frame["method"] == "donor"))]
