@@ -50,7 +50,7 @@ def make_small(page: Page, *, steps: int, by_hand: bool = False) -> None:
         slider.press("ArrowLeft")
         settle(page)
     if by_hand:
-        page.get_by_text("Chosen by me").click()
+        page.get_by_text("Chosen by me", exact=True).click()
         settle(page)
 
 
