@@ -134,7 +134,8 @@ def test_the_shipped_figures_of_the_predictor() -> None:
 
 def test_the_documents_show_the_summary() -> None:
     page = (DATA.parents[1] / "docs" / "science.md").read_text()
-    assert load_summary(DATA / lowshot_file("lora"), "lora", 0).markdown() in page
+    for shots in (0, 16):
+        assert load_summary(DATA / lowshot_file("lora"), "lora", shots).markdown() in page
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
