@@ -18,8 +18,10 @@ from pituning.studies.lowshot import (
     lowshot_specs,
     measure_group,
     measure_lowshot,
+    table_file,
 )
 from pituning.tasks.mini import TASK_NAMES
+from pituning.tuning.config import STEPS
 from pituning.workspace.layout import Workspace, embedded_data, lowshot_file
 from pituning.workspace.lowshot import ALL_SHOTS, lowshot_csv, parse_shots, read_lowshot
 
@@ -142,11 +144,14 @@ def test_a_shipped_row_is_measured_again(cell: Cell, tmp_path: Path) -> None:
         assert found["held_out_loss"] == pytest.approx(row["held_out_loss"], abs=0.02)
 
 
-def test_the_shipped_rows_are_of_the_shipped_zoo() -> None:
+@pytest.mark.parametrize("steps", [STEPS, 480])
+def test_the_shipped_rows_are_of_the_shipped_zoo(steps: int) -> None:
     """Whatever is there was measured on the backbone, the experts and the tasks that ship."""
     places = Places(directory=DATA, backbone=DATA / "backbone", workspace=Workspace(DATA, embedded=None))
-    rows = read_lowshot(DATA / lowshot_file("lora"))
-    config = LowshotConfig(shots=tuple(sorted(set(rows["shots"]))), seeds=tuple(sorted({0, *rows["seed"]})))
+    rows = read_lowshot(DATA / table_file(LowshotConfig(steps=steps)))
+    config = LowshotConfig(
+        shots=tuple(sorted(set(rows["shots"]))), seeds=tuple(sorted({0, *rows["seed"]})), steps=steps
+    )
     specs = lowshot_specs(places, config)
     for row in rows.to_dict("records"):
         assert specs[Cell(row["target"], row["shots"], row["seed"], row["method"])] == row["spec"]
