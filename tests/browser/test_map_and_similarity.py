@@ -19,8 +19,10 @@ def test_a_click_on_a_cell_opens_its_pair(studio: Studio, page: Page) -> None:
     for row, column in ((3, 7), (12, 2)):
         box = cells.bounding_box()
         assert box is not None
+        before = page.url
         page.mouse.click(box["x"] + box["width"] * (column + 0.3) / 20, box["y"] + box["height"] * (row + 0.7) / 20)
         expect(page.get_by_text("Where they are alike")).to_be_visible()
+        expect(page).not_to_have_url(before)  # the pair of the first click is not that of the second
         expect(page).to_have_url(re.compile(r"task=[a-z-]+&other=[a-z-]+"))
         settle(page)
     names = re.search(r"task=([a-z-]+)&other=([a-z-]+)", page.url)
