@@ -13,7 +13,7 @@ from app.components.guard import empty
 from app.components.run_results import CANDIDATES
 from app.components.words import KINDS, label
 from pituning.figures.palette import method_label
-from pituning.studies.lowshot_scores import PI, Estimate, lowshot_scores, mean_score, paired_gain
+from pituning.studies.lowshot_scores import PI, Estimate, comparable, lowshot_scores, mean_score, paired_gain
 from pituning.studies.lowshot_summary import COMPARED, LowshotSummary
 from pituning.tuning.config import CONTROLS, MIXTURE
 from pituning.workspace.lowshot import read_lowshot, shots_name
@@ -77,6 +77,7 @@ def _summed_up(path: str, stamp: float, kind: str, shots: int, target: str | Non
     """The table of methods and what is told below it; to draw the bootstrap's samples takes a while."""
     rows = _rows(path, stamp)
     scores = lowshot_scores(rows, shots)
+    scores = comparable(scores, scores)
     if target is not None:
         scores = scores[scores["target"] == target]
     return _table(scores), _told(rows, kind, shots, target is None)

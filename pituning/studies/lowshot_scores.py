@@ -67,6 +67,15 @@ def lowshot_scores(frame: pd.DataFrame, shots: int) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
+def comparable(frame: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``frame`` on the targets and seeds that π-tuning has in ``scores``; all of them where it has none.
+
+    In a table that is not complete yet, methods would otherwise be averaged over different targets and seeds.
+    """
+    places = scores.loc[scores["method"] == PI, ["target", "seed"]]
+    return frame if places.empty else frame.merge(places, on=["target", "seed"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A mean over targets of means over seeds, in points, with its 95 % interval.

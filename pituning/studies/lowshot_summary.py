@@ -15,7 +15,15 @@ import pandas as pd
 
 from pituning.errors import BadInput
 from pituning.figures.palette import MODALITIES, method_label
-from pituning.studies.lowshot_scores import FEWER, PI, Estimate, lowshot_scores, mean_score, paired_gain
+from pituning.studies.lowshot_scores import (
+    FEWER,
+    PI,
+    Estimate,
+    comparable,
+    lowshot_scores,
+    mean_score,
+    paired_gain,
+)
 from pituning.studies.planted import planted_found
 from pituning.studies.predictors import ALL_PAIRS
 from pituning.tasks.mini import TASK_NAMES, mini_task
@@ -34,6 +42,9 @@ UNTOUCHED = ("untouched", "donor-untouched", *(f"{control}-untouched" for contro
 
 DEFAULT_PREDICTOR = "probe"
 
+LONGER = " longer"
+"""Marks a method with another budget where both are in one table."""
+
 
 class LowshotSummary:
     """The figures of one kind at one number of shots.
@@ -51,8 +62,9 @@ class LowshotSummary:
             what = f"no low-shot results of {kind} at {shots_name(shots)} shots"
             raise BadInput(f"{what}; run: pituning study lowshot --kind {kind}", field="shots")
         self.kind, self.shots = kind, shots
-        self.rows = rows[rows["shots"] == shots]
-        self.scores = lowshot_scores(rows, shots)
+        scores = lowshot_scores(rows, shots)
+        self.rows = comparable(rows[rows["shots"] == shots], scores)
+        self.scores = comparable(scores, scores)
         self.zero_shot = lowshot_scores(rows, 0)
         self.budgets = {steps: lowshot_scores(table, shots) for steps, table in sorted((budgets or {}).items())}
 
@@ -213,41 +225,45 @@ class LowshotSummary:
         """By number of steps and method: the ``gain`` of that budget over the usual one, and ``mixture_gain``, the
         unguarded mixture's over the method with that budget for both.
         """
-        found: dict[str, dict[str, Any]] = {}
-        for steps, scores in self.budgets.items():
-            methods = [name for name in (MIXTURE, *COMPARED) if is_trained(name) and name in set(scores["method"])]
-            found[str(steps)] = {
-                name: {
-                    "gain": _plain(_budget_gain(scores, self.scores, name), gains=True),
-                    "mixture_gain": None if name == MIXTURE else _plain(paired_gain(scores, MIXTURE, name), gains=True),
-                }
-                for name in methods
+        return {
+            str(steps): {
+                name: {"gain": _plain(gain, gains=True), "mixture_gain": _plain(over, gains=True)}
+                for name, gain, over in self._at_budget(scores)
             }
-        return found
+            for steps, scores in self.budgets.items()
+        }
+
+    def _at_budget(self, scores: pd.DataFrame) -> list[tuple[str, Estimate | None, Estimate | None]]:
+        """Each trained method's gain by a budget, and the mixture's over it with that budget for both."""
+        both = pd.concat([scores.assign(method=scores["method"] + LONGER), self.scores])
+        return [
+            (
+                name,
+                paired_gain(both, name + LONGER, name),
+                None if name == MIXTURE else paired_gain(scores, MIXTURE, name),
+            )
+            for name in (MIXTURE, *COMPARED)
+            if is_trained(name) and name in set(scores["method"])
+        ]
 
     def _budget_tables(self) -> list[str]:
         parts = []
         for steps, scores in self.budgets.items():
+            usual = self.scores.merge(scores[["target", "seed", "method"]], on=["target", "seed", "method"])
             rows = []
-            for name in self._budgets()[str(steps)]:
-                gain = _budget_gain(scores, self.scores, name)
-                at = "–" if gain is None else f"{len(gain.by_target)}, {gain.seeds}"
-                over = None if name == MIXTURE else paired_gain(scores, MIXTURE, name)
-                usual = None if name == MIXTURE else paired_gain(self._alike(scores), MIXTURE, name)
-                rows.append([method_label(name), at, _gain(gain), _gain(over), _gain(usual)])
+            for name, gain, over in self._at_budget(scores):
+                where = "–" if gain is None else f"{len(gain.by_target)}, {gain.seeds}"
+                before = None if over is None else paired_gain(usual, MIXTURE, name)
+                rows.append([method_label(name), where, _gain(gain), _gain(over), _gain(before)])
             header = [
                 "method",
                 "targets, seeds",
                 f"gain by {steps} steps",
                 "mixture gains over it",
-                "… with the usual steps",
+                "… with usual steps",
             ]
             parts += [f"At most {steps} steps instead of {STEPS}, for all methods:", _table(header, rows)]
         return parts
-
-    def _alike(self, scores: pd.DataFrame) -> pd.DataFrame:
-        """The usual budget's scores on the targets and seeds of another's."""
-        return self.scores.merge(scores[["target", "seed", "method"]], on=["target", "seed", "method"])
 
     def _of(self, method: str) -> pd.DataFrame:
         return self.scores[self.scores["method"] == method]
@@ -329,12 +345,6 @@ def _other_budgets(path: Path) -> list[tuple[Path, re.Match[str]]]:
         (other, re.fullmatch(rf"{re.escape(path.stem)}-(\d+)-steps", other.stem)) for other in path.parent.glob("*.csv")
     ]
     return [(other, found) for other, found in matches if found is not None]
-
-
-def _budget_gain(longer: pd.DataFrame, usual: pd.DataFrame, method: str) -> Estimate | None:
-    """What a method gains by another budget."""
-    both = pd.concat([longer.assign(method=longer["method"] + " longer"), usual])
-    return paired_gain(both, f"{method} longer", method)
 
 
 def _plain(estimate: Estimate | None, *, gains: bool = False) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import pytest
 from pituning.studies.lowshot_scores import (
     FEWER,
     PI,
+    comparable,
     lowshot_scores,
     mean_score,
     paired_gain,
@@ -56,6 +57,18 @@ def test_pi_is_the_candidate_that_the_guard_chooses() -> None:
     assert one(scores, "b", 1, FEWER) == (63, "mixture")
     here = {(row.target, row.seed) for row in scores[scores["method"] == PI].itertuples()}
     assert here == {("a", 0), ("a", 1), ("b", 0)}  # b has no donor with seed 1
+
+
+def test_a_method_is_averaged_where_pi_is() -> None:
+    """A seed that only the control has leaves its mean alone; where π is nowhere, nothing is left out."""
+    candidates = [("a", 0, name, 60, 0.3) for name in ("mixture", "single", "donor", "untouched")]
+    frame = rows(*candidates, ("a", 0, "placebo", 50, 0.4), ("a", 1, "placebo", 10, 0.4))
+    scores = lowshot_scores(frame, 16)
+    assert mean_score(scores, "placebo").mean == 30  # type: ignore[union-attr]
+    assert mean_score(comparable(scores, scores), "placebo").mean == 50  # type: ignore[union-attr]
+    assert list(comparable(frame, scores)["seed"]) == [0] * 5
+    alone = lowshot_scores(rows(("a", 0, "placebo", 50, 0.4)), 16)
+    assert len(comparable(alone, alone)) == 1
 
 
 def test_the_backbone_alone_stands_for_every_seed() -> None:

@@ -70,8 +70,11 @@ def test_result_and_exported_expert(make_workspace: MakeWorkspace, tiny_backbone
     assert set(result["baselines"]) == set(BASELINES) == set(result["gains"])
     assert sum(result["weights"].values()) == pytest.approx(1, abs=1e-3)
     assert {"own", *result["donors"]} == set(result["weights"])
+    # One fold holds out one of the four shots of each of three labels.
     losses = {name: candidate["held_out_loss"] for name, candidate in result["candidates"].items()}
-    assert result["chosen"] == "mixture" or losses[result["chosen"]] == min(losses.values()) < losses["mixture"]
+    error = (losses["mixture"] * (1 - losses["mixture"]) / 3) ** 0.5
+    better = min(losses.values()) < losses["mixture"] - error
+    assert result["chosen"] == (min(losses, key=losses.__getitem__) if better else "mixture")
     for name in ("pi", *BASELINES):
         low, high = result["intervals"][name]
         assert low <= {**result["baselines"], "pi": result["score"]}[name] <= high
