@@ -8,18 +8,28 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import context
+from app.components import charts, context
 from app.components.guard import empty
 from app.components.run_results import CANDIDATES
 from app.components.words import KINDS, label
+from pituning.figures.lowshot import gains_figure
 from pituning.figures.palette import method_label
-from pituning.studies.lowshot_scores import PI, Estimate, comparable, lowshot_scores, mean_score, paired_gain
+from pituning.studies.lowshot_scores import (
+    PI,
+    Estimate,
+    comparable,
+    lowshot_scores,
+    mean_score,
+    paired_differences,
+    paired_gain,
+)
 from pituning.studies.lowshot_summary import COMPARED, LowshotSummary
 from pituning.tuning.config import CONTROLS, MIXTURE
 from pituning.workspace.lowshot import read_lowshot, shots_name
 
 METHODS = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))
 """Rows of the table, where they were measured."""
+UNTOUCHED = "untouched"
 INTERVAL = "In brackets the 95 % interval: over targets and seeds, or over the seeds of the one target."
 
 
@@ -64,6 +74,7 @@ def study() -> None:
         alt="Score of every method on few shots, and what π-tuning gains over it",
     )  # fmt: skip
     st.caption(told)
+    _by_target(_scores(str(path), path.stat().st_mtime, shots), target)
     _runs(rows[(rows["shots"] == shots) & ((rows["target"] == target) if target is not None else True)], kind, shots)
 
 
@@ -72,15 +83,19 @@ def _rows(path: str, stamp: float) -> pd.DataFrame:
     return read_lowshot(Path(path))
 
 
+@st.cache_data(max_entries=8, show_spinner=False)
+def _scores(path: str, stamp: float, shots: int) -> pd.DataFrame:
+    scores = lowshot_scores(_rows(path, stamp), shots)
+    return comparable(scores, scores)
+
+
 @st.cache_data(max_entries=64, show_spinner="Summing up the low-shot results …")
 def _summed_up(path: str, stamp: float, kind: str, shots: int, target: str | None) -> tuple[pd.DataFrame, str]:
     """The table of methods and what is told below it; to draw the bootstrap's samples takes a while."""
-    rows = _rows(path, stamp)
-    scores = lowshot_scores(rows, shots)
-    scores = comparable(scores, scores)
+    scores = _scores(path, stamp, shots)
     if target is not None:
         scores = scores[scores["target"] == target]
-    return _table(scores), _told(rows, kind, shots, target is None)
+    return _table(scores), _told(_rows(path, stamp), kind, shots, target is None)
 
 
 def _table(scores: pd.DataFrame) -> pd.DataFrame:
@@ -115,6 +130,36 @@ def _told(rows: pd.DataFrame, kind: str, shots: int, everything: bool) -> str:
         words = ", ".join(f"{CANDIDATES[name]} {share:.0f} %" for name, share in chosen.items())
         parts.append(f"π-tuning took, by the loss on held-out shots: {words}.")
     return " ".join([*parts, "Learning rate and steps of every method are chosen on the shots alone."])
+
+
+def _by_target(scores: pd.DataFrame, target: str | None) -> None:
+    """The gain on each target over a method that can be chosen; without shots it is that of the donors as they are."""
+    measured = set(scores["method"])
+    ours = PI if PI in measured else UNTOUCHED
+    others = [name for name in COMPARED if name in measured and name != ours]
+    if ours not in measured or not others:
+        return
+    over = st.selectbox(
+        "Compared with", others, index=others.index("single") if "single" in others else 0, format_func=method_label,
+        key="study_over", width=330,
+    )  # fmt: skip
+    gains, found = paired_differences(scores, ours, over), paired_gain(scores, ours, over)
+    if found is None:
+        empty("Nothing to compare", "The two methods were never measured on the same shots.", icon=":material/balance:")
+        return
+    name, other = method_label(ours), method_label(over)
+    figure = gains_figure(
+        {str(key): part.tolist() for key, part in gains.groupby(level="target")}, context.tasks(),
+        mean=(found.mean, found.low, found.high), names=(name, other), chosen=target, dark=charts.dark(),
+    )  # fmt: skip
+    with st.container(width=charts.MATRIX_WIDTH):
+        charts.draw(
+            figure, key="study_gains", stem=f"gains-over-{over}",
+            alt=f"What {name} gains over {other} on each of {len(found.by_target)} targets, in points",
+        )  # fmt: skip
+    seeds = f"{found.seeds} seed{'s' if found.seeds > 1 else ''} of shots"
+    faint = " The faint marks are single seeds." if found.seeds > 1 else ""
+    st.caption(f"Right of the line {name} is better, on the same shots and test examples; {seeds}.{faint}")
 
 
 def _runs(rows: pd.DataFrame, kind: str, shots: int) -> None:

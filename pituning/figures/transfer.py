@@ -18,6 +18,7 @@ from pituning.figures.palette import (
     diverging,
     escape,
     modality_style,
+    signed_points,
 )
 from pituning.graph.build import NodeInfo
 
@@ -57,7 +58,7 @@ def transfer_heatmap(
         limits=(-reach, reach),
         stops=diverging(dark),
         unit="Gain in points",
-        tooltip=lambda i, j: f"<b>{titles[j]} → {titles[i]}</b><br>{_points(gains[i, j])} with this donor",
+        tooltip=lambda i, j: f"<b>{titles[j]} → {titles[i]}</b><br>{signed_points(gains[i, j])} with this donor",
         chosen=chosen,
         axes=("Donor", "Target"),
         dark=dark,
@@ -171,9 +172,5 @@ def _places(
 def _pair(titles: Sequence[str], predicted: np.ndarray, gains: np.ndarray, target: int, donor: int) -> str:
     return (
         f"<b>{titles[donor]} → {titles[target]}</b><br>Similarity {predicted[target, donor]:.3f}<br>"
-        f"{_points(gains[target, donor])}"
+        f"{signed_points(gains[target, donor])}"
     )
-
-
-def _points(gain: float) -> str:
-    return f"{gain:+.1f} points".replace("-", "−")

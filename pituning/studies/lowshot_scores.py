@@ -115,8 +115,13 @@ def mean_score(scores: pd.DataFrame, method: str) -> Estimate | None:
 
 def paired_gain(scores: pd.DataFrame, method: str, over: str) -> Estimate | None:
     """What a method gains over another on the targets and seeds that both have; None where there are none."""
-    difference = (_values(scores, method) - _values(scores, over)).dropna()
+    difference = paired_differences(scores, method, over)
     return _estimate(difference) if len(difference) else None
+
+
+def paired_differences(scores: pd.DataFrame, method: str, over: str) -> pd.Series:
+    """What a method gains over another, by target and seed, where both were measured."""
+    return (_values(scores, method) - _values(scores, over)).dropna()
 
 
 def two_level_bootstrap(values: Sequence[np.ndarray], *, seed: int = 0) -> tuple[float, float]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from pituning.workspace.atomic import write_text
 from pituning.workspace.layout import Workspace, lowshot_file
@@ -62,6 +65,24 @@ def test_one_target_and_its_runs(studied: Workspace, open_page: OpenPage) -> Non
     assert set(rows["Target"]) == {"digits"}
     assert set(rows["Spec"]) == {"0a1", "1a1"}
     assert len(rows) == 2 * len(POINTS)
+
+
+def test_what_pi_gains_on_each_target(studied: Workspace, open_page: OpenPage) -> None:
+    def drawn(at: AppTest) -> tuple[str, list[dict[str, Any]]]:
+        charts = [json.loads(chart.proto.spec) for chart in healthy(at).get("plotly_chart")]
+        (figure,) = [c for c in charts if "minus" in c["layout"]["xaxis"].get("title", {}).get("text", "")]
+        return figure["layout"]["xaxis"]["title"]["text"], figure["data"]
+
+    at = open_page("transfer")
+    title, traces = drawn(at)
+    assert title == "π-tuning minus Single expert (points)"
+    assert traces[-1]["x"] == [10.0]
+    assert "2 seeds of shots" in texts(at)
+
+    at.selectbox(key="study_over").set_value("placebo").run()
+    title, traces = drawn(at)
+    assert title == "π-tuning minus Placebo donors (points)"
+    assert traces[-1]["x"] == [13.0]
 
 
 def test_the_runs_can_be_downloaded(studied: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
