@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from app.components.words import KINDS, PREDICTORS
@@ -18,9 +19,11 @@ from pituning.experts.catalogue import Catalogue, ExpertEntry
 from pituning.experts.checkpoint import check_whole
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.similarity import PROBE_OF, Part, parts_of
+from pituning.studies.lowshot_scores import comparable_scores
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
+from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.similarity import ZooSimilarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
 
@@ -132,6 +135,32 @@ def transfer(kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _transfer(path: str, stamp: float, shots: int, names: tuple[str, ...]) -> Transfer | None:
     return load_transfer(Path(path), shots, names)
+
+
+def lowshot(kind: str) -> pd.DataFrame:
+    """The rows of the low-shot study, none where it has not been made.
+
+    Raises:
+        ArtefactError: the table is damaged.
+    """
+    path = workspace().lowshot_path(kind)
+    return _lowshot(str(path), _stamp(path))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _lowshot(path: str, stamp: float) -> pd.DataFrame:
+    return read_lowshot(Path(path))
+
+
+def study_scores(kind: str, shots: int) -> pd.DataFrame:
+    """What the study's rows at some shots come to, as `pituning.studies.lowshot_scores.comparable_scores` has it."""
+    path = workspace().lowshot_path(kind)
+    return _study_scores(str(path), _stamp(path), shots)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _study_scores(path: str, stamp: float, shots: int) -> pd.DataFrame:
+    return comparable_scores(_lowshot(path, stamp), shots)
 
 
 def available() -> dict[str, list[str]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
@@ -12,33 +9,20 @@ from app.components import charts, context
 from app.components.guard import empty
 from app.components.run_results import CANDIDATES
 from app.components.words import KINDS, label
-from pituning.figures.lowshot import gains_figure
 from pituning.figures.palette import method_label
-from pituning.studies.lowshot_scores import (
-    PI,
-    Estimate,
-    comparable,
-    lowshot_scores,
-    mean_score,
-    paired_differences,
-    paired_gain,
-)
-from pituning.studies.lowshot_summary import COMPARED, LowshotSummary
-from pituning.tuning.config import CONTROLS, MIXTURE
-from pituning.workspace.lowshot import read_lowshot, shots_name
+from pituning.reports.study import comparisons, gains_by_target, methods_table
+from pituning.studies.lowshot_scores import paired_gain
+from pituning.studies.lowshot_summary import LowshotSummary
+from pituning.workspace.lowshot import measured_shots, shots_name
 
-METHODS = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))
-"""Rows of the table, where they were measured."""
-UNTOUCHED = "untouched"
 INTERVAL = "In brackets the 95 % interval: over targets and seeds, or over the seeds of the one target."
 
 
 def study() -> None:
     """The section of the page, for the kind of expert that is chosen there."""
     kind = str(st.session_state.get("kind") or next(iter(KINDS)))
-    path = context.workspace().lowshot_path(kind)
-    rows = _rows(str(path), path.stat().st_mtime if path.exists() else 0.0)
-    measured = sorted({int(shots) for shots in rows["shots"]}, key=lambda shots: (shots < 0, shots))
+    rows = context.lowshot(kind)
+    measured = measured_shots(rows)
     if not measured:
         empty(
             "Nothing measured yet",
@@ -61,6 +45,7 @@ def study() -> None:
             placeholder="All targets together", key="study_target", width=330,
         )  # fmt: skip
     shots = measured[-1] if shots is None else shots
+    path = context.workspace().lowshot_path(kind)
     table, told = _summed_up(str(path), path.stat().st_mtime, kind, shots, target)
     st.dataframe(
         table, hide_index=True, placeholder="–", key="study_methods", height="content",
@@ -74,52 +59,17 @@ def study() -> None:
         alt="Score of every method on few shots, and what π-tuning gains over it",
     )  # fmt: skip
     st.caption(told)
-    _by_target(_scores(str(path), path.stat().st_mtime, shots), target)
+    _by_target(context.study_scores(kind, shots), target)
     _runs(rows[(rows["shots"] == shots) & ((rows["target"] == target) if target is not None else True)], kind, shots)
-
-
-@st.cache_data(max_entries=8, show_spinner="Reading the low-shot results …")
-def _rows(path: str, stamp: float) -> pd.DataFrame:
-    return read_lowshot(Path(path))
-
-
-@st.cache_data(max_entries=8, show_spinner=False)
-def _scores(path: str, stamp: float, shots: int) -> pd.DataFrame:
-    scores = lowshot_scores(_rows(path, stamp), shots)
-    return comparable(scores, scores)
 
 
 @st.cache_data(max_entries=64, show_spinner="Summing up the low-shot results …")
 def _summed_up(path: str, stamp: float, kind: str, shots: int, target: str | None) -> tuple[pd.DataFrame, str]:
     """The table of methods and what is told below it; to draw the bootstrap's samples takes a while."""
-    scores = _scores(path, stamp, shots)
+    scores = context.study_scores(kind, shots)
     if target is not None:
         scores = scores[scores["target"] == target]
-    return _table(scores), _told(_rows(path, stamp), kind, shots, target is None)
-
-
-def _table(scores: pd.DataFrame) -> pd.DataFrame:
-    known = set(scores["method"])
-    rows: list[dict[str, Any]] = []
-    for name in METHODS:
-        found = mean_score(scores, name) if name in known else None
-        if found is not None:
-            gain = None if name == PI else paired_gain(scores, PI, name)
-            rows.append(
-                {
-                    "Method": method_label(name),
-                    "Score": _text(found, ".1f"),
-                    "π gains": None if gain is None else _text(gain, "+.1f"),
-                    "π is better on": None if gain is None else f"{gain.wins} of {len(gain.by_target)}",
-                    "Targets": len(found.by_target),
-                    "Seeds": found.seeds,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def _text(found: Estimate, form: str) -> str:
-    return f"{found.mean:{form}} ({found.low:{form}} to {found.high:{form}})".replace("-", "−")
+    return methods_table(scores), _told(context.lowshot(kind), kind, shots, target is None)
 
 
 def _told(rows: pd.DataFrame, kind: str, shots: int, everything: bool) -> str:
@@ -133,28 +83,20 @@ def _told(rows: pd.DataFrame, kind: str, shots: int, everything: bool) -> str:
 
 
 def _by_target(scores: pd.DataFrame, target: str | None) -> None:
-    """The gain on each target over a method that can be chosen; without shots it is that of the donors as they are."""
-    measured = set(scores["method"])
-    ours = PI if PI in measured else UNTOUCHED
-    others = [name for name in COMPARED if name in measured and name != ours]
-    if ours not in measured or not others:
+    """The gain on each target over a method that can be chosen."""
+    ours, others = comparisons(scores)
+    if not others:
         return
-    over = st.selectbox(
-        "Compared with", others, index=others.index("single") if "single" in others else 0, format_func=method_label,
-        key="study_over", width=330,
-    )  # fmt: skip
-    gains, found = paired_differences(scores, ours, over), paired_gain(scores, ours, over)
+    over = st.selectbox("Compared with", others, format_func=method_label, key="study_over", width=330)
+    found = paired_gain(scores, ours, over)
     if found is None:
         empty("Nothing to compare", "The two methods were never measured on the same shots.", icon=":material/balance:")
         return
     name, other = method_label(ours), method_label(over)
-    figure = gains_figure(
-        {str(key): part.tolist() for key, part in gains.groupby(level="target")}, context.tasks(),
-        mean=(found.mean, found.low, found.high), names=(name, other), chosen=target, dark=charts.dark(),
-    )  # fmt: skip
     with st.container(width=charts.MATRIX_WIDTH):
         charts.draw(
-            figure, key="study_gains", stem=f"gains-over-{over}",
+            gains_by_target(scores, over, context.tasks(), chosen=target, dark=charts.dark()),
+            key="study_gains", stem=f"gains-over-{over}",
             alt=f"What {name} gains over {other} on each of {len(found.by_target)} targets, in points",
         )  # fmt: skip
     seeds = f"{found.seeds} seed{'s' if found.seeds > 1 else ''} of shots"

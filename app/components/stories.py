@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import networkx as nx
+import pandas as pd
 import streamlit as st
 
 from app.components import access, context, runs_data
@@ -37,6 +38,12 @@ class CachedReader(Reader):
 
     def transfer(self, kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
         return context.transfer(kind, shots, names)
+
+    def lowshot(self, kind: str) -> pd.DataFrame:
+        return context.lowshot(kind)
+
+    def study_scores(self, kind: str, shots: int) -> pd.DataFrame:
+        return context.study_scores(kind, shots)
 
     def graph(self, zoo: Zoo, k: int) -> nx.Graph:
         return _graph(zoo.kind, zoo.predictor, k, tuple(zoo.names), float((zoo.matrix**2).sum()), zoo)

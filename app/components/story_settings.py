@@ -10,7 +10,10 @@ import streamlit as st
 
 from app.components import context, runs_data, stories
 from app.components.words import KINDS, MAPS, ORDERS, PREDICTORS, SCALES, Word, label
+from pituning.figures.palette import method_label
+from pituning.reports.study import comparisons
 from pituning.reports.views import MOST_NEIGHBOURS
+from pituning.workspace.lowshot import ALL_SHOTS, measured_shots, shots_name
 from pituning.workspace.stories import VIEWS, Slide
 
 VIEW_WORDS = {
@@ -20,6 +23,7 @@ VIEW_WORDS = {
     "neighbours": Word("Neighbours of a task", "Whose experts would help one task, and how sure that is."),
     "transfer": Word("Measured transfer", "Which donor really helped which target."),
     "prediction": Word("Predicted against measured", "Whether the similarity foretold the gain."),
+    "study": Word("Low-shot study", "What π-tuning gains over another method on each target."),
     "result": Word("Result of a run", "Scores beside the baselines with the verdict, donor weights, or curves."),
     "words": Word("Words alone", "A title and text, to open or to close."),
 }
@@ -30,6 +34,7 @@ VIEW_ICONS = {
     "neighbours": ":material/social_distance:",
     "transfer": ":material/compare_arrows:",
     "prediction": ":material/query_stats:",
+    "study": ":material/science:",
     "result": ":material/monitoring:",
     "words": ":material/notes:",
 }
@@ -37,6 +42,7 @@ SHOWS = {"scores": "Scores and verdict", "weights": "Donor weights", "curves": "
 TITLES = {
     "kind": "Expert kind", "predictor": "Similarity", "task": "Task", "order": "Order", "scale": "Values",
     "colour": "Colour", "run": "Run", "show": "Show", "k": "Nearest", "shots": "Shots", "method": "Method",
+    "over": "Compared with",
 }  # fmt: skip
 FREE = {"task": "None stands out", "run": "The newest"}
 
@@ -79,7 +85,13 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
         runs = {run.id: run for run in stories.reader().finished_runs()}
         return list(runs), lambda one: runs_data.title(runs[one]) if one in runs else one
     if name == "shots":
-        return context.transfer_shots(kind)[::-1], lambda count: f"{count} shots" if count else "None"
+        studied = [count for count in measured_shots(context.lowshot(kind)) if count != ALL_SHOTS]
+        counts = studied if slide.view == "study" else context.transfer_shots(kind)
+        return counts[::-1], lambda count: f"{shots_name(count)} shots" if count else "None"
+    if name == "over":
+        counts = measured_shots(context.lowshot(kind))
+        shots = int(slide.settings.get("shots", max(counts, default=0)))
+        return comparisons(context.study_scores(kind, shots))[1] if shots in counts else [], method_label
     if name == "k":
         default = 5 if slide.view == "neighbours" else 3
         return [default, *(k for k in range(1, MOST_NEIGHBOURS + 1) if k != default)], str

@@ -15,9 +15,8 @@ from pituning.workspace.stories import Slide
 
 def heading(slide: Slide) -> str:
     """What a slide is called in lists; short, and without drawing it."""
-    return slide.title or {"result": "Result of a run", "prediction": "Predicted against measured"}.get(
-        slide.view, slide.view.capitalize()
-    )
+    names = {"result": "Result of a run", "prediction": "Predicted against measured", "study": "Low-shot study"}
+    return slide.title or names.get(slide.view, slide.view.capitalize())
 
 
 def show(slide: Slide, *, number: int, large: bool = False) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 
 from pituning.errors import ArtefactError
 from pituning.experts.space import KINDS, check_kind
@@ -17,8 +18,10 @@ from pituning.graph.build import task_graph
 from pituning.graph.similarity import PREDICTORS
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
+from pituning.studies.lowshot_scores import comparable_scores
 from pituning.tasks.registry import TaskInfo, list_tasks
 from pituning.workspace.layout import Workspace, unknown
+from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.similarity import ZooSimilarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
 
@@ -91,6 +94,14 @@ class Reader:
 
     def transfer(self, kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
         return load_transfer(self.workspace.transfer_path(kind), shots, names)
+
+    def lowshot(self, kind: str) -> pd.DataFrame:
+        """The rows of the low-shot study, none where it has not been made."""
+        return read_lowshot(self.workspace.lowshot_path(kind))
+
+    def study_scores(self, kind: str, shots: int) -> pd.DataFrame:
+        """What the rows of the study at some shots come to."""
+        return comparable_scores(self.lowshot(kind), shots)
 
     @cached_property
     def queue(self) -> RunQueue:

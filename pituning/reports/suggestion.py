@@ -47,6 +47,10 @@ harm**.
 PREDICTION = """\
 If the forecast is good, points rise from left to right. The table counts what following it would have cost.
 """
+STUDY = """\
+Every method got the same few examples and chose its settings on them alone. Right of the line π-tuning is better. Look
+at *who stands left of it*, and compare with **placebo donors** before you call it transfer.
+"""
 RESULT = """\
 The experts of the most similar tasks were mixed with learned weights and trained on a few examples. Only a gain over
 **placebo donors**, random parameters of the same size, is transfer.
@@ -90,6 +94,12 @@ def suggested_story(reader: Reader) -> Story:
                 Slide(id="measured", view="transfer", title="Who really helped", caption=TRANSFER, settings=shots),
                 Slide(id="foretold", view="prediction", caption=PREDICTION, settings=shots),
             ]
+        if not reader.lowshot(zoo.kind).empty:
+            slides.append(
+                Slide(
+                    id="study", view="study", title="And on few examples?", caption=STUDY, settings={"kind": zoo.kind}
+                )
+            )
     with suppress(PiTuningError):
         newest = reader.finished_runs()[:1]
         for run in newest:

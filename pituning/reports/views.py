@@ -26,6 +26,7 @@ from pituning.graph.settings import MapSettings
 from pituning.reports.drawn import Drawn, File, Panel, Table
 from pituning.reports.reader import Reader, Zoo
 from pituning.reports.results import draw_result
+from pituning.reports.study import draw_study
 from pituning.workspace.layout import unknown
 from pituning.workspace.stories import Slide
 from pituning.workspace.transfer import Transfer
@@ -292,5 +293,6 @@ _VIEWS: Mapping[str, Callable[[Reader, Mapping[str, Any]], Drawn]] = {
     "neighbours": _neighbours,
     "transfer": _transfer,
     "prediction": _prediction,
+    "study": draw_study,
     "result": draw_result,
 }

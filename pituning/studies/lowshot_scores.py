@@ -67,6 +67,12 @@ def lowshot_scores(frame: pd.DataFrame, shots: int) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
+def comparable_scores(frame: pd.DataFrame, shots: int) -> pd.DataFrame:
+    """`lowshot_scores` on the targets and seeds that π-tuning has."""
+    scores = lowshot_scores(frame, shots)
+    return comparable(scores, scores)
+
+
 def comparable(frame: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``frame`` on the targets and seeds that π-tuning has in ``scores``; all of them where it has none.
 

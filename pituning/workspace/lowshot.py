@@ -62,6 +62,11 @@ def read_lowshot(path: Path) -> pd.DataFrame:
         raise ArtefactError(f"{path} is damaged ({error}); make it again: pituning study lowshot") from error
 
 
+def measured_shots(frame: pd.DataFrame) -> list[int]:
+    """The numbers of shots that rows have, fewest first; `ALL_SHOTS` is the most."""
+    return sorted({int(shots) for shots in frame["shots"]}, key=lambda shots: (shots == ALL_SHOTS, shots))
+
+
 def lowshot_csv(frame: pd.DataFrame) -> str:
     """Rows as the text of the file."""
     return frame.assign(shots=frame["shots"].map(shots_name)).to_csv(index=False)

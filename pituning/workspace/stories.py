@@ -25,7 +25,7 @@ MOST_IN_CAPTION = 5000
 Setting = str | int
 SETTINGS: Mapping[str, type] = {
     "kind": str, "predictor": str, "task": str, "order": str, "scale": str, "colour": str, "run": str, "show": str,
-    "method": str,     "k": int, "shots": int,
+    "method": str, "over": str, "k": int, "shots": int,
 }  # fmt: skip
 VIEWS: Mapping[str, tuple[str, ...]] = {
     "words": (),
@@ -35,6 +35,7 @@ VIEWS: Mapping[str, tuple[str, ...]] = {
     "neighbours": ("kind", "predictor", "task", "k"),
     "transfer": ("kind", "predictor", "shots"),
     "prediction": ("kind", "predictor", "shots", "task"),
+    "study": ("kind", "shots", "over"),
     "result": ("run", "show"),
 }
 """The views and what can be set of each. A setting that is left out is chosen when the view is drawn."""

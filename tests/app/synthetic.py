@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from safetensors.numpy import save
 
 from pituning.backbones.files import FILES, fingerprint
@@ -21,8 +22,9 @@ from pituning.runs.queue import RunQueue
 from pituning.runs.records import AlphaPoint, MetricPoint, Run
 from pituning.runs.spec import RunSpec
 from pituning.tasks.registry import list_tasks
-from pituning.workspace.atomic import sha256_file, write_bytes, write_json
-from pituning.workspace.layout import Workspace
+from pituning.workspace.atomic import sha256_file, write_bytes, write_json, write_text
+from pituning.workspace.layout import Workspace, lowshot_file
+from pituning.workspace.lowshot import COLUMNS, lowshot_csv
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
 
 KINDS = ("lora", "bottleneck", "prefix")
@@ -135,6 +137,25 @@ def running(workspace: Workspace, target: str = "digits", **config: Any) -> Run:
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("shots: 160 examples of digits\ndonors: shape, texture, creatures\n", encoding="utf-8")
     return queue.get(run.id)
+
+
+STUDIED = {"mixture": 60.0, "single": 50.0, "donor": 55.0, "untouched": 20.0, "placebo": 47.0}
+"""Points of each method that `study` gives the first target; the second has four more."""
+
+
+def study(workspace: Workspace) -> None:
+    """A low-shot study of two targets with two seeds; π-tuning is the mixture, 10 points above the single expert."""
+    losses = {"mixture": 0.2, "single": 0.3, "donor": 0.4, "untouched": 0.9}
+    rows = [
+        (target, "lora", 16, seed, method, points + 4 * number, losses.get(method, 0.5), 25, 0.005, 40, "nli+rte", 1000,
+         f"{seed}a{number}")
+        for number, target in enumerate(("vqa", "digits"))
+        for seed in (0, 1)
+        for method, points in STUDIED.items()
+    ]  # fmt: skip
+    rows += [("vqa", "lora", 0, 0, "backbone", 5.0, None, 0, 0.0, 0, "", 1000, "b")]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"held_out_loss": float})
+    write_text(workspace.root / lowshot_file("lora"), lowshot_csv(frame))
 
 
 def _weights(luck: random.Random) -> tuple[float, ...]:

@@ -13,26 +13,14 @@ from streamlit.testing.v1 import AppTest
 
 from pituning.workspace.atomic import write_text
 from pituning.workspace.layout import Workspace, lowshot_file
-from pituning.workspace.lowshot import COLUMNS, lowshot_csv
+from pituning.workspace.lowshot import COLUMNS
+from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
-
-LOSSES = {"mixture": 0.2, "single": 0.3, "donor": 0.4, "untouched": 0.9}
-POINTS = {"mixture": 60.0, "single": 50.0, "donor": 55.0, "untouched": 20.0, "placebo": 47.0}
 
 
 @pytest.fixture
 def studied(measured: Workspace) -> Workspace:
-    """Two targets with two seeds; π-tuning is the mixture everywhere, 10 points above the single expert."""
-    rows = [
-        (target, "lora", 16, seed, method, points + 4 * number, LOSSES.get(method, 0.5), 25, 0.005, 40, "nli+rte", 1000,
-         f"{seed}a{number}")
-        for number, target in enumerate(("vqa", "digits"))
-        for seed in (0, 1)
-        for method, points in POINTS.items()
-    ]  # fmt: skip
-    rows += [("vqa", "lora", 0, 0, "backbone", 5.0, None, 0, 0.0, 0, "", 1000, "b")]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"held_out_loss": float})
-    write_text(measured.root / lowshot_file("lora"), lowshot_csv(frame))
+    synthetic.study(measured)
     return measured
 
 
@@ -64,7 +52,7 @@ def test_one_target_and_its_runs(studied: Workspace, open_page: OpenPage) -> Non
     (rows,) = [frame.value for frame in at.dataframe if "Spec" in frame.value]
     assert set(rows["Target"]) == {"digits"}
     assert set(rows["Spec"]) == {"0a1", "1a1"}
-    assert len(rows) == 2 * len(POINTS)
+    assert len(rows) == 2 * len(synthetic.STUDIED)
 
 
 def test_what_pi_gains_on_each_target(studied: Workspace, open_page: OpenPage) -> None:
@@ -95,7 +83,7 @@ def test_the_runs_can_be_downloaded(studied: Workspace, open_page: OpenPage, mon
     healthy(open_page("transfer"))
     rows = files["lowshot-lora-16-shots.csv"]
     assert rows[0] == list(COLUMNS)
-    assert len(rows) == 1 + 4 * len(POINTS)
+    assert len(rows) == 1 + 4 * len(synthetic.STUDIED)
 
 
 def test_without_a_study_the_command_is_named(measured: Workspace, open_page: OpenPage) -> None:

@@ -8,6 +8,7 @@ import pytest
 from app.components import story_show
 from pituning.workspace.layout import DATA_VARIABLE, Workspace
 from pituning.workspace.stories import Slide, Story, load_story, save_story, story_names, story_path
+from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
 from tests.app.synthetic import done
 
@@ -85,6 +86,22 @@ def test_a_link_shows_a_slide_over_the_whole_window(workspace: Workspace, open_p
     assert story_show.WHOLE_WINDOW in spoken(at)
     assert not at.radio
     healthy(open_page("present", story="overview", slide="99999", show="1"))
+
+
+def test_the_low_shot_study_is_a_slide(workspace: Workspace, open_page: OpenPage) -> None:
+    synthetic.study(workspace)
+    slide = Slide(view="study", id="s", settings={"kind": "lora"})
+    save_story(workspace, Story(name="mine", title="Mine", slides=(slide,)))
+
+    at = healthy(open_page("present", story="mine"))
+    assert "Where does it help?" in texts(at) + "".join(one.value for one in at.subheader)
+    assert at.selectbox(key="set-mine-s-shots").options == ["16 shots", "None"]
+    over = at.selectbox(key="set-mine-s-over")
+    assert over.options == ["Single expert", "Backbone alone", "Best donor", "Donors untouched", "Placebo donors"]
+    over.set_value("placebo").run()
+    spec = json.loads(healthy(at).get("plotly_chart")[0].proto.spec)
+    assert spec["data"][-1]["x"] == [13.0]
+    assert load_story(workspace, "mine").slides[0].settings["over"] == "placebo"
 
 
 def test_what_cannot_be_drawn_or_read_is_told_and_the_rest_works(workspace: Workspace, open_page: OpenPage) -> None:

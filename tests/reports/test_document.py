@@ -21,6 +21,7 @@ from pituning.reports.suggestion import bridge, suggested_story
 from pituning.reports.views import draw
 from pituning.workspace.layout import Workspace
 from pituning.workspace.stories import Slide, Story
+from tests.app import synthetic
 
 LINKS = {"src", "srcset", "href", "poster", "data", "action", "background", "xlink:href"}
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -161,6 +162,7 @@ def test_a_slide_that_cannot_be_drawn_says_why_and_the_others_stay(reader: Reade
         ("neighbours", {"task": "nope"}, "unknown task"),
         ("transfer", {"shots": 3}, "choose 16"),
         ("prediction", {"task": "nope"}, "unknown task"),
+        ("study", {}, "has not been made for lora experts"),
         ("result", {}, "no low-shot run has finished yet"),
     ],
 )
@@ -176,6 +178,31 @@ def test_every_part_of_a_result(with_run: Reader) -> None:
     scores = draw(with_run, Slide(view="result"))
     assert scores.tables[0].frame["π minus it"][1] == "+6.0 (+3.5 to +8.5)"
     assert scores.tables[1].frame["Weight"].tolist() == ["40%", "30%", "20%", "10%"]
+
+
+def test_the_low_shot_study(reader: Reader) -> None:
+    synthetic.study(reader.workspace)
+    assert "study" in [slide.view for slide in suggested_story(reader).slides]
+
+    drawn = draw(reader, Slide(view="study"))
+    assert drawn.title == "Where does it help? π-tuning over single expert"
+    assert "gains +10.0 (+10.0 to +10.0) points over single expert and is better on 2 of 2 targets" in drawn.reading
+    assert "16 shots, 2 seeds of shots" in drawn.reading
+    assert drawn.panels[0].figure(True).data[-1].x == (10.0,)
+    (table,) = drawn.tables
+    assert table.frame.set_index("Method").loc["Placebo donors", "π gains"] == "+13.0 (+13.0 to +13.0)"
+    (file,) = drawn.files
+    assert file.data.count(b"\n") == 1 + 4 * len(synthetic.STUDIED)
+
+    assert "over placebo donors" in draw(reader, Slide(view="study", settings={"over": "placebo"})).title
+    for settings, said in (
+        ({"over": "full"}, "unknown method 'full'"),
+        ({"shots": 4}, "choose 0, 16"),
+        ({"shots": 0}, "has not been compared at 0 shots"),
+        ({"kind": "prefix"}, "not been made for prefix"),
+    ):
+        with pytest.raises((BadInput, ArtefactError), match=said):
+            draw(reader, Slide(view="study", settings=settings))
 
 
 def test_a_map(reader: Reader) -> None:

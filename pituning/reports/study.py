@@ -1,0 +1,151 @@
+"""Draws the low-shot study: what π-tuning gains over another method on every target, and how all methods did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from pituning.errors import ArtefactError
+from pituning.experts.space import KINDS, check_kind
+from pituning.figures.lowshot import gains_figure
+from pituning.figures.palette import method_label
+from pituning.figures.words import KINDS as KIND_WORDS
+from pituning.figures.words import label
+from pituning.graph.build import NodeInfo
+from pituning.reports.drawn import Drawn, File, Panel, Table
+from pituning.reports.reader import Reader
+from pituning.studies.lowshot_scores import (
+    PI,
+    Estimate,
+    mean_score,
+    paired_differences,
+    paired_gain,
+)
+from pituning.studies.lowshot_summary import COMPARED
+from pituning.tuning.config import CONTROLS, MIXTURE
+from pituning.workspace.layout import unknown
+from pituning.workspace.lowshot import lowshot_csv, measured_shots, shots_name
+
+METHODS = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))
+"""In the order of the table."""
+UNTOUCHED = "untouched"
+USUAL = "single"
+"""What π-tuning is compared with where nothing was chosen."""
+
+
+def comparisons(scores: pd.DataFrame) -> tuple[str, list[str]]:
+    """The method that the study is about, and those it can be compared with, the usual one first.
+
+    It is π-tuning; without shots, or before all its candidates were measured, it is the donors as they are.
+    """
+    measured = set(scores["method"])
+    ours = PI if PI in measured else UNTOUCHED
+    others = [name for name in COMPARED if name in measured and name != ours and ours in measured]
+    return ours, sorted(others, key=lambda name: name != USUAL)
+
+
+def gains_by_target(
+    scores: pd.DataFrame, over: str, infos: Mapping[str, NodeInfo], *, chosen: str | None = None, dark: bool = False
+) -> go.Figure:
+    """The figure of `comparisons`' method over one of the others.
+
+    Raises:
+        ValueError: when they were never measured on the same shots.
+    """
+    ours, _ = comparisons(scores)
+    gains, found = paired_differences(scores, ours, over), paired_gain(scores, ours, over)
+    if found is None:
+        raise ValueError(f"{ours} and {over} were never measured on the same shots")
+    return gains_figure(
+        {str(key): part.tolist() for key, part in gains.groupby(level="target")}, infos,
+        mean=(found.mean, found.low, found.high), names=(method_label(ours), method_label(over)), chosen=chosen,
+        dark=dark,
+    )  # fmt: skip
+
+
+def methods_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row for a method: its score and what π-tuning gains over it, with intervals."""
+    known = set(scores["method"])
+    rows: list[dict[str, Any]] = []
+    for name in METHODS:
+        found = mean_score(scores, name) if name in known else None
+        if found is not None:
+            gain = None if name == PI else paired_gain(scores, PI, name)
+            rows.append(
+                {
+                    "Method": method_label(name),
+                    "Score": _text(found, ".1f"),
+                    "π gains": None if gain is None else _text(gain, "+.1f"),
+                    "π is better on": None if gain is None else f"{gain.wins} of {len(gain.by_target)}",
+                    "Targets": len(found.by_target),
+                    "Seeds": found.seeds,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
+    """What π-tuning gains on each target; by default over a single expert, at the largest number of shots.
+
+    Raises:
+        BadInput: there is no such kind or method, or nobody measured it.
+        ArtefactError: nothing has been measured, or the table is damaged.
+    """
+    kind = check_kind(str(settings.get("kind", KINDS[0])))
+    rows = reader.lowshot(kind)
+    if rows.empty:
+        raise ArtefactError(
+            f"the low-shot study has not been made for {kind} experts; make it: pituning study lowshot --kind {kind}"
+        )
+    counts = measured_shots(rows)
+    shots = settings.get("shots", max(counts))
+    if shots not in counts:
+        known = ", ".join(map(shots_name, counts))
+        raise ArtefactError(f"the low-shot study has no rows at {shots} shots for {kind} experts; choose {known}")
+    scores = reader.study_scores(kind, shots)
+    ours, others = comparisons(scores)
+    if not others:
+        raise ArtefactError(
+            f"π-tuning has not been compared at {shots_name(shots)} shots yet; go on with: pituning study lowshot"
+        )
+    over = str(settings.get("over", others[0]))
+    if over not in others:
+        raise unknown("method", over, others)
+    gain = paired_gain(scores, ours, over)
+    if gain is None:
+        raise ArtefactError(f"{method_label(ours)} and {method_label(over)} were never measured on the same shots")
+    name, other, count = method_label(ours), method_label(over), len(gain.by_target)
+    seeds = f"{gain.seeds} seed{'s' if gain.seeds > 1 else ''} of shots"
+    stem = f"study-{kind}-{shots_name(shots)}-shots"
+    infos, table = reader.tasks(), methods_table(scores)
+    return Drawn(
+        title=f"Where does it help? {name} over {other[:1].lower()}{other[1:]}",
+        reading=f"{name} gains {_text(gain, '+.1f')} points over {other[:1].lower()}{other[1:]} and is better on "
+        f"{gain.wins} of {count} targets, on the same shots and test examples: "
+        f"{shots_name(shots) if shots else 'no'} shots, {seeds}. In brackets 95 % intervals over targets and seeds. "
+        f"{label(KIND_WORDS, kind)} experts.",
+        panels=(
+            Panel(
+                figure=lambda dark: gains_by_target(scores, over, infos, dark=dark),
+                alt=f"What {name} gains over {other} on each of {count} targets, in points",
+                stem=f"{stem}-over-{over}",
+                grows=True,
+            ),
+        ),
+        tables=(
+            Table(title="All methods", frame=table.drop(columns=["Targets", "Seeds"]).fillna(""), stem=stem),
+        ),
+        files=(
+            File(
+                label="Runs as CSV", name=f"{stem}-runs.csv", mime="text/csv",
+                data=lowshot_csv(rows[rows["shots"] == shots]).encode(),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _text(found: Estimate, form: str) -> str:
+    return f"{found.mean:{form}} ({found.low:{form}} to {found.high:{form}})".replace("-", "−")
