@@ -118,15 +118,15 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     if gain is None:
         raise ArtefactError(f"{method_label(ours)} and {method_label(over)} were never measured on the same shots")
     name, other, count = method_label(ours), method_label(over), len(gain.by_target)
-    seeds = f"{gain.seeds} seed{'s' if gain.seeds > 1 else ''} of shots"
+    seeds = f"{gain.seeds} seed{'s' if gain.seeds > 1 else ''}"
     stem = f"study-{kind}-{shots_name(shots)}-shots"
     infos, table = reader.tasks(), methods_table(scores)
     return Drawn(
         title=f"Where does it help? {name} over {other[:1].lower()}{other[1:]}",
         reading=f"{name} gains {_text(gain, '+.1f')} points over {other[:1].lower()}{other[1:]} and is better on "
         f"{gain.wins} of {count} targets, on the same shots and test examples: "
-        f"{shots_name(shots) if shots else 'no'} shots, {seeds}. In brackets 95 % intervals over targets and seeds. "
-        f"{label(KIND_WORDS, kind)} experts.",
+        f"{shots_name(shots) if shots else 'no'} shots per class, {seeds}. In brackets 95 % intervals over targets and "
+        f"seeds. {label(KIND_WORDS, kind)} experts.",
         panels=(
             Panel(
                 figure=lambda dark: gains_by_target(scores, over, infos, dark=dark),

@@ -33,10 +33,14 @@ PAGES = {
     "experts": "experts?expert=lora%2Fnli",
     "present": "present",
 }
+PARTS = {"low-shot": ("transfer", ".st-key-study_gains")}
+"""Pictures of one part of a page, for the documents: its address and what finds it."""
 
 
-def take(workspace: Path, out: Path, *, addresses: dict[str, str], width: int, dark: bool) -> None:
-    """One picture of each page, ``out/NAME.png``."""
+def take(
+    workspace: Path, out: Path, *, addresses: dict[str, str], parts: dict[str, tuple[str, str]], width: int, dark: bool
+) -> None:
+    """One picture of each page and each part, ``out/NAME.png``."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         studio = Studio(workspace, Path(folder) / "log.txt")
@@ -51,12 +55,22 @@ def take(workspace: Path, out: Path, *, addresses: dict[str, str], width: int, d
                     "() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=60 * SECOND
                 )
                 page.wait_for_timeout(2.5 * SECOND)  # charts move into place
-                picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-                picture.quantize(COLOURS).save(out / f"{name}.png", optimize=True)
-                print(out / f"{name}.png", flush=True)
+                _keep(page.screenshot(), out / f"{name}.png")
+            for name, (address, part) in parts.items():
+                page.goto(f"{studio.url}/{address}")
+                found = page.locator(part)
+                found.locator(".main-svg").first.wait_for(timeout=60 * SECOND)
+                found.scroll_into_view_if_needed()
+                page.wait_for_timeout(2.5 * SECOND)
+                _keep(found.screenshot(), out / f"{name}.png")
         finally:
             browser.close()
             studio.stop()
+
+
+def _keep(picture: bytes, path: Path) -> None:
+    Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS).save(path, optimize=True)
+    print(path, flush=True)
 
 
 if __name__ == "__main__":
@@ -70,6 +84,6 @@ if __name__ == "__main__":
     )
     given = parser.parse_args()
     take(
-        given.workspace.resolve(), given.out, addresses=ADDRESSES if given.long_names else PAGES, width=given.width,
-        dark=given.dark,
+        given.workspace.resolve(), given.out, addresses=ADDRESSES if given.long_names else PAGES,
+        parts={} if given.long_names else PARTS, width=given.width, dark=given.dark,
     )  # fmt: skip

@@ -187,7 +187,7 @@ def test_the_low_shot_study(reader: Reader) -> None:
     drawn = draw(reader, Slide(view="study"))
     assert drawn.title == "Where does it help? π-tuning over single expert"
     assert "gains +10.0 (+10.0 to +10.0) points over single expert and is better on 2 of 2 targets" in drawn.reading
-    assert "16 shots, 2 seeds of shots" in drawn.reading
+    assert "16 shots per class, 2 seeds." in drawn.reading
     assert drawn.panels[0].figure(True).data[-1].x == (10.0,)
     (table,) = drawn.tables
     assert table.frame.set_index("Method").loc["Placebo donors", "π gains"] == "+13.0 (+13.0 to +13.0)"
