@@ -139,6 +139,27 @@ def study_predictors(
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
 
 
+@app.command("variants")
+def study_variants(
+    out: OutOption = None,
+    kind: KindOption = "lora",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the Fisher information in every way, compare it in every way, and grade each against measured transfer."""
+    from pituning.experts.space import check_kind
+
+    check_kind(kind)
+    directory, backbone = _places(out, workspace)
+
+    from pituning.studies.variants import grade_variants, grades_file, measure_variants
+
+    with terminal_reporter() as reporter:
+        measure_variants(directory, backbone, kind, reporter)
+    table, frame = directory / grades_file(kind), grade_variants(directory, kind)
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+
+
 @app.command("tables")
 def study_tables(
     out: OutOption = None,
@@ -153,6 +174,7 @@ def study_tables(
     directory, _ = _places(out, workspace)
 
     from pituning.studies.predictors import predictors_markdown
+    from pituning.studies.variants import grades_file, variants_markdown
     from pituning.workspace.layout import transfer_file
     from pituning.workspace.transfer import measured_shots
 
@@ -160,6 +182,8 @@ def study_tables(
         raise BadInput(f"{directory} holds no grades; run: pituning study predictors --out {directory}", field="out")
     shots = measured_shots(directory / transfer_file(kind))
     tables = {str(count): predictors_markdown(directory, kind, count) for count in shots}
+    if (directory / grades_file(kind)).is_file():
+        tables |= {f"variants-{count}": variants_markdown(directory, kind, count) for count in shots}
     emit(tables, as_json, lambda: typer.echo("\n\n".join(tables.values())))
 
 

@@ -74,7 +74,7 @@ def embed_zoo(
     embedded: dict[str, list[Embedded]] = {"own": [], "common": []}
     report.phase(f"embed {kind}", 2 * len(tasks))
     for task in tasks:
-        encoded = model.prepare(backbone.encode(task, _some(task, examples, seed)))
+        encoded = model.prepare(backbone.encode(task, embedded_examples(task, examples, seed)))
         for probe, found in embedded.items():
             values = loaded[task.name].values if probe == "own" else common
             made = embed_task(model, values, task.name, encoded, probe=probe, groups=groups, seed=seed)
@@ -110,7 +110,8 @@ def embed_zoo(
     write_json(manifest, origin)  # last: it says that all the rest is there
 
 
-def _some(task: Task, count: int, seed: int) -> list[Example]:
+def embedded_examples(task: Task, count: int, seed: int) -> list[Example]:
+    """At most ``count`` training examples, drawn by ``seed``: those that a zoo's embeddings are made of."""
     split = task.split("train")
     order = np.random.default_rng([seed, 7]).permutation(len(split))[:count]
     return [split[int(i)] for i in np.sort(order)]

@@ -28,7 +28,7 @@ COMMANDS = {
     "embed": (),
     "graph": ("neighbors", "project", "export"),
     "tune": (),
-    "study": ("transfer", "lowshot", "predictors", "summary", "tables"),
+    "study": ("transfer", "lowshot", "predictors", "summary", "tables", "variants"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
         "sweep", "duplicate", "count", "move", "priority", "pause", "unpause",

@@ -10,7 +10,7 @@ import torch
 
 from pituning.backbones.base import Backbone
 from pituning.embedding.embed import embed_task
-from pituning.embedding.zoo import _some, embed_zoo
+from pituning.embedding.zoo import embed_zoo, embedded_examples
 from pituning.errors import BadInput
 from pituning.experts.card import read_card
 from pituning.experts.model import ExpertModel
@@ -69,7 +69,7 @@ def test_an_expert_and_its_embedding_come_out_again(tmp_path: Path) -> None:
     shipped = load_expert(DATA / "experts" / "lora" / task.name, model)
     assert abs(score - shipped.card.scores["test"]) <= 1.0
     found = load_expert(tmp_path / "experts" / "lora" / task.name, model)
-    encoded = backbone.encode(task, _some(task, config.fisher_examples, config.seed))
+    encoded = backbone.encode(task, embedded_examples(task, config.fisher_examples, config.seed))
     mine = embed_task(model, found.values, task.name, encoded, probe="own", seed=config.seed).embedding
     others = [name for name in TASK_NAMES if name != task.name]
     own = DATA / "embeddings" / "lora" / "own"

@@ -1,0 +1,132 @@
+"""All ways to take a Fisher embedding: what ships agrees with the predictors, and is measured once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from pituning.errors import ArtefactError, BadInput
+from pituning.graph.embeddings import TaskEmbedding
+from pituning.graph.ranking import spearman
+from pituning.graph.similarity import KEPT_TOLERANCE
+from pituning.progress import Silent
+from pituning.studies import variants
+from pituning.studies.variants import (
+    ESTIMATES,
+    FORMS,
+    PROBES,
+    compared,
+    grade_variants,
+    grades_file,
+    load_variants,
+    matrices_file,
+    measure_variants,
+    variants_markdown,
+)
+from pituning.tasks.mini import TASK_NAMES
+from pituning.workspace.layout import embedded_data, transfer_file
+from pituning.workspace.similarity import load_similarity
+from pituning.workspace.transfer import load_transfer
+
+DATA = embedded_data() / "mini"
+PREDICTORS = {
+    "paper": "own-data-example-cosine",
+    "probe": "common-data-centred-centred",
+    "scaled": "common-data-centred-scaled",
+}
+
+
+def embedding(task: str, values: np.ndarray, size: int) -> TaskEmbedding:
+    return TaskEmbedding.from_flat(
+        values.astype(np.float32), task=task, kind="lora", probe="own", names=["a", "b"],
+        sizes=[size, values.size - size],
+    )  # fmt: skip
+
+
+def test_ranks_are_compared_by_spearmans_correlation_of_each_tensor() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.exponential(size=(3, 40))
+    values[:, :5] = 0  # ties
+    found = compared([embedding(str(i), row, 15) for i, row in enumerate(values)], "rank")
+    for i in range(3):
+        for j in range(3):
+            parts = [spearmanr(values[i, part], values[j, part]).statistic for part in (slice(15), slice(15, 40))]
+            assert found[i, j] == pytest.approx(np.mean(parts), abs=1e-6)
+
+
+def test_what_ships_has_every_variant_and_agrees_with_the_predictors() -> None:
+    found = load_variants(DATA / matrices_file("lora"))
+    assert set(found) == {f"{p}-{labels}-{e}-{form}" for p in PROBES for labels, e in ESTIMATES for form in FORMS}
+    for predictor, name in PREDICTORS.items():
+        stored = load_similarity(DATA / "similarity" / "lora" / f"{predictor}.safetensors")
+        assert stored.names == TASK_NAMES
+        # Fisher information of another build of torch differs by rounding.
+        np.testing.assert_allclose(found[name], stored.matrix, atol=KEPT_TOLERANCE)
+
+
+def test_grades_are_those_of_the_measured_transfer(tmp_path: Path) -> None:
+    for file in (matrices_file("lora"), transfer_file("lora")):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).symlink_to(DATA / file)
+    frame = grade_variants(tmp_path, "lora")
+    shipped = pd.read_csv(DATA / grades_file("lora"))
+    pd.testing.assert_frame_equal(frame, shipped, check_dtype=False, atol=1e-3)
+    transfer = load_transfer(DATA / transfer_file("lora"), 16, TASK_NAMES)
+    assert transfer is not None
+    matrix = load_variants(DATA / matrices_file("lora"))["own-model-example-rank"]
+    expected = np.mean([
+        spearman(np.delete(matrix[i], i), np.delete(transfer.gains[i], i)) for i in range(len(TASK_NAMES))
+    ])  # fmt: skip
+    here = "shots == 16 and probe == 'own' and labels == 'model' and estimator == 'example' and form == 'rank'"
+    assert frame.query(f"{here} and measure == 'spearman'")["mean"].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_documents_show_them() -> None:
+    page = (DATA.parents[1] / "docs" / "science.md").read_text()
+    assert variants_markdown(DATA, "lora", 16) in page
+
+
+def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no variants of lora measured"):
+        grade_variants(tmp_path, "lora")
+    path = tmp_path / matrices_file("lora")
+    path.parent.mkdir()
+    path.write_bytes(b"nothing")
+    with pytest.raises(ArtefactError, match="is damaged"):
+        load_variants(path)
+
+
+@pytest.mark.slow
+def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few examples and two ways suffice; the second time nothing is embedded, with another way only that."""
+    for name in ("backbone", "experts"):
+        (tmp_path / name).symlink_to(DATA / name)
+    embedded: list[str] = []
+    embed = variants.embed_task
+
+    def counted(model: Any, values: Any, task: str, *rest: Any, **settings: Any) -> Any:
+        embedded.append(f"{settings['probe']}-{settings['labels']}-{settings['estimator']}")
+        return embed(model, values, task, *rest, **settings)
+
+    monkeypatch.setattr(variants, "embed_task", counted)
+    monkeypatch.setattr(variants, "EXAMPLES", 4)
+    monkeypatch.setattr(variants, "ESTIMATES", (("data", "example"),))
+    measure: Callable[[], dict[str, np.ndarray]] = lambda: measure_variants(  # noqa: E731
+        tmp_path, tmp_path / "backbone", "lora", Silent()
+    )
+    found = measure()
+    assert len(embedded) == 2 * 20
+    assert all(matrix.shape == (20, 20) and np.isfinite(matrix).all() for matrix in found.values())
+    again = measure()
+    assert len(embedded) == 2 * 20
+    assert again.keys() == found.keys()
+    assert all((again[name] == found[name]).all() for name in found)
+    monkeypatch.setattr(variants, "ESTIMATES", (("data", "example"), ("model", "centred")))
+    assert len(measure()) == 2 * 2 * len(FORMS)
+    assert set(embedded[40:]) == {"own-model-centred", "common-model-centred"}
