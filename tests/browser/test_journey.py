@@ -23,6 +23,9 @@ def test_explore_launch_watch_compare_export_present(studio: Studio, page: Page,
     page.get_by_role("button", name="Explore the task graph").click()
     label = page.locator(".st-key-graph_chart svg text", has_text="Sentiment")
     expect(label).to_be_visible()
+    # The panel beside the graph makes it narrower when it comes, which moves the label.
+    expect(page.get_by_text("No task chosen")).to_be_visible()
+    settle(page)
     label.click()
     expect(page.get_by_text("Nearest tasks")).to_be_visible()
     expect(page.get_by_text("Measured transfer", exact=False).last).to_be_visible()
