@@ -85,8 +85,9 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
         runs = {run.id: run for run in stories.reader().finished_runs()}
         return list(runs), lambda one: runs_data.title(runs[one]) if one in runs else one
     if name == "shots":
-        studied = [count for count in measured_shots(context.lowshot(kind)) if count != ALL_SHOTS]
-        counts = studied if slide.view == "study" else context.transfer_shots(kind)
+        studied = slide.view == "study"
+        found_shots = measured_shots(context.lowshot(kind)) if studied else context.transfer_shots(kind)
+        counts = [count for count in found_shots if count != ALL_SHOTS]
         return counts[::-1], lambda count: f"{shots_name(count)} shots" if count else "None"
     if name == "over":
         counts = measured_shots(context.lowshot(kind))

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from app.components import story_show
-from pituning.workspace.layout import DATA_VARIABLE, Workspace
+from pituning.workspace.atomic import write_text
+from pituning.workspace.layout import DATA_VARIABLE, Workspace, lowshot_file
 from pituning.workspace.stories import Slide, Story, load_story, save_story, story_names, story_path
 from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
@@ -102,6 +103,22 @@ def test_the_low_shot_study_is_a_slide(workspace: Workspace, open_page: OpenPage
     spec = json.loads(healthy(at).get("plotly_chart")[0].proto.spec)
     assert spec["data"][-1]["x"] == [13.0]
     assert load_story(workspace, "mine").slides[0].settings["over"] == "placebo"
+
+
+def test_a_damaged_study_can_be_taken_out_and_leaves_other_slides_alone(
+    workspace: Workspace, open_page: OpenPage
+) -> None:
+    write_text(workspace.root / lowshot_file("lora"), "target\nnli\n")
+    slides = (Slide(view="study", id="s"), Slide(view="transfer", id="t"))
+    save_story(workspace, Story(name="mine", title="Mine", slides=slides))
+
+    at = open_page("present", story="mine")
+    assert not at.exception
+    assert "is damaged" in texts(at)
+    at.button(key="slide_remove").click().run()
+    assert not at.exception
+    assert "is damaged" not in texts(at)
+    assert [one.id for one in load_story(workspace, "mine").slides] == ["t"]
 
 
 def test_what_cannot_be_drawn_or_read_is_told_and_the_rest_works(workspace: Workspace, open_page: OpenPage) -> None:
