@@ -120,7 +120,7 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     name, other, count = method_label(ours), method_label(over), len(gain.by_target)
     seeds = f"{gain.seeds} seed{'s' if gain.seeds > 1 else ''}"
     stem = f"study-{kind}-{shots_name(shots)}-shots"
-    infos, table = reader.tasks(), methods_table(scores)
+    infos = reader.tasks()
     return Drawn(
         title=f"Where does it help? {name} over {other[:1].lower()}{other[1:]}",
         reading=f"{name} gains {_text(gain, '+.1f')} points over {other[:1].lower()}{other[1:]} and is better on "
@@ -135,9 +135,7 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
                 grows=True,
             ),
         ),
-        tables=(
-            Table(title="All methods", frame=table.drop(columns=["Targets", "Seeds"]).fillna(""), stem=stem),
-        ),
+        tables=(Table(title="All methods, means", frame=_means(scores, ours), stem=stem),),
         files=(
             File(
                 label="Runs as CSV", name=f"{stem}-runs.csv", mime="text/csv",
@@ -145,6 +143,18 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
             ),
         ),
     )  # fmt: skip
+
+
+def _means(scores: pd.DataFrame, ours: str) -> pd.DataFrame:
+    """Without intervals, so that it can stand beside the figure."""
+    column = "π gains" if ours == PI else "Gain"
+    rows = []
+    for name in (ours, *(name for name in COMPARED if name != ours)):
+        found, gain = mean_score(scores, name), paired_gain(scores, ours, name)
+        if found is not None and gain is not None:
+            ahead = "" if name == ours else f"{gain.mean:+.1f}".replace("-", "−")
+            rows.append({"Method": method_label(name), "Score": f"{found.mean:.1f}", column: ahead})
+    return pd.DataFrame(rows)
 
 
 def _text(found: Estimate, form: str) -> str:

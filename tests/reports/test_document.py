@@ -190,7 +190,7 @@ def test_the_low_shot_study(reader: Reader) -> None:
     assert "16 shots per class, 2 seeds." in drawn.reading
     assert drawn.panels[0].figure(True).data[-1].x == (10.0,)
     (table,) = drawn.tables
-    assert table.frame.set_index("Method").loc["Placebo donors", "π gains"] == "+13.0 (+13.0 to +13.0)"
+    assert table.frame.set_index("Method").loc["Placebo donors", ["Score", "π gains"]].tolist() == ["49.0", "+13.0"]
     (file,) = drawn.files
     assert file.data.count(b"\n") == 1 + 4 * len(synthetic.STUDIED)
 
