@@ -16,7 +16,7 @@ from pituning.graph.similarity import PREDICTORS
 from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
 from pituning.workspace.layout import transfer_file
 from pituning.workspace.similarity import load_similarity
-from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
+from pituning.workspace.transfer import Transfer, load_transfer, measured_seeds, measured_shots
 
 RANDOM = "random"
 """Donors in any order: what a prediction must beat."""
@@ -25,6 +25,10 @@ PLANTED = "planted"
 knowing the suite's plan, and nothing else, would bring."""
 TRIED = "tried"
 """Donors by their measured gain without shots: what trying each as it is, on the test examples, tells of few shots."""
+RETEST = "retest"
+"""Donors by their measured gain with the shots of all seeds but one, graded on that one, each in turn: how well a
+measurement foretells itself. A rank correlation above about the square root of its own is out of any prediction's reach
+(Spearman, 1904)."""
 ORDERS = 200
 CORRELATIONS = ("spearman", "kendall")
 ALL_PAIRS = "all"
@@ -73,6 +77,8 @@ def grade_predictors(directory: Path, kind: str, *, seed: int = 0) -> pd.DataFra
             graded[PLANTED] = _by_lot(transfer, pairs, seed, first=_planted())
             if unshot is not None:
                 graded[TRIED] = grade_targets(_complete(unshot.gains), transfer.gains, pairs=pairs)
+            if transfer.seeds > 1:
+                graded[RETEST] = _against_itself(path, count, pairs)
             for predictor, measured in graded.items():
                 for measure in MEASURES:
                     found: Interval = interval(measured[measure], seed=seed)
@@ -122,6 +128,19 @@ def _by_lot(
     ordered = np.isfinite(found["ndcg"])
     found |= {measure: np.where(ordered, np.nan_to_num(values), np.nan) for measure, values in tied.items()}
     return {measure: found[measure] for measure in MEASURES}
+
+
+def _against_itself(path: Path, shots: int, pairs: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Each measure's mean over seeds that are left out in turn."""
+    seeds = measured_seeds(path, shots)
+    found = []
+    for seed in seeds:
+        others = load_transfer(path, shots, TASK_NAMES, seeds=[other for other in seeds if other != seed])
+        left_out = load_transfer(path, shots, TASK_NAMES, seeds=[seed])
+        assert others is not None
+        assert left_out is not None
+        found.append(grade_targets(_complete(others.gains), left_out.gains, pairs=pairs))
+    return {measure: np.mean([one[measure] for one in found], axis=0) for measure in MEASURES}
 
 
 def _planted() -> np.ndarray:

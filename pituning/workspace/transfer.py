@@ -59,14 +59,21 @@ def read_rows(path: Path) -> pd.DataFrame:
         raise ArtefactError(f"{path} is damaged ({error}); make it again: pituning study transfer") from error
 
 
-def load_transfer(path: Path, shots: int, names: Sequence[str]) -> Transfer | None:
+def load_transfer(
+    path: Path, shots: int, names: Sequence[str], *, seeds: Sequence[int] | None = None
+) -> Transfer | None:
     """The measured transfer among the tasks ``names``; None where nothing was measured at that number of shots.
+
+    Args:
+        seeds: of the shots, over which the scores are averaged; all by default.
 
     Raises:
         ArtefactError: when the file is damaged.
     """
     frame = read_rows(path)
     frame = frame[(frame["shots"] == shots) & frame["target"].isin(names)]
+    if seeds is not None:
+        frame = frame[frame["seed"].isin(seeds)]
     if frame.empty:
         return None
     means = frame.groupby(["target", "donor"], as_index=False).agg({"score": "mean"})
@@ -83,3 +90,9 @@ def load_transfer(path: Path, shots: int, names: Sequence[str]) -> Transfer | No
 def measured_shots(path: Path) -> list[int]:
     """At how many shots transfer was measured, ascending."""
     return sorted(int(shots) for shots in read_rows(path)["shots"].unique())
+
+
+def measured_seeds(path: Path, shots: int) -> list[int]:
+    """With which seeds of the shots transfer was measured, ascending."""
+    frame = read_rows(path)
+    return sorted(int(seed) for seed in frame.loc[frame["shots"] == shots, "seed"].unique())

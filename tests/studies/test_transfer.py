@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import rankdata
+from scipy.stats import rankdata, spearmanr
 
 from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Silent
@@ -119,6 +119,34 @@ def test_predictors_are_graded_against_the_shipped_transfer() -> None:
     assert set(frame.query("predictor == 'tried'")["shots"]) == {16}
     with pytest.raises(BadInput, match="no transfer of prefix was measured"):
         grade_predictors(DATA / "none", "prefix")
+
+
+def test_a_measurement_is_graded_against_itself_with_other_shots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pituning.studies.predictors.ORDERS", 1)  # of random predictions, which are not looked at
+    rng = np.random.default_rng(0)
+    rows = [
+        {"target": target, "donor": donor, "shots": 4, "seed": seed, "score": rng.uniform(0, 100), "spec": "s"}
+        for target in TASK_NAMES
+        for donor in ("", *(name for name in TASK_NAMES if name != target))
+        for seed in range(3)
+    ]
+    path = tmp_path / transfer_file("lora")
+    path.parent.mkdir()
+    pd.DataFrame(rows).to_csv(path, index=False)
+    scores = pd.DataFrame(rows).query("donor != ''").pivot(index=["target", "donor"], columns="seed", values="score")
+    expected = []
+    for target in TASK_NAMES:
+        mine = scores.loc[target]
+        left_out = [spearmanr(mine.drop(columns=seed).mean(axis=1), mine[seed]).statistic for seed in range(3)]
+        expected.append(np.mean(left_out))
+    frame = grade_predictors(tmp_path, "lora")
+    found = frame.query("predictor == 'retest' and pairs == 'all' and measure == 'spearman'")
+    assert found["mean"].item() == pytest.approx(np.mean(expected), abs=1e-3)
+    # With one seed there is nothing to compare with.
+    pd.DataFrame(rows).query("seed == 0").to_csv(path, index=False)
+    assert "retest" not in set(grade_predictors(tmp_path, "lora")["predictor"])
 
 
 def test_every_pair_of_the_suite_was_measured() -> None:
