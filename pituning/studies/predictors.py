@@ -131,7 +131,7 @@ def _by_lot(
 
 
 def _against_itself(path: Path, shots: int, pairs: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Each measure's mean over seeds that are left out in turn."""
+    """Each measure's mean over seeds that are left out in turn, on the pairs that have another seed, too."""
     seeds = measured_seeds(path, shots)
     found = []
     for seed in seeds:
@@ -139,8 +139,9 @@ def _against_itself(path: Path, shots: int, pairs: np.ndarray | None) -> dict[st
         left_out = load_transfer(path, shots, TASK_NAMES, seeds=[seed])
         assert others is not None
         assert left_out is not None
-        found.append(grade_targets(_complete(others.gains), left_out.gains, pairs=pairs))
-    return {measure: np.mean([one[measure] for one in found], axis=0) for measure in MEASURES}
+        both = np.where(np.isfinite(others.gains), left_out.gains, np.nan)
+        found.append(grade_targets(others.gains, both, pairs=pairs))
+    return {measure: pd.DataFrame([one[measure] for one in found]).mean().to_numpy() for measure in MEASURES}
 
 
 def _planted() -> np.ndarray:

@@ -144,6 +144,15 @@ def test_a_measurement_is_graded_against_itself_with_other_shots(
     frame = grade_predictors(tmp_path, "lora")
     found = frame.query("predictor == 'retest' and pairs == 'all' and measure == 'spearman'")
     assert found["mean"].item() == pytest.approx(np.mean(expected), abs=1e-3)
+    # A seed that was measured in part, as where a study was interrupted, counts where it can.
+    whole = pd.DataFrame(rows)
+    whole[(whole["seed"] == 0) | ((whole["seed"] == 1) & (whole["target"] == "nli"))].to_csv(path, index=False)
+    part = grade_predictors(tmp_path, "lora").query(
+        "predictor == 'retest' and pairs == 'all' and measure == 'spearman'"
+    )
+    mine = scores.loc["nli"]
+    assert part["targets"].item() == 1
+    assert part["mean"].item() == pytest.approx(spearmanr(mine[0], mine[1]).statistic, abs=1e-3)
     # With one seed there is nothing to compare with.
     pd.DataFrame(rows).query("seed == 0").to_csv(path, index=False)
     assert "retest" not in set(grade_predictors(tmp_path, "lora")["predictor"])
