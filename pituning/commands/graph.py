@@ -20,6 +20,7 @@ from pituning.commands.shared import (
     print_table,
 )
 from pituning.errors import BadInput
+from pituning.graph.settings import DEFAULT_PREDICTOR
 from pituning.runs.configs import ProjectRun
 from pituning.workspace.layout import Workspace
 
@@ -32,7 +33,6 @@ app = typer.Typer(help="The task graph: neighbors, export, project.")
 PredictorOption = Annotated[
     str, typer.Option("--predictor", help="How likeness is measured: probe, paper, scaled, weights or text.")
 ]
-DEFAULT_PREDICTOR = "probe"
 
 
 @app.command()

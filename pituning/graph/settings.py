@@ -12,6 +12,8 @@ from pituning.errors import BadInput
 PREDICTORS = ("probe", "paper", "scaled", "weights", "text")
 """Similarities between the tasks of a zoo; `pituning.graph.similarity` tells what each is."""
 
+DEFAULT_PREDICTOR = "probe"
+
 METRICS = ("similarity", "profile")
 """Distances that a map can be made of."""
 

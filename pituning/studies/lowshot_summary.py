@@ -15,6 +15,7 @@ import pandas as pd
 
 from pituning.errors import BadInput
 from pituning.figures.palette import MODALITIES, method_label
+from pituning.graph.settings import DEFAULT_PREDICTOR
 from pituning.studies.lowshot_scores import (
     FEWER,
     PI,
@@ -39,8 +40,6 @@ SHOWN = ("backbone", "single", "full", "donor", "uniform", "random", "placebo", 
 """Columns of the table of targets."""
 
 UNTOUCHED = ("untouched", "donor-untouched", *(f"{control}-untouched" for control in CONTROLS))
-
-DEFAULT_PREDICTOR = "probe"
 
 LONGER = " longer"
 """Marks a method with another budget where both are in one table."""

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from pituning.errors import BadInput
+from pituning.graph.history import with_history
 from pituning.graph.ranking import MEASURES, Interval, grade_targets, interval, pairs_of_modalities
-from pituning.graph.similarity import PREDICTORS
+from pituning.graph.settings import DEFAULT_PREDICTOR, PREDICTORS
 from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
 from pituning.workspace.layout import transfer_file
 from pituning.workspace.similarity import load_similarity
@@ -29,6 +30,9 @@ RETEST = "retest"
 """Donors by their measured gain with the shots of all seeds but one, graded on that one, each in turn: how well a
 measurement foretells itself. A rank correlation above about the square root of its own is out of any prediction's reach
 (Spearman, 1904)."""
+HISTORY = "history"
+"""The default similarity together with what donors did for the other targets (`pituning.graph.history`): what a zoo of
+measured transfer can add for a new target."""
 ORDERS = 200
 CORRELATIONS = ("spearman", "kendall")
 ALL_PAIRS = "all"
@@ -63,15 +67,18 @@ def grade_predictors(directory: Path, kind: str, *, seed: int = 0) -> pd.DataFra
         raise BadInput(f"no transfer of {kind} was measured; run: pituning study transfer --kind {kind}", field="kind")
     modalities = [mini_task(name).modality for name in TASK_NAMES]
     subsets: Mapping[str, np.ndarray | None] = {ALL_PAIRS: None, **pairs_of_modalities(modalities)}
+    similarities = predictions(directory, kind)
     rows: list[dict[str, Any]] = []
     for count in shots:
         transfer = load_transfer(path, count, TASK_NAMES)
         assert transfer is not None  # the number of shots is one of those measured
         unshot = load_transfer(path, 0, TASK_NAMES) if count and 0 in shots else None
+        foretold = dict(similarities)
+        if DEFAULT_PREDICTOR in foretold:
+            foretold[HISTORY] = with_history(foretold[DEFAULT_PREDICTOR], transfer.gains)
         for name, pairs in subsets.items():
             graded = {
-                predictor: grade_targets(matrix, transfer.gains, pairs=pairs)
-                for predictor, matrix in predictions(directory, kind).items()
+                predictor: grade_targets(matrix, transfer.gains, pairs=pairs) for predictor, matrix in foretold.items()
             }
             graded[RANDOM] = _by_lot(transfer, pairs, seed)
             graded[PLANTED] = _by_lot(transfer, pairs, seed, first=_planted())

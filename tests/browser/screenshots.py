@@ -33,7 +33,10 @@ PAGES = {
     "experts": "experts?expert=lora%2Fnli",
     "present": "present",
 }
-PARTS = {"low-shot": ("transfer", ".st-key-study_gains")}
+PARTS = {
+    "low-shot": ("transfer", ".st-key-study_gains"),
+    "transfer-matrix": ("transfer", ".st-key-transfer_matrix"),
+}
 """Pictures of one part of a page, for the documents: its address and what finds it."""
 
 

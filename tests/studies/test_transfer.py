@@ -16,9 +16,18 @@ from pituning.studies.predictors import grade_predictors, predictions, predictor
 from pituning.studies.transfer import Cell, measure_cell, measure_transfer, transfer_cells
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.workspace.layout import embedded_data, transfer_file
-from pituning.workspace.transfer import COLUMNS, NO_DONOR, load_transfer, measured_shots
+from pituning.workspace.transfer import (
+    COLUMNS,
+    NO_DONOR,
+    load_transfer,
+    measured_seeds,
+    measured_shots,
+    read_rows,
+)
 
 DATA = embedded_data() / "mini"
+TRAINED = (4, 16)
+"""Examples per class with which transfer was measured on the embedded suite."""
 
 
 class Count(Silent):
@@ -92,10 +101,13 @@ def test_cells_are_measured_once_and_the_same_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cell", [Cell("rte", "nli", 16, 0), Cell("ground-place", "ground-look", 0, 0)])
 def test_a_shipped_score_is_computed_again(cell: Cell) -> None:
     frame = pd.read_csv(DATA / transfer_file("lora"), keep_default_na=False)
-    row = frame[(frame["target"] == cell.target) & (frame["donor"] == cell.donor) & (frame["shots"] == cell.shots)]
+    row = frame[
+        (frame["target"] == cell.target) & (frame["donor"] == cell.donor) & (frame["shots"] == cell.shots)
+        & (frame["seed"] == cell.seed)
+    ]  # fmt: skip
     # Other processors round otherwise, and a borderline answer or two may flip.
     found = measure_cell(DATA, DATA / "backbone", TransferConfig(), cell)
-    assert found == pytest.approx(float(row.iloc[0]["score"]), abs=1.5)
+    assert found == pytest.approx(row["score"].item(), abs=1.5)
 
 
 def test_predictors_are_graded_against_the_shipped_transfer() -> None:
@@ -103,7 +115,8 @@ def test_predictors_are_graded_against_the_shipped_transfer() -> None:
     shipped = pd.read_csv(DATA / "results" / "predictors.csv")
     mine = shipped[shipped["kind"] == "lora"].reset_index(drop=True)
     pd.testing.assert_frame_equal(frame, mine, check_dtype=False, atol=1e-3)
-    assert set(frame["predictor"]) == {*predictions(DATA, "lora"), "random", "planted", "tried"}
+    graded = {*predictions(DATA, "lora"), "random", "planted", "tried", "retest", "history"}
+    assert set(frame["predictor"]) == graded
     by_lot = frame[(frame["predictor"] == "random") & (frame["measure"] == "spearman") & (frame["pairs"] == "all")]
     assert by_lot["mean"].abs().max() < 0.05
     # Relatives first: their mean rank correlation, worked out from the ranks of the relatives alone.
@@ -116,7 +129,9 @@ def test_predictors_are_graded_against_the_shipped_transfer() -> None:
         expected.append(float(np.corrcoef(kin, rankdata(transfer.gains[i, donors]))[0, 1]) if any(kin) else 0.0)
     mine = frame.query("predictor == 'planted' and measure == 'spearman' and pairs == 'all' and shots == 16")
     assert mine["mean"].item() == pytest.approx(np.mean(expected), abs=1e-3)
-    assert set(frame.query("predictor == 'tried'")["shots"]) == {16}
+    # Without shots there is nothing to measure twice, and nothing else to try.
+    for name in ("tried", "retest"):
+        assert set(frame.loc[frame["predictor"] == name, "shots"]) == set(TRAINED)
     with pytest.raises(BadInput, match="no transfer of prefix was measured"):
         grade_predictors(DATA / "none", "prefix")
 
@@ -159,14 +174,17 @@ def test_a_measurement_is_graded_against_itself_with_other_shots(
 
 
 def test_every_pair_of_the_suite_was_measured() -> None:
-    for shots in (0, 16):
+    for shots in (0, *TRAINED):
+        assert len(measured_seeds(DATA / transfer_file("lora"), shots)) == (3 if shots else 1)
         found = load_transfer(DATA / transfer_file("lora"), shots, TASK_NAMES)
         assert found is not None
         assert np.isfinite(found.alone).all()
         assert np.isfinite(found.scores).sum() == 20 * 19
+        rows = read_rows(DATA / transfer_file("lora"))
+        assert (rows["shots"] == shots).sum() == found.seeds * 20 * 20
 
 
 def test_the_documents_show_the_grades() -> None:
     page = (DATA.parents[1] / "docs" / "science.md").read_text()
-    for shots in (0, 16):
+    for shots in (0, *TRAINED):
         assert predictors_markdown(DATA, "lora", shots) in page
