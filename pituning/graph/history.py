@@ -1,8 +1,8 @@
 """Who helped tasks like this one: a similarity together with what donors were measured to do for other targets.
 
-A similarity sees a pair of tasks and nothing else. Part of what a donor does is its own, though (one that has moved far
-disturbs most targets), and shows wherever it was tried. This is what a zoo with measured transfer can add for a new
-target, of which nothing was measured: the nearest-neighbour rule of collaborative filtering.
+A similarity sees a pair of tasks and nothing else. What a donor did for tasks like the target it may do again, though,
+be it help or harm. This is what a zoo with measured transfer can add for a new target, of which nothing was measured:
+the nearest-neighbour rule of collaborative filtering.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,14 @@ measured transfer can add for a new target."""
 ORDERS = 200
 CORRELATIONS = ("spearman", "kendall")
 ALL_PAIRS = "all"
+UNRELATED = "unrelated"
+"""The pairs without a common skill by construction."""
+
+
+def sets_of_pairs() -> dict[str, np.ndarray | None]:
+    """The pairs (N, N) bool on which predictions are graded, by name; None for all of them."""
+    modalities = [mini_task(name).modality for name in TASK_NAMES]
+    return {ALL_PAIRS: None, **pairs_of_modalities(modalities), UNRELATED: ~_planted()}
 
 
 def predictions(directory: Path, kind: str) -> dict[str, np.ndarray]:
@@ -65,8 +72,6 @@ def grade_predictors(directory: Path, kind: str, *, seed: int = 0) -> pd.DataFra
     shots = measured_shots(path)
     if not shots:
         raise BadInput(f"no transfer of {kind} was measured; run: pituning study transfer --kind {kind}", field="kind")
-    modalities = [mini_task(name).modality for name in TASK_NAMES]
-    subsets: Mapping[str, np.ndarray | None] = {ALL_PAIRS: None, **pairs_of_modalities(modalities)}
     similarities = predictions(directory, kind)
     rows: list[dict[str, Any]] = []
     for count in shots:
@@ -76,7 +81,7 @@ def grade_predictors(directory: Path, kind: str, *, seed: int = 0) -> pd.DataFra
         foretold = dict(similarities)
         if DEFAULT_PREDICTOR in foretold:
             foretold[HISTORY] = with_history(foretold[DEFAULT_PREDICTOR], transfer.gains)
-        for name, pairs in subsets.items():
+        for name, pairs in sets_of_pairs().items():
             graded = {
                 predictor: grade_targets(matrix, transfer.gains, pairs=pairs) for predictor, matrix in foretold.items()
             }

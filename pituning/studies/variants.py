@@ -33,6 +33,7 @@ from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.ranking import grade_targets, interval
 from pituning.graph.similarity import similarity_matrix
 from pituning.progress import Reporter, Silent
+from pituning.studies.predictors import ALL_PAIRS, sets_of_pairs
 from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
 from pituning.workspace.atomic import write_bytes, write_text
 from pituning.workspace.layout import transfer_file
@@ -143,7 +144,7 @@ def grade_variants(directory: Path, kind: str) -> pd.DataFrame:
     """Each variant against the measured transfer, with 95 % bootstrap intervals over targets; written as CSV.
 
     Returns:
-        Columns ``shots, probe, labels, estimator, form, measure, mean, low, high``.
+        Columns ``shots, pairs, probe, labels, estimator, form, measure, mean, low, high``.
 
     Raises:
         BadInput: when no transfer of that kind, or no variant, has been measured.
@@ -158,20 +159,22 @@ def grade_variants(directory: Path, kind: str) -> pd.DataFrame:
     for shots in measured_shots(path):
         transfer = load_transfer(path, shots, TASK_NAMES)
         assert transfer is not None  # the number of shots is one of those measured
-        for name in sorted(variants):
-            for measure, values in grade_targets(variants[name], transfer.gains).items():
-                got = interval(values)
-                rows.append((shots, *name.split("-"), measure, *(round(v, 4) for v in (got.mean, got.low, got.high))))
-    columns = ["shots", "probe", "labels", "estimator", "form", "measure", "mean", "low", "high"]
+        for pairs, counted in sets_of_pairs().items():
+            for name in sorted(variants):
+                for measure, values in grade_targets(variants[name], transfer.gains, pairs=counted).items():
+                    got = interval(values)
+                    figures = (round(value, 4) for value in (got.mean, got.low, got.high))
+                    rows.append((shots, pairs, *name.split("-"), measure, *figures))
+    columns = ["shots", "pairs", "probe", "labels", "estimator", "form", "measure", "mean", "low", "high"]
     frame = pd.DataFrame(rows, columns=columns)
     write_text(directory / grades_file(kind), frame.to_csv(index=False))
     return frame
 
 
 def variants_markdown(directory: Path, kind: str, shots: int, measure: str = "spearman") -> str:
-    """One measure of all variants, a column for each form, as the table of docs/science.md."""
+    """One measure of all variants on all pairs, a column for each form, as the table of docs/science.md."""
     frame = pd.read_csv(directory / grades_file(kind))
-    mine = frame[(frame["shots"] == shots) & (frame["measure"] == measure)]
+    mine = frame[(frame["shots"] == shots) & (frame["pairs"] == ALL_PAIRS) & (frame["measure"] == measure)]
     digits = 1 if measure.startswith("regret") else 2
     lines = ["| taken at | answers | estimator | " + " | ".join(FORMS) + " |", "|" + "---|" * (3 + len(FORMS))]
     for probe in PROBES:

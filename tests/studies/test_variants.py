@@ -17,6 +17,7 @@ from pituning.graph.ranking import spearman
 from pituning.graph.similarity import KEPT_TOLERANCE
 from pituning.progress import Silent
 from pituning.studies import variants
+from pituning.studies.predictors import sets_of_pairs
 from pituning.studies.variants import (
     ESTIMATES,
     FORMS,
@@ -29,7 +30,7 @@ from pituning.studies.variants import (
     measure_variants,
     variants_markdown,
 )
-from pituning.tasks.mini import TASK_NAMES
+from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.workspace.layout import embedded_data, transfer_file
 from pituning.workspace.similarity import load_similarity
 from pituning.workspace.transfer import load_transfer
@@ -84,7 +85,16 @@ def test_grades_are_those_of_the_measured_transfer(tmp_path: Path) -> None:
         spearman(np.delete(matrix[i], i), np.delete(transfer.gains[i], i)) for i in range(len(TASK_NAMES))
     ])  # fmt: skip
     here = "shots == 16 and probe == 'own' and labels == 'model' and estimator == 'example' and form == 'rank'"
-    assert frame.query(f"{here} and measure == 'spearman'")["mean"].item() == pytest.approx(expected, abs=1e-4)
+    found = frame.query(f"{here} and measure == 'spearman'").set_index("pairs")["mean"]
+    assert found["all"] == pytest.approx(expected, abs=1e-4)
+    # Among the six language tasks each target has five donors.
+    language = [i for i, name in enumerate(TASK_NAMES) if mini_task(name).modality == "language"]
+    expected = np.mean([
+        spearman(matrix[i, donors], transfer.gains[i, donors])
+        for i in language if (donors := [j for j in language if j != i])
+    ])  # fmt: skip
+    assert found["language alone"] == pytest.approx(expected, abs=1e-4)
+    assert set(found.index) == set(sets_of_pairs())
 
 
 def test_the_documents_show_them() -> None:
