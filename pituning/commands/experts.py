@@ -23,8 +23,9 @@ from pituning.commands.shared import (
 )
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.space import KINDS, check_kind
+from pituning.registry import unknown
 from pituning.runs.configs import AnswerRun, EmbedRun, TrainRun
-from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace, unknown
+from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 
 if TYPE_CHECKING:
     from pituning.experts.card import ExpertCard

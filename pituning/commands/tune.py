@@ -10,8 +10,9 @@ from pituning.commands.experts import check_examples, work
 from pituning.commands.options import takes_config
 from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, open_workspace, print_table
 from pituning.errors import ArtefactError, BadInput
+from pituning.registry import unknown
 from pituning.tuning.config import TuneConfig
-from pituning.workspace.layout import Workspace, unknown
+from pituning.workspace.layout import Workspace
 
 
 @takes_config(TuneConfig, argument="target")

@@ -9,7 +9,7 @@ import numpy as np
 
 from pituning.errors import BadInput
 from pituning.graph.similarity import rank
-from pituning.workspace.layout import unknown
+from pituning.registry import unknown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,12 @@ from pituning.errors import ArtefactError
 from pituning.experts.space import KINDS, check_kind
 from pituning.graph.build import task_graph
 from pituning.graph.similarity import PREDICTORS
+from pituning.registry import unknown
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.studies.lowshot_scores import comparable_scores
 from pituning.tasks.registry import TaskInfo, list_tasks
-from pituning.workspace.layout import Workspace, unknown
+from pituning.workspace.layout import Workspace
 from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.similarity import ZooSimilarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots

@@ -12,11 +12,11 @@ from pituning.errors import ArtefactError
 from pituning.figures.palette import METHOD_LABELS, method_label
 from pituning.figures.results import alpha_heatmap, curves, score_bars
 from pituning.figures.words import KINDS, METRICS, label
+from pituning.registry import unknown
 from pituning.reports.drawn import Drawn, Panel, Table
 from pituning.reports.reader import Reader, seeds_of
 from pituning.reports.verdict import difference, judge, scores
 from pituning.runs.records import Run
-from pituning.workspace.layout import unknown
 
 SHOWS = ("scores", "weights", "curves")
 CURVES = {

@@ -15,6 +15,7 @@ from pituning.figures.palette import method_label
 from pituning.figures.words import KINDS as KIND_WORDS
 from pituning.figures.words import label
 from pituning.graph.build import NodeInfo
+from pituning.registry import unknown
 from pituning.reports.drawn import Drawn, File, Panel, Table
 from pituning.reports.reader import Reader
 from pituning.studies.lowshot_scores import (
@@ -26,7 +27,6 @@ from pituning.studies.lowshot_scores import (
 )
 from pituning.studies.lowshot_summary import COMPARED
 from pituning.tuning.config import CONTROLS, MIXTURE
-from pituning.workspace.layout import unknown
 from pituning.workspace.lowshot import lowshot_csv, measured_shots, shots_name
 
 METHODS = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))

@@ -23,11 +23,11 @@ from pituning.graph.predict import neighbors
 from pituning.graph.projection import METHODS, find_projection, load_projection
 from pituning.graph.ranking import grade_targets, interval
 from pituning.graph.settings import MapSettings
+from pituning.registry import unknown
 from pituning.reports.drawn import Drawn, File, Panel, Table
 from pituning.reports.reader import Reader, Zoo
 from pituning.reports.results import draw_result
 from pituning.reports.study import draw_study
-from pituning.workspace.layout import unknown
 from pituning.workspace.stories import Slide
 from pituning.workspace.transfer import Transfer
 

@@ -14,11 +14,12 @@ from pituning.errors import ArtefactError, DiskFull
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import make_expert, save_expert
 from pituning.progress import Reporter
+from pituning.registry import unknown
 from pituning.runs.configs import EmbedRun, TrainRun
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import load_task
 from pituning.training.single import train_expert
-from pituning.workspace.layout import Workspace, unknown
+from pituning.workspace.layout import Workspace
 
 TEST_EXAMPLES = 1000
 VALIDATED = 100

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from pituning.errors import BadInput
 from pituning.experts.card import read_card
+from pituning.registry import unknown
 from pituning.runs.configs import AnswerRun
 from pituning.tasks.base import Example, Task
 from pituning.tasks.images import FileImage, fit, open_image
 from pituning.tasks.registry import load_task
 from pituning.workspace.atomic import sha256, write_bytes
-from pituning.workspace.layout import Workspace, unknown
+from pituning.workspace.layout import Workspace
 
 IMAGE_SIZE = 256
 """Pixels of a kept image: more than a backbone looks at, and crisp enough for people."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from pituning.errors import BadInput
 from pituning.experts.space import KINDS, check_kind
+from pituning.registry import unknown
 from pituning.runs.questions import drop_image
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import ACTIVE, Run
@@ -15,7 +16,7 @@ from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
 from pituning.workspace.atomic import remove_directory
-from pituning.workspace.layout import Workspace, unknown
+from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import ZooSimilarity, load_similarity, save_similarity
 
 

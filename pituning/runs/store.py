@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from pituning.registry import unknown
 from pituning.runs.records import AlphaPoint, MetricPoint, Run, RunEvent
 from pituning.runs.spec import RunSpec
 from pituning.workspace.atomic import read_json
@@ -23,7 +24,7 @@ from pituning.workspace.database import (
     database_name,
     writing,
 )
-from pituning.workspace.layout import Workspace, unknown
+from pituning.workspace.layout import Workspace
 
 RUNS, METRICS, ALPHAS, EVENTS, SETTINGS = (
     cast(sa.Table, row.__table__) for row in (RunRow, MetricRow, AlphaRow, EventRow, SettingRow)

@@ -26,10 +26,11 @@ from pituning.graph.predict import Neighbor, most_similar
 from pituning.graph.similarity import similarity_to
 from pituning.graph.text import task_text, text_similarity
 from pituning.progress import Reporter
+from pituning.registry import unknown
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import load_task
 from pituning.tuning.config import TuneConfig
-from pituning.workspace.layout import Workspace, unknown
+from pituning.workspace.layout import Workspace
 
 ZOO_EXAMPLES = 64
 """Training examples of each zoo task behind its embedding; more change the ranking little."""

@@ -19,8 +19,9 @@ from typing import Literal
 import numpy as np
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.registry import unknown
 from pituning.workspace.atomic import TEMPORARY_PREFIX, storage_error, write_bytes
-from pituning.workspace.layout import Workspace, check_name, unknown
+from pituning.workspace.layout import Workspace, check_name
 
 LEAST_TASKS, MOST_TASKS = 2, 5000
 LONG_COLUMNS = ("source", "target", "value")

@@ -7,12 +7,12 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.registry import unknown
 from pituning.workspace.atomic import TEMPORARY_PREFIX, read_json, storage_error, write_json
 
 if TYPE_CHECKING:
@@ -75,13 +75,6 @@ def lowshot_file(kind: str, steps: int | None = None) -> str:
     """
     budget = "" if steps is None else f"-{steps}-steps"
     return f"results/lowshot-{check_name(kind, what='kind')}{budget}.csv"
-
-
-def unknown(what: str, value: str, known: list[str]) -> BadInput:
-    """The error for a name that is not there: the close matches, or else everything that is known."""
-    close = get_close_matches(value, known, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known) or 'none'}"
-    return BadInput(f"unknown {what} {value!r}; {hint}", field=what)
 
 
 @dataclass(frozen=True)

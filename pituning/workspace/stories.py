@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.registry import unknown
 from pituning.workspace.atomic import TEMPORARY_PREFIX, read_json, storage_error, write_json
-from pituning.workspace.layout import Workspace, check_name, unknown
+from pituning.workspace.layout import Workspace, check_name
 
 FORMAT_VERSION = 1
 MOST_SLIDES = 60

@@ -1,0 +1,93 @@
+"""The families of foundation models that can be backbones. Torch-free; docs/architecture.md tells how to add one.
+
+A checkpoint's ``config.json`` decides: by its ``model_type`` where a family names it, else by how the name of its
+architecture ends, which takes in every model of a stock transformers class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pituning.errors import ArtefactError
+from pituning.registry import Registry
+
+VISION, LANGUAGE, VISION_LANGUAGE = "vision", "language", "vision-language"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyRecord:
+    """A family of checkpoints that one class runs.
+
+    Args:
+        name: what programs call it.
+        label: what people read.
+        help: one sentence for people.
+        model_types: values of ``model_type`` in ``config.json``.
+        architectures: how the name of a class in ``architectures`` ends, for families of stock classes.
+        modalities: of the tasks that it can do.
+        path: of its class, a `pituning.backbones.base.Backbone`.
+    """
+
+    name: str
+    label: str
+    help: str
+    model_types: tuple[str, ...]
+    architectures: tuple[str, ...] = ()
+    modalities: tuple[str, ...]
+    path: str
+
+
+FAMILIES: Registry[FamilyRecord] = Registry(
+    "backbone family",
+    [
+        FamilyRecord(
+            name="florence2",
+            label="Florence-2",
+            help="Image encoder and BART-like encoder-decoder; the embedded backbone is one.",
+            model_types=("florence2",),
+            modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
+            path="pituning.backbones.florence2:Florence2Backbone",
+        ),
+        FamilyRecord(
+            name="causal",
+            label="Decoder-only text",
+            help="Any decoder-only language model with a stock class: Gemma 3, Qwen 3, Llama, SmolLM and others.",
+            model_types=(
+                "gemma", "gemma2", "gemma3_text", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3",
+            ),
+            architectures=("ForCausalLM",),
+            modalities=(LANGUAGE,),
+            path="pituning.backbones.causal:CausalBackbone",
+        ),
+    ],
+    group="pituning.backbones",
+)  # fmt: skip
+
+
+def family_of(config: Mapping[str, Any], where: str) -> FamilyRecord:
+    """The family that runs a checkpoint.
+
+    Args:
+        config: the document in its ``config.json``.
+        where: what the checkpoint is called, for messages.
+
+    Raises:
+        ArtefactError: no family does; the message names the nearest supported model types.
+    """
+    model_type, classes = config.get("model_type"), config.get("architectures") or []
+    for record in FAMILIES:
+        if model_type in record.model_types:
+            return record
+    for record in FAMILIES:
+        if any(str(name).endswith(record.architectures) for name in classes if record.architectures):
+            return record
+    known = sorted({name for record in FAMILIES for name in record.model_types})
+    close = get_close_matches(str(model_type), known, n=3, cutoff=0.4) or known
+    named = ", ".join(map(str, classes)) or "no architecture named"
+    raise ArtefactError(
+        f"backbone {where} is a {model_type!r} model ({named}), which no family runs; "
+        f"nearest that can be loaded: {', '.join(close)}"
+    )
