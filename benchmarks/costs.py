@@ -15,7 +15,7 @@ from collections import defaultdict
 from statistics import median
 from typing import Any
 
-from pituning.experts.space import KINDS
+from pituning.experts.kinds import KINDS
 from pituning.runs.outline import Subject
 from pituning.runs.plans import MEASURED, observed_costs
 from pituning.runs.queue import RunQueue

@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.setting import make_backbone, make_examples, seconds
 from pituning.embedding.fisher import fisher
+from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
-from pituning.experts.space import KINDS
 from pituning.progress import Reporter, Silent
 
 LOOP_ROUNDS = 2

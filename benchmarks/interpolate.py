@@ -15,8 +15,8 @@ from torch import Tensor
 
 from benchmarks.setting import make_backbone, make_examples, seconds
 from pituning.backbones.encoded import Batch
+from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
-from pituning.experts.space import KINDS
 from pituning.progress import Reporter, Silent
 from pituning.tuning.interpolation import Mixture
 
@@ -44,7 +44,7 @@ def run(
     peer = 0.0
     for kind in KINDS:
         model = ExpertModel(backbone, kind)
-        mixture = Mixture(model, backbone)
+        mixture = Mixture(model)
         work = {str(count): mixture_step(mixture, count, batch) for count in COUNTS}
         work["plain"] = plain_step(model, batch)
         if kind == "lora":

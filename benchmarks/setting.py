@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import EncodedExamples
+from pituning.backbones.florence2 import Florence2Backbone
 from pituning.pretraining.architecture import build_model, train_tokenizer
 from pituning.progress import Reporter
 
@@ -18,14 +18,14 @@ WORDS = TEXT.split(" ")
 IMAGE_TOKENS = 37
 
 
-def make_backbone(*, d_model: int = 128, layers: int = 3, seed: int = 0) -> Backbone:
+def make_backbone(*, d_model: int = 128, layers: int = 3, seed: int = 0) -> Florence2Backbone:
     """A backbone of the embedded one's size; speed does not depend on what the weights are."""
     tokenizer = train_tokenizer([TEXT] * 2, vocab_size=400)
     model = build_model(tokenizer, d_model=d_model, layers=layers, vision_dims=(d_model // 2, d_model), seed=seed)
-    return Backbone(model, tokenizer, name="random", fingerprint="0" * 64, image_size=48)
+    return Florence2Backbone(model, tokenizer, name="random", fingerprint="0" * 64, image_size=48)
 
 
-def make_examples(backbone: Backbone, count: int, *, words: int = 6, seed: int = 0) -> EncodedExamples:
+def make_examples(backbone: Florence2Backbone, count: int, *, words: int = 6, seed: int = 0) -> EncodedExamples:
     """Examples with random image features, prompts of ``words`` words and an answer of one word."""
     generator = np.random.default_rng(seed)
     prompts = [" ".join(generator.choice(WORDS, words)) for _ in range(count)]
@@ -36,11 +36,7 @@ def make_examples(backbone: Backbone, count: int, *, words: int = 6, seed: int =
         prompts=[np.array([*head, *ids, backbone.end_token]) for ids in backbone.token_ids(prompts)],
         answers=[np.array([*ids, backbone.end_token]) for ids in backbone.token_ids(answers)],
         features=torch.randn(count, IMAGE_TOKENS, text.d_model, generator=torch.Generator().manual_seed(seed)),
-        pixels=None,
-        embedding=backbone.model.get_input_embeddings(),
-        pad=backbone.pad_token,
-        start=backbone.start_token,
-        device=backbone.device,
+        backbone=backbone,
     )
 
 

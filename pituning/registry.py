@@ -8,10 +8,10 @@ by whoever calls `load`. Other packages add records by entry points, whose group
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pituning.errors import BadInput
 
@@ -37,7 +37,7 @@ def unknown(what: str, value: str, known: Sequence[str], *, field: str | None = 
     return BadInput(f"unknown {what} {value!r}; {hint}", field=field or what)
 
 
-class Registry(Generic[Record]):
+class Registry(Mapping[str, Record]):
     """Records by name, in the order in which they were registered.
 
     Args:
@@ -78,21 +78,17 @@ class Registry(Generic[Record]):
         """
         records = self._all()
         if name not in records:
-            raise unknown(self.what, name, list(records), field=self.field)
+            raise unknown(self.what, str(name), list(records), field=self.field)
         return records[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._all()
 
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self._all().values())
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
 
     def __len__(self) -> int:
         return len(self._all())
-
-    def names(self) -> tuple[str, ...]:
-        """All names."""
-        return tuple(self._all())
 
     def check(self, name: str) -> str:
         """The name itself; errors as for looking it up."""

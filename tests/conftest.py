@@ -138,6 +138,7 @@ def make_box_task(train: int = 40, test: int = 12, *, name: str = "tiny-box") ->
 
 def save_tiny_backbone(directory: Path, *, layers: int = 1, seed: int = 0) -> Path:
     """Writes a random backbone of width 32; it loads with `Backbone.load` and with transformers alone."""
+    from pituning.backbones.base import Backbone
     from pituning.pretraining.architecture import build_model, save_backbone, train_tokenizer
 
     texts = [" ".join([*COLOURS, *WORDS, "which colour is it? how is the mood? where is the one very good bad unsure"])]
@@ -147,6 +148,7 @@ def save_tiny_backbone(directory: Path, *, layers: int = 1, seed: int = 0) -> Pa
     )
     with_noise(model, seed)
     save_backbone(model, tokenizer, directory, image_size=16)
+    Backbone.load(directory).places().save(directory)
     return directory
 
 

@@ -12,10 +12,10 @@ import streamlit as st
 from app.components import access, context, expert_table, runs_data
 from app.components.guard import plain
 from app.components.words import KINDS, label
+from pituning.backbones.places import Places
 from pituning.errors import BadInput, PiTuningError
 from pituning.experts.catalogue import ExpertEntry
 from pituning.experts.checkpoint import Checkpoint, check_fit, check_new_name, read_checkpoint
-from pituning.experts.shapes import TextShape
 from pituning.runs.imports import import_checkpoint
 from pituning.runs.roles import Role
 
@@ -93,7 +93,7 @@ def _read(data: bytes, filename: str, fingerprint: str) -> Checkpoint:
     """A checkpoint that fits the backbone."""
     folder = context.workspace().backbone_dir()
     checkpoint = read_checkpoint(data, filename)
-    check_fit(checkpoint, TextShape.read(folder), fingerprint)
+    check_fit(checkpoint, Places.read(folder), fingerprint)
     return checkpoint
 
 

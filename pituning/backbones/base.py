@@ -1,137 +1,219 @@
-"""The frozen foundation model: (optional image) + text in, text out."""
+"""The frozen foundation model: (optional image) + text in, text out.
+
+`Backbone` is the contract that everything else stands on: decoding, scoring of labels, sampling, Fisher information and
+mixtures know only what stands here, and no family. In prose:
+
+- `encode` takes examples verbatim; the checkpoint's own tokenizer, image processor and chat template decide what the
+  model sees. `collate` pads encoded examples to a batch. Padding, its side and its length, and who else is in the
+  batch change nothing.
+- `logits` are those of the answer's tokens under teacher forcing, (B, U, V), whatever stands before the answer.
+- `start` runs the prompts and gives the logits of the first answer token; `step` feeds a token of each row and gives
+  those of the next. Fed the answer's own tokens they give what `logits` gives.
+- `blocks` are the linear maps at which experts attach. An expert acts by hooks on them, or by what `conditioned` puts
+  in front (keys and values, embeddings); outside such a context the model is as it was loaded. It is never copied.
+
+docs/architecture.md tells how to add a family; ``tests/backbones/contract.py`` holds every one to this.
+"""
 
 from __future__ import annotations
 
-import copy
-import json
-import warnings
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
-from transformers import Florence2ForConditionalGeneration, PreTrainedTokenizerFast
-from transformers.utils import logging
+from torch import Tensor, nn
 
-from pituning.backbones.device import best_device
-from pituning.backbones.encoded import Batch, EncodedExamples, normalise
-from pituning.backbones.files import fingerprint, require_files
-from pituning.backbones.network import Network, nll_per_example
-from pituning.backbones.prediction import predict
-from pituning.errors import ArtefactError, BadInput
-from pituning.progress import Reporter, Silent
+from pituning.backbones.encoded import Batch, EncodedExamples, nll_per_example
+from pituning.backbones.places import AttentionShape, Block, Places
+from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
 
-__all__ = ["Backbone", "Batch", "EncodedExamples", "Network", "nll_per_example", "predict"]
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-IMAGE_BATCH = 64
-ANSWER_ROOM = 32
-"""Decoder positions that answers leave free, for prefixes."""
+    from pituning.backbones.families import FamilyRecord
+
+__all__ = ["AttentionShape", "Backbone", "Batch", "Decoding", "EncodedExamples", "KeysAndValues", "nll_per_example"]
+
+KeysAndValues = Callable[[int], Sequence[tuple[Tensor, Tensor]]]
+"""For a batch of B: of each layer of the decoder keys and values (B, heads, n, head width) to stand in front."""
+
+REFERENCE_WIDTH = 128
+"""Width of the embedded backbone, for which the kinds' usual learning rates were found."""
 
 
-class Backbone:
-    """A frozen Florence-2-style model in evaluation mode, float32.
+@dataclass
+class Decoding:
+    """Where the decoding of a batch stands.
 
-    Attributes:
+    Args:
+        logits: (B, V) of the next token.
+        mask: (B, T) what of the prompt counts, or what of everything so far, as the family needs it.
+        cache: keys and values so far; None where only one step was asked for.
+        states: (B, T, D) of an encoder.
+        extra: what else the family keeps.
+    """
+
+    logits: Tensor
+    mask: Tensor
+    cache: Any = None
+    states: Tensor | None = None
+    extra: Any = None
+
+    def select(self, rows: Tensor) -> Decoding:
+        """The decoding of some rows (N,), each as often as it is named; this one must not be used any more."""
+        if self.cache is not None:
+            self.cache.reorder_cache(rows)
+        return Decoding(
+            logits=self.logits[rows],
+            mask=self.mask[rows],
+            cache=self.cache,
+            states=None if self.states is None else self.states[rows],
+            extra=self.extra[rows] if isinstance(self.extra, Tensor) else self.extra,
+        )
+
+
+class Backbone(ABC):
+    """A frozen model in evaluation mode; see the module for the contract.
+
+    Args:
         model: the transformers model; none of its parameters asks for gradients.
         tokenizer: text to ids and back.
-        name: what people read, the directory's name.
+        name: what people read.
         fingerprint: 64 hexadecimal digits over weights, config and tokenizer; experts and embeddings carry it.
-        image_size: side of the input images, in pixels.
-        network: the model's forward pass in two halves.
+
+    Attributes:
+        end_token: id that ends an answer.
+        pad_token: id that fills up.
+        max_tokens: how many tokens prompt and answer may have together, or the prompt of an encoder-decoder.
     """
+
+    record: FamilyRecord
+    image_size: int = 224
+    """Side of the pictures that it is given, in pixels."""
+    answer_room: ClassVar[int] = 32
+    """Positions that answers leave free, for prefixes."""
+    end_token: int
+    pad_token: int
+    max_tokens: int
 
     def __init__(
         self,
-        model: Florence2ForConditionalGeneration,
-        tokenizer: PreTrainedTokenizerFast,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
         *,
         name: str,
         fingerprint: str,
-        image_size: int,
         device: torch.device | str = "cpu",
     ):
         self.device = torch.device(device)
-        self.model = model.to(self.device).float().eval().requires_grad_(False)
-        self.tokenizer = tokenizer
+        self.model: Any = model.to(self.device).eval().requires_grad_(False)
+        self.tokenizer: Any = tokenizer
         self.name = name
         self.fingerprint = fingerprint
-        self.image_size = image_size
-        self.network = Network(self.model)
-        text = self.model.config.text_config
-        self.start_token: int = text.decoder_start_token_id
-        self.end_token: int = text.eos_token_id
-        self.pad_token: int = text.pad_token_id
-        self.image_token: int = self.model.config.image_token_id
-        self.max_positions: int = text.max_position_embeddings
+        self._past: KeysAndValues | None = None
+        self._prompt: Callable[[int], Tensor] | None = None
+        self.spaces: dict[Any, Any] = {}
+        """Layouts of experts that were measured on this model, kept by whoever measures them."""
 
-    @classmethod
-    def load(cls, path: Path, *, name: str | None = None, device: torch.device | str | None = None) -> Backbone:
+    @staticmethod
+    def load(
+        path: Path, *, name: str | None = None, device: torch.device | str | None = None, dtype: str | None = None
+    ) -> Backbone:
         """A backbone from a directory that `save_pretrained` wrote; nothing is downloaded or unpickled.
 
         Args:
-            name: by default the directory's name; of ``…/mini/backbone``, ``mini``.
+            name: by default the directory's name.
             device: by default the `best_device`.
+            dtype: ``float32``, ``bfloat16`` or ``auto``; by default what ``$PITUNING_DTYPE`` says, else ``auto``.
 
         Raises:
-            BadInput: when ``$PITUNING_DEVICE`` names no device of this machine.
-            ArtefactError: when the directory or a file of it is missing, truncated or not a Florence-2.
+            BadInput: for a device or a precision that this machine does not have.
+            ArtefactError: the directory or a file of it is missing, truncated or of a model that no family runs.
         """
-        path = Path(path)
-        require_files(path)
-        device = best_device() if device is None else device
-        try:
-            kind = json.loads((path / "config.json").read_text(encoding="utf-8")).get("model_type")
-            if kind != "florence2":
-                raise ArtefactError(f"backbone {path} is a {kind!r} model; only florence2 checkpoints can be loaded")
-            image_size = _image_size(path)
-            with _quiet():
-                model, info = Florence2ForConditionalGeneration.from_pretrained(
-                    path,
-                    dtype=torch.float32,
-                    local_files_only=True,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                )
-                tokenizer = PreTrainedTokenizerFast.from_pretrained(path, local_files_only=True)
-        except ArtefactError:
-            raise
-        except Exception as error:  # transformers and safetensors raise many kinds for a broken file
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ArtefactError(f"backbone {path} cannot be loaded ({reason}); restore or rebuild it") from error
-        absent = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
-        if absent:
-            raise ArtefactError(
-                f"backbone {path} lacks {len(absent)} tensors, first {absent[0]!r}; restore or rebuild it"
-            )
-        broken = [name for name, tensor in model.named_parameters() if not torch.isfinite(tensor).all()]
-        if broken:
-            raise ArtefactError(
-                f"backbone {path} has values that are not finite in {broken[0]!r}; restore or rebuild it"
-            )
-        return cls(
-            model,
-            tokenizer,
-            name=name or _name(path.resolve()),
-            fingerprint=fingerprint(path),
-            image_size=image_size,
-            device=device,
-        )
+        from pituning.backbones.loading import load_backbone
 
-    def copy(self) -> Backbone:
-        """An independent copy, into which PEFT may inject or which training may change."""
-        return Backbone(
-            copy.deepcopy(self.model),
-            self.tokenizer,
-            name=self.name,
-            fingerprint=self.fingerprint,
-            image_size=self.image_size,
-            device=self.device,
-        )
+        return load_backbone(Path(path), name=name, device=device, dtype=dtype)
 
+    @classmethod
+    @abstractmethod
+    def open(cls, path: Path, *, name: str, fingerprint: str, device: torch.device, dtype: torch.dtype) -> Backbone:
+        """The backbone in a directory whose files are there; may raise whatever transformers raises."""
+
+    # What it is.
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the frozen weights."""
+        return next(self.model.parameters()).dtype
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Of the tasks that it can do."""
+        return self.record.modalities
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are to choose from, V."""
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    @property
+    def width(self) -> int:
+        """D, of the embedded tokens."""
+        return int(self.model.get_input_embeddings().weight.shape[1])
+
+    @property
+    def rate_factor(self) -> float:
+        """What a kind's usual learning rate is multiplied by: wide models want smaller ones, about in proportion."""
+        return min(1.0, REFERENCE_WIDTH / self.width)
+
+    def describe_shape(self) -> dict[str, int]:
+        """Sizes that programs print."""
+        return {"parameters": sum(parameter.numel() for parameter in self.model.parameters()), "width": self.width}
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The linear maps at which experts attach."""
+        return self.find_blocks()
+
+    @abstractmethod
+    def find_blocks(self) -> tuple[Block, ...]:
+        """Reads `blocks` from the model."""
+
+    @cached_property
+    def attention(self) -> AttentionShape:
+        """The attention at which prefixes attach."""
+        return self.find_attention()
+
+    @abstractmethod
+    def find_attention(self) -> AttentionShape:
+        """Reads `attention` from the model."""
+
+    def places(self) -> Places:
+        """Where experts attach, to be kept beside the weights."""
+        return Places(blocks=self.blocks, attention=self.attention, width=self.width)
+
+    @cached_property
+    def _modules(self) -> dict[str, nn.Module]:
+        return dict(self.model.named_modules())
+
+    def module(self, path: str) -> Any:
+        """The module at a dotted path of the model."""
+        return self._modules[path]
+
+    @property
+    def trained_part(self) -> str:
+        """What the dotted names of the language model's parameters begin with: BitFit trains the biases there."""
+        return ""
+
+    # Examples in.
+
+    @abstractmethod
     def encode(
         self,
         task: Task,
@@ -140,44 +222,20 @@ class Backbone:
         keep_pixels: bool = False,
         reporter: Reporter | None = None,
     ) -> EncodedExamples:
-        """Tokenises examples and computes their image features once; prompts that are too long lose their end.
+        """Tokenises examples and computes their image features once; prompts that are too long are cut.
 
         Args:
             task: whose instruction opens the prompts.
             keep_pixels: also keep the pixels, for full fine-tuning.
+            reporter: is told how many prompts were cut.
 
         Raises:
-            BadInput: when there are no examples, or when only some of them have an image.
+            BadInput: there are no examples, only some of them have an image, or the model cannot see.
         """
-        reporter = reporter or Silent()
-        examples = list(examples)
-        if not examples:
-            raise BadInput(f"task {task.name!r}: there are no examples to encode; add some")
-        with_image = sum(example.image is not None for example in examples)
-        if with_image not in (0, len(examples)):
-            raise BadInput(
-                f"task {task.name!r}: {with_image} of {len(examples)} examples have an image; give all one or none"
-            )
-        features, pixels = self._images(examples, keep_pixels, reporter) if with_image else (None, None)
-        tokens = features.shape[1] if features is not None else 0
-        room = self.max_positions - tokens - 2
-        head = [self.model.config.text_config.bos_token_id] + [self.image_token] * tokens
-        prompt_ids = self.token_ids([task.prompt(example) for example in examples])
-        answer_ids = self.token_ids([example.answer for example in examples])
-        long = sum(len(ids) > room for ids in prompt_ids)
-        if long:
-            reporter.log(f"{long} of {len(examples)} prompts are longer than {room} tokens and were cut")
-        answer_room = self.max_positions - ANSWER_ROOM
-        return EncodedExamples(
-            prompts=[np.array([*head, *ids[:room], self.end_token], dtype=np.int64) for ids in prompt_ids],
-            answers=[np.array([*ids[:answer_room], self.end_token], dtype=np.int64) for ids in answer_ids],
-            features=features,
-            pixels=pixels,
-            embedding=self.model.get_input_embeddings(),
-            pad=self.pad_token,
-            start=self.start_token,
-            device=self.device,
-        )
+
+    @abstractmethod
+    def collate(self, encoded: EncodedExamples, rows: Sequence[int]) -> Batch:
+        """The examples at ``rows``, padded to the longest."""
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids without the ends. A user's text that spells a special token (``<image>``) stays text."""
@@ -187,61 +245,69 @@ class Backbone:
             list(texts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
         )["input_ids"]
 
-    def _images(
-        self, examples: Sequence[Example], keep_pixels: bool, reporter: Reporter
-    ) -> tuple[Tensor, Tensor | None]:
-        """Features (N, V, D), and pixels (N, H, W, 3) as bytes if they are kept."""
-        reporter.phase("encode images", len(examples))
-        features: list[Tensor] = []
-        kept: list[Tensor] = []
-        for begin in range(0, len(examples), IMAGE_BATCH):
-            chunk = examples[begin : begin + IMAGE_BATCH]
-            pixels = torch.from_numpy(np.stack([self._pixels(example) for example in chunk]))
-            features.append(self.image_features(pixels))
-            if keep_pixels:
-                kept.append(pixels)
-            reporter.advance(len(chunk))
-        return torch.cat(features), torch.cat(kept) if keep_pixels else None
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of answers as `encode` makes them, without the end."""
+        return self.token_ids(texts)
 
-    def image_features(self, pixels: Tensor) -> Tensor:
-        """(N, V, D) features, on the CPU, of pixels (N, H, W, 3) given as bytes."""
-        with torch.no_grad():
-            return self.model.get_image_features(normalise(pixels.to(self.device))).pooler_output.cpu()
-
-    def _pixels(self, example: Example) -> np.ndarray:
-        assert example.image is not None
-        image = example.image.render(self.image_size).convert("RGB")
-        if image.size != (self.image_size, self.image_size):
-            image = image.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR)
-        return np.array(image, dtype=np.uint8)
+    def text_of(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Answers from their token ids."""
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     def predict(self, encoded: EncodedExamples, task: Task, *, batch_size: int = 64) -> list[str]:
-        """The answers of the backbone alone."""
-        return predict(self.network, self, encoded, task, batch_size=batch_size)
+        """The answers of the backbone with whatever acts on it, in the order of the examples."""
+        from pituning.backbones.prediction import predict
 
+        return predict(self, encoded, task, batch_size=batch_size)
 
-def _name(path: Path) -> str:
-    return path.parent.name if path.name == "backbone" else path.name
+    # Logits out.
 
+    @abstractmethod
+    def logits(self, batch: Batch) -> Tensor:
+        """(B, U, V) of the answer's tokens under teacher forcing."""
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the bars and warnings of transformers off the terminal; what matters in them is checked and raised."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    def full_logits(self, batch: Batch) -> Tensor:
+        """Like `logits`, but from token ids and pixels, so that embeddings and the vision tower get gradients too."""
+        return self.logits(batch)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """(B,) −log p(y | x; θ) in nats, summed over answer tokens."""
+        return nll_per_example(self.logits(batch), batch.labels)
+
+    @abstractmethod
+    def start(self, batch: Batch, *, steps: int | None = None) -> Decoding:
+        """Runs the prompts.
+
+        Args:
+            steps: how many tokens will be asked for, where that is known; of one no cache is kept.
+        """
+
+    @abstractmethod
+    def step(self, decoding: Decoding, tokens: Tensor) -> Decoding:
+        """Feeds one token of each row (B,)."""
+
+    # What experts do to it.
+
+    @contextmanager
+    def conditioned(
+        self, *, past: KeysAndValues | None = None, prompt: Callable[[int], Tensor] | None = None
+    ) -> Iterator[None]:
+        """Within the context keys and values, or embeddings (B, n, D), stand in front of everything."""
+        before = self._past, self._prompt
+        self._past, self._prompt = past, prompt
+        try:
             yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+        finally:
+            self._past, self._prompt = before
 
+    def skeleton(self) -> nn.Module:
+        """A model of the same structure without weights, to inject into and read."""
+        with torch.device("meta"):
+            return type(self.model)(self.model.config)
 
-def _image_size(path: Path) -> int:
-    size = json.loads((path / "preprocessor_config.json").read_text(encoding="utf-8")).get("size")
-    if not isinstance(size, dict) or not isinstance(size.get("height"), int) or size["height"] != size.get("width"):
-        raise ArtefactError(f"backbone {path}: preprocessor_config.json has size {size!r}; it must be a square")
-    return size["height"]
+    def seen_anew(self, encoded: EncodedExamples) -> EncodedExamples:
+        """The examples as the model sees them with other parameters in place: image features are computed again."""
+        return encoded.without_states()
+
+    def encoder_states(self, encoded: EncodedExamples) -> EncodedExamples:
+        """The examples with what an expert of the decoder alone leaves unchanged computed once; here, nothing."""
+        return encoded

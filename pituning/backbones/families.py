@@ -78,13 +78,13 @@ def family_of(config: Mapping[str, Any], where: str) -> FamilyRecord:
         ArtefactError: no family does; the message names the nearest supported model types.
     """
     model_type, classes = config.get("model_type"), config.get("architectures") or []
-    for record in FAMILIES:
+    for record in FAMILIES.values():
         if model_type in record.model_types:
             return record
-    for record in FAMILIES:
+    for record in FAMILIES.values():
         if any(str(name).endswith(record.architectures) for name in classes if record.architectures):
             return record
-    known = sorted({name for record in FAMILIES for name in record.model_types})
+    known = sorted({name for record in FAMILIES.values() for name in record.model_types})
     close = get_close_matches(str(model_type), known, n=3, cutoff=0.4) or known
     named = ", ".join(map(str, classes)) or "no architecture named"
     raise ArtefactError(

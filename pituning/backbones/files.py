@@ -8,10 +8,10 @@ from pathlib import Path
 from pituning.errors import ArtefactError
 from pituning.workspace.atomic import sha256_file
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json")
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
 """What a backbone's directory must hold."""
 
-FINGERPRINTED = FILES[:3]
+FINGERPRINTED = FILES
 """The files whose bytes make the fingerprint."""
 
 

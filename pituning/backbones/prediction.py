@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from pituning.backbones.encoded import Batch, EncodedExamples
-from pituning.backbones.network import Network, empty_cache
 from pituning.errors import BadInput
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Task
@@ -25,7 +24,6 @@ TEXT_TOKENS = 48
 
 
 def predict(
-    network: Network,
     backbone: Backbone,
     encoded: EncodedExamples,
     task: Task,
@@ -33,14 +31,13 @@ def predict(
     batch_size: int = 64,
     reporter: Reporter | None = None,
 ) -> list[str]:
-    """The answer to every example, in order; the encoder runs once per batch.
+    """The answer to every example, in order; each prompt runs once.
 
     With a closed answer space the decoding is greedy along the trie of the tokenised labels, and ends as soon as one
-    label is left: one decoder step where the labels' first tokens differ.
+    label is left: one step where the labels' first tokens differ.
 
     Args:
-        network: the forward pass, with whatever parameters are swapped in.
-        backbone: gives the tokenizer.
+        backbone: with whatever expert acts on it.
         reporter: told of each example; the phase is the caller's.
     """
     reporter = reporter or Silent()
@@ -52,7 +49,7 @@ def predict(
         for begin in range(0, len(order), batch_size):
             rows = order[begin : begin + batch_size]
             batch = encoded.batch(rows)
-            texts = trie.decode(network, batch) if trie is not None else _greedy(network, backbone, batch, limit)
+            texts = trie.decode(backbone, batch) if trie is not None else _greedy(backbone, batch, limit)
             for row, text in zip(rows, texts, strict=True):
                 answers[int(row)] = text
             reporter.advance(len(rows))
@@ -60,7 +57,11 @@ def predict(
 
 
 class LabelTrie:
-    """The labels as paths of tokens, each ending with ``</s>``.
+    """The labels as paths of tokens, each with the end token.
+
+    Attributes:
+        children: of each node the next node by token; node 0 is the root.
+        below: labels that can be reached from each node.
 
     Raises:
         BadInput: when there is no label or two labels become the same tokens.
@@ -70,12 +71,10 @@ class LabelTrie:
         if not labels:
             raise BadInput("the task has no labels; give at least two classes", field="answer")
         self.labels = tuple(labels)
-        self.start = backbone.start_token
         self.device = backbone.device
         self.children: list[dict[int, int]] = [{}]
-        self.below: list[list[int]] = [list(range(len(labels)))]  # labels reachable from each node
-        vocabulary = backbone.model.config.text_config.vocab_size
-        for index, ids in enumerate(backbone.token_ids(self.labels)):
+        self.below: list[list[int]] = [list(range(len(labels)))]
+        for index, ids in enumerate(backbone.answer_ids(self.labels)):
             node = 0
             for token in (*ids, backbone.end_token):
                 if token not in self.children[node]:
@@ -90,55 +89,88 @@ class LabelTrie:
                     f"labels {twin!r} and {self.labels[index]!r} are the same to the backbone; rename one",
                     field="answer",
                 )
-        blocked = torch.ones(len(self.children), vocabulary, dtype=torch.bool)
-        for node, children in enumerate(self.children):
-            blocked[node, list(children)] = False
-        self.blocked = blocked.to(self.device)  # as a whole: a GPU is slow at many small writes
+        # Of each node only the tokens that go on: a table over the vocabulary would not fit for large ones.
+        self._tokens = [torch.tensor(list(children), device=self.device) for children in self.children]
 
-    def path(self, tokens: Sequence[int]) -> list[int]:
-        """The nodes at which each token of a label, its end included, is chosen."""
-        nodes = [0]
-        for token in tokens[:-1]:
-            nodes.append(self.children[nodes[-1]][token])
-        return nodes
+    @property
+    def deep(self) -> bool:
+        """Whether one step may not be enough."""
+        return any(len(self.below[node]) > 1 for node in self.children[0].values())
 
-    def decode(self, network: Network, batch: Batch) -> list[str]:
+    def best(self, nodes: Sequence[int], logits: Tensor) -> list[int]:
+        """The token with the largest logit among those that go on from each row's node; logits are (B, V)."""
+        chosen = [0] * len(nodes)
+        rows_of: dict[int, list[int]] = {}
+        for row, node in enumerate(nodes):
+            rows_of.setdefault(node, []).append(row)
+        for node, rows in rows_of.items():
+            allowed = self._tokens[node]
+            if len(allowed):
+                picked = allowed[logits[rows][:, allowed].argmax(dim=1)]
+                for row, token in zip(rows, picked.tolist(), strict=True):
+                    chosen[row] = token
+        return chosen
+
+    def decode(self, backbone: Backbone, batch: Batch) -> list[str]:
         """One label per row of the batch."""
         nodes = [0] * len(batch)
         if len(self.labels) > 1:
-            states = network.states(batch)
-            cache = network.start_cache(len(batch)) or (empty_cache() if self._deep else None)
-            tokens = torch.full((len(batch), 1), self.start, device=self.device)
-            while any(len(self.below[node]) > 1 for node in nodes):
-                logits = network.decode(states, batch.attention_mask, tokens, cache)[:, -1]  # (B, V)
-                allowed = logits.masked_fill(self.blocked[torch.tensor(nodes, device=self.device)], -torch.inf)
-                tokens = allowed.argmax(dim=1, keepdim=True)
+            decoding = backbone.start(batch, steps=None if self.deep else 1)
+            while True:
+                tokens = self.best(nodes, decoding.logits)
                 # A row that is decided keeps its node; what is fed for it no longer matters.
                 nodes = [
-                    self.children[node][int(token)] if len(self.below[node]) > 1 else node
-                    for node, token in zip(nodes, tokens[:, 0].tolist(), strict=True)
+                    self.children[node][token] if len(self.below[node]) > 1 else node
+                    for node, token in zip(nodes, tokens, strict=True)
                 ]
+                if all(len(self.below[node]) == 1 for node in nodes):
+                    break
+                decoding = backbone.step(decoding, torch.tensor(tokens, device=self.device))
         return [self.labels[self.below[node][0]] for node in nodes]
 
-    @property
-    def _deep(self) -> bool:
-        """Whether one decoder step may not be enough."""
-        return any(len(self.below[node]) > 1 for node in self.children[0].values())
+    def log_probabilities(self, backbone: Backbone, batch: Batch) -> Tensor:
+        """(B, L) log probability of every label under constrained decoding: those of a row sum to 1.
+
+        The prompt runs once; the trie is walked a level at a time, all its open nodes in one step, so that labels share
+        the steps of what they have in common.
+        """
+        count = len(batch)
+        scores = torch.zeros(count, len(self.labels), dtype=torch.float64)
+        decoding = backbone.start(batch, steps=None if self.deep else 1)
+        frontier = [(row, 0) for row in range(count)]  # in the order of the decoding's rows
+        while frontier:
+            going: list[tuple[int, int]] = []
+            parents: list[int] = []
+            fed: list[int] = []
+            for place, (row, node) in enumerate(frontier):
+                allowed = self._tokens[node]
+                steps = torch.log_softmax(decoding.logits[place, allowed].double(), dim=0).cpu()
+                for token, value in zip(allowed.tolist(), steps, strict=True):
+                    child = self.children[node][token]
+                    scores[row, self.below[child]] += value
+                    if len(self.below[child]) > 1:
+                        going.append((row, child))
+                        parents.append(place)
+                        fed.append(token)
+            frontier = going
+            if frontier:
+                decoding = backbone.step(
+                    decoding.select(torch.tensor(parents, device=self.device)), torch.tensor(fed, device=self.device)
+                )
+        return scores
 
 
-def _greedy(network: Network, backbone: Backbone, batch: Batch, limit: int) -> list[str]:
+def _greedy(backbone: Backbone, batch: Batch, limit: int) -> list[str]:
     """Greedy decoding of open answers, at most ``limit`` tokens."""
-    states = network.states(batch)
-    cache = network.start_cache(len(batch)) or empty_cache()
-    tokens = torch.full((len(batch), 1), backbone.start_token, device=backbone.device)
     done = torch.zeros(len(batch), dtype=torch.bool, device=backbone.device)
+    decoding = backbone.start(batch, steps=limit)
     steps: list[Tensor] = []
-    for _ in range(limit):
-        tokens = network.decode(states, batch.attention_mask, tokens, cache)[:, -1].argmax(dim=1, keepdim=True)
+    while True:
+        tokens = decoding.logits.argmax(dim=1)
         tokens[done] = backbone.end_token
         steps.append(tokens)
-        done |= tokens[:, 0] == backbone.end_token
-        if bool(done.all()):
+        done |= tokens == backbone.end_token
+        if bool(done.all()) or len(steps) == limit:
             break
-    ids = torch.cat(steps, dim=1).tolist()
-    return [text.strip() for text in backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        decoding = backbone.step(decoding, tokens)
+    return backbone.text_of(torch.stack(steps, dim=1).tolist())

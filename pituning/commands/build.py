@@ -158,10 +158,10 @@ def zoo_measure(
     directory = output_directory(out) if out is not None else place.root
     backbone = directory / "backbone" if (directory / "backbone").is_dir() else place.backbone_dir()
 
-    from pituning.experts.space import check_kind
+    from pituning.experts.kinds import KINDS
     from pituning.tasks.mini import TASK_NAMES
 
-    check_kind(kind)
+    KINDS.check(kind)
 
     from pituning.studies.difficulty import difficulty_cells, measure_difficulty
 

@@ -22,7 +22,7 @@ from pituning.commands.shared import (
     print_table,
 )
 from pituning.errors import ArtefactError, BadInput
-from pituning.experts.space import KINDS, check_kind
+from pituning.experts.kinds import KINDS
 from pituning.registry import unknown
 from pituning.runs.configs import AnswerRun, EmbedRun, TrainRun
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
@@ -45,7 +45,7 @@ def list_command(
     place = open_workspace(workspace)
     rows: list[dict[str, Any]] = []
     damaged: dict[str, str] = {}
-    for each in KINDS if kind is None else (check_kind(kind),):
+    for each in KINDS if kind is None else (KINDS.check(kind),):
         zoo = place.expert_dirs(each)
         for name, directory in place.all_expert_dirs(each).items():
             try:
@@ -194,7 +194,7 @@ def find_expert(workspace: Workspace, name: str, kind: str | None) -> Path:
     """The directory of an expert by its name; the kind is needed where several kinds have the name."""
     found = {
         each: workspace.all_expert_dirs(each)[name]
-        for each in (KINDS if kind is None else (check_kind(kind),))
+        for each in (KINDS if kind is None else (KINDS.check(kind),))
         if name in workspace.all_expert_dirs(each)
     }
     if not found:

@@ -128,12 +128,12 @@ def project(
 
 def load_similarity(workspace: Workspace, kind: str, predictor: str) -> ZooSimilarity:
     """The zoo's similarity; unknown kinds and predictors are told before a file is looked for."""
-    from pituning.experts.space import check_kind
+    from pituning.experts.kinds import KINDS
     from pituning.graph.similarity import PREDICTORS
 
     if predictor not in PREDICTORS:
         raise BadInput(f"unknown predictor {predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor")
-    return workspace.zoo_similarity(check_kind(kind), predictor)
+    return workspace.zoo_similarity(KINDS.check(kind), predictor)
 
 
 def infos_of(workspace: Workspace, similarity: ZooSimilarity) -> list[TaskInfo]:

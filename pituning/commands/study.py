@@ -125,9 +125,9 @@ def study_predictors(
     as_json: JsonOption = False,
 ) -> None:
     """Grade every similarity against the measured transfer: rank correlation, NDCG, regret."""
-    from pituning.experts.space import check_kind
+    from pituning.experts.kinds import KINDS
 
-    check_kind(kind)
+    KINDS.check(kind)
     directory, _ = _places(out, workspace)
 
     from pituning.studies.predictors import grade_predictors
@@ -147,9 +147,9 @@ def study_variants(
     as_json: JsonOption = False,
 ) -> None:
     """Take the Fisher information in every way, compare it in every way, and grade each against measured transfer."""
-    from pituning.experts.space import check_kind
+    from pituning.experts.kinds import KINDS
 
-    check_kind(kind)
+    KINDS.check(kind)
     directory, backbone = _places(out, workspace)
 
     from pituning.studies.variants import grade_variants, grades_file, measure_variants
@@ -168,9 +168,9 @@ def study_tables(
     as_json: JsonOption = False,
 ) -> None:
     """Print the grades of the predictors as Markdown: the tables of docs/science.md."""
-    from pituning.experts.space import check_kind
+    from pituning.experts.kinds import KINDS
 
-    check_kind(kind)
+    KINDS.check(kind)
     directory, _ = _places(out, workspace)
 
     from pituning.studies.predictors import predictors_markdown
@@ -204,12 +204,12 @@ def study_summary(
     as_json: JsonOption = False,
 ) -> None:
     """Print what the low-shot study says, paired over targets and seeds: the tables of docs/science.md."""
-    from pituning.experts.space import check_kind
+    from pituning.experts.kinds import KINDS
     from pituning.studies.lowshot_summary import load_summary, predictor_figures
     from pituning.workspace.layout import lowshot_file
     from pituning.workspace.lowshot import parse_shots
 
-    check_kind(kind)
+    KINDS.check(kind)
     count = parse_shots(shots)
     path = open_workspace(workspace).lowshot_path(kind) if out is None else output_directory(out) / lowshot_file(kind)
     summary = load_summary(path, kind, count)

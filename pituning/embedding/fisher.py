@@ -2,8 +2,7 @@
 
 F = E_x[(∇_φ log p(y | x; θ, φ))²], elementwise, one gradient per example (design, section 3). The gradient of a linear
 map's weight for one example is the sum over its positions of output gradient times input, so one batched backward pass
-gives the gradients of all its examples: hooks keep the inputs (B, T, d_in) and outputs (B, T, d_out) of the expert's
-linear maps, autograd differentiates with respect to those outputs and never forms a weight's summed gradient.
+gives the gradients of all its examples (`pituning.experts.tape`); other kinds have their own exact ways.
 
 The Fisher information is the covariance of the score ∇_φ log p, whose mean is zero when answers come from the model
 itself. With the data's answers at an expert that was not trained on the task, it is not zero: the mean gradient says
@@ -13,20 +12,18 @@ the variance, what the task asks of the expert example by example.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pituning.backbones.encoded import Batch, EncodedExamples
-from pituning.backbones.network import Network, nll_per_example
 from pituning.embedding.sampling import sample_answers
 from pituning.errors import BadInput
-from pituning.experts.kinds import prefix_cache
 from pituning.experts.model import ExpertModel
 from pituning.progress import Reporter, Silent
 
@@ -122,7 +119,7 @@ def fisher(
 def example_gradients(model: ExpertModel, values: Tensor, batch: Batch) -> Tensor:
     """(B, P) gradients of −log p(y | x) of each example of a batch."""
     with ExitStack() as stack:
-        pieces = list(_gradients(model, values.detach().to(model.device), stack)(batch))
+        pieces = list(model.example_gradients(values.detach(), stack)(batch))
     return torch.cat([piece.flatten(1) for piece in pieces], dim=1)
 
 
@@ -133,7 +130,7 @@ each example counts for the groups that ``belongs`` (G, B) names."""
 
 def _example_moments(model: ExpertModel, values: Tensor) -> Callable[[ExitStack], Add]:
     def prepare(stack: ExitStack) -> Add:
-        gradients = _gradients(model, values, stack)
+        gradients = model.example_gradients(values, stack)
 
         def add(batch: Batch, belongs: Tensor, squares: Tensor, sums: Tensor | None) -> None:
             position = 0
@@ -157,69 +154,3 @@ def _batch_moments(model: ExpertModel, values: Tensor) -> Callable[[ExitStack], 
         squares += belongs.sum(1, keepdim=True) * gradient.square()
 
     return lambda stack: add
-
-
-def _gradients(model: ExpertModel, values: Tensor, stack: ExitStack) -> Callable[[Batch], Iterator[Tensor]]:
-    """A function from a batch to its per-example gradients, one tensor (B, *shape) per slot in the slots' order.
-
-    What it installs in the model stays until ``stack`` closes.
-    """
-    if model.kind == "prefix":
-        return lambda batch: _prefix_gradients(model, values, batch)
-    recorder = _Recorder()
-    for path in dict.fromkeys(model.parameter_name(slot).rpartition(".")[0] for slot in model.space.slots()):
-        recorder.watch(model.peft_model.get_submodule(path), stack)
-    stack.enter_context(model.using(values))
-
-    def gradients(batch: Batch) -> Iterator[Tensor]:
-        recorder.clear()
-        loss = nll_per_example(model.network(batch), batch.labels).sum()
-        yield from recorder.gradients(loss)
-
-    return gradients
-
-
-def _prefix_gradients(model: ExpertModel, values: Tensor, batch: Batch) -> Iterator[Tensor]:
-    """A prefix of its own for every example makes autograd keep the examples apart."""
-    tokens, width = next(model.space.slots()).shape
-    pairs = values.view(1, model.layers, 2, tokens, width).repeat(len(batch), 1, 1, 1, 1).requires_grad_(True)
-    network = Network(model.backbone.model, prompt=lambda size: prefix_cache(pairs, model.heads))
-    loss = nll_per_example(network(batch), batch.labels).sum()
-    (gradient,) = torch.autograd.grad(loss, pairs)
-    yield from gradient.flatten(1, 2).unbind(1)  # (B, n, D): keys and values of each layer in turn
-
-
-class _Recorder:
-    """Keeps inputs and outputs of linear maps during a forward pass."""
-
-    def __init__(self) -> None:
-        self.modules: list[nn.Linear] = []
-        self.seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
-
-    def watch(self, module: nn.Module, stack: ExitStack) -> None:
-        if not isinstance(module, nn.Linear):
-            raise TypeError(f"{type(module).__name__} is not a linear map")
-        self.modules.append(module)
-        handle = module.register_forward_hook(self._keep)
-        stack.callback(handle.remove)
-
-    def clear(self) -> None:
-        self.seen.clear()
-
-    def _keep(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        if module in self.seen:
-            raise RuntimeError("an expert's linear map ran twice in one forward pass")
-        if not output.requires_grad:
-            # With everything frozen the first maps are where the graph begins.
-            output.requires_grad_(True)
-        self.seen[module] = (inputs[0].detach(), output)
-
-    def gradients(self, loss: Tensor) -> Iterator[Tensor]:
-        """Weight (B, d_out, d_in), then bias (B, d_out) where there is one, of each module in turn."""
-        kept = [self.seen[module] for module in self.modules]
-        gradients = torch.autograd.grad(loss, [output for _, output in kept])
-        for module, (entered, _), gradient in zip(self.modules, kept, gradients, strict=True):
-            yield torch.bmm(gradient.transpose(1, 2), entered)
-            if module.bias is not None:
-                yield gradient.sum(1)
-        self.seen.clear()

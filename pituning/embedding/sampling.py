@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from pituning.backbones.encoded import EncodedExamples
-from pituning.backbones.network import empty_cache
 from pituning.experts.model import ExpertModel
 
 
@@ -24,22 +23,22 @@ def sample_answers(
     """
     generator = torch.Generator().manual_seed(seed)
     longest = max(len(answer) for answer in encoded.answers)
-    end, start = model.backbone.end_token, model.backbone.start_token
+    end = model.backbone.end_token
     answers: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(encoded)
     order = np.argsort(encoded.prompt_lengths, kind="stable")
     with torch.no_grad(), model.using(values.detach()):
         for begin in range(0, len(order), batch_size):
             rows = order[begin : begin + batch_size]
             batch = encoded.batch(rows)
-            states = model.network.states(batch)
-            cache = model.network.start_cache(len(batch)) or empty_cache()
-            tokens = torch.full((len(batch), 1), start, device=model.device)
-            drawn = []
-            for _ in range(longest):
-                logits = model.network.decode(states, batch.attention_mask, tokens, cache)[:, -1]  # (B, V)
-                tokens = torch.multinomial(logits.softmax(1).cpu(), 1, generator=generator).to(model.device)
-                drawn.append(tokens)
-            for row, ids in zip(rows, torch.cat(drawn, dim=1).cpu().numpy(), strict=True):
+            decoding = model.backbone.start(batch, steps=longest)
+            drawn: list[Tensor] = []
+            while True:
+                probabilities = decoding.logits.float().softmax(1).cpu()  # (B, V)
+                drawn.append(torch.multinomial(probabilities, 1, generator=generator))
+                if len(drawn) == longest:
+                    break
+                decoding = model.backbone.step(decoding, drawn[-1][:, 0].to(model.device))
+            for row, ids in zip(rows, torch.cat(drawn, dim=1).numpy(), strict=True):
                 stop = np.flatnonzero(ids == end)
                 answers[int(row)] = ids[: int(stop[0]) + 1] if len(stop) else ids
     return replace(encoded, answers=answers)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pituning.backbones.files import fingerprint
 from pituning.errors import ArtefactError, BackboneMismatch
-from pituning.experts.space import KINDS
+from pituning.experts.kinds import KINDS
 from pituning.workspace.atomic import read_json, sha256_file, write_json
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from pituning.errors import ArtefactError
 from pituning.experts.card import CARD, TENSORS, ExpertCard, read_card
 from pituning.experts.checkpoint import IMPORTED
-from pituning.experts.space import KINDS
+from pituning.experts.kinds import KINDS
 from pituning.workspace.layout import Workspace
 
 Origin = Literal["shipped", "trained", "tuned", "imported"]

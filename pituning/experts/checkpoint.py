@@ -14,16 +14,19 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
+from pituning.backbones.places import Block, Places
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.card import CARD, CONFIG, TENSORS, ExpertCard, parse_card, read_card, write_card
-from pituning.experts.shapes import TextShape, build_space, expected_shapes, full_config
+from pituning.experts.kinds import KINDS, full_settings, kind_of_peft_type
 from pituning.workspace.atomic import atomic_directory, sha256, sha256_file, write_bytes, write_json
 from pituning.workspace.layout import Workspace, check_name
 from pituning.workspace.zips import bad_file, open_zip
 
-PEFT_TYPES = {"LORA": "lora", "BOTTLENECK": "bottleneck", "PREFIX_TUNING": "prefix"}
-UNSUPPORTED = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias")
-"""LoRA settings under which mixing B A products would silently be wrong."""
+CHECKPOINT_ROOT = "base_model.model."
+"""What PEFT puts before a module's name in a checkpoint."""
+
+Sizes = Mapping[str, int | tuple[int, ...]]
+"""Sizes by the name that a record of a kind gives them; several where any of them will do."""
 
 IMPORTED = "imported"
 """The setting of a card's spec that says from which file or directory the expert was brought."""
@@ -72,22 +75,15 @@ def peft_settings(document: Any, path: str, *, field: str) -> tuple[str, dict[st
         BadInput: it is no PEFT config, or of a method that is not supported.
     """
     try:
-        kind = PEFT_TYPES.get(document["peft_type"])
-        if kind is None:
+        record = kind_of_peft_type(document["peft_type"])
+        if record is None:
+            known = ", ".join(each.peft_type for each in KINDS.values())
             raise BadInput(
-                f"{path}: PEFT method {document['peft_type']!r} is not supported; it can be {', '.join(PEFT_TYPES)}",
-                field=field,
+                f"{path}: PEFT method {document['peft_type']!r} is not supported; it can be {known}", field=field
             )
-        if kind == "lora":
-            used = [key for key in UNSUPPORTED if document.get(key)]
-            if used or document.get("bias", "none") != "none":
-                raise BadInput(f"{path}: {', '.join(used) or 'bias'} is not supported; use a plain LoRA", field=field)
-            config = {"rank": document["r"], "scale": document["lora_alpha"] / document["r"]}
-        elif kind == "bottleneck":
-            config = {"size": document["size"]}
-        else:
-            config = {"tokens": document["num_virtual_tokens"]}
-        return kind, full_config(kind, config)
+        return record.name, full_settings(record.name, record.settings_of(document))
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}", field=field) from error
     except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
         raise BadInput(f"{path} is not a PEFT config ({error}); save the expert again", field=field) from error
 
@@ -125,11 +121,11 @@ def read_checkpoint(data: bytes, filename: str) -> Checkpoint:
     )
 
 
-def check_fit(checkpoint: Checkpoint, shape: TextShape, fingerprint: str) -> None:
+def check_fit(checkpoint: Checkpoint, places: Places, fingerprint: str) -> None:
     """Nothing when a checkpoint belongs to a backbone: by its card where it has one, and by its tensors.
 
     Args:
-        shape: the backbone's.
+        places: the backbone's.
         fingerprint: the backbone's.
 
     Raises:
@@ -142,22 +138,58 @@ def check_fit(checkpoint: Checkpoint, shape: TextShape, fingerprint: str) -> Non
             f"was made on backbone {card.backbone!r} ({card.fingerprint[:12]}), here is {fingerprint[:12]}; bring an "
             "expert of this backbone",
         )
-    expected = expected_shapes(build_space(checkpoint.kind, checkpoint.config, shape), shape.decoder_layers)
-    foreign, missing = sorted(set(checkpoint.shapes) - set(expected)), sorted(set(expected) - set(checkpoint.shapes))
-    if foreign or missing:
+    try:
+        check_tensors(checkpoint.kind, checkpoint.config, checkpoint.shapes, places)
+    except BadInput as error:
+        raise bad_file(checkpoint.filename, str(error)) from error
+
+
+def check_tensors(
+    kind: str, settings: Mapping[str, float], shapes: Mapping[str, tuple[int, ...]], places: Places
+) -> None:
+    """Nothing when tensors are those of an expert of a kind on some modules of a backbone.
+
+    Raises:
+        BadInput: what is wrong with them, to stand after the name of the file.
+    """
+    record = KINDS[kind]
+    no_expert = f"it is no {kind} expert of this backbone"
+    expected: dict[str, tuple[int | tuple[int, ...], ...]] = {}
+    if record.of_modules:
+        modules: dict[str, Block] = {}
+        for name in shapes:
+            path = name.removeprefix(CHECKPOINT_ROOT)
+            tensor = next((tensor for tensor in record.tensors if path.endswith(f".{tensor}")), None)
+            block = None if tensor is None else places.by_module.get(path.removesuffix(f".{tensor}"))
+            if block is None:
+                raise BadInput(f"has the tensor {name!r}, which has no place here; {no_expert}")
+            modules[block.module] = block
+        for module, block in modules.items():
+            sizes: Sizes = {"in": block.d_in, "out": block.d_out, "in/out": (block.d_in, block.d_out)}
+            for tensor, dims in record.tensors.items():
+                expected[f"{CHECKPOINT_ROOT}{module}.{tensor}"] = _sized(dims, settings, sizes)
+    else:
+        whole: Sizes = {"width": places.width, "prefix": 2 * places.attention.table_layers * places.attention.width}
+        expected = {tensor: _sized(dims, settings, whole) for tensor, dims in record.tensors.items()}
+    foreign, missing = sorted(set(shapes) - set(expected)), sorted(set(expected) - set(shapes))
+    if foreign or missing or not shapes:
         what = f"has the unknown tensor {foreign[0]!r}" if foreign else f"lacks the tensor {missing[0]!r}"
         more = len(foreign) + len(missing) - 1
-        raise bad_file(
-            checkpoint.filename,
-            f"{what}{f', and {more} more differ' if more else ''}; it is no {checkpoint.kind} expert of this backbone",
-        )
+        raise BadInput(f"{what}{f', and {more} more differ' if more else ''}; {no_expert}")
     for name, wanted in expected.items():
-        if checkpoint.shapes[name] != wanted:
-            raise bad_file(
-                checkpoint.filename,
-                f"has the tensor {name!r} with shape {checkpoint.shapes[name]}, this backbone wants {wanted}; "
-                f"it is no {checkpoint.kind} expert of this backbone",
-            )
+        found = shapes[name]
+        fits = len(found) == len(wanted) and all(
+            size in allowed if isinstance(allowed, tuple) else size == allowed
+            for size, allowed in zip(found, wanted, strict=True)
+        )
+        if not fits:
+            raise BadInput(f"has the tensor {name!r} with shape {found}, this backbone wants {wanted}; {no_expert}")
+
+
+def _sized(
+    dims: tuple[str | int, ...], settings: Mapping[str, float], sizes: Sizes
+) -> tuple[int | tuple[int, ...], ...]:
+    return tuple(d if isinstance(d, int) else sizes[d] if d in sizes else int(settings[d]) for d in dims)
 
 
 def keep_checkpoint(

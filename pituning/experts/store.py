@@ -28,7 +28,6 @@ from pituning.experts.card import (
 )
 from pituning.experts.checkpoint import IMPORTED, peft_settings
 from pituning.experts.model import ExpertModel
-from pituning.experts.shapes import expected_shapes
 from pituning.workspace.atomic import atomic_directory, read_json, sha256_file
 from pituning.workspace.layout import Workspace, check_name
 
@@ -178,7 +177,7 @@ def _read_values(path: Path, model: ExpertModel) -> Tensor:
     except (SafetensorError, OSError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ArtefactError(f"{path} is not a whole safetensors file ({reason}); copy or make it again") from error
-    expected = expected_shapes(model.space, model.layers)
+    expected = model.checkpoint_shapes()
     foreign = sorted(set(tensors) - set(expected))
     missing = sorted(set(expected) - set(tensors))
     if foreign or missing:

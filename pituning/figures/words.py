@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
+
+from pituning.experts.kinds import KINDS
+
+__all__ = ["KINDS", "MAPS", "METRICS", "ORDERS", "PREDICTORS", "SCALES", "Word", "label"]
 
 
 @dataclass(frozen=True)
@@ -13,12 +18,6 @@ class Word:
     label: str
     help: str
 
-
-KINDS = {
-    "lora": Word("LoRA", "Low-rank updates of the attention and feed-forward maps."),
-    "bottleneck": Word("Bottleneck", "Small two-layer adapters after attention and feed-forward (Houlsby)."),
-    "prefix": Word("Prefix", "Learned keys and values in front of the decoder's attention."),
-}
 
 PREDICTORS = {
     "probe": Word("Common probe", "Fisher information of every task at one shared expert, centred over all tasks."),
@@ -53,6 +52,13 @@ METRICS = {
 }
 
 
-def label(words: Mapping[str, Word], name: str) -> str:
+class Labelled(Protocol):
+    """What has a label: a `Word`, or the record of a registry."""
+
+    @property
+    def label(self) -> str: ...
+
+
+def label(words: Mapping[str, Labelled], name: str) -> str:
     """What people read for ``name``; the name itself when it has no entry."""
     return words[name].label if name in words else name

@@ -14,9 +14,7 @@ and the (N, N) results. A tensor that is zero for a task has no direction: pairs
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -34,10 +32,6 @@ KEPT_TOLERANCE = 0.005
 
 CENTRED_FLOOR = 1e-7
 """A unit vector this close to the zoo's mean has lost its direction to the rounding of float32 embeddings."""
-
-_LAYER = re.compile(r"(encoder|decoder)\.(?:layers\.)?(\d+)")
-_MODULE = re.compile(r"\b((?:self|encoder)_attn\.(?:[qkv]|out)_proj|fc[12]|(?:key|value)$)")
-Part = Literal["layer", "module"]
 
 Vectors = Sequence[np.ndarray]
 Pairwise = Callable[[Vectors, Vectors], tuple[np.ndarray, np.ndarray]]
@@ -71,39 +65,32 @@ def cross_similarity(rows: Sequence[TaskEmbedding], zoo: Sequence[TaskEmbedding]
     return _mean_over_tensors(rows, zoo, names, _pairwise(predictor))
 
 
-def per_part(embeddings: Sequence[TaskEmbedding], predictor: str, part: Part = "layer") -> dict[str, np.ndarray]:
+def per_part(
+    embeddings: Sequence[TaskEmbedding], predictor: str, part_of: Mapping[str, str]
+) -> dict[str, np.ndarray]:
     """S of each part of the network alone, (N, N) by its name, in the order of the flat vector.
 
     Args:
-        part: ``layer`` (`layer_of`) or ``module``, the same module of all layers together (`module_of`).
+        part_of: the part of each tensor: `ExpertSpace.layer_of`, or `ExpertSpace.label_of` for the same module of all
+            layers together.
     """
-    pairwise, of = _pairwise(predictor), {"layer": layer_of, "module": module_of}[part]
+    pairwise = _pairwise(predictor)
     parts: dict[str, list[str]] = {}
     for name in _common_names(embeddings, embeddings):
-        parts.setdefault(of(name), []).append(name)
+        parts.setdefault(part_of[name], []).append(name)
     return {part: _close(_mean_over_tensors(embeddings, embeddings, names, pairwise)) for part, names in parts.items()}
 
 
 def parts_of(
-    embeddings: Sequence[TaskEmbedding], predictor: str, matrix: np.ndarray, part: Part = "layer"
+    embeddings: Sequence[TaskEmbedding], predictor: str, matrix: np.ndarray, part_of: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
-    """`per_part`, or nothing where the embeddings do not have the S ``matrix`` (N, N): they are of different times."""
+    """`per_part`, or nothing where the embeddings do not have the S ``matrix`` (N, N) or other tensors than
+    ``part_of`` knows: they are of different times."""
+    if not embeddings or not set(embeddings[0].names) <= set(part_of):
+        return {}
     if np.abs(similarity_matrix(embeddings, predictor) - matrix).max() > KEPT_TOLERANCE:
         return {}
-    return per_part(embeddings, predictor, part)
-
-
-def layer_of(name: str) -> str:
-    """The layer that a tensor's name says it belongs to, for example ``decoder.1``; ``other`` when it says none."""
-    match = _LAYER.search(name)
-    return f"{match[1]}.{match[2]}" if match else "other"
-
-
-def module_of(name: str) -> str:
-    """The module that a tensor's name says it belongs to, for example ``self_attn.q_proj``, ``fc1`` or a prefix's
-    ``key``; ``other`` when it says none."""
-    match = _MODULE.search(name)
-    return match[1] if match else "other"
+    return per_part(embeddings, predictor, part_of)
 
 
 def standardise(similarity: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pituning.errors import ArtefactError
-from pituning.experts.space import KINDS, check_kind
+from pituning.experts.kinds import KINDS
 from pituning.graph.build import task_graph
 from pituning.graph.similarity import PREDICTORS
 from pituning.registry import unknown
@@ -123,7 +123,7 @@ class Reader:
             raise ArtefactError(f"no task graph in {self.workspace.root} yet; make it with: pituning zoo build")
         if predictor is not None and predictor not in PREDICTORS:
             raise unknown("predictor", predictor, list(PREDICTORS))
-        kind = check_kind(kind) if kind is not None else next(iter(found))
+        kind = KINDS.check(kind) if kind is not None else next(iter(found))
         predictor = predictor or next(iter(found.get(kind, PREDICTORS)))
         return Zoo.of(self.similarity(kind, predictor), self.tasks(), kind, predictor)
 

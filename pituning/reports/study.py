@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pituning.errors import ArtefactError
-from pituning.experts.space import KINDS, check_kind
+from pituning.experts.kinds import KINDS
 from pituning.figures.lowshot import gains_figure
 from pituning.figures.palette import method_label
 from pituning.figures.words import KINDS as KIND_WORDS
@@ -94,7 +94,7 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
         BadInput: there is no such kind or method, or nobody measured it.
         ArtefactError: nothing has been measured, or the table is damaged.
     """
-    kind = check_kind(str(settings.get("kind", KINDS[0])))
+    kind = KINDS.check(str(settings.get("kind", next(iter(KINDS)))))
     rows = reader.lowshot(kind)
     if rows.empty:
         raise ArtefactError(

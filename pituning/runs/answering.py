@@ -8,7 +8,6 @@ from typing import Any
 
 from pituning.backbones.base import Backbone, EncodedExamples
 from pituning.backbones.certainty import answer_probabilities
-from pituning.backbones.network import Network
 from pituning.backbones.prediction import predict
 from pituning.experts.card import ExpertCard, read_card
 from pituning.experts.model import ExpertModel
@@ -38,7 +37,7 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
     reporter.advance()
     encoded = backbone.encode(asked.task, asked.examples, reporter=reporter)
     reporter.phase("answer", len(asked.examples) * (len(asked.experts) + 1))
-    said = [{"expert": None, "method": "backbone", "answers": _ask(backbone.network, backbone, encoded, asked)}]
+    said = [{"expert": None, "method": "backbone", "answers": _ask(backbone, encoded, asked)}]
     reporter.advance(len(asked.examples))
     models: dict[tuple[tuple[str, float], ...], ExpertModel] = {}
     for name, directory in asked.experts.items():
@@ -50,7 +49,7 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
             expert, model = open_expert(directory, backbone)
             models[shape] = model
         with model.using(expert.values.to(model.device)):
-            answers = _ask(model.network, backbone, encoded, asked)
+            answers = _ask(backbone, encoded, asked)
         said.append({"expert": name, "method": method_of(card), "answers": answers})
         reporter.advance(len(asked.examples))
     questions = [
@@ -67,14 +66,14 @@ def method_of(card: ExpertCard) -> str:
     return "single" if card.spec.get("shots") else "expert"
 
 
-def _ask(network: Network, backbone: Backbone, encoded: EncodedExamples, asked: Questions) -> list[Mapping[str, Any]]:
+def _ask(backbone: Backbone, encoded: EncodedExamples, asked: Questions) -> list[Mapping[str, Any]]:
     """The answer to each question with its probability, its score where the right one is known, and the runners-up."""
     task = asked.task
     answers: list[Mapping[str, Any]] = []
-    for row, text in enumerate(predict(network, backbone, encoded, task)):
+    for row, text in enumerate(predict(backbone, encoded, task)):
         gold = asked.examples[row].answer if asked.names[row] else None
         options = list(task.labels) if task.labels is not None else [text]
-        sure = dict(zip(options, answer_probabilities(network, backbone, encoded, task, row, options), strict=True))
+        sure = dict(zip(options, answer_probabilities(backbone, encoded, task, row, options), strict=True))
         others = sorted((label for label in options if label != text), key=lambda label: -sure[label])[:OTHERS]
         answers.append(
             {

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
-from pituning.experts.space import check_kind
+from pituning.experts.kinds import KINDS
 from pituning.graph.settings import PREDICTORS, MapSettings
-from pituning.training.config import EXPERT_RATES, TrainConfig
+from pituning.training.config import TrainConfig
 from pituning.workspace.layout import check_name
 
 CHECKPOINT_EVERY = 25
@@ -33,7 +33,7 @@ class TrainRun:
     name: str | None = field(default=None, metadata={"help": "Name of the expert."})
 
     def __post_init__(self) -> None:
-        check_kind(self.kind)
+        KINDS.check(self.kind)
         check_name(self.task, what="task")
         check_name(self.expert_name, what="name")
         if self.shots is not None and self.shots < 1:
@@ -47,7 +47,7 @@ class TrainRun:
 
     def training(self) -> TrainConfig:
         """The settings of the training loop."""
-        rate = EXPERT_RATES[self.kind] if self.learning_rate is None else self.learning_rate
+        rate = KINDS[self.kind].rate if self.learning_rate is None else self.learning_rate
         return TrainConfig(
             steps=self.steps, batch_size=self.batch_size, learning_rate=rate, seed=self.seed,
             checkpoint_every=CHECKPOINT_EVERY,
@@ -69,7 +69,7 @@ class ProjectRun(MapSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_kind(self.kind)
+        KINDS.check(self.kind)
         if self.predictor not in PREDICTORS:
             raise BadInput(
                 f"unknown predictor {self.predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor"
@@ -92,7 +92,7 @@ class EmbedRun:
     kind: str = field(default="lora", metadata={"help": "Expert kind: lora, bottleneck or prefix."})
 
     def __post_init__(self) -> None:
-        check_kind(self.kind)
+        KINDS.check(self.kind)
         for task in self.tasks:
             check_name(task, what="task")
 
@@ -119,7 +119,7 @@ class AnswerRun:
     image: str | None = field(default=None, metadata={"help": "An image file for your own question."})
 
     def __post_init__(self) -> None:
-        check_kind(self.kind)
+        KINDS.check(self.kind)
         if not 1 <= len(self.experts) <= MOST_EXPERTS:
             raise BadInput(f"{len(self.experts)} experts are named; give 1 to {MOST_EXPERTS}", field="experts")
         for name in self.experts:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pituning.backbones.files import fingerprint
+from pituning.backbones.places import Places
 from pituning.experts.card import ExpertCard
 from pituning.experts.checkpoint import Checkpoint, check_fit, keep_checkpoint
-from pituning.experts.shapes import TextShape
 from pituning.runs.queue import RunQueue
 from pituning.runs.roles import Role
 from pituning.tasks.registry import load_task
@@ -25,5 +25,5 @@ def import_checkpoint(queue: RunQueue, checkpoint: Checkpoint, *, name: str, tas
     load_task(task, workspace)
     backbone = workspace.backbone_dir()
     ours = fingerprint(backbone)
-    check_fit(checkpoint, TextShape.read(backbone), ours)
+    check_fit(checkpoint, Places.read(backbone), ours)
     return keep_checkpoint(checkpoint, workspace, name=name, task=task, backbone=DEFAULT_BACKBONE, fingerprint=ours)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pituning.errors import BadInput
-from pituning.experts.space import KINDS, check_kind
+from pituning.experts.kinds import KINDS
 from pituning.registry import unknown
 from pituning.runs.questions import drop_image
 from pituning.runs.queue import RunQueue
@@ -87,7 +87,7 @@ def check_removable(queue: RunQueue, kind: str, name: str) -> None:
         BadInput: there is none of that name, it is a shipped one, or a queued or running run needs it.
     """
     workspace = queue.workspace
-    if name not in workspace.all_expert_dirs(check_kind(kind)):
+    if name not in workspace.all_expert_dirs(KINDS.check(kind)):
         raise unknown("expert", name, list(workspace.all_expert_dirs(kind)))
     if not workspace.new_expert_dir(kind, name).is_dir():
         raise BadInput(f"expert {name!r} is a shipped one; only experts of the workspace can be removed", field="name")

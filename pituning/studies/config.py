@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
-from pituning.experts.space import check_kind
+from pituning.experts.kinds import KINDS
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, is_trained
 from pituning.workspace.lowshot import ALL_SHOTS
@@ -63,7 +63,7 @@ class TransferConfig:
     test_examples: int = field(default=400, metadata={"help": "most test examples of a target"})
 
     def __post_init__(self) -> None:
-        check_kind(self.kind)
+        KINDS.check(self.kind)
         _check_names("tasks", self.tasks, TASK_NAMES)
         for name in ("shots", "seeds"):
             values = getattr(self, name)
@@ -98,7 +98,7 @@ class LowshotConfig:
     test_examples: int = field(default=1000, metadata={"help": "most test examples of a target"})
 
     def __post_init__(self) -> None:
-        check_kind(self.kind)
+        KINDS.check(self.kind)
         _check_names("tasks", self.tasks, TASK_NAMES)
         _check_names("methods", self.methods, METHODS)
         if not self.shots or min(self.shots) < ALL_SHOTS:

@@ -44,7 +44,7 @@ def low_shot_single(backbone: Backbone, name: str, *, kind: str, shots: int, see
     cast = Cast(
         config=config,
         backbone=backbone,
-        mixture=Mixture(model, backbone),
+        mixture=Mixture(model),
         own=model.initial(0),
         zoo={},
         donors=(),

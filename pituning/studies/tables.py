@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pituning.experts.space import KINDS
+from pituning.experts.kinds import KINDS
 from pituning.studies.difficulty import suite_table
 from pituning.studies.planted import nearest, planted_found
 from pituning.tasks.mini import TASK_NAMES, planted_relatives

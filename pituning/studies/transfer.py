@@ -20,6 +20,7 @@ import torch
 from pituning.backbones.base import Backbone
 from pituning.backbones.files import fingerprint
 from pituning.experts.card import read_card
+from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert
 from pituning.progress import Reporter, Silent
@@ -27,7 +28,7 @@ from pituning.studies.config import TransferConfig
 from pituning.studies.pool import side_by_side
 from pituning.tasks.metrics import score
 from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
-from pituning.training.config import EXPERT_RATES, TrainConfig
+from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
 from pituning.workspace.atomic import write_text
 from pituning.workspace.layout import transfer_file
@@ -112,7 +113,7 @@ def _measure(directory: Path, backbone_dir: Path, config: TransferConfig, cells:
     asked, gold = model.prepare(backbone.encode(task, test)), [example.answer for example in test]
     learnt = model.prepare(backbone.encode(task, task.shots(shots, seed))) if shots else None
     settings = TrainConfig(
-        steps=config.steps, batch_size=config.batch_size, learning_rate=EXPERT_RATES[config.kind], seed=seed
+        steps=config.steps, batch_size=config.batch_size, learning_rate=KINDS[config.kind].rate, seed=seed
     )
     found = []
     for cell in cells:
@@ -134,7 +135,7 @@ def _specs(directory: Path, backbone_dir: Path, config: TransferConfig) -> dict[
     donors = {name: read_card(experts / name).sha256 for name in {cell.donor for cell in cells} - {NO_DONOR}}
     found = {}
     for cell in cells:
-        trained = [config.steps, config.batch_size, EXPERT_RATES[config.kind]] if cell.shots else []
+        trained = [config.steps, config.batch_size, KINDS[config.kind].rate] if cell.shots else []
         told = [
             config.kind, backbone, cell.target, task_version(cell.target), donors.get(cell.donor), cell.shots,
             cell.seed, trained, config.test_examples,

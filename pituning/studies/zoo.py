@@ -15,6 +15,7 @@ from pituning.backbones.base import Backbone
 from pituning.embedding.zoo import embed_zoo
 from pituning.errors import ArtefactError
 from pituning.experts.card import read_card
+from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert, make_expert, save_expert
 from pituning.progress import Reporter, Silent
@@ -23,7 +24,7 @@ from pituning.studies.pool import side_by_side
 from pituning.tasks.base import Task
 from pituning.tasks.metrics import score
 from pituning.tasks.mini import mini_task, task_version
-from pituning.training.config import EXPERT_RATES, TrainConfig
+from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
 
 
@@ -35,7 +36,7 @@ def expert_spec(config: ZooConfig, kind: str, task: str) -> dict[str, object]:
         "kind": kind,
         "steps": config.steps_of(kind),
         "batch_size": config.batch_size,
-        "learning_rate": EXPERT_RATES[kind],
+        "learning_rate": KINDS[kind].rate,
         "seed": config.seed,
         "data": "all training examples",
     }
@@ -127,7 +128,7 @@ def train_zoo_expert(directory: Path, model: ExpertModel, task: Task, config: Zo
     training = TrainConfig(
         steps=config.steps_of(model.kind),
         batch_size=config.batch_size,
-        learning_rate=EXPERT_RATES[model.kind],
+        learning_rate=KINDS[model.kind].rate,
         seed=config.seed,
     )
     trained = train_expert(model, model.prepare(backbone.encode(task, task.split("train"))), training)

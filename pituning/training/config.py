@@ -56,9 +56,6 @@ class TrainConfig:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-EXPERT_RATES = {"lora": 5e-3, "bottleneck": 1e-2, "prefix": 1e-1}
-"""Learning rates that train an expert of each kind well on the embedded backbone."""
-
 FULL_RATE = 5e-4
 """The learning rate of full fine-tuning."""
 

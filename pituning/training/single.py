@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from pituning.backbones.base import Backbone
-from pituning.backbones.encoded import EncodedExamples
-from pituning.backbones.network import nll_per_example
+from pituning.backbones.encoded import Batch, EncodedExamples, nll_per_example
+from pituning.backbones.swap import ParameterSwap
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
 from pituning.progress import Reporter
@@ -64,6 +65,25 @@ def train_expert(
     return TrainedExpert(values.detach(), result)
 
 
+@dataclass(frozen=True)
+class TunedBackbone:
+    """All parameters of a backbone after fine-tuning; the backbone itself is as it was.
+
+    Args:
+        parameters: in the order of the model's named parameters.
+    """
+
+    backbone: Backbone
+    parameters: tuple[Tensor, ...]
+
+    @contextmanager
+    def using(self) -> Iterator[Backbone]:
+        """Within the context the backbone runs with the tuned parameters; examples' image features differ, too."""
+        names = [name for name, _ in self.backbone.model.named_parameters()]
+        with ParameterSwap(self.backbone.model, names)(self.parameters):
+            yield self.backbone
+
+
 def full_finetune(
     backbone: Backbone,
     encoded: EncodedExamples,
@@ -71,13 +91,11 @@ def full_finetune(
     *,
     reporter: Reporter | None = None,
     series: str = "full",
-    evaluate: Callable[[Backbone], Mapping[str, float]] | None = None,
+    evaluate: Callable[[TunedBackbone], Mapping[str, float]] | None = None,
     checkpoint: Path | None = None,
     announce: bool = True,
-) -> tuple[Backbone, FitResult]:
-    """Trains every parameter of a copy of the backbone, the vision tower included.
-
-    Examples for the tuned copy must be encoded by the copy itself: its image features differ.
+) -> tuple[TunedBackbone, FitResult]:
+    """Trains every parameter of a backbone, the vision tower included, beside the frozen ones.
 
     Args:
         encoded: examples, encoded with ``keep_pixels=True`` where they have images.
@@ -88,18 +106,26 @@ def full_finetune(
     """
     if encoded.features is not None and encoded.pixels is None:
         raise BadInput("full fine-tuning needs pixels; encode the examples with keep_pixels=True")
-    tuned = backbone.copy()
-    tuned.model.requires_grad_(True)
+    names = [name for name, _ in backbone.model.named_parameters()]
+    learned = [parameter.detach().clone().requires_grad_(True) for parameter in backbone.model.parameters()]
+    swap = ParameterSwap(backbone.model, names)
+
+    def loss(batch: Batch) -> Tensor:
+        with swap(learned):
+            return nll_per_example(backbone.full_logits(batch), batch.labels)
+
+    def state() -> TunedBackbone:
+        return TunedBackbone(backbone, tuple(parameter.detach() for parameter in learned))
+
     result = fit(
-        list(tuned.model.parameters()),
-        lambda batch: nll_per_example(tuned.network.full(batch), batch.labels),
+        learned,
+        loss,
         encoded,
         config,
         reporter=reporter,
         series=series,
-        evaluate=None if evaluate is None else lambda _: evaluate(tuned),
+        evaluate=None if evaluate is None else lambda _: evaluate(state()),
         checkpoint=checkpoint,
         announce=announce,
     )
-    tuned.model.requires_grad_(False)
-    return tuned, result
+    return state(), result

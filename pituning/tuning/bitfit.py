@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import Batch, EncodedExamples
-from pituning.backbones.network import ParameterSwap, nll_per_example
 from pituning.backbones.prediction import predict
+from pituning.backbones.swap import ParameterSwap
+from pituning.errors import BadInput
 from pituning.progress import Reporter
 from pituning.tasks.base import Task
 from pituning.training.config import TrainConfig
@@ -41,27 +42,31 @@ class BitFitLearner:
 
         def loss(batch: Batch) -> Tensor:
             with swap(self._tensors(biases)):
-                return nll_per_example(self.backbone.network(batch), batch.labels)
+                return self.backbone.loss(batch)
 
         def evaluate(step: int) -> Mapping[str, float]:
             look(step, biases.detach().clone())
             return {}
 
-        fit([biases], loss, _unencoded(encoded), config, reporter=reporter, series=series, evaluate=evaluate,
+        fit([biases], loss, encoded.without_states(), config, reporter=reporter, series=series, evaluate=evaluate,
             announce=False)  # fmt: skip
 
     def losses(self, state: Tensor, encoded: EncodedExamples) -> np.ndarray:
         with torch.no_grad(), self._swap()(self._tensors(state)):
-            return losses_of(self.backbone.network, _unencoded(encoded))
+            return losses_of(self.backbone, encoded.without_states())
 
     def predict(self, state: Tensor, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
         with self._swap()(self._tensors(state)):
-            return predict(self.backbone.network, self.backbone, _unencoded(encoded), task, reporter=reporter)
+            return predict(self.backbone, encoded.without_states(), task, reporter=reporter)
 
     @property
     def _names(self) -> list[str]:
-        parameters = self.backbone.model.named_parameters()
-        return [name for name, _ in parameters if ".language_model." in name and name.endswith(".bias")]
+        parameters, part = self.backbone.model.named_parameters(), self.backbone.trained_part
+        names = [name for name, _ in parameters if name.startswith(part) and name.endswith(".bias")]
+        if not names:
+            raise BadInput(f"backbone {self.backbone.name!r} has no biases for bitfit to train; leave it out",
+                           field="baselines")  # fmt: skip
+        return names
 
     def _swap(self) -> ParameterSwap:
         return ParameterSwap(self.backbone.model, self._names)
@@ -69,8 +74,3 @@ class BitFitLearner:
     def _tensors(self, flat: Tensor) -> tuple[Tensor, ...]:
         parameters = dict(self.backbone.model.named_parameters())
         return torch.split(flat, [parameters[name].numel() for name in self._names])  # every bias is a vector
-
-
-def _unencoded(encoded: EncodedExamples) -> EncodedExamples:
-    """Without the states that the frozen encoder computed: other biases give other states."""
-    return replace(encoded, states=None)

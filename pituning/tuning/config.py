@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pituning.errors import BadInput
-from pituning.experts.space import check_kind
-from pituning.training.config import BITFIT_RATE, EXPERT_RATES, FULL_RATE
+from pituning.experts.kinds import KINDS
+from pituning.training.config import BITFIT_RATE, FULL_RATE
 from pituning.workspace.layout import check_name
 
 MIXTURE = "mixture"
@@ -127,7 +127,7 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         check_name(self.target, what="target")
-        check_kind(self.kind)
+        KINDS.check(self.kind)
         for name in ("shots", "donors", "steps", "batch_size", "test_examples"):
             self._require(
                 name, _whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number of at least 1"
@@ -161,7 +161,7 @@ class TuneConfig:
 
     def rates(self, method: str) -> tuple[float, ...]:
         """The learning rates that a method chooses from, ascending."""
-        usual = EXPERT_RATES[self.kind]
+        usual = KINDS[self.kind].rate
         rates = self.learning_rates or tuple(usual * factor for factor in RATE_FACTORS)
         own = OWN_RATES.get(method)
         return tuple(sorted(rate if own is None else rate * own / usual for rate in rates))

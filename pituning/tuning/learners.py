@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,17 +12,15 @@ from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import Batch, EncodedExamples
-from pituning.backbones.network import nll_per_example
 from pituning.backbones.prediction import predict
 from pituning.progress import Reporter
 from pituning.tasks.base import Task
 from pituning.training.config import TrainConfig
 from pituning.training.loop import fit
-from pituning.training.single import full_finetune
+from pituning.training.single import TunedBackbone, full_finetune
 from pituning.tuning.interpolation import Mixture
 
 EVALUATION_BATCH = 64
-IMAGE_BATCH = 64
 
 Look = Callable[[int, Any], None]
 """Called with the number of steps done and the state; may raise `Enough`."""
@@ -115,7 +113,7 @@ class MixtureLearner:
 
     def losses(self, state: Mixed, encoded: EncodedExamples) -> np.ndarray:
         with torch.no_grad(), self.mixture.using(state.experts, state.weights):
-            return losses_of(self.mixture.network, encoded)
+            return losses_of(self.mixture.backbone, encoded)
 
     def predict(self, state: Mixed, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
         return self.mixture.predict(state.experts, state.weights, encoded, task, reporter=reporter)
@@ -129,19 +127,19 @@ class MixtureLearner:
 
 @dataclass(frozen=True, kw_only=True)
 class FullLearner:
-    """Full fine-tuning of a copy of the backbone, vision tower included. Its state is the tuned copy."""
+    """Full fine-tuning of the backbone, vision tower included. Its state is all tuned parameters."""
 
     backbone: Backbone
 
-    def start(self) -> Backbone:
-        return self.backbone
+    def start(self) -> TunedBackbone:
+        return TunedBackbone(self.backbone, tuple(self.backbone.model.parameters()))
 
     def fit(
         self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
     ) -> None:
         steps = 0
 
-        def evaluate(tuned: Backbone) -> Mapping[str, float]:
+        def evaluate(tuned: TunedBackbone) -> Mapping[str, float]:
             nonlocal steps
             steps = min(steps + config.eval_every, config.steps)
             look(steps, tuned)
@@ -151,29 +149,21 @@ class FullLearner:
             self.backbone, encoded, config, reporter=reporter, series=series, evaluate=evaluate, announce=False
         )
 
-    def losses(self, state: Backbone, encoded: EncodedExamples) -> np.ndarray:
-        with torch.no_grad():
-            return losses_of(state.network, _seen_by(state, encoded))
+    def losses(self, state: TunedBackbone, encoded: EncodedExamples) -> np.ndarray:
+        with torch.no_grad(), state.using() as backbone:
+            return losses_of(backbone, backbone.seen_anew(encoded))
 
-    def predict(self, state: Backbone, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
-        return predict(state.network, state, _seen_by(state, encoded), task, reporter=reporter)
+    def predict(self, state: TunedBackbone, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
+        with torch.no_grad(), state.using() as backbone:
+            return predict(backbone, backbone.seen_anew(encoded), task, reporter=reporter)
 
 
-def losses_of(network: Callable[[Batch], Tensor], encoded: EncodedExamples) -> np.ndarray:
-    """(N,) −log p(y | x) / √length of each example."""
+def losses_of(backbone: Backbone, encoded: EncodedExamples) -> np.ndarray:
+    """(N,) −log p(y | x) / √length of each example, with whatever expert acts on the backbone."""
     losses = np.empty(len(encoded))
     order = np.argsort(encoded.prompt_lengths, kind="stable")
     for begin in range(0, len(order), EVALUATION_BATCH):
         rows = order[begin : begin + EVALUATION_BATCH]
         batch = encoded.batch(rows)
-        losses[rows] = (nll_per_example(network(batch), batch.labels) / batch.lengths.sqrt()).cpu().numpy()
+        losses[rows] = (backbone.loss(batch) / batch.lengths.sqrt()).cpu().numpy()
     return losses
-
-
-def _seen_by(backbone: Backbone, encoded: EncodedExamples) -> EncodedExamples:
-    """The same examples with the embeddings and image features of a tuned backbone."""
-    features = encoded.features
-    if encoded.pixels is not None:
-        chunks = torch.split(encoded.pixels, IMAGE_BATCH)
-        features = torch.cat([backbone.image_features(chunk) for chunk in chunks])
-    return replace(encoded, features=features, states=None, embedding=backbone.model.get_input_embeddings())

@@ -85,7 +85,7 @@ class LoraHubLearner:
 
     def losses(self, state: Mixed, encoded: EncodedExamples) -> np.ndarray:
         with torch.no_grad(), self.mixture.using(state.experts, state.weights):
-            return losses_of(self.mixture.network, encoded)
+            return losses_of(self.mixture.backbone, encoded)
 
     def predict(self, state: Mixed, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
         return self.mixture.predict(state.experts, state.weights, encoded, task, reporter=reporter)

@@ -141,7 +141,7 @@ def prepare(
     cast = Cast(
         config=config,
         backbone=backbone,
-        mixture=Mixture(model, backbone),
+        mixture=Mixture(model),
         own=start_values(zoo, model),
         zoo={name: expert.values for name, expert in zoo.items()},
         donors=donors,

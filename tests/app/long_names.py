@@ -48,7 +48,7 @@ def make(root: Path) -> Workspace:
     infos = list_tasks(workspace)
     names = tuple(info.name for info in infos)
     backbone = fingerprint(workspace.backbone_dir())
-    for number, kind in enumerate(synthetic.KINDS):
+    for number, kind in enumerate(synthetic.SHIPPED):
         synthetic.make_expert(workspace.root / "experts" / kind / NAME, kind, backbone)
         for offset, predictor in enumerate(synthetic.PREDICTORS):
             generator = np.random.default_rng([number, offset])

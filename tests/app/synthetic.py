@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import pandas as pd
 from safetensors.numpy import save
 
 from pituning.backbones.files import FILES, fingerprint
+from pituning.backbones.places import AttentionShape, Block, Places
 from pituning.experts.card import CONFIG, TENSORS, ExpertCard, write_card
-from pituning.experts.shapes import TextShape, build_space, expected_shapes
-from pituning.experts.space import DEFAULT_CONFIG
+from pituning.experts.kinds import KINDS
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import AlphaPoint, MetricPoint, Run
 from pituning.runs.spec import RunSpec
@@ -27,7 +27,7 @@ from pituning.workspace.layout import Workspace, lowshot_file
 from pituning.workspace.lowshot import COLUMNS, lowshot_csv
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
 
-KINDS = ("lora", "bottleneck", "prefix")
+SHIPPED = ("lora", "bottleneck", "prefix")
 PREDICTORS = ("probe", "paper")
 REPLICATES = 20
 METHODS = {"single": 61.0, "full": 63.5, "uniform": 64.0, "random": 60.2, "placebo": 61.4}
@@ -39,11 +39,11 @@ def make_workspace(root: Path) -> Workspace:
     workspace = Workspace(root, embedded=None)
     for file in FILES:
         write_bytes(root / "backbones" / "mini" / file, file.encode())
-    write_json(root / "backbones" / "mini" / "config.json", {"text_config": asdict(SHAPE)})
+    PLACES.save(root / "backbones" / "mini")
     backbone = fingerprint(root / "backbones" / "mini")
     infos = list_tasks(None)
     names = tuple(info.name for info in infos)
-    for number, kind in enumerate(KINDS):
+    for number, kind in enumerate(SHIPPED):
         for offset, predictor in enumerate(PREDICTORS):
             generator = np.random.default_rng([number, offset])
             matrix = planted(infos, generator)
@@ -57,8 +57,25 @@ def make_workspace(root: Path) -> Workspace:
     return workspace
 
 
-SHAPE = TextShape(d_model=4, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=8, decoder_ffn_dim=8)
+def _layer(stack: str, parts: Sequence[str]) -> list[Block]:
+    root, layer = f"model.language_model.{stack}.layers.0", f"{stack}.0"
+    blocks = []
+    for part in parts:
+        blocks += [
+            Block(f"{root}.{part}.{leaf}", layer, part, f"{part}.{leaf}", role, 4, 4)
+            for leaf, role in (("q_proj", "query"), ("v_proj", "value"), ("out_proj", "output"))
+        ]
+    blocks.append(Block(f"{root}.fc1", layer, "ffn", "fc1", "up", 4, 8))
+    return [*blocks, Block(f"{root}.fc2", layer, "ffn", "fc2", "down", 8, 4)]
+
+
+PLACES = Places(
+    blocks=(*_layer("encoder", ["self_attn"]), *_layer("decoder", ["self_attn", "encoder_attn"])),
+    attention=AttentionShape(("model.language_model.decoder.layers.0.self_attn",), ("decoder.0",), 1, 4, 1, True),
+    width=4,
+)
 """Of the backbone, whose other files are not what they are called."""
+ROLES = {"lora": ("query", "value", "up", "down"), "bottleneck": ("output", "down")}
 
 PEFT_CONFIGS: dict[str, dict[str, Any]] = {
     "lora": {"peft_type": "LORA", "r": 4, "lora_alpha": 8},
@@ -70,7 +87,19 @@ PEFT_CONFIGS: dict[str, dict[str, Any]] = {
 @cache
 def expert_tensors(kind: str, value: float = 0.5) -> bytes:
     """The tensors of an expert of the backbone, all of one value."""
-    shapes = expected_shapes(build_space(kind, DEFAULT_CONFIG[kind], SHAPE), SHAPE.decoder_layers)
+    record = KINDS[kind]
+    sizes = {**{key: int(size) for key, size in record.defaults.items()}, "prefix": 8}
+    if not record.of_modules:
+        shapes = {name: [sizes[dim] for dim in dims] for name, dims in record.tensors.items()}
+    else:
+        shapes = {
+            f"base_model.model.{block.module}.{name}": [
+                {**sizes, "in": block.d_in, "out": block.d_out}[dim] for dim in dims
+            ]
+            for block in PLACES.blocks
+            if block.role in ROLES[kind]
+            for name, dims in record.tensors.items()
+        }
     return save({name: np.full(shape, value, np.float32) for name, shape in shapes.items()})
 
 
@@ -81,7 +110,7 @@ def make_expert(
     write_bytes(folder / TENSORS, expert_tensors(kind))
     write_json(folder / CONFIG, PEFT_CONFIGS[kind])
     card = ExpertCard(
-        name=folder.name, kind=kind, task=task or folder.name, config=DEFAULT_CONFIG[kind], backbone="mini",
+        name=folder.name, kind=kind, task=task or folder.name, config=KINDS[kind].defaults, backbone="mini",
         fingerprint=backbone, sha256=sha256_file(folder / TENSORS), seed=0, spec=spec or {}, scores={"test": 61.5},
     )  # fmt: skip
     write_card(card, folder)

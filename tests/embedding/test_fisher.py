@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,8 @@ from pituning.backbones.encoded import EncodedExamples
 from pituning.embedding.fisher import example_gradients, fisher
 from pituning.embedding.sampling import sample_answers
 from pituning.errors import BadInput
+from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
-from pituning.experts.space import KINDS
 from pituning.tasks.base import Task
 
 
@@ -34,13 +35,9 @@ def loop(model: ExpertModel, values: torch.Tensor, encoded: EncodedExamples) -> 
     return torch.stack(rows)
 
 
-def double(model: ExpertModel, encoded: EncodedExamples) -> EncodedExamples:
-    model.backbone.model.double()
-    return replace(
-        encoded,
-        features=None if encoded.features is None else encoded.features.double(),
-        embedding=model.backbone.model.get_input_embeddings(),
-    )
+def double(encoded: EncodedExamples) -> EncodedExamples:
+    encoded.backbone.model.double()
+    return replace(encoded, features=None if encoded.features is None else encoded.features.double())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -49,8 +46,9 @@ def test_exact_in_float64(
     kind: str, task_name: str, two_layer_backbone: Backbone, request: pytest.FixtureRequest
 ) -> None:
     task: Task = request.getfixturevalue(task_name)
-    model = ExpertModel(two_layer_backbone, kind)
-    encoded = double(model, two_layer_backbone.encode(task, task.split("train")[:7]))
+    backbone = deepcopy(two_layer_backbone)
+    model = ExpertModel(backbone, kind)
+    encoded = double(backbone.encode(task, task.split("train")[:7]))
     values = perturbed(model).double()
     expected = loop(model, values, encoded)
     found = example_gradients(model, values, encoded.batch(range(7)))
@@ -70,9 +68,9 @@ def test_close_in_float32_and_leaves_no_hooks(kind: str, tiny_backbone: Backbone
     found = fisher(model, values, encoded, batch_size=4)
     assert np.linalg.norm(found.mean - expected) <= 1e-3 * np.linalg.norm(expected)
     assert found.examples == 6
-    assert not any(module._forward_hooks for module in model.peft_model.modules())
+    assert not any(module._forward_hooks for module in tiny_backbone.model.modules())
     assert torch.equal(model.forward(values, encoded.batch([0])), before)
-    assert not any(parameter.requires_grad for parameter in model.peft_model.parameters())
+    assert not any(parameter.requires_grad for parameter in tiny_backbone.model.parameters())
 
 
 def test_groups_average_to_the_mean(tiny_backbone: Backbone, text_task: Task) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import zipfile
@@ -13,12 +14,12 @@ import pytest
 from safetensors.numpy import load_file, save
 
 from pituning.backbones.files import fingerprint
+from pituning.backbones.places import Places
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.card import CARD, CONFIG, TENSORS, read_card
 from pituning.experts.catalogue import Catalogue
 from pituning.experts.checkpoint import check_fit, keep_checkpoint, pack_expert, read_checkpoint
-from pituning.experts.shapes import TextShape
-from pituning.experts.space import KINDS
+from pituning.experts.kinds import KINDS
 from pituning.workspace.layout import Workspace
 from tests.app.uploads import zipped
 
@@ -58,7 +59,7 @@ def test_out_and_in_again_gives_the_same_expert(kind, zoo, workspace, tiny_backb
     assert packed == pack_expert(zoo[kind])
     checkpoint = read_checkpoint(packed, "one.zip")
     ours = fingerprint(tiny_backbone_dir)
-    check_fit(checkpoint, TextShape.read(tiny_backbone_dir), ours)
+    check_fit(checkpoint, Places.read(tiny_backbone_dir), ours)
     card = keep_checkpoint(checkpoint, workspace, name="mine", task="rte", backbone="mini", fingerprint=ours)
 
     kept = workspace.new_expert_dir(kind, "mine")
@@ -81,7 +82,7 @@ def test_a_checkpoint_of_others_gets_a_card(zoo, workspace, tiny_backbone_dir):
     folder = {f"adapter/{name}": data for name, data in members(zoo["lora"], card=None).items()}
     checkpoint = read_checkpoint(zipped({**folder, "adapter/README.md": "about"}), "theirs.zip")
     ours = fingerprint(tiny_backbone_dir)
-    check_fit(checkpoint, TextShape.read(tiny_backbone_dir), ours)
+    check_fit(checkpoint, Places.read(tiny_backbone_dir), ours)
     card = keep_checkpoint(checkpoint, workspace, name="theirs", task="nli", backbone="mini", fingerprint=ours)
     assert (card.fingerprint, card.kind, dict(card.config)) == (ours, "lora", {"rank": 4, "scale": 2.0})
     assert sorted(path.name for path in workspace.new_expert_dir("lora", "theirs").iterdir()) == sorted(
@@ -155,16 +156,21 @@ def test_a_bomb_is_refused(zoo, monkeypatch):
 
 
 def test_what_belongs_to_another_backbone_is_refused(zoo, tiny_backbone_dir, two_layer_backbone_dir):
-    ours, other = TextShape.read(tiny_backbone_dir), TextShape.read(two_layer_backbone_dir)
+    ours, other = Places.read(tiny_backbone_dir), Places.read(two_layer_backbone_dir)
     whole = read_checkpoint(pack_expert(zoo["lora"]), "x.zip")
     with pytest.raises(BadInput, match="was made on backbone 'tiny'"):
         check_fit(whole, other, fingerprint(two_layer_backbone_dir))
     bare = read_checkpoint(zipped(members(zoo["lora"], card=None)), "x.zip")
-    with pytest.raises(BadInput, match="lacks the tensor .* and .* more differ; it is no lora expert"):
-        check_fit(bare, other, "f")
+    check_fit(bare, other, "f")  # it names no backbone, and its modules are there, too
+    deeper = dataclasses.replace(ours, blocks=ours.blocks[1:])
+    with pytest.raises(BadInput, match="has the tensor .*, which has no place here; it is no lora expert"):
+        check_fit(bare, deeper, "f")
     first = min(bare.shapes)
     for change, message in (
-        (lambda t: t | {"foreign": np.zeros(1, np.float32)}, "has the unknown tensor 'foreign'; it is no"),
+        (
+            lambda t: t | {"foreign": np.zeros(1, np.float32)},
+            "has the tensor 'foreign', which has no place here",
+        ),
         (lambda t: t | {first: t[first][:, :-1].copy()}, "this backbone wants"),
     ):
         odd = zipped(members(zoo["lora"], card=None, tensors=changed(zoo["lora"], change)))

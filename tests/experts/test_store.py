@@ -10,8 +10,8 @@ from transformers import Florence2ForConditionalGeneration
 
 from pituning.errors import ArtefactError, BackboneMismatch, BadInput
 from pituning.experts.card import CARD, CONFIG, TENSORS, read_card
+from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
-from pituning.experts.space import KINDS
 from pituning.experts.store import (
     export_expert,
     import_expert,
@@ -57,7 +57,7 @@ def test_checkpoint_loads_in_plain_peft(
             decoder_input_ids=batch.decoder_input_ids,
         ).logits
         ours = model.forward(expert.values, batch)
-        alone = backbone.network(batch)
+        alone = backbone.logits(batch)
     torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)
     assert (ours - alone).abs().max() > 1e-2
 

@@ -13,8 +13,6 @@ from pituning.errors import BadInput
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.similarity import (
     cross_similarity,
-    layer_of,
-    module_of,
     per_part,
     rank,
     similarity_matrix,
@@ -213,31 +211,11 @@ def test_identical_embeddings_have_no_centred_direction() -> None:
 
 def test_per_layer_averages_to_the_whole_by_tensor_count() -> None:
     zoo = embeddings(fisher(5))
-    layers = per_part(zoo, "paper")
+    layers = per_part(zoo, "paper", PARTS)
     assert list(layers) == ["encoder.0", "decoder.1"]
     np.testing.assert_allclose(
         (2 * layers["encoder.0"] + layers["decoder.1"]) / 3, similarity_matrix(zoo, "paper"), atol=1e-12
     )
-
-
-def test_layer_of() -> None:
-    assert layer_of("base_model.model.model.language_model.decoder.layers.12.fc1.lora_A.weight") == "decoder.12"
-    assert layer_of("prefix.decoder.0.key") == "decoder.0"
-    assert layer_of("head") == "other"
-
-
-@pytest.mark.parametrize(
-    ("name", "module"),
-    [
-        ("language_model.encoder.layers.0.self_attn.q_proj.lora_A.weight", "self_attn.q_proj"),
-        ("language_model.decoder.layers.2.encoder_attn.out_proj.bottleneck_up.bias", "encoder_attn.out_proj"),
-        ("language_model.decoder.layers.12.fc1.lora_B.weight", "fc1"),
-        ("prompt_embeddings.decoder.0.value", "value"),
-        ("value.decoder.0.fc9", "other"),
-    ],
-)
-def test_module_of(name: str, module: str) -> None:
-    assert module_of(name) == module
 
 
 def test_a_module_is_the_mean_of_its_tensors_in_all_layers() -> None:

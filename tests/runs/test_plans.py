@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks.costs import table
-from pituning.experts.space import KINDS
+from pituning.experts.kinds import KINDS
 from pituning.runs.eta import PlannedPhase
 from pituning.runs.outline import Subject, cost_name, outline
 from pituning.runs.plans import expected_plan, forecast, measured_costs, save_plan

@@ -172,11 +172,11 @@ def test_an_open_answer_has_the_probability_of_its_tokens(tiny_backbone, box_tas
 
     encoded = tiny_backbone.encode(box_task, box_task.split("test")[:3])
     golds = [example.answer for example in box_task.split("test")[:3]]
-    losses = -tiny_backbone.network(encoded.batch([0, 1, 2])).log_softmax(-1)
+    losses = -tiny_backbone.logits(encoded.batch([0, 1, 2])).log_softmax(-1)
     labels = encoded.batch([0, 1, 2]).labels
     for row, gold in enumerate(golds):
         by_hand = sum(float(losses[row, i, token]) for i, token in enumerate(labels[row].tolist()) if token >= 0)
-        (found,) = answer_probabilities(tiny_backbone.network, tiny_backbone, encoded, box_task, row, [gold])
+        (found,) = answer_probabilities(tiny_backbone, encoded, box_task, row, [gold])
         assert found == pytest.approx(math.exp(-by_hand), rel=1e-4)
 
 

@@ -13,8 +13,8 @@ from pituning.embedding.embed import embed_task
 from pituning.embedding.zoo import embed_zoo, embedded_examples
 from pituning.errors import BadInput
 from pituning.experts.card import read_card
+from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
-from pituning.experts.space import KINDS
 from pituning.experts.store import load_expert
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.predict import most_similar

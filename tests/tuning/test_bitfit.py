@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pituning.backbones.base import Backbone
-from pituning.backbones.network import nll_per_example
+from pituning.backbones.encoded import nll_per_example
 from pituning.experts.model import ExpertModel
 from pituning.progress import Silent
 from pituning.tasks.base import Task
@@ -23,7 +23,7 @@ def test_trains_as_a_plain_loop_over_the_biases(tiny_backbone: Backbone, text_ta
     learner.fit(encoded, config, series="m", reporter=Silent(), look=lambda step, state: states.append(state))
     assert all(torch.equal(before[name], tensor) for name, tensor in tiny_backbone.model.state_dict().items())
 
-    plain = tiny_backbone.copy()
+    plain = copy.deepcopy(tiny_backbone)
     named = {
         name: parameter.requires_grad_(True)
         for name, parameter in plain.model.named_parameters()
@@ -34,7 +34,7 @@ def test_trains_as_a_plain_loop_over_the_biases(tiny_backbone: Backbone, text_ta
     batch = encoded.batch(range(4))
     for _ in range(3):
         optimiser.zero_grad()
-        (nll_per_example(plain.network(batch), batch.labels) / batch.lengths.sqrt()).mean().backward()
+        (nll_per_example(plain.logits(batch), batch.labels) / batch.lengths.sqrt()).mean().backward()
         optimiser.step()
     expected = torch.cat([bias.detach().flatten() for bias in biases])
     assert states[-1].shape == expected.shape
@@ -44,7 +44,7 @@ def test_trains_as_a_plain_loop_over_the_biases(tiny_backbone: Backbone, text_ta
     assert ((states[-1] - expected).abs() < 1e-4)[matters].float().mean() > 0.98
     np.testing.assert_allclose(
         learner.losses(states[-1], encoded),
-        (nll_per_example(plain.network(batch), batch.labels) / batch.lengths.sqrt()).detach().numpy(),
+        (nll_per_example(plain.logits(batch), batch.labels) / batch.lengths.sqrt()).detach().numpy(),
         rtol=1e-2,
     )
     plain.model.requires_grad_(False)

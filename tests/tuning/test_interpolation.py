@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from transformers import Florence2ForConditionalGeneration
 from pituning.backbones.base import Backbone
 from pituning.errors import BadInput, RunFailed
 from pituning.experts import store
+from pituning.experts.kinds import KINDS
+from pituning.experts.kinds.base import mix
 from pituning.experts.model import ExpertModel
-from pituning.experts.space import KINDS
 from pituning.tasks.base import Task
-from pituning.tuning.interpolation import Collapsed, Mixture, collapse, identity_check, mix
+from pituning.tuning.interpolation import Collapsed, Mixture, collapse, identity_check
 
 
 def make(backbone: Backbone, kind: str, count: int = 3) -> tuple[Mixture, torch.Tensor, torch.Tensor]:
@@ -23,13 +25,13 @@ def make(backbone: Backbone, kind: str, count: int = 3) -> tuple[Mixture, torch.
     generator = torch.Generator().manual_seed(5)
     experts = model.initial(0) + 0.2 * torch.randn(count, model.space.size, generator=generator)
     alpha = torch.randn(len(model.space.sites), count, generator=generator)
-    return Mixture(model, backbone), experts, alpha.softmax(1)
+    return Mixture(model), experts, alpha.softmax(1)
 
 
 def merged_by_hand(backbone: Backbone, mixture: Mixture, experts: torch.Tensor, weights: torch.Tensor) -> Backbone:
     """A copy of the backbone with Σ w s B A added to its weights, map by map and expert by expert."""
-    copy = backbone.copy()
-    parameters = dict(copy.model.named_parameters())
+    changed = deepcopy(backbone)
+    parameters = dict(changed.model.named_parameters())
     with torch.no_grad():
         for site_number, site in enumerate(mixture.space.sites):
             for a, b in zip(site.slots[::2], site.slots[1::2], strict=True):
@@ -37,17 +39,17 @@ def merged_by_hand(backbone: Backbone, mixture: Mixture, experts: torch.Tensor, 
                 for i, values in enumerate(experts):
                     product = values[b.start : b.stop].view(b.shape) @ values[a.start : a.stop].view(a.shape)
                     parameters[name] += weights[site_number, i] * 2.0 * product
-    return copy
+    return changed
 
 
 def test_lora_mixes_products(two_layer_backbone: Backbone, vision_task: Task) -> None:
     mixture, experts, weights = make(two_layer_backbone, "lora")
     batch = two_layer_backbone.encode(vision_task, vision_task.split("train")[:5]).batch(range(5))
-    expected = merged_by_hand(two_layer_backbone, mixture, experts, weights).network(batch)
-    plain = two_layer_backbone.network(batch)
+    expected = merged_by_hand(two_layer_backbone, mixture, experts, weights).logits(batch)
+    plain = two_layer_backbone.logits(batch)
     assert (expected - plain).abs().max() > 0.1
     assert torch.allclose(mixture.forward(experts, weights, batch), expected, atol=2e-4)
-    assert torch.equal(two_layer_backbone.network(batch), plain)
+    assert torch.equal(two_layer_backbone.logits(batch), plain)
 
 
 @pytest.mark.parametrize("kind", ["bottleneck", "prefix"])
@@ -66,12 +68,11 @@ def test_others_mix_values(kind: str, two_layer_backbone: Backbone, text_task: T
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_reach_experts_and_weights(kind: str, tiny_backbone: Backbone, text_task: Task) -> None:
     """Against finite differences along random directions, in float64."""
-    backbone = tiny_backbone.copy()
+    backbone = deepcopy(tiny_backbone)
     model = ExpertModel(backbone, kind)
     encoded = tiny_backbone.encode(text_task, text_task.split("train")[:3])
     backbone.model.double()
-    model.backbone.model.double()
-    mixture = Mixture(model, backbone)
+    mixture = Mixture(model)
     batch = encoded.batch(range(3))
     batch.inputs_embeds = batch.inputs_embeds.double()
     generator = torch.Generator().manual_seed(0)

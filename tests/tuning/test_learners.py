@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from pituning.backbones.base import Backbone
+from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
-from pituning.experts.space import KINDS
 from pituning.progress import Silent
 from pituning.tasks.base import Task
 from pituning.training.config import TrainConfig
-from pituning.training.single import train_expert
+from pituning.training.single import TunedBackbone, train_expert
 from pituning.tuning.interpolation import Mixture
 from pituning.tuning.learners import FullLearner, Mixed, MixtureLearner
 
@@ -23,7 +23,7 @@ def make(backbone: Backbone, kind: str, count: int, **settings: object) -> Mixtu
     experts = model.initial(0) + 0.1 * torch.randn(count, model.space.size, generator=generator)
     given = {"alpha": torch.zeros(count), "learn_alpha": True, "trained": count, **settings}
     names = tuple(f"e{number}" for number in range(count))
-    return MixtureLearner(mixture=Mixture(model, backbone), names=names, experts=experts, **given)  # type: ignore[arg-type]
+    return MixtureLearner(mixture=Mixture(model), names=names, experts=experts, **given)  # type: ignore[arg-type]
 
 
 def fit(learner: MixtureLearner | FullLearner, encoded: object, config: TrainConfig) -> object:
@@ -87,12 +87,14 @@ def test_full_fine_tuning_sees_images_with_its_own_eyes(tiny_backbone: Backbone,
     encoded = tiny_backbone.encode(vision_task, vision_task.split("train")[:6], keep_pixels=True)
     learner = FullLearner(backbone=tiny_backbone)
     tuned = fit(learner, encoded, TrainConfig(steps=3, learning_rate=3e-3, batch_size=6, eval_every=2))
-    assert isinstance(tuned, Backbone)
-    fresh = tuned.encode(vision_task, vision_task.split("train")[:6], keep_pixels=True)
+    assert isinstance(tuned, TunedBackbone)
+    with tuned.using() as changed:
+        fresh = changed.encode(vision_task, vision_task.split("train")[:6], keep_pixels=True)
     assert encoded.features is not None
     assert fresh.features is not None
     assert (fresh.features - encoded.features).abs().max() > 1e-3
     np.testing.assert_allclose(learner.losses(tuned, encoded), learner.losses(tuned, fresh), rtol=1e-5)
-    assert learner.losses(tuned, encoded).mean() < learner.losses(tiny_backbone, encoded).mean()
+    assert learner.losses(tuned, encoded).mean() < learner.losses(learner.start(), encoded).mean()
     answers = learner.predict(tuned, encoded, vision_task, Silent())
-    assert answers == tuned.predict(fresh, vision_task)
+    with torch.no_grad(), tuned.using() as changed:
+        assert answers == changed.predict(fresh, vision_task)

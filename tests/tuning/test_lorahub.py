@@ -31,7 +31,7 @@ def make(backbone: Backbone, kind: str = "lora") -> LoraHubLearner:
     model = ExpertModel(backbone, kind)
     generator = torch.Generator().manual_seed(1)
     experts = model.initial(0) + 0.1 * torch.randn(2, model.space.size, generator=generator)
-    return LoraHubLearner(mixture=Mixture(model, backbone), names=("a", "b"), experts=experts)
+    return LoraHubLearner(mixture=Mixture(model), names=("a", "b"), experts=experts)
 
 
 def penalised(learner: LoraHubLearner, weights: tuple[float, ...], encoded: EncodedExamples) -> float:
@@ -65,7 +65,7 @@ def test_starts_from_nothing(tiny_backbone: Backbone, text_task: Task) -> None:
     encoded = tiny_backbone.encode(text_task, text_task.split("train")[:4])
     with torch.no_grad():
         batch = encoded.batch(range(4))
-        expected = tiny_backbone.network(batch).log_softmax(2)[:, 0].gather(1, batch.labels[:, :1])
+        expected = tiny_backbone.logits(batch).log_softmax(2)[:, 0].gather(1, batch.labels[:, :1])
         found = learner.mixture.forward(learner.start().experts, learner.start().weights, batch)
     assert torch.allclose(found.log_softmax(2)[:, 0].gather(1, batch.labels[:, :1]), expected, atol=1e-5)
 

@@ -1,0 +1,183 @@
+"""Decoder-only language models of stock transformers classes: Gemma 3, Qwen 3, Llama, SmolLM and others.
+
+Prompts are padded on the left and positions are counted over what is no padding, so that neither the side nor the
+length of the padding, nor who else is in the batch, changes anything. Answers follow the prompt, padded on the right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.cache_utils import DynamicCache
+
+from pituning.backbones.base import Backbone, Decoding
+from pituning.backbones.blocks import find_blocks
+from pituning.backbones.chat import turn_of
+from pituning.backbones.encoded import IGNORED, Batch, EncodedExamples, mask_of, padded
+from pituning.backbones.families import FAMILIES
+from pituning.backbones.inputs import all_or_no_images
+from pituning.backbones.loading import from_pretrained
+from pituning.backbones.places import AttentionShape, Block
+from pituning.errors import ArtefactError, BadInput
+from pituning.progress import Reporter, Silent
+from pituning.tasks.base import Example, Task
+
+STACK = "decoder"
+UNLIMITED = 2**20
+
+
+class CausalBackbone(Backbone):
+    """A decoder-only language model."""
+
+    record = FAMILIES["causal"]
+
+    def __init__(self, model: Any, tokenizer: Any, **given: Any):
+        super().__init__(model, tokenizer, **given)
+        config = model.config.get_text_config()
+        self.turn = turn_of(tokenizer)
+        self.end_token = self.turn.end
+        self.pad_token: int = next(
+            token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id, self.end_token) if token is not None
+        )
+        self.max_tokens = int(getattr(config, "max_position_embeddings", None) or UNLIMITED)
+
+    @classmethod
+    def open(cls, path: Path, *, name: str, fingerprint: str, device: torch.device, dtype: torch.dtype) -> Backbone:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        if tokenizer.eos_token_id is None:
+            raise ArtefactError(f"backbone {path} has a tokenizer without an end token; set eos_token in its config")
+        model = from_pretrained(AutoModelForCausalLM, path, dtype)
+        return cls(model, tokenizer, name=name, fingerprint=fingerprint, device=device)
+
+    # What it is.
+
+    @property
+    def stack_path(self) -> str:
+        """The dotted path of the layers."""
+        layers = self.model.get_decoder().layers
+        return next(path for path, module in self.model.named_modules() if module is layers)
+
+    def find_blocks(self) -> tuple[Block, ...]:
+        return find_blocks(self.model, {STACK: self.stack_path})
+
+    def find_attention(self) -> AttentionShape:
+        config = self.model.config.get_text_config()
+        heads = int(config.num_attention_heads)
+        layers = range(int(config.num_hidden_layers))
+        return AttentionShape(
+            layers=tuple(f"{self.stack_path}.{layer}.self_attn" for layer in layers),
+            names=tuple(f"{STACK}.{layer}" for layer in layers),
+            heads=int(getattr(config, "num_key_value_heads", None) or heads),
+            head_width=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+            query_heads=heads,
+            encoder_decoder=False,
+        )
+
+    # Examples in.
+
+    def encode(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        *,
+        keep_pixels: bool = False,
+        reporter: Reporter | None = None,
+    ) -> EncodedExamples:
+        examples = list(examples)
+        if all_or_no_images(task, examples):
+            raise BadInput(
+                f"task {task.name!r} has images, and backbone {self.name!r} reads text alone; choose one that sees",
+                field="backbone",
+            )
+        prompt_ids = self.token_ids([task.prompt(example) for example in examples])
+        prompts, answers = self.framed(prompt_ids, [example.answer for example in examples], task, reporter)
+        return EncodedExamples(prompts=prompts, answers=answers, backbone=self)
+
+    def framed(
+        self, prompt_ids: Sequence[Sequence[int]], texts: Sequence[str], task: Task, reporter: Reporter | None
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Prompts in their turn, cut to the model's window, and answers with their end."""
+        longest = max(len(ids) for ids in self.answer_ids(list(dict.fromkeys([*texts, *(task.labels or ())]))))
+        room = self.max_tokens - len(self.turn.head) - len(self.turn.tail) - longest - 1 - self.answer_room
+        if room < 1:
+            raise BadInput(
+                f"task {task.name!r}: answers of {longest} tokens leave no room for a prompt in the {self.max_tokens} "
+                f"tokens of backbone {self.name!r}; shorten them or choose another",
+                field="backbone",
+            )
+        long = sum(len(ids) > room for ids in prompt_ids)
+        if long:
+            (reporter or Silent()).log(
+                f"{long} of {len(prompt_ids)} prompts are longer than {room} tokens and were cut"
+            )
+        head, tail = self.turn.head, self.turn.tail
+        return (
+            [np.array([*head, *ids[:room], *tail], dtype=np.int64) for ids in prompt_ids],
+            [np.array([*ids, self.end_token], dtype=np.int64) for ids in self.answer_ids(texts)],
+        )
+
+    def collate(self, encoded: EncodedExamples, rows: Sequence[int]) -> Batch:
+        prompts = [encoded.prompts[i] for i in rows]
+        return Batch(
+            input_ids=torch.from_numpy(padded(prompts, self.pad_token, left=True)).to(self.device),
+            attention_mask=torch.from_numpy(mask_of(prompts, left=True)).to(self.device),
+            labels=torch.from_numpy(padded([encoded.answers[i] for i in rows], IGNORED)).to(self.device),
+        )
+
+    # Logits out.
+
+    def logits(self, batch: Batch) -> Tensor:
+        fed = batch.labels[:, :-1]
+        inside = fed != IGNORED
+        ids = torch.cat([batch.input_ids, fed.masked_fill(~inside, self.pad_token)], dim=1)
+        mask = torch.cat([batch.attention_mask, inside.to(batch.attention_mask)], dim=1)
+        logits, _, _ = self._run(ids, mask, batch.labels.shape[1], keep=False)
+        return logits
+
+    def start(self, batch: Batch, *, steps: int | None = None) -> Decoding:
+        logits, mask, cache = self._run(batch.input_ids, batch.attention_mask, 1, keep=steps != 1)
+        return Decoding(logits=logits[:, -1], mask=mask, cache=cache)
+
+    def step(self, decoding: Decoding, tokens: Tensor) -> Decoding:
+        mask = torch.cat([decoding.mask, decoding.mask.new_ones(len(tokens), 1)], dim=1)
+        output = self.model(
+            input_ids=tokens[:, None],
+            attention_mask=mask,
+            position_ids=mask.sum(dim=1, keepdim=True) - 1,
+            past_key_values=decoding.cache,
+            use_cache=True,
+        )
+        return replace(decoding, logits=output.logits[:, -1], mask=mask)
+
+    def _run(self, ids: Tensor, mask: Tensor, kept: int, *, keep: bool) -> tuple[Tensor, Tensor, DynamicCache | None]:
+        """The last ``kept`` logits of whole sequences, with the mask and the cache that they leave."""
+        size = len(ids)
+        cache = DynamicCache(config=self.model.config.get_text_config()) if keep or self._past is not None else None
+        given: dict[str, Any] = {"input_ids": ids}
+        fresh = mask
+        if self._past is not None and cache is not None:
+            for layer, (keys, values) in enumerate(self._past(size)):
+                cache.update(keys, values, layer)
+            mask = torch.cat([mask.new_ones(size, keys.shape[2]), mask], dim=1)
+        if self._prompt is not None:
+            prompt = self._prompt(size)
+            embeds = self.model.get_input_embeddings()(ids)
+            given = {"inputs_embeds": torch.cat([prompt.to(embeds.dtype), embeds], dim=1)}
+            mask = fresh = torch.cat([mask.new_ones(prompt.shape[:2]), mask], dim=1)
+        positions = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, -fresh.shape[1] :]
+        output = self.model(
+            **given,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=kept,
+        )
+        return output.logits, mask, cache

@@ -1,0 +1,132 @@
+"""Where experts attach to a backbone, as a file beside its weights. Torch-free.
+
+``places.json`` is read from the loaded model once (`pituning.backbones.base.Backbone.places`). Whoever only checks an
+expert that is brought, as the app does, needs no more than this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pituning.errors import ArtefactError
+from pituning.workspace.atomic import read_json, write_json
+
+FILE = "places.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Block:
+    """One linear map.
+
+    Args:
+        module: its dotted path in the backbone's model.
+        layer: what people read, such as ``decoder.3``; layers are explained one by one.
+        part: of the layer, such as ``self_attn`` or ``ffn``; the maps of a part share one interpolation weight.
+        label: what people read of its place within a layer, such as ``self_attn.q_proj`` or ``fc1``.
+        role: a key of `pituning.backbones.blocks.ROLES`.
+        d_in, d_out: its width.
+    """
+
+    module: str
+    layer: str
+    part: str
+    label: str
+    role: str
+    d_in: int
+    d_out: int
+
+
+@dataclass(frozen=True)
+class AttentionShape:
+    """The decoder's self-attention, at which prefixes attach.
+
+    Args:
+        layers: the dotted path of each layer's attention.
+        names: what each layer is called in `Block.layer`.
+        heads: of keys and values.
+        head_width: of one of them.
+        query_heads: of queries; PEFT's prefixes are sized by them where keys and values have fewer.
+        encoder_decoder: whether the model is an encoder-decoder.
+    """
+
+    layers: tuple[str, ...]
+    names: tuple[str, ...]
+    heads: int
+    head_width: int
+    query_heads: int
+    encoder_decoder: bool
+
+    @property
+    def width(self) -> int:
+        return self.heads * self.head_width
+
+    @property
+    def table_layers(self) -> int:
+        """How many layers of prefix to ask PEFT for, so that each decoder layer gets a prefix of its own.
+
+        For encoder-decoder models PEFT 0.21 doubles the list of its N key and value pairs and gives layer j the pair
+        2j mod N (`PeftModel.get_prompt`): all different for odd N, while for even N two layers share a pair and half of
+        them do nothing.
+        """
+        return len(self.layers) + (self.encoder_decoder and len(self.layers) % 2 == 0)
+
+    def pair_of(self, layer: int) -> int:
+        """Which pair of PEFT's prefix table acts on a decoder layer; see `table_layers`."""
+        return 2 * layer % self.table_layers if self.encoder_decoder else layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where experts attach.
+
+    Args:
+        width: D, of the embedded tokens.
+    """
+
+    blocks: tuple[Block, ...]
+    attention: AttentionShape
+    width: int
+
+    @cached_property
+    def by_module(self) -> Mapping[str, Block]:
+        """The blocks by the path of their module."""
+        return {block.module: block for block in self.blocks}
+
+    def save(self, directory: Path) -> None:
+        """Writes ``places.json`` into a backbone's directory."""
+        write_json(directory / FILE, {"format_version": FORMAT_VERSION, **asdict(self)})
+
+    @classmethod
+    def read(cls, directory: Path) -> Places:
+        """Those of the backbone in a directory.
+
+        Raises:
+            ArtefactError: the file is missing, damaged or from a later version.
+        """
+        path = directory / FILE
+        if not path.is_file():
+            raise ArtefactError(f"{path} is missing; make it with: pituning backbones check {directory.name}")
+        document: Any = read_json(path)
+        try:
+            if document["format_version"] > FORMAT_VERSION:
+                raise ArtefactError(
+                    f"{path} has format_version {document['format_version']!r}, this version reads up to "
+                    f"{FORMAT_VERSION}; upgrade pituning-studio"
+                )
+            attention: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in document["attention"].items()
+            }
+            return cls(
+                blocks=tuple(Block(**block) for block in document["blocks"]),
+                attention=AttentionShape(**attention),
+                width=int(document["width"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ArtefactError(
+                f"{path} is damaged ({error}); make it again: pituning backbones check {directory.name}"
+            ) from error

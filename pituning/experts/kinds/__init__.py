@@ -1,0 +1,134 @@
+"""The kinds of experts: one torch-free record each. docs/architecture.md tells how to add one.
+
+What a kind does stands in the class that its record names, a `pituning.experts.kinds.base.ExpertKind`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pituning.errors import BadInput
+from pituning.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindRecord:
+    """A kind of experts.
+
+    Args:
+        name: what programs call it.
+        label: what people read.
+        help: one sentence for people.
+        defaults: the settings that make the shape of an expert; they are kept on its card.
+        whole: the settings that must be whole numbers.
+        rate: the learning rate that trains an expert of this kind well on the embedded backbone.
+        peft_type: the method's name in ``adapter_config.json``.
+        settings_of: reads the settings from ``adapter_config.json``; `BadInput` says what cannot be used, and why.
+        tensors: what a checkpoint holds: the name of each tensor, of every module it acts on unless ``of_modules`` is
+            false, and its shape in settings and sizes of the backbone: ``in`` and ``out`` of the module, ``in/out`` for
+            either, ``width`` of embedded tokens, ``prefix`` for the keys and values of all layers, or a number.
+        path: of its class.
+    """
+
+    name: str
+    label: str
+    help: str
+    defaults: Mapping[str, float]
+    whole: tuple[str, ...] = ()
+    rate: float
+    peft_type: str
+    settings_of: Callable[[Mapping[str, Any]], dict[str, float]]
+    tensors: Mapping[str, tuple[str | int, ...]]
+    of_modules: bool = True
+    path: str
+
+
+def _lora_settings(document: Mapping[str, Any]) -> dict[str, float]:
+    """Those of a plain LoRA; of others mixing the products B A would silently be wrong."""
+    used = [key for key in NOT_PLAIN_LORA if document.get(key)]
+    if document.get("bias", "none") != "none":
+        used.append("bias")
+    if used:
+        raise BadInput(f"{', '.join(used)} is not supported; use a plain LoRA")
+    return {"rank": document["r"], "scale": document["lora_alpha"] / document["r"]}
+
+
+NOT_PLAIN_LORA = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias")
+
+KINDS: Registry[KindRecord] = Registry(
+    "expert kind",
+    [
+        KindRecord(
+            name="lora",
+            label="LoRA",
+            help="Low-rank updates of the attention and feed-forward maps.",
+            # The product B A is multiplied by `scale` whatever the rank: a mixture of rank K r keeps the scale of its
+            # parts.
+            defaults={"rank": 4, "scale": 2.0},
+            whole=("rank",),
+            rate=5e-3,
+            peft_type="LORA",
+            settings_of=_lora_settings,
+            tensors={"lora_A.weight": ("rank", "in"), "lora_B.weight": ("out", "rank")},
+            path="pituning.experts.kinds.lora:Lora",
+        ),
+        KindRecord(
+            name="bottleneck",
+            label="Bottleneck",
+            help="Small two-layer adapters after attention and feed-forward (Houlsby).",
+            defaults={"size": 16},
+            whole=("size",),
+            rate=1e-2,
+            peft_type="BOTTLENECK",
+            settings_of=lambda document: {"size": document["size"]},
+            tensors={
+                "bottleneck_down.weight": ("size", "out"),
+                "bottleneck_down.bias": ("size",),
+                "bottleneck_up.weight": ("out", "size"),
+                "bottleneck_up.bias": ("out",),
+            },
+            path="pituning.experts.kinds.bottleneck:Bottleneck",
+        ),
+        KindRecord(
+            name="prefix",
+            label="Prefix",
+            help="Learned keys and values in front of the decoder's attention.",
+            defaults={"tokens": 30},
+            whole=("tokens",),
+            rate=1e-1,
+            peft_type="PREFIX_TUNING",
+            settings_of=lambda document: {"tokens": document["num_virtual_tokens"]},
+            tensors={"prompt_embeddings": ("tokens", "prefix")},
+            of_modules=False,
+            path="pituning.experts.kinds.prefix:Prefix",
+        ),
+    ],
+    group="pituning.kinds",
+    field="kind",
+)
+
+
+def full_settings(kind: str, settings: Mapping[str, float] | None = None) -> dict[str, float]:
+    """The kind's defaults with ``settings`` over them.
+
+    Raises:
+        BadInput: for an unknown kind, an unknown key or a size below 1.
+    """
+    record = KINDS[kind]
+    merged = dict(record.defaults)
+    for key, value in (settings or {}).items():
+        if key not in merged:
+            raise BadInput(f"{kind} has no setting {key!r}; it has {', '.join(merged)}")
+        usable = isinstance(value, int | float) and math.isfinite(value) and value > 0
+        if not usable or (key in record.whole and int(value) != value):
+            raise BadInput(f"{kind} setting {key} is {value!r}; give a number above 0, whole where it is a size")
+        merged[key] = value
+    return merged
+
+
+def kind_of_peft_type(peft_type: str) -> KindRecord | None:
+    """The kind whose checkpoints say that method, or None."""
+    return next((record for record in KINDS.values() if record.peft_type == peft_type), None)

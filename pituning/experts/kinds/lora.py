@@ -1,0 +1,257 @@
+"""LoRA (Hu et al., ICLR 2022): ``y + s B A x`` beside linear maps.
+
+Mixtures mix the products B_i A_i, never the factors separately. Small maps are merged: ΔW_m = Σ_i w_i s B_i A_i for
+all maps of one shape in one batched product, added to the frozen weights. Large ones run in activation space as one
+pair of rank K·r, so that nothing of the size of a weight is ever made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from peft import LoraConfig, PeftConfig
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from torch import Tensor, nn
+
+from pituning.backbones.base import Backbone
+from pituning.backbones.swap import ParameterSwap
+from pituning.experts.kinds.base import ExpertKind, Mixer, mix, plain_number, target_modules, task_type
+from pituning.experts.space import ExpertSpace, SpaceBuilder, TensorSlot
+from pituning.experts.tape import Tape
+
+A, B = "lora_A.weight", "lora_B.weight"
+MERGED_AT_MOST = 2**17
+"""Numbers in a weight that is merged: below it a batched product over all maps is faster than a pair of thin ones for
+each, above it the merged copies would be what fills the memory."""
+
+
+@dataclass(frozen=True)
+class LoraMap:
+    """One linear map with a LoRA: where its factors stand among the slots, and its site."""
+
+    module: str
+    a: int
+    b: int
+    site: int
+
+
+def maps_of(space: ExpertSpace) -> list[LoraMap]:
+    """The maps of a space, in its order."""
+    found: dict[str, dict[str, int]] = {}
+    sites: dict[str, int] = {}
+    index = 0
+    for number, site in enumerate(space.sites):
+        for slot in site.slots:
+            found.setdefault(slot.module, {})[slot.tensor] = index
+            sites[slot.module] = number
+            index += 1
+    return [LoraMap(module, pair[A], pair[B], sites[module]) for module, pair in found.items()]
+
+
+class Lora(ExpertKind):
+    """Low-rank updates."""
+
+    roles = ("query", "value", "up", "down")
+    gradients = "linear"
+
+    def peft_targets(self) -> Mapping[str, Sequence[str]]:
+        return TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+
+    def config_for(self, backbone: Backbone, settings: Mapping[str, float], modules: Sequence[str]) -> PeftConfig:
+        rank = int(settings["rank"])
+        return LoraConfig(
+            task_type=task_type(backbone),
+            target_modules=target_modules(backbone, modules),
+            r=rank,
+            lora_alpha=plain_number(settings["scale"] * rank),
+            lora_dropout=0.0,
+        )
+
+    def ordered(self, slots: Sequence[TensorSlot]) -> list[TensorSlot]:
+        return sorted(slots, key=lambda slot: (A, B).index(slot.tensor))
+
+    def initial(self, backbone: Backbone, space: ExpertSpace, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        values = torch.zeros(space.size)
+        for slot in space.slots():
+            if slot.tensor == A:
+                values[slot.start : slot.stop] = uniform(slot, generator)
+        return values
+
+    def attach(
+        self, backbone: Backbone, space: ExpertSpace, tensors: Sequence[Tensor], tape: Tape | None = None
+    ) -> AbstractContextManager[None]:
+        pairs = [(m.module, m.a, m.b, tensors[m.a], tensors[m.b]) for m in maps_of(space)]
+        return _beside(backbone, pairs, float(space.config["scale"]), tape)
+
+    def mixer(self, backbone: Backbone, space: ExpertSpace) -> Mixer:
+        return _LoraMixer(backbone, space)
+
+    def collapse(self, space: ExpertSpace, experts: Tensor, weights: Tensor) -> tuple[ExpertSpace, Tensor]:
+        """Of K LoRAs of rank r one of rank K·r; one alone stays itself."""
+        count = len(experts)
+        if count == 1 and bool((weights == 1).all()):
+            return space, mix(space, experts, weights)
+        parts: list[Tensor] = []
+        for number, site in enumerate(space.sites):
+            for slot in site.slots:
+                piece = experts[:, slot.start : slot.stop].view(count, *slot.shape)
+                if slot.tensor == A:  # (K, r, d_in) -> (K r, d_in)
+                    parts.append(piece.flatten(0, 1).flatten())
+                else:  # (K, d_out, r) -> (d_out, K r)
+                    scaled = piece * weights[number].view(count, 1, 1)
+                    parts.append(scaled.transpose(0, 1).reshape(-1))
+        return with_rank(space, count * int(space.config["rank"])), torch.cat(parts)
+
+
+def with_rank(space: ExpertSpace, rank: int) -> ExpertSpace:
+    """The same maps with another rank."""
+    builder = SpaceBuilder(space.kind, {**space.config, "rank": rank})
+    for site in space.sites:
+        slots = [
+            replace(slot, shape=(rank, slot.shape[1]) if slot.tensor == A else (slot.shape[0], rank))
+            for slot in site.slots
+        ]
+        builder.add(site.name, site.layer, slots)
+    return builder.build()
+
+
+def common_space(spaces: Sequence[ExpertSpace]) -> ExpertSpace:
+    """A space that holds LoRAs of all the given ones: every map that one of them has, and the largest rank.
+
+    The maps stand in the order of the first space, then those that only others have. What is missing is zero.
+    """
+    rank = max(int(space.config["rank"]) for space in spaces)
+    sites: dict[tuple[str, str], dict[str, TensorSlot]] = {}
+    for space in spaces:
+        for site in with_rank(space, rank).sites:
+            slots = sites.setdefault((site.layer, site.name), {})
+            for slot in site.slots:
+                slots.setdefault(slot.name, slot)
+    builder = SpaceBuilder("lora", {**spaces[0].config, "rank": rank})
+    for (layer, name), slots in sites.items():
+        builder.add(name, layer, list(slots.values()))
+    return builder.build()
+
+
+def placed(values: Tensor, source: ExpertSpace, target: ExpertSpace) -> Tensor:
+    """A LoRA's values (P,) in a space that holds it: padded with zeros, its scale folded into B. Outputs are equal."""
+    fold = float(source.config["scale"]) / float(target.config["scale"])
+    out = torch.zeros(target.size, dtype=values.dtype, device=values.device)
+    there = {slot.name: slot for slot in target.slots()}
+    for slot in source.slots():
+        piece = values[slot.start : slot.stop].view(slot.shape) * (fold if slot.tensor == B else 1.0)
+        wide = torch.zeros(there[slot.name].shape, dtype=values.dtype, device=values.device)
+        wide[: slot.shape[0], : slot.shape[1]] = piece
+        out[there[slot.name].start : there[slot.name].stop] = wide.flatten()
+    return out
+
+
+def uniform(slot: TensorSlot, generator: torch.Generator) -> Tensor:
+    """Uniform within 1/sqrt(fan in), as PyTorch and PEFT start a linear map and ``lora_A``."""
+    return (torch.rand(slot.size, generator=generator) * 2 - 1) / math.sqrt(slot.shape[1])
+
+
+@contextmanager
+def _beside(
+    backbone: Backbone, pairs: Sequence[tuple[str, int, int, Tensor, Tensor]], scale: float, tape: Tape | None = None
+) -> Iterator[None]:
+    """Hooks that add ``scale B A x``; of each map its module, the places of A and B, and A and B."""
+    handles = []
+    try:
+        for module, place_a, place_b, a, b in pairs:
+
+            def hook(
+                _module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor,
+                place_a: int = place_a, place_b: int = place_b, a: Tensor = a, b: Tensor = b,
+            ) -> Tensor:  # fmt: skip
+                entering = inputs[0].to(a.dtype)
+                if tape is None:
+                    low = nn.functional.linear(nn.functional.linear(entering, a), b)
+                else:
+                    low = tape.linear(place_b, tape.linear(place_a, entering, a), b)
+                return (output + low * scale).to(output.dtype)
+
+            handles.append(backbone.module(module).register_forward_hook(hook))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The small maps of one shape, G of them."""
+
+    names: list[str]
+    sites: Tensor  # (G,) index of each map's site
+    slots_a: list[int]
+    slots_b: list[int]
+    frozen: Tensor  # (G, d_out, d_in)
+    rank: int
+
+
+class _LoraMixer:
+    """Mixtures of LoRAs: small maps merged, large ones in activation space."""
+
+    def __init__(self, backbone: Backbone, space: ExpertSpace):
+        self.backbone, self.space = backbone, space
+        self.sizes, self.scale = list(space.sizes), float(space.config["scale"])
+        self.slots = list(space.slots())
+        by_shape: dict[tuple[int, ...], list[LoraMap]] = {}
+        self.large: list[LoraMap] = []
+        for found in maps_of(space):
+            weight = backbone.module(found.module).weight
+            if weight.is_floating_point() and weight.numel() <= MERGED_AT_MOST:
+                by_shape.setdefault(tuple(weight.shape), []).append(found)
+            else:
+                self.large.append(found)
+        self.groups = [
+            _Group(
+                names=[f"{one.module}.weight" for one in maps],
+                sites=torch.tensor([one.site for one in maps], device=backbone.device),
+                slots_a=[one.a for one in maps],
+                slots_b=[one.b for one in maps],
+                frozen=torch.stack([backbone.module(one.module).weight.detach() for one in maps]),
+                rank=self.slots[maps[0].a].shape[0],
+            )
+            for maps in by_shape.values()
+        ]
+        self.swap = ParameterSwap(backbone.model, [name for group in self.groups for name in group.names])
+
+    @contextmanager
+    def __call__(self, experts: Tensor, weights: Tensor) -> Iterator[None]:
+        pieces = torch.split(experts, self.sizes, dim=1)
+        with self.swap(self._merged(pieces, weights)), _beside(self.backbone, self._wide(pieces, weights), self.scale):
+            yield
+
+    def _merged(self, pieces: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
+        """W + Σ_i w_i s B_i A_i of every small map, in the order of the swap's names."""
+        merged: list[Tensor] = []
+        for group in self.groups:
+            maps, d_out, d_in = group.frozen.shape
+            rank, count = group.rank, weights.shape[1]
+            a = torch.stack([pieces[i] for i in group.slots_a]).view(maps, count * rank, d_in)
+            b = torch.stack([pieces[i] for i in group.slots_b]).view(maps, count, d_out, rank)
+            b = b * weights[group.sites].view(maps, count, 1, 1)
+            b = b.transpose(1, 2).reshape(maps, d_out, count * rank)
+            if group.frozen.dtype == a.dtype:
+                merged += torch.baddbmm(group.frozen, b, a, alpha=self.scale).unbind(0)
+            else:
+                merged += (group.frozen + self.scale * torch.bmm(b, a)).to(group.frozen.dtype).unbind(0)
+        return merged
+
+    def _wide(self, pieces: Sequence[Tensor], weights: Tensor) -> list[tuple[str, int, int, Tensor, Tensor]]:
+        """One pair of rank K·r for every large map, the weights in B."""
+        pairs = []
+        for one in self.large:
+            (rank, d_in), (d_out, _) = self.slots[one.a].shape, self.slots[one.b].shape
+            count = weights.shape[1]
+            a = pieces[one.a].reshape(count * rank, d_in)
+            b = pieces[one.b].view(count, d_out, rank) * weights[one.site].view(count, 1, 1)
+            pairs.append((one.module, one.a, one.b, a, b.transpose(0, 1).reshape(d_out, count * rank)))
+        return pairs

@@ -1,0 +1,113 @@
+"""Random checkpoints of every family, small enough for every test: written by `save_pretrained`, as users have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    Florence2ForConditionalGeneration,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from tests.conftest import COLOURS, WORDS, save_tiny_backbone
+
+TEXTS = [" ".join([*COLOURS, *WORDS, "how is the mood? which colour where is one very good bad unsure user assistant"])]
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A tiny checkpoint.
+
+    Args:
+        id: of the test, such as ``causal-llama``.
+        family: which runs it.
+        make: writes it into a directory.
+        plain: its stock transformers class.
+    """
+
+    id: str
+    family: str
+    make: Callable[[Path], object]
+    plain: Any
+
+
+def tokenizer(*, chat: bool, vocabulary: int = 330) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer, with a chat template or without."""
+    bpe = Tokenizer(models.BPE(unk_token=None))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    bpe.train_from_iterator(TEXTS * 2, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        bos_token=None if chat else "<|endoftext|>",
+        eos_token="<|im_end|>" if chat else "<|endoftext|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+        clean_up_tokenization_spaces=False,
+    )
+    if chat:
+        fast.chat_template = CHAT
+    return fast
+
+
+def causal(config_class: Any, model_class: Any, *, chat: bool = True, **given: Any) -> Callable[[Path], None]:
+    """Writes a random decoder-only model."""
+
+    def make(directory: Path) -> None:
+        words = tokenizer(chat=chat)
+        config = config_class(
+            **{
+                "vocab_size": len(words), "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+                "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128,
+                "bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id,
+                "pad_token_id": words.pad_token_id, **given,
+            }
+        )  # fmt: skip
+        save(model_class, config, directory)
+        words.save_pretrained(directory)
+
+    return make
+
+
+def save(model_class: Any, config: Any, directory: Path, *, seed: int = 3) -> None:
+    """A random model whose outputs depend visibly on inputs and on experts."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = model_class(config).float()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.dim() == 2:
+                    scale = 0.3 if "embed" in name or "shared" in name else parameter.shape[1] ** -0.5
+                    parameter.normal_(0.0, scale)
+    model.save_pretrained(directory)
+
+
+TINY = (
+    Tiny("florence2", "florence2", lambda path: save_tiny_backbone(path, layers=2, seed=1),
+         Florence2ForConditionalGeneration),
+    Tiny("llama", "causal", causal(LlamaConfig, LlamaForCausalLM), LlamaForCausalLM),
+    Tiny("llama-without-chat", "causal", causal(LlamaConfig, LlamaForCausalLM, chat=False), LlamaForCausalLM),
+    Tiny("gemma3", "causal",
+         causal(Gemma3TextConfig, Gemma3ForCausalLM, sliding_window=96, sliding_window_pattern=2), Gemma3ForCausalLM),
+    Tiny("qwen3", "causal", causal(Qwen3Config, Qwen3ForCausalLM, tie_word_embeddings=True), Qwen3ForCausalLM),
+)  # fmt: skip

@@ -1,0 +1,121 @@
+"""Every kind of experts on every family of backbones."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from pituning.backbones.base import Backbone
+from pituning.errors import BadInput
+from pituning.experts.kinds import KINDS, full_settings
+from pituning.experts.kinds.lora import common_space, placed
+from pituning.experts.model import ExpertModel
+from pituning.tasks.base import Task
+from tests.backbones.tiny import TINY, Tiny
+from tests.experts.contract import KindContract, noisy
+
+
+@pytest.fixture(scope="module", params=TINY, ids=lambda tiny: tiny.id)
+def tiny(request: pytest.FixtureRequest) -> Tiny:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def directory(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tiny") / tiny.id
+    tiny.make(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def backbone(directory: Path) -> Backbone:
+    return Backbone.load(directory)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+class TestKinds(KindContract):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["lora", "bottleneck"])
+def test_the_start_is_the_backbone_itself(kind: str, backbone: Backbone, text_task: Task) -> None:
+    model = ExpertModel(backbone, kind)
+    batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
+    with torch.no_grad():
+        torch.testing.assert_close(model.forward(model.initial(7), batch), backbone.logits(batch))
+
+
+def test_loras_of_other_ranks_scales_and_maps_meet_in_one_space(backbone: Backbone, text_task: Task) -> None:
+    usual = ExpertModel(backbone, "lora")
+    narrow = ExpertModel(backbone, "lora", {"rank": 2, "scale": 8.0})
+    some = replace(narrow.space, sites=narrow.space.sites[:1])
+    models = [usual, narrow, ExpertModel(backbone, "lora", space=some)]
+    space = common_space([model.space for model in models])
+    together = ExpertModel(backbone, "lora", space=space)
+    batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
+    with torch.no_grad():
+        for number, model in enumerate(models):
+            values = noisy(model, number)
+            expected = model.forward(values, batch)
+            found = together.forward(placed(values, model.space, space), batch)
+            torch.testing.assert_close(found, expected, atol=5e-5, rtol=1e-4)
+
+
+def test_predictions_with_an_expert_are_restored_after_an_error(backbone: Backbone, text_task: Task) -> None:
+    batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
+    for kind in KINDS:
+        model = ExpertModel(backbone, kind)
+        with torch.no_grad():
+            before = backbone.logits(batch)
+            with pytest.raises(RuntimeError), model.using(noisy(model)):
+                raise RuntimeError
+            assert torch.equal(backbone.logits(batch), before)
+        with pytest.raises(BadInput, match="shape"):
+            model.forward(torch.zeros(3), batch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "match"),
+    [
+        ("bottle", None, "unknown expert kind 'bottle'; did you mean bottleneck"),
+        ("lora", {"size": 3}, "no setting 'size'"),
+        ("lora", {"rank": 0}, "rank is 0"),
+        ("bottleneck", {"size": 2.5}, "size is 2.5"),
+        ("prefix", {"tokens": "x"}, "tokens is 'x'"),
+    ],
+)
+def test_unknown_kinds_and_settings(kind: str, config: dict[str, float] | None, match: str) -> None:
+    with pytest.raises(BadInput, match=match):
+        full_settings(kind, config)
+
+
+def test_a_prefix_on_prepared_examples_gives_the_same_loss(tiny_backbone: Backbone, vision_task: Task) -> None:
+    model = ExpertModel(tiny_backbone, "prefix")
+    encoded = tiny_backbone.encode(vision_task, vision_task.split("train")[:9])
+    values = model.initial(3)
+    plain = model.loss(values, encoded.batch(range(9)))
+    prepared = model.prepare(encoded)
+    assert prepared.states is not None
+    torch.testing.assert_close(model.loss(values, prepared.batch(range(9))), plain, atol=1e-5, rtol=1e-5)
+    assert model.predict(values, prepared, vision_task) == model.predict(values, encoded, vision_task)
+    assert ExpertModel(tiny_backbone, "lora").prepare(encoded) is encoded
+
+
+def test_large_maps_mix_in_activation_space_as_small_ones_merged(
+    tiny_backbone: Backbone, text_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pituning.experts.kinds import lora
+    from pituning.tuning.interpolation import Mixture
+
+    model = ExpertModel(copy.deepcopy(tiny_backbone), "lora")
+    experts = torch.stack([noisy(model, seed) for seed in range(3)])
+    weights = torch.rand(len(model.space.sites), 3, generator=torch.Generator().manual_seed(1))
+    batch = model.backbone.encode(text_task, text_task.split("train")[:4]).batch(range(4))
+    with torch.no_grad():
+        merged = Mixture(model).forward(experts, weights, batch)
+        monkeypatch.setattr(lora, "MERGED_AT_MOST", 0)
+        torch.testing.assert_close(Mixture(model).forward(experts, weights, batch), merged, atol=5e-5, rtol=1e-4)
