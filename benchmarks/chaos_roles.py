@@ -47,7 +47,7 @@ def final_words(workspace: Workspace, kind: str, result: Mapping[str, Any]) -> d
     """What must be the same whatever happened on the way: the result, and the tensors of the expert it made."""
     found = {key: value for key, value in result.items() if key != "run"}
     if kind in ("train", "tune"):
-        expert = workspace.new_expert_dir("lora", str(result.get("expert")))
+        expert = workspace.zoo().new_expert_dir("lora", str(result.get("expert")))
         found["sha256"] = sha256_file(expert / "adapter_model.safetensors")
     return found
 

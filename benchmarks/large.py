@@ -48,7 +48,7 @@ def make(root: Path, *, tasks: int = TASKS, resamplings: int = RESAMPLINGS, valu
     for name, family in zip(names, families, strict=True):
         save_task(_task(name, int(family)), workspace)
 
-    path = root / "similarity" / "lora" / "probe.safetensors"
+    path = workspace.zoo().new_similarity_path("lora", "probe")
     none = np.zeros((0, tasks, tasks))
     save_similarity(path, ZooSimilarity(names=names, matrix=similarity, replicates=none))
     settings = MapSettings()
@@ -59,7 +59,7 @@ def make(root: Path, *, tasks: int = TASKS, resamplings: int = RESAMPLINGS, valu
         kind="lora", predictor="probe", similarity=similarity_digest(path), settings=settings, names=names, layers=(),
         neighbours=5, maps={"umap": flat},
     )  # fmt: skip
-    save_projection(root, made)
+    save_projection(workspace.zoo(), made)
 
     rows, columns = np.triu_indices(tasks, k=1)
     nearest = np.argsort(-similarity[rows, columns], kind="stable")[:values]

@@ -36,7 +36,7 @@ def make_tiny_workspace(root: Path) -> Workspace:
         noise = np.random.default_rng(number).normal(scale=0.05, size=expert_model.space.size)
         values = expert_model.initial(0) + torch.from_numpy(noise).float()
         expert = make_expert(expert_model, values, name=name, task=name, seed=0)
-        save_expert(expert, expert_model, workspace.new_expert_dir("lora", name))
+        save_expert(expert, expert_model, workspace.zoo().new_expert_dir("lora", name))
     return workspace
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,9 @@ from pituning.experts import card
 from pituning.experts.card import CARD, CONFIG, TENSORS
 from pituning.experts.catalogue import Catalogue, ExpertEntry
 from pituning.experts.checkpoint import check_whole
+from pituning.experts.space import load_space
 from pituning.graph.embeddings import TaskEmbedding
-from pituning.graph.similarity import PROBE_OF, Part, parts_of
+from pituning.graph.similarity import PROBE_OF, parts_of
 from pituning.studies.lowshot_scores import comparable_scores
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
@@ -26,6 +28,8 @@ from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.similarity import ZooSimilarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
+
+Part = Literal["layer", "module"]
 
 MOST_FOR_PARTS = 200
 """Tasks whose embeddings are read while somebody waits."""
@@ -74,13 +78,13 @@ def similarity(kind: str, predictor: str) -> ZooSimilarity:
     Raises:
         ArtefactError: it has not been made for this kind and predictor, or is damaged.
     """
-    path = workspace().similarity_path(kind, predictor)
+    path = workspace().zoo().similarity_path(kind, predictor)
     return _similarity(str(path), _stamp(path), kind, predictor, workspace())
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _similarity(path: str, stamp: float, kind: str, predictor: str, _workspace: Workspace) -> ZooSimilarity:
-    return _workspace.zoo_similarity(kind, predictor)
+    return _workspace.zoo().similarity(kind, predictor)
 
 
 def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
@@ -93,18 +97,21 @@ def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
     probe = PROBE_OF.get(predictor)
     if probe is None or len(zoo.names) > MOST_FOR_PARTS:
         return {}
-    paths = [here.embedding_path(kind, probe, name) for name in zoo.names]
-    stamps = (_stamp(here.similarity_path(kind, predictor)), *map(_stamp, paths))
-    return _parts(tuple(map(str, paths)), stamps, predictor, part, zoo.matrix)
+    paths = [here.zoo().embedding_path(kind, probe, name) for name in zoo.names]
+    space = here.zoo().space_path(kind)
+    stamps = (_stamp(here.zoo().similarity_path(kind, predictor)), _stamp(space), *map(_stamp, paths))
+    return _parts(tuple(map(str, paths)), str(space), stamps, predictor, part, zoo.matrix)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Comparing part by part …")
 def _parts(
-    paths: tuple[str, ...], stamps: tuple[float, ...], predictor: str, part: Part, _matrix: np.ndarray
+    paths: tuple[str, ...], space: str, stamps: tuple[float, ...], predictor: str, part: Part, _matrix: np.ndarray
 ) -> Mapping[str, np.ndarray]:
     if not all(stamps):
         return {}
-    return parts_of([TaskEmbedding.load(Path(path)) for path in paths], predictor, _matrix, part)
+    measured = load_space(Path(space))
+    part_of = {"layer": measured.layer_of, "module": measured.label_of}[part]
+    return parts_of([TaskEmbedding.load(Path(path)) for path in paths], predictor, _matrix, part_of)
 
 
 def transfer_shots(kind: str) -> list[int]:
@@ -113,7 +120,7 @@ def transfer_shots(kind: str) -> list[int]:
     Raises:
         ArtefactError: the table is damaged.
     """
-    path = workspace().transfer_path(kind)
+    path = workspace().zoo().transfer_path(kind)
     return _transfer_shots(str(path), _stamp(path))
 
 
@@ -128,7 +135,7 @@ def transfer(kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
     Raises:
         ArtefactError: the table is damaged.
     """
-    path = workspace().transfer_path(kind)
+    path = workspace().zoo().transfer_path(kind)
     return _transfer(str(path), _stamp(path), shots, names)
 
 
@@ -143,7 +150,7 @@ def lowshot(kind: str) -> pd.DataFrame:
     Raises:
         ArtefactError: the table is damaged.
     """
-    path = workspace().lowshot_path(kind)
+    path = workspace().zoo().lowshot_path(kind)
     return _lowshot(str(path), _stamp(path))
 
 
@@ -154,7 +161,7 @@ def _lowshot(path: str, stamp: float) -> pd.DataFrame:
 
 def study_scores(kind: str, shots: int) -> pd.DataFrame:
     """What the study's rows at some shots come to, as `pituning.studies.lowshot_scores.comparable_scores` has it."""
-    path = workspace().lowshot_path(kind)
+    path = workspace().zoo().lowshot_path(kind)
     return _study_scores(str(path), _stamp(path), shots)
 
 
@@ -166,7 +173,7 @@ def _study_scores(path: str, stamp: float, shots: int) -> pd.DataFrame:
 def available() -> dict[str, list[str]]:
     """The predictors that are there for each kind; a kind without any is left out."""
     here = workspace()
-    found = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
+    found = {kind: [name for name in PREDICTORS if here.zoo().similarity_path(kind, name).is_file()] for kind in KINDS}
     return {kind: names for kind, names in found.items() if names}
 
 
@@ -174,7 +181,7 @@ def unusable_experts(kind: str, target: str) -> dict[str, str]:
     """The experts that a run on ``target`` needs and cannot use, each with the reason."""
     here = workspace()
     files = [here.backbone_dir() / "model.safetensors"]
-    files += [folder / file for folder in here.expert_dirs(kind).values() for file in (CARD, TENSORS)]
+    files += [folder / file for folder in here.zoo().expert_dirs(kind).values() for file in (CARD, TENSORS)]
     return _unusable_experts(str(here.root), kind, target, tuple(map(_stamp, files)), here)
 
 
@@ -197,7 +204,7 @@ def experts() -> list[ExpertEntry]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _catalogue(root: str, _workspace: Workspace) -> Catalogue:
-    return Catalogue(_workspace)
+    return Catalogue(_workspace.zoo())
 
 
 def backbone_fingerprint() -> str | None:
@@ -234,7 +241,7 @@ def _damage(folder: str, stamps: tuple[float, ...]) -> str | None:
 def expert_count() -> int:
     """How many experts there are, of all kinds, shipped ones included."""
     here = workspace()
-    return sum(len(here.all_expert_dirs(kind)) for kind in KINDS)
+    return sum(len(here.zoo().all_expert_dirs(kind)) for kind in KINDS)
 
 
 def backbone_ready() -> bool:

@@ -108,7 +108,7 @@ def _read_as(checkpoint: Checkpoint) -> str:
 
 def _name_fits(checkpoint: Checkpoint, name: str, beside: st.delta_generator.DeltaGenerator) -> bool:
     try:
-        check_new_name(context.workspace(), checkpoint.kind, name)
+        check_new_name(context.workspace().zoo(), checkpoint.kind, name)
     except BadInput as error:
         _complain(beside, error)
         return False

@@ -45,7 +45,7 @@ def study() -> None:
             placeholder="All targets together", key="study_target", width=330,
         )  # fmt: skip
     shots = measured[-1] if shots is None else shots
-    path = context.workspace().lowshot_path(kind)
+    path = context.workspace().zoo().lowshot_path(kind)
     table, told = _summed_up(str(path), path.stat().st_mtime, kind, shots, target)
     st.dataframe(
         table, hide_index=True, placeholder="–", key="study_methods", height="content",

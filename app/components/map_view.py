@@ -104,7 +104,7 @@ def _settings() -> MapSettings:
 
 def find(view: MapView) -> Projection | None:
     """The projection, or None after a word on why there is none and a button that makes it."""
-    found = projection.find_projection(context.workspace(), view.whole.kind, view.whole.predictor, view.settings)
+    found = projection.find_projection(context.workspace().zoo(), view.whole.kind, view.whole.predictor, view.settings)
     loaded = None
     with guarded("The map that is kept"):
         loaded = None if found is None else _load(found)

@@ -8,10 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from pituning.commands.progress import terminal_reporter
-from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace, output_directory, words
+from pituning.commands.shared import (
+    JsonOption,
+    WorkspaceOption,
+    emit,
+    open_workspace,
+    output_directory,
+    words,
+    zoo_and_backbone,
+)
 from pituning.errors import BadInput
 from pituning.progress import Reporter
-from pituning.workspace.layout import Workspace
+from pituning.workspace.zoo import Zoo
 
 pretrain_app = typer.Typer(help="Pretrain a backbone: mini.")
 zoo_app = typer.Typer(help="The zoo of experts: build, maps, measure, tables.")
@@ -62,7 +70,7 @@ def pretrain_mini(
 @pretrain_app.command("report")
 def pretrain_report(
     backbone: Annotated[Path, typer.Argument(help="A finished checkpoint.")],
-    out: Annotated[Path, typer.Argument(help="CSV file to write, such as data/mini/results/heldout.csv.")],
+    out: Annotated[Path, typer.Argument(help="CSV file to write, such as data/zoos/mini/results/heldout.csv.")],
     text_only: Annotated[
         Path | None, typer.Option("--text-only", help="A checkpoint made with --blind: the text-only baseline.")
     ] = None,
@@ -86,7 +94,7 @@ def pretrain_report(
 @zoo_app.command("build")
 def zoo_build(
     out: Annotated[
-        Path | None, typer.Option("--out", help="Directory to build in, such as data/mini; default: the workspace.")
+        Path | None, typer.Option("--out", help="Directory of the zoo, such as data/zoos/mini; else the workspace's.")
     ] = None,
     kinds: Annotated[str, typer.Option(help="Kinds of experts. A list with commas.")] = "lora,bottleneck,prefix",
     tasks: Annotated[
@@ -101,51 +109,47 @@ def zoo_build(
 ) -> None:
     """Train, embed, compare and map the experts of the mini suite; what is there already is kept.
 
-    The backbone is the directory's own (DIR/backbone), or else the workspace's.
+    The backbone of DIR/zoos/NAME is DIR/backbones/NAME, or else the workspace's.
     """
-    place = open_workspace(workspace)
-    directory = output_directory(out) if out is not None else place.root
-
     from pituning.studies.config import ZooConfig
 
     given: dict[str, Any] = {"tasks": words(tasks) if tasks is not None else None, "steps": steps}
     config = ZooConfig(kinds=words(kinds), **{key: value for key, value in given.items() if value is not None})
-    backbone = directory / "backbone" if (directory / "backbone").is_dir() else place.backbone_dir()
+    zoo, backbone = zoo_and_backbone(out, workspace)
 
     from pituning.studies.zoo import build_zoo
 
     with terminal_reporter() as reporter:
-        build_zoo(directory, backbone, config, reporter, processes=processes)
-        _make_maps(directory, config.kinds, reporter)
-    document = {"directory": directory, "backbone": backbone, "kinds": config.kinds, "tasks": config.tasks}
-    emit(document, as_json, lambda: typer.echo(f"{directory}: {len(config.tasks)} tasks, {', '.join(config.kinds)}"))
+        build_zoo(zoo, backbone, config, reporter, processes=processes)
+        _make_maps(zoo, config.kinds, reporter)
+    document = {"directory": zoo.root, "backbone": backbone, "kinds": config.kinds, "tasks": config.tasks}
+    emit(document, as_json, lambda: typer.echo(f"{zoo.root}: {len(config.tasks)} tasks, {', '.join(config.kinds)}"))
 
 
 @zoo_app.command("maps")
 def zoo_maps(
-    directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/mini.")],
+    directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/zoos/mini.")],
     kinds: Annotated[str, typer.Option(help="Expert kinds. A list with commas.")] = "lora,bottleneck,prefix",
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the maps that ship with a zoo: the default predictor's, with default settings, once for each kind."""
     with terminal_reporter() as reporter:
-        files = _make_maps(directory, words(kinds), reporter)
+        files = _make_maps(Zoo.at(directory), words(kinds), reporter)
     emit({"files": files}, as_json, lambda: typer.echo("\n".join(map(str, files))))
 
 
-def _make_maps(directory: Path, kinds: tuple[str, ...], reporter: Reporter) -> list[str]:
+def _make_maps(zoo: Zoo, kinds: tuple[str, ...], reporter: Reporter) -> list[str]:
     from pituning.runs.configs import ProjectRun
-    from pituning.runs.projecting import project
+    from pituning.runs.projecting import map_zoo
 
-    place = Workspace(directory.resolve(), embedded=None)
-    return [project(ProjectRun(kind=kind), place, reporter)["file"] for kind in kinds]
+    return [map_zoo(ProjectRun(kind=kind), zoo, reporter)["file"] for kind in kinds]
 
 
 @zoo_app.command("measure")
 def zoo_measure(
     out: Annotated[
-        Path | None, typer.Option("--out", help="Directory of the zoo, such as data/mini; default: the workspace.")
+        Path | None, typer.Option("--out", help="Directory of the zoo, such as data/zoos/mini; else the workspace's.")
     ] = None,
     kind: Annotated[str, typer.Option(help="Expert kind of the few-shot experts.")] = "lora",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds of the few-shot experts.")] = 3,
@@ -154,39 +158,38 @@ def zoo_measure(
     as_json: JsonOption = False,
 ) -> None:
     """Measure how hard the suite is: backbone alone, 16 shots, 16 shots on a backbone that was never pretrained."""
-    place = open_workspace(workspace)
-    directory = output_directory(out) if out is not None else place.root
-    backbone = directory / "backbone" if (directory / "backbone").is_dir() else place.backbone_dir()
+    zoo, backbone = zoo_and_backbone(out, workspace)
 
     from pituning.experts.kinds import KINDS
     from pituning.tasks.mini import TASK_NAMES
 
     KINDS.check(kind)
 
-    from pituning.studies.difficulty import difficulty_cells, measure_difficulty
+    from pituning.studies.difficulty import SUITE_FILE, difficulty_cells, measure_difficulty
 
     cells = difficulty_cells(TASK_NAMES, kind=kind, seeds=range(seeds))
     with terminal_reporter() as reporter:
-        frame = measure_difficulty(directory, backbone, cells, reporter, processes=processes)
-    table = directory / "results" / "suite.csv"
+        frame = measure_difficulty(zoo, backbone, cells, reporter, processes=processes)
+    table = zoo.new_result_path(SUITE_FILE)
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
 
 
 @zoo_app.command("tables")
 def zoo_tables(
-    directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/mini.")],
+    directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/zoos/mini.")],
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print what was measured on the suite and the backbone as Markdown: the tables of the documentation."""
     from pituning.studies.tables import graph_markdown, heldout_markdown, planted_by_kind, suite_markdown
 
-    if not (directory / "results").is_dir():
+    zoo = Zoo.at(directory)
+    if not zoo.results_dir.is_dir():
         raise BadInput(f"{directory} holds no results; run pituning zoo measure --out {directory}", field="directory")
     tables = {
-        "suite": suite_markdown(directory),
-        "graph": graph_markdown(directory),
-        "kinds": planted_by_kind(directory),
-        "heldout": heldout_markdown(directory),
+        "suite": suite_markdown(zoo),
+        "graph": graph_markdown(zoo),
+        "kinds": planted_by_kind(zoo),
+        "heldout": heldout_markdown(zoo),
     }
     emit(tables, as_json, lambda: typer.echo("\n\n".join(tables.values())))

@@ -46,8 +46,8 @@ def list_command(
     rows: list[dict[str, Any]] = []
     damaged: dict[str, str] = {}
     for each in KINDS if kind is None else (KINDS.check(kind),):
-        zoo = place.expert_dirs(each)
-        for name, directory in place.all_expert_dirs(each).items():
+        zoo = place.zoo().expert_dirs(each)
+        for name, directory in place.zoo().all_expert_dirs(each).items():
             try:
                 rows.append(_row(read_card(directory), name in zoo))
             except ArtefactError as error:
@@ -128,7 +128,7 @@ def export(
     from pituning.experts.store import export_expert
 
     path = export_expert(source, directory)
-    emit({"expert": name, "kind": source.parent.name, "directory": path}, as_json, lambda: typer.echo(str(path)))
+    emit({"expert": name, "kind": source.parent.parent.name, "directory": path}, as_json, lambda: typer.echo(str(path)))
 
 
 @app.command()
@@ -160,7 +160,7 @@ def remove(
     from pituning.runs.removal import check_removable, remove_expert
 
     queue = RunQueue(open_workspace(workspace))
-    kind = find_expert(queue.workspace, name, kind).parent.name
+    kind = find_expert(queue.workspace, name, kind).parent.parent.name
     check_removable(queue, kind, name)
     confirm(f"Remove the {kind} expert {name}?", yes)
     remove_expert(queue, kind, name)
@@ -180,7 +180,7 @@ def embed_command(
         raise BadInput("give tasks or --all, not both", field="tasks")
     place = open_workspace(workspace)
     for task in config.tasks:
-        if task not in place.expert_dirs(config.kind):
+        if task not in place.zoo().expert_dirs(config.kind):
             check_examples(place, task, None, 0)
             raise BadInput(
                 f"task {task!r} has no {config.kind} expert; train one: "
@@ -193,12 +193,12 @@ def embed_command(
 def find_expert(workspace: Workspace, name: str, kind: str | None) -> Path:
     """The directory of an expert by its name; the kind is needed where several kinds have the name."""
     found = {
-        each: workspace.all_expert_dirs(each)[name]
+        each: workspace.zoo().all_expert_dirs(each)[name]
         for each in (KINDS if kind is None else (KINDS.check(kind),))
-        if name in workspace.all_expert_dirs(each)
+        if name in workspace.zoo().all_expert_dirs(each)
     }
     if not found:
-        raise unknown("expert", name, sorted({n for k in KINDS for n in workspace.all_expert_dirs(k)}))
+        raise unknown("expert", name, sorted({n for k in KINDS for n in workspace.zoo().all_expert_dirs(k)}))
     if len(found) > 1:
         raise BadInput(f"expert {name!r} is there as {', '.join(found)}; choose one with --kind", field="kind")
     return next(iter(found.values()))

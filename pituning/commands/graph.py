@@ -133,7 +133,7 @@ def load_similarity(workspace: Workspace, kind: str, predictor: str) -> ZooSimil
 
     if predictor not in PREDICTORS:
         raise BadInput(f"unknown predictor {predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor")
-    return workspace.zoo_similarity(KINDS.check(kind), predictor)
+    return workspace.zoo().similarity(KINDS.check(kind), predictor)
 
 
 def infos_of(workspace: Workspace, similarity: ZooSimilarity) -> list[TaskInfo]:

@@ -12,6 +12,7 @@ import typer
 
 from pituning.errors import BadInput, PiTuningError
 from pituning.workspace.layout import Workspace
+from pituning.workspace.zoo import Zoo
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -43,6 +44,29 @@ def output_directory(path: Path) -> Path:
                 raise BadInput(f"{place} is no directory; give another --out", field="out")
             break
     return path
+
+
+def zoo_of(out: Path | None, workspace: Workspace) -> Zoo:
+    """The zoo in a directory, such as ``data/zoos/mini``; by default the workspace's.
+
+    Raises:
+        BadInput: something else stands there.
+    """
+    return workspace.zoo() if out is None else Zoo.at(output_directory(out))
+
+
+def zoo_and_backbone(out: Path | None, workspace: Path | None) -> tuple[Zoo, Path]:
+    """A zoo and the directory of its backbone.
+
+    That of ``data/zoos/mini`` is ``data/backbones/mini``; where nothing is beside the zoo, it is the workspace's.
+
+    Raises:
+        BadInput: as `zoo_of`, or there is no such backbone.
+    """
+    place = open_workspace(workspace)
+    zoo = zoo_of(out, place)
+    beside = zoo.root.parent.parent / "backbones" / zoo.backbone
+    return zoo, beside if out is not None and beside.is_dir() else place.backbone_dir(zoo.backbone)
 
 
 def confirm(question: str, yes: bool) -> None:

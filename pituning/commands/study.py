@@ -15,15 +15,16 @@ from pituning.commands.shared import (
     emit,
     numbers,
     open_workspace,
-    output_directory,
     words,
+    zoo_and_backbone,
+    zoo_of,
 )
 from pituning.errors import BadInput, PiTuningError
 
 app = typer.Typer(help="Measure on the mini suite: transfer, predictors, methods on few shots.")
 
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Directory of the zoo, such as data/mini; default: the workspace.")
+    Path | None, typer.Option("--out", help="Directory of the zoo, such as data/zoos/mini; else the workspace's.")
 ]
 
 
@@ -49,14 +50,13 @@ def study_transfer(
         seeds=numbers(seeds, field="seeds"),
         **{key: value for key, value in given.items() if value is not None},
     )
-    directory, backbone = _places(out, workspace)
+    zoo, backbone = zoo_and_backbone(out, workspace)
 
     from pituning.studies.transfer import measure_transfer
-    from pituning.workspace.layout import transfer_file
 
     with terminal_reporter() as reporter:
-        frame = measure_transfer(directory, backbone, config, reporter, processes=processes)
-    table = directory / transfer_file(kind)
+        frame = measure_transfer(zoo, backbone, config, reporter, processes=processes)
+    table = zoo.new_transfer_path(kind)
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
 
 
@@ -96,12 +96,12 @@ def study_lowshot(
         seeds=numbers(seeds, field="seeds"),
         **{key: value for key, value in given.items() if value is not None},
     )
-    directory, backbone = _places(out, workspace)
+    zoo, backbone = zoo_and_backbone(out, workspace)
 
-    from pituning.studies.lowshot import Places, check_lowshot, lowshot_cells, measure_lowshot, table_file
+    from pituning.studies.lowshot import Places, check_lowshot, lowshot_cells, measure_lowshot, table_path
 
-    places = Places(directory=directory, backbone=backbone, workspace=open_workspace(workspace))
-    table = directory / table_file(config)
+    places = Places(zoo=zoo, backbone=backbone, workspace=open_workspace(workspace))
+    table = table_path(zoo, config)
     if check:
         with terminal_reporter() as reporter:
             differences = check_lowshot(places, config, reporter)
@@ -128,13 +128,13 @@ def study_predictors(
     from pituning.experts.kinds import KINDS
 
     KINDS.check(kind)
-    directory, _ = _places(out, workspace)
+    zoo = zoo_of(out, open_workspace(workspace))
 
-    from pituning.studies.predictors import grade_predictors
+    from pituning.studies.predictors import GRADES_FILE, grade_predictors
     from pituning.workspace.atomic import write_text
 
-    frame = grade_predictors(directory, kind)
-    table = directory / "results" / "predictors.csv"
+    frame = grade_predictors(zoo, kind)
+    table = zoo.new_result_path(GRADES_FILE)
     write_text(table, frame.to_csv(index=False))
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
 
@@ -150,13 +150,13 @@ def study_variants(
     from pituning.experts.kinds import KINDS
 
     KINDS.check(kind)
-    directory, backbone = _places(out, workspace)
+    zoo, backbone = zoo_and_backbone(out, workspace)
 
-    from pituning.studies.variants import grade_variants, grades_file, measure_variants
+    from pituning.studies.variants import GRADES_FILE, grade_variants, measure_variants
 
     with terminal_reporter() as reporter:
-        measure_variants(directory, backbone, kind, reporter)
-    table, frame = directory / grades_file(kind), grade_variants(directory, kind)
+        measure_variants(zoo, backbone, kind, reporter)
+    table, frame = zoo.new_result_path(GRADES_FILE, kind), grade_variants(zoo, kind)
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
 
 
@@ -171,28 +171,20 @@ def study_tables(
     from pituning.experts.kinds import KINDS
 
     KINDS.check(kind)
-    directory, _ = _places(out, workspace)
+    zoo = zoo_of(out, open_workspace(workspace))
 
-    from pituning.studies.predictors import predictors_markdown
-    from pituning.studies.variants import grades_file, variants_markdown
-    from pituning.workspace.layout import transfer_file
+    from pituning.studies.predictors import GRADES_FILE, predictors_markdown
+    from pituning.studies.variants import GRADES_FILE as VARIANTS_FILE
+    from pituning.studies.variants import variants_markdown
     from pituning.workspace.transfer import measured_shots
 
-    if not (directory / "results" / "predictors.csv").is_file():
-        raise BadInput(f"{directory} holds no grades; run: pituning study predictors --out {directory}", field="out")
-    shots = measured_shots(directory / transfer_file(kind))
-    tables = {str(count): predictors_markdown(directory, kind, count) for count in shots}
-    if (directory / grades_file(kind)).is_file():
-        tables |= {f"variants-{count}": variants_markdown(directory, kind, count) for count in shots}
+    if not zoo.result_path(GRADES_FILE).is_file():
+        raise BadInput(f"{zoo.root} holds no grades; run: pituning study predictors --out {zoo.root}", field="out")
+    shots = measured_shots(zoo.transfer_path(kind))
+    tables = {str(count): predictors_markdown(zoo, kind, count) for count in shots}
+    if zoo.result_path(VARIANTS_FILE, kind).is_file():
+        tables |= {f"variants-{count}": variants_markdown(zoo, kind, count) for count in shots}
     emit(tables, as_json, lambda: typer.echo("\n\n".join(tables.values())))
-
-
-def _places(out: Path | None, workspace: Path | None) -> tuple[Path, Path]:
-    """The directory of the zoo and its backbone: its own, or else the workspace's."""
-    place = open_workspace(workspace)
-    directory = output_directory(out) if out is not None else place.root
-    own = directory / "backbone"
-    return directory, own if own.is_dir() else place.backbone_dir()
 
 
 @app.command("summary")
@@ -206,13 +198,11 @@ def study_summary(
     """Print what the low-shot study says, paired over targets and seeds: the tables of docs/science.md."""
     from pituning.experts.kinds import KINDS
     from pituning.studies.lowshot_summary import load_summary, predictor_figures
-    from pituning.workspace.layout import lowshot_file
     from pituning.workspace.lowshot import parse_shots
 
     KINDS.check(kind)
     count = parse_shots(shots)
-    path = open_workspace(workspace).lowshot_path(kind) if out is None else output_directory(out) / lowshot_file(kind)
-    summary = load_summary(path, kind, count)
-    # The zoo and its grades lie beside the results.
-    document = {**summary.to_json(), "predictor": predictor_figures(path.parents[1], kind, count)}
+    zoo = zoo_of(out, open_workspace(workspace))
+    summary = load_summary(zoo.lowshot_path(kind), kind, count)
+    document = {**summary.to_json(), "predictor": predictor_figures(zoo, kind, count)}
     emit(document, as_json, lambda: typer.echo(summary.markdown()))

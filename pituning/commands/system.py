@@ -14,7 +14,7 @@ import typer
 
 from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace
 from pituning.errors import ArtefactError, BadInput, PiTuningError
-from pituning.workspace.layout import ENVIRONMENT_VARIABLE, embedded_data, resources
+from pituning.workspace.layout import DEFAULT_BACKBONE, ENVIRONMENT_VARIABLE, embedded_data, resources
 
 FIRST_PORT = 8501
 LEAST_FREE_MIB = 500
@@ -103,13 +103,13 @@ def examine(path: Path | None) -> dict[str, Any]:
         if not os.access(place.root, os.W_OK):
             problems.append(f"workspace {place.root} cannot be written; change its permissions")
     data = embedded_data()
-    if data is None or not (data / "mini" / "backbone").is_dir():
+    if data is None or not (data / "backbones" / DEFAULT_BACKBONE).is_dir():
         problems.append("the embedded backbone is missing; install again, or make it: pituning pretrain mini")
     elif place is not None:
         problems += [
             f"no {kind} experts are embedded; make them: pituning zoo build --kinds {kind}"
             for kind in ("lora", "bottleneck", "prefix")
-            if not place.expert_dirs(kind)
+            if not place.zoo().expert_dirs(kind)
         ]
     if not (resources() / "app" / "streamlit_app.py").is_file():
         problems.append(f"the app is not at {resources() / 'app'}; install pituning-studio again")

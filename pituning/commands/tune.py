@@ -30,7 +30,7 @@ def tune_command(
 def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
     from pituning.experts.card import unusable_experts
 
-    zoo = [name for name in workspace.expert_dirs(config.kind) if name != config.target]
+    zoo = [name for name in workspace.zoo().expert_dirs(config.kind) if name != config.target]
     for name in config.donor_names:
         if name not in zoo:
             raise unknown("donor", name, zoo)

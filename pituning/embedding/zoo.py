@@ -11,6 +11,7 @@ from pituning.backbones.base import Backbone
 from pituning.embedding.embed import ESTIMATOR_AT, Embedded, common_probe, embed_task
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
+from pituning.experts.space import save_space
 from pituning.experts.store import load_expert
 from pituning.graph.bootstrap import bootstrap_matrix
 from pituning.graph.embeddings import TaskEmbedding
@@ -20,10 +21,11 @@ from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
 from pituning.workspace.atomic import read_json, write_json
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
+from pituning.workspace.zoo import Zoo
 
 
 def embed_zoo(
-    directory: Path,
+    zoo: Zoo,
     backbone: Backbone,
     kind: str,
     experts: Mapping[str, Path],
@@ -37,11 +39,11 @@ def embed_zoo(
 ) -> None:
     """Embeds the tasks of a zoo at their own expert and at the common one, and compares them in every way.
 
-    Writes ``directory/embeddings/<kind>/{own,common}/<task>.safetensors`` and
-    ``directory/similarity/<kind>/<predictor>.safetensors``, each with its card. Nothing is
-    done when all of it is there and was made from the same experts.
+    Writes ``<kind>/embeddings/{own,common}/<task>.safetensors`` and ``<kind>/similarity/<predictor>.safetensors`` of
+    the zoo, each with its card. Nothing is done when all of it is there and was made from the same experts.
 
     Args:
+        zoo: where they are written.
         experts: the directory of each task's own full-data expert.
         examples: training examples behind each embedding.
         groups: of them, resampled ``replicates`` times by the bootstrap.
@@ -57,7 +59,7 @@ def embed_zoo(
         raise BadInput(f"{named}; a zoo needs experts of three tasks or more", field="kind")
     model = ExpertModel(backbone, kind)
     loaded = {task.name: load_expert(experts[task.name], model) for task in tasks}
-    manifest = directory / "embeddings" / kind / "zoo.json"
+    manifest = zoo.embedding_manifest(kind)
     origin = {
         "format_version": 1,
         "backbone": backbone.fingerprint,
@@ -78,22 +80,22 @@ def embed_zoo(
         for probe, found in embedded.items():
             values = loaded[task.name].values if probe == "own" else common
             made = embed_task(model, values, task.name, encoded, probe=probe, groups=groups, seed=seed)
-            made.embedding.save(directory / "embeddings" / kind / probe / f"{task.name}.safetensors")
+            made.embedding.save(zoo.new_embedding_path(kind, probe, task.name))
             found.append(made)
             report.advance()
     names = tuple(task.name for task in tasks)
 
     def write(predictor: str, matrix: np.ndarray, resampled: np.ndarray) -> None:
-        path = directory / "similarity" / kind / f"{predictor}.safetensors"
+        path = zoo.new_similarity_path(kind, predictor)
         save_similarity(path, ZooSimilarity(names=names, matrix=matrix, replicates=resampled))
 
     report.phase(f"compare {kind}", len(PROBE_OF) + 2)
     for predictor, probe in PROBE_OF.items():
-        zoo = [item.embedding for item in embedded[probe]]
+        embeddings = [item.embedding for item in embedded[probe]]
         resampled = bootstrap_matrix(
-            zoo, [item.groups for item in embedded[probe]], predictor, replicates=replicates, seed=seed
+            embeddings, [item.groups for item in embedded[probe]], predictor, replicates=replicates, seed=seed
         )
-        write(predictor, similarity_matrix(zoo, predictor), resampled)
+        write(predictor, similarity_matrix(embeddings, predictor), resampled)
         report.advance()
     none = np.zeros((0, len(names), len(names)))
     parameters = [
@@ -107,6 +109,7 @@ def embed_zoo(
     report.advance()
     write("text", text_similarity([task_text(task.instruction, task.labels) for task in tasks]), none)
     report.advance()
+    save_space(model.space, zoo.new_space_path(kind))
     write_json(manifest, origin)  # last: it says that all the rest is there
 
 

@@ -117,22 +117,26 @@ def verified_card(directory: Path, *, backbone: str, fingerprint: str) -> Expert
     return card
 
 
-def unusable_experts(workspace: Workspace, kind: str, *, target: str) -> dict[str, str]:
-    """The zoo's experts of a kind that cannot be used with the workspace's backbone, each with the reason.
+def unusable_experts(
+    workspace: Workspace, kind: str, *, target: str, backbone: str = DEFAULT_BACKBONE
+) -> dict[str, str]:
+    """The zoo's experts of a kind that cannot be used with its backbone, each with the reason.
 
     Args:
         target: a task whose own expert is not even opened.
+        backbone: whose zoo it is.
 
     Raises:
+        BadInput: when there is no such backbone.
         ArtefactError: when the backbone lacks a file.
     """
-    ours = fingerprint(workspace.backbone_dir())
+    ours = fingerprint(workspace.backbone_dir(backbone))
     found = {}
-    for name, directory in workspace.expert_dirs(kind).items():
+    for name, directory in workspace.zoo(backbone).expert_dirs(kind).items():
         if name == target:
             continue
         try:
-            verified_card(directory, backbone=DEFAULT_BACKBONE, fingerprint=ours)
+            verified_card(directory, backbone=backbone, fingerprint=ours)
         except ArtefactError as error:
             found[name] = str(error)
     return found

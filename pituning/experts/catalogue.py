@@ -1,4 +1,4 @@
-"""Every expert of a workspace with what its files say, read again only where they have changed. Torch-free."""
+"""Every expert of a zoo with what its files say, read again only where they have changed. Torch-free."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pituning.errors import ArtefactError
 from pituning.experts.card import CARD, TENSORS, ExpertCard, read_card
 from pituning.experts.checkpoint import IMPORTED
 from pituning.experts.kinds import KINDS
-from pituning.workspace.layout import Workspace
+from pituning.workspace.zoo import Zoo
 
 Origin = Literal["shipped", "trained", "tuned", "imported"]
 ORIGINS: tuple[Origin, ...] = ("shipped", "trained", "tuned", "imported")
@@ -64,13 +64,13 @@ class ExpertEntry:
 
 
 class Catalogue:
-    """The experts of a workspace.
+    """The experts of a zoo.
 
     Looking again costs a few calls of ``stat`` for each expert; files are opened where their times have changed.
     """
 
-    def __init__(self, workspace: Workspace):
-        self._workspace = workspace
+    def __init__(self, zoo: Zoo):
+        self._zoo = zoo
         self._seen: dict[Path, tuple[tuple[int, ...], ExpertEntry]] = {}
 
     def entries(self, fingerprint: str | None) -> list[ExpertEntry]:
@@ -81,7 +81,7 @@ class Catalogue:
         """
         seen: dict[Path, tuple[tuple[int, ...], ExpertEntry]] = {}
         for kind in KINDS:
-            for name, directory in self._workspace.all_expert_dirs(kind).items():
+            for name, directory in self._zoo.all_expert_dirs(kind).items():
                 stamp = (*_stamp(directory / CARD), *_stamp(directory / TENSORS))
                 known = self._seen.get(directory)
                 if known is not None and known[0] == stamp:
@@ -92,7 +92,7 @@ class Catalogue:
         return [_beside(entry, fingerprint) for _, entry in seen.values()]
 
     def _is_own(self, directory: Path) -> bool:
-        return directory.is_relative_to(self._workspace.root)
+        return directory.is_relative_to(self._zoo.root)
 
 
 def _read(kind: str, name: str, directory: Path, *, own: bool) -> ExpertEntry:

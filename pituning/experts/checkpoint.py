@@ -19,8 +19,9 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.experts.card import CARD, CONFIG, TENSORS, ExpertCard, parse_card, read_card, write_card
 from pituning.experts.kinds import KINDS, full_settings, kind_of_peft_type
 from pituning.workspace.atomic import atomic_directory, sha256, sha256_file, write_bytes, write_json
-from pituning.workspace.layout import Workspace, check_name
+from pituning.workspace.layout import check_name
 from pituning.workspace.zips import bad_file, open_zip
+from pituning.workspace.zoo import Zoo
 
 CHECKPOINT_ROOT = "base_model.model."
 """What PEFT puts before a module's name in a checkpoint."""
@@ -192,38 +193,44 @@ def _sized(
     return tuple(d if isinstance(d, int) else sizes[d] if d in sizes else int(settings[d]) for d in dims)
 
 
-def keep_checkpoint(
-    checkpoint: Checkpoint, workspace: Workspace, *, name: str, task: str, backbone: str, fingerprint: str
-) -> ExpertCard:
-    """Puts a checkpoint that fits into the workspace as expert ``name`` of ``task``, whole or not at all.
+def keep_checkpoint(checkpoint: Checkpoint, zoo: Zoo, *, name: str, task: str, fingerprint: str) -> ExpertCard:
+    """Puts a checkpoint that fits into a zoo as expert ``name`` of ``task``, whole or not at all.
+
+    Args:
+        fingerprint: of the zoo's backbone.
 
     Raises:
         BadInput: the name cannot be used or is taken.
         ArtefactError: the disk is full or not writable.
     """
-    check_new_name(workspace, checkpoint.kind, name)
+    check_new_name(zoo, checkpoint.kind, name)
     made = checkpoint.card or ExpertCard(
-        name=name, kind=checkpoint.kind, task=task, config=checkpoint.config, backbone=backbone, fingerprint=fingerprint
+        name=name,
+        kind=checkpoint.kind,
+        task=task,
+        config=checkpoint.config,
+        backbone=zoo.backbone,
+        fingerprint=fingerprint,
     )
     card = replace(
-        made, name=name, task=task, sha256=sha256(checkpoint.tensors),
+        made, name=name, task=task, backbone=zoo.backbone, sha256=sha256(checkpoint.tensors),
         spec={**made.spec, IMPORTED: checkpoint.filename},
     )  # fmt: skip
-    with atomic_directory(workspace.new_expert_dir(checkpoint.kind, name)) as folder:
+    with atomic_directory(zoo.new_expert_dir(checkpoint.kind, name)) as folder:
         write_bytes(folder / TENSORS, checkpoint.tensors)
         write_json(folder / CONFIG, dict(checkpoint.document))
         write_card(card, folder)
     return card
 
 
-def check_new_name(workspace: Workspace, kind: str, name: str) -> None:
+def check_new_name(zoo: Zoo, kind: str, name: str) -> None:
     """Nothing when a new expert may have that name.
 
     Raises:
         BadInput: it cannot be used, or is taken.
     """
     check_name(name, what="name")
-    if name in workspace.all_expert_dirs(kind):
+    if name in zoo.all_expert_dirs(kind):
         raise BadInput(f"there is already a {kind} expert {name!r}; choose another name", field="name")
 
 

@@ -134,7 +134,7 @@ def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, 
     directory = Path(directory)
     check_name(name, what="expert")
     kind, config = _peft_config_of(directory)
-    target = workspace.new_expert_dir(kind, name)
+    target = workspace.zoo(backbone.name).new_expert_dir(kind, name)
     if target.exists():
         raise BadInput(f"there is already a {kind} expert {name!r}; choose another name", field="name")
     if (directory / CARD).is_file():

@@ -17,8 +17,8 @@ import numpy as np
 from pituning.errors import ArtefactError, BadInput
 from pituning.graph.settings import MapSettings, digest_of
 from pituning.workspace.atomic import read_json, write_text
-from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import similarity_digest
+from pituning.workspace.zoo import Zoo
 
 FORMAT_VERSION = 1
 METHODS = ("umap", "mds", "pca")
@@ -82,9 +82,9 @@ def _stem(predictor: str, settings: MapSettings) -> str:
     return f"{predictor}-{settings.digest}-"
 
 
-def save_projection(directory: Path, projection: Projection) -> Path:
-    """Writes a projection below a workspace or zoo, and removes those of older similarities that it takes over from."""
-    folder = directory / "projections" / projection.kind
+def save_projection(zoo: Zoo, projection: Projection) -> Path:
+    """Writes a projection into a zoo, and removes those of older similarities that it takes over from."""
+    folder = zoo.projection_dir(projection.kind)
     path = folder / projection.file_name
     document = {
         "format_version": FORMAT_VERSION,
@@ -170,14 +170,14 @@ class Found:
     current: bool
 
 
-def find_projection(workspace: Workspace, kind: str, predictor: str, settings: MapSettings) -> Found | None:
+def find_projection(zoo: Zoo, kind: str, predictor: str, settings: MapSettings) -> Found | None:
     """The file of a projection, shipped or made here: a current one, else one of older similarities, else None.
 
     Raises:
         ArtefactError: there are no similarities of this kind and predictor.
     """
-    wanted = file_name(predictor, settings, similarity_digest(workspace.similarity_path(kind, predictor)))
-    files = workspace.projection_files(kind)
+    wanted = file_name(predictor, settings, similarity_digest(zoo.similarity_path(kind, predictor)))
+    files = zoo.projection_files(kind)
     current = next((path for path in files if path.name == wanted), None)
     if current is not None:
         return Found(path=current, current=True)

@@ -65,9 +65,7 @@ def cross_similarity(rows: Sequence[TaskEmbedding], zoo: Sequence[TaskEmbedding]
     return _mean_over_tensors(rows, zoo, names, _pairwise(predictor))
 
 
-def per_part(
-    embeddings: Sequence[TaskEmbedding], predictor: str, part_of: Mapping[str, str]
-) -> dict[str, np.ndarray]:
+def per_part(embeddings: Sequence[TaskEmbedding], predictor: str, part_of: Mapping[str, str]) -> dict[str, np.ndarray]:
     """S of each part of the network alone, (N, N) by its name, in the order of the flat vector.
 
     Args:

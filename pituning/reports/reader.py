@@ -83,22 +83,22 @@ class Reader:
 
     def available(self) -> dict[str, list[str]]:
         """The predictors that are there for each kind; a kind without any is left out."""
-        here = self.workspace
+        here = self.workspace.zoo()
         found = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
         return {kind: names for kind, names in found.items() if names}
 
     def similarity(self, kind: str, predictor: str) -> ZooSimilarity:
-        return self.workspace.zoo_similarity(kind, predictor)
+        return self.workspace.zoo().similarity(kind, predictor)
 
     def transfer_shots(self, kind: str) -> list[int]:
-        return measured_shots(self.workspace.transfer_path(kind))
+        return measured_shots(self.workspace.zoo().transfer_path(kind))
 
     def transfer(self, kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
-        return load_transfer(self.workspace.transfer_path(kind), shots, names)
+        return load_transfer(self.workspace.zoo().transfer_path(kind), shots, names)
 
     def lowshot(self, kind: str) -> pd.DataFrame:
         """The rows of the low-shot study, none where it has not been made."""
-        return read_lowshot(self.workspace.lowshot_path(kind))
+        return read_lowshot(self.workspace.zoo().lowshot_path(kind))
 
     def study_scores(self, kind: str, shots: int) -> pd.DataFrame:
         """What the rows of the study at some shots come to."""

@@ -12,18 +12,20 @@ from pituning.tasks.registry import load_task
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 
-def import_checkpoint(queue: RunQueue, checkpoint: Checkpoint, *, name: str, task: str) -> ExpertCard:
-    """Keeps a checkpoint as expert ``name`` of ``task``, checked against the workspace's backbone.
+def import_checkpoint(
+    queue: RunQueue, checkpoint: Checkpoint, *, name: str, task: str, backbone: str = DEFAULT_BACKBONE
+) -> ExpertCard:
+    """Keeps a checkpoint as expert ``name`` of ``task`` in the zoo of a backbone, checked against that.
 
     Raises:
-        BadInput: it does not fit the backbone, the name cannot be used or is taken, or there is no such task.
+        BadInput: it does not fit, the name cannot be used or is taken, or there is no such task or backbone.
         NotAllowed: the queue's actor is no runner.
         ArtefactError: the backbone is damaged, or the disk is full.
     """
     queue.actor.require(Role.RUNNER, "bring experts in")
     workspace = queue.workspace
     load_task(task, workspace)
-    backbone = workspace.backbone_dir()
-    ours = fingerprint(backbone)
-    check_fit(checkpoint, Places.read(backbone), ours)
-    return keep_checkpoint(checkpoint, workspace, name=name, task=task, backbone=DEFAULT_BACKBONE, fingerprint=ours)
+    folder = workspace.backbone_dir(backbone)
+    ours = fingerprint(folder)
+    check_fit(checkpoint, Places.read(folder), ours)
+    return keep_checkpoint(checkpoint, workspace.zoo(backbone), name=name, task=task, fingerprint=ours)

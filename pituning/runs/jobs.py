@@ -83,7 +83,7 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
         spec=spec,
         scores={"test": points},
     )
-    save_expert(expert, model, workspace.new_expert_dir(config.kind, expert.name))
+    save_expert(expert, model, workspace.zoo().new_expert_dir(config.kind, expert.name))
     return {**spec, "score": points, "expert": expert.name, "examples": len(examples)}
 
 
@@ -93,11 +93,12 @@ def embed(config: EmbedRun, workspace: Workspace, reporter: Reporter, _checkpoin
     Raises:
         BadInput: a task has no expert of that kind.
     """
-    experts = workspace.expert_dirs(config.kind)
+    zoo = workspace.zoo()
+    experts = zoo.expert_dirs(config.kind)
     for name in config.tasks:
         if name not in experts:
             raise unknown("expert", name, list(experts))
     tasks = [load_task(name, workspace) for name in experts]
     backbone = Backbone.load(workspace.backbone_dir())
-    embed_zoo(workspace.root, backbone, config.kind, experts, tasks, reporter=reporter)
+    embed_zoo(zoo, backbone, config.kind, experts, tasks, reporter=reporter)
     return {"tasks": list(config.tasks or experts), "kind": config.kind}

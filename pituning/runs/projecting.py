@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pituning.experts.space import load_space
 from pituning.graph import project as projecting
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.projection import save_projection
@@ -16,27 +17,33 @@ from pituning.progress import Reporter
 from pituning.runs.configs import ProjectRun
 from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import ZooSimilarity, load_similarity, similarity_digest
+from pituning.workspace.zoo import Zoo
 
 
 def project(
     config: ProjectRun, workspace: Workspace, reporter: Reporter, _checkpoint: Path | None = None
 ) -> dict[str, Any]:
-    """Makes the maps of a kind and predictor and keeps them in the workspace.
+    """Makes the maps of a kind and predictor and keeps them in the workspace; errors as for `map_zoo`."""
+    return map_zoo(config, workspace.zoo(), reporter)
+
+
+def map_zoo(config: ProjectRun, zoo: Zoo, reporter: Reporter) -> dict[str, Any]:
+    """Makes the maps of a kind and predictor and keeps them in a zoo.
 
     Raises:
         ArtefactError: there are no similarities of that kind and predictor, or they are damaged.
         BadInput: there are too few tasks.
     """
-    path = workspace.similarity_path(config.kind, config.predictor)
-    zoo = load_similarity(path)
-    layers = _layers(workspace, config, zoo)
+    path = zoo.similarity_path(config.kind, config.predictor)
+    found = load_similarity(path)
+    layers = _layers(zoo, config, found)
     if not layers:
         reporter.log("there are no embeddings of these similarities, so there are no maps by layer")
     made = projecting.project(
-        zoo, config.map_settings(), kind=config.kind, predictor=config.predictor, digest=similarity_digest(path),
+        found, config.map_settings(), kind=config.kind, predictor=config.predictor, digest=similarity_digest(path),
         layers=layers, reporter=reporter,
     )  # fmt: skip
-    file = save_projection(workspace.root, made)
+    file = save_projection(zoo, made)
     return {
         "kind": config.kind,
         "predictor": config.predictor,
@@ -48,11 +55,12 @@ def project(
     }
 
 
-def _layers(workspace: Workspace, config: ProjectRun, zoo: ZooSimilarity) -> Mapping[str, np.ndarray]:
+def _layers(zoo: Zoo, config: ProjectRun, found: ZooSimilarity) -> Mapping[str, np.ndarray]:
     probe = PROBE_OF.get(config.predictor)
     if probe is None:
         return {}
-    paths = [workspace.embedding_path(config.kind, probe, name) for name in zoo.names]
-    if not all(path.is_file() for path in paths):
+    paths = [zoo.embedding_path(config.kind, probe, name) for name in found.names]
+    if not all(path.is_file() for path in (*paths, zoo.space_path(config.kind))):
         return {}
-    return parts_of([TaskEmbedding.load(path) for path in paths], config.predictor, zoo.matrix)
+    layers = load_space(zoo.space_path(config.kind)).layer_of
+    return parts_of([TaskEmbedding.load(path) for path in paths], config.predictor, found.matrix, layers)

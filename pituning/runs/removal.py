@@ -47,12 +47,12 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
 def expert_of(queue: RunQueue, run: Run) -> Path | None:
     """The directory of the expert that goes when a run is deleted; None when there is none, or it stays."""
     made = expert_made(run.spec)
-    if run.state != "succeeded" or made is None or made[1] in queue.workspace.expert_dirs(made[0]):
+    if run.state != "succeeded" or made is None or made[1] in queue.workspace.zoo().expert_dirs(made[0]):
         return None
     others = queue.list(states=[*ACTIVE, "succeeded"])
     if any(other.id != run.id and expert_made(other.spec) == made for other in others):
         return None
-    directory = queue.workspace.new_expert_dir(*made)
+    directory = queue.workspace.zoo().new_expert_dir(*made)
     return directory if directory.is_dir() else None
 
 
@@ -74,9 +74,9 @@ def remove_expert(queue: RunQueue, kind: str, name: str) -> None:
     queue.actor.require(Role.ADMIN, "remove experts")
     check_removable(queue, kind, name)
     workspace = queue.workspace
-    of_zoo = name in workspace.expert_dirs(kind)
-    remove_directory(workspace.new_expert_dir(kind, name))
-    if of_zoo and name not in workspace.all_expert_dirs(kind):
+    of_zoo = name in workspace.zoo().expert_dirs(kind)
+    remove_directory(workspace.zoo().new_expert_dir(kind, name))
+    if of_zoo and name not in workspace.zoo().all_expert_dirs(kind):
         _leave_graph(workspace, kind, name)
 
 
@@ -87,11 +87,11 @@ def check_removable(queue: RunQueue, kind: str, name: str) -> None:
         BadInput: there is none of that name, it is a shipped one, or a queued or running run needs it.
     """
     workspace = queue.workspace
-    if name not in workspace.all_expert_dirs(KINDS.check(kind)):
-        raise unknown("expert", name, list(workspace.all_expert_dirs(kind)))
-    if not workspace.new_expert_dir(kind, name).is_dir():
+    if name not in workspace.zoo().all_expert_dirs(KINDS.check(kind)):
+        raise unknown("expert", name, list(workspace.zoo().all_expert_dirs(kind)))
+    if not workspace.zoo().new_expert_dir(kind, name).is_dir():
         raise BadInput(f"expert {name!r} is a shipped one; only experts of the workspace can be removed", field="name")
-    lends = name in workspace.expert_dirs(kind)
+    lends = name in workspace.zoo().expert_dirs(kind)
     for run in queue.list(states=ACTIVE):
         if _asks(run.spec, kind, name) or (lends and _needs(run.spec, name, [kind])):
             raise BadInput(
@@ -116,7 +116,7 @@ def remove_task(queue: RunQueue, name: str) -> None:
     for kind in KINDS:
         _leave_graph(workspace, kind, name)
     for kind in lends:
-        remove_directory(workspace.new_expert_dir(kind, name))
+        remove_directory(workspace.zoo().new_expert_dir(kind, name))
     remove_directory(workspace.task_dir(name))
 
 
@@ -132,7 +132,7 @@ def own_experts(queue: RunQueue, name: str) -> list[str]:
         raise BadInput(f"task {name!r} belongs to the suite; only tasks that were added can be removed", field="task")
     if name not in workspace.task_names():
         raise unknown("task", name, workspace.task_names())
-    lends = [kind for kind in KINDS if name in workspace.expert_dirs(kind)]
+    lends = [kind for kind in KINDS if name in workspace.zoo().expert_dirs(kind)]
     for run in queue.list(states=ACTIVE):
         if _needs(run.spec, name, lends):
             raise BadInput(
@@ -159,7 +159,7 @@ def _asks(spec: RunSpec, kind: str, name: str) -> bool:
 
 def _leave_graph(workspace: Workspace, kind: str, name: str) -> None:
     """Takes a task out of the workspace's own similarities; how alike the others are stays as it was measured."""
-    for path in (workspace.root / "similarity" / kind).glob("[!.]*.safetensors"):
+    for path in (workspace.zoo().root / kind / "similarity").glob("[!.]*.safetensors"):
         found = load_similarity(path)
         if name in found.names:
             keep = np.array([other != name for other in found.names])
@@ -171,5 +171,5 @@ def _leave_graph(workspace: Workspace, kind: str, name: str) -> None:
                     replicates=found.replicates[:, keep][:, :, keep],
                 ),
             )
-    for path in (workspace.root / "embeddings" / kind).glob(f"*/{name}.*"):
+    for path in (workspace.zoo().root / kind / "embeddings").glob(f"*/{name}.*"):
         path.unlink(missing_ok=True)

@@ -29,8 +29,11 @@ from pituning.tuning.config import TuneConfig
 from pituning.tuning.interpolation import Mixture
 from pituning.tuning.selection import choose, make_folds, train
 from pituning.workspace.atomic import write_text
+from pituning.workspace.zoo import Zoo
 
 COLUMNS = ("task", "method", "kind", "shots", "seed", "score", "backbone", "suite")
+SUITE_FILE = "suite.csv"
+"""Among the results of a zoo, how hard the tasks are."""
 
 
 def low_shot_single(backbone: Backbone, name: str, *, kind: str, shots: int, seed: int, limit: int = 1000) -> float:
@@ -91,13 +94,13 @@ def difficulty_cells(
 
 
 def measure_difficulty(
-    directory: Path, backbone_dir: Path, cells: Sequence[Cell], reporter: Reporter | None = None, *, processes: int = 2
+    zoo: Zoo, backbone_dir: Path, cells: Sequence[Cell], reporter: Reporter | None = None, *, processes: int = 2
 ) -> pd.DataFrame:
-    """Fills ``directory/results/suite.csv``, one row per cell; those of the same backbone and task stay."""
+    """Fills ``results/suite.csv`` of the zoo, one row per cell; those of the same backbone and task stay."""
     report = reporter or Silent()
-    path = directory / "results" / "suite.csv"
+    known, path = zoo.result_path(SUITE_FILE), zoo.new_result_path(SUITE_FILE)
     fingerprint = Backbone.load(backbone_dir, device="cpu").fingerprint[:12]
-    frame = pd.read_csv(path, keep_default_na=False) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
+    frame = pd.read_csv(known, keep_default_na=False) if known.exists() else pd.DataFrame(columns=list(COLUMNS))
     fitting = (frame["backbone"] == fingerprint) & (frame["suite"].astype(str) == frame["task"].map(task_version))
     rows: list[Any] = frame[fitting].to_dict("records")
     done = {Cell(r["task"], r["method"], r["kind"], int(r["shots"]), int(r["seed"])) for r in rows}
@@ -131,10 +134,10 @@ def _measure(backbone_dir: Path, cell: Cell) -> float:
     return low_shot_single(backbone, cell.task, kind=cell.kind, shots=cell.shots, seed=cell.seed)
 
 
-def suite_table(directory: Path, kinds: Sequence[str] = ("lora", "bottleneck", "prefix")) -> pd.DataFrame:
+def suite_table(zoo: Zoo, kinds: Sequence[str] = ("lora", "bottleneck", "prefix")) -> pd.DataFrame:
     """One row per task, scores in points: chance, backbone alone, a single expert on few shots (mean over seeds) of
     the pretrained and of the random backbone, and the zoo's experts of each kind on all training examples."""
-    cells = pd.read_csv(directory / "results" / "suite.csv", keep_default_na=False)
+    cells = pd.read_csv(zoo.result_path(SUITE_FILE), keep_default_na=False)
     rows = []
     for name in TASK_NAMES:
         task, mine = mini_task(name), cells[cells["task"] == name].groupby("method")["score"].mean()
@@ -147,6 +150,6 @@ def suite_table(directory: Path, kinds: Sequence[str] = ("lora", "bottleneck", "
             "16 shots": mine.get("single", math.nan),
         }
         for kind in kinds:
-            row[f"full, {kind}"] = read_card(directory / "experts" / kind / name).scores["test"]
+            row[f"full, {kind}"] = read_card(zoo.expert_dir(kind, name)).scores["test"]
         rows.append(row)
     return pd.DataFrame(rows)

@@ -31,8 +31,9 @@ from pituning.tuning.evaluation import Scores
 from pituning.tuning.selection import Choice
 from pituning.tuning.trial import Trial, prepare
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import Workspace, lowshot_file
+from pituning.workspace.layout import Workspace
 from pituning.workspace.lowshot import ALL_SHOTS, COLUMNS, lowshot_csv, read_lowshot, shots_name
+from pituning.workspace.zoo import Zoo
 
 VERSION = 1
 """Of the methods: what was measured under another one is measured again."""
@@ -59,21 +60,19 @@ class Places:
     """Where a study finds what it needs.
 
     Args:
-        directory: of the zoo; the table is in its ``results``.
+        zoo: whose experts lend; the table is among its results.
         backbone: the backbone's directory.
         workspace: keeps the embeddings that the prediction of donors needs.
     """
 
-    directory: Path
+    zoo: Zoo
     backbone: Path
     workspace: Workspace
 
     def experts(self, kind: str) -> dict[str, Path]:
-        """The zoo's experts by task: the directory's own, or else the workspace's."""
-        own = self.directory / "experts" / kind
-        if own.is_dir():
-            return {name: own / name for name in TASK_NAMES if (own / name).is_dir()}
-        return {name: path for name, path in self.workspace.expert_dirs(kind).items() if name in TASK_NAMES}
+        """The zoo's experts by task; where it has none, those of the workspace."""
+        found = self.zoo.expert_dirs(kind) or self.workspace.zoo(self.zoo.backbone).expert_dirs(kind)
+        return {name: path for name, path in found.items() if name in TASK_NAMES}
 
 
 def lowshot_cells(config: LowshotConfig) -> list[Cell]:
@@ -92,15 +91,19 @@ def lowshot_cells(config: LowshotConfig) -> list[Cell]:
     return cells
 
 
-def table_file(config: LowshotConfig) -> str:
-    """Where the rows of a study are, below the directory of the zoo."""
-    return lowshot_file(config.kind, None if config.steps == STEPS else config.steps)
+def table_path(zoo: Zoo, config: LowshotConfig) -> Path:
+    """Where the rows of a study are written."""
+    return zoo.new_lowshot_path(config.kind, _budget(config))
+
+
+def _budget(config: LowshotConfig) -> int | None:
+    return None if config.steps == STEPS else config.steps
 
 
 def measure_lowshot(
     places: Places, config: LowshotConfig, reporter: Reporter | None = None, *, processes: int = 2
 ) -> pd.DataFrame:
-    """Fills `table_file`; rows whose spec has not changed are kept.
+    """Fills `table_path`; rows whose spec has not changed are kept.
 
     A method whose training diverges at every rate has no row; the reporter is told.
 
@@ -111,9 +114,9 @@ def measure_lowshot(
         ArtefactError: when an expert or the table is damaged.
     """
     report = reporter or Silent()
-    path = places.directory / table_file(config)
+    path = table_path(places.zoo, config)
     specs = lowshot_specs(places, config)
-    known = _rows(path)
+    known = _rows(places.zoo.lowshot_path(config.kind, _budget(config)))
     missing = [cell for cell, spec in specs.items() if cell not in known or known[cell]["spec"] != spec]
     report.phase("measure low-shot tuning", len(specs))
     report.advance(len(specs) - len(missing))
@@ -145,7 +148,7 @@ def check_lowshot(places: Places, config: LowshotConfig, reporter: Reporter | No
         A line for each cell that is not in the table or differs from it; on the same processor there is none.
     """
     report = reporter or Silent()
-    known = _rows(places.directory / table_file(config))
+    known = _rows(places.zoo.lowshot_path(config.kind, _budget(config)))
     specs = lowshot_specs(places, config)
     report.phase("measure again", len(specs))
     differences = []

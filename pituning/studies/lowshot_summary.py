@@ -26,10 +26,11 @@ from pituning.studies.lowshot_scores import (
     paired_gain,
 )
 from pituning.studies.planted import planted_found
-from pituning.studies.predictors import ALL_PAIRS
+from pituning.studies.predictors import ALL_PAIRS, GRADES_FILE
 from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
 from pituning.workspace.lowshot import read_lowshot, shots_name
+from pituning.workspace.zoo import Zoo
 
 COMPARED = (
     "backbone", "single", "full", "bitfit", "donor", "donor-untouched", "untouched", "uniform", "lorahub", *CONTROLS
@@ -301,12 +302,12 @@ class LowshotSummary:
         return rows
 
 
-def predictor_figures(directory: Path, kind: str, shots: int) -> dict[str, Any] | None:
+def predictor_figures(zoo: Zoo, kind: str, shots: int) -> dict[str, Any] | None:
     """How well the default similarity foretells transfer; None where it was not graded.
 
     ``planted_top3`` is the share of planted relatives that are among the three nearest, of those that could be.
     """
-    path = directory / "results" / "predictors.csv"
+    path = zoo.result_path(GRADES_FILE)
     if not path.is_file():
         return None
     frame = pd.read_csv(path)
@@ -316,7 +317,7 @@ def predictor_figures(directory: Path, kind: str, shots: int) -> dict[str, Any] 
     if frame.empty:
         return None
     means = frame.set_index("measure")["mean"]
-    found = planted_found(directory, kind=kind, predictor=DEFAULT_PREDICTOR).values()
+    found = planted_found(zoo, kind=kind, predictor=DEFAULT_PREDICTOR).values()
     hits, possible = sum(hit for hit, _ in found), sum(most for _, most in found)
     return {
         "name": DEFAULT_PREDICTOR,

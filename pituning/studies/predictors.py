@@ -14,9 +14,9 @@ from pituning.graph.history import with_history
 from pituning.graph.ranking import MEASURES, Interval, grade_targets, interval, pairs_of_modalities
 from pituning.graph.settings import DEFAULT_PREDICTOR, PREDICTORS
 from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
-from pituning.workspace.layout import transfer_file
 from pituning.workspace.similarity import load_similarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_seeds, measured_shots
+from pituning.workspace.zoo import Zoo
 
 RANDOM = "random"
 """Donors in any order: what a prediction must beat."""
@@ -33,6 +33,8 @@ HISTORY = "history"
 """The default similarity together with what donors did for the other targets (`pituning.graph.history`): what a zoo of
 measured transfer can add for a new target."""
 ORDERS = 200
+GRADES_FILE = "predictors.csv"
+"""Among the results of a zoo, how well each similarity foretells transfer."""
 CORRELATIONS = ("spearman", "kendall")
 ALL_PAIRS = "all"
 UNRELATED = "unrelated"
@@ -45,11 +47,11 @@ def sets_of_pairs() -> dict[str, np.ndarray | None]:
     return {ALL_PAIRS: None, **pairs_of_modalities(modalities), UNRELATED: ~_planted()}
 
 
-def predictions(directory: Path, kind: str) -> dict[str, np.ndarray]:
+def predictions(zoo: Zoo, kind: str) -> dict[str, np.ndarray]:
     """Every stored similarity of a kind as (N, N) in the order of `TASK_NAMES`."""
     found = {}
     for predictor in PREDICTORS:
-        path = directory / "similarity" / kind / f"{predictor}.safetensors"
+        path = zoo.similarity_path(kind, predictor)
         if path.exists():
             stored = load_similarity(path)
             if set(TASK_NAMES) <= set(stored.names):
@@ -58,7 +60,7 @@ def predictions(directory: Path, kind: str) -> dict[str, np.ndarray]:
     return found
 
 
-def grade_predictors(directory: Path, kind: str, *, seed: int = 0) -> pd.DataFrame:
+def grade_predictors(zoo: Zoo, kind: str, *, seed: int = 0) -> pd.DataFrame:
     """One row per number of shots, set of pairs, predictor and measure, with a 95 % interval over targets.
 
     Returns:
@@ -68,11 +70,11 @@ def grade_predictors(directory: Path, kind: str, *, seed: int = 0) -> pd.DataFra
         BadInput: when no transfer of that kind has been measured.
         ArtefactError: when a stored similarity or the table of transfer is damaged.
     """
-    path = directory / transfer_file(kind)
+    path = zoo.transfer_path(kind)
     shots = measured_shots(path)
     if not shots:
         raise BadInput(f"no transfer of {kind} was measured; run: pituning study transfer --kind {kind}", field="kind")
-    similarities = predictions(directory, kind)
+    similarities = predictions(zoo, kind)
     rows: list[dict[str, Any]] = []
     for count in shots:
         transfer = load_transfer(path, count, TASK_NAMES)
@@ -103,9 +105,9 @@ def grade_predictors(directory: Path, kind: str, *, seed: int = 0) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def predictors_markdown(directory: Path, kind: str, shots: int) -> str:
+def predictors_markdown(zoo: Zoo, kind: str, shots: int) -> str:
     """Predictors against measures on all pairs, best rank correlation first, as the table of docs/science.md."""
-    frame = pd.read_csv(directory / "results" / "predictors.csv")
+    frame = pd.read_csv(zoo.result_path(GRADES_FILE))
     mine = frame[(frame["kind"] == kind) & (frame["shots"] == shots) & (frame["pairs"] == ALL_PAIRS)]
     order = mine[mine["measure"] == "spearman"].sort_values("mean", ascending=False)["predictor"]
     lines = ["| predictor | " + " | ".join(MEASURES) + " |", "|" + "---|" * (1 + len(MEASURES))]

@@ -1,10 +1,9 @@
-"""The tables of docs/suite.md and docs/backbone.md, written from the measured results that ship in `data/mini`."""
+"""The tables of docs/suite.md and docs/backbone.md, written from the measured results that ship in `data/zoos/mini`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -12,6 +11,7 @@ from pituning.experts.kinds import KINDS
 from pituning.studies.difficulty import suite_table
 from pituning.studies.planted import nearest, planted_found
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
+from pituning.workspace.zoo import Zoo
 
 HELDOUT_NAMES = {
     "loss": "loss",
@@ -23,19 +23,19 @@ HELDOUT_NAMES = {
 }
 
 
-def suite_markdown(directory: Path) -> str:
+def suite_markdown(zoo: Zoo) -> str:
     """Difficulty of all tasks: chance, backbone alone, few shots, full data by kind."""
-    frame = suite_table(directory)
+    frame = suite_table(zoo)
     return _markdown([str(c) for c in frame.columns], frame.itertuples(index=False))
 
 
-def graph_markdown(directory: Path) -> str:
+def graph_markdown(zoo: Zoo) -> str:
     """The three nearest of every task by the default similarity, and the planted relatives among them."""
-    found = planted_found(directory)
+    found = planted_found(zoo)
     rows: list[Sequence[object]] = [
         (
             task,
-            ", ".join(nearest(directory, task)),
+            ", ".join(nearest(zoo, task)),
             ", ".join(planted_relatives(task)) or "–",
             "{} of {}".format(*found[task]),
         )
@@ -45,9 +45,9 @@ def graph_markdown(directory: Path) -> str:
     return _markdown(["task", "three nearest", "planted relatives", "among the three nearest"], rows)
 
 
-def heldout_markdown(directory: Path) -> str:
+def heldout_markdown(zoo: Zoo) -> str:
     """What pretraining achieved on held-out samples, per objective."""
-    frame = pd.read_csv(directory / "results" / "heldout.csv")
+    frame = pd.read_csv(zoo.result_path("heldout.csv"))
     columns = [c for c in HELDOUT_NAMES if c in frame.columns]
     header = ["objective", *(HELDOUT_NAMES[c] for c in columns)]
     rows = [
@@ -57,12 +57,12 @@ def heldout_markdown(directory: Path) -> str:
     return _markdown(header, rows)
 
 
-def planted_by_kind(directory: Path) -> str:
+def planted_by_kind(zoo: Zoo) -> str:
     """Planted relatives among the three nearest, of all tasks together, by kind and predictor."""
     predictors = ("probe", "paper", "scaled", "weights", "text")
     rows = []
     for kind in KINDS:
-        counts = [planted_found(directory, kind=kind, predictor=p).values() for p in predictors]
+        counts = [planted_found(zoo, kind=kind, predictor=p).values() for p in predictors]
         rows.append([kind, *(f"{sum(h for h, _ in c)} of {sum(n for _, n in c)}" for c in counts)])
     return _markdown(["kind", *predictors], rows)
 

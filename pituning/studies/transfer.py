@@ -31,8 +31,8 @@ from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
 from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import transfer_file
 from pituning.workspace.transfer import COLUMNS, NO_DONOR, read_rows
+from pituning.workspace.zoo import Zoo
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,14 @@ def transfer_cells(config: TransferConfig, donors: Sequence[str] = TASK_NAMES) -
 
 
 def measure_transfer(
-    directory: Path,
+    zoo: Zoo,
     backbone_dir: Path,
     config: TransferConfig,
     reporter: Reporter | None = None,
     *,
     processes: int = 2,
 ) -> pd.DataFrame:
-    """Fills ``results/transfer-<kind>.csv``; scores whose spec has not changed are kept.
-
-    Args:
-        directory: of the zoo, with ``experts/<kind>/<task>``.
+    """Fills ``<kind>/results/transfer.csv`` of the zoo; scores whose spec has not changed are kept.
 
     Returns:
         The rows of the study's cells, ordered.
@@ -77,9 +74,9 @@ def measure_transfer(
         RunFailed: when a training diverges.
     """
     report = reporter or Silent()
-    path = directory / transfer_file(config.kind)
-    specs = _specs(directory, backbone_dir, config)
-    known = {_cell(row): row for row in read_rows(path).to_dict("records")}
+    path = zoo.new_transfer_path(config.kind)
+    specs = _specs(zoo, backbone_dir, config)
+    known = {_cell(row): row for row in read_rows(zoo.transfer_path(config.kind)).to_dict("records")}
     missing = [cell for cell, spec in specs.items() if cell not in known or known[cell]["spec"] != spec]
     report.phase("measure transfer", len(specs))
     report.advance(len(specs) - len(missing))
@@ -94,17 +91,17 @@ def measure_transfer(
     groups: dict[tuple[str, int, int], list[Cell]] = {}
     for cell in missing:
         groups.setdefault((cell.target, cell.shots, cell.seed), []).append(cell)
-    calls = [(directory, backbone_dir, config, tuple(cells)) for cells in groups.values()]
+    calls = [(zoo, backbone_dir, config, tuple(cells)) for cells in groups.values()]
     side_by_side(_measure, calls, keep, processes=processes)
     return _table({cell: known[cell] for cell in specs})
 
 
-def measure_cell(directory: Path, backbone_dir: Path, config: TransferConfig, cell: Cell) -> float:
+def measure_cell(zoo: Zoo, backbone_dir: Path, config: TransferConfig, cell: Cell) -> float:
     """The score of one cell, computed anew; in the same build of torch it is the same number."""
-    return round(_measure(directory, backbone_dir, config, (cell,))[0], 2)
+    return round(_measure(zoo, backbone_dir, config, (cell,))[0], 2)
 
 
-def _measure(directory: Path, backbone_dir: Path, config: TransferConfig, cells: Sequence[Cell]) -> list[float]:
+def _measure(zoo: Zoo, backbone_dir: Path, config: TransferConfig, cells: Sequence[Cell]) -> list[float]:
     torch.set_num_threads(1)
     backbone = Backbone.load(backbone_dir)
     model = ExpertModel(backbone, config.kind)
@@ -119,7 +116,7 @@ def _measure(directory: Path, backbone_dir: Path, config: TransferConfig, cells:
     for cell in cells:
         values = model.initial(seed)
         if cell.donor != NO_DONOR:
-            values = load_expert(directory / "experts" / config.kind / cell.donor, model).values.to(model.device)
+            values = load_expert(zoo.expert_dir(config.kind, cell.donor), model).values.to(model.device)
         if learnt is not None:
             values = train_expert(model, learnt, settings, start=values).values
         alone = cell.donor == NO_DONOR and learnt is None
@@ -128,11 +125,11 @@ def _measure(directory: Path, backbone_dir: Path, config: TransferConfig, cells:
     return found
 
 
-def _specs(directory: Path, backbone_dir: Path, config: TransferConfig) -> dict[Cell, str]:
+def _specs(zoo: Zoo, backbone_dir: Path, config: TransferConfig) -> dict[Cell, str]:
     """Each cell's digest of everything that its score depends on."""
     backbone, cells = fingerprint(backbone_dir), transfer_cells(config)
-    experts = directory / "experts" / config.kind
-    donors = {name: read_card(experts / name).sha256 for name in {cell.donor for cell in cells} - {NO_DONOR}}
+    named = {cell.donor for cell in cells} - {NO_DONOR}
+    donors = {name: read_card(zoo.expert_dir(config.kind, name)).sha256 for name in named}
     found = {}
     for cell in cells:
         trained = [config.steps, config.batch_size, KINDS[config.kind].rate] if cell.shots else []

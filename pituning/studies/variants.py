@@ -36,8 +36,8 @@ from pituning.progress import Reporter, Silent
 from pituning.studies.predictors import ALL_PAIRS, sets_of_pairs
 from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
 from pituning.workspace.atomic import write_bytes, write_text
-from pituning.workspace.layout import transfer_file
 from pituning.workspace.transfer import load_transfer, measured_shots
+from pituning.workspace.zoo import Zoo
 
 PROBES = ("own", "common")
 ESTIMATES: tuple[tuple[Labels, Estimator], ...] = (
@@ -51,32 +51,23 @@ EXAMPLES, GROUPS, SEED = 256, 16, 0
 """As for the embeddings of the zoo that ship."""
 
 
-def matrices_file(kind: str) -> str:
-    """Where the similarities of all variants are kept, below the directory of the zoo."""
-    return f"results/variants-{kind}.safetensors"
-
-
-def grades_file(kind: str) -> str:
-    """Where their grades are, below the directory of the zoo."""
-    return f"results/variants-{kind}.csv"
+MATRICES_FILE, GRADES_FILE = "variants.safetensors", "variants.csv"
+"""Among the results of a kind, the similarities of all variants and their grades."""
 
 
 def measure_variants(
-    directory: Path, backbone_dir: Path, kind: str, reporter: Reporter | None = None
+    zoo: Zoo, backbone_dir: Path, kind: str, reporter: Reporter | None = None
 ) -> dict[str, np.ndarray]:
     """S of every variant, (N, N) in the order of `TASK_NAMES` by its name; what is there already is kept.
-
-    Args:
-        directory: of the zoo, with ``experts/<kind>/<task>``.
 
     Raises:
         ArtefactError: when an expert or the file is damaged.
     """
     report = reporter or Silent()
-    path = directory / matrices_file(kind)
-    folders = {name: directory / "experts" / kind / name for name in TASK_NAMES}
+    path = zoo.new_result_path(MATRICES_FILE, kind)
+    folders = {name: zoo.expert_dir(kind, name) for name in TASK_NAMES}
     spec = _spec(fingerprint(backbone_dir), {name: read_card(folder).sha256 for name, folder in folders.items()})
-    found = load_variants(path, spec=spec)
+    found = load_variants(zoo.result_path(MATRICES_FILE, kind), spec=spec)
     report.phase("embed in every way", len(PROBES) * len(ESTIMATES) * len(TASK_NAMES))
     model: ExpertModel | None = None
     for probe in PROBES:
@@ -109,7 +100,8 @@ def measure_variants(
                 {name: np.ascontiguousarray(matrix, dtype=np.float32) for name, matrix in found.items()},
                 metadata={"spec": spec, "tasks": json.dumps(TASK_NAMES)},
             ))  # fmt: skip
-    return load_variants(path, spec=spec)  # rounded as they are kept, so that it does not matter when they were made
+    # Rounded as they are kept, so that it does not matter when they were made.
+    return load_variants(zoo.result_path(MATRICES_FILE, kind), spec=spec)
 
 
 def compared(embeddings: Sequence[TaskEmbedding], form: str) -> np.ndarray:
@@ -140,7 +132,7 @@ def load_variants(path: Path, *, spec: str | None = None) -> dict[str, np.ndarra
         raise ArtefactError(f"{path} is damaged ({error}); remove it and run: pituning study variants") from error
 
 
-def grade_variants(directory: Path, kind: str) -> pd.DataFrame:
+def grade_variants(zoo: Zoo, kind: str) -> pd.DataFrame:
     """Each variant against the measured transfer, with 95 % bootstrap intervals over targets; written as CSV.
 
     Returns:
@@ -150,8 +142,8 @@ def grade_variants(directory: Path, kind: str) -> pd.DataFrame:
         BadInput: when no transfer of that kind, or no variant, has been measured.
         ArtefactError: when a file is damaged.
     """
-    path = directory / transfer_file(kind)
-    variants = load_variants(directory / matrices_file(kind))
+    path = zoo.transfer_path(kind)
+    variants = load_variants(zoo.result_path(MATRICES_FILE, kind))
     if not variants or not measured_shots(path):
         missing = "transfer" if variants else "variants"
         raise BadInput(f"no {missing} of {kind} measured; run: pituning study {missing} --kind {kind}", field="kind")
@@ -167,13 +159,13 @@ def grade_variants(directory: Path, kind: str) -> pd.DataFrame:
                     rows.append((shots, pairs, *name.split("-"), measure, *figures))
     columns = ["shots", "pairs", "probe", "labels", "estimator", "form", "measure", "mean", "low", "high"]
     frame = pd.DataFrame(rows, columns=columns)
-    write_text(directory / grades_file(kind), frame.to_csv(index=False))
+    write_text(zoo.new_result_path(GRADES_FILE, kind), frame.to_csv(index=False))
     return frame
 
 
-def variants_markdown(directory: Path, kind: str, shots: int, measure: str = "spearman") -> str:
+def variants_markdown(zoo: Zoo, kind: str, shots: int, measure: str = "spearman") -> str:
     """One measure of all variants on all pairs, a column for each form, as the table of docs/science.md."""
-    frame = pd.read_csv(directory / grades_file(kind))
+    frame = pd.read_csv(zoo.result_path(GRADES_FILE, kind))
     mine = frame[(frame["shots"] == shots) & (frame["pairs"] == ALL_PAIRS) & (frame["measure"] == measure)]
     digits = 1 if measure.startswith("regret") else 2
     lines = ["| taken at | answers | estimator | " + " | ".join(FORMS) + " |", "|" + "---|" * (3 + len(FORMS))]

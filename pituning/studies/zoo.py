@@ -1,4 +1,4 @@
-"""Builds everything that ships in `data/mini` but the backbone: experts, embeddings, similarities, measured scores.
+"""Builds everything that ships in `data/zoos/mini`: experts, embeddings, similarities, measured scores.
 
 Resumable: what is there and belongs to the same backbone and recipe is kept.
 """
@@ -26,6 +26,7 @@ from pituning.tasks.metrics import score
 from pituning.tasks.mini import mini_task, task_version
 from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
+from pituning.workspace.zoo import Zoo
 
 
 def expert_spec(config: ZooConfig, kind: str, task: str) -> dict[str, object]:
@@ -43,16 +44,16 @@ def expert_spec(config: ZooConfig, kind: str, task: str) -> dict[str, object]:
 
 
 def build_experts(
-    directory: Path, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
+    zoo: Zoo, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
 ) -> None:
-    """Trains the missing experts into ``directory/experts/<kind>/<task>``, tasks side by side in ``processes``."""
+    """Trains the missing experts into ``<kind>/experts/<task>`` of the zoo, tasks side by side in ``processes``."""
     report = reporter or Silent()
     fingerprint = Backbone.load(backbone_dir, device="cpu").fingerprint
     missing = [
         (kind, task)
         for task in config.tasks
         for kind in config.kinds
-        if not is_built(directory, config, kind, task, fingerprint)
+        if not is_built(zoo, config, kind, task, fingerprint)
     ]
     report.phase("train experts", len(missing))
     jobs: dict[str, list[str]] = {}
@@ -65,27 +66,27 @@ def build_experts(
             report.advance()
 
     # One process per task at a time: its examples are drawn and encoded once for all kinds.
-    calls = [(directory, backbone_dir, config, task, tuple(kinds)) for task, kinds in jobs.items()]
+    calls = [(zoo, backbone_dir, config, task, tuple(kinds)) for task, kinds in jobs.items()]
     side_by_side(_train_task, calls, tell, processes=processes)
 
 
 def build_embeddings(
-    directory: Path, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
+    zoo: Zoo, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
 ) -> None:
     """Embeds the zoo and compares its tasks, kinds side by side in ``processes``."""
     report = reporter or Silent()
     report.phase("embed the zoo", len(config.kinds))
-    calls = [(directory, backbone_dir, config, kind) for kind in config.kinds]
+    calls = [(zoo, backbone_dir, config, kind) for kind in config.kinds]
     side_by_side(_embed_kind, calls, lambda _call, _none: report.advance(), processes=processes)
 
 
-def _embed_kind(directory: Path, backbone_dir: Path, config: ZooConfig, kind: str) -> None:
+def _embed_kind(zoo: Zoo, backbone_dir: Path, config: ZooConfig, kind: str) -> None:
     torch.set_num_threads(1)
     embed_zoo(
-        directory,
+        zoo,
         Backbone.load(backbone_dir),
         kind,
-        {task: directory / "experts" / kind / task for task in config.tasks},
+        {task: zoo.new_expert_dir(kind, task) for task in config.tasks},
         [mini_task(task) for task in config.tasks],
         examples=config.fisher_examples,
         groups=config.fisher_groups,
@@ -95,34 +96,34 @@ def _embed_kind(directory: Path, backbone_dir: Path, config: ZooConfig, kind: st
 
 
 def build_zoo(
-    directory: Path, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
+    zoo: Zoo, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
 ) -> None:
-    """Makes what is missing of the zoo in ``directory``: experts with their test scores, embeddings, similarities."""
-    build_experts(directory, backbone_dir, config, reporter, processes=processes)
-    build_embeddings(directory, backbone_dir, config, reporter, processes=processes)
+    """Makes what is missing of a zoo: experts with their test scores, embeddings, similarities."""
+    build_experts(zoo, backbone_dir, config, reporter, processes=processes)
+    build_embeddings(zoo, backbone_dir, config, reporter, processes=processes)
 
 
-def is_built(directory: Path, config: ZooConfig, kind: str, task: str, fingerprint: str) -> bool:
+def is_built(zoo: Zoo, config: ZooConfig, kind: str, task: str, fingerprint: str) -> bool:
     """Whether the expert is there, by its card."""
     try:
-        card = read_card(directory / "experts" / kind / task)
+        card = read_card(zoo.new_expert_dir(kind, task))
     except ArtefactError:
         return False
     return card.fingerprint == fingerprint and dict(card.spec) == expert_spec(config, kind, task)
 
 
-def _train_task(directory: Path, backbone_dir: Path, config: ZooConfig, name: str, kinds: Sequence[str]) -> list[str]:
+def _train_task(zoo: Zoo, backbone_dir: Path, config: ZooConfig, name: str, kinds: Sequence[str]) -> list[str]:
     torch.set_num_threads(1)
     backbone, task = Backbone.load(backbone_dir), mini_task(name)
     lines = []
     for kind in kinds:
         model = ExpertModel(backbone, kind)
-        score_ = train_zoo_expert(directory, model, task, config)
+        score_ = train_zoo_expert(zoo, model, task, config)
         lines.append(f"{kind} {name}: {score_:.1f}")
     return lines
 
 
-def train_zoo_expert(directory: Path, model: ExpertModel, task: Task, config: ZooConfig) -> float:
+def train_zoo_expert(zoo: Zoo, model: ExpertModel, task: Task, config: ZooConfig) -> float:
     """Trains one expert of the zoo on its whole training split, saves it, returns its test score in points."""
     backbone = model.backbone
     training = TrainConfig(
@@ -132,7 +133,7 @@ def train_zoo_expert(directory: Path, model: ExpertModel, task: Task, config: Zo
         seed=config.seed,
     )
     trained = train_expert(model, model.prepare(backbone.encode(task, task.split("train"))), training)
-    target = directory / "experts" / model.kind / task.name
+    target = zoo.new_expert_dir(model.kind, task.name)
     spec = expert_spec(config, model.kind, task.name)
     expert = make_expert(model, trained.values, name=task.name, task=task.name, seed=config.seed, spec=spec)
     # Scored as it ships: rounded to float16.

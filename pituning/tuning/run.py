@@ -214,7 +214,7 @@ class _Run:
             collapsed.model, collapsed.values, name=name, task=self.trial.task.name, seed=self.config.seed, spec=spec,
             scores={"test": score},
         )  # fmt: skip
-        save_expert(expert, collapsed.model, self.workspace.new_expert_dir(self.config.kind, name))
+        save_expert(expert, collapsed.model, self.workspace.zoo().new_expert_dir(self.config.kind, name))
         self.reporter.log(f"kept as expert {name}")
         return {
             "expert": name,

@@ -127,7 +127,7 @@ def prepare(
         raise BadInput(f"task {task.name!r} has no test examples to score on; add some", field="target")
     backbone = Backbone.load(backbone_dir or workspace.backbone_dir())
     model = ExpertModel(backbone, config.kind)
-    zoo = load_zoo(config, workspace.expert_dirs(config.kind) if zoo_dirs is None else zoo_dirs, model)
+    zoo = load_zoo(config, workspace.zoo().expert_dirs(config.kind) if zoo_dirs is None else zoo_dirs, model)
     stages = Stages(checkpoint, {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **asdict(config)})
 
     def encode(examples: Sequence[Example]) -> EncodedExamples:

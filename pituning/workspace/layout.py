@@ -18,7 +18,7 @@ from pituning.workspace.atomic import TEMPORARY_PREFIX, read_json, storage_error
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from pituning.workspace.similarity import ZooSimilarity
+    from pituning.workspace.zoo import Zoo
 
 FORMAT_VERSION = 1
 ENVIRONMENT_VARIABLE = "PITUNING_WORKSPACE"
@@ -60,21 +60,6 @@ def check_name(name: str, *, what: str = "name") -> str:
             f"{what} {name!r} cannot be used: take 1 to 60 of a-z, 0-9 and '-', not beginning with '-'", field=what
         )
     return name
-
-
-def transfer_file(kind: str) -> str:
-    """Where, in a workspace or the embedded data, the measured transfer of a kind is."""
-    return f"results/transfer-{check_name(kind, what='kind')}.csv"
-
-
-def lowshot_file(kind: str, steps: int | None = None) -> str:
-    """Where, in a workspace or the embedded data, the low-shot results of a kind are.
-
-    Args:
-        steps: of a budget other than the usual one, which has a file of its own.
-    """
-    budget = "" if steps is None else f"-{steps}-steps"
-    return f"results/lowshot-{check_name(kind, what='kind')}{budget}.csv"
 
 
 @dataclass(frozen=True)
@@ -134,19 +119,10 @@ class Workspace:
 
     def task_names(self) -> list[str]:
         """The user's tasks, sorted."""
-        return sorted(_directories(self.root / "tasks"))
+        return sorted(directories(self.root / "tasks"))
 
     def run_dir(self, run_id: str) -> Path:
         return self.root / "runs" / check_name(run_id, what="run")
-
-    @property
-    def results_dir(self) -> Path:
-        """Where new study results are written; shipped ones are in ``embedded_results_dir``."""
-        return self.root / "results"
-
-    @property
-    def embedded_results_dir(self) -> Path | None:
-        return self.embedded / "mini" / "results" if self.embedded is not None else None
 
     @property
     def database_path(self) -> Path:
@@ -179,100 +155,35 @@ class Workspace:
         Raises:
             BadInput: when there is no backbone of that name.
         """
-        own = self.root / "backbones" / check_name(name, what="backbone")
-        if own.is_dir():
-            return own
-        if name == DEFAULT_BACKBONE and self.embedded is not None and (self.embedded / "mini" / "backbone").is_dir():
-            return self.embedded / "mini" / "backbone"
-        raise unknown("backbone", name, self.backbone_names())
+        check_name(name, what="backbone")
+        found = next((base / name for base in self._backbones() if (base / name).is_dir()), None)
+        if found is None:
+            raise unknown("backbone", name, self.backbone_names())
+        return found
 
     def backbone_names(self) -> list[str]:
-        names = set(_directories(self.root / "backbones"))
-        if self.embedded is not None and (self.embedded / "mini" / "backbone").is_dir():
-            names.add(DEFAULT_BACKBONE)
-        return sorted(names)
+        """The backbones of the workspace and those that ship, sorted."""
+        return sorted({name for base in self._backbones() for name in directories(base)})
 
-    def all_expert_dirs(self, kind: str) -> dict[str, Path]:
-        """Every expert of a kind by name, the zoo's and those that runs and imports made; sorted by name."""
-        found: dict[str, Path] = {}
-        for base in reversed(self._bases()):  # the workspace comes last and wins
-            found.update(_directories(base / "experts" / kind))
-        return dict(sorted(found.items()))
-
-    def expert_dirs(self, kind: str) -> dict[str, Path]:
-        """The zoo: each task's own full-data expert, by task. Its directory has the task's name."""
-        return {name: path for name, path in self.all_expert_dirs(kind).items() if _is_of_zoo(path)}
-
-    def expert_dir(self, kind: str, name: str) -> Path:
-        """Where an expert is; for one that does not exist, where in the workspace it would be written."""
-        check_name(name, what="expert")
-        own = self.root / "experts" / check_name(kind, what="kind") / name
-        if own.is_dir():
-            return own
-        return self.all_expert_dirs(kind).get(name, own)
-
-    def new_expert_dir(self, kind: str, name: str) -> Path:
-        """Where the workspace writes an expert, embedded namesakes notwithstanding."""
-        return self.root / "experts" / check_name(kind, what="kind") / check_name(name, what="expert")
-
-    def embedding_path(self, kind: str, probe: str, task: str) -> Path:
-        """The tensors of an embedding (card: same name, ``.json``); for one not made yet, where to write it."""
-        return self._read_through(f"embeddings/{kind}/{check_name(probe, what='probe')}/{check_name(task)}.safetensors")
-
-    def new_embedding_path(self, kind: str, probe: str, task: str) -> Path:
-        """Where the workspace writes an embedding, embedded namesakes notwithstanding."""
-        return self.root / "embeddings" / kind / check_name(probe, what="probe") / f"{check_name(task)}.safetensors"
-
-    def embedded_tasks(self, kind: str, probe: str) -> list[str]:
-        """The tasks that have an embedding of this kind at this probe, sorted."""
-        found: set[str] = set()
-        for base in self._bases():
-            found.update(path.stem for path in (base / "embeddings" / kind / probe).glob("[!.]*.safetensors"))
-        return sorted(found)
-
-    def similarity_path(self, kind: str, predictor: str) -> Path:
-        """The zoo's similarity matrix (tensors; card: same name, ``.json``)."""
-        return self._read_through(f"similarity/{kind}/{check_name(predictor, what='predictor')}.safetensors")
-
-    def projection_files(self, kind: str) -> list[Path]:
-        """The maps of a kind, those of the workspace first."""
-        return [path for base in self._bases() for path in sorted((base / "projections" / kind).glob("[!.]*.json"))]
-
-    def zoo_similarity(self, kind: str, predictor: str) -> ZooSimilarity:
-        """The zoo's similarity matrix with its names and bootstrap replicates.
+    def zoo(self, backbone: str = DEFAULT_BACKBONE) -> Zoo:
+        """The zoo of a backbone, which may be empty yet.
 
         Raises:
-            ArtefactError: when it has not been made or is damaged.
+            BadInput: no backbone can have that name.
         """
-        from pituning.workspace.similarity import load_similarity
+        from pituning.workspace.zoo import Zoo
 
-        return load_similarity(self.similarity_path(kind, predictor))
+        own = self.root / "zoos" / check_name(backbone, what="backbone")
+        shipped = None if self.embedded is None else self.embedded / "zoos" / backbone
+        return Zoo(backbone, own, shipped if shipped is not None and shipped.is_dir() else None)
 
-    def transfer_path(self, kind: str) -> Path:
-        """The measured transfer between tasks; see `pituning.workspace.transfer`."""
-        return self._read_through(transfer_file(kind))
-
-    def lowshot_path(self, kind: str) -> Path:
-        """The low-shot results; see `pituning.workspace.lowshot`."""
-        return self._read_through(lowshot_file(kind))
-
-    def _bases(self) -> list[Path]:
-        return [self.root] if self.embedded is None else [self.root, self.embedded / "mini"]
-
-    def _read_through(self, relative: str) -> Path:
-        return next((base / relative for base in self._bases() if (base / relative).exists()), self.root / relative)
+    def _backbones(self) -> list[Path]:
+        own = self.root / "backbones"
+        return [own] if self.embedded is None else [own, self.embedded / "backbones"]
 
 
-def _directories(parent: Path) -> dict[str, Path]:
+def directories(parent: Path) -> dict[str, Path]:
+    """The finished directories in another one by name, sorted; none where that is not there."""
     if not parent.is_dir():
         return {}
     return {p.name: p for p in sorted(parent.iterdir()) if p.is_dir() and not p.name.startswith(TEMPORARY_PREFIX)}
-
-
-def _is_of_zoo(directory: Path) -> bool:
-    """Whether an expert's card says it is its task's own full-data expert. A damaged card shows when it is loaded."""
-    try:
-        card = read_json(directory / "card.json")
-    except ArtefactError:
-        return False
-    return isinstance(card, dict) and card.get("task") == directory.name

@@ -1,4 +1,4 @@
-"""How methods did on few shots, as it was measured: the rows of ``results/lowshot-<kind>.csv``. Torch-free.
+"""How methods did on few shots, as it was measured: the rows of ``<kind>/results/lowshot.csv``. Torch-free.
 
 A row is one method on one target with the shots of one seed: its test ``score`` in points, and what cross-validation on
 the shots chose (``learning_rate``, ``steps``) and found (``held_out_loss``, empty where nothing could be held out, is a

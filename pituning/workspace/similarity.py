@@ -61,7 +61,7 @@ def load_similarity(path: Path) -> ZooSimilarity:
     """
     if not path.exists():
         raise ArtefactError(
-            f"no zoo similarity at {path}; make it with: pituning embed --all --kind {path.parent.name}"
+            f"no zoo similarity at {path}; make it with: pituning embed --all --kind {path.parent.parent.name}"
         )
     card = read_json(path.with_suffix(".json"))
     try:

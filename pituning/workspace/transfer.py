@@ -1,4 +1,4 @@
-"""What donors did for targets, as it was measured: the rows of ``results/transfer-<kind>.csv``. Torch-free.
+"""What donors did for targets, as it was measured: the rows of ``<kind>/results/transfer.csv``. Torch-free.
 
 A row is one score: the expert of ``donor`` on ``target``, trained on ``shots`` examples per class of ``seed`` (0: not
 at all). An empty donor is what the target has without one: the backbone alone, or a new expert on the same shots.

@@ -14,7 +14,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import DATA_VARIABLE, ENVIRONMENT_VARIABLE, Workspace, transfer_file
+from pituning.workspace.layout import DATA_VARIABLE, ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.transfer import COLUMNS, NO_DONOR
 from tests.app.synthetic import make_workspace
 
@@ -70,7 +70,7 @@ def workspace(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, w
 @pytest.fixture
 def measured(workspace: Workspace) -> Workspace:
     """A workspace in which similar tasks help each other, at 0 and at 16 shots."""
-    zoo, rng = workspace.zoo_similarity("lora", "probe"), np.random.default_rng(0)
+    zoo, rng = workspace.zoo().similarity("lora", "probe"), np.random.default_rng(0)
     rows = []
     for shots in (0, 16):
         for i, target in enumerate(zoo.names):
@@ -78,7 +78,7 @@ def measured(workspace: Workspace) -> Workspace:
             for j, donor in enumerate(zoo.names):
                 if i != j:
                     rows.append((target, donor, shots, 0, 40 + 30 * zoo.matrix[i, j] - 8 + rng.normal(), "x"))
-    write_text(workspace.root / transfer_file("lora"), pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
+    write_text(workspace.zoo().new_transfer_path("lora"), pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
     return workspace
 
 

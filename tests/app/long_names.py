@@ -18,7 +18,7 @@ from pituning.graph.settings import MapSettings
 from pituning.tasks.files import ColumnMapping, read_table, save_task, task_from_table
 from pituning.tasks.registry import list_tasks
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import Workspace, transfer_file
+from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import ZooSimilarity, save_similarity, similarity_digest
 from pituning.workspace.transfer import COLUMNS, NO_DONOR
 from tests.app import synthetic
@@ -49,13 +49,13 @@ def make(root: Path) -> Workspace:
     names = tuple(info.name for info in infos)
     backbone = fingerprint(workspace.backbone_dir())
     for number, kind in enumerate(synthetic.SHIPPED):
-        synthetic.make_expert(workspace.root / "experts" / kind / NAME, kind, backbone)
+        synthetic.make_expert(workspace.zoo().new_expert_dir(kind, NAME), kind, backbone)
         for offset, predictor in enumerate(synthetic.PREDICTORS):
             generator = np.random.default_rng([number, offset])
             matrix = synthetic.planted(infos, generator)
             noise = generator.normal(0, 0.05, (synthetic.REPLICATES, len(names), len(names)))
             save_similarity(
-                workspace.root / "similarity" / kind / f"{predictor}.safetensors",
+                workspace.zoo().new_similarity_path(kind, predictor),
                 ZooSimilarity(names=names, matrix=matrix, replicates=matrix + (noise + noise.transpose(0, 2, 1)) / 2),
             )
     _measured(workspace)
@@ -66,18 +66,18 @@ def make(root: Path) -> Workspace:
 
 
 def _measured(workspace: Workspace) -> None:
-    zoo, generator = workspace.zoo_similarity("lora", "probe"), np.random.default_rng(0)
+    zoo, generator = workspace.zoo().similarity("lora", "probe"), np.random.default_rng(0)
     rows = []
     for i, target in enumerate(zoo.names):
         rows.append((target, NO_DONOR, 16, 0, 50.0, "x"))
         for j, donor in enumerate(zoo.names):
             if i != j:
                 rows.append((target, donor, 16, 0, 50 + 20 * (zoo.matrix[i, j] - 0.4) + 4 * generator.normal(), "x"))
-    write_text(workspace.root / transfer_file("lora"), pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
+    write_text(workspace.zoo().new_transfer_path("lora"), pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
 
 
 def _mapped(workspace: Workspace) -> None:
-    names = workspace.zoo_similarity("lora", "probe").names
+    names = workspace.zoo().similarity("lora", "probe").names
     generator, count = np.random.default_rng(0), len(names)
     details = {"umap": {}, "mds": {"stress": 0.31}, "pca": {"variance": [0.4, 0.2]}}
     maps = {
@@ -88,10 +88,10 @@ def _mapped(workspace: Workspace) -> None:
         for method, detail in details.items()
     }  # fmt: skip
     save_projection(
-        workspace.root,
+        workspace.zoo(),
         Projection(
             kind="lora", predictor="probe", settings=MapSettings(), names=names, layers=("encoder.0", "decoder.1"),
-            similarity=similarity_digest(workspace.similarity_path("lora", "probe")), neighbours=5, maps=maps,
+            similarity=similarity_digest(workspace.zoo().similarity_path("lora", "probe")), neighbours=5, maps=maps,
         ),
     )  # fmt: skip
 

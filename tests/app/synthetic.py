@@ -23,7 +23,7 @@ from pituning.runs.records import AlphaPoint, MetricPoint, Run
 from pituning.runs.spec import RunSpec
 from pituning.tasks.registry import list_tasks
 from pituning.workspace.atomic import sha256_file, write_bytes, write_json, write_text
-from pituning.workspace.layout import Workspace, lowshot_file
+from pituning.workspace.layout import Workspace
 from pituning.workspace.lowshot import COLUMNS, lowshot_csv
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
 
@@ -49,11 +49,11 @@ def make_workspace(root: Path) -> Workspace:
             matrix = planted(infos, generator)
             noise = generator.normal(0, 0.05, (REPLICATES, len(names), len(names)))
             save_similarity(
-                root / "similarity" / kind / f"{predictor}.safetensors",
+                workspace.zoo().new_similarity_path(kind, predictor),
                 ZooSimilarity(names=names, matrix=matrix, replicates=matrix + (noise + noise.transpose(0, 2, 1)) / 2),
             )
         for name in names:
-            make_expert(root / "experts" / kind / name, kind, backbone)
+            make_expert(workspace.zoo().new_expert_dir(kind, name), kind, backbone)
     return workspace
 
 
@@ -184,7 +184,7 @@ def study(workspace: Workspace) -> None:
     ]  # fmt: skip
     rows += [("vqa", "lora", 0, 0, "backbone", 5.0, None, 0, 0.0, 0, "", 1000, "b")]
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"held_out_loss": float})
-    write_text(workspace.root / lowshot_file("lora"), lowshot_csv(frame))
+    write_text(workspace.zoo().new_lowshot_path("lora"), lowshot_csv(frame))
 
 
 def _weights(luck: random.Random) -> tuple[float, ...]:

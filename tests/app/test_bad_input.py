@@ -146,7 +146,7 @@ def damage(folder: Path, what: str) -> None:
     [("truncated", "does not match the checksum"), ("foreign", "was made on backbone"), ("missing", "lacks adapter")],
 )
 def test_a_corrupt_or_foreign_expert(what: str, said: str, workspace: Workspace, open_page: OpenPage) -> None:
-    damage(workspace.expert_dir("lora", "vqa"), what)
+    damage(workspace.zoo().expert_dir("lora", "vqa"), what)
 
     at = open_page("new_run", target="nli")
     words = beside(at, "How many")

@@ -10,7 +10,7 @@ from app.components.evidence import HARM
 from pituning.runs.queue import RunQueue
 from pituning.tasks.registry import load_task
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import Workspace, transfer_file
+from pituning.workspace.layout import Workspace
 from pituning.workspace.transfer import COLUMNS, NO_DONOR
 from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
@@ -24,7 +24,7 @@ def measure(workspace: Workspace, target: str, gains: dict[str, float], *, kind:
     rows = [(target, NO_DONOR, shots, 0, 50.0, "x")]
     rows += [(target, donor, shots, 0, 50.0 + gain, "x") for donor, gain in gains.items()]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False)
-    write_text(workspace.root / transfer_file(kind), table)
+    write_text(workspace.zoo().new_transfer_path(kind), table)
 
 
 def by_hand(at: AppTest, target: str, donors: list[str]) -> AppTest:
@@ -39,7 +39,7 @@ def warned(at: AppTest) -> list[str]:
 @pytest.fixture
 def nearest(workspace: Workspace) -> list[str]:
     """The tasks of the graph nearest to `rte`, the nearest first."""
-    zoo = workspace.zoo_similarity("lora", "probe")
+    zoo = workspace.zoo().similarity("lora", "probe")
     row = dict(zip(zoo.names, zoo.matrix[zoo.names.index("rte")], strict=True))
     del row["rte"]
     return sorted(row, key=lambda name: -row[name])
@@ -120,13 +120,13 @@ def test_what_lora_experts_did_is_said_to_be_of_lora_experts(workspace: Workspac
     "damage", ["target;donor\nrte;nli", "\x00\x01", "target,donor,shots,seed,score,spec\nrte,nli,16,0,x,y"]
 )
 def test_a_damaged_table_is_named_and_the_form_goes_on(workspace: Workspace, open_page: OpenPage, damage: str) -> None:
-    write_text(workspace.root / transfer_file("lora"), damage)
+    write_text(workspace.zoo().new_transfer_path("lora"), damage)
 
     at = open_page("new_run", target="rte")
 
     assert not at.exception
     (error,) = at.error
-    assert "transfer-lora.csv is damaged" in error.value.replace("\\", "")
+    assert "transfer.csv is damaged" in error.value.replace("\\", "")
     assert "make it again" in error.value
     assert NOBODY not in texts(at)
     assert can_launch(at)

@@ -29,7 +29,7 @@ def tuned(workspace: Workspace, name: str = PI) -> None:
     """The π-expert that the default run on the digits makes."""
     spec = {"method": "pi", "shots": 16, "weights": {"own": 0.6, "shape": 0.4}, "chosen": "mixture"}
     backbone = fingerprint(workspace.backbone_dir())
-    synthetic.make_expert(workspace.new_expert_dir("lora", name), "lora", backbone, task="digits", spec=spec)
+    synthetic.make_expert(workspace.zoo().new_expert_dir("lora", name), "lora", backbone, task="digits", spec=spec)
 
 
 def table(at: AppTest) -> Any:
@@ -86,22 +86,22 @@ def test_a_link_to_an_expert_opens_its_card(
         assert sorted(archive.namelist()) == sorted(f"{PI}/{name}" for name in (CARD, CONFIG, TENSORS))
         assert archive.read(f"{PI}/{TENSORS}") == synthetic.expert_tensors("lora")
     facts = at.table[0].value
-    card = read_card(workspace.expert_dir("lora", PI))
+    card = read_card(workspace.zoo().expert_dir("lora", PI))
     assert facts[facts["What"] == "SHA-256"]["Value"].tolist() == [f"`{card.sha256[:16]}…`"]
 
     at.button(key="expert_delete").click().run()
     healthy(at)
-    assert not workspace.expert_dir("lora", PI).exists()
+    assert not workspace.zoo().expert_dir("lora", PI).exists()
     assert len(table(at)) == 60
 
 
 def test_broken_experts_are_told_apart(workspace: Workspace, open_page: OpenPage) -> None:
-    truncated = workspace.expert_dir("lora", "nli") / TENSORS
+    truncated = workspace.zoo().expert_dir("lora", "nli") / TENSORS
     truncated.write_bytes(truncated.read_bytes()[:-9])
-    (workspace.expert_dir("lora", "rte") / CARD).write_text("{")
-    other = workspace.expert_dir("lora", "vqa") / TENSORS
+    (workspace.zoo().expert_dir("lora", "rte") / CARD).write_text("{")
+    other = workspace.zoo().expert_dir("lora", "vqa") / TENSORS
     other.write_bytes(synthetic.expert_tensors("lora", 0.25))
-    foreign = workspace.expert_dir("lora", "shape") / CARD
+    foreign = workspace.zoo().expert_dir("lora", "shape") / CARD
     foreign.write_text(json.dumps(json.loads(foreign.read_text()) | {"fingerprint": "0" * 64}))
 
     at = open_page("experts", expert="lora/vqa")
@@ -158,7 +158,7 @@ def test_an_expert_is_brought_in(workspace: Workspace, open_page: OpenPage) -> N
     at.button(key="expert_bring").click().run()
 
     healthy(at)
-    card = read_card(workspace.expert_dir("lora", "my-expert"))
+    card = read_card(workspace.zoo().expert_dir("lora", "my-expert"))
     assert (card.task, card.spec["imported"]) == ("nli", "My Expert.zip")
     assert at.query_params["expert"] == "lora/my-expert"
     rows = table(at)

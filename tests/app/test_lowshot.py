@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import Workspace, lowshot_file
+from pituning.workspace.layout import Workspace
 from pituning.workspace.lowshot import COLUMNS
 from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
@@ -92,7 +92,7 @@ def test_without_a_study_the_command_is_named(measured: Workspace, open_page: Op
 
 
 def test_a_damaged_table_is_told_and_the_rest_of_the_page_stays(measured: Workspace, open_page: OpenPage) -> None:
-    write_text(measured.root / lowshot_file("lora"), "target\nnli\n")
+    write_text(measured.zoo().new_lowshot_path("lora"), "target\nnli\n")
     at = open_page("transfer")
     assert not at.exception
     assert "is damaged" in texts(at)

@@ -55,7 +55,7 @@ def test_seeds_make_one_run_each_with_their_own_shots(workspace: Workspace, open
 def test_predicted_donors_are_the_nearest_of_the_graph(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("new_run", target="rte"))
 
-    similarity = workspace.zoo_similarity("lora", "probe")
+    similarity = workspace.zoo().similarity("lora", "probe")
     names = list(similarity.names)
     order = [names[i] for i in np.argsort(-similarity.matrix[names.index("rte")]) if names[i] != "rte"]
     titles = [load_task(name, workspace).title for name in order[:3]]

@@ -92,7 +92,7 @@ def test_a_damaged_database_is_told_in_words(page: str, workspace: Workspace, op
 
 
 def test_a_damaged_similarity_is_told_in_words(workspace: Workspace, open_page: OpenPage) -> None:
-    path = workspace.similarity_path("lora", "probe")
+    path = workspace.zoo().similarity_path("lora", "probe")
     path.write_bytes(path.read_bytes()[:-40])
 
     at = open_page("task_graph")

@@ -7,7 +7,7 @@ import pytest
 
 from app.components import story_show
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import DATA_VARIABLE, Workspace, lowshot_file
+from pituning.workspace.layout import DATA_VARIABLE, Workspace
 from pituning.workspace.stories import Slide, Story, load_story, save_story, story_names, story_path
 from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
@@ -108,7 +108,7 @@ def test_the_low_shot_study_is_a_slide(workspace: Workspace, open_page: OpenPage
 def test_a_damaged_study_can_be_taken_out_and_leaves_other_slides_alone(
     workspace: Workspace, open_page: OpenPage
 ) -> None:
-    write_text(workspace.root / lowshot_file("lora"), "target\nnli\n")
+    write_text(workspace.zoo().new_lowshot_path("lora"), "target\nnli\n")
     slides = (Slide(view="study", id="s"), Slide(view="transfer", id="t"))
     save_story(workspace, Story(name="mine", title="Mine", slides=slides))
 

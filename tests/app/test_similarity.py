@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from app.components.words import PREDICTORS
+from pituning.experts.space import SpaceBuilder, TensorSlot, save_space
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.matrix import rank_agreement
 from pituning.graph.similarity import similarity_matrix
@@ -30,7 +31,7 @@ def shown(at: Any, number: int = 0) -> np.ndarray:
 def test_the_matrix_of_all_tasks_and_how_to_choose_a_pair(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("similarity"))
 
-    matrix = workspace.zoo_similarity("lora", "probe").matrix
+    matrix = workspace.zoo().similarity("lora", "probe").matrix
     off = ~np.eye(20, dtype=bool)
     np.testing.assert_allclose(np.sort(shown(at)[off]), np.sort(matrix[off]), atol=1e-4)
     assert "No pair chosen" in texts(at)
@@ -40,7 +41,7 @@ def test_the_matrix_of_all_tasks_and_how_to_choose_a_pair(workspace: Workspace, 
 def test_a_link_to_a_pair_opens_it(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("similarity", task="nli", other="visual-entailment"))
 
-    zoo = workspace.zoo_similarity("lora", "probe")
+    zoo = workspace.zoo().similarity("lora", "probe")
     i, j = zoo.names.index("nli"), zoo.names.index("visual-entailment")
     values = {metric.label: metric.value for metric in at.metric}
     assert values["Similarity"] == f"{zoo.matrix[i, j]:.3f}"
@@ -61,7 +62,7 @@ def test_a_link_to_a_pair_opens_it(workspace: Workspace, open_page: OpenPage) ->
 def test_the_layers_of_a_pair(workspace: Workspace, open_page: OpenPage) -> None:
     names = ("encoder.layers.0.fc1.a", "decoder.layers.1.fc1.a")
     generator = np.random.default_rng(0)
-    tasks = workspace.zoo_similarity("lora", "probe").names
+    tasks = workspace.zoo().similarity("lora", "probe").names
     embeddings = [
         TaskEmbedding.from_flat(
             generator.random(8).astype(np.float32), task=task, kind="lora", probe="common", names=names, sizes=(4, 4)
@@ -69,10 +70,14 @@ def test_the_layers_of_a_pair(workspace: Workspace, open_page: OpenPage) -> None
         for task in tasks
     ]
     for made in embeddings:
-        made.save(workspace.new_embedding_path("lora", "common", made.task))
+        made.save(workspace.zoo().new_embedding_path("lora", "common", made.task))
     matrix = similarity_matrix(embeddings, "probe")
     zoo = ZooSimilarity(names=tasks, matrix=matrix, replicates=np.zeros((0, 20, 20)))
-    save_similarity(workspace.similarity_path("lora", "probe"), zoo)
+    save_similarity(workspace.zoo().similarity_path("lora", "probe"), zoo)
+    builder = SpaceBuilder("lora", {"rank": 4, "scale": 2.0})
+    for name, layer in zip(names, ("encoder.0", "decoder.1"), strict=True):
+        builder.add(f"{layer}.ffn", layer, [TensorSlot(name, (4,), 0, name, "a", "fc1")])
+    save_space(builder.build(), workspace.zoo().new_space_path("lora"))
 
     at = healthy(open_page("similarity", task="nli", other="rte"))
 
@@ -88,7 +93,7 @@ def test_the_layers_of_a_pair(workspace: Workspace, open_page: OpenPage) -> None
 def test_two_predictors_side_by_side(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("similarity", against="lora.paper"))
 
-    zoos = [workspace.zoo_similarity("lora", name) for name in ("probe", "paper")]
+    zoos = [workspace.zoo().similarity("lora", name) for name in ("probe", "paper")]
     assert len(heatmaps(at)) == 2
     found = rank_agreement(*(zoo.matrix for zoo in zoos))
     values = {metric.label: metric.value for metric in at.metric}
@@ -136,7 +141,7 @@ def test_a_link_to_nonsense_falls_back(workspace: Workspace, open_page: OpenPage
 
 
 def test_a_damaged_second_matrix_is_told_in_words(workspace: Workspace, open_page: OpenPage) -> None:
-    path = workspace.similarity_path("lora", "paper")
+    path = workspace.zoo().similarity_path("lora", "paper")
     path.write_bytes(path.read_bytes()[:-40])
 
     at = open_page("similarity", against="lora.paper")

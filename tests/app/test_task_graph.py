@@ -15,7 +15,7 @@ import streamlit
 from app.components import graph_view
 from pituning.tasks.files import ColumnMapping, read_table, save_task, task_from_table
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import Workspace, transfer_file
+from pituning.workspace.layout import Workspace
 from pituning.workspace.transfer import load_transfer
 from tests.app.conftest import OpenPage, healthy, texts
 
@@ -38,7 +38,7 @@ def test_a_link_to_a_task_opens_its_panel(workspace: Workspace, open_page: OpenP
     assert "Natural language inference" in said
     assert "Nearest tasks" in said
     near = at.dataframe[0].value
-    matrix, names = (s := workspace.zoo_similarity("lora", "probe")).matrix, list(s.names)
+    matrix, names = (s := workspace.zoo().similarity("lora", "probe")).matrix, list(s.names)
     row = matrix[names.index("nli")].copy()
     row[names.index("nli")] = -np.inf
     assert near["Task"][0] == graph_view.titles()[names[int(row.argmax())]]
@@ -54,7 +54,7 @@ def test_a_link_to_nonsense_falls_back(workspace: Workspace, open_page: OpenPage
 
 def test_a_click_on_a_point_opens_that_task(workspace: Workspace, open_page: OpenPage) -> None:
     at = open_page("task_graph")
-    names = list(workspace.zoo_similarity("lora", "probe").names)
+    names = list(workspace.zoo().similarity("lora", "probe").names)
     at.session_state[graph_view.CHART_KEY] = {
         "selection": {"selected": [{"data_type": "node", "data_indices": [names.index("vqa")]}], "areas": []}
     }
@@ -73,7 +73,7 @@ def test_a_click_on_a_point_opens_that_task(workspace: Workspace, open_page: Ope
 def test_a_threshold_draws_exactly_the_pairs_above_it(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("task_graph", lines="Above", threshold="0.5"))
 
-    matrix = workspace.zoo_similarity("lora", "probe").matrix
+    matrix = workspace.zoo().similarity("lora", "probe").matrix
     above = int((np.triu(matrix, k=1) >= 0.5).sum())
     assert len(option(at)["series"][0]["links"]) == above
 
@@ -175,7 +175,7 @@ def test_a_click_on_a_line_tells_why_two_are_alike_and_nothing_moves(workspace: 
     assert at.query_params["task"] == "nli"  # it was chosen, and stays the first
     assert at.query_params["other"] == "rte"
     assert "Natural language inference – Textual entailment" in texts(at)
-    names = list((zoo := workspace.zoo_similarity("lora", "probe")).names)
+    names = list((zoo := workspace.zoo().similarity("lora", "probe")).names)
     values = {metric.label: metric.value for metric in at.metric}
     assert values["Similarity"] == f"{zoo.matrix[names.index('nli'), names.index('rte')]:.3f}"
     assert "Nobody has measured yet" in texts(at)
@@ -192,8 +192,8 @@ def test_arrows_of_measured_transfer_at_the_same_places(measured: Workspace, ope
     similar = healthy(open_page("task_graph"))
     at = healthy(open_page("task_graph", view="Measured transfer", donors_shown="1", shots="None"))
 
-    names = measured.zoo_similarity("lora", "probe").names
-    transfer = load_transfer(measured.transfer_path("lora"), 0, names)
+    names = measured.zoo().similarity("lora", "probe").names
+    transfer = load_transfer(measured.zoo().transfer_path("lora"), 0, names)
     assert transfer is not None
     best = {names[int(np.nanargmax(row))] + " > " + target for target, row in zip(names, transfer.gains, strict=True)}
     series = option(at)["series"][0]
@@ -205,8 +205,8 @@ def test_arrows_of_measured_transfer_at_the_same_places(measured: Workspace, ope
 def test_the_panel_tells_measured_transfer_in_and_out(measured: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("task_graph", task="nli"))
 
-    names = measured.zoo_similarity("lora", "probe").names
-    gains = load_transfer(measured.transfer_path("lora"), 16, names).gains  # type: ignore[union-attr]
+    names = measured.zoo().similarity("lora", "probe").names
+    gains = load_transfer(measured.zoo().transfer_path("lora"), 16, names).gains  # type: ignore[union-attr]
     tables = {frame.value.columns[1]: frame.value for frame in at.dataframe}
     i = names.index("nli")
     for title, values in (("Its best donors", gains[i]), ("Whom it helps most", gains[:, i])):
@@ -218,8 +218,8 @@ def test_the_panel_tells_measured_transfer_in_and_out(measured: Workspace, open_
 def test_a_pair_is_told_both_ways(measured: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("task_graph", task="nli", other="rte"))
 
-    names = measured.zoo_similarity("lora", "probe").names
-    gains = load_transfer(measured.transfer_path("lora"), 16, names).gains  # type: ignore[union-attr]
+    names = measured.zoo().similarity("lora", "probe").names
+    gains = load_transfer(measured.zoo().transfer_path("lora"), 16, names).gains  # type: ignore[union-attr]
     (table,) = [frame.value for frame in at.dataframe if "Donor → target" in frame.value]
     i, j = names.index("nli"), names.index("rte")
     assert table["Gain"].tolist() == pytest.approx([gains[j, i], gains[i, j]])
@@ -236,7 +236,7 @@ def test_where_nothing_was_measured_there_are_no_arrows(workspace: Workspace, op
 
 
 def test_a_damaged_table_of_transfer_leaves_the_graph(workspace: Workspace, open_page: OpenPage) -> None:
-    write_text(workspace.root / transfer_file("lora"), "target\nnli\n")
+    write_text(workspace.zoo().new_transfer_path("lora"), "target\nnli\n")
 
     at = open_page("task_graph", task="nli")
 

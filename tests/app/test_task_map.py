@@ -20,12 +20,12 @@ def keep_map(
     workspace: Workspace, *, methods: tuple[str, ...] = ("umap", "mds", "pca"), digest: str = ""
 ) -> Projection:
     """A map as a run would have made it, without the wait."""
-    names = workspace.zoo_similarity("lora", "probe").names
+    names = workspace.zoo().similarity("lora", "probe").names
     generator = np.random.default_rng(0)
     details: dict[str, dict[str, Any]] = {"mds": {"stress": 0.31}, "pca": {"variance": [0.4, 0.2]}}
     made = Projection(
         kind="lora", predictor="probe", settings=MapSettings(), names=names, layers=("encoder.0", "decoder.1"),
-        similarity=digest or similarity_digest(workspace.similarity_path("lora", "probe")), neighbours=5,
+        similarity=digest or similarity_digest(workspace.zoo().similarity_path("lora", "probe")), neighbours=5,
         maps={
             name: TaskMap(
                 points=generator.normal(size=(20, 2)), trustworthiness=0.9, detail=details.get(name, {}),
@@ -34,7 +34,7 @@ def keep_map(
             for name in methods
         },
     )  # fmt: skip
-    save_projection(workspace.root, made)
+    save_projection(workspace.zoo(), made)
     return made
 
 
@@ -119,7 +119,7 @@ def test_without_umap_the_page_says_why(workspace: Workspace, open_page: OpenPag
 
 def test_a_damaged_map_is_told_and_can_be_made_again(workspace: Workspace, open_page: OpenPage) -> None:
     keep_map(workspace)
-    (path,) = (path for path in workspace.projection_files("lora"))
+    (path,) = (path for path in workspace.zoo().projection_files("lora"))
     path.write_text(path.read_text()[:-50])
 
     at = open_page("task_map")

@@ -10,7 +10,7 @@ import pytest
 
 from pituning.graph.ranking import grade_targets
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import Workspace, transfer_file
+from pituning.workspace.layout import Workspace
 from pituning.workspace.transfer import load_transfer
 from tests.app.conftest import OpenPage, healthy, texts
 from tests.app.synthetic import done
@@ -23,15 +23,15 @@ def figures(at: Any) -> list[dict[str, Any]]:
 def test_the_matrix_the_scatter_and_the_grades(measured: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("transfer"))
 
-    names = measured.zoo_similarity("lora", "probe").names
-    transfer = load_transfer(measured.transfer_path("lora"), 16, names)
+    names = measured.zoo().similarity("lora", "probe").names
+    transfer = load_transfer(measured.zoo().transfer_path("lora"), 16, names)
     assert transfer is not None
     shown = [value for row in figures(at)[0]["data"][0]["z"] for value in row if value is not None]
     np.testing.assert_allclose(sorted(shown), np.sort(transfer.gains[np.isfinite(transfer.gains)]), atol=0.006)
     assert sum(len(trace["x"]) for trace in figures(at)[1]["data"]) == 20 * 19
     table = at.dataframe[0].value
     assert table["Predictor"].tolist()[0] == "Common probe"
-    expected = np.nanmean(grade_targets(measured.zoo_similarity("lora", "probe").matrix, transfer.gains)["spearman"])
+    expected = np.nanmean(grade_targets(measured.zoo().similarity("lora", "probe").matrix, transfer.gains)["spearman"])
     assert table["Spearman"][0].startswith(f"{expected:.2f} (")
     assert "By lot" in table["Predictor"].tolist()
     assert "No pair chosen" in texts(at)
@@ -41,8 +41,8 @@ def test_the_matrix_the_scatter_and_the_grades(measured: Workspace, open_page: O
 def test_a_link_to_a_pair_opens_it(measured: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("transfer", task="nli", other="rte", shots="None"))
 
-    names = measured.zoo_similarity("lora", "probe").names
-    transfer = load_transfer(measured.transfer_path("lora"), 0, names)
+    names = measured.zoo().similarity("lora", "probe").names
+    transfer = load_transfer(measured.zoo().transfer_path("lora"), 0, names)
     assert transfer is not None
     i, j = names.index("nli"), names.index("rte")
     values = {metric.label: metric.value for metric in at.metric}
@@ -70,7 +70,7 @@ def test_nothing_measured_is_told(workspace: Workspace, open_page: OpenPage) -> 
 
 
 def test_a_damaged_table_is_told_in_words(workspace: Workspace, open_page: OpenPage) -> None:
-    write_text(workspace.root / transfer_file("lora"), "target\nnli\n")
+    write_text(workspace.zoo().new_transfer_path("lora"), "target\nnli\n")
     at = open_page("transfer")
     assert not at.exception
     assert "is damaged" in texts(at)

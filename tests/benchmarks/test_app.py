@@ -31,6 +31,6 @@ def test_the_large_workspace_is_one_that_pages_can_read(tmp_path: Path) -> None:
     known = table.values[np.isfinite(table.values)]
     assert (len(table.names), len(known)) == (made.tasks, made.lines) == (30, 50)
     assert known.min() == pytest.approx(made.weakest)
-    assert len(workspace.zoo_similarity("lora", "probe").names) == 30
-    (path, *_) = workspace.projection_files("lora")
+    assert len(workspace.zoo().similarity("lora", "probe").names) == 30
+    (path, *_) = workspace.zoo().projection_files("lora")
     assert load_projection(path).maps["umap"].resampled.shape == (4, 30, 2)

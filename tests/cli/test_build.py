@@ -29,8 +29,8 @@ def start(directory: Path) -> subprocess.Popen[str]:
 def test_ctrl_c_keeps_what_is_finished_and_a_repeat_goes_on(
     workspace: Workspace, tiny_backbone_dir: Path, tmp_path: Path
 ) -> None:
-    zoo = tmp_path / "zoo"
-    shutil.copytree(tiny_backbone_dir, zoo / "backbone")
+    zoo = tmp_path / "zoos" / "tiny"
+    shutil.copytree(tiny_backbone_dir, tmp_path / "backbones" / "tiny")
     process = start(zoo)
     assert process.stderr is not None
     while not process.stderr.readline().startswith("lora "):
@@ -41,11 +41,11 @@ def test_ctrl_c_keeps_what_is_finished_and_a_repeat_goes_on(
     assert err.strip().splitlines()[-1] == "pituning: interrupted; nothing half-written is left"
     assert "Traceback" not in err
     assert list(zoo.rglob(f"{TEMPORARY_PREFIX}*")) == []
-    finished = {path: path.stat().st_mtime_ns for path in zoo.glob("experts/lora/*/card.json")}
+    finished = {path: path.stat().st_mtime_ns for path in zoo.glob("lora/experts/*/card.json")}
     assert 1 <= len(finished) <= 3
     again = start(zoo)
     _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    assert sorted(path.name for path in (zoo / "experts" / "lora").iterdir()) == sorted(TASKS.split(","))
-    assert (zoo / "similarity" / "lora" / "probe.safetensors").is_file()
+    assert sorted(path.name for path in (zoo / "lora" / "experts").iterdir()) == sorted(TASKS.split(","))
+    assert (zoo / "lora" / "similarity" / "probe.safetensors").is_file()

@@ -71,7 +71,7 @@ def test_corrupt_and_foreign_experts(
     outcome = pituning("experts", "import", checkpoint, "--task", "nli", "--name", "mine")
     assert message in outcome.error
     assert outcome.code == code
-    assert not workspace.new_expert_dir("lora", "mine").exists()
+    assert not workspace.zoo().new_expert_dir("lora", "mine").exists()
 
 
 def foreign(directory: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_full_disk_or_ctrl_c_leaves_no_half_expert(
         outcome = pituning(*words)
     assert outcome.code == 1
     assert ("disk full" if isinstance(error, OSError) else "interrupted") in outcome.error
-    assert not workspace.new_expert_dir("lora", "mine").exists()
+    assert not workspace.zoo().new_expert_dir("lora", "mine").exists()
     assert list(workspace.root.rglob(f"{atomic.TEMPORARY_PREFIX}*")) == []
     assert pituning(*words).code == 0
 
@@ -112,8 +112,8 @@ def test_tune_refuses_a_zoo_with_a_corrupt_or_foreign_expert_before_it_starts(
     for file in FILES:
         write_bytes(backbone / file, file.encode())
     for task in ("rte", "vqa", "caption", "nli"):
-        make_expert(workspace.new_expert_dir("lora", task), "lora", fingerprint(backbone))
-    damage(workspace.new_expert_dir("lora", "vqa"))
+        make_expert(workspace.zoo().new_expert_dir("lora", task), "lora", fingerprint(backbone))
+    damage(workspace.zoo().new_expert_dir("lora", "vqa"))
     outcome = pituning("tune", "nli", "--detach", "--json")
     assert outcome.code == 1
     assert message in outcome.error
@@ -122,7 +122,7 @@ def test_tune_refuses_a_zoo_with_a_corrupt_or_foreign_expert_before_it_starts(
 
 def test_a_damaged_expert_is_listed_as_such(pituning: Run, workspace: Workspace, checkpoint: Path) -> None:
     pituning("experts", "import", checkpoint, "--task", "nli", "--name", "mine")
-    (workspace.new_expert_dir("lora", "mine") / "card.json").write_text("[]")
+    (workspace.zoo().new_expert_dir("lora", "mine") / "card.json").write_text("[]")
     assert list(pituning("experts", "list", "--json").json["damaged"]) == ["lora/mine"]
 
 
@@ -134,6 +134,6 @@ def test_training_in_a_worker_process(pituning: Run, workspace: Workspace, check
     first, second = pituning(*words), pituning(*words, "--name", "again")
     assert (first.code, second.code) == (0, 0), first.err + second.err
     assert first.json["score"] == second.json["score"]
-    directories = [workspace.new_expert_dir("lora", name) for name in (first.json["expert"], "again")]
+    directories = [workspace.zoo().new_expert_dir("lora", name) for name in (first.json["expert"], "again")]
     tensors = [(directory / "adapter_model.safetensors").read_bytes() for directory in directories]
     assert tensors[0] == tensors[1]

@@ -22,7 +22,7 @@ def zoo(workspace: Workspace) -> Workspace:
     """A workspace with a similarity in which rte is nearest to nli, then caption, then digits."""
     matrix = np.array([[1, 0.9, 0.1, 0.4], [0.9, 1, 0.2, 0.3], [0.1, 0.2, 1, 0.6], [0.4, 0.3, 0.6, 1]])
     replicates = np.stack([matrix, matrix, matrix, matrix[:, [0, 2, 1, 3]]])
-    path = workspace.similarity_path("lora", "probe")
+    path = workspace.zoo().similarity_path("lora", "probe")
     save_similarity(path, ZooSimilarity(names=NAMES, matrix=matrix, replicates=replicates))
     return workspace
 
@@ -71,7 +71,7 @@ def test_project(pituning: Run, zoo: Workspace) -> None:
     document = pituning("graph", "project", "--kind", "lora", "--json").json
     assert (document["kind"], document["predictor"], document["tasks"]) == ("lora", "probe", 4)
     assert list(document["trustworthiness"]) == ["mds", "pca"]  # four tasks are too few for UMAP
-    assert [str(path) for path in zoo.projection_files("lora")] == [document["file"]]
+    assert [str(path) for path in zoo.zoo().projection_files("lora")] == [document["file"]]
 
 
 def test_project_says_what_cannot_be_used(pituning: Run, zoo: Workspace) -> None:

@@ -19,6 +19,7 @@ from pituning.runs.configs import AnswerRun, EmbedRun, TrainRun
 from pituning.runs.spec import RunSpec
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
+from pituning.workspace.zoo import Zoo
 from tests.cli.conftest import Outcome
 
 Run = Callable[..., Outcome]
@@ -98,7 +99,7 @@ def test_the_command_that_a_run_shows_makes_the_same_run(
 
     monkeypatch.setattr(experts, "submit", submit)
     monkeypatch.setattr(Workspace, "backbone_dir", lambda *_: None)
-    monkeypatch.setattr(Workspace, "expert_dirs", lambda *_: dict.fromkeys(("nli", "digits", "rte", "shape")))
+    monkeypatch.setattr(Zoo, "expert_dirs", lambda *_: dict.fromkeys(("nli", "digits", "rte", "shape")))
     monkeypatch.setattr(card, "unusable_experts", lambda *_, **__: {})  # there are no files behind these names
     monkeypatch.setattr(questions, "find_questions", lambda *_: None)
     words = shlex.split(RunSpec.of(kind, config).command())
@@ -127,7 +128,7 @@ def test_tune_tells_bad_input_before_any_work(
 ) -> None:
     zoo = {"lora": {"nli": None, "digits": None}}
     monkeypatch.setattr(Workspace, "backbone_dir", lambda *_: None)
-    monkeypatch.setattr(Workspace, "expert_dirs", lambda _self, kind: zoo.get(kind, {}))
+    monkeypatch.setattr(Zoo, "expert_dirs", lambda _self, kind: zoo.get(kind, {}))
     outcome = pituning("tune", *words, "--json")
     assert message in outcome.error
     assert outcome.code == 2

@@ -21,7 +21,7 @@ Run = Callable[..., Outcome]
 def zoo(workspace: Workspace) -> Workspace:
     matrix = np.array([[1, 0.9, 0.1], [0.9, 1, 0.2], [0.1, 0.2, 1]])
     similarity = ZooSimilarity(names=("nli", "rte", "digits"), matrix=matrix, replicates=np.empty((0, 3, 3)))
-    save_similarity(workspace.similarity_path("lora", "probe"), similarity)
+    save_similarity(workspace.zoo().similarity_path("lora", "probe"), similarity)
     return workspace
 
 

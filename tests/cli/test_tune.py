@@ -45,7 +45,7 @@ def lenders(workspace: Workspace, tiny_backbone_dir: Path, tiny_backbone: Backbo
         noise = np.random.default_rng(number).normal(scale=0.05, size=model.space.size)
         values = model.initial(0) + torch.from_numpy(noise).float()
         expert = make_expert(model, values, name=name, task=name, seed=0)
-        save_expert(expert, model, workspace.new_expert_dir("lora", name))
+        save_expert(expert, model, workspace.zoo().new_expert_dir("lora", name))
     return workspace
 
 
@@ -80,5 +80,5 @@ def test_ctrl_c_stops_the_worker_and_leaves_nothing_half_written(lenders: Worksp
     assert "interrupted" in err.strip().splitlines()[-1]
     assert "Traceback" not in err
     assert [run.state for run in RunQueue(lenders).list()] == ["cancelled"]
-    assert list(lenders.all_expert_dirs("lora")) == [*lenders.expert_dirs("lora")]
+    assert list(lenders.zoo().all_expert_dirs("lora")) == [*lenders.zoo().expert_dirs("lora")]
     assert list(lenders.root.rglob(f"{TEMPORARY_PREFIX}*")) == []

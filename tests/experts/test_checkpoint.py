@@ -60,9 +60,9 @@ def test_out_and_in_again_gives_the_same_expert(kind, zoo, workspace, tiny_backb
     checkpoint = read_checkpoint(packed, "one.zip")
     ours = fingerprint(tiny_backbone_dir)
     check_fit(checkpoint, Places.read(tiny_backbone_dir), ours)
-    card = keep_checkpoint(checkpoint, workspace, name="mine", task="rte", backbone="mini", fingerprint=ours)
+    card = keep_checkpoint(checkpoint, workspace.zoo(), name="mine", task="rte", fingerprint=ours)
 
-    kept = workspace.new_expert_dir(kind, "mine")
+    kept = workspace.zoo().new_expert_dir(kind, "mine")
     before = read_card(zoo[kind])
     assert (card.name, card.task, card.seed, card.scores) == ("mine", "rte", 1, before.scores)
     assert card.spec["imported"] == "one.zip"
@@ -74,7 +74,7 @@ def test_out_and_in_again_gives_the_same_expert(kind, zoo, workspace, tiny_backb
 
     assert open_expert(kept, Backbone.load(tiny_backbone_dir, name="mini"))[0].task == "rte"
     with pytest.raises(BadInput, match="already a") as error:
-        keep_checkpoint(checkpoint, workspace, name="mine", task="rte", backbone="mini", fingerprint=ours)
+        keep_checkpoint(checkpoint, workspace.zoo(), name="mine", task="rte", fingerprint=ours)
     assert error.value.field == "name"
 
 
@@ -83,9 +83,9 @@ def test_a_checkpoint_of_others_gets_a_card(zoo, workspace, tiny_backbone_dir):
     checkpoint = read_checkpoint(zipped({**folder, "adapter/README.md": "about"}), "theirs.zip")
     ours = fingerprint(tiny_backbone_dir)
     check_fit(checkpoint, Places.read(tiny_backbone_dir), ours)
-    card = keep_checkpoint(checkpoint, workspace, name="theirs", task="nli", backbone="mini", fingerprint=ours)
+    card = keep_checkpoint(checkpoint, workspace.zoo(), name="theirs", task="nli", fingerprint=ours)
     assert (card.fingerprint, card.kind, dict(card.config)) == (ours, "lora", {"rank": 4, "scale": 2.0})
-    assert sorted(path.name for path in workspace.new_expert_dir("lora", "theirs").iterdir()) == sorted(
+    assert sorted(path.name for path in workspace.zoo().new_expert_dir("lora", "theirs").iterdir()) == sorted(
         (CARD, CONFIG, TENSORS)
     )
 
@@ -191,10 +191,10 @@ def test_a_damaged_expert_is_not_packed(zoo, tmp_path):
 
 def test_the_catalogue_reads_what_changed(zoo, workspace, tiny_backbone_dir, monkeypatch):
     for name in ("one", "two", "broken"):
-        shutil.copytree(zoo["lora"], workspace.new_expert_dir("lora", name))
-    broken = workspace.new_expert_dir("lora", "broken") / TENSORS
+        shutil.copytree(zoo["lora"], workspace.zoo().new_expert_dir("lora", name))
+    broken = workspace.zoo().new_expert_dir("lora", "broken") / TENSORS
     broken.write_bytes(broken.read_bytes()[:-4])
-    catalogue, ours = Catalogue(workspace), fingerprint(tiny_backbone_dir)
+    catalogue, ours = Catalogue(workspace.zoo()), fingerprint(tiny_backbone_dir)
     entries = {entry.name: entry for entry in catalogue.entries(ours)}
     assert "not a whole safetensors file" in entries["broken"].problem
     one = entries["one"]
@@ -205,9 +205,9 @@ def test_the_catalogue_reads_what_changed(zoo, workspace, tiny_backbone_dir, mon
     monkeypatch.setattr("pituning.experts.catalogue.read_card", lambda path: reads.append(path.name) or read_card(path))
     assert catalogue.entries(ours) == list(entries.values())
     assert reads == []
-    card = workspace.new_expert_dir("lora", "two") / CARD
+    card = workspace.zoo().new_expert_dir("lora", "two") / CARD
     card.write_text(card.read_text().replace('"seed": 1', '"seed": 12'))
-    shutil.rmtree(workspace.new_expert_dir("lora", "broken"))
+    shutil.rmtree(workspace.zoo().new_expert_dir("lora", "broken"))
     assert [entry.name for entry in catalogue.entries(ours)] == ["one", "two"]
     assert reads == ["two"]
     assert "another backbone" in str(catalogue.entries("0" * 64)[0].problem)

@@ -141,7 +141,7 @@ def test_import_of_a_bare_checkpoint_and_a_taken_name(tiny_backbone, tmp_path):
     workspace = Workspace(tmp_path / "w", None)
     imported = import_expert(tmp_path / "a", task="mine", name="n-1", backbone=tiny_backbone, workspace=workspace)
     assert torch.equal(imported.values, expert.values)
-    again = load_expert(workspace.expert_dir("bottleneck", "n-1"), model)
+    again = load_expert(workspace.zoo(tiny_backbone.name).expert_dir("bottleneck", "n-1"), model)
     assert (again.task, again.name) == ("mine", "n-1")
     with pytest.raises(BadInput, match="already"):
         import_expert(tmp_path / "a", task="mine", name="n-1", backbone=tiny_backbone, workspace=workspace)

@@ -27,6 +27,7 @@ from pituning.graph.projection import Projection, find_projection, load_projecti
 from pituning.graph.settings import MapSettings
 from pituning.workspace.layout import Workspace, embedded_data
 from pituning.workspace.similarity import ZooSimilarity, save_similarity, similarity_digest
+from pituning.workspace.zoo import Zoo
 
 
 def zoo(n: int = 6, seed: int = 0, replicates: int = 4) -> ZooSimilarity:
@@ -152,15 +153,15 @@ def test_umap_is_the_same_each_time() -> None:
 
 def test_a_map_is_found_again_and_known_to_be_old(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, embedded=None)
-    path = workspace.similarity_path("lora", "probe")
+    path = workspace.zoo().similarity_path("lora", "probe")
     save_similarity(path, zoo())
-    assert find_projection(workspace, "lora", "probe", MapSettings()) is None
-    kept = save_projection(tmp_path, made(digest=similarity_digest(path)))
+    assert find_projection(workspace.zoo(), "lora", "probe", MapSettings()) is None
+    kept = save_projection(workspace.zoo(), made(digest=similarity_digest(path)))
 
-    found = find_projection(workspace, "lora", "probe", MapSettings())
+    found = find_projection(workspace.zoo(), "lora", "probe", MapSettings())
     assert found is not None
     assert (found.path, found.current) == (kept, True)
-    assert find_projection(workspace, "lora", "probe", MapSettings(seed=1)) is None
+    assert find_projection(workspace.zoo(), "lora", "probe", MapSettings(seed=1)) is None
     loaded, original = load_projection(kept), made(digest=similarity_digest(path))
     assert (loaded.names, loaded.settings, loaded.neighbours) == (
         original.names,
@@ -173,11 +174,11 @@ def test_a_map_is_found_again_and_known_to_be_old(tmp_path: Path) -> None:
         assert loaded.maps[name].detail == each.detail
 
     save_similarity(path, zoo(seed=9))
-    older = find_projection(workspace, "lora", "probe", MapSettings())
+    older = find_projection(workspace.zoo(), "lora", "probe", MapSettings())
     assert older is not None
     assert not older.current
-    newer = save_projection(tmp_path, replace(made(), similarity=similarity_digest(path)))
-    assert workspace.projection_files("lora") == [newer]  # the older one has gone
+    newer = save_projection(workspace.zoo(), replace(made(), similarity=similarity_digest(path)))
+    assert workspace.zoo().projection_files("lora") == [newer]  # the older one has gone
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_a_map_is_found_again_and_known_to_be_old(tmp_path: Path) -> None:
     [{"format_version": 9}, {"names": ["a"]}, {"maps": {"mds": {}}}, {"settings": {"seed": -1}}, {"layers": None}],
 )
 def test_a_damaged_map_is_told(tmp_path: Path, change: dict[str, object]) -> None:
-    path = save_projection(tmp_path, made())
+    path = save_projection(Zoo.at(tmp_path), made())
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ArtefactError, match="compute it again"):
         load_projection(path)
@@ -214,9 +215,9 @@ def test_the_maps_that_ship_are_of_the_similarities_that_ship(tmp_path: Path) ->
     assert data is not None, "the embedded default is not there; make it with `pituning zoo build`"
     workspace = Workspace(tmp_path)
     for kind in ("lora", "bottleneck", "prefix"):
-        found = find_projection(workspace, kind, "probe", MapSettings())
-        assert found is not None, f"no map of {kind}; make it: pituning zoo maps data/mini"
-        assert found.current, f"{found.path} is out of date; make it again: pituning zoo maps data/mini"
+        found = find_projection(workspace.zoo(), kind, "probe", MapSettings())
+        assert found is not None, f"no map of {kind}; make it: pituning zoo maps data/zoos/mini"
+        assert found.current, f"{found.path} is out of date; make it again: pituning zoo maps data/zoos/mini"
         assert found.path.stat().st_size < 100_000
         loaded = load_projection(found.path)
         assert list(loaded.maps) == ["umap", "mds", "pca"]

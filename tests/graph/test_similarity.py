@@ -22,6 +22,7 @@ from pituning.graph.similarity import (
 
 NAMES = ("encoder.layers.0.a", "encoder.layers.0.b", "decoder.layers.1.a")
 SIZES = (5, 1, 7)
+PARTS = {name: name.replace(".layers", "").removesuffix(".a").removesuffix(".b") for name in NAMES}
 FROM_EMBEDDINGS = ("paper", "probe", "scaled", "weights")
 
 
@@ -228,7 +229,7 @@ def test_a_module_is_the_mean_of_its_tensors_in_all_layers() -> None:
         )
         for i, row in enumerate(values)
     ]
-    found = per_part(zoo, "paper", "module")
+    found = per_part(zoo, "paper", {name: name.split(".", 3)[3].removesuffix(".weight") for name in names})
     assert list(found) == ["self_attn.q_proj", "fc2"]
     for offset, matrix in enumerate(found.values()):
         a, b = values[0, offset::2], values[1, offset::2]

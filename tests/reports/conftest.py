@@ -8,7 +8,7 @@ import pytest
 
 from pituning.reports.reader import Reader
 from pituning.workspace.atomic import write_text
-from pituning.workspace.layout import Workspace, transfer_file
+from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
 from pituning.workspace.transfer import COLUMNS, NO_DONOR
 from tests.app import synthetic
@@ -28,12 +28,13 @@ def workspace(tmp_path: Path) -> Workspace:
     np.fill_diagonal(matrix, 1)
     replicates = np.repeat(matrix[None], 4, axis=0)
     save_similarity(
-        workspace.similarity_path("lora", "probe"), ZooSimilarity(names=NAMES, matrix=matrix, replicates=replicates)
+        workspace.zoo().similarity_path("lora", "probe"),
+        ZooSimilarity(names=NAMES, matrix=matrix, replicates=replicates),
     )
     pairs = [(i, j) for i in range(6) for j in range(6) if i != j]
     rows = [(NAMES[i], NAMES[j], 16, 0, 50 + 10 * matrix[i, j], "x") for i, j in pairs]
     rows += [(a, NO_DONOR, 16, 0, 52.0, "x") for a in NAMES]
-    write_text(root / transfer_file("lora"), pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
+    write_text(workspace.zoo().new_transfer_path("lora"), pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
     return workspace
 
 

@@ -211,7 +211,7 @@ def test_a_map(reader: Reader) -> None:
     made = TaskMap(points=points, trustworthiness=0.9, resampled=none, layers=none)
     names = tuple(reader.zoo().names)
     save_projection(
-        reader.workspace.root,
+        reader.workspace.zoo(),
         Projection(kind="lora", predictor="probe", similarity="older", settings=MapSettings(), names=names, layers=(),
                    neighbours=2, maps={"umap": made}),
     )  # fmt: skip

@@ -21,7 +21,7 @@ def work(run, workspace, reporter):
     if what == "die-once" and run.attempt == 1:
         os.kill(os.getpid(), 9)
     if what == "die-writing" and run.attempt == 1:
-        with atomic_directory(workspace.new_expert_dir("lora", "half")) as folder:
+        with atomic_directory(workspace.zoo().new_expert_dir("lora", "half")) as folder:
             (folder / "half.txt").write_text("ha")
             os.kill(os.getpid(), 9)
     if what == "parent":  # a process of its own that does not end with it

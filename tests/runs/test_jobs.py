@@ -38,7 +38,7 @@ def test_train_goes_on_where_it_was_stopped(studio, tmp_path):
     from pituning.runs.jobs import train
 
     result = train(CONFIG, studio, Silent(), tmp_path / "a")
-    expert = studio.expert_dir("lora", "tiny-mood-4-shot-0")
+    expert = studio.zoo().expert_dir("lora", "tiny-mood-4-shot-0")
     whole = (expert / "adapter_model.safetensors").read_bytes()
     assert result["expert"] == expert.name
     assert result["examples"] == 12
@@ -59,4 +59,4 @@ def test_bad_input_is_told_before_anything_is_written(studio, tmp_path):
         train(TrainRun(task="tiny-mood", shots=30), studio, Silent(), tmp_path)
     with pytest.raises(BadInput, match="task 'tiny-mod' is unknown; did you mean 'tiny-mood'"):
         train(TrainRun(task="tiny-mod"), studio, Silent(), tmp_path)
-    assert not studio.expert_dir("lora", "tiny-mood-30-shot-0").exists()
+    assert not studio.zoo().expert_dir("lora", "tiny-mood-30-shot-0").exists()

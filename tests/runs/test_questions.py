@@ -26,7 +26,7 @@ from tests.conftest import make_box_task, make_text_task, make_vision_task
 
 
 def bare_expert(workspace, kind: str, name: str, task: str):
-    folder = workspace.new_expert_dir(kind, name)
+    folder = workspace.zoo().new_expert_dir(kind, name)
     write_bytes(folder / "adapter_model.safetensors", b"x")
     write_card(ExpertCard(name=name, kind=kind, task=task, config={}, backbone="mini", fingerprint=""), folder)
     return folder
@@ -139,7 +139,9 @@ def studio(workspace, tiny_backbone, tiny_backbone_dir, tiny_tasks):
         model = ExpertModel(tiny_backbone, kind, config)
         values = model.initial(0) + 0.1
         save_expert(
-            make_expert(model, values, name=name, task=task, spec=spec), model, workspace.new_expert_dir(kind, name)
+            make_expert(model, values, name=name, task=task, spec=spec),
+            model,
+            workspace.zoo().new_expert_dir(kind, name),
         )
     return workspace
 
@@ -156,7 +158,7 @@ def test_answers_are_those_of_the_model_with_probabilities_that_sum_to_one(studi
     ]  # fmt: skip
     assert [question["gold"] for question in result["questions"]] == [task.split("test")[i].answer for i in (1, 2)]
     encoded = tiny_backbone.encode(task, task.split("test")[1:3])
-    expert, model = open_expert(studio.expert_dir("lora", "two"), tiny_backbone)
+    expert, model = open_expert(studio.zoo().expert_dir("lora", "two"), tiny_backbone)
     expected = [tiny_backbone.predict(encoded, task), model.predict(expert.values, encoded, task)]
     for one, texts in zip((result["said"][0], result["said"][2]), expected, strict=True):
         assert [said["answer"] for said in one["answers"]] == texts

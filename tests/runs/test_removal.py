@@ -18,7 +18,7 @@ from tests.conftest import make_text_task
 
 
 def make_expert(workspace, kind: str, name: str, task: str):
-    folder = workspace.new_expert_dir(kind, name)
+    folder = workspace.zoo().new_expert_dir(kind, name)
     write_bytes(folder / TENSORS, b"tensors")
     write_card(ExpertCard(name=name, kind=kind, task=task, config={}, backbone="mini", fingerprint=""), folder)
     return folder
@@ -99,9 +99,9 @@ def test_a_task_goes_with_its_experts_and_its_place_in_the_graph(queue, added):
     own, kept = make_expert(added, "lora", "moods", "moods"), make_expert(added, "lora", "moods-4-shot-0", "moods")
     names = ("nli", "moods", "rte")
     matrix = np.array([[1, 0.1, 0.2], [0.1, 1, 0.3], [0.2, 0.3, 1]])
-    path = added.root / "similarity" / "lora" / "probe.safetensors"
+    path = added.zoo().new_similarity_path("lora", "probe")
     save_similarity(path, ZooSimilarity(names=names, matrix=matrix, replicates=np.stack([matrix, matrix / 2])))
-    embedding = added.new_embedding_path("lora", "own", "moods")
+    embedding = added.zoo().new_embedding_path("lora", "own", "moods")
     write_bytes(embedding, b"")
     assert own_experts(queue, "moods") == ["lora"]
     remove_task(queue, "moods")

@@ -18,14 +18,15 @@ from pituning.studies.lowshot import (
     lowshot_specs,
     measure_group,
     measure_lowshot,
-    table_file,
+    table_path,
 )
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tuning.config import STEPS
-from pituning.workspace.layout import Workspace, embedded_data, lowshot_file
+from pituning.workspace.layout import Workspace, embedded_data
 from pituning.workspace.lowshot import ALL_SHOTS, lowshot_csv, parse_shots, read_lowshot
+from pituning.workspace.zoo import Zoo
 
-DATA = embedded_data() / "mini"
+ZOO, BACKBONE = Zoo.at(embedded_data() / "zoos" / "mini"), embedded_data() / "backbones" / "mini"
 
 
 class Count(Silent):
@@ -39,11 +40,7 @@ class Count(Silent):
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
     """The shipped zoo, with room for results of our own."""
-    zoo = tmp_path / "zoo"
-    zoo.mkdir()
-    for name in ("backbone", "experts"):
-        (zoo / name).symlink_to(DATA / name)
-    return Places(directory=zoo, backbone=zoo / "backbone", workspace=Workspace.open(tmp_path / "ws"))
+    return Places(zoo=Zoo.at(tmp_path / "zoo"), backbone=BACKBONE, workspace=Workspace.open(tmp_path / "ws"))
 
 
 def test_cells_are_every_method_on_every_target_seed_by_seed() -> None:
@@ -114,7 +111,7 @@ def test_cells_are_measured_once_and_the_same_again(places: Places) -> None:
     assert frame["score"].between(0, 100).all()
     assert frame["held_out_loss"].isna().all()  # one shot of a class is not held out
     assert set(frame["test_examples"]) == {20}
-    path = places.directory / lowshot_file("lora", config.steps)
+    path = places.zoo.lowshot_path("lora", config.steps)
     written, told = path.read_bytes(), Count()
     again = measure_lowshot(places, config, told, processes=1)
     assert told.advanced == [5]
@@ -130,10 +127,10 @@ def test_cells_are_measured_once_and_the_same_again(places: Places) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", [Cell("shape", 16, 0, "mixture"), Cell("ground-place", 0, 0, "donor-untouched")])
 def test_a_shipped_row_is_measured_again(cell: Cell, tmp_path: Path) -> None:
-    places = Places(directory=DATA, backbone=DATA / "backbone", workspace=Workspace.open(tmp_path / "ws"))
+    places = Places(zoo=ZOO, backbone=BACKBONE, workspace=Workspace.open(tmp_path / "ws"))
     config = LowshotConfig(tasks=(cell.target,), shots=(cell.shots,), seeds=(cell.seed,), methods=(cell.method,))
     (found,) = measure_group(places, config, [cell])
-    shipped = read_lowshot(DATA / lowshot_file("lora"))
+    shipped = read_lowshot(ZOO.lowshot_path("lora"))
     (row,) = shipped[[Cell(r.target, r.shots, r.seed, r.method) == cell for r in shipped.itertuples()]].to_dict(
         "records"
     )
@@ -147,8 +144,8 @@ def test_a_shipped_row_is_measured_again(cell: Cell, tmp_path: Path) -> None:
 @pytest.mark.parametrize("steps", [STEPS, 480])
 def test_the_shipped_rows_are_of_the_shipped_zoo(steps: int) -> None:
     """Whatever is there was measured on the backbone, the experts and the tasks that ship."""
-    places = Places(directory=DATA, backbone=DATA / "backbone", workspace=Workspace(DATA, embedded=None))
-    rows = read_lowshot(DATA / table_file(LowshotConfig(steps=steps)))
+    places = Places(zoo=ZOO, backbone=BACKBONE, workspace=Workspace(embedded_data(), embedded=None))
+    rows = read_lowshot(table_path(ZOO, LowshotConfig(steps=steps)))
     config = LowshotConfig(
         shots=tuple(sorted(set(rows["shots"]))), seeds=tuple(sorted({0, *rows["seed"]})), steps=steps
     )

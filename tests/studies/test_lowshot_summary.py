@@ -16,11 +16,11 @@ from pituning.studies.config import LowshotConfig
 from pituning.studies.lowshot_summary import LowshotSummary, load_summary, predictor_figures
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.tuning.config import CONTROLS
-from pituning.workspace.layout import embedded_data, lowshot_file
+from pituning.workspace.layout import embedded_data
 from pituning.workspace.lowshot import COLUMNS, lowshot_csv
-from pituning.workspace.similarity import load_similarity
+from pituning.workspace.zoo import Zoo
 
-DATA = embedded_data() / "mini"
+ZOO = Zoo.at(embedded_data() / "zoos" / "mini")
 POINTS = {"single": 50, "full": 52, "mixture": 60, "donor": 55, "untouched": 20, "backbone": 10, "placebo": 49}
 LOSSES = {"mixture": 0.2, "single": 0.3, "donor": 0.4, "untouched": 0.9, "placebo": 0.35}
 
@@ -95,12 +95,13 @@ def test_a_longer_budget_has_its_own_table(tmp_path: Path) -> None:
     usual = made(("nli", "rte"), (0, 1))
     longer = usual[(usual["shots"] == 16) & usual["method"].isin(["single", "mixture"]) & (usual["target"] == "nli")]
     longer = longer.assign(score=longer["score"] + longer["method"].map({"single": 4, "mixture": 1}))
-    path = tmp_path / lowshot_file("lora")
-    path.parent.mkdir()
+    zoo = Zoo.at(tmp_path)
+    path = zoo.new_lowshot_path("lora")
+    path.parent.mkdir(parents=True)
     path.write_text(lowshot_csv(usual))
     assert load_summary(path, "lora", 16).to_json()["budgets"] == {}
-    (tmp_path / lowshot_file("lora", 480)).write_text(lowshot_csv(longer))
-    (tmp_path / lowshot_file("lora", 9).replace("lora", "prefix")).write_text("no table of this kind")
+    zoo.new_lowshot_path("lora", 480).write_text(lowshot_csv(longer))
+    (path.parent / "other-9-steps.csv").write_text("no table of this kind")
     summary = load_summary(path, "lora", 16)
     found = summary.to_json()["budgets"]["480"]
     assert found["single"]["gain"] == {
@@ -114,13 +115,13 @@ def test_a_longer_budget_has_its_own_table(tmp_path: Path) -> None:
 
 
 def test_the_shipped_figures_of_the_predictor() -> None:
-    found = predictor_figures(DATA, "lora", 16)
+    found = predictor_figures(ZOO, "lora", 16)
     assert found is not None
-    frame = pd.read_csv(DATA / "results" / "predictors.csv")
+    frame = pd.read_csv(ZOO.result_path("predictors.csv"))
     rows = frame.query("kind == 'lora' and shots == 16 and pairs == 'all' and predictor == 'probe'")
     means = dict(zip(rows["measure"], rows["mean"], strict=True))
     assert (found["spearman"], found["regret3"]) == (means["spearman"], means["regret3"])
-    stored = load_similarity(DATA / "similarity" / "lora" / "probe.safetensors")
+    stored = ZOO.similarity("lora", "probe")
     hits = possible = 0
     for i, name in enumerate(stored.names):
         others = [other for other in np.argsort(-stored.matrix[i]) if other != i][:3]
@@ -128,14 +129,14 @@ def test_the_shipped_figures_of_the_predictor() -> None:
         possible += min(3, len(planted_relatives(name)))
     assert found["planted_top3"] == pytest.approx(hits / possible, abs=1e-4)
     assert set(stored.names) == set(TASK_NAMES)
-    assert predictor_figures(DATA, "bottleneck", 16) is None
-    assert predictor_figures(DATA / "none", "lora", 16) is None
+    assert predictor_figures(ZOO, "bottleneck", 16) is None
+    assert predictor_figures(Zoo.at(ZOO.root / "none"), "lora", 16) is None
 
 
 def test_the_documents_show_the_summary() -> None:
-    page = (DATA.parents[1] / "docs" / "science.md").read_text()
+    page = (embedded_data().parent / "docs" / "science.md").read_text()
     for shots in (0, 16):
-        assert load_summary(DATA / lowshot_file("lora"), "lora", shots).markdown() in page
+        assert load_summary(ZOO.lowshot_path("lora"), "lora", shots).markdown() in page
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
@@ -148,8 +149,9 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     zoo, place = tmp_path / "zoo", ("--workspace", tmp_path / "ws")
     code, _, err = run(capsys, "study", "summary", "--out", zoo, *place)
     assert (code, "run: pituning study lowshot --kind lora" in err) == (2, True)
-    (zoo / "results").mkdir(parents=True)
-    (zoo / lowshot_file("lora")).write_text(lowshot_csv(made(("nli", "rte"), (0,))))
+    table = Zoo.at(zoo).new_lowshot_path("lora")
+    table.parent.mkdir(parents=True)
+    table.write_text(lowshot_csv(made(("nli", "rte"), (0,))))
     code, out, _ = run(capsys, "study", "summary", "--out", zoo, *place, "--json")
     document: dict[str, Any] = json.loads(out)
     assert code == 0
@@ -163,15 +165,12 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.slow
 def test_checking_tells_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     zoo = tmp_path / "zoo"
-    (zoo / "results").mkdir(parents=True)
-    for name in ("backbone", "experts"):
-        (zoo / name).symlink_to(DATA / name)
     words = ("study", "lowshot", "--out", zoo, "--workspace", tmp_path / "ws", "--targets", "rte", "--shots", "0",
              "--methods", "backbone,placebo-untouched")  # fmt: skip
     assert run(capsys, *words)[0] == 0
     code, out, _ = run(capsys, *words, "--check")
     assert (code, out.strip()) == (0, "2 cells measured again")
-    table = zoo / lowshot_file("lora")
+    table = Zoo.at(zoo).new_lowshot_path("lora")
     frame = pd.read_csv(table, keep_default_na=False)
     frame["score"] += 1
     table.write_text(frame.to_csv(index=False))

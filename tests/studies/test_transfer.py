@@ -15,7 +15,7 @@ from pituning.studies.config import TransferConfig
 from pituning.studies.predictors import grade_predictors, predictions, predictors_markdown
 from pituning.studies.transfer import Cell, measure_cell, measure_transfer, transfer_cells
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
-from pituning.workspace.layout import embedded_data, transfer_file
+from pituning.workspace.layout import embedded_data
 from pituning.workspace.transfer import (
     COLUMNS,
     NO_DONOR,
@@ -24,8 +24,9 @@ from pituning.workspace.transfer import (
     measured_shots,
     read_rows,
 )
+from pituning.workspace.zoo import Zoo
 
-DATA = embedded_data() / "mini"
+ZOO, BACKBONE = Zoo.at(embedded_data() / "zoos" / "mini"), embedded_data() / "backbones" / "mini"
 TRAINED = (4, 16)
 """Examples per class with which transfer was measured on the embedded suite."""
 
@@ -59,68 +60,69 @@ def test_bad_settings_are_told() -> None:
 
 
 def test_what_was_measured_is_read_back_as_gains(tmp_path: Path) -> None:
-    path = tmp_path / transfer_file("lora")
-    path.parent.mkdir()
+    path = Zoo.at(tmp_path).new_transfer_path("lora")
+    path.parent.mkdir(parents=True)
     rows = [("a", NO_DONOR, 4, 0, 50), ("a", NO_DONOR, 4, 1, 60), ("a", "b", 4, 0, 70), ("a", "b", 4, 1, 80),
             ("b", NO_DONOR, 4, 0, 10), ("a", "b", 0, 0, 3)]  # fmt: skip
     pd.DataFrame([(*row, "x") for row in rows], columns=list(COLUMNS)).to_csv(path, index=False)
-    found = load_transfer(tmp_path / transfer_file("lora"), 4, ["a", "b"])
+    found = load_transfer(path, 4, ["a", "b"])
     assert found is not None
     assert found.gains[0, 1] == pytest.approx(20)
     assert np.isnan(found.gains[1, 0])
     assert (found.alone.tolist(), found.seeds) == ([55, 10], 2)
     assert measured_shots(path) == [0, 4]
-    assert load_transfer(tmp_path / transfer_file("lora"), 64, ["a", "b"]) is None
-    assert load_transfer(tmp_path / transfer_file("prefix"), 4, ["a", "b"]) is None
+    assert load_transfer(path, 64, ["a", "b"]) is None
+    assert load_transfer(Zoo.at(tmp_path).transfer_path("prefix"), 4, ["a", "b"]) is None
     path.write_text("target,donor\na,b\n")
     with pytest.raises(ArtefactError, match="damaged"):
-        load_transfer(tmp_path / transfer_file("lora"), 4, ["a", "b"])
+        load_transfer(path, 4, ["a", "b"])
 
 
 @pytest.mark.slow
 def test_cells_are_measured_once_and_the_same_again(tmp_path: Path) -> None:
-    for name in ("backbone", "experts"):
-        (tmp_path / name).symlink_to(DATA / name)
+    zoo = Zoo("mini", tmp_path, shipped=tmp_path / "shipped")
+    (tmp_path / "shipped" / "lora").mkdir(parents=True)
+    (tmp_path / "shipped" / "lora" / "experts").symlink_to(ZOO.root / "lora" / "experts")
     config = TransferConfig(tasks=("sentiment",), shots=(0, 2), steps=2, test_examples=20)
-    frame = measure_transfer(tmp_path, tmp_path / "backbone", config, processes=1)
+    frame = measure_transfer(zoo, BACKBONE, config, processes=1)
     assert len(frame) == 2 * 20
     assert frame["score"].between(0, 100).all()
-    written, told = (tmp_path / transfer_file("lora")).read_bytes(), Count()
-    again = measure_transfer(tmp_path, tmp_path / "backbone", config, told, processes=1)
+    written, told = zoo.transfer_path("lora").read_bytes(), Count()
+    again = measure_transfer(zoo, BACKBONE, config, told, processes=1)
     assert told.advanced == [40]
     assert again.equals(frame)
-    assert (tmp_path / transfer_file("lora")).read_bytes() == written
+    assert zoo.transfer_path("lora").read_bytes() == written
     # Another budget is another measurement, but only where something is trained.
     more = TransferConfig(tasks=("sentiment",), shots=(0, 2), steps=3, test_examples=20)
     told = Count()
-    measure_transfer(tmp_path, tmp_path / "backbone", more, told, processes=1)
+    measure_transfer(zoo, BACKBONE, more, told, processes=1)
     assert told.advanced[0] == 20
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", [Cell("rte", "nli", 16, 0), Cell("ground-place", "ground-look", 0, 0)])
 def test_a_shipped_score_is_computed_again(cell: Cell) -> None:
-    frame = pd.read_csv(DATA / transfer_file("lora"), keep_default_na=False)
+    frame = pd.read_csv(ZOO.transfer_path("lora"), keep_default_na=False)
     row = frame[
         (frame["target"] == cell.target) & (frame["donor"] == cell.donor) & (frame["shots"] == cell.shots)
         & (frame["seed"] == cell.seed)
     ]  # fmt: skip
     # Other processors round otherwise, and a borderline answer or two may flip.
-    found = measure_cell(DATA, DATA / "backbone", TransferConfig(), cell)
+    found = measure_cell(ZOO, BACKBONE, TransferConfig(), cell)
     assert found == pytest.approx(row["score"].item(), abs=1.5)
 
 
 def test_predictors_are_graded_against_the_shipped_transfer() -> None:
-    frame = grade_predictors(DATA, "lora")
-    shipped = pd.read_csv(DATA / "results" / "predictors.csv")
+    frame = grade_predictors(ZOO, "lora")
+    shipped = pd.read_csv(ZOO.result_path("predictors.csv"))
     mine = shipped[shipped["kind"] == "lora"].reset_index(drop=True)
     pd.testing.assert_frame_equal(frame, mine, check_dtype=False, atol=1e-3)
-    graded = {*predictions(DATA, "lora"), "random", "planted", "tried", "retest", "history"}
+    graded = {*predictions(ZOO, "lora"), "random", "planted", "tried", "retest", "history"}
     assert set(frame["predictor"]) == graded
     by_lot = frame[(frame["predictor"] == "random") & (frame["measure"] == "spearman") & (frame["pairs"] == "all")]
     assert by_lot["mean"].abs().max() < 0.05
     # Relatives first: their mean rank correlation, worked out from the ranks of the relatives alone.
-    transfer = load_transfer(DATA / transfer_file("lora"), 16, TASK_NAMES)
+    transfer = load_transfer(ZOO.transfer_path("lora"), 16, TASK_NAMES)
     assert transfer is not None
     expected = []
     for i, target in enumerate(TASK_NAMES):
@@ -133,7 +135,7 @@ def test_predictors_are_graded_against_the_shipped_transfer() -> None:
     for name in ("tried", "retest"):
         assert set(frame.loc[frame["predictor"] == name, "shots"]) == set(TRAINED)
     with pytest.raises(BadInput, match="no transfer of prefix was measured"):
-        grade_predictors(DATA / "none", "prefix")
+        grade_predictors(Zoo.at(ZOO.root / "none"), "prefix")
 
 
 def test_a_measurement_is_graded_against_itself_with_other_shots(
@@ -147,8 +149,8 @@ def test_a_measurement_is_graded_against_itself_with_other_shots(
         for donor in ("", *(name for name in TASK_NAMES if name != target))
         for seed in range(3)
     ]
-    path = tmp_path / transfer_file("lora")
-    path.parent.mkdir()
+    path = Zoo.at(tmp_path).new_transfer_path("lora")
+    path.parent.mkdir(parents=True)
     pd.DataFrame(rows).to_csv(path, index=False)
     scores = pd.DataFrame(rows).query("donor != ''").pivot(index=["target", "donor"], columns="seed", values="score")
     expected = []
@@ -156,13 +158,13 @@ def test_a_measurement_is_graded_against_itself_with_other_shots(
         mine = scores.loc[target]
         left_out = [spearmanr(mine.drop(columns=seed).mean(axis=1), mine[seed]).statistic for seed in range(3)]
         expected.append(np.mean(left_out))
-    frame = grade_predictors(tmp_path, "lora")
+    frame = grade_predictors(Zoo.at(tmp_path), "lora")
     found = frame.query("predictor == 'retest' and pairs == 'all' and measure == 'spearman'")
     assert found["mean"].item() == pytest.approx(np.mean(expected), abs=1e-3)
     # A seed that was measured in part, as where a study was interrupted, counts where it can.
     whole = pd.DataFrame(rows)
     whole[(whole["seed"] == 0) | ((whole["seed"] == 1) & (whole["target"] == "nli"))].to_csv(path, index=False)
-    part = grade_predictors(tmp_path, "lora").query(
+    part = grade_predictors(Zoo.at(tmp_path), "lora").query(
         "predictor == 'retest' and pairs == 'all' and measure == 'spearman'"
     )
     mine = scores.loc["nli"]
@@ -170,21 +172,21 @@ def test_a_measurement_is_graded_against_itself_with_other_shots(
     assert part["mean"].item() == pytest.approx(spearmanr(mine[0], mine[1]).statistic, abs=1e-3)
     # With one seed there is nothing to compare with.
     pd.DataFrame(rows).query("seed == 0").to_csv(path, index=False)
-    assert "retest" not in set(grade_predictors(tmp_path, "lora")["predictor"])
+    assert "retest" not in set(grade_predictors(Zoo.at(tmp_path), "lora")["predictor"])
 
 
 def test_every_pair_of_the_suite_was_measured() -> None:
     for shots in (0, *TRAINED):
-        assert len(measured_seeds(DATA / transfer_file("lora"), shots)) == (3 if shots else 1)
-        found = load_transfer(DATA / transfer_file("lora"), shots, TASK_NAMES)
+        assert len(measured_seeds(ZOO.transfer_path("lora"), shots)) == (3 if shots else 1)
+        found = load_transfer(ZOO.transfer_path("lora"), shots, TASK_NAMES)
         assert found is not None
         assert np.isfinite(found.alone).all()
         assert np.isfinite(found.scores).sum() == 20 * 19
-        rows = read_rows(DATA / transfer_file("lora"))
+        rows = read_rows(ZOO.transfer_path("lora"))
         assert (rows["shots"] == shots).sum() == found.seeds * 20 * 20
 
 
 def test_the_documents_show_the_grades() -> None:
-    page = (DATA.parents[1] / "docs" / "science.md").read_text()
+    page = (embedded_data().parent / "docs" / "science.md").read_text()
     for shots in (0, *TRAINED):
-        assert predictors_markdown(DATA, "lora", shots) in page
+        assert predictors_markdown(ZOO, "lora", shots) in page

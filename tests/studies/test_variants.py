@@ -21,21 +21,21 @@ from pituning.studies.predictors import sets_of_pairs
 from pituning.studies.variants import (
     ESTIMATES,
     FORMS,
+    GRADES_FILE,
+    MATRICES_FILE,
     PROBES,
     compared,
     grade_variants,
-    grades_file,
     load_variants,
-    matrices_file,
     measure_variants,
     variants_markdown,
 )
 from pituning.tasks.mini import TASK_NAMES, mini_task
-from pituning.workspace.layout import embedded_data, transfer_file
-from pituning.workspace.similarity import load_similarity
+from pituning.workspace.layout import embedded_data
 from pituning.workspace.transfer import load_transfer
+from pituning.workspace.zoo import Zoo
 
-DATA = embedded_data() / "mini"
+ZOO, BACKBONE = Zoo.at(embedded_data() / "zoos" / "mini"), embedded_data() / "backbones" / "mini"
 PREDICTORS = {
     "paper": "own-data-example-cosine",
     "probe": "common-data-centred-centred",
@@ -62,25 +62,26 @@ def test_ranks_are_compared_by_spearmans_correlation_of_each_tensor() -> None:
 
 
 def test_what_ships_has_every_variant_and_agrees_with_the_predictors() -> None:
-    found = load_variants(DATA / matrices_file("lora"))
+    found = load_variants(ZOO.result_path(MATRICES_FILE, "lora"))
     assert set(found) == {f"{p}-{labels}-{e}-{form}" for p in PROBES for labels, e in ESTIMATES for form in FORMS}
     for predictor, name in PREDICTORS.items():
-        stored = load_similarity(DATA / "similarity" / "lora" / f"{predictor}.safetensors")
+        stored = ZOO.similarity("lora", predictor)
         assert stored.names == TASK_NAMES
         # Fisher information of another build of torch differs by rounding.
         np.testing.assert_allclose(found[name], stored.matrix, atol=KEPT_TOLERANCE)
 
 
 def test_grades_are_those_of_the_measured_transfer(tmp_path: Path) -> None:
-    for file in (matrices_file("lora"), transfer_file("lora")):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).symlink_to(DATA / file)
-    frame = grade_variants(tmp_path, "lora")
-    shipped = pd.read_csv(DATA / grades_file("lora"))
+    zoo = Zoo.at(tmp_path)
+    for file in (MATRICES_FILE, "transfer.csv"):
+        zoo.new_result_path(file, "lora").parent.mkdir(parents=True, exist_ok=True)
+        zoo.new_result_path(file, "lora").symlink_to(ZOO.result_path(file, "lora"))
+    frame = grade_variants(zoo, "lora")
+    shipped = pd.read_csv(ZOO.result_path(GRADES_FILE, "lora"))
     pd.testing.assert_frame_equal(frame, shipped, check_dtype=False, atol=1e-3)
-    transfer = load_transfer(DATA / transfer_file("lora"), 16, TASK_NAMES)
+    transfer = load_transfer(ZOO.transfer_path("lora"), 16, TASK_NAMES)
     assert transfer is not None
-    matrix = load_variants(DATA / matrices_file("lora"))["own-model-example-rank"]
+    matrix = load_variants(ZOO.result_path(MATRICES_FILE, "lora"))["own-model-example-rank"]
     expected = np.mean([
         spearman(np.delete(matrix[i], i), np.delete(transfer.gains[i], i)) for i in range(len(TASK_NAMES))
     ])  # fmt: skip
@@ -98,15 +99,15 @@ def test_grades_are_those_of_the_measured_transfer(tmp_path: Path) -> None:
 
 
 def test_the_documents_show_them() -> None:
-    page = (DATA.parents[1] / "docs" / "science.md").read_text()
-    assert variants_markdown(DATA, "lora", 16) in page
+    page = (embedded_data().parent / "docs" / "science.md").read_text()
+    assert variants_markdown(ZOO, "lora", 16) in page
 
 
 def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no variants of lora measured"):
-        grade_variants(tmp_path, "lora")
-    path = tmp_path / matrices_file("lora")
-    path.parent.mkdir()
+        grade_variants(Zoo.at(tmp_path), "lora")
+    path = Zoo.at(tmp_path).new_result_path(MATRICES_FILE, "lora")
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"nothing")
     with pytest.raises(ArtefactError, match="is damaged"):
         load_variants(path)
@@ -115,8 +116,8 @@ def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few examples and two ways suffice; the second time nothing is embedded, with another way only that."""
-    for name in ("backbone", "experts"):
-        (tmp_path / name).symlink_to(DATA / name)
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "experts").symlink_to(ZOO.root / "lora" / "experts")
     embedded: list[str] = []
     embed = variants.embed_task
 
@@ -128,7 +129,7 @@ def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(variants, "EXAMPLES", 4)
     monkeypatch.setattr(variants, "ESTIMATES", (("data", "example"),))
     measure: Callable[[], dict[str, np.ndarray]] = lambda: measure_variants(  # noqa: E731
-        tmp_path, tmp_path / "backbone", "lora", Silent()
+        Zoo.at(tmp_path), BACKBONE, "lora", Silent()
     )
     found = measure()
     assert len(embedded) == 2 * 20

@@ -1,4 +1,4 @@
-"""What ships in `data/mini` is whole, belongs together, and comes out of the recipe again."""
+"""What ships in `data/zoos/mini` is whole, belongs together, and comes out of the recipe again."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from pituning.studies.config import ZooConfig
 from pituning.studies.zoo import expert_spec, train_zoo_expert
 from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
 from pituning.workspace.layout import embedded_data
-from pituning.workspace.similarity import load_similarity
+from pituning.workspace.zoo import Zoo
 
-DATA = embedded_data() / "mini"
+ZOO, BACKBONE = Zoo.at(embedded_data() / "zoos" / "mini"), embedded_data() / "backbones" / "mini"
 
 
 def test_data_is_small_and_holds_nothing_to_unpickle() -> None:
-    files = [p for p in DATA.parent.rglob("*") if p.is_file()]
+    files = [p for p in embedded_data().rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files) <= 24 * 2**20
     assert {p.suffix for p in files} <= {".safetensors", ".json", ".csv", ".parquet", ".jsonl", ".md"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_task_has_an_expert_and_embeddings_of_the_shipped_backbone(kind: str) -> None:
-    backbone = Backbone.load(DATA / "backbone")
+    backbone = Backbone.load(BACKBONE)
     model = ExpertModel(backbone, kind)
     for task in TASK_NAMES:
-        expert = load_expert(DATA / "experts" / kind / task, model)
+        expert = load_expert(ZOO.expert_dir(kind, task), model)
         assert 0 <= expert.card.scores["test"] <= 100
         for probe in ("own", "common"):
-            path = DATA / "embeddings" / kind / probe / f"{task}.safetensors"
+            path = ZOO.embedding_path(kind, probe, task)
             assert TaskEmbedding.load(path, backbone=backbone.fingerprint).sizes == model.space.sizes
     for predictor in ("probe", "paper", "scaled", "weights", "text"):
-        similarity = load_similarity(DATA / "similarity" / kind / f"{predictor}.safetensors")
+        similarity = ZOO.similarity(kind, predictor)
         assert similarity.names == TASK_NAMES
         assert np.allclose(similarity.matrix, similarity.matrix.T, atol=1e-6)
 
@@ -53,7 +53,7 @@ def test_every_task_has_an_expert_and_embeddings_of_the_shipped_backbone(kind: s
 def test_the_zoo_was_made_by_the_current_recipe() -> None:
     for kind in KINDS:
         for task in TASK_NAMES:
-            card = read_card(DATA / "experts" / kind / task)
+            card = read_card(ZOO.expert_dir(kind, task))
             assert dict(card.spec) == expert_spec(ZooConfig(), kind, task)
 
 
@@ -62,28 +62,27 @@ def test_an_expert_and_its_embedding_come_out_again(tmp_path: Path) -> None:
     """One expert from the recipe: the shipped score within a point, and the same three nearest tasks."""
     torch.set_num_threads(1)
     task, config = mini_task("sentiment"), ZooConfig()
-    backbone = Backbone.load(DATA / "backbone")
+    backbone = Backbone.load(BACKBONE)
     model = ExpertModel(backbone, "lora")
 
-    score = train_zoo_expert(tmp_path, model, task, config)
-    shipped = load_expert(DATA / "experts" / "lora" / task.name, model)
+    score = train_zoo_expert(Zoo.at(tmp_path), model, task, config)
+    shipped = load_expert(ZOO.expert_dir("lora", task.name), model)
     assert abs(score - shipped.card.scores["test"]) <= 1.0
-    found = load_expert(tmp_path / "experts" / "lora" / task.name, model)
+    found = load_expert(tmp_path / "lora" / "experts" / task.name, model)
     encoded = backbone.encode(task, embedded_examples(task, config.fisher_examples, config.seed))
     mine = embed_task(model, found.values, task.name, encoded, probe="own", seed=config.seed).embedding
     others = [name for name in TASK_NAMES if name != task.name]
-    own = DATA / "embeddings" / "lora" / "own"
-    zoo = [TaskEmbedding.load(own / f"{name}.safetensors") for name in others]
+    zoo = [TaskEmbedding.load(ZOO.embedding_path("lora", "own", name)) for name in others]
     nearest = [
         [neighbor.task for neighbor in most_similar(similarity_to(embedding, zoo, "paper"), others, 3)]
-        for embedding in (mine, TaskEmbedding.load(own / f"{task.name}.safetensors"))
+        for embedding in (mine, TaskEmbedding.load(ZOO.embedding_path("lora", "own", task.name)))
     ]
     assert nearest[0] == nearest[1]
 
 
 def test_the_shipped_graph_finds_planted_relatives() -> None:
     """The graph itself, not a fixture. What it misses is told in docs/suite.md."""
-    similarity = load_similarity(DATA / "similarity" / "lora" / "probe.safetensors")
+    similarity = ZOO.similarity("lora", "probe")
 
     def nearest(task: str) -> set[str]:
         row = similarity.matrix[similarity.names.index(task)].copy()
@@ -107,4 +106,4 @@ def test_the_shipped_graph_finds_planted_relatives() -> None:
 
 def test_a_zoo_needs_an_expert_of_every_task(tmp_path: Path, tiny_backbone: Backbone) -> None:
     with pytest.raises(BadInput, match="task 'shape' has no lora expert"):
-        embed_zoo(tmp_path, tiny_backbone, "lora", {}, [mini_task("shape")])
+        embed_zoo(Zoo.at(tmp_path), tiny_backbone, "lora", {}, [mini_task("shape")])

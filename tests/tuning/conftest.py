@@ -38,7 +38,7 @@ def make_workspace(
             noise = np.random.default_rng(number).normal(scale=0.05, size=model.space.size)
             values = model.initial(0) + torch.from_numpy(noise).float()
             expert = make_expert(model, values, name=task.name, task=task.name, seed=0)
-            save_expert(expert, model, workspace.new_expert_dir(kind, task.name))
+            save_expert(expert, model, workspace.zoo().new_expert_dir(kind, task.name))
         return workspace
 
     return make

@@ -23,8 +23,8 @@ MakeWorkspace = Callable[..., Workspace]
 
 def test_the_targets_own_expert_is_not_even_opened(make_workspace: MakeWorkspace, tiny_backbone: Backbone) -> None:
     workspace, model = make_workspace("w", "lora"), ExpertModel(tiny_backbone, "lora")
-    (workspace.expert_dir("lora", "tiny-mood") / "adapter_model.safetensors").unlink()
-    directories = workspace.expert_dirs("lora")
+    (workspace.zoo().expert_dir("lora", "tiny-mood") / "adapter_model.safetensors").unlink()
+    directories = workspace.zoo().expert_dirs("lora")
     zoo = donors.load_zoo(TuneConfig(target="tiny-mood"), directories, model)
     assert sorted(zoo) == ["other-colour", "other-mood", "tiny-box", "tiny-colour"]
     with pytest.raises(ArtefactError):
@@ -52,7 +52,7 @@ def test_zoo_embeddings_are_kept_by_content(
     second = embed(probe)
     assert made == names  # read, not made
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    path = next(workspace.root.glob("embeddings/prefix/probe-*/tiny-box.safetensors"))
+    path = next(workspace.zoo().root.glob("prefix/embeddings/probe-*/tiny-box.safetensors"))
     path.write_bytes(path.read_bytes()[:100])  # a damaged file is made again
     assert all(np.array_equal(a, b) for a, b in zip(first, embed(probe), strict=True))
     assert made == [*names, "tiny-box"]

@@ -48,7 +48,7 @@ def test_a_shipped_pi_expert_runs_in_plain_peft(tmp_path: Path) -> None:
     assert cli.run(["experts", "export", name, str(tmp_path / "out"), "-w", str(workspace.root), "--json"]) == 0
 
     backbone = Backbone.load(source)
-    expert, model = open_expert(workspace.expert_dir("lora", name), backbone)
+    expert, model = open_expert(workspace.zoo().expert_dir("lora", name), backbone)
     task = load_task("vqa", workspace)
     batch = backbone.encode(task, task.split("test")[:16], keep_pixels=True).batch(range(16))
     with torch.no_grad():

@@ -87,13 +87,13 @@ def test_result_and_exported_expert(make_workspace: MakeWorkspace, tiny_backbone
     assert "score" in notes.metrics["pi"]
 
     # The expert on disk, run by PEFT's layers, scores what the result says.
-    expert, model = open_expert(workspace.expert_dir("lora", result["expert"]), tiny_backbone)
+    expert, model = open_expert(workspace.zoo().expert_dir("lora", result["expert"]), tiny_backbone)
     task = load_task(vision_task.name, workspace)
     examples = evaluation.scored_examples(task, 12)
     answers = model.predict(expert.values, tiny_backbone.encode(task, examples), task)
     assert score(task.metric, answers, [example.answer for example in examples]) == pytest.approx(result["score"])
     assert expert.card.spec["chosen"] == result["chosen"]
-    assert result["expert"] not in workspace.expert_dirs("lora")  # it never becomes a donor
+    assert result["expert"] not in workspace.zoo().expert_dirs("lora")  # it never becomes a donor
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def test_nothing_of_the_target_but_its_shots_gets_in(
     kept = {example.uid for example in task.shots(4, 0)}
     tasks = [spoil(other, kept) if other.name == name else other for other in tiny_tasks]
     workspace = make_workspace("spoilt", "lora", tasks)
-    (workspace.expert_dir("lora", name) / "adapter_model.safetensors").write_bytes(b"not an expert")
+    (workspace.zoo().expert_dir("lora", name) / "adapter_model.safetensors").write_bytes(b"not an expert")
     assert tune(config, workspace) == honest
 
 

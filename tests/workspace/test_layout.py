@@ -10,10 +10,11 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.workspace import layout
 from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
+from pituning.workspace.zoo import Zoo
 
 
 def expert(base: Path, kind: str, name: str, task: str) -> Path:
-    directory = base / "experts" / kind / name
+    directory = base / "zoos" / "mini" / kind / "experts" / name
     directory.mkdir(parents=True)
     (directory / "card.json").write_text(json.dumps({"task": task}))
     return directory
@@ -22,9 +23,9 @@ def expert(base: Path, kind: str, name: str, task: str) -> Path:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     embedded = tmp_path / "data"
-    (embedded / "mini" / "backbone").mkdir(parents=True)
-    expert(embedded / "mini", "lora", "nli", "nli")
-    expert(embedded / "mini", "lora", "rte", "rte")
+    (embedded / "backbones" / "mini").mkdir(parents=True)
+    expert(embedded, "lora", "nli", "nli")
+    expert(embedded, "lora", "rte", "rte")
     return Workspace(Workspace.open(tmp_path / "ws").root, embedded)
 
 
@@ -59,16 +60,16 @@ def test_open_refuses_a_foreign_manifest(tmp_path: Path, manifest: str) -> None:
 def test_workspace_wins_over_embedded(workspace: Workspace) -> None:
     assert workspace.embedded is not None
     own = expert(workspace.root, "lora", "rte", "rte")
-    assert workspace.expert_dir("lora", "rte") == own
-    assert workspace.expert_dir("lora", "nli") == workspace.embedded / "mini" / "experts" / "lora" / "nli"
-    assert workspace.backbone_dir() == workspace.embedded / "mini" / "backbone"
+    assert workspace.zoo().expert_dir("lora", "rte") == own
+    assert workspace.zoo().expert_dir("lora", "nli") == workspace.embedded / "zoos/mini/lora/experts/nli"
+    assert workspace.backbone_dir() == workspace.embedded / "backbones" / "mini"
 
 
 def test_zoo_holds_only_full_data_experts(workspace: Workspace) -> None:
     expert(workspace.root, "lora", "digits-pi-16-0", "digits")
-    (workspace.root / "experts" / "lora" / ".tmp-x").mkdir()
-    assert list(workspace.expert_dirs("lora")) == ["nli", "rte"]
-    assert list(workspace.all_expert_dirs("lora")) == ["digits-pi-16-0", "nli", "rte"]
+    (workspace.zoo().root / "lora" / "experts" / ".tmp-x").mkdir()
+    assert list(workspace.zoo().expert_dirs("lora")) == ["nli", "rte"]
+    assert list(workspace.zoo().all_expert_dirs("lora")) == ["digits-pi-16-0", "nli", "rte"]
 
 
 @pytest.mark.parametrize("name", ["../x", "", "A", "-a", "a" * 61, "a/b", "a\n"])
@@ -77,9 +78,9 @@ def test_names_stay_inside(workspace: Workspace, name: str) -> None:
         with pytest.raises(BadInput, match="cannot be used"):
             look_up(name)
     with pytest.raises(BadInput):
-        workspace.expert_dir("lora", name)
+        workspace.zoo().expert_dir("lora", name)
     with pytest.raises(BadInput):
-        workspace.embedding_path("lora", "own", name)
+        workspace.zoo().embedding_path("lora", "own", name)
 
 
 def test_unknown_backbone_names_the_known(workspace: Workspace) -> None:
@@ -93,17 +94,17 @@ def test_unknown_offers_close_matches() -> None:
 
 def test_similarity_round_trip_and_damage(workspace: Workspace) -> None:
     with pytest.raises(ArtefactError, match="no zoo similarity"):
-        workspace.zoo_similarity("lora", "probe")
-    path = workspace.similarity_path("lora", "probe")
+        workspace.zoo().similarity("lora", "probe")
+    path = workspace.zoo().similarity_path("lora", "probe")
     matrix = np.array([[1.0, 0.25], [0.25, 1.0]])
     save_similarity(path, ZooSimilarity(names=("a", "b"), matrix=matrix, replicates=np.stack([matrix] * 3)))
-    found = workspace.zoo_similarity("lora", "probe")
+    found = workspace.zoo().similarity("lora", "probe")
     assert found.names == ("a", "b")
     np.testing.assert_array_equal(found.matrix, matrix)
     assert found.replicates.shape == (3, 2, 2)
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ArtefactError, match="checksum"):
-        workspace.zoo_similarity("lora", "probe")
+        workspace.zoo().similarity("lora", "probe")
 
 
 def test_embedded_data_may_be_elsewhere_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,3 +114,31 @@ def test_embedded_data_may_be_elsewhere_or_absent(tmp_path: Path, monkeypatch: p
     assert Workspace.open(tmp_path / "ws").embedded is None
     with pytest.raises(BadInput, match="unknown backbone 'mini'; known: none"):
         Workspace.open(tmp_path / "ws").backbone_dir()
+
+
+def test_each_backbone_has_a_zoo_of_its_own(workspace: Workspace) -> None:
+    """What one backbone has is never another's; kinds are those of which there is anything."""
+    other = workspace.zoo("other")
+    assert (other.kinds(), other.expert_dirs("lora"), other.shipped) == ([], {}, None)
+    other.new_expert_dir("prefix", "nli").mkdir(parents=True)
+    assert (other.kinds(), workspace.zoo().kinds()) == (["prefix"], ["lora"])
+    assert other.expert_dir("lora", "nli") == workspace.root / "zoos" / "other" / "lora" / "experts" / "nli"
+    (workspace.root / "backbones" / "other").mkdir(parents=True)
+    assert workspace.backbone_names() == ["mini", "other"]
+    with pytest.raises(BadInput, match="cannot be used"):
+        workspace.zoo("../mini")
+
+
+def test_results_are_read_through(workspace: Workspace) -> None:
+    zoo = workspace.zoo()
+    assert zoo.shipped is not None
+    (zoo.shipped / "lora" / "results").mkdir()
+    for file in ("transfer.csv", "lowshot.csv", "lowshot-480-steps.csv"):
+        (zoo.shipped / "lora" / "results" / file).write_text("")
+    assert zoo.transfer_path("lora") == zoo.shipped / "lora" / "results" / "transfer.csv"
+    assert zoo.lowshot_path("lora", 480) == zoo.shipped / "lora" / "results" / "lowshot-480-steps.csv"
+    assert zoo.lowshot_path("prefix") == zoo.root / "prefix" / "results" / "lowshot.csv"
+    zoo.new_lowshot_path("lora").parent.mkdir(parents=True)
+    zoo.new_lowshot_path("lora").write_text("")
+    assert zoo.lowshot_path("lora") == zoo.new_lowshot_path("lora")
+    assert Zoo.at(zoo.shipped) == Zoo("mini", zoo.shipped)
