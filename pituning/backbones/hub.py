@@ -1,0 +1,175 @@
+"""Fetches a checkpoint from the Hugging Face hub: its config first, then what is safe and wanted. Torch-free."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pituning.backbones.files import CONFIG, INDEX, SETTINGS, VOCABULARIES, weight_files
+from pituning.backbones.sources import check_files, room_for
+from pituning.errors import BadInput
+from pituning.progress import Reporter
+
+SMALL = (CONFIG, INDEX, *(name for names in VOCABULARIES for name in names), *SETTINGS)
+"""What is fetched before the weights; like them by its exact name, so that nothing that could be run comes along."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint in the hub's cache.
+
+    Args:
+        directory: its files are links.
+        commit: of the repository.
+    """
+
+    directory: Path
+    commit: str | None
+
+
+def fetch(repository: str, revision: str | None, reporter: Reporter, *, into: Path) -> Snapshot:
+    """Fetches the files of a repository that make a backbone; what the hub's cache has is not fetched again.
+
+    Without a network, what the cache holds is taken.
+
+    Args:
+        revision: a branch, tag or commit; by default the main branch.
+        into: where they will be copied to, to look whether there is room.
+
+    Raises:
+        BadInput: there is no such repository or revision, it is gated, the hub cannot be reached, or it holds nothing
+            that can be a backbone; the weights have then not been fetched.
+        DiskFull: there is no room.
+    """
+    import huggingface_hub
+
+    where = f"hub model {repository}"
+    with _explained(repository, revision):
+        info = _about(repository, revision)
+        if info is None:
+            found = Path(huggingface_hub.snapshot_download(repository, revision=revision, local_files_only=True))
+            check_files(found, where)
+            reporter.log(f"the hub cannot be reached; {repository} is taken from its cache")
+            return Snapshot(found, _commit(found))
+        sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
+        commit = info.sha
+        if CONFIG in sizes:
+            found = Path(huggingface_hub.snapshot_download(repository, revision=commit, allow_patterns=list(SMALL),
+                                                           tqdm_class=_bar(None)))  # fmt: skip
+        else:
+            found = into.parent  # nothing is read there: a repository without a config is refused
+        check_files(found, where, sizes)
+        weights = weight_files(found)
+        size = sum(sizes[name] for name in weights)
+        room_for(into, size)
+        reporter.phase("download (MB)", max(1, size // _MEGABYTE))
+        found = Path(huggingface_hub.snapshot_download(repository, revision=commit, allow_patterns=[*SMALL, *weights],
+                                                       tqdm_class=_bar(reporter)))  # fmt: skip
+        return Snapshot(found, commit or _commit(found))
+
+
+def _about(repository: str, revision: str | None) -> Any:
+    """What the hub says about a repository; None when it cannot be reached."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    try:
+        return huggingface_hub.model_info(repository, revision=revision, files_metadata=True)
+    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError, TimeoutError):
+        return None
+    except Exception as error:
+        if _of_transport(error):
+            return None
+        raise
+
+
+@contextmanager
+def _explained(repository: str, revision: str | None) -> Iterator[None]:
+    """Makes an error of the hub's library into one line."""
+    from huggingface_hub import errors
+
+    page = f"https://huggingface.co/{repository}"
+    where = f"hub model {repository}"
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise BadInput(
+            f"{where} is gated: accept its terms at {page}, then give a token of your account: hf auth login "
+            "(or set HF_TOKEN)",
+            field="source",
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise BadInput(f"{where} has no revision {revision!r}; see {page}/commits/main", field="revision") from error
+    except errors.RepositoryNotFoundError as error:
+        raise BadInput(
+            f"{where} does not exist, or is private; check how it is written, or log in: hf auth login", field="source"
+        ) from error
+    except errors.HFValidationError as error:
+        raise BadInput(f"{repository!r} is no hub id; give owner/name", field="source") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise BadInput(
+            f"the hub cannot be reached and its cache has no whole {where}; connect this machine, or give the "
+            "directory of a checkpoint",
+            field="source",
+        ) from error
+    except errors.HfHubHTTPError as error:
+        code = getattr(error.response, "status_code", None)
+        mend = "log in: hf auth login (or set HF_TOKEN)" if code in (401, 403) else "try again later"
+        raise BadInput(f"the hub answered {code} for {where}; {mend}", field="source") from error
+    except BadInput:
+        raise
+    except Exception as error:
+        if isinstance(error, errors.OfflineModeIsEnabled | ConnectionError | TimeoutError) or _of_transport(error):
+            raise BadInput(
+                f"the connection to the hub broke off while fetching {where}; run the command again: it goes on",
+                field="source",
+            ) from error
+        if type(error).__module__.partition(".")[0] in ("huggingface_hub", "hf_xet"):
+            raise BadInput(
+                f"{where} cannot be fetched: {' '.join(str(error).split())[:200]}", field="source"
+            ) from error
+        raise
+
+
+def _of_transport(error: Exception) -> bool:
+    """Whether an error comes from the library that speaks HTTP, whichever of them the hub's library uses."""
+    return any(
+        kind.__module__.partition(".")[0] in ("httpx", "httpx2", "requests") for kind in type(error).__mro__
+    ) and (getattr(error, "response", None) is None)
+
+
+def _commit(directory: Path) -> str | None:
+    return directory.name if _COMMIT.fullmatch(directory.name) else None
+
+
+def _bar(reporter: Reporter | None) -> type:
+    """A class that the hub's library takes for its bar of bytes; it tells a reporter and draws nothing."""
+    from tqdm.auto import tqdm
+
+    lock = threading.Lock()
+
+    class Told(tqdm):
+        def __init__(self, *arguments: Any, **options: Any):
+            # Bytes are counted twice: as they arrive, and as files are put together from them.
+            self._counts = options.get("unit") == "B" and "econstruct" in str(options.get("desc"))
+            self._bytes = 0
+            super().__init__(*arguments, **options | {"disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            if reporter is None or not self._counts:
+                return
+            with lock:
+                before, self._bytes = self._bytes // _MEGABYTE, self._bytes + int(n or 0)
+                whole = self._bytes // _MEGABYTE - before
+                if whole > 0:
+                    reporter.advance(whole)
+
+    return Told

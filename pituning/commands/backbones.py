@@ -1,0 +1,172 @@
+"""`pituning backbones`: add a foundation model of your own, look at them, remove one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace, print_table
+
+if TYPE_CHECKING:
+    from pituning.backbones.card import BackboneCard
+    from pituning.workspace.layout import Workspace
+
+app = typer.Typer(help="Backbones, the foundation models: add, list, show, remove.")
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a backbone; see `pituning backbones list`.")]
+
+
+@app.command()
+def add(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="An id of the hub (owner/name), a directory, a .gguf file, or a known package: smollm2, gemma3-270m.",
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the backbone; default: made from SOURCE.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit on the hub; default: its main branch.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="What a GGUF file is unpacked to: bfloat16 (the default) or float32.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a foundation model a backbone of the workspace: safetensors only, and none of its own code is run."""
+    from pituning.backbones.adding import add_backbone
+    from pituning.commands.progress import terminal_reporter
+
+    place = open_workspace(workspace)
+    with terminal_reporter() as reporter:
+        card = add_backbone(place, source, name=name, revision=revision, dtype=dtype, reporter=reporter)
+    document = _document(place, card)
+
+    def human() -> None:
+        typer.echo(f"added {card.name} from {_origin(card)}")
+        _print(document)
+
+    emit(document | {"added_now": True}, as_json, human)
+
+
+@app.command("list")
+def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """All backbones: the embedded one and those that were added."""
+    from pituning.backbones.card import card_of
+    from pituning.errors import ArtefactError
+
+    place = open_workspace(workspace)
+    cards: list[BackboneCard] = []
+    damaged: dict[str, str] = {}
+    for name in place.backbone_names():
+        try:
+            cards.append(card_of(place, name))
+        except ArtefactError as error:
+            damaged[name] = str(error)
+
+    def human() -> None:
+        print_table(
+            ("backbone", "family", "modalities", "parameters", "weights", "tokens", "on disk", "licence", "from"),
+            [
+                (
+                    card.name,
+                    card.family,
+                    ", ".join(card.modalities),
+                    count(card.parameters),
+                    card.dtype,
+                    card.max_tokens,
+                    size(card.size),
+                    card.licence,
+                    _origin(card),
+                )
+                for card in cards
+            ],
+        )
+        for name, reason in damaged.items():
+            typer.echo(f"{name} cannot be used: {reason}", err=True)
+
+    emit({"backbones": [asdict(card) for card in cards], "damaged": damaged}, as_json, human)
+
+
+@app.command()
+def show(name: NameArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Everything about one backbone, and the memory that tuning it will need."""
+    from pituning.backbones.card import card_of
+
+    place = open_workspace(workspace)
+    document = _document(place, card_of(place, name))
+    emit(document, as_json, lambda: _print(document))
+
+
+@app.command()
+def remove(
+    name: NameArgument,
+    force: Annotated[bool, typer.Option("--force", help="Also when runs or experts need it.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a backbone that was added; the embedded one stays."""
+    from pituning.runs.backbone_removal import remove_backbone
+    from pituning.runs.queue import RunQueue
+
+    remove_backbone(RunQueue(open_workspace(workspace)), name, force=force)
+    emit({"backbone": name, "removed": True}, as_json, lambda: typer.echo(f"removed backbone {name}"))
+
+
+def count(number: int) -> str:
+    """A number of parameters as people say it: ``134.5 M``, ``2.7 B``."""
+    for unit, step in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= step:
+            return f"{number / step:.1f} {unit}"
+    return str(number)
+
+
+def size(number: int) -> str:
+    """Bytes as people say them: ``5.5 MB``, ``1.2 GB``."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
+
+
+def _document(place: Workspace, card: BackboneCard) -> dict[str, Any]:
+    """A card with what cannot stand in it: where it is, and what tuning takes on this machine."""
+    from pituning.backbones.card import read_config
+    from pituning.backbones.memory import BATCH, TOKENS, this_machine, tuning_memory
+
+    directory = place.backbone_dir(card.name)
+    need, machine = tuning_memory(read_config(directory), card.parameters), this_machine()
+    return asdict(card) | {
+        "directory": str(directory),
+        "memory": asdict(need) | {"total": need.total, "batch_size": BATCH, "tokens": TOKENS, "dtype": "float32"},
+        "machine": asdict(machine),
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    memory, machine = document["memory"], document["machine"]
+    limit = document["max_tokens"]
+    rows = {
+        "name": document["name"],
+        "family": f"{document['family']} ({document['model_type']})",
+        "licence": document["licence"],
+        "parameters": f"{count(document['parameters'])}, {document['dtype']}",
+        "modalities": ", ".join(document["modalities"]),
+        "context": f"{limit} tokens" if limit else "no limit named",
+        "on disk": f"{size(document['size'])} in {document['directory']}",
+        "memory": f"tuning takes about {size(memory['total'])} for {memory['batch_size']} examples of "
+        f"{memory['tokens']} tokens in {memory['dtype']}; this machine has {size(machine['total'])}, "
+        f"{size(machine['available'])} of it free",
+        "fingerprint": document["fingerprint"],
+    }
+    for key, value in rows.items():
+        typer.echo(f"{key:12} {value}")
+    if memory["total"] > machine["total"]:
+        typer.echo("note: that is more than this machine has; tune it on a larger one or in smaller batches", err=True)
+
+
+def _origin(card: BackboneCard) -> str:
+    words = {"hub": "the hub", "package": "package", "embedded": "embedded"}.get(card.origin, "")
+    revision = f" at {card.revision[:12]}" if card.revision else ""
+    return words if card.origin == "embedded" else f"{words} {card.source}{revision}".strip()

@@ -1,0 +1,76 @@
+"""Removes a backbone of the workspace, unless runs or experts need it. Torch-free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pituning.errors import ArtefactError, BadInput
+from pituning.runs.queue import RunQueue
+from pituning.runs.records import ACTIVE
+from pituning.runs.roles import Role
+from pituning.workspace.atomic import TEMPORARY_PREFIX, read_json, remove_directory
+from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace, check_name
+
+
+def remove_backbone(queue: RunQueue, name: str, *, force: bool = False) -> None:
+    """Removes a backbone's directory. Experts that were made on it stay, of no use until it is added again.
+
+    Args:
+        force: also when runs or experts need it.
+
+    Raises:
+        BadInput: there is none of that name in the workspace, or something needs it.
+        NotAllowed: the queue's actor is no admin.
+    """
+    queue.actor.require(Role.ADMIN, "remove backbones")
+    workspace = queue.workspace
+    own = workspace.root / "backbones" / check_name(name, what="backbone")
+    if not own.is_dir():
+        workspace.backbone_dir(name)
+        raise BadInput(
+            f"backbone {name!r} is the embedded one; only those that were added can be removed", field="name"
+        )
+    if not force:
+        _check_unneeded(queue, name)
+    remove_directory(own)
+
+
+def experts_of(workspace: Workspace, name: str) -> list[str]:
+    """The experts in a workspace that were made on a backbone, as ``kind/name``, sorted."""
+    zoo = workspace.root / "zoos" / name / "experts"
+    found = {f"{path.parent.name}/{path.name}" for path in zoo.glob("*/*") if _is_whole(path)}
+    for path in (workspace.root / "experts").glob("*/*"):
+        if _is_whole(path) and _made_on(path / "card.json") == name:
+            found.add(f"{path.parent.name}/{path.name}")
+    return sorted(found)
+
+
+def _check_unneeded(queue: RunQueue, name: str) -> None:
+    for run in queue.list(states=ACTIVE):
+        if run.spec.config.get("backbone", DEFAULT_BACKBONE) == name:
+            raise BadInput(
+                f"backbone {name!r} is needed by run {run.id}, which is {run.state}; wait, or cancel it first: "
+                f"pituning runs cancel {run.id} (or give --force)",
+                field="name",
+            )
+    experts = experts_of(queue.workspace, name)
+    if experts:
+        more = f" and {len(experts) - 1} more" if len(experts) > 1 else ""
+        raise BadInput(
+            f"backbone {name!r} is needed by expert {experts[0]}{more}; remove what was made on it first, or give "
+            "--force: such experts can then not be used until it is added again",
+            field="name",
+        )
+
+
+def _is_whole(directory: Path) -> bool:
+    return directory.is_dir() and not directory.name.startswith(TEMPORARY_PREFIX)
+
+
+def _made_on(card: Path) -> str | None:
+    """The backbone that an expert's card names; a damaged card names none."""
+    try:
+        document = read_json(card)
+    except (ArtefactError, UnicodeDecodeError):
+        return None
+    return document.get("backbone") if isinstance(document, dict) else None
