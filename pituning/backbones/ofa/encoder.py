@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,8 @@ class OfaEncoderOutput(ModelOutput):
 
 class OfaEncoder(nn.Module):
     """Embeds text and image, and runs the layers over both. All of an image's patches are always seen."""
+
+    main_input_name = "input_ids"  # `generate` asks
 
     def __init__(self, config: OfaConfig):
         super().__init__()
@@ -105,6 +108,8 @@ class OfaEncoder(nn.Module):
         image_features: Tensor | None = None,
         image_grid: tuple[int, int] | None = None,
         return_dict: bool | None = True,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
     ) -> OfaEncoderOutput:
         """Encodes texts, given as ids or embedded, with one image each, given as pixels or as features, or none.
 
@@ -115,11 +120,13 @@ class OfaEncoder(nn.Module):
             inputs_embeds: (B, T, D), as `embed_tokens` gives them, in place of ids; soft prompts enter here.
             image_features: (B, V, D) from the method of this name, in place of pixels.
             image_grid: (rows, columns) of those features, V = rows · columns.
-            return_dict: always an `OfaEncoderOutput`; accepted for callers that name it.
+            return_dict, output_attentions, output_hidden_states: accepted unset for `generate`, which names them;
+                the result is an `OfaEncoderOutput` always.
 
         Raises:
             BadInput: inputs are missing, given twice, or of shapes that do not fit together.
         """
+        refuse({"output_attentions": output_attentions, "output_hidden_states": output_hidden_states})
         embedded, mask = self._text(input_ids, inputs_embeds, attention_mask)
         size, tokens = embedded.shape[:2]
         if pixel_values is not None:
@@ -188,6 +195,13 @@ class OfaEncoder(nn.Module):
                 bias[..., :patches, :patches] += image_table(image)
             x = layer(x, bias)
         return self.layer_norm(x)
+
+
+def refuse(arguments: dict[str, Any]) -> None:
+    """Raises BadInput for an argument that would be dropped silently; PEFT and transformers pass unset ones."""
+    for name, value in arguments.items():
+        if isinstance(value, Tensor) or (value is not None and value is not False):
+            raise BadInput(f"OFA's forward takes no {name!r}; leave it out (losses are taken from the logits)")
 
 
 def _check_features(features: Tensor, grid: tuple[int, int] | None, size: int) -> None:

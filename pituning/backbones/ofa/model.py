@@ -14,7 +14,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from pituning.backbones.ofa.attention import OfaAttention
 from pituning.backbones.ofa.config import OfaConfig, check_config
 from pituning.backbones.ofa.decoder import OfaDecoder
-from pituning.backbones.ofa.encoder import OfaEncoder, OfaEncoderOutput
+from pituning.backbones.ofa.encoder import OfaEncoder, OfaEncoderOutput, refuse
 from pituning.backbones.ofa.positions import RelativePositions, patch_positions
 from pituning.backbones.ofa.resnet import FrozenBatchNorm2d
 from pituning.errors import BadInput
@@ -129,7 +129,7 @@ class OfaForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Raises:
             BadInput: an argument is missing, of a wrong shape or not supported.
         """
-        _refuse(kwargs)
+        refuse(kwargs)
         if encoder_outputs is None:
             encoder_outputs = self.encoder(
                 input_ids=input_ids,
@@ -160,10 +160,3 @@ class OfaForConditionalGeneration(PreTrainedModel, GenerationMixin):
             logits=logits, past_key_values=cache, encoder_last_hidden_state=encoder_outputs.last_hidden_state
         )
         return output.to_tuple() if return_dict is False else output
-
-
-def _refuse(arguments: dict[str, Any]) -> None:
-    """Raises BadInput for an argument that would be dropped silently; PEFT and transformers pass unset ones."""
-    for name, value in arguments.items():
-        if isinstance(value, Tensor) or (value is not None and value is not False):
-            raise BadInput(f"OFA's forward takes no {name!r}; leave it out (losses are taken from the logits)")
