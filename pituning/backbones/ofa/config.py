@@ -1,6 +1,6 @@
 """The sizes of an OFA, in the field names of the published ``config.json`` files."""
 
-from __future__ import annotations
+# No postponed annotations here: `strict` checks fields against their types, and passes over types that are strings.
 
 from typing import Any
 
