@@ -66,7 +66,7 @@ def find_source(text: str) -> Source:
     if looks_local or _HUB_ID.fullmatch(text) is None or "--" in text or ".." in text:
         raise BadInput(
             f"{text!r} is no directory, no .gguf file, no hub id (owner/name) and no known package "
-            f"({', '.join(PACKAGES.names())}); check how it is written",
+            f"({', '.join(PACKAGES.keys())}); check how it is written",
             field="source",
         )
     return Source(HUB, text, valid_name(text.rpartition("/")[2]))
