@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from pituning.backbones.encoded import Batch, EncodedExamples, nll_per_example
+from pituning.backbones.places import FILE as PLACES_FILE
 from pituning.backbones.places import AttentionShape, Block, Places
 from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
@@ -42,9 +43,6 @@ __all__ = ["AttentionShape", "Backbone", "Batch", "Decoding", "EncodedExamples",
 
 KeysAndValues = Callable[[int], Sequence[tuple[Tensor, Tensor]]]
 """For a batch of B: of each layer of the decoder keys and values (B, heads, n, head width) to stand in front."""
-
-REFERENCE_WIDTH = 128
-"""Width of the embedded backbone, for which the kinds' usual learning rates were found."""
 
 
 @dataclass
@@ -169,8 +167,8 @@ class Backbone(ABC):
 
     @property
     def rate_factor(self) -> float:
-        """What a kind's usual learning rate is multiplied by: wide models want smaller ones, about in proportion."""
-        return min(1.0, REFERENCE_WIDTH / self.width)
+        """What a kind's usual learning rate is multiplied by; see `Places.rate_factor`."""
+        return self.places().rate_factor
 
     def describe_shape(self) -> dict[str, int]:
         """Sizes that programs print."""
@@ -197,6 +195,11 @@ class Backbone(ABC):
     def places(self) -> Places:
         """Where experts attach, to be kept beside the weights."""
         return Places(blocks=self.blocks, attention=self.attention, width=self.width)
+
+    @staticmethod
+    def places_of(path: Path) -> Places:
+        """Those of the backbone in a directory, which is loaded only where they were not kept."""
+        return Places.read(path) if (path / PLACES_FILE).is_file() else Backbone.load(path).places()
 
     @cached_property
     def _modules(self) -> dict[str, nn.Module]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pituning.backbones.base import Backbone
 from pituning.backbones.device import best_device
 from pituning.backbones.families import family_of
 from pituning.backbones.files import fingerprint, require_files
+from pituning.backbones.places import FILE as PLACES_FILE
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import load
 from pituning.workspace.atomic import read_json
@@ -52,6 +53,9 @@ def load_backbone(
     broken = [name for name, tensor in backbone.model.named_parameters() if not torch.isfinite(tensor).all()]
     if broken:
         raise ArtefactError(f"backbone {path} has values that are not finite in {broken[0]!r}; restore or rebuild it")
+    if not (path / PLACES_FILE).is_file():
+        with suppress(OSError, ArtefactError):  # where it cannot be written it is read from the model again
+            backbone.places().save(path)
     return backbone
 
 

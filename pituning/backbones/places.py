@@ -16,6 +16,8 @@ from pituning.errors import ArtefactError
 from pituning.workspace.atomic import read_json, write_json
 
 FILE = "places.json"
+REFERENCE_WIDTH = 128
+"""Width of the embedded backbone, for which the kinds' usual learning rates were found."""
 FORMAT_VERSION = 1
 
 
@@ -91,6 +93,11 @@ class Places:
     blocks: tuple[Block, ...]
     attention: AttentionShape
     width: int
+
+    @property
+    def rate_factor(self) -> float:
+        """What a kind's usual learning rate is multiplied by: wide models want smaller ones, about in proportion."""
+        return min(1.0, REFERENCE_WIDTH / self.width)
 
     @cached_property
     def by_module(self) -> Mapping[str, Block]:

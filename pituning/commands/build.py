@@ -19,6 +19,7 @@ from pituning.commands.shared import (
 )
 from pituning.errors import BadInput
 from pituning.progress import Reporter
+from pituning.tasks.registry import TaskSource
 from pituning.workspace.zoo import Zoo
 
 pretrain_app = typer.Typer(help="Pretrain a backbone: mini.")
@@ -98,29 +99,38 @@ def zoo_build(
     ] = None,
     kinds: Annotated[str, typer.Option(help="Kinds of experts. A list with commas.")] = "lora,bottleneck,prefix",
     tasks: Annotated[
-        str | None, typer.Option(help="Tasks of the mini suite; default: all. A list with commas.")
+        str | None, typer.Option(help="Tasks, of the mini suite or your own; default: the suite. A list with commas.")
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps of an expert; default: the recipe's.")
     ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples per step.")] = 32,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate; default: the kind's usual one, smaller on wide backbones.")
+    ] = None,
+    examples: Annotated[int, typer.Option(min=2, help="Training examples behind each embedding.")] = 256,
+    test_examples: Annotated[int, typer.Option(min=1, help="Most test examples that an expert is scored on.")] = 10**6,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train, embed, compare and map the experts of the mini suite; what is there already is kept.
+    """Train, embed, compare and map experts of any tasks; what is there already is kept.
 
     The backbone of DIR/zoos/NAME is DIR/backbones/NAME, or else the workspace's.
     """
     from pituning.studies.config import ZooConfig
 
-    given: dict[str, Any] = {"tasks": words(tasks) if tasks is not None else None, "steps": steps}
+    given: dict[str, Any] = {
+        "tasks": words(tasks) if tasks is not None else None, "steps": steps, "batch_size": batch_size,
+        "learning_rate": learning_rate, "fisher_examples": examples, "test_examples": test_examples,
+    }  # fmt: skip
     config = ZooConfig(kinds=words(kinds), **{key: value for key, value in given.items() if value is not None})
     zoo, backbone = zoo_and_backbone(out, workspace)
 
     from pituning.studies.zoo import build_zoo
 
     with terminal_reporter() as reporter:
-        build_zoo(zoo, backbone, config, reporter, processes=processes)
+        build_zoo(zoo, backbone, config, reporter, source=TaskSource(open_workspace(workspace)), processes=processes)
         _make_maps(zoo, config.kinds, reporter)
     document = {"directory": zoo.root, "backbone": backbone, "kinds": config.kinds, "tasks": config.tasks}
     emit(document, as_json, lambda: typer.echo(f"{zoo.root}: {len(config.tasks)} tasks, {', '.join(config.kinds)}"))

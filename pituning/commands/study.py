@@ -36,6 +36,9 @@ def study_transfer(
     shots: Annotated[str, typer.Option(help="Examples per class, 0 for none. A list with commas.")] = "0,16",
     seeds: Annotated[str, typer.Option(help="Seeds of the shots. A list with commas.")] = "0",
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps of a donor on the shots.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Examples per step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Learning rate; default: the kind's usual one.")] = None,
+    test_examples: Annotated[int | None, typer.Option(min=1, help="Most test examples of a target.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -43,7 +46,10 @@ def study_transfer(
     """Measure what every expert of the zoo does for every target; what is measured already is kept."""
     from pituning.studies.config import TransferConfig
 
-    given: dict[str, Any] = {"tasks": words(targets) if targets is not None else None, "steps": steps}
+    given: dict[str, Any] = {
+        "tasks": words(targets) if targets is not None else None, "steps": steps, "batch_size": batch_size,
+        "learning_rate": learning_rate, "test_examples": test_examples,
+    }  # fmt: skip
     config = TransferConfig(
         kind=kind,
         shots=numbers(shots, field="shots"),
@@ -53,9 +59,11 @@ def study_transfer(
     zoo, backbone = zoo_and_backbone(out, workspace)
 
     from pituning.studies.transfer import measure_transfer
+    from pituning.tasks.registry import TaskSource
 
+    source = TaskSource(open_workspace(workspace))
     with terminal_reporter() as reporter:
-        frame = measure_transfer(zoo, backbone, config, reporter, processes=processes)
+        frame = measure_transfer(zoo, backbone, config, reporter, source=source, processes=processes)
     table = zoo.new_transfer_path(kind)
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
 

@@ -8,10 +8,13 @@ from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, is_trained
+from pituning.workspace.layout import check_name
 from pituning.workspace.lowshot import ALL_SHOTS
 
 ZOO_STEPS = {"lora": 600, "bottleneck": 700, "prefix": 1200}
 """Training steps of an expert of each kind on the embedded backbone, after which its score hardly rises."""
+OTHER_STEPS = 600
+"""Of the other kinds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,7 @@ class ZooConfig:
     """
 
     kinds: tuple[str, ...] = field(default=("lora", "bottleneck", "prefix"), metadata={"help": "expert kinds"})
-    tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "tasks of the mini suite"})
+    tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "tasks, of the mini suite or your own"})
     steps: int | None = field(
         default=None, metadata={"help": "training steps per expert; left out, as many as the kind needs"}
     )
@@ -32,16 +35,23 @@ class ZooConfig:
     fisher_examples: int = field(default=256, metadata={"help": "training examples behind each embedding"})
     fisher_groups: int = field(default=16, metadata={"help": "groups of them that the bootstrap resamples"})
     replicates: int = field(default=50, metadata={"help": "bootstrap replicates of each similarity matrix"})
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "peak learning rate; left out, the kind's usual one, smaller on wide backbones"}
+    )
+    test_examples: int = field(default=10**6, metadata={"help": "most test examples that an expert is scored on"})
 
     def __post_init__(self) -> None:
-        _check_names("tasks", self.tasks, TASK_NAMES)
+        _check_tasks(self.tasks)
         for kind in self.kinds:
-            if kind not in ("lora", "bottleneck", "prefix"):
-                raise BadInput(f"kind {kind!r} is unknown; choose lora, bottleneck or prefix", field="kinds")
+            KINDS.check(kind)
 
     def steps_of(self, kind: str) -> int:
         """Training steps of an expert of ``kind``."""
-        return self.steps if self.steps is not None else ZOO_STEPS[kind]
+        return self.steps if self.steps is not None else ZOO_STEPS.get(kind, OTHER_STEPS)
+
+    def rate_of(self, kind: str, factor: float) -> float:
+        """The peak learning rate of ``kind`` on a backbone with that `rate_factor`."""
+        return KINDS[kind].rate * factor if self.learning_rate is None else self.learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +63,7 @@ class TransferConfig:
     """
 
     kind: str = field(default="lora", metadata={"help": "expert kind"})
-    tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "targets of the mini suite"})
+    tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "targets, of the mini suite or your own"})
     shots: tuple[int, ...] = field(
         default=(0, 16), metadata={"help": "examples per class that the donor is trained on; 0 for none"}
     )
@@ -61,10 +71,17 @@ class TransferConfig:
     steps: int = field(default=40, metadata={"help": "training steps of a donor on the shots"})
     batch_size: int = field(default=32, metadata={"help": "examples per step"})
     test_examples: int = field(default=400, metadata={"help": "most test examples of a target"})
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "learning rate; left out, the kind's usual one, smaller on wide backbones"}
+    )
+
+    def rate(self, factor: float) -> float:
+        """The learning rate on a backbone with that `rate_factor`."""
+        return KINDS[self.kind].rate * factor if self.learning_rate is None else self.learning_rate
 
     def __post_init__(self) -> None:
         KINDS.check(self.kind)
-        _check_names("tasks", self.tasks, TASK_NAMES)
+        _check_tasks(self.tasks)
         for name in ("shots", "seeds"):
             values = getattr(self, name)
             if not values or min(values) < 0:
@@ -90,7 +107,7 @@ class LowshotConfig:
     """
 
     kind: str = field(default="lora", metadata={"help": "expert kind"})
-    tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "targets of the mini suite"})
+    tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "targets, of the mini suite or your own"})
     shots: tuple[int, ...] = field(default=(0, 16), metadata={"help": "examples per class; 0 for none"})
     seeds: tuple[int, ...] = field(default=(0, 1, 2, 3, 4), metadata={"help": "of the shots and of all that is drawn"})
     methods: tuple[str, ...] = field(default=METHODS, metadata={"help": f"of {', '.join(METHODS)}"})
@@ -99,7 +116,7 @@ class LowshotConfig:
 
     def __post_init__(self) -> None:
         KINDS.check(self.kind)
-        _check_names("tasks", self.tasks, TASK_NAMES)
+        _check_tasks(self.tasks)
         _check_names("methods", self.methods, METHODS)
         if not self.shots or min(self.shots) < ALL_SHOTS:
             raise BadInput(f"shots is {self.shots!r}; give whole numbers of at least 0, or full", field="shots")
@@ -114,6 +131,14 @@ class LowshotConfig:
         what it was.
         """
         return tuple(m for m in self.methods if (not is_trained(m) if shots == 0 else m != "backbone"))
+
+
+def _check_tasks(names: tuple[str, ...]) -> None:
+    """Whether there are such tasks shows when they are loaded: they may be the user's own."""
+    if not names:
+        raise BadInput("tasks names nothing; give names of tasks", field="tasks")
+    for name in names:
+        check_name(name, what="task")
 
 
 def _check_names(field: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -16,13 +16,15 @@ from typing import Any
 import pandas as pd
 import torch
 
+from pituning.backbones.base import Backbone
 from pituning.backbones.files import fingerprint
 from pituning.errors import RunFailed
 from pituning.experts.card import read_card
 from pituning.progress import Reporter, Silent
 from pituning.studies.config import LowshotConfig
 from pituning.studies.pool import side_by_side
-from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
+from pituning.tasks.mini import TASK_NAMES
+from pituning.tasks.registry import TaskSource
 from pituning.tuning import selection
 from pituning.tuning.baselines import OWN
 from pituning.tuning.config import STEPS, TuneConfig, is_trained
@@ -43,6 +45,10 @@ AT_ONCE = 5
 
 ALONE = ("backbone", "single", "full", "bitfit")
 """Methods that no donor has a part in."""
+
+
+SUITE = TaskSource()
+"""The mini suite alone."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,17 @@ class Places:
     backbone: Path
     workspace: Workspace
 
+    @property
+    def source(self) -> TaskSource:
+        """Where the tasks are from."""
+        return TaskSource(self.workspace)
+
     def experts(self, kind: str) -> dict[str, Path]:
         """The zoo's experts by task; where it has none, those of the workspace."""
-        found = self.zoo.expert_dirs(kind) or self.workspace.zoo(self.zoo.backbone).expert_dirs(kind)
-        return {name: path for name, path in found.items() if name in TASK_NAMES}
+        return self.zoo.expert_dirs(kind) or self.workspace.zoo(self.zoo.backbone).expert_dirs(kind)
 
 
-def lowshot_cells(config: LowshotConfig) -> list[Cell]:
+def lowshot_cells(config: LowshotConfig, source: TaskSource = SUITE) -> list[Cell]:
     """All cells of a study in the order of work: all targets with the first seed, then with the next.
 
     Without shots the seed makes no difference worth its time: one is enough.
@@ -85,7 +95,7 @@ def lowshot_cells(config: LowshotConfig) -> list[Cell]:
         for shots in config.shots:
             for target in config.tasks:
                 for method in config.methods_at(shots):
-                    possible = not method.startswith("same-format") or _has_same_format(target)
+                    possible = not method.startswith("same-format") or _has_same_format(target, config, source)
                     if possible and (shots != 0 or number == 0):
                         cells.append(Cell(target, shots, seed, method))
     return cells
@@ -187,7 +197,7 @@ def measure_group(places: Places, config: LowshotConfig, cells: Sequence[Cell]) 
         steps=config.steps,
         test_examples=config.test_examples,
     )
-    every = list(mini_task(target).split("train")) if shots == ALL_SHOTS else None
+    every = list(places.source.load(target).split("train")) if shots == ALL_SHOTS else None
     trial = prepare(
         settings, places.workspace, Silent(), backbone_dir=places.backbone, zoo_dirs=places.experts(config.kind),
         shots=every,
@@ -233,15 +243,15 @@ def measure(trial: Trial, method: str, scores: Scores, *, zero_shot: bool = Fals
 
 def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
     """Each cell's digest of everything that its row depends on."""
-    backbone = fingerprint(places.backbone)
+    backbone, factor = fingerprint(places.backbone), Backbone.places_of(places.backbone).rate_factor
     experts = {name: read_card(path).sha256 for name, path in sorted(places.experts(config.kind).items())}
     found = {}
-    for cell in lowshot_cells(config):
+    for cell in lowshot_cells(config, places.source):
         settings = TuneConfig(target=cell.target, kind=config.kind, steps=config.steps)
         # Donors are predicted at the mean of the zoo's experts: all of them matter wherever one takes part.
         zoo = {name: digest for name, digest in experts.items() if name != cell.target}
         told: dict[str, Any] = {
-            "version": VERSION, "backbone": backbone, "task": task_version(cell.target), **vars(cell),
+            "version": VERSION, "backbone": backbone, "task": places.source.version(cell.target), **vars(cell),
             "kind": config.kind, "test_examples": config.test_examples, "zoo": {} if cell.method in ALONE else zoo,
             "donors": settings.donors,
         }  # fmt: skip
@@ -250,7 +260,7 @@ def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
         if cell.shots and is_trained(cell.method):
             told |= {
                 "choice": selection.VERSION, "steps": settings.steps, "batch_size": settings.batch_size,
-                "rates": settings.rates(cell.method),
+                "rates": settings.rates(cell.method, factor),
                 "alpha_start": settings.alpha_start, "alpha_rate": settings.alpha_rate,
                 "freeze_experts": settings.freeze_experts,
             }  # fmt: skip
@@ -258,10 +268,11 @@ def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
     return found
 
 
-def _has_same_format(target: str) -> bool:
+def _has_same_format(target: str, config: LowshotConfig, source: TaskSource) -> bool:
     """Whether any task answers in the target's form without being a relative."""
-    others = [mini_task(name) for name in TASK_NAMES if name != target]
-    return bool(same_format_donors(mini_task(target), others, 0))
+    everyone = TASK_NAMES if target in TASK_NAMES else config.tasks
+    others = [source.load(name) for name in everyone if name != target]
+    return bool(same_format_donors(source.load(target), others, 0))
 
 
 def _cell(row: Mapping[Any, Any]) -> Cell:

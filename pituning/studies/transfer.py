@@ -20,19 +20,22 @@ import torch
 from pituning.backbones.base import Backbone
 from pituning.backbones.files import fingerprint
 from pituning.experts.card import read_card
-from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert
 from pituning.progress import Reporter, Silent
 from pituning.studies.config import TransferConfig
 from pituning.studies.pool import side_by_side
 from pituning.tasks.metrics import score
-from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
+from pituning.tasks.mini import TASK_NAMES
+from pituning.tasks.registry import TaskSource
 from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
 from pituning.workspace.atomic import write_text
 from pituning.workspace.transfer import COLUMNS, NO_DONOR, read_rows
 from pituning.workspace.zoo import Zoo
+
+SUITE = TaskSource()
+"""The mini suite alone."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Cell:
     seed: int
 
 
-def transfer_cells(config: TransferConfig, donors: Sequence[str] = TASK_NAMES) -> list[Cell]:
+def transfer_cells(config: TransferConfig, donors: Sequence[str]) -> list[Cell]:
     """All cells of a study; without shots the seed makes no difference."""
     return [
         Cell(target, donor, shots, seed)
@@ -62,6 +65,7 @@ def measure_transfer(
     config: TransferConfig,
     reporter: Reporter | None = None,
     *,
+    source: TaskSource = SUITE,
     processes: int = 2,
 ) -> pd.DataFrame:
     """Fills ``<kind>/results/transfer.csv`` of the zoo; scores whose spec has not changed are kept.
@@ -75,14 +79,14 @@ def measure_transfer(
     """
     report = reporter or Silent()
     path = zoo.new_transfer_path(config.kind)
-    specs = _specs(zoo, backbone_dir, config)
+    specs = _specs(zoo, backbone_dir, config, source)
     known = {_cell(row): row for row in read_rows(zoo.transfer_path(config.kind)).to_dict("records")}
     missing = [cell for cell, spec in specs.items() if cell not in known or known[cell]["spec"] != spec]
     report.phase("measure transfer", len(specs))
     report.advance(len(specs) - len(missing))
 
     def keep(call: tuple[Any, ...], points: list[float]) -> None:
-        for cell, value in zip(call[3], points, strict=True):
+        for cell, value in zip(call[4], points, strict=True):
             known[cell] = {**cell.__dict__, "score": round(value, 2), "spec": specs[cell]}
         write_text(path, _table(known).to_csv(index=False))
         report.advance(len(points))
@@ -91,26 +95,28 @@ def measure_transfer(
     groups: dict[tuple[str, int, int], list[Cell]] = {}
     for cell in missing:
         groups.setdefault((cell.target, cell.shots, cell.seed), []).append(cell)
-    calls = [(zoo, backbone_dir, config, tuple(cells)) for cells in groups.values()]
+    calls = [(zoo, backbone_dir, config, source, tuple(cells)) for cells in groups.values()]
     side_by_side(_measure, calls, keep, processes=processes)
     return _table({cell: known[cell] for cell in specs})
 
 
-def measure_cell(zoo: Zoo, backbone_dir: Path, config: TransferConfig, cell: Cell) -> float:
+def measure_cell(zoo: Zoo, backbone_dir: Path, config: TransferConfig, cell: Cell, source: TaskSource = SUITE) -> float:
     """The score of one cell, computed anew; in the same build of torch it is the same number."""
-    return round(_measure(zoo, backbone_dir, config, (cell,))[0], 2)
+    return round(_measure(zoo, backbone_dir, config, source, (cell,))[0], 2)
 
 
-def _measure(zoo: Zoo, backbone_dir: Path, config: TransferConfig, cells: Sequence[Cell]) -> list[float]:
+def _measure(
+    zoo: Zoo, backbone_dir: Path, config: TransferConfig, source: TaskSource, cells: Sequence[Cell]
+) -> list[float]:
     torch.set_num_threads(1)
     backbone = Backbone.load(backbone_dir)
     model = ExpertModel(backbone, config.kind)
-    task, shots, seed = mini_task(cells[0].target), cells[0].shots, cells[0].seed
+    task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
     test = list(task.split("test")[: config.test_examples])
     asked, gold = model.prepare(backbone.encode(task, test)), [example.answer for example in test]
     learnt = model.prepare(backbone.encode(task, task.shots(shots, seed))) if shots else None
     settings = TrainConfig(
-        steps=config.steps, batch_size=config.batch_size, learning_rate=KINDS[config.kind].rate, seed=seed
+        steps=config.steps, batch_size=config.batch_size, learning_rate=config.rate(backbone.rate_factor), seed=seed
     )
     found = []
     for cell in cells:
@@ -125,16 +131,19 @@ def _measure(zoo: Zoo, backbone_dir: Path, config: TransferConfig, cells: Sequen
     return found
 
 
-def _specs(zoo: Zoo, backbone_dir: Path, config: TransferConfig) -> dict[Cell, str]:
+def _specs(zoo: Zoo, backbone_dir: Path, config: TransferConfig, source: TaskSource = SUITE) -> dict[Cell, str]:
     """Each cell's digest of everything that its score depends on."""
-    backbone, cells = fingerprint(backbone_dir), transfer_cells(config)
+    backbone, experts = fingerprint(backbone_dir), zoo.expert_dirs(config.kind)
+    # The suite's order where it is the suite, so that its rows stay what they are.
+    everyone = [name for name in TASK_NAMES if name in experts] + [name for name in experts if name not in TASK_NAMES]
+    cells = transfer_cells(config, everyone)
     named = {cell.donor for cell in cells} - {NO_DONOR}
     donors = {name: read_card(zoo.expert_dir(config.kind, name)).sha256 for name in named}
-    found = {}
+    factor, found = Backbone.places_of(backbone_dir).rate_factor, {}
     for cell in cells:
-        trained = [config.steps, config.batch_size, KINDS[config.kind].rate] if cell.shots else []
+        trained = [config.steps, config.batch_size, config.rate(factor)] if cell.shots else []
         told = [
-            config.kind, backbone, cell.target, task_version(cell.target), donors.get(cell.donor), cell.shots,
+            config.kind, backbone, cell.target, source.version(cell.target), donors.get(cell.donor), cell.shots,
             cell.seed, trained, config.test_examples,
         ]  # fmt: skip
         found[cell] = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]

@@ -15,7 +15,6 @@ from pituning.backbones.base import Backbone
 from pituning.embedding.zoo import embed_zoo
 from pituning.errors import ArtefactError
 from pituning.experts.card import read_card
-from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert, make_expert, save_expert
 from pituning.progress import Reporter, Silent
@@ -23,38 +22,55 @@ from pituning.studies.config import ZooConfig
 from pituning.studies.pool import side_by_side
 from pituning.tasks.base import Task
 from pituning.tasks.metrics import score
-from pituning.tasks.mini import mini_task, task_version
+from pituning.tasks.registry import TaskSource
 from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
 from pituning.workspace.zoo import Zoo
 
+SUITE = TaskSource()
+"""The mini suite alone."""
 
-def expert_spec(config: ZooConfig, kind: str, task: str) -> dict[str, object]:
-    """What makes a zoo expert what it is; an expert with the same spec and backbone is not trained again."""
+
+def expert_spec(
+    config: ZooConfig, kind: str, task: str, source: TaskSource = SUITE, *, factor: float = 1.0
+) -> dict[str, object]:
+    """What makes a zoo expert what it is; an expert with the same spec and backbone is not trained again.
+
+    Args:
+        source: where the task is from.
+        factor: the backbone's `rate_factor`.
+    """
     return {
-        "suite": task_version(task),
+        "suite": source.version(task),
         "task": task,
         "kind": kind,
         "steps": config.steps_of(kind),
         "batch_size": config.batch_size,
-        "learning_rate": KINDS[kind].rate,
+        "learning_rate": config.rate_of(kind, factor),
         "seed": config.seed,
         "data": "all training examples",
     }
 
 
 def build_experts(
-    zoo: Zoo, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
+    zoo: Zoo,
+    backbone_dir: Path,
+    config: ZooConfig,
+    reporter: Reporter | None = None,
+    *,
+    source: TaskSource = SUITE,
+    processes: int = 2,
 ) -> None:
     """Trains the missing experts into ``<kind>/experts/<task>`` of the zoo, tasks side by side in ``processes``."""
     report = reporter or Silent()
-    fingerprint = Backbone.load(backbone_dir, device="cpu").fingerprint
+    backbone = Backbone.load(backbone_dir, device="cpu")
     missing = [
         (kind, task)
         for task in config.tasks
         for kind in config.kinds
-        if not is_built(zoo, config, kind, task, fingerprint)
+        if not is_built(zoo, config, kind, task, backbone.fingerprint, source, factor=backbone.rate_factor)
     ]
+    del backbone  # the processes load their own
     report.phase("train experts", len(missing))
     jobs: dict[str, list[str]] = {}
     for kind, task in missing:
@@ -66,28 +82,34 @@ def build_experts(
             report.advance()
 
     # One process per task at a time: its examples are drawn and encoded once for all kinds.
-    calls = [(zoo, backbone_dir, config, task, tuple(kinds)) for task, kinds in jobs.items()]
+    calls = [(zoo, backbone_dir, config, source, task, tuple(kinds)) for task, kinds in jobs.items()]
     side_by_side(_train_task, calls, tell, processes=processes)
 
 
 def build_embeddings(
-    zoo: Zoo, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
+    zoo: Zoo,
+    backbone_dir: Path,
+    config: ZooConfig,
+    reporter: Reporter | None = None,
+    *,
+    source: TaskSource = SUITE,
+    processes: int = 2,
 ) -> None:
     """Embeds the zoo and compares its tasks, kinds side by side in ``processes``."""
     report = reporter or Silent()
     report.phase("embed the zoo", len(config.kinds))
-    calls = [(zoo, backbone_dir, config, kind) for kind in config.kinds]
+    calls = [(zoo, backbone_dir, config, source, kind) for kind in config.kinds]
     side_by_side(_embed_kind, calls, lambda _call, _none: report.advance(), processes=processes)
 
 
-def _embed_kind(zoo: Zoo, backbone_dir: Path, config: ZooConfig, kind: str) -> None:
+def _embed_kind(zoo: Zoo, backbone_dir: Path, config: ZooConfig, source: TaskSource, kind: str) -> None:
     torch.set_num_threads(1)
     embed_zoo(
         zoo,
         Backbone.load(backbone_dir),
         kind,
         {task: zoo.new_expert_dir(kind, task) for task in config.tasks},
-        [mini_task(task) for task in config.tasks],
+        [source.load(task) for task in config.tasks],
         examples=config.fisher_examples,
         groups=config.fisher_groups,
         replicates=config.replicates,
@@ -96,49 +118,67 @@ def _embed_kind(zoo: Zoo, backbone_dir: Path, config: ZooConfig, kind: str) -> N
 
 
 def build_zoo(
-    zoo: Zoo, backbone_dir: Path, config: ZooConfig, reporter: Reporter | None = None, *, processes: int = 2
+    zoo: Zoo,
+    backbone_dir: Path,
+    config: ZooConfig,
+    reporter: Reporter | None = None,
+    *,
+    source: TaskSource = SUITE,
+    processes: int = 2,
 ) -> None:
     """Makes what is missing of a zoo: experts with their test scores, embeddings, similarities."""
-    build_experts(zoo, backbone_dir, config, reporter, processes=processes)
-    build_embeddings(zoo, backbone_dir, config, reporter, processes=processes)
+    build_experts(zoo, backbone_dir, config, reporter, source=source, processes=processes)
+    build_embeddings(zoo, backbone_dir, config, reporter, source=source, processes=processes)
 
 
-def is_built(zoo: Zoo, config: ZooConfig, kind: str, task: str, fingerprint: str) -> bool:
+def is_built(
+    zoo: Zoo,
+    config: ZooConfig,
+    kind: str,
+    task: str,
+    fingerprint: str,
+    source: TaskSource = SUITE,
+    *,
+    factor: float = 1.0,
+) -> bool:
     """Whether the expert is there, by its card."""
     try:
         card = read_card(zoo.new_expert_dir(kind, task))
     except ArtefactError:
         return False
-    return card.fingerprint == fingerprint and dict(card.spec) == expert_spec(config, kind, task)
+    spec = expert_spec(config, kind, task, source, factor=factor)
+    return card.fingerprint == fingerprint and dict(card.spec) == spec
 
 
-def _train_task(zoo: Zoo, backbone_dir: Path, config: ZooConfig, name: str, kinds: Sequence[str]) -> list[str]:
+def _train_task(
+    zoo: Zoo, backbone_dir: Path, config: ZooConfig, source: TaskSource, name: str, kinds: Sequence[str]
+) -> list[str]:
     torch.set_num_threads(1)
-    backbone, task = Backbone.load(backbone_dir), mini_task(name)
+    backbone, task = Backbone.load(backbone_dir), source.load(name)
     lines = []
     for kind in kinds:
         model = ExpertModel(backbone, kind)
-        score_ = train_zoo_expert(zoo, model, task, config)
+        score_ = train_zoo_expert(zoo, model, task, config, source)
         lines.append(f"{kind} {name}: {score_:.1f}")
     return lines
 
 
-def train_zoo_expert(zoo: Zoo, model: ExpertModel, task: Task, config: ZooConfig) -> float:
+def train_zoo_expert(zoo: Zoo, model: ExpertModel, task: Task, config: ZooConfig, source: TaskSource = SUITE) -> float:
     """Trains one expert of the zoo on its whole training split, saves it, returns its test score in points."""
     backbone = model.backbone
     training = TrainConfig(
         steps=config.steps_of(model.kind),
         batch_size=config.batch_size,
-        learning_rate=KINDS[model.kind].rate,
+        learning_rate=config.rate_of(model.kind, backbone.rate_factor),
         seed=config.seed,
     )
     trained = train_expert(model, model.prepare(backbone.encode(task, task.split("train"))), training)
     target = zoo.new_expert_dir(model.kind, task.name)
-    spec = expert_spec(config, model.kind, task.name)
+    spec = expert_spec(config, model.kind, task.name, source, factor=backbone.rate_factor)
     expert = make_expert(model, trained.values, name=task.name, task=task.name, seed=config.seed, spec=spec)
     # Scored as it ships: rounded to float16.
     expert = replace(expert, values=expert.values.half().float())
-    test = task.split("test")
+    test = list(task.split("test")[: config.test_examples])
     answers = model.predict(expert.values, backbone.encode(task, test), task)
     points = score(task.metric, answers, [example.answer for example in test])
     expert = replace(expert, card=replace(expert.card, scores={"test": round(points, 2)}))

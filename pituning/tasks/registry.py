@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pituning.errors import ArtefactError, BadInput
 from pituning.tasks.base import Metric, Modality, Task
-from pituning.tasks.mini import TASK_NAMES, mini_task, split_sizes
+from pituning.tasks.mini import TASK_NAMES, mini_task, split_sizes, task_version
 from pituning.tasks.saved import load_saved_task, read_card
 from pituning.workspace.layout import Workspace
 
@@ -44,6 +44,27 @@ def load_task(name: str, workspace: Workspace | None = None) -> Task:
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(names)}"
     raise BadInput(f"task {name!r} is unknown; {hint}", field="task")
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Where a study takes its tasks from; it can be handed to another process.
+
+    Args:
+        workspace: whose tasks there are beside the mini suite; None for the suite alone.
+    """
+
+    workspace: Workspace | None = None
+
+    def load(self, name: str) -> Task:
+        """See `load_task`."""
+        return load_task(name, self.workspace)
+
+    def version(self, name: str) -> str:
+        """What changes when the examples of a task do: the suite's version, or the start of a digest."""
+        if name in TASK_NAMES:
+            return task_version(name)
+        return str(read_card(_added(self.workspace)[name])["examples_sha256"])[:12]
 
 
 def list_tasks(workspace: Workspace | None = None) -> list[TaskInfo]:

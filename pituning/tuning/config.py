@@ -159,10 +159,14 @@ class TuneConfig:
         if not fine:
             raise BadInput(f"{name} is {getattr(self, name)!r}; give {wanted}", field=name)
 
-    def rates(self, method: str) -> tuple[float, ...]:
-        """The learning rates that a method chooses from, ascending."""
+    def rates(self, method: str, factor: float = 1.0) -> tuple[float, ...]:
+        """The learning rates that a method chooses from, ascending.
+
+        Args:
+            factor: of the usual ones, on a backbone with that `Places.rate_factor`.
+        """
         usual = KINDS[self.kind].rate
-        rates = self.learning_rates or tuple(usual * factor for factor in RATE_FACTORS)
+        rates = self.learning_rates or tuple(usual * each * factor for each in RATE_FACTORS)
         own = OWN_RATES.get(method)
         return tuple(sorted(rate if own is None else rate * own / usual for rate in rates))
 

@@ -71,7 +71,7 @@ class Trial:
         learner = self.cast.learner(method)
         if not is_trained(method):
             return as_it_is(learner, self.shots, self.folds)
-        rates, name = self.config.rates(method), series(method)
+        rates, name = self.config.rates(method, self.backbone.rate_factor), series(method)
         return choose(learner, self.shots, self.folds, rates, self._settings(), method=name, reporter=reporter)
 
     def train(self, method: str, choice: Choice, reporter: Reporter, *, show_every: int = 0) -> Any:
