@@ -186,6 +186,7 @@ def measure_group(places: Places, config: LowshotConfig, cells: Sequence[Cell]) 
         baselines=("full",) if "full" in methods else (),
         steps=config.steps,
         test_examples=config.test_examples,
+        backbone=places.zoo.backbone,
     )
     every = list(mini_task(target).split("train")) if shots == ALL_SHOTS else None
     trial = prepare(

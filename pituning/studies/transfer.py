@@ -102,7 +102,7 @@ def measure_cell(zoo: Zoo, backbone_dir: Path, config: TransferConfig, cell: Cel
 
 def _measure(zoo: Zoo, backbone_dir: Path, config: TransferConfig, cells: Sequence[Cell]) -> list[float]:
     torch.set_num_threads(1)
-    backbone = Backbone.load(backbone_dir)
+    backbone = Backbone.load(backbone_dir, name=zoo.backbone)
     model = ExpertModel(backbone, config.kind)
     task, shots, seed = mini_task(cells[0].target), cells[0].shots, cells[0].seed
     test = list(task.split("test")[: config.test_examples])

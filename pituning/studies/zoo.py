@@ -83,7 +83,7 @@ def _embed_kind(zoo: Zoo, backbone_dir: Path, config: ZooConfig, kind: str) -> N
     torch.set_num_threads(1)
     embed_zoo(
         zoo,
-        Backbone.load(backbone_dir),
+        Backbone.load(backbone_dir, name=zoo.backbone),
         kind,
         {task: zoo.new_expert_dir(kind, task) for task in config.tasks},
         [mini_task(task) for task in config.tasks],
@@ -113,7 +113,7 @@ def is_built(zoo: Zoo, config: ZooConfig, kind: str, task: str, fingerprint: str
 
 def _train_task(zoo: Zoo, backbone_dir: Path, config: ZooConfig, name: str, kinds: Sequence[str]) -> list[str]:
     torch.set_num_threads(1)
-    backbone, task = Backbone.load(backbone_dir), mini_task(name)
+    backbone, task = Backbone.load(backbone_dir, name=zoo.backbone), mini_task(name)
     lines = []
     for kind in kinds:
         model = ExpertModel(backbone, kind)

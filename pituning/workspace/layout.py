@@ -25,6 +25,8 @@ ENVIRONMENT_VARIABLE = "PITUNING_WORKSPACE"
 DATA_VARIABLE = "PITUNING_DATA"
 DEFAULT_ROOT = Path("workspace")
 DEFAULT_BACKBONE = "mini"
+BACKBONE_VARIABLE = "PITUNING_BACKBONE"
+BACKBONE_HELP = "Name of the backbone, whose zoo it is."
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -164,6 +166,11 @@ class Workspace:
     def backbone_names(self) -> list[str]:
         """The backbones of the workspace and those that ship, sorted."""
         return sorted({name for base in self._backbones() for name in directories(base)})
+
+    def zoo_names(self) -> list[str]:
+        """The backbones of which there is a zoo, of the workspace or shipped, sorted."""
+        bases = [self.root] if self.embedded is None else [self.root, self.embedded]
+        return sorted({name for base in bases for name in directories(base / "zoos")})
 
     def zoo(self, backbone: str = DEFAULT_BACKBONE) -> Zoo:
         """The zoo of a backbone, which may be empty yet.
