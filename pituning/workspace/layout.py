@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pituning.workspace.zoo import Zoo
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ENVIRONMENT_VARIABLE = "PITUNING_WORKSPACE"
 DATA_VARIABLE = "PITUNING_DATA"
 DEFAULT_ROOT = Path("workspace")
@@ -78,7 +78,7 @@ class Workspace:
 
     @classmethod
     def open(cls, path: Path | str | None = None) -> Workspace:
-        """Opens a workspace and makes it on first use.
+        """Opens a workspace and makes it on first use; one of an earlier version is upgraded.
 
         Args:
             path: its directory; by default ``$PITUNING_WORKSPACE``, else ``./workspace``.
@@ -112,6 +112,10 @@ class Workspace:
                 f"{manifest} has format_version {version!r}, this version reads up to {FORMAT_VERSION}; "
                 "upgrade pituning-studio or name another --workspace"
             )
+        if version < FORMAT_VERSION:
+            from pituning.workspace.upgrade import upgrade
+
+            upgrade(root, FORMAT_VERSION)
         return cls(root)
 
     # What only the workspace holds.
