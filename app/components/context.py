@@ -24,7 +24,7 @@ from pituning.graph.similarity import PROBE_OF, parts_of
 from pituning.studies.lowshot_scores import comparable_scores
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
-from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
+from pituning.workspace.layout import DEFAULT_BACKBONE, ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.similarity import ZooSimilarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
@@ -43,6 +43,11 @@ def _open(path: str | None, _directory: str) -> Workspace:
 def workspace() -> Workspace:
     """The workspace that `pituning app` was started on."""
     return _open(os.environ.get(ENVIRONMENT_VARIABLE), os.getcwd())
+
+
+def backbone() -> str:
+    """Name of the backbone whose zoo the pages show."""
+    return DEFAULT_BACKBONE
 
 
 def tasks() -> dict[str, TaskInfo]:

@@ -54,8 +54,9 @@ def maker(entry: ExpertEntry) -> Run | None:
     """The newest run of this workspace that made an expert; None where that is not known."""
     if entry.origin not in ("trained", "tuned"):
         return None
-    runs = runs_data.queue().list(states=["succeeded"])
-    return next((run for run in runs if expert_made(run.spec) == (entry.kind, entry.name)), None)
+    backbone = context.backbone()
+    runs = runs_data.queue().list(states=["succeeded"], backbone=backbone)
+    return next((run for run in runs if expert_made(run.spec) == (backbone, entry.kind, entry.name)), None)
 
 
 def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:
@@ -84,7 +85,7 @@ def _delete(entry: ExpertEntry) -> None:
     with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="expert_delete_ask"):
         queue = runs_data.queue()
         try:
-            check_removable(queue, entry.kind, entry.name)
+            check_removable(queue, entry.kind, entry.name, backbone=context.backbone())
         except PiTuningError as error:
             st.caption(f":material/lock: {plain(str(error))}")
             return
@@ -92,12 +93,12 @@ def _delete(entry: ExpertEntry) -> None:
         also = " With it goes its place in the task graph; nobody can borrow from it any more." if zoo else ""
         st.markdown(f"This expert will be gone for good. Runs that made it keep their results.{also}")
         st.button("Delete it", icon=":material/delete_forever:", type="primary", key="expert_delete",
-                  on_click=_delete_now, args=(entry.kind, entry.name))  # fmt: skip
+                  on_click=_delete_now, args=(entry.kind, entry.name, context.backbone()))  # fmt: skip
 
 
-def _delete_now(kind: str, name: str) -> None:
+def _delete_now(kind: str, name: str, backbone: str) -> None:
     try:
-        remove_expert(runs_data.queue(), kind, name)
+        remove_expert(runs_data.queue(), kind, name, backbone=backbone)
         st.query_params.pop(expert_table.PARAM, None)
         st.toast("The expert has been deleted.", icon=":material/delete:")
     except PiTuningError as error:

@@ -19,6 +19,7 @@ from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.runs.supervisor import ensure_supervisor
 from pituning.tasks.registry import TaskInfo
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 LOG_LINES = 60
 PHASES = {"choose": "Choosing rate and steps of", "train": "Training", "test": "Testing"}
@@ -68,6 +69,8 @@ def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, s
         details.append(f"{settings['shots']} shots")
     if "seed" in settings:
         details.append(f"seed {settings['seed']}")
+    if run.backbone != DEFAULT_BACKBONE:
+        details.append(run.backbone)
     return name, " · ".join(details)
 
 

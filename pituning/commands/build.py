@@ -153,7 +153,7 @@ def _make_maps(zoo: Zoo, kinds: tuple[str, ...], reporter: Reporter) -> list[str
     from pituning.runs.configs import ProjectRun
     from pituning.runs.projecting import map_zoo
 
-    return [map_zoo(ProjectRun(kind=kind), zoo, reporter)["file"] for kind in kinds]
+    return [map_zoo(ProjectRun(kind=kind, backbone=zoo.backbone), zoo, reporter)["file"] for kind in kinds]
 
 
 @zoo_app.command("measure")

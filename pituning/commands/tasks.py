@@ -19,6 +19,7 @@ from pituning.commands.shared import (
     print_table,
 )
 from pituning.errors import BadInput
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from pituning.tasks.base import Example, Task
@@ -180,7 +181,8 @@ def remove(
     from pituning.runs.removal import own_experts, remove_task
 
     queue = RunQueue(open_workspace(workspace))
-    kinds = own_experts(queue, task)
+    own = own_experts(queue, task)
+    kinds = [kind if backbone == DEFAULT_BACKBONE else f"{backbone} {kind}" for backbone, kind in own]
     experts = f" and its {', '.join(kinds)} {'expert' if len(kinds) == 1 else 'experts'}" if kinds else ""
     confirm(f"Remove task {task}{experts}?", yes)
     remove_task(queue, task)

@@ -17,6 +17,7 @@ from pituning.reports.drawn import Drawn, Panel, Table
 from pituning.reports.reader import Reader, seeds_of
 from pituning.reports.verdict import difference, judge, scores
 from pituning.runs.records import Run
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 SHOWS = ("scores", "weights", "curves")
 CURVES = {
@@ -53,6 +54,7 @@ def run_title(reader: Reader, run: Run) -> str:
     details += [label(KINDS, str(config["kind"]))] if "kind" in config else []
     details += [f"{config[key]} {word}" for key, word in (("shots", "shots"),) if key in config]
     details += [f"seed {config['seed']}"] if "seed" in config else []
+    details += [run.backbone] if run.backbone != DEFAULT_BACKBONE else []
     return " · ".join(details)
 
 

@@ -27,13 +27,13 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
     """Asks the backbone alone and each of the experts, and tells how sure each answer is.
 
     Raises:
-        BadInput: the task, an expert or an example is not there.
+        BadInput: the backbone, the task, an expert or an example is not there.
         BackboneMismatch: an expert belongs to another backbone.
         ArtefactError: an expert is damaged.
     """
     asked = find_questions(config, workspace)
     reporter.phase(LOAD_BACKBONE, 1)
-    backbone = Backbone.load(workspace.backbone_dir())
+    backbone = Backbone.load(workspace.backbone_dir(config.backbone), name=config.backbone)
     reporter.advance()
     encoded = backbone.encode(asked.task, asked.examples, reporter=reporter)
     reporter.phase("answer", len(asked.examples) * (len(asked.experts) + 1))
@@ -56,7 +56,13 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
         {"example": name, "text": example.text, "image": config.image, "gold": example.answer if name else None}
         for name, example in zip(asked.names, asked.examples, strict=True)
     ]
-    return {"task": asked.task.name, "kind": config.kind, "questions": questions, "said": said}
+    return {
+        "task": asked.task.name,
+        "kind": config.kind,
+        "backbone": config.backbone,
+        "questions": questions,
+        "said": said,
+    }
 
 
 def method_of(card: ExpertCard) -> str:

@@ -9,7 +9,7 @@ from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS
 from pituning.graph.settings import PREDICTORS, MapSettings
 from pituning.training.config import TrainConfig
-from pituning.workspace.layout import check_name
+from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
 
 CHECKPOINT_EVERY = 25
 """Steps between checkpoints of a run that trains: what a killed worker costs at most."""
@@ -31,9 +31,11 @@ class TrainRun:
     batch_size: int = field(default=32, metadata={"help": "Examples per step."})
     learning_rate: float | None = field(default=None, metadata={"help": "Peak learning rate; the kind's usual one."})
     name: str | None = field(default=None, metadata={"help": "Name of the expert."})
+    backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
 
     def __post_init__(self) -> None:
         KINDS.check(self.kind)
+        check_name(self.backbone, what="backbone")
         check_name(self.task, what="task")
         check_name(self.expert_name, what="name")
         if self.shots is not None and self.shots < 1:
@@ -66,10 +68,12 @@ class ProjectRun(MapSettings):
     predictor: str = field(
         default="probe", metadata={"help": "How likeness is measured: probe, paper, scaled, weights or text."}
     )
+    backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         KINDS.check(self.kind)
+        check_name(self.backbone, what="backbone")
         if self.predictor not in PREDICTORS:
             raise BadInput(
                 f"unknown predictor {self.predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor"
@@ -90,9 +94,11 @@ class EmbedRun:
 
     tasks: tuple[str, ...] = field(default=(), metadata={"help": "Tasks to embed; all of the zoo when left out."})
     kind: str = field(default="lora", metadata={"help": "Expert kind: lora, bottleneck or prefix."})
+    backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
 
     def __post_init__(self) -> None:
         KINDS.check(self.kind)
+        check_name(self.backbone, what="backbone")
         for task in self.tasks:
             check_name(task, what="task")
 
@@ -117,9 +123,11 @@ class AnswerRun:
     example: tuple[str, ...] = field(default=(), metadata={"help": "Examples to ask, such as test/3."})
     text: str | None = field(default=None, metadata={"help": "A question of your own, after the task's instruction."})
     image: str | None = field(default=None, metadata={"help": "An image file for your own question."})
+    backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
 
     def __post_init__(self) -> None:
         KINDS.check(self.kind)
+        check_name(self.backbone, what="backbone")
         if not 1 <= len(self.experts) <= MOST_EXPERTS:
             raise BadInput(f"{len(self.experts)} experts are named; give 1 to {MOST_EXPERTS}", field="experts")
         for name in self.experts:

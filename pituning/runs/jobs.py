@@ -36,13 +36,13 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
         checkpoint: a directory; where it holds the state of an interrupted training, that goes on.
 
     Raises:
-        BadInput: the task is unknown or has too few examples.
+        BadInput: the task or the backbone is unknown, or the task has too few examples.
         RunFailed: the training diverged.
     """
     task = load_task(config.task, workspace)
     examples = list(task.split("train")) if config.shots is None else task.shots(config.shots, config.seed)
     test = list(task.split("test"))[:TEST_EXAMPLES]
-    backbone = Backbone.load(workspace.backbone_dir())
+    backbone = Backbone.load(workspace.backbone_dir(config.backbone), name=config.backbone)
     model = ExpertModel(backbone, config.kind)
     encoded = model.prepare(backbone.encode(task, examples, reporter=reporter))
     validation = list(task.split("validation"))[:VALIDATED]
@@ -83,22 +83,22 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
         spec=spec,
         scores={"test": points},
     )
-    save_expert(expert, model, workspace.zoo().new_expert_dir(config.kind, expert.name))
-    return {**spec, "score": points, "expert": expert.name, "examples": len(examples)}
+    save_expert(expert, model, workspace.zoo(config.backbone).new_expert_dir(config.kind, expert.name))
+    return {**spec, "backbone": config.backbone, "score": points, "expert": expert.name, "examples": len(examples)}
 
 
 def embed(config: EmbedRun, workspace: Workspace, reporter: Reporter, _checkpoint: Path) -> dict[str, Any]:
     """Embeds the zoo and compares its tasks. All of them, also where some are named: the common probe is their mean.
 
     Raises:
-        BadInput: a task has no expert of that kind.
+        BadInput: a task has no expert of that kind, or there is no such backbone.
     """
-    zoo = workspace.zoo()
+    zoo = workspace.zoo(config.backbone)
     experts = zoo.expert_dirs(config.kind)
     for name in config.tasks:
         if name not in experts:
             raise unknown("expert", name, list(experts))
     tasks = [load_task(name, workspace) for name in experts]
-    backbone = Backbone.load(workspace.backbone_dir())
+    backbone = Backbone.load(workspace.backbone_dir(config.backbone), name=config.backbone)
     embed_zoo(zoo, backbone, config.kind, experts, tasks, reporter=reporter)
-    return {"tasks": list(config.tasks or experts), "kind": config.kind}
+    return {"tasks": list(config.tasks or experts), "kind": config.kind, "backbone": config.backbone}

@@ -140,7 +140,7 @@ def _likest(queue: RunQueue, spec: RunSpec) -> list[Run]:
 
     finished = [
         run
-        for run in queue.list(states=["succeeded"], kind=spec.kind, limit=SEARCHED)
+        for run in queue.list(states=["succeeded"], kind=spec.kind, backbone=spec.backbone, limit=SEARCHED)
         if run.spec.config.get("kind") == spec.config.get("kind")
     ]
     finished.sort(key=alike, reverse=True)  # stable: the newest of equals comes first

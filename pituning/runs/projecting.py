@@ -24,7 +24,7 @@ def project(
     config: ProjectRun, workspace: Workspace, reporter: Reporter, _checkpoint: Path | None = None
 ) -> dict[str, Any]:
     """Makes the maps of a kind and predictor and keeps them in the workspace; errors as for `map_zoo`."""
-    return map_zoo(config, workspace.zoo(), reporter)
+    return map_zoo(config, workspace.zoo(config.backbone), reporter)
 
 
 def map_zoo(config: ProjectRun, zoo: Zoo, reporter: Reporter) -> dict[str, Any]:
@@ -47,6 +47,7 @@ def map_zoo(config: ProjectRun, zoo: Zoo, reporter: Reporter) -> dict[str, Any]:
     return {
         "kind": config.kind,
         "predictor": config.predictor,
+        "backbone": zoo.backbone,
         "tasks": len(made.names),
         "trustworthiness": {name: each.trustworthiness for name, each in made.maps.items()},
         "replicates": {name: len(each.resampled) for name, each in made.maps.items()},

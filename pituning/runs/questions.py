@@ -47,7 +47,7 @@ def find_questions(config: AnswerRun, workspace: Workspace) -> Questions:
         BadInput: one of them is not there, or the task wants a text or an image that is missing.
         ArtefactError: the first expert's card is damaged.
     """
-    everyone = workspace.zoo().all_expert_dirs(config.kind)
+    everyone = workspace.zoo(config.backbone).all_expert_dirs(config.kind)
     for name in config.experts:
         if name not in everyone:
             raise unknown("expert", name, list(everyone))

@@ -100,7 +100,8 @@ class RunQueue(ClaimedRuns):
         rows = [
             {
                 "id": _new_id(spec), "name": names[number] if names else f"{spec.kind} {spec.subject}",
-                "kind": spec.kind, "batch": batch, "spec": spec.to_json(), "state": "queued", "priority": priority,
+                "kind": spec.kind, "backbone": spec.backbone, "batch": batch,
+                "spec": spec.to_json(), "state": "queued", "priority": priority,
                 "position": now + number * SPACING, "attempt": 0, "max_attempts": max_attempts,
                 "created": now + number * SPACING, "submitted_by": self.actor.name, "cancel_requested": False,
                 "done": 0, "total": 0,

@@ -31,6 +31,7 @@ class Run:
     id: str
     name: str
     kind: str
+    backbone: str
     batch: str | None
     submitted_by: str | None
     spec: RunSpec

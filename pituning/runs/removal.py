@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
 from pituning.workspace.atomic import remove_directory
-from pituning.workspace.layout import Workspace
+from pituning.workspace.layout import DEFAULT_BACKBONE
 from pituning.workspace.similarity import ZooSimilarity, load_similarity, save_similarity
+from pituning.workspace.zoo import Zoo
 
 
 def delete_run(queue: RunQueue, run_id: str) -> str | None:
@@ -47,22 +49,26 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
 def expert_of(queue: RunQueue, run: Run) -> Path | None:
     """The directory of the expert that goes when a run is deleted; None when there is none, or it stays."""
     made = expert_made(run.spec)
-    if run.state != "succeeded" or made is None or made[1] in queue.workspace.zoo().expert_dirs(made[0]):
+    if run.state != "succeeded" or made is None:
         return None
-    others = queue.list(states=[*ACTIVE, "succeeded"])
+    backbone, kind, name = made
+    zoo = queue.workspace.zoo(backbone)
+    if name in zoo.expert_dirs(kind):
+        return None
+    others = queue.list(states=[*ACTIVE, "succeeded"], backbone=backbone)
     if any(other.id != run.id and expert_made(other.spec) == made for other in others):
         return None
-    directory = queue.workspace.zoo().new_expert_dir(*made)
+    directory = zoo.new_expert_dir(kind, name)
     return directory if directory.is_dir() else None
 
 
-def expert_made(spec: RunSpec) -> tuple[str, str] | None:
-    """Kind and name of the expert that a run makes; None for a run that makes none."""
+def expert_made(spec: RunSpec) -> tuple[str, str, str] | None:
+    """Backbone, kind and name of the expert that a run makes; None for a run that makes none."""
     config = spec.settings()
-    return (config.kind, config.expert_name) if spec.kind in ("tune", "train") else None
+    return (config.backbone, config.kind, config.expert_name) if spec.kind in ("tune", "train") else None
 
 
-def remove_expert(queue: RunQueue, kind: str, name: str) -> None:
+def remove_expert(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
     """Removes an expert of the workspace's own; one of the zoo takes its place in the task graph with it.
 
     Where it stood over a shipped one of that name, that comes back, and the graph stays.
@@ -72,28 +78,28 @@ def remove_expert(queue: RunQueue, kind: str, name: str) -> None:
         NotAllowed: the queue's actor is no admin.
     """
     queue.actor.require(Role.ADMIN, "remove experts")
-    check_removable(queue, kind, name)
-    workspace = queue.workspace
-    of_zoo = name in workspace.zoo().expert_dirs(kind)
-    remove_directory(workspace.zoo().new_expert_dir(kind, name))
-    if of_zoo and name not in workspace.zoo().all_expert_dirs(kind):
-        _leave_graph(workspace, kind, name)
+    check_removable(queue, kind, name, backbone=backbone)
+    zoo = queue.workspace.zoo(backbone)
+    of_zoo = name in zoo.expert_dirs(kind)
+    remove_directory(zoo.new_expert_dir(kind, name))
+    if of_zoo and name not in zoo.all_expert_dirs(kind):
+        _leave_graph(zoo, kind, name)
 
 
-def check_removable(queue: RunQueue, kind: str, name: str) -> None:
+def check_removable(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
     """Nothing when an expert can be removed.
 
     Raises:
         BadInput: there is none of that name, it is a shipped one, or a queued or running run needs it.
     """
-    workspace = queue.workspace
-    if name not in workspace.zoo().all_expert_dirs(KINDS.check(kind)):
-        raise unknown("expert", name, list(workspace.zoo().all_expert_dirs(kind)))
-    if not workspace.zoo().new_expert_dir(kind, name).is_dir():
+    zoo = queue.workspace.zoo(backbone)
+    if name not in zoo.all_expert_dirs(KINDS.check(kind)):
+        raise unknown("expert", name, list(zoo.all_expert_dirs(kind)))
+    if not zoo.new_expert_dir(kind, name).is_dir():
         raise BadInput(f"expert {name!r} is a shipped one; only experts of the workspace can be removed", field="name")
-    lends = name in workspace.zoo().expert_dirs(kind)
-    for run in queue.list(states=ACTIVE):
-        if _asks(run.spec, kind, name) or (lends and _needs(run.spec, name, [kind])):
+    lends = [(backbone, kind)] if name in zoo.expert_dirs(kind) else []
+    for run in queue.list(states=ACTIVE, backbone=backbone):
+        if _asks(run.spec, (backbone, kind), name) or (lends and _needs(run.spec, name, lends)):
             raise BadInput(
                 f"expert {name!r} is needed by run {run.id}, which is {run.state}; wait, or cancel it first: "
                 f"pituning runs cancel {run.id}",
@@ -102,7 +108,7 @@ def check_removable(queue: RunQueue, kind: str, name: str) -> None:
 
 
 def remove_task(queue: RunQueue, name: str) -> None:
-    """Removes a task that somebody added, with its own experts in the zoo and its place in the task graph.
+    """Removes a task that somebody added, with its own experts in every zoo and its place in the task graphs.
 
     Experts that runs made for it stay. It goes last, so that an interrupted removal can be repeated.
 
@@ -113,15 +119,16 @@ def remove_task(queue: RunQueue, name: str) -> None:
     queue.actor.require(Role.ADMIN, "remove tasks")
     workspace = queue.workspace
     lends = own_experts(queue, name)
-    for kind in KINDS:
-        _leave_graph(workspace, kind, name)
-    for kind in lends:
-        remove_directory(workspace.zoo().new_expert_dir(kind, name))
+    for backbone in workspace.zoo_names():
+        for kind in KINDS:
+            _leave_graph(workspace.zoo(backbone), kind, name)
+    for backbone, kind in lends:
+        remove_directory(workspace.zoo(backbone).new_expert_dir(kind, name))
     remove_directory(workspace.task_dir(name))
 
 
-def own_experts(queue: RunQueue, name: str) -> list[str]:
-    """The kinds of the zoo's experts that go with a task when it is removed.
+def own_experts(queue: RunQueue, name: str) -> list[tuple[str, str]]:
+    """Backbone and kind of the zoos' experts that go with a task when it is removed.
 
     Raises:
         BadInput: it cannot be removed: it belongs to the suite, there is none of that name, or a queued or running
@@ -132,7 +139,12 @@ def own_experts(queue: RunQueue, name: str) -> list[str]:
         raise BadInput(f"task {name!r} belongs to the suite; only tasks that were added can be removed", field="task")
     if name not in workspace.task_names():
         raise unknown("task", name, workspace.task_names())
-    lends = [kind for kind in KINDS if name in workspace.zoo().expert_dirs(kind)]
+    lends = [
+        (backbone, kind)
+        for backbone in workspace.zoo_names()
+        for kind in KINDS
+        if name in workspace.zoo(backbone).expert_dirs(kind)
+    ]
     for run in queue.list(states=ACTIVE):
         if _needs(run.spec, name, lends):
             raise BadInput(
@@ -143,23 +155,27 @@ def own_experts(queue: RunQueue, name: str) -> list[str]:
     return lends
 
 
-def _needs(spec: RunSpec, name: str, lends: list[str]) -> bool:
-    """Whether a run reads a task: its own, a donor, or any of the zoo whose experts are of its kind."""
+def _needs(spec: RunSpec, name: str, lends: Sequence[tuple[str, str]]) -> bool:
+    """Whether a run reads a task: its own, a donor, or any of the zoo whose experts are of its backbone and kind."""
     config = spec.config
     named = [config.get("target"), config.get("task"), *config.get("tasks", ()), *config.get("donor_names", ())]
-    asked = spec.kind == "answer" and any(_asks(spec, kind, name) for kind in lends)
-    return name in named or asked or (spec.kind in ("tune", "embed") and config.get("kind", "lora") in lends)
+    asked = any(_asks(spec, lent, name) for lent in lends)
+    return name in named or asked or (spec.kind in ("tune", "embed") and _of(spec) in lends)
 
 
-def _asks(spec: RunSpec, kind: str, name: str) -> bool:
-    """Whether a run asks an expert."""
-    config = spec.config
-    return spec.kind == "answer" and config.get("kind", "lora") == kind and name in config.get("experts", ())
+def _asks(spec: RunSpec, of: tuple[str, str], name: str) -> bool:
+    """Whether a run asks an expert of a backbone and kind."""
+    return spec.kind == "answer" and _of(spec) == of and name in spec.config.get("experts", ())
 
 
-def _leave_graph(workspace: Workspace, kind: str, name: str) -> None:
+def _of(spec: RunSpec) -> tuple[str, str]:
+    """Backbone and kind of a run."""
+    return spec.backbone, spec.config.get("kind", "lora")
+
+
+def _leave_graph(zoo: Zoo, kind: str, name: str) -> None:
     """Takes a task out of the workspace's own similarities; how alike the others are stays as it was measured."""
-    for path in (workspace.zoo().root / kind / "similarity").glob("[!.]*.safetensors"):
+    for path in (zoo.root / kind / "similarity").glob("[!.]*.safetensors"):
         found = load_similarity(path)
         if name in found.names:
             keep = np.array([other != name for other in found.names])
@@ -171,5 +187,5 @@ def _leave_graph(workspace: Workspace, kind: str, name: str) -> None:
                     replicates=found.replicates[:, keep][:, :, keep],
                 ),
             )
-    for path in (workspace.zoo().root / kind / "embeddings").glob(f"*/{name}.*"):
+    for path in (zoo.root / kind / "embeddings").glob(f"*/{name}.*"):
         path.unlink(missing_ok=True)

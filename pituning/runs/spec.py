@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pituning.errors import BadInput
+from pituning.workspace.layout import BACKBONE_VARIABLE, DEFAULT_BACKBONE
 
 SCHEMA_VERSION = 1
 _CONFIGS = {
@@ -37,6 +39,7 @@ _SUBJECTS = {
 }  # fmt: skip
 _BY_OPTION = ("project",)
 """Runs whose command takes their subject by an option, as all else."""
+_WITHOUT_BACKBONE = ("count",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,8 @@ class RunSpec:
 
     Args:
         kind: ``tune``, ``train``, ``embed``, ``project``, ``answer`` or ``count``.
-        config: the fields of the kind's configuration, as JSON; those left out have their defaults.
+        config: the fields of the kind's configuration, as JSON; those left out have their defaults. The backbone is
+            always there: runs from before there was a choice had the usual one.
         schema_version: of this record.
 
     Raises:
@@ -67,6 +71,8 @@ class RunSpec:
             copied = json.loads(json.dumps(dict(self.config), allow_nan=False))
         except (TypeError, ValueError) as error:
             raise BadInput(f"run configuration is not plain JSON ({error}); use text, numbers and lists") from error
+        if self.kind not in _WITHOUT_BACKBONE:
+            copied.setdefault("backbone", DEFAULT_BACKBONE)
         object.__setattr__(self, "config", MappingProxyType(copied))
 
     @classmethod
@@ -109,6 +115,11 @@ class RunSpec:
         self.settings()
 
     @property
+    def backbone(self) -> str:
+        """Name of the backbone that the run is on; the usual one where it needs none."""
+        return str(self.config.get("backbone", DEFAULT_BACKBONE))
+
+    @property
     def subject(self) -> str:
         """What the run is about: the name of its task or expert, or of the first of several."""
         value = self.config.get(_SUBJECTS[self.kind], "")
@@ -127,6 +138,8 @@ class RunSpec:
             default = defaults.get(key)
             if (key == subject and self.kind not in _BY_OPTION) or value is None:
                 continue
+            if key == "backbone" and os.environ.get(BACKBONE_VARIABLE):
+                default = None  # where the variable is set, the command has another default, or will have
             if key not in _MAIN and value == (list(default) if isinstance(default, tuple) else default):
                 continue
             option = "--" + key.replace("_", "-")

@@ -58,9 +58,10 @@ class RunStore:
         states: Sequence[str] | None = None,
         kind: str | None = None,
         batch: str | None = None,
+        backbone: str | None = None,
         limit: int = 500,
     ) -> Sequence[Run]:
-        """Runs, newest first."""
+        """Runs, newest first; those on any backbone unless one is named."""
         query = sa.select(RUNS).order_by(RUNS.c.created.desc(), RUNS.c.id.desc()).limit(limit)
         if states is not None:
             query = query.where(RUNS.c.state.in_(states))
@@ -68,6 +69,8 @@ class RunStore:
             query = query.where(RUNS.c.kind == kind)
         if batch is not None:
             query = query.where(RUNS.c.batch == batch)
+        if backbone is not None:
+            query = query.where(RUNS.c.backbone == backbone)
         with self._reading() as connection:
             return [_run(row) for row in connection.execute(query)]
 

@@ -196,6 +196,7 @@ def measure_group(places: Places, config: LowshotConfig, cells: Sequence[Cell]) 
         baselines=("full",) if "full" in methods else (),
         steps=config.steps,
         test_examples=config.test_examples,
+        backbone=places.zoo.backbone,
     )
     every = list(places.source.load(target).split("train")) if shots == ALL_SHOTS else None
     trial = prepare(

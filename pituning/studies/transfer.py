@@ -109,7 +109,7 @@ def _measure(
     zoo: Zoo, backbone_dir: Path, config: TransferConfig, source: TaskSource, cells: Sequence[Cell]
 ) -> list[float]:
     torch.set_num_threads(1)
-    backbone = Backbone.load(backbone_dir)
+    backbone = Backbone.load(backbone_dir, name=zoo.backbone)
     model = ExpertModel(backbone, config.kind)
     task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
     test = list(task.split("test")[: config.test_examples])

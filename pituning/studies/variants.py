@@ -77,7 +77,7 @@ def measure_variants(
                 report.advance(len(TASK_NAMES))
                 continue
             if model is None:
-                model = ExpertModel(Backbone.load(backbone_dir), kind)
+                model = ExpertModel(Backbone.load(backbone_dir, name=zoo.backbone), kind)
                 experts = {name: load_expert(folder, model) for name, folder in folders.items()}
                 common = common_probe(list(experts.values()))
                 encoded = {

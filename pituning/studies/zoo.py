@@ -106,7 +106,7 @@ def _embed_kind(zoo: Zoo, backbone_dir: Path, config: ZooConfig, source: TaskSou
     torch.set_num_threads(1)
     embed_zoo(
         zoo,
-        Backbone.load(backbone_dir),
+        Backbone.load(backbone_dir, name=zoo.backbone),
         kind,
         {task: zoo.new_expert_dir(kind, task) for task in config.tasks},
         [source.load(task) for task in config.tasks],
@@ -154,7 +154,7 @@ def _train_task(
     zoo: Zoo, backbone_dir: Path, config: ZooConfig, source: TaskSource, name: str, kinds: Sequence[str]
 ) -> list[str]:
     torch.set_num_threads(1)
-    backbone, task = Backbone.load(backbone_dir), source.load(name)
+    backbone, task = Backbone.load(backbone_dir, name=zoo.backbone), source.load(name)
     lines = []
     for kind in kinds:
         model = ExpertModel(backbone, kind)

@@ -10,7 +10,7 @@ from typing import Literal
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS
 from pituning.training.config import BITFIT_RATE, FULL_RATE
-from pituning.workspace.layout import check_name
+from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
 
 MIXTURE = "mixture"
 CANDIDATES = (MIXTURE, "single", "donor", "untouched")
@@ -124,9 +124,11 @@ class TuneConfig:
         default=False, metadata={"help": "Learn the interpolation weights alone and leave the experts as they are."}
     )
     test_examples: int = field(default=1000, metadata={"help": "Most test examples to score on."})
+    backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
 
     def __post_init__(self) -> None:
         check_name(self.target, what="target")
+        check_name(self.backbone, what="backbone")
         KINDS.check(self.kind)
         for name in ("shots", "donors", "steps", "batch_size", "test_examples"):
             self._require(

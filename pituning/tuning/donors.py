@@ -122,7 +122,7 @@ def embed_zoo_tasks(
         task = load_task(name, workspace)
         examples = some_training_examples(task, ZOO_EXAMPLES)
         content = _content(task, examples, backbone.image_size)
-        path = workspace.zoo().new_embedding_path(model.kind, f"probe-{probe_key}", name)
+        path = workspace.zoo(backbone.name).new_embedding_path(model.kind, f"probe-{probe_key}", name)
         embedding = _cached(path, backbone.fingerprint, content)
         if embedding is None:
             encoded = backbone.encode(task, examples)

@@ -116,7 +116,8 @@ class _Run:
             "test_examples": len(trial.test),
             "per_class": self.scores.per_class("pi"),
             "predictions": self._shown(chosen),
-            "backbone": trial.backbone.fingerprint,
+            "backbone": config.backbone,
+            "fingerprint": trial.backbone.fingerprint,
         }
 
     # Choosing on the shots.
@@ -214,7 +215,9 @@ class _Run:
             collapsed.model, collapsed.values, name=name, task=self.trial.task.name, seed=self.config.seed, spec=spec,
             scores={"test": score},
         )  # fmt: skip
-        save_expert(expert, collapsed.model, self.workspace.zoo().new_expert_dir(self.config.kind, name))
+        save_expert(
+            expert, collapsed.model, self.workspace.zoo(self.config.backbone).new_expert_dir(self.config.kind, name)
+        )
         self.reporter.log(f"kept as expert {name}")
         return {
             "expert": name,

@@ -117,7 +117,7 @@ def prepare(
         shots: by default as the config says.
 
     Raises:
-        BadInput: for an unknown task or donor, too few examples, or a baseline that nobody can play.
+        BadInput: for an unknown task, donor or backbone, too few examples, or a baseline that nobody can play.
         ArtefactError: when an expert or the backbone is damaged.
     """
     task = load_task(config.target, workspace)
@@ -125,10 +125,14 @@ def prepare(
     test = scored_examples(task, config.test_examples)
     if not test:
         raise BadInput(f"task {task.name!r} has no test examples to score on; add some", field="target")
-    backbone = Backbone.load(backbone_dir or workspace.backbone_dir())
+    backbone = Backbone.load(backbone_dir or workspace.backbone_dir(config.backbone), name=config.backbone)
     model = ExpertModel(backbone, config.kind)
-    zoo = load_zoo(config, workspace.zoo().expert_dirs(config.kind) if zoo_dirs is None else zoo_dirs, model)
-    stages = Stages(checkpoint, {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **asdict(config)})
+    zoo = load_zoo(
+        config, workspace.zoo(config.backbone).expert_dirs(config.kind) if zoo_dirs is None else zoo_dirs, model
+    )
+    # The fingerprint tells the backbone; its name may change.
+    settings = {name: value for name, value in asdict(config).items() if name != "backbone"}
+    stages = Stages(checkpoint, {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **settings})
 
     def encode(examples: Sequence[Example]) -> EncodedExamples:
         pixels = "full" in config.baselines

@@ -66,7 +66,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
         temporary = None
-        _sync(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
@@ -116,11 +116,11 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=_own_prefix(), dir=path.parent))
         yield temporary
         for inner in sorted(temporary.rglob("*")):
-            _sync(inner)
-        _sync(temporary)
+            sync_directory(inner)
+        sync_directory(temporary)
         temporary.chmod(0o755)
         _swap(temporary, path)
-        _sync(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
@@ -146,7 +146,7 @@ def remove_directory(path: Path) -> None:
     gone = path.with_name(f"{_own_prefix()}{path.name}-{secrets.token_hex(4)}")  # a full disk has no room for more
     try:
         path.rename(gone)
-        _sync(path.parent)
+        sync_directory(path.parent)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -169,7 +169,8 @@ def _swap(new: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _sync(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Has the disk keep what was made, renamed or removed in a directory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

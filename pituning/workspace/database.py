@@ -23,9 +23,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from pituning.errors import ArtefactError, BadInput, DiskFull, PiTuningError
 from pituning.workspace.atomic import storage_error
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 DATABASE_VARIABLE = "PITUNING_DATABASE_URL"
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration; `open_database` brings every older database to it."""
 
 BUSY_TIMEOUT_MS = 30_000
@@ -48,6 +49,7 @@ class RunRow(Base):
     id: Mapped[str] = mapped_column(sa.String(60), primary_key=True)
     name: Mapped[str] = mapped_column(sa.Text)
     kind: Mapped[str] = mapped_column(sa.String(20))
+    backbone: Mapped[str] = mapped_column(sa.String(60), server_default=DEFAULT_BACKBONE)
     batch: Mapped[str | None] = mapped_column(sa.String(60))
     submitted_by: Mapped[str | None]
     spec: Mapped[dict[str, Any]] = mapped_column(sa.JSON)

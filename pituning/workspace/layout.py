@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
     from pituning.workspace.zoo import Zoo
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ENVIRONMENT_VARIABLE = "PITUNING_WORKSPACE"
 DATA_VARIABLE = "PITUNING_DATA"
 DEFAULT_ROOT = Path("workspace")
 DEFAULT_BACKBONE = "mini"
+BACKBONE_VARIABLE = "PITUNING_BACKBONE"
+BACKBONE_HELP = "Name of the backbone, whose zoo it is."
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -76,7 +78,7 @@ class Workspace:
 
     @classmethod
     def open(cls, path: Path | str | None = None) -> Workspace:
-        """Opens a workspace and makes it on first use.
+        """Opens a workspace and makes it on first use; one of an earlier version is upgraded.
 
         Args:
             path: its directory; by default ``$PITUNING_WORKSPACE``, else ``./workspace``.
@@ -110,6 +112,10 @@ class Workspace:
                 f"{manifest} has format_version {version!r}, this version reads up to {FORMAT_VERSION}; "
                 "upgrade pituning-studio or name another --workspace"
             )
+        if version < FORMAT_VERSION:
+            from pituning.workspace.upgrade import upgrade
+
+            upgrade(root, FORMAT_VERSION)
         return cls(root)
 
     # What only the workspace holds.
@@ -164,6 +170,11 @@ class Workspace:
     def backbone_names(self) -> list[str]:
         """The backbones of the workspace and those that ship, sorted."""
         return sorted({name for base in self._backbones() for name in directories(base)})
+
+    def zoo_names(self) -> list[str]:
+        """The backbones of which there is a zoo, of the workspace or shipped, sorted."""
+        bases = [self.root] if self.embedded is None else [self.root, self.embedded]
+        return sorted({name for base in bases for name in directories(base / "zoos")})
 
     def zoo(self, backbone: str = DEFAULT_BACKBONE) -> Zoo:
         """The zoo of a backbone, which may be empty yet.

@@ -221,7 +221,7 @@ def test_a_run_is_duplicated_with_changes(workspace: Workspace, woken: list[Work
     at.button(key="run_duplicate").click().run()
 
     (made,) = RunQueue(workspace).waiting()
-    assert dict(made.spec.config) == {"target": "digits", "shots": 4, "seed": 7}
+    assert dict(made.spec.config) == {"target": "digits", "shots": 4, "seed": 7, "backbone": "mini"}
     assert woken
 
 

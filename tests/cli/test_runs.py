@@ -184,7 +184,8 @@ def test_duplicate(pituning: Run, workspace: Workspace) -> None:
     queue = RunQueue(workspace)
     run_id = queue.submit(RunSpec(kind="tune", config={"target": "nli", "shots": 4}))
     made = pituning("runs", "duplicate", run_id, "--set", "shots=8", "--set", "baselines=single,full", "--json").json
-    assert dict(queue.get(made["run"]).spec.config) == {"target": "nli", "shots": 8, "baselines": ["single", "full"]}
+    expected = {"target": "nli", "shots": 8, "baselines": ["single", "full"], "backbone": "mini"}
+    assert dict(queue.get(made["run"]).spec.config) == expected
     outcome = pituning("runs", "duplicate", run_id, "--set", "shots=0")
     assert (outcome.code, "shots is 0" in outcome.error) == (2, True)
 

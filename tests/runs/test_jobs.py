@@ -60,3 +60,18 @@ def test_bad_input_is_told_before_anything_is_written(studio, tmp_path):
     with pytest.raises(BadInput, match="task 'tiny-mod' is unknown; did you mean 'tiny-mood'"):
         train(TrainRun(task="tiny-mod"), studio, Silent(), tmp_path)
     assert not studio.zoo().expert_dir("lora", "tiny-mood-30-shot-0").exists()
+
+
+def test_a_run_on_another_backbone_stays_in_its_own_zoo(studio, two_layer_backbone_dir, tmp_path):
+    from pituning.experts.card import read_card
+    from pituning.runs.jobs import train
+
+    shutil.copytree(two_layer_backbone_dir, studio.root / "backbones" / "two")
+    config = TrainRun(task="tiny-mood", shots=4, steps=1, batch_size=6, backbone="two")
+    result = train(config, studio, Silent(), tmp_path)
+    assert result["backbone"] == "two"
+    assert not studio.zoo().root.exists()
+    card = read_card(studio.zoo("two").expert_dir("lora", result["expert"]))
+    assert card.backbone == "two"
+    with pytest.raises(BadInput, match="unknown backbone 'tow'; did you mean two"):
+        train(TrainRun(task="tiny-mood", shots=4, backbone="tow"), studio, Silent(), tmp_path)

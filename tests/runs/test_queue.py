@@ -271,7 +271,7 @@ def test_a_paused_queue_hands_out_nothing(queue, submit):
 def test_a_duplicate_has_the_settings_but_for_the_changes(queue, submit):
     run_id = submit("mine", priority=2)
     again = queue.get(queue.duplicate(run_id, {"shots": 8}))
-    assert dict(again.spec.config) == {"task": "digits", "shots": 8, "name": "mine"}
+    assert dict(again.spec.config) == {"task": "digits", "shots": 8, "name": "mine", "backbone": "mini"}
     assert (again.state, again.attempt, again.priority) == ("queued", 0, 2)
     assert queue.get(run_id).spec.config["shots"] == 4
     with pytest.raises(BadInput, match="train has no setting 'shorts'"):

@@ -8,7 +8,7 @@ import pytest
 from pituning.errors import BadInput
 from pituning.experts.card import TENSORS, ExpertCard, write_card
 from pituning.runs.records import MetricPoint
-from pituning.runs.removal import delete_run, own_experts, remove_task
+from pituning.runs.removal import delete_run, own_experts, remove_expert, remove_task
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.saved import save_task
@@ -103,7 +103,7 @@ def test_a_task_goes_with_its_experts_and_its_place_in_the_graph(queue, added):
     save_similarity(path, ZooSimilarity(names=names, matrix=matrix, replicates=np.stack([matrix, matrix / 2])))
     embedding = added.zoo().new_embedding_path("lora", "own", "moods")
     write_bytes(embedding, b"")
-    assert own_experts(queue, "moods") == ["lora"]
+    assert own_experts(queue, "moods") == [("mini", "lora")]
     remove_task(queue, "moods")
     assert added.task_names() == []
     assert [own.exists(), kept.exists(), embedding.exists()] == [False, True, False]
@@ -162,3 +162,34 @@ def test_runs_that_have_nothing_to_do_with_it_do_not_hold_it(spec, queue, added)
     make_expert(added, "lora", "moods", "moods")
     queue.submit(spec)
     remove_task(queue, "moods")
+
+
+def test_what_one_backbone_has_is_not_taken_from_another(queue, workspace, added, ended):
+    """An expert, a run that made one, and a task's experts, each beside namesakes on another backbone."""
+    on = {name: workspace.zoo(name).new_expert_dir("lora", "nli-pi-16-shot-0") for name in ("mini", "other")}
+    runs = {}
+    for name, folder in on.items():
+        runs[name] = ended(spec=RunSpec(kind="tune", config={"target": "nli", "backbone": name}))
+        write_bytes(folder / TENSORS, b"tensors")
+        write_card(
+            ExpertCard(name=folder.name, kind="lora", task="nli", config={}, backbone=name, fingerprint=""), folder
+        )
+    assert [run.id for run in queue.list(backbone="other")] == [runs["other"]]
+    assert queue.get(runs["other"]).backbone == "other"
+    assert delete_run(queue, runs["other"]) == "nli-pi-16-shot-0"
+    assert [folder.is_dir() for folder in on.values()] == [True, False]
+    with pytest.raises(BadInput, match="unknown expert"):
+        remove_expert(queue, "lora", "nli-pi-16-shot-0", backbone="other")
+
+    own = workspace.zoo("other").new_expert_dir("prefix", "moods")
+    write_card(ExpertCard(name="moods", kind="prefix", task="moods", config={}, backbone="other", fingerprint=""), own)
+    write_bytes(own / TENSORS, b"tensors")
+    make_expert(added, "lora", "moods", "moods")
+    assert own_experts(queue, "moods") == [("mini", "lora"), ("other", "prefix")]
+    queue.submit(RunSpec(kind="embed", config={"kind": "prefix"}))  # on mini, which has no such expert
+    needing = queue.submit(RunSpec(kind="embed", config={"kind": "prefix", "backbone": "other"}))
+    with pytest.raises(BadInput, match=needing):
+        remove_task(queue, "moods")
+    queue.cancel(needing)
+    remove_task(queue, "moods")
+    assert not own.exists()

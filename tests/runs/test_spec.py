@@ -80,3 +80,19 @@ def test_queue_and_supervisor_need_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_spec_names_its_backbone(monkeypatch):
+    old = RunSpec.from_json({"kind": "tune", "config": {"target": "digits"}, "schema_version": 1})
+    assert (old.backbone, old.config["backbone"], old.settings().backbone) == ("mini", "mini", "mini")
+    assert old.command() == "pituning tune digits"
+    other = RunSpec.of("tune", TuneConfig(target="digits", backbone="other"))
+    assert other.backbone == "other"
+    assert other.command().endswith(" --backbone other")
+    count = RunSpec(kind="count", config={})
+    assert (count.backbone, dict(count.config)) == ("mini", {})
+    monkeypatch.setenv("PITUNING_BACKBONE", "other")
+    assert old.command() == "pituning tune digits --backbone mini"
+    with pytest.raises(BadInput, match="backbone 'No' cannot be used") as told:
+        RunSpec(kind="project", config={"backbone": "No"}).validate()
+    assert told.value.field == "backbone"

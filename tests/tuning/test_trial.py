@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pandas as pd
 import pytest
@@ -37,3 +41,18 @@ def test_pi_of_the_rows_is_that_of_a_tuning(name: str, make_workspace: Callable[
         assert found.loc[method, "score"] == score
     losses = {row["method"]: round(row["held_out_loss"], 6) for row in rows}
     assert {m: losses[m] for m in CANDIDATES} == {m: c["held_out_loss"] for m, c in tuned["candidates"].items()}
+
+
+def test_stages_of_before_there_was_a_choice_of_backbones_are_used(make_workspace: Callable[..., Workspace]) -> None:
+    """A run that an earlier version left unfinished goes on: the identity has the fingerprint, and no name."""
+    workspace = make_workspace("w", "lora")
+    settings = {"target": "tiny-mood", "shots": 4, "donor_names": ("tiny-colour",), "donors": 1}
+    trial = prepare(TuneConfig(**settings), workspace, Silent())
+    told = {name: value for name, value in asdict(trial.config).items() if name != "backbone"}
+    told |= {"format": 1, "backbone": trial.backbone.fingerprint}
+    assert trial.stages.identity == hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    assert trial.backbone.name == "mini"
+    shutil.move(workspace.root / "zoos" / "mini", workspace.root / "zoos" / "again")
+    shutil.move(workspace.root / "backbones" / "mini", workspace.root / "backbones" / "again")
+    again = prepare(TuneConfig(**settings, backbone="again"), workspace, Silent())
+    assert (again.stages.identity, again.backbone.name) == (trial.stages.identity, "again")

@@ -147,3 +147,27 @@ def test_a_database_belongs_to_one_workspace(
     assert not mine.database_path.exists()
     with pytest.raises(BadInput, match="belongs to another workspace"):
         _ = Workspace.open(tmp_path / "other").engine
+
+
+def test_runs_from_before_there_was_a_choice_are_on_mini(location: Path | str) -> None:
+    """A database as version 0004 made it; a spec that names a backbone was written by something newer."""
+    config = Config()
+    config.set_main_option("script_location", str(database._MIGRATIONS))
+    specs = {"a": {"config": {"target": "nli"}}, "b": {"config": {"backbone": "other"}}, "c": {"a": 1}, "d": [1]}
+    engine = open_database(location)
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+        table = sa.Table("runs", sa.MetaData(), autoload_with=connection)
+        assert "backbone" not in table.c
+        for run_id, spec in specs.items():
+            values = {"id": run_id, "name": "n", "kind": "tune", "spec": spec, "state": "queued", "created": 0.0}
+            whole = {"priority": 0, "position": 0.0, "attempt": 0, "max_attempts": 1, "cancel_requested": False}
+            connection.execute(sa.insert(table).values(**values, **whole, done=0, total=0))
+    engine.dispose()
+    with open_database(location).connect() as connection:
+        found = {row.id: (row.backbone, row.spec) for row in connection.execute(sa.select(RunRow))}
+        assert {run_id: backbone for run_id, (backbone, _) in found.items()} == {
+            "a": "mini", "b": "other", "c": "mini", "d": "mini",
+        }  # fmt: skip
+        assert {run_id: spec for run_id, (_, spec) in found.items()} == specs
