@@ -70,7 +70,7 @@ def convert_gguf(file: Path, directory: Path, *, dtype: str, reporter: Reporter)
         )
         reporter.phase("read the tokenizer", 1)
         if (getattr(config, "vocab_size", 0) or 0) > _SMALL_VOCABULARY:
-            reporter.log(f"a vocabulary of {config.vocab_size} takes minutes to convert; this is done once")
+            reporter.log(f"a vocabulary of {config.vocab_size} takes a minute or more to convert; this is done once")
         tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
         reporter.advance()
         with _told(reporter):
