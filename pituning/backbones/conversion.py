@@ -127,7 +127,10 @@ def _explained(file: Path, architecture: str) -> Iterator[None]:
 @contextmanager
 def _told(reporter: Reporter) -> Iterator[None]:
     """Tells the reporter of each tensor, where transformers would draw a bar of its own."""
-    from transformers import modeling_gguf_pytorch_utils as reading
+    try:
+        from transformers import modeling_gguf_pytorch_utils as reading
+    except ImportError:  # a later version may read such files elsewhere
+        reading = None
 
     def steps(tensors: Iterable[Any], **_: Any) -> Iterator[Any]:
         every = list(tensors)
