@@ -70,7 +70,7 @@ def convert_gguf(file: Path, directory: Path, *, dtype: str, reporter: Reporter)
         )
         reporter.phase("read the tokenizer", 1)
         if (getattr(config, "vocab_size", 0) or 0) > _SMALL_VOCABULARY:
-            reporter.log(f"a vocabulary of {config.vocab_size} takes minutes to convert; this is done once")
+            reporter.log(f"a vocabulary of {config.vocab_size} takes a minute or more to convert; this is done once")
         tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
         reporter.advance()
         with _told(reporter):
@@ -127,7 +127,10 @@ def _explained(file: Path, architecture: str) -> Iterator[None]:
 @contextmanager
 def _told(reporter: Reporter) -> Iterator[None]:
     """Tells the reporter of each tensor, where transformers would draw a bar of its own."""
-    from transformers import modeling_gguf_pytorch_utils as reading
+    try:
+        from transformers import modeling_gguf_pytorch_utils as reading
+    except ImportError:  # a later version may read such files elsewhere
+        reading = None
 
     def steps(tensors: Iterable[Any], **_: Any) -> Iterator[Any]:
         every = list(tensors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,31 +49,53 @@ def fetch(repository: str, revision: str | None, reporter: Reporter, *, into: Pa
             that can be a backbone; the weights have then not been fetched.
         DiskFull: there is no room.
     """
-    import huggingface_hub
-
     where = f"hub model {repository}"
     with _explained(repository, revision):
         info = _about(repository, revision)
         if info is None:
-            found = Path(huggingface_hub.snapshot_download(repository, revision=revision, local_files_only=True))
-            check_files(found, where)
-            reporter.log(f"the hub cannot be reached; {repository} is taken from its cache")
-            return Snapshot(found, _commit(found))
+            return _cached(repository, revision, reporter)
         sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
-        commit = info.sha
-        if CONFIG in sizes:
-            found = Path(huggingface_hub.snapshot_download(repository, revision=commit, allow_patterns=list(SMALL),
-                                                           tqdm_class=_bar(None)))  # fmt: skip
-        else:
-            found = into.parent  # nothing is read there: a repository without a config is refused
+        if CONFIG not in sizes:
+            check_files(into.parent, where, sizes)  # which refuses it, for want of a config
+        found = _download(repository, revision, SMALL)
         check_files(found, where, sizes)
         weights = weight_files(found)
         size = sum(sizes[name] for name in weights)
         room_for(into, size)
         reporter.phase("download (MB)", max(1, size // _MEGABYTE))
-        found = Path(huggingface_hub.snapshot_download(repository, revision=commit, allow_patterns=[*SMALL, *weights],
-                                                       tqdm_class=_bar(reporter)))  # fmt: skip
-        return Snapshot(found, commit or _commit(found))
+        commit = _commit(found) or info.sha
+        found = _download(repository, commit, (*SMALL, *weights), reporter=reporter)
+        return Snapshot(found, commit)
+
+
+def _cached(repository: str, revision: str | None, reporter: Reporter) -> Snapshot:
+    """What the cache holds of a repository, if that is whole."""
+    found = _download(repository, revision, SMALL, offline=True)
+    found = _download(repository, revision, (*SMALL, *weight_files(found)), offline=True)
+    check_files(found, f"what the hub's cache holds of {repository}")
+    reporter.log(f"the hub cannot be reached; {repository} is taken from its cache")
+    return Snapshot(found, _commit(found))
+
+
+def _download(
+    repository: str,
+    revision: str | None,
+    names: Sequence[str],
+    *,
+    offline: bool = False,
+    reporter: Reporter | None = None,
+) -> Path:
+    import huggingface_hub
+
+    return Path(
+        huggingface_hub.snapshot_download(
+            repository,
+            revision=revision,
+            allow_patterns=list(names),
+            local_files_only=offline,
+            tqdm_class=_bar(reporter),
+        )
+    )
 
 
 def _about(repository: str, revision: str | None) -> Any:

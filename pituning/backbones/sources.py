@@ -53,7 +53,7 @@ def find_source(text: str) -> Source:
     if text in PACKAGES:
         return Source(PACKAGE, text, valid_name(text))
     path = Path(text).expanduser()
-    if path.is_dir():
+    if text.strip() and path.is_dir():
         place = path.resolve()
         return Source(DIRECTORY, str(place), valid_name(place.name))
     if path.is_file():

@@ -50,7 +50,7 @@ def add(
         typer.echo(f"added {card.name} from {_origin(card)}")
         _print(document)
 
-    emit(document | {"added_now": True}, as_json, human)
+    emit(document, as_json, human)
 
 
 @app.command("list")

@@ -24,6 +24,7 @@ Run = Callable[..., Outcome]
 COMMANDS = {
     "app": (),
     "tasks": ("list", "show", "preview", "add", "export", "remove"),
+    "backbones": ("add", "list", "show", "remove"),
     "experts": ("list", "train", "import", "export", "answer", "remove"),
     "embed": (),
     "graph": ("neighbors", "project", "export"),
