@@ -85,7 +85,8 @@ def convert_gguf(file: Path, directory: Path, *, dtype: str, reporter: Reporter)
         reporter.phase("write the backbone", 1)
         model.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
-        _clean(directory / "config.json", "_model_name_or_path")
+        # The version of transformers says nothing of the model, and would change the fingerprint.
+        _clean(directory / "config.json", "_model_name_or_path", "transformers_version")
         _clean(directory / "tokenizer_config.json", "is_local", "local_files_only")
         reporter.advance()
 
