@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from pituning.backbones.encoded import Batch, EncodedExamples, nll_per_example
 from pituning.backbones.places import FILE as PLACES_FILE
-from pituning.backbones.places import AttentionShape, Block, Places
+from pituning.backbones.places import REFERENCE_WIDTH, AttentionShape, Block, Places
 from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
 
@@ -170,9 +170,11 @@ class Backbone(ABC):
         """What a kind's usual learning rate is multiplied by; see `Places.rate_factor`."""
         return self.places().rate_factor
 
-    def describe_shape(self) -> dict[str, int]:
-        """Sizes that programs print."""
-        return {"parameters": sum(parameter.numel() for parameter in self.model.parameters()), "width": self.width}
+    @property
+    def evaluation_batch(self) -> int:
+        """How many examples run together where nothing is learned: of wide models fewer, since with few there is less
+        padding, and a few fill the processor already."""
+        return 64 if self.width <= 2 * REFERENCE_WIDTH else 16
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -256,7 +258,7 @@ class Backbone(ABC):
         """Answers from their token ids."""
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
-    def predict(self, encoded: EncodedExamples, task: Task, *, batch_size: int = 64) -> list[str]:
+    def predict(self, encoded: EncodedExamples, task: Task, *, batch_size: int | None = None) -> list[str]:
         """The answers of the backbone with whatever acts on it, in the order of the examples."""
         from pituning.backbones.prediction import predict
 

@@ -28,7 +28,7 @@ def predict(
     encoded: EncodedExamples,
     task: Task,
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     reporter: Reporter | None = None,
 ) -> list[str]:
     """The answer to every example, in order; each prompt runs once.
@@ -38,9 +38,10 @@ def predict(
 
     Args:
         backbone: with whatever expert acts on it.
+        batch_size: examples that run together; by default `Backbone.evaluation_batch`.
         reporter: told of each example; the phase is the caller's.
     """
-    reporter = reporter or Silent()
+    reporter, batch_size = reporter or Silent(), batch_size or backbone.evaluation_batch
     trie = None if task.labels is None else LabelTrie(task.labels, backbone)
     limit = BOX_TOKENS if task.metric == "box_iou" else TEXT_TOKENS
     order = np.argsort(encoded.prompt_lengths, kind="stable")

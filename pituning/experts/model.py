@@ -92,7 +92,7 @@ class ExpertModel:
         encoded: EncodedExamples,
         task: Task,
         *,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         reporter: Reporter | None = None,
     ) -> list[str]:
         """The answers with the expert ``values`` (P,), in the order of the examples."""

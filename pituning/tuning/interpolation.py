@@ -76,7 +76,7 @@ class Mixture:
         encoded: EncodedExamples,
         task: Task,
         *,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         reporter: Reporter | None = None,
     ) -> list[str]:
         """The answers to all examples, in their order."""

@@ -20,8 +20,6 @@ from pituning.training.loop import fit
 from pituning.training.single import TunedBackbone, full_finetune
 from pituning.tuning.interpolation import Mixture
 
-EVALUATION_BATCH = 64
-
 Look = Callable[[int, Any], None]
 """Called with the number of steps done and the state; may raise `Enough`."""
 
@@ -162,8 +160,8 @@ def losses_of(backbone: Backbone, encoded: EncodedExamples) -> np.ndarray:
     """(N,) −log p(y | x) / √length of each example, with whatever expert acts on the backbone."""
     losses = np.empty(len(encoded))
     order = np.argsort(encoded.prompt_lengths, kind="stable")
-    for begin in range(0, len(order), EVALUATION_BATCH):
-        rows = order[begin : begin + EVALUATION_BATCH]
+    for begin in range(0, len(order), backbone.evaluation_batch):
+        rows = order[begin : begin + backbone.evaluation_batch]
         batch = encoded.batch(rows)
         losses[rows] = (backbone.loss(batch) / batch.lengths.sqrt()).cpu().numpy()
     return losses
