@@ -11,6 +11,7 @@ from typing import Any, Literal
 import networkx as nx
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.components import charts, context, pictures, source, task_panel
 from app.components.guard import empty
@@ -26,6 +27,13 @@ from pituning.graph.predict import Neighbor, neighbors
 
 NEAREST = 3
 CHART_KEY = "graph_chart"
+_ABOVE_KEY = "above_graph"
+# The browser fetches the code of a control when it first meets one, and keeps a place for it that is lower than the
+# control. Coming from a page with a graph it draws this one at once, and each control that arrives pushes it down: a
+# click meets what was there before, and a press that is let go after a push is no click. So it shows when it stands.
+_STANDS_STILL = f"""<style>
+[data-testid="stMain"]:has(.st-key-{_ABOVE_KEY} [data-testid="stSkeleton"]) .st-key-{CHART_KEY} {{ visibility: hidden }}
+</style>"""
 EXPORTS = {
     "graphml": Word("GraphML", "For yEd, Cytoscape, igraph and networkx."),
     "json": Word("JSON", "Nodes and links, for D3 and programs of your own."),
@@ -158,6 +166,12 @@ def forget(*params: str) -> None:
     for param in params or ("task", "other"):
         st.session_state[param] = None
         st.query_params.pop(param, None)
+
+
+def above() -> DeltaGenerator:
+    """The place of all that stands above the graph; until that is drawn to the end, the graph does not show."""
+    st.html(_STANDS_STILL)
+    return st.container(key=_ABOVE_KEY)
 
 
 def draw(view: GraphView, task: str | None, other: str | None) -> None:
