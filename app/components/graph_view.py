@@ -15,7 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.components import charts, context, pictures, source, task_panel
 from app.components.guard import empty
-from app.components.links import choose_tasks, chosen_tasks, linked_select
+from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
 from app.components.words import Word
 from pituning.figures.crowd import crowd_members, crowd_option
 from pituning.figures.task_graph import ColourBy, graph_option
@@ -163,9 +163,7 @@ def finder(known: Mapping[str, str]) -> tuple[str | None, str | None]:
 
 def forget(*params: str) -> None:
     """Nothing is chosen under these names any more; without names, neither a task nor a pair."""
-    for param in params or ("task", "other"):
-        st.session_state[param] = None
-        st.query_params.pop(param, None)
+    set_linked(**dict.fromkeys(params or ("task", "other")))
 
 
 def above() -> DeltaGenerator:
@@ -284,16 +282,17 @@ def _open(pair: tuple[str, str | None]) -> None:
     task, other = pair
     if other is not None and st.session_state.get("task") == other:
         task, other = other, task
-    st.session_state["task"], st.session_state["other"] = task, other
+    set_linked(task=task, other=other)
 
 
 def open_neighbour(key: str, names: Sequence[str], *, beside: bool = False) -> None:
     """A click in a table of tasks: that task becomes the chosen one, or the one ``beside`` it."""
     rows = st.session_state[key]["selection"]["rows"]
     if rows and rows[0] < len(names):
-        st.session_state["other"] = names[rows[0]] if beside else None
-        if not beside:
-            st.session_state["task"] = names[rows[0]]
+        if beside:
+            set_linked(other=names[rows[0]])
+        else:
+            set_linked(task=names[rows[0]], other=None)
         task_panel.forget_rows()
 
 
