@@ -15,18 +15,19 @@ ABOUT = (
 st.title("Task graph")
 about = st.container()
 with guarded("The task graph"):
-    outside = affinity_view.choose()
-    about.caption(ABOUT if outside is None else affinity_view.ABOUT)
-    if outside is None:
-        if not context.available():
-            affinity_view.bring_first()
-        found = context.require_graph()
-        view, whole = graph_controls.zoo(found, more=affinity_view.bring_first)
-        known = graph_view.titles()
-    else:
-        table = affinity_view.load(outside)
-        view = affinity_view.controls(outside, table)
-        known = {info.name: info.title for info in affinity_view.infos(table.names)}
+    with graph_view.above():
+        outside = affinity_view.choose()
+        about.caption(ABOUT if outside is None else affinity_view.ABOUT)
+        if outside is None:
+            if not context.available():
+                affinity_view.bring_first()
+            found = context.require_graph()
+            view, whole = graph_controls.zoo(found, more=affinity_view.bring_first)
+            known = graph_view.titles()
+        else:
+            table = affinity_view.load(outside)
+            view = affinity_view.controls(outside, table)
+            known = {info.name: info.title for info in affinity_view.infos(table.names)}
     # On a narrow page the panel goes below the graph instead of squeezing it.
     page = st.grid(5, min_column_width=196, gap="medium")
     chart, panel = page.cell(column_span=3), page.cell(column_span=2)

@@ -15,7 +15,7 @@ import streamlit as st
 from app.components import access, context, graph_controls, graph_view, task_panel
 from app.components.graph_view import GraphView
 from app.components.guard import empty, plain, say
-from app.components.links import linked_select, one_of
+from app.components.links import linked_select, one_of, set_linked
 from app.components.words import MODALITY_ICONS, Word
 from pituning.errors import BadInput, PiTuningError
 from pituning.graph.build import UNKNOWN_MODALITY
@@ -142,7 +142,7 @@ def _keep(name: str, found: Affinity) -> None:
         return
     st.session_state["affinity_number"] += 1
     graph_view.forget("task", "other")
-    st.session_state["graph"] = name.strip()
+    set_linked(graph=name.strip())
     st.toast(f"The table {plain(name)} has been imported.", icon=":material/add:")
 
 

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import networkx as nx
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.components import charts, context, pictures, source, task_panel
 from app.components.guard import empty
-from app.components.links import choose_tasks, chosen_tasks, linked_select
+from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
 from app.components.words import Word
 from pituning.figures.crowd import crowd_members, crowd_option
 from pituning.figures.task_graph import ColourBy, graph_option
@@ -26,6 +27,13 @@ from pituning.graph.predict import Neighbor, neighbors
 
 NEAREST = 3
 CHART_KEY = "graph_chart"
+_ABOVE_KEY = "above_graph"
+# The browser fetches the code of a control when it first meets one, and keeps a place for it that is lower than the
+# control. Coming from a page with a graph it draws this one at once, and each control that arrives pushes it down: a
+# click meets what was there before, and a press that is let go after a push is no click. So it shows when it stands.
+_STANDS_STILL = f"""<style>
+[data-testid="stMain"]:has(.st-key-{_ABOVE_KEY} [data-testid="stSkeleton"]) .st-key-{CHART_KEY} {{ visibility: hidden }}
+</style>"""
 EXPORTS = {
     "graphml": Word("GraphML", "For yEd, Cytoscape, igraph and networkx."),
     "json": Word("JSON", "Nodes and links, for D3 and programs of your own."),
@@ -155,9 +163,13 @@ def finder(known: Mapping[str, str]) -> tuple[str | None, str | None]:
 
 def forget(*params: str) -> None:
     """Nothing is chosen under these names any more; without names, neither a task nor a pair."""
-    for param in params or ("task", "other"):
-        st.session_state[param] = None
-        st.query_params.pop(param, None)
+    set_linked(**dict.fromkeys(params or ("task", "other")))
+
+
+def above() -> DeltaGenerator:
+    """The place of all that stands above the graph; until that is drawn to the end, the graph does not show."""
+    st.html(_STANDS_STILL)
+    return st.container(key=_ABOVE_KEY)
 
 
 def draw(view: GraphView, task: str | None, other: str | None) -> None:
@@ -270,16 +282,17 @@ def _open(pair: tuple[str, str | None]) -> None:
     task, other = pair
     if other is not None and st.session_state.get("task") == other:
         task, other = other, task
-    st.session_state["task"], st.session_state["other"] = task, other
+    set_linked(task=task, other=other)
 
 
 def open_neighbour(key: str, names: Sequence[str], *, beside: bool = False) -> None:
     """A click in a table of tasks: that task becomes the chosen one, or the one ``beside`` it."""
     rows = st.session_state[key]["selection"]["rows"]
     if rows and rows[0] < len(names):
-        st.session_state["other"] = names[rows[0]] if beside else None
-        if not beside:
-            st.session_state["task"] = names[rows[0]]
+        if beside:
+            set_linked(other=names[rows[0]])
+        else:
+            set_linked(task=names[rows[0]], other=None)
         task_panel.forget_rows()
 
 

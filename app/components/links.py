@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -37,16 +38,37 @@ def linked_select(
     value = st.selectbox(
         title, options, index=None if default is None else 0, format_func=format_func, key=param, help=help_text,
         persist_state="session", placeholder=placeholder, label_visibility="collapsed" if hide_label else "visible",
-        on_change=on_change,
+        on_change=partial(_changed, param, on_change),
     )  # fmt: skip
     if wanted is not None and wanted not in options:
         st.warning(f"The address names the {title.lower()} “{plain(wanted)}”, which is not in this workspace.")
-    st.session_state[written] = value
+    _write(param, value)
+    return value
+
+
+def set_linked(**values: str | None) -> None:
+    """A callback: these are the chosen values of `linked_select` from now on, by its ``param``.
+
+    They are written at once. The browser sends the address that it shows, and with a quick second choice that is still
+    the one from before the first: read later, it would look like a link that somebody opened, and win.
+    """
+    for param, value in values.items():
+        st.session_state[param] = value
+        _write(param, value)
+
+
+def _changed(param: str, then: Callable[..., None] | None) -> None:
+    _write(param, st.session_state[param])
+    if then is not None:
+        then()
+
+
+def _write(param: str, value: str | None) -> None:
+    st.session_state[f"{param}_in_address"] = value
     if value is None:
         st.query_params.pop(param, None)
-    elif value != wanted:
+    elif st.query_params.get(param) != value:
         st.query_params[param] = value
-    return value
 
 
 def linked_pair(known: Mapping[str, str], words: tuple[str, str]) -> tuple[str | None, str | None]:

@@ -13,7 +13,7 @@ import streamlit as st
 
 from app.components import charts, source
 from app.components.guard import guarded
-from app.components.links import linked_select, linked_tasks, one_of
+from app.components.links import linked_select, linked_tasks, one_of, set_linked
 from app.components.source import Source
 from app.components.words import KINDS, ORDERS, PREDICTORS, SCALES, label
 from pituning.figures.similarity import similarity_heatmap
@@ -169,7 +169,7 @@ def _choose(points: list[dict[str, Any]]) -> None:
 
 def choose_pair(task: str, other: str) -> None:
     """Makes two tasks the chosen pair."""
-    st.session_state["task"], st.session_state["other"] = task, other
+    set_linked(task=task, other=other)
 
 
 def agreement(view: MatrixView) -> None:

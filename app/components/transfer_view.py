@@ -13,7 +13,7 @@ import streamlit as st
 from app.components import charts, context, runs_data, source
 from app.components.evidence import HARM
 from app.components.guard import empty, plain
-from app.components.links import linked_pair
+from app.components.links import linked_pair, set_linked
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
 from app.components.source import Source
 from app.components.words import KINDS, PREDICTORS, label
@@ -124,7 +124,7 @@ def _csv(view: TransferView) -> bytes:
 def _choose(points: list[dict[str, Any]]) -> None:
     names = points[-1].get("customdata")
     if isinstance(names, list | tuple) and len(names) == 2:
-        st.session_state["task"], st.session_state["other"] = str(names[0]), str(names[1])
+        set_linked(task=str(names[0]), other=str(names[1]))
 
 
 def pair(view: TransferView, target: str | None, donor: str | None) -> None:

@@ -70,6 +70,22 @@ def test_a_click_on_a_point_opens_that_task(workspace: Workspace, open_page: Ope
     assert [node["id"] for node in chosen] == ["vqa"]
 
 
+def test_a_quick_second_choice_wins_over_the_address_from_before_the_first(
+    workspace: Workspace, open_page: OpenPage
+) -> None:
+    at = healthy(open_page("task_graph", task="nli"))
+    at.selectbox(key="task").select("vqa").run()
+    assert at.query_params["task"] == "vqa"
+
+    at.query_params["task"] = "nli"  # what a browser still shows, and sends, that has not drawn the first choice yet
+    at.selectbox(key="task").select("digits").run()
+
+    assert at.session_state["task"] == "digits"
+    assert at.query_params["task"] == "digits"
+    at.query_params["task"] = "nli"  # without a choice it is a way back
+    assert healthy(at.run()).session_state["task"] == "nli"
+
+
 def test_a_threshold_draws_exactly_the_pairs_above_it(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("task_graph", lines="Above", threshold="0.5"))
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-import pytest
-from playwright.sync_api import Page, expect
+import re
 
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from benchmarks.browser import SECOND
 from tests.browser.conftest import Studio, no_errors, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -39,6 +42,49 @@ def test_the_app_opens_and_a_click_on_a_task_opens_its_panel(studio: Studio, pag
     page.get_by_role("button", name="Use as target of a run").click()
     expect(page.get_by_role("heading", name="New run")).to_be_visible()
     expect(page).to_have_url(f"{studio.url}/new-run?target=digits")
+    no_errors(page)
+
+
+CONTROLS = re.compile(r"/static/js/(ButtonGroup|Selectbox|Slider)\.")
+"""The code of what stands above the graph."""
+
+# Where the label of a task is, for every frame in which it can be seen; each place once.
+WATCH = """() => {
+    window.places = []
+    const look = () => {
+        const label = [...document.querySelectorAll('.st-key-graph_chart svg text')]
+            .find((one) => one.textContent.includes('Sentiment'))
+        if (label?.checkVisibility({ visibilityProperty: true })) {
+            const { x, y } = label.getBoundingClientRect()
+            const [last] = window.places.slice(-1)
+            if (!last || last.x !== x || last.y !== y) window.places.push({ x, y })
+        }
+        window.looking = requestAnimationFrame(look)
+    }
+    look()
+}"""
+
+
+def test_the_graph_stands_still_from_the_first_moment_that_it_can_be_clicked(studio: Studio, page: Page) -> None:
+    waiting: list[Route] = []
+    page.goto(studio.url)
+    settle(page)
+    expect(page.locator(".st-key-hero_chart svg text", has_text="Sentiment")).to_be_visible()  # graphs can be drawn
+    page.route(CONTROLS, lambda route: waiting.append(route))
+    page.evaluate(WATCH)
+    page.get_by_role("button", name="Explore the task graph").click()
+    label = page.locator(".st-key-graph_chart svg text", has_text="Sentiment")
+    label.wait_for(state="attached")
+    expect(page.get_by_text("No task chosen")).to_be_visible()
+    while waiting:  # one control after the other arrives, as over a slow line
+        waiting.pop(0).continue_()
+        page.wait_for_timeout(0.3 * SECOND)
+
+    expect(label).to_be_visible()
+    page.evaluate("cancelAnimationFrame(window.looking)")  # under the mouse the label grows
+    label.click(delay=0.1 * SECOND)
+    expect(page.get_by_role("heading", name="Sentiment")).to_be_visible()
+    assert len(page.evaluate("window.places")) == 1
     no_errors(page)
 
 
