@@ -22,11 +22,11 @@ from pituning.backbones.blocks import find_blocks
 from pituning.backbones.chat import turn_of
 from pituning.backbones.encoded import IGNORED, Batch, EncodedExamples, mask_of, padded
 from pituning.backbones.families import FAMILIES
-from pituning.backbones.inputs import all_or_no_images
+from pituning.backbones.inputs import cut, no_images
 from pituning.backbones.loading import from_pretrained
 from pituning.backbones.places import AttentionShape, Block
 from pituning.errors import ArtefactError, BadInput
-from pituning.progress import Reporter, Silent
+from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
 
 STACK = "decoder"
@@ -91,11 +91,7 @@ class CausalBackbone(Backbone):
         reporter: Reporter | None = None,
     ) -> EncodedExamples:
         examples = list(examples)
-        if all_or_no_images(task, examples):
-            raise BadInput(
-                f"task {task.name!r} has images, and backbone {self.name!r} reads text alone; choose one that sees",
-                field="backbone",
-            )
+        no_images(task, examples, self.name)
         prompt_ids = self.token_ids([task.prompt(example) for example in examples])
         prompts, answers = self.framed(prompt_ids, [example.answer for example in examples], task, reporter)
         return EncodedExamples(prompts=prompts, answers=answers, backbone=self)
@@ -112,14 +108,9 @@ class CausalBackbone(Backbone):
                 f"tokens of backbone {self.name!r}; shorten them or choose another",
                 field="backbone",
             )
-        long = sum(len(ids) > room for ids in prompt_ids)
-        if long:
-            (reporter or Silent()).log(
-                f"{long} of {len(prompt_ids)} prompts are longer than {room} tokens and were cut"
-            )
         head, tail = self.turn.head, self.turn.tail
         return (
-            [np.array([*head, *ids[:room], *tail], dtype=np.int64) for ids in prompt_ids],
+            [np.array([*head, *ids, *tail], dtype=np.int64) for ids in cut(prompt_ids, room, reporter)],
             [np.array([*ids, self.end_token], dtype=np.int64) for ids in self.answer_ids(texts)],
         )
 

@@ -62,6 +62,14 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             modalities=(LANGUAGE,),
             path="pituning.backbones.causal:CausalBackbone",
         ),
+        FamilyRecord(
+            name="t5",
+            label="T5",
+            help="Encoder-decoders with relative positions, text to text: T5, Flan-T5, mT5 and UMT5.",
+            model_types=("t5", "mt5", "umt5"),
+            modalities=(LANGUAGE,),
+            path="pituning.backbones.t5:T5Backbone",
+        ),
     ],
     group="pituning.backbones",
 )  # fmt: skip

@@ -20,7 +20,7 @@ from pituning.backbones.blocks import Block, find_blocks
 from pituning.backbones.encoded import EncodedExamples
 from pituning.backbones.encoder_decoder import EncoderDecoderBackbone
 from pituning.backbones.families import FAMILIES
-from pituning.backbones.inputs import all_or_no_images
+from pituning.backbones.inputs import all_or_no_images, cut
 from pituning.backbones.loading import from_pretrained
 from pituning.errors import ArtefactError
 from pituning.progress import Reporter, Silent
@@ -112,14 +112,11 @@ class Florence2Backbone(EncoderDecoderBackbone):
         tokens = features.shape[1] if features is not None else 0
         room = self.max_tokens - tokens - 2
         head = [self.begin_token] + [self.image_token] * tokens
-        prompt_ids = self.token_ids([task.prompt(example) for example in examples])
+        prompt_ids = cut(self.token_ids([task.prompt(example) for example in examples]), room, reporter)
         answer_ids = self.token_ids([example.answer for example in examples])
-        long = sum(len(ids) > room for ids in prompt_ids)
-        if long:
-            reporter.log(f"{long} of {len(examples)} prompts are longer than {room} tokens and were cut")
         answer_room = self.max_tokens - self.answer_room
         return EncodedExamples(
-            prompts=[np.array([*head, *ids[:room], self.end_token], dtype=np.int64) for ids in prompt_ids],
+            prompts=[np.array([*head, *ids, self.end_token], dtype=np.int64) for ids in prompt_ids],
             answers=[np.array([*ids[:answer_room], self.end_token], dtype=np.int64) for ids in answer_ids],
             backbone=self,
             features=features,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pituning.errors import BadInput
+from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
 
 
@@ -22,3 +23,27 @@ def all_or_no_images(task: Task, examples: Sequence[Example]) -> bool:
             f"task {task.name!r}: {with_image} of {len(examples)} examples have an image; give all one or none"
         )
     return with_image > 0
+
+
+def no_images(task: Task, examples: Sequence[Example], name: str) -> None:
+    """Nothing when the examples are text alone.
+
+    Args:
+        name: the backbone's.
+
+    Raises:
+        BadInput: there are no examples, or some have an image.
+    """
+    if all_or_no_images(task, examples):
+        raise BadInput(
+            f"task {task.name!r} has images, and backbone {name!r} reads text alone; choose one that sees",
+            field="backbone",
+        )
+
+
+def cut(prompt_ids: Sequence[Sequence[int]], room: int, reporter: Reporter | None) -> list[Sequence[int]]:
+    """The prompts with at most ``room`` tokens each; the reporter is told how many were longer."""
+    long = sum(len(ids) > room for ids in prompt_ids)
+    if long:
+        (reporter or Silent()).log(f"{long} of {len(prompt_ids)} prompts are longer than {room} tokens and were cut")
+    return [ids[:room] for ids in prompt_ids]

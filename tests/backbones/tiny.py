@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,16 @@ from transformers import (
     Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    MT5Config,
+    MT5ForConditionalGeneration,
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+    T5Tokenizer,
+    UMT5Config,
+    UMT5ForConditionalGeneration,
 )
 
 from tests.conftest import COLOURS, WORDS, save_tiny_backbone
@@ -89,6 +97,32 @@ def causal(config_class: Any, model_class: Any, *, chat: bool = True, **given: A
     return make
 
 
+def t5(config_class: Any, model_class: Any, **given: Any) -> Callable[[Path], None]:
+    """Writes a random T5 with a Unigram tokenizer that knows, as the real ones do, special tokens as pieces."""
+
+    def make(directory: Path) -> None:
+        special = ["<pad>", "</s>", "<unk>"]
+        pieces = Tokenizer(models.Unigram())
+        pieces.pre_tokenizer = pre_tokenizers.Metaspace()
+        letters = [chr(code) for code in range(33, 127)]
+        trainer = trainers.UnigramTrainer(
+            vocab_size=200, special_tokens=special, unk_token="<unk>", initial_alphabet=letters, show_progress=False
+        )
+        pieces.train_from_iterator(TEXTS * 2, trainer)
+        found = json.loads(pieces.to_str())["model"]["vocab"]
+        words = T5Tokenizer(vocab=[(piece, score) for piece, score in found], extra_ids=3, model_max_length=96)
+        config = config_class(
+            **{
+                "vocab_size": len(words) + 4, "d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 48, "num_layers": 2,
+                "num_decoder_layers": 2, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0, **given,
+            }
+        )  # fmt: skip
+        save(model_class, config, directory)
+        words.save_pretrained(directory)
+
+    return make
+
+
 def save(model_class: Any, config: Any, directory: Path, *, seed: int = 3) -> None:
     """A random model whose outputs depend visibly on inputs and on experts."""
     with torch.random.fork_rng(devices=[]):
@@ -98,6 +132,8 @@ def save(model_class: Any, config: Any, directory: Path, *, seed: int = 3) -> No
             for name, parameter in model.named_parameters():
                 if parameter.dim() == 2:
                     scale = 0.3 if "embed" in name or "shared" in name else parameter.shape[1] ** -0.5
+                    if name.endswith(("Attention.q.weight", "Attention.k.weight")):
+                        scale /= 3  # T5 does not scale its scores: its queries and keys are small
                     parameter.normal_(0.0, scale)
     model.save_pretrained(directory)
 
@@ -110,4 +146,11 @@ TINY = (
     Tiny("gemma3", "causal",
          causal(Gemma3TextConfig, Gemma3ForCausalLM, sliding_window=96, sliding_window_pattern=2), Gemma3ForCausalLM),
     Tiny("qwen3", "causal", causal(Qwen3Config, Qwen3ForCausalLM, tie_word_embeddings=True), Qwen3ForCausalLM),
+    Tiny("t5", "t5", t5(T5Config, T5ForConditionalGeneration, num_layers=3, num_decoder_layers=3),
+         T5ForConditionalGeneration),
+    Tiny("mt5", "t5",
+         t5(MT5Config, MT5ForConditionalGeneration, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+         MT5ForConditionalGeneration),
+    Tiny("umt5", "t5",
+         t5(UMT5Config, UMT5ForConditionalGeneration, feed_forward_proj="gated-gelu"), UMT5ForConditionalGeneration),
 )  # fmt: skip
