@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pituning.commands.options import BackboneOption
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import (
     JsonOption,
@@ -16,10 +17,12 @@ from pituning.commands.shared import (
     output_directory,
     words,
     zoo_and_backbone,
+    zoo_of,
 )
 from pituning.errors import BadInput
 from pituning.progress import Reporter
 from pituning.tasks.registry import TaskSource
+from pituning.workspace.layout import DEFAULT_BACKBONE
 from pituning.workspace.zoo import Zoo
 
 pretrain_app = typer.Typer(help="Pretrain a backbone: mini.")
@@ -111,6 +114,7 @@ def zoo_build(
     examples: Annotated[int, typer.Option(min=2, help="Training examples behind each embedding.")] = 256,
     test_examples: Annotated[int, typer.Option(min=1, help="Most test examples that an expert is scored on.")] = 10**6,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -125,27 +129,33 @@ def zoo_build(
         "learning_rate": learning_rate, "fisher_examples": examples, "test_examples": test_examples,
     }  # fmt: skip
     config = ZooConfig(kinds=words(kinds), **{key: value for key, value in given.items() if value is not None})
-    zoo, backbone = zoo_and_backbone(out, workspace)
+    zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
 
     from pituning.studies.zoo import build_zoo
 
     with terminal_reporter() as reporter:
-        build_zoo(zoo, backbone, config, reporter, source=TaskSource(open_workspace(workspace)), processes=processes)
+        build_zoo(
+            zoo, backbone_dir, config, reporter, source=TaskSource(open_workspace(workspace)), processes=processes
+        )
         _make_maps(zoo, config.kinds, reporter)
-    document = {"directory": zoo.root, "backbone": backbone, "kinds": config.kinds, "tasks": config.tasks}
+    document = {"directory": zoo.root, "backbone": backbone_dir, "kinds": config.kinds, "tasks": config.tasks}
     emit(document, as_json, lambda: typer.echo(f"{zoo.root}: {len(config.tasks)} tasks, {', '.join(config.kinds)}"))
 
 
 @zoo_app.command("maps")
 def zoo_maps(
-    directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/zoos/mini.")],
+    directory: Annotated[
+        Path | None, typer.Argument(help="Directory of the zoo, such as data/zoos/mini; else the workspace's.")
+    ] = None,
     kinds: Annotated[str, typer.Option(help="Expert kinds. A list with commas.")] = "lora,bottleneck,prefix",
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the maps that ship with a zoo: the default predictor's, with default settings, once for each kind."""
+    zoo = zoo_of(directory, open_workspace(workspace), backbone)
     with terminal_reporter() as reporter:
-        files = _make_maps(Zoo.at(directory), words(kinds), reporter)
+        files = _make_maps(zoo, words(kinds), reporter)
     emit({"files": files}, as_json, lambda: typer.echo("\n".join(map(str, files))))
 
 
@@ -164,11 +174,12 @@ def zoo_measure(
     kind: Annotated[str, typer.Option(help="Expert kind of the few-shot experts.")] = "lora",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds of the few-shot experts.")] = 3,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how hard the suite is: backbone alone, 16 shots, 16 shots on a backbone that was never pretrained."""
-    zoo, backbone = zoo_and_backbone(out, workspace)
+    zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
 
     from pituning.experts.kinds import KINDS
     from pituning.tasks.mini import TASK_NAMES
@@ -179,23 +190,26 @@ def zoo_measure(
 
     cells = difficulty_cells(TASK_NAMES, kind=kind, seeds=range(seeds))
     with terminal_reporter() as reporter:
-        frame = measure_difficulty(zoo, backbone, cells, reporter, processes=processes)
+        frame = measure_difficulty(zoo, backbone_dir, cells, reporter, processes=processes)
     table = zoo.new_result_path(SUITE_FILE)
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
 
 
 @zoo_app.command("tables")
 def zoo_tables(
-    directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/zoos/mini.")],
+    directory: Annotated[
+        Path | None, typer.Argument(help="Directory of the zoo, such as data/zoos/mini; else the workspace's.")
+    ] = None,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print what was measured on the suite and the backbone as Markdown: the tables of the documentation."""
     from pituning.studies.tables import graph_markdown, heldout_markdown, planted_by_kind, suite_markdown
 
-    zoo = Zoo.at(directory)
-    if not zoo.results_dir.is_dir():
-        raise BadInput(f"{directory} holds no results; run pituning zoo measure --out {directory}", field="directory")
+    zoo = zoo_of(directory, open_workspace(workspace), backbone)
+    if not zoo.result_path("suite.csv").is_file():
+        raise BadInput(f"{zoo.root} holds no results; run pituning zoo measure --out {zoo.root}", field="directory")
     tables = {
         "suite": suite_markdown(zoo),
         "graph": graph_markdown(zoo),

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pituning.commands.follow import follow, submit
-from pituning.commands.options import takes_config
+from pituning.commands.options import BackboneOption, takes_config
 from pituning.commands.shared import (
-    BackboneOption,
     DetachOption,
     JsonOption,
     WorkspaceOption,
@@ -36,6 +35,7 @@ app = typer.Typer(help="Experts: list, train, import, export, answer, remove.")
 @app.command("list")
 def list_command(
     kind: Annotated[str | None, typer.Option("--kind", help="Only lora, bottleneck or prefix.")] = None,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,13 +43,14 @@ def list_command(
     from pituning.experts.card import read_card
 
     place = open_workspace(workspace)
+    zoo = place.zoo(place.check_backbone(backbone))
     rows: list[dict[str, Any]] = []
     damaged: dict[str, str] = {}
     for each in KINDS if kind is None else (KINDS.check(kind),):
-        zoo = place.zoo().expert_dirs(each)
-        for name, directory in place.zoo().all_expert_dirs(each).items():
+        full_data = zoo.expert_dirs(each)
+        for name, directory in zoo.all_expert_dirs(each).items():
             try:
-                rows.append(_row(read_card(directory), name in zoo))
+                rows.append(_row(read_card(directory), name in full_data))
             except ArtefactError as error:
                 damaged[f"{each}/{name}"] = str(error)
 
@@ -76,7 +77,7 @@ def train(
     """Train one expert on one task: on a few shots per class, or on all its training data."""
     place = open_workspace(workspace)
     check_examples(place, config.task, config.shots, config.seed)
-    place.backbone_dir()
+    place.backbone_dir(config.backbone)
     work(
         place, "train", config, detach, as_json,
         lambda r: f"{r['expert']}: {r['score']:.1f} points on {r['task']} ({r['kind']}, {r['examples']} examples)",
@@ -119,11 +120,12 @@ def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the expert.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty directory.")],
     kind: Annotated[str | None, typer.Option("--kind", help="Its kind, where several have the name.")] = None,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write an expert as a PEFT checkpoint of its own."""
-    source = find_expert(open_workspace(workspace), name, kind)
+    source = find_expert(open_workspace(workspace), name, kind, backbone)
 
     from pituning.experts.store import export_expert
 
@@ -140,10 +142,11 @@ def answer(
     from pituning.runs.questions import find_questions, keep_image
 
     place = open_workspace(workspace)
+    place.check_backbone(config.backbone)
     if config.image is not None and Path(config.image).is_file():
         config = dataclasses.replace(config, image=keep_image(Path(config.image).read_bytes(), place))
     find_questions(config, place)
-    place.backbone_dir()
+    place.backbone_dir(config.backbone)
     work(place, "answer", config, detach, as_json, _answers)
 
 
@@ -151,6 +154,7 @@ def answer(
 def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the expert.")],
     kind: Annotated[str | None, typer.Option("--kind", help="Its kind, where several have the name.")] = None,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     yes: YesOption = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -160,10 +164,10 @@ def remove(
     from pituning.runs.removal import check_removable, remove_expert
 
     queue = RunQueue(open_workspace(workspace))
-    kind = find_expert(queue.workspace, name, kind).parent.parent.name
-    check_removable(queue, kind, name)
+    kind = find_expert(queue.workspace, name, kind, backbone).parent.parent.name
+    check_removable(queue, kind, name, backbone=backbone)
     confirm(f"Remove the {kind} expert {name}?", yes)
-    remove_expert(queue, kind, name)
+    remove_expert(queue, kind, name, backbone=backbone)
     emit({"expert": name, "kind": kind, "removed": True}, as_json, lambda: typer.echo(f"removed {name} ({kind})"))
 
 
@@ -179,26 +183,26 @@ def embed_command(
     if everything and config.tasks:
         raise BadInput("give tasks or --all, not both", field="tasks")
     place = open_workspace(workspace)
+    zoo = place.zoo(place.check_backbone(config.backbone))
     for task in config.tasks:
-        if task not in place.zoo().expert_dirs(config.kind):
+        if task not in zoo.expert_dirs(config.kind):
             check_examples(place, task, None, 0)
-            raise BadInput(
-                f"task {task!r} has no {config.kind} expert; train one: "
-                f"pituning experts train {task} --kind {config.kind}",
-                field="tasks",
-            )
+            mend = zoo.command(f"experts train {task} --kind {config.kind}")
+            raise BadInput(f"task {task!r} has no {config.kind} expert; train one: {mend}", field="tasks")
+    place.backbone_dir(config.backbone)
     work(place, "embed", config, detach, as_json, lambda r: f"embedded {', '.join(r['tasks'])}")
 
 
-def find_expert(workspace: Workspace, name: str, kind: str | None) -> Path:
-    """The directory of an expert by its name; the kind is needed where several kinds have the name."""
+def find_expert(workspace: Workspace, name: str, kind: str | None, backbone: str) -> Path:
+    """The directory of an expert of a backbone by its name; the kind is needed where several kinds have the name."""
+    zoo = workspace.zoo(workspace.check_backbone(backbone))
     found = {
-        each: workspace.zoo().all_expert_dirs(each)[name]
+        each: zoo.all_expert_dirs(each)[name]
         for each in (KINDS if kind is None else (KINDS.check(kind),))
-        if name in workspace.zoo().all_expert_dirs(each)
+        if name in zoo.all_expert_dirs(each)
     }
     if not found:
-        raise unknown("expert", name, sorted({n for k in KINDS for n in workspace.zoo().all_expert_dirs(k)}))
+        raise unknown("expert", name, sorted({n for k in KINDS for n in zoo.all_expert_dirs(k)}))
     if len(found) > 1:
         raise BadInput(f"expert {name!r} is there as {', '.join(found)}; choose one with --kind", field="kind")
     return next(iter(found.values()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pituning.commands.options import takes_config
+from pituning.commands.options import BackboneOption, takes_config
 from pituning.commands.shared import (
     DetachOption,
     JsonOption,
@@ -22,7 +22,7 @@ from pituning.commands.shared import (
 from pituning.errors import BadInput
 from pituning.graph.settings import DEFAULT_PREDICTOR
 from pituning.runs.configs import ProjectRun
-from pituning.workspace.layout import Workspace
+from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 
 if TYPE_CHECKING:
     from pituning.tasks.registry import TaskInfo
@@ -41,6 +41,7 @@ def neighbors(
     k: Annotated[int, typer.Option("-k", help="How many.")] = 3,
     kind: KindOption = "lora",
     predictor: PredictorOption = DEFAULT_PREDICTOR,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,13 +50,15 @@ def neighbors(
     from pituning.tasks.registry import load_task
 
     place = open_workspace(workspace)
-    similarity = load_similarity(place, kind, predictor)
+    similarity = load_similarity(place, kind, predictor, backbone)
     if task not in similarity.names:
         load_task(task, place)
+        train, embed = (
+            place.zoo(backbone).command(words)
+            for words in (f"experts train {task} --kind {kind}", f"embed --all --kind {kind}")
+        )
         raise BadInput(
-            f"task {task!r} has no embedding of kind {kind!r}; make one: pituning experts train {task} --kind {kind}, "
-            f"then pituning embed --all --kind {kind}",
-            field="task",
+            f"task {task!r} has no embedding of kind {kind!r}; make one: {train}, then {embed}", field="task"
         )
     found = predict.neighbors(similarity.matrix, similarity.names, task, k, replicates=similarity.replicates)
     modality = {info.name: info.modality for info in infos_of(place, similarity)}
@@ -76,7 +79,7 @@ def neighbors(
         columns = ("rank", "task", "modality", "similarity", "confidence")
         print_table(columns, [[row[column] for column in columns] for row in rows])
 
-    emit({"task": task, "kind": kind, "predictor": predictor, "neighbors": rows}, as_json, human)
+    emit({"task": task, "kind": kind, "backbone": backbone, "predictor": predictor, "neighbors": rows}, as_json, human)
 
 
 @app.command()
@@ -84,6 +87,7 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .graphml, .gexf, .json or .csv.")],
     kind: KindOption = "lora",
     predictor: PredictorOption = DEFAULT_PREDICTOR,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     k: Annotated[int | None, typer.Option("-k", help="Join each task to its k most similar; default 3.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Join what is at least this similar.")] = None,
     workspace: WorkspaceOption = None,
@@ -98,7 +102,7 @@ def export(
     if threshold is not None and not math.isfinite(threshold):
         raise BadInput(f"threshold is {threshold}; give a number, as 0.2", field="threshold")
     place = open_workspace(workspace)
-    similarity = load_similarity(place, kind, predictor)
+    similarity = load_similarity(place, kind, predictor, backbone)
     graph = task_graph(similarity.matrix, infos_of(place, similarity), k=k, threshold=threshold)
     export_graph(graph, file)
     document = {"file": file, "tasks": graph.number_of_nodes(), "edges": graph.number_of_edges()}
@@ -114,7 +118,7 @@ def project(
     from pituning.commands.experts import work
 
     place = open_workspace(workspace)
-    load_similarity(place, config.kind, config.predictor)
+    load_similarity(place, config.kind, config.predictor, config.backbone)
 
     def human(result: dict[str, Any]) -> str:
         trust = ", ".join(
@@ -126,14 +130,14 @@ def project(
     work(place, "project", config, detach, as_json, human)
 
 
-def load_similarity(workspace: Workspace, kind: str, predictor: str) -> ZooSimilarity:
-    """The zoo's similarity; unknown kinds and predictors are told before a file is looked for."""
+def load_similarity(workspace: Workspace, kind: str, predictor: str, backbone: str) -> ZooSimilarity:
+    """The zoo's similarity; unknown kinds, predictors and backbones are told before a file is looked for."""
     from pituning.experts.kinds import KINDS
     from pituning.graph.similarity import PREDICTORS
 
     if predictor not in PREDICTORS:
         raise BadInput(f"unknown predictor {predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor")
-    return workspace.zoo().similarity(KINDS.check(kind), predictor)
+    return workspace.zoo(workspace.check_backbone(backbone)).similarity(KINDS.check(kind), predictor)
 
 
 def infos_of(workspace: Workspace, similarity: ZooSimilarity) -> list[TaskInfo]:

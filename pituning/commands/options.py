@@ -11,6 +11,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 
 from pituning.errors import BadInput
+from pituning.workspace.layout import BACKBONE_HELP, BACKBONE_VARIABLE
+
+BackboneOption = Annotated[
+    str, typer.Option("--backbone", envvar=BACKBONE_VARIABLE, show_envvar=False, help=BACKBONE_HELP)
+]
 
 
 def takes_config(config_class: Any, *, argument: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -56,6 +61,8 @@ def _parameter(field: dataclasses.Field[Any], hint: Any, positional: bool) -> in
         default = None if many else default
         if many:
             annotation = Annotated[list[str] | None, typer.Argument(help=help_text)]
+    elif field.name == "backbone":
+        annotation = BackboneOption
     else:
         if many and default is not dataclasses.MISSING:
             default = ",".join(map(str, default)) if default is not None else None

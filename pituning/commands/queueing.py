@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pituning.commands.follow import IDLE_SECONDS, follow
-from pituning.commands.options import takes_config
+from pituning.commands.options import BackboneOption, takes_config
 from pituning.commands.runs import RunArgument, app, open_queue
 from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, emit, numbers, words
 from pituning.runs.counting import CountRun
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from pituning.runs.queue import RunQueue
@@ -28,6 +29,7 @@ def sweep(
     seeds: Annotated[str, typer.Option(help="Seeds, with commas.")] = "0",
     train: Annotated[bool, typer.Option("--train", help="Train single experts instead of tuning.")] = False,
     settings: SetOption = None,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     batch: Annotated[str | None, typer.Option(help="A name that the runs share; one is made up when left out.")] = None,
     priority: Annotated[int, typer.Option(help="Runs of a higher priority are taken first.")] = 0,
     workspace: WorkspaceOption = None,
@@ -47,7 +49,8 @@ def sweep(
         subject: names, "kind": list(words(kinds)), "shots": list(numbers(shots, field="shots")),
         "seed": list(numbers(seeds, field="seeds")),
     }  # fmt: skip
-    specs = combine(kind, changes_of(kind, settings or []), axes)
+    queue.workspace.backbone_dir(backbone)
+    specs = combine(kind, {"backbone": backbone, **changes_of(kind, settings or [])}, axes)
     name = batch or queue.new_batch_name()
     ids = queue.submit_all(specs, batch=name, priority=priority)
     _wake(queue)

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from pituning.commands.options import BackboneOption
 from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace
 from pituning.errors import BadInput
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 
 def report_command(
@@ -17,6 +19,7 @@ def report_command(
     story: Annotated[
         str | None, typer.Option("--story", help="Name of a story of the page Present; default: overview.")
     ] = None,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -29,7 +32,7 @@ def report_command(
     from pituning.workspace.stories import load_story
 
     place = open_workspace(workspace)
-    reader = Reader(place)
+    reader = Reader(place, place.check_backbone(backbone))
     if story is None or story == NAME:
         if story is None:
             reader.zoo()  # without any similarity there is nothing to tell, and this says what to do

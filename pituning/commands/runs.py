@@ -42,6 +42,7 @@ def list_command(
         str | None, typer.Option(help="Only queued, running, succeeded, failed or cancelled; a list with commas.")
     ] = None,
     batch: BatchOption = None,
+    backbone: Annotated[str | None, typer.Option(help="Only the runs on this backbone.")] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +56,9 @@ def list_command(
         if each not in (*ACTIVE, *FINAL):
             raise BadInput(f"state {each!r} is unknown; choose of {', '.join((*ACTIVE, *FINAL))}", field="state")
     queue = open_queue(workspace)
-    runs, waits, held = queue.list(states=states, batch=batch), waits_for(queue), held_up(queue)
+    if backbone is not None:
+        queue.workspace.check_backbone(backbone)
+    runs, waits, held = queue.list(states=states, batch=batch, backbone=backbone), waits_for(queue), held_up(queue)
 
     def human() -> None:
         print_table(("run", "state", "what", "phase", "took"), [_line(run, waits) for run in runs])
@@ -218,8 +221,8 @@ def _line(run: Run, waits: Mapping[str, str]) -> tuple[str, str, str, str | None
 
 def _document(run: Run, waits: Mapping[str, str]) -> dict[str, Any]:
     kept = (
-        "id", "name", "batch", "kind", "state", "priority", "attempt", "max_attempts", "slot", "created", "started",
-        "finished", "phase", "done", "total", "eta_s", "failure", "error", "mend", "submitted_by",
+        "id", "name", "batch", "kind", "backbone", "state", "priority", "attempt", "max_attempts", "slot", "created",
+        "started", "finished", "phase", "done", "total", "eta_s", "failure", "error", "mend", "submitted_by",
     )  # fmt: skip
     return {key: getattr(run, key) for key in kept} | {
         "waits": waits.get(run.id),

@@ -20,7 +20,6 @@ WorkspaceOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 KindOption = Annotated[str, typer.Option("--kind", help="Kind of expert: lora, bottleneck or prefix.")]
-BackboneOption = Annotated[str, typer.Option("--backbone", help="Name of the backbone.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Queue it and return at once; it runs in the background.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]
@@ -46,16 +45,18 @@ def output_directory(path: Path) -> Path:
     return path
 
 
-def zoo_of(out: Path | None, workspace: Workspace) -> Zoo:
+def zoo_of(out: Path | None, workspace: Workspace, backbone: str) -> Zoo:
     """The zoo in a directory, such as ``data/zoos/mini``; by default the workspace's.
 
     Raises:
-        BadInput: something else stands there.
+        BadInput: something else stands there, or there is no such backbone.
     """
-    return workspace.zoo() if out is None else Zoo.at(output_directory(out))
+    if out is not None:
+        return Zoo.at(output_directory(out), backbone)
+    return workspace.zoo(workspace.check_backbone(backbone))
 
 
-def zoo_and_backbone(out: Path | None, workspace: Path | None) -> tuple[Zoo, Path]:
+def zoo_and_backbone(out: Path | None, workspace: Path | None, backbone: str) -> tuple[Zoo, Path]:
     """A zoo and the directory of its backbone.
 
     That of ``data/zoos/mini`` is ``data/backbones/mini``; where nothing is beside the zoo, it is the workspace's.
@@ -64,7 +65,7 @@ def zoo_and_backbone(out: Path | None, workspace: Path | None) -> tuple[Zoo, Pat
         BadInput: as `zoo_of`, or there is no such backbone.
     """
     place = open_workspace(workspace)
-    zoo = zoo_of(out, place)
+    zoo = zoo_of(out, place, backbone)
     beside = zoo.root.parent.parent / "backbones" / zoo.backbone
     return zoo, beside if out is not None and beside.is_dir() else place.backbone_dir(zoo.backbone)
 

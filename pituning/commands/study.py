@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pituning.commands.options import BackboneOption
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import (
     JsonOption,
@@ -20,6 +21,7 @@ from pituning.commands.shared import (
     zoo_of,
 )
 from pituning.errors import BadInput, PiTuningError
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 app = typer.Typer(help="Measure on the mini suite: transfer, predictors, methods on few shots.")
 
@@ -32,6 +34,7 @@ OutOption = Annotated[
 def study_transfer(
     out: OutOption = None,
     kind: KindOption = "lora",
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     targets: Annotated[str | None, typer.Option(help="Targets; default: all. A list with commas.")] = None,
     shots: Annotated[str, typer.Option(help="Examples per class, 0 for none. A list with commas.")] = "0,16",
     seeds: Annotated[str, typer.Option(help="Seeds of the shots. A list with commas.")] = "0",
@@ -56,14 +59,14 @@ def study_transfer(
         seeds=numbers(seeds, field="seeds"),
         **{key: value for key, value in given.items() if value is not None},
     )
-    zoo, backbone = zoo_and_backbone(out, workspace)
+    zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
 
     from pituning.studies.transfer import measure_transfer
     from pituning.tasks.registry import TaskSource
 
     source = TaskSource(open_workspace(workspace))
     with terminal_reporter() as reporter:
-        frame = measure_transfer(zoo, backbone, config, reporter, source=source, processes=processes)
+        frame = measure_transfer(zoo, backbone_dir, config, reporter, source=source, processes=processes)
     table = zoo.new_transfer_path(kind)
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
 
@@ -72,6 +75,7 @@ def study_transfer(
 def study_lowshot(
     out: OutOption = None,
     kind: KindOption = "lora",
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     targets: Annotated[str | None, typer.Option(help="Targets; default: all. A list with commas.")] = None,
     shots: Annotated[
         str, typer.Option(help="Examples per class, 0 for none, full for all. A list with commas.")
@@ -104,11 +108,11 @@ def study_lowshot(
         seeds=numbers(seeds, field="seeds"),
         **{key: value for key, value in given.items() if value is not None},
     )
-    zoo, backbone = zoo_and_backbone(out, workspace)
+    zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
 
     from pituning.studies.lowshot import Places, check_lowshot, lowshot_cells, measure_lowshot, table_path
 
-    places = Places(zoo=zoo, backbone=backbone, workspace=open_workspace(workspace))
+    places = Places(zoo=zoo, backbone=backbone_dir, workspace=open_workspace(workspace))
     table = table_path(zoo, config)
     if check:
         with terminal_reporter() as reporter:
@@ -129,6 +133,7 @@ def study_lowshot(
 def study_predictors(
     out: OutOption = None,
     kind: KindOption = "lora",
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -136,7 +141,7 @@ def study_predictors(
     from pituning.experts.kinds import KINDS
 
     KINDS.check(kind)
-    zoo = zoo_of(out, open_workspace(workspace))
+    zoo = zoo_of(out, open_workspace(workspace), backbone)
 
     from pituning.studies.predictors import GRADES_FILE, grade_predictors
     from pituning.workspace.atomic import write_text
@@ -151,6 +156,7 @@ def study_predictors(
 def study_variants(
     out: OutOption = None,
     kind: KindOption = "lora",
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -158,12 +164,12 @@ def study_variants(
     from pituning.experts.kinds import KINDS
 
     KINDS.check(kind)
-    zoo, backbone = zoo_and_backbone(out, workspace)
+    zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
 
     from pituning.studies.variants import GRADES_FILE, grade_variants, measure_variants
 
     with terminal_reporter() as reporter:
-        measure_variants(zoo, backbone, kind, reporter)
+        measure_variants(zoo, backbone_dir, kind, reporter)
     table, frame = zoo.new_result_path(GRADES_FILE, kind), grade_variants(zoo, kind)
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
 
@@ -172,6 +178,7 @@ def study_variants(
 def study_tables(
     out: OutOption = None,
     kind: KindOption = "lora",
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -179,7 +186,7 @@ def study_tables(
     from pituning.experts.kinds import KINDS
 
     KINDS.check(kind)
-    zoo = zoo_of(out, open_workspace(workspace))
+    zoo = zoo_of(out, open_workspace(workspace), backbone)
 
     from pituning.studies.predictors import GRADES_FILE, predictors_markdown
     from pituning.studies.variants import GRADES_FILE as VARIANTS_FILE
@@ -199,6 +206,7 @@ def study_tables(
 def study_summary(
     out: OutOption = None,
     kind: KindOption = "lora",
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     shots: Annotated[str, typer.Option(help="Examples per class; full for all.")] = "16",
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -210,7 +218,7 @@ def study_summary(
 
     KINDS.check(kind)
     count = parse_shots(shots)
-    zoo = zoo_of(out, open_workspace(workspace))
+    zoo = zoo_of(out, open_workspace(workspace), backbone)
     summary = load_summary(zoo.lowshot_path(kind), kind, count)
     document = {**summary.to_json(), "predictor": predictor_figures(zoo, kind, count)}
     emit(document, as_json, lambda: typer.echo(summary.markdown()))

@@ -22,7 +22,7 @@ def tune_command(
     """π-tune a task on a few shots with the experts of similar tasks, and compare with honest baselines."""
     place = open_workspace(workspace)
     check_examples(place, config.target, config.shots, config.seed)
-    place.backbone_dir()
+    place.backbone_dir(config.backbone)
     _check_donors(place, config)
     work(place, "tune", config, detach, as_json, _print)
 
@@ -30,19 +30,21 @@ def tune_command(
 def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
     from pituning.experts.card import unusable_experts
 
-    zoo = [name for name in workspace.zoo().expert_dirs(config.kind) if name != config.target]
+    kept = workspace.zoo(config.backbone)
+    zoo = [name for name in kept.expert_dirs(config.kind) if name != config.target]
     for name in config.donor_names:
         if name not in zoo:
             raise unknown("donor", name, zoo)
     if not zoo:
-        raise BadInput(f"there are no {config.kind} experts to lend; make them: pituning zoo build", field="kind")
+        mend = kept.command("zoo build")
+        raise BadInput(f"there are no {config.kind} experts to lend; make them: {mend}", field="kind")
     if len(zoo) < config.donors:
         raise BadInput(
             f"donors is {config.donors}, but {len(zoo)} {config.kind} experts can lend; choose at most {len(zoo)}",
             field="donors",
         )
     # A run reads the whole zoo; better now than from a worker.
-    for reason in unusable_experts(workspace, config.kind, target=config.target).values():
+    for reason in unusable_experts(workspace, config.kind, target=config.target, backbone=config.backbone).values():
         raise ArtefactError(reason)
 
 

@@ -21,7 +21,7 @@ from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
 from pituning.workspace.atomic import read_json, write_json
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
-from pituning.workspace.zoo import Zoo
+from pituning.workspace.zoo import LEAST_TASKS, Zoo
 
 
 def embed_zoo(
@@ -54,7 +54,7 @@ def embed_zoo(
     """
     report = reporter or Silent()
     missing = [task.name for task in tasks if task.name not in experts]
-    if missing or len(tasks) < 3:
+    if missing or len(tasks) < LEAST_TASKS:
         named = f"task {missing[0]!r} has no {kind} expert" if missing else f"{len(tasks)} tasks are too few"
         raise BadInput(f"{named}; a zoo needs experts of three tasks or more", field="kind")
     model = ExpertModel(backbone, kind)

@@ -21,10 +21,11 @@ from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.studies.lowshot_scores import comparable_scores
 from pituning.tasks.registry import TaskInfo, list_tasks
-from pituning.workspace.layout import Workspace
+from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.similarity import ZooSimilarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
+from pituning.workspace.zoo import Zoo as KeptZoo
 
 MOST_RUNS = 200
 """Runs among which the seeds of a run are looked for, newest first."""
@@ -73,32 +74,37 @@ class Zoo:
 
 
 class Reader:
-    """Reads a workspace for reports. Whoever draws the same things again and again overrides what it should keep."""
+    """Reads what a workspace has of a backbone. Whoever draws the same things often overrides what to keep."""
 
-    def __init__(self, workspace: Workspace):
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, backbone: str = DEFAULT_BACKBONE):
+        self.workspace, self.backbone = workspace, backbone
+
+    @property
+    def kept(self) -> KeptZoo:
+        """The zoo of the backbone, as it is kept."""
+        return self.workspace.zoo(self.backbone)
 
     def tasks(self) -> Mapping[str, TaskInfo]:
         return {info.name: info for info in list_tasks(self.workspace)}
 
     def available(self) -> dict[str, list[str]]:
         """The predictors that are there for each kind; a kind without any is left out."""
-        here = self.workspace.zoo()
+        here = self.kept
         found = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
         return {kind: names for kind, names in found.items() if names}
 
     def similarity(self, kind: str, predictor: str) -> ZooSimilarity:
-        return self.workspace.zoo().similarity(kind, predictor)
+        return self.kept.similarity(kind, predictor)
 
     def transfer_shots(self, kind: str) -> list[int]:
-        return measured_shots(self.workspace.zoo().transfer_path(kind))
+        return measured_shots(self.kept.transfer_path(kind))
 
     def transfer(self, kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
-        return load_transfer(self.workspace.zoo().transfer_path(kind), shots, names)
+        return load_transfer(self.kept.transfer_path(kind), shots, names)
 
     def lowshot(self, kind: str) -> pd.DataFrame:
         """The rows of the low-shot study, none where it has not been made."""
-        return read_lowshot(self.workspace.zoo().lowshot_path(kind))
+        return read_lowshot(self.kept.lowshot_path(kind))
 
     def study_scores(self, kind: str, shots: int) -> pd.DataFrame:
         """What the rows of the study at some shots come to."""
@@ -120,7 +126,7 @@ class Reader:
         """
         found = self.available()
         if not found:
-            raise ArtefactError(f"no task graph in {self.workspace.root} yet; make it with: pituning zoo build")
+            raise ArtefactError(f"no task graph in {self.workspace.root} yet; make it with: {self.kept.how_to_graph()}")
         if predictor is not None and predictor not in PREDICTORS:
             raise unknown("predictor", predictor, list(PREDICTORS))
         kind = KINDS.check(kind) if kind is not None else next(iter(found))
@@ -129,7 +135,7 @@ class Reader:
 
     def finished_runs(self) -> list[Run]:
         """The low-shot runs with a result, newest first."""
-        return list(self.queue.list(states=("succeeded",), kind="tune", limit=MOST_RUNS))
+        return list(self.queue.list(states=("succeeded",), kind="tune", backbone=self.backbone, limit=MOST_RUNS))
 
     def result(self, run: Run) -> dict[str, Any]:
         """The result of a finished run.

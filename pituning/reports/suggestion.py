@@ -113,7 +113,7 @@ def suggested_story(reader: Reader) -> Story:
 
 def _map(reader: Reader, zoo: Zoo, common: dict[str, str | int]) -> list[Slide]:
     """The map, where one has been computed."""
-    if find_projection(reader.workspace.zoo(), zoo.kind, zoo.predictor, MapSettings()) is None:
+    if find_projection(reader.kept, zoo.kind, zoo.predictor, MapSettings()) is None:
         return []
     return [Slide(id="map", view="map", title="The lie of the land", caption=MAP, settings=common)]
 

@@ -130,7 +130,7 @@ def _map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     zoo, method = _zoo(reader, settings), settings.get("method", METHODS[0])
     if method not in METHODS:
         raise unknown("method", str(method), list(METHODS))
-    found = find_projection(reader.workspace.zoo(), zoo.kind, zoo.predictor, MapSettings())
+    found = find_projection(reader.kept, zoo.kind, zoo.predictor, MapSettings())
     projection = load_projection(found.path) if found is not None else None
     if found is None or projection is None or method not in projection.maps:
         raise ArtefactError(

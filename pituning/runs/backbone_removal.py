@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pituning.errors import ArtefactError, BadInput
+from pituning.errors import BadInput
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import ACTIVE
 from pituning.runs.roles import Role
-from pituning.workspace.atomic import TEMPORARY_PREFIX, read_json, remove_directory
+from pituning.workspace.atomic import TEMPORARY_PREFIX, remove_directory
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace, check_name
 
 
@@ -37,12 +37,8 @@ def remove_backbone(queue: RunQueue, name: str, *, force: bool = False) -> None:
 
 def experts_of(workspace: Workspace, name: str) -> list[str]:
     """The experts in a workspace that were made on a backbone, as ``kind/name``, sorted."""
-    zoo = workspace.root / "zoos" / name / "experts"
-    found = {f"{path.parent.name}/{path.name}" for path in zoo.glob("*/*") if _is_whole(path)}
-    for path in (workspace.root / "experts").glob("*/*"):
-        if _is_whole(path) and _made_on(path / "card.json") == name:
-            found.add(f"{path.parent.name}/{path.name}")
-    return sorted(found)
+    made = (workspace.root / "zoos" / name).glob("*/experts/*")
+    return sorted(f"{path.parents[1].name}/{path.name}" for path in made if _is_whole(path))
 
 
 def _check_unneeded(queue: RunQueue, name: str) -> None:
@@ -65,12 +61,3 @@ def _check_unneeded(queue: RunQueue, name: str) -> None:
 
 def _is_whole(directory: Path) -> bool:
     return directory.is_dir() and not directory.name.startswith(TEMPORARY_PREFIX)
-
-
-def _made_on(card: Path) -> str | None:
-    """The backbone that an expert's card names; a damaged card names none."""
-    try:
-        document = read_json(card)
-    except (ArtefactError, UnicodeDecodeError):
-        return None
-    return document.get("backbone") if isinstance(document, dict) else None

@@ -16,7 +16,7 @@ from pituning.graph.similarity import PROBE_OF, parts_of
 from pituning.progress import Reporter
 from pituning.runs.configs import ProjectRun
 from pituning.workspace.layout import Workspace
-from pituning.workspace.similarity import ZooSimilarity, load_similarity, similarity_digest
+from pituning.workspace.similarity import ZooSimilarity, similarity_digest
 from pituning.workspace.zoo import Zoo
 
 
@@ -35,7 +35,7 @@ def map_zoo(config: ProjectRun, zoo: Zoo, reporter: Reporter) -> dict[str, Any]:
         BadInput: there are too few tasks.
     """
     path = zoo.similarity_path(config.kind, config.predictor)
-    found = load_similarity(path)
+    found = zoo.similarity(config.kind, config.predictor)
     layers = _layers(zoo, config, found)
     if not layers:
         reporter.log("there are no embeddings of these similarities, so there are no maps by layer")

@@ -30,7 +30,7 @@ from pituning.registry import unknown
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import load_task
 from pituning.tuning.config import TuneConfig
-from pituning.workspace.layout import Workspace
+from pituning.workspace.layout import Workspace, zoo_command
 
 ZOO_EXAMPLES = 64
 """Training examples of each zoo task behind its embedding; more change the ranking little."""
@@ -53,7 +53,8 @@ def load_zoo(config: TuneConfig, directories: Mapping[str, Path], model: ExpertM
         if name not in directories:
             raise unknown("donor", name, sorted(directories))
     if not directories:
-        raise BadInput(f"there are no {config.kind} experts to lend; make them: pituning zoo build", field="kind")
+        mend = zoo_command("zoo build", config.backbone)
+        raise BadInput(f"there are no {config.kind} experts to lend; make them: {mend}", field="kind")
     if len(directories) < config.donors:
         raise BadInput(
             f"donors is {config.donors}, but {len(directories)} {config.kind} experts can lend; choose at most "

@@ -26,7 +26,7 @@ DATA_VARIABLE = "PITUNING_DATA"
 DEFAULT_ROOT = Path("workspace")
 DEFAULT_BACKBONE = "mini"
 BACKBONE_VARIABLE = "PITUNING_BACKBONE"
-BACKBONE_HELP = "Name of the backbone, whose zoo it is."
+BACKBONE_HELP = "Backbone whose zoo it is; default: $PITUNING_BACKBONE, else mini."
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -62,6 +62,11 @@ def check_name(name: str, *, what: str = "name") -> str:
             f"{what} {name!r} cannot be used: take 1 to 60 of a-z, 0-9 and '-', not beginning with '-'", field=what
         )
     return name
+
+
+def zoo_command(words: str, backbone: str) -> str:
+    """A command line about the zoo of a backbone, for messages that say what to run."""
+    return f"pituning {words}" + ("" if backbone == DEFAULT_BACKBONE else f" --backbone {backbone}")
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,17 @@ class Workspace:
     def backbone_names(self) -> list[str]:
         """The backbones of the workspace and those that ship, sorted."""
         return sorted({name for base in self._backbones() for name in directories(base)})
+
+    def check_backbone(self, name: str) -> str:
+        """The name itself where there is a backbone, or a zoo of one; the usual one may yet be made.
+
+        Raises:
+            BadInput: there is none; the message lists close names.
+        """
+        known = sorted({*self.backbone_names(), *self.zoo_names()})
+        if check_name(name, what="backbone") != DEFAULT_BACKBONE and name not in known:
+            raise unknown("backbone", name, known)
+        return name
 
     def zoo_names(self) -> list[str]:
         """The backbones of which there is a zoo, of the workspace or shipped, sorted."""

@@ -60,9 +60,7 @@ def load_similarity(path: Path) -> ZooSimilarity:
         ArtefactError: when a file is missing, damaged or does not fit its card.
     """
     if not path.exists():
-        raise ArtefactError(
-            f"no zoo similarity at {path}; make it with: pituning embed --all --kind {path.parent.parent.name}"
-        )
+        raise ArtefactError(f"no zoo similarity at {path}; make it with: pituning embed --all")
     card = read_json(path.with_suffix(".json"))
     try:
         names, digest = tuple(card["names"]), card["sha256"]

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from pituning.errors import ArtefactError
 from pituning.workspace.atomic import read_json
-from pituning.workspace.layout import DEFAULT_BACKBONE, check_name, directories
+from pituning.workspace.layout import DEFAULT_BACKBONE, check_name, directories, zoo_command
 
 if TYPE_CHECKING:
     from pituning.workspace.similarity import ZooSimilarity
 
 RESULTS = "results"
+LEAST_TASKS = 3
+"""Fewer are no graph."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,18 @@ class Zoo:
     shipped: Path | None = None
 
     @classmethod
-    def at(cls, directory: Path, backbone: str | None = None) -> Zoo:
+    def at(cls, directory: Path, backbone: str = DEFAULT_BACKBONE) -> Zoo:
         """A zoo that stands alone, such as ``data/zoos/mini``.
 
         Args:
-            backbone: its backbone's name; by default the directory's, or else the usual one.
+            backbone: its backbone's name where the directory does not tell it, as one in ``zoos`` does.
 
         Raises:
             BadInput: the name cannot be used.
         """
         directory = directory.resolve()
-        if backbone is None:
-            backbone = directory.name if directory.parent.name == "zoos" else DEFAULT_BACKBONE
-        return cls(check_name(backbone, what="backbone"), directory)
+        name = directory.name if directory.parent.name == "zoos" else backbone
+        return cls(check_name(name, what="backbone"), directory)
 
     def kinds(self) -> list[str]:
         """The kinds of which there is anything, sorted."""
@@ -57,6 +58,15 @@ class Zoo:
             if name != RESULTS and any(path.iterdir())
         }  # fmt: skip
         return sorted(found)
+
+    def command(self, words: str) -> str:
+        """`zoo_command` of this zoo."""
+        return zoo_command(words, self.backbone)
+
+    def how_to_graph(self) -> str:
+        """The command that makes the task graph: the experts are compared where there are any, else made first."""
+        ready = next((kind for kind in self.kinds() if len(self.expert_dirs(kind)) >= LEAST_TASKS), None)
+        return self.command("zoo build" if ready is None else f"embed --all --kind {ready}")
 
     # Experts.
 
@@ -125,7 +135,11 @@ class Zoo:
         """
         from pituning.workspace.similarity import load_similarity
 
-        return load_similarity(self.similarity_path(kind, predictor))
+        path = self.similarity_path(kind, predictor)
+        if not path.exists():
+            mend = self.command(f"embed --all --kind {kind}")
+            raise ArtefactError(f"no zoo similarity at {path}; make it with: {mend}")
+        return load_similarity(path)
 
     def projection_dir(self, kind: str) -> Path:
         """Where maps of a kind are written."""

@@ -16,7 +16,6 @@ from pituning.backbones.files import fingerprint
 from pituning.runs.configs import TrainRun
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
-from pituning.workspace.atomic import write_json
 from pituning.workspace.layout import Workspace
 from tests.app.synthetic import make_expert
 from tests.backbones.checkpoints import save_tiny_llama
@@ -84,14 +83,12 @@ def test_one_line_of_error(pituning: Run, workspace: Workspace, llama: Path, tmp
 
 def test_a_backbone_that_is_needed_stays(pituning: Run, workspace: Workspace, llama: Path) -> None:
     pituning("backbones", "add", llama, "--name", "mine")
-    made = workspace.new_expert_dir("lora", "nli")
+    made = workspace.zoo("mine").new_expert_dir("lora", "nli")
     make_expert(made, "lora", fingerprint(llama))
-    card = json.loads((made / "card.json").read_text())
-    write_json(made / "card.json", card | {"backbone": "mine"})
     outcome = pituning("backbones", "remove", "mine")
     assert (outcome.code, "is needed by expert lora/nli;" in outcome.error) == (2, True)
     shutil.rmtree(made)
-    (workspace.root / "zoos" / "mine" / "experts" / "prefix" / "sst").mkdir(parents=True)
+    workspace.zoo("mine").new_expert_dir("prefix", "sst").mkdir(parents=True)
     assert "is needed by expert prefix/sst;" in pituning("backbones", "remove", "mine").error
     assert pituning("backbones", "remove", "mine", "--force").code == 0
     assert workspace.backbone_names() == []
