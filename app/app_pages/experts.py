@@ -30,5 +30,6 @@ with guarded("The experts"):
             with trial, guarded("Trying it"):
                 answers.try_it(chosen, entries)
     else:
-        empty("No experts yet", "Make the zoo with `pituning zoo build`, train one with `pituning experts train`, or "
-              "bring one from elsewhere.", icon=":material/inventory_2:")  # fmt: skip
+        build, train = (context.zoo().command(words) for words in ("zoo build", "experts train TASK"))
+        empty("No experts yet", f"Make the zoo with `{build}`, train one with `{train}`, or bring one from elsewhere.",
+              icon=":material/inventory_2:")  # fmt: skip

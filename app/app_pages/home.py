@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import context, graph_view, run_list, runs_data
+from app.components import backbone, context, graph_view, run_list, runs_data
 from app.components.guard import empty, guarded, plain
+from app.components.links import to
 from app.components.pages import GRAPH, NEW_RUN, PRESENT, RUNS
 from app.components.target import SOURCES
 
@@ -22,8 +23,8 @@ with hero, guarded("The task graph"):
     if context.available():
         graph_view.hero()
     else:
-        empty("No task graph yet", "It is made of the experts of your tasks: `pituning zoo build` trains them all, or "
-              "bring a table of similarities on the page of the task graph.", icon=GRAPH.icon)  # fmt: skip
+        backbone.no_graph()
+        st.caption("Or bring a table of similarities on the page of the task graph.")
 with aside:
     with guarded("This workspace"), st.container(border=True, gap="small"):
         everything = context.tasks().values()
@@ -32,7 +33,8 @@ with aside:
             st.metric("Tasks", len(everything), help="Those of the embedded suite and those that were brought here.")
             st.metric("Your own", sum(info.source != "mini" for info in everything), help="Tasks made from your files.")
             st.metric("Experts", context.expert_count(), help="Small trained modules, of all kinds.")
-            st.metric("Runs", sum(runs_data.queue().counts().values()), help="Waiting, running and finished.")
+            runs = runs_data.queue().counts(backbone=context.backbone())
+            st.metric("Runs", sum(runs.values()), help="Waiting, running and finished.")
     for name, reason in context.damaged().items():
         st.warning(plain(reason), title=f"The task “{plain(name)}” cannot be used", icon=":material/broken_image:")
     doors = (
@@ -45,9 +47,9 @@ with aside:
             words, icon=leads_to.icon, type="primary" if leads_to is GRAPH else "secondary", width="stretch",
             key=f"door_{name}", help=leads_to.help,
         ):  # fmt: skip
-            st.switch_page(leads_to.path)
+            st.switch_page(leads_to.path, query_params=to())
     if st.button("Bring a table of your own", icon=":material/upload_file:", type="tertiary", key="door_file"):
-        st.switch_page(NEW_RUN.path, query_params={"source": SOURCES["file"]})
+        st.switch_page(NEW_RUN.path, query_params=to(source=SOURCES["file"]))
 
 
 def open_run(run_id: str) -> None:
@@ -56,12 +58,12 @@ def open_run(run_id: str) -> None:
 
 with guarded("The last runs"):
     st.header("Last runs")
-    last = [run for run in runs_data.queue().list(limit=20 * LAST_RUNS) if run.kind != "answer"][:LAST_RUNS]
+    last = [run for run in runs_data.of_backbone(limit=20 * LAST_RUNS) if run.kind != "answer"][:LAST_RUNS]
     if last:
         run_list.table(last, chosen=None, on_open=open_run, key="home-runs")
         chosen = st.session_state.pop("home_open_run", None)
         if chosen is not None:
-            st.switch_page(RUNS.path, query_params={"run": chosen})
+            st.switch_page(RUNS.path, query_params=to(run=chosen))
     else:
         empty("No runs yet", "Choose a target in the task graph, or start from a file of your own.",
               icon=":material/monitoring:")  # fmt: skip

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.components import budget, context, donors, launch, target
 from app.components.guard import empty, guarded
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 st.title("New run")
 st.caption("A handful of examples, the experts of similar tasks, and honest baselines beside them.")
@@ -27,7 +28,10 @@ with form, guarded("This form"):
             settings = budget.settings(chosen_target, wanted, helpers, methods, details)
 with summary, guarded("This run"), st.container(border=True):
     if not context.backbone_ready():
-        st.error("There is no backbone to run on; make it with `pituning zoo build`.", icon=":material/error:")
+        st.error("There is no backbone to run on; make it with `pituning pretrain mini`, then `pituning zoo build`."
+                 if context.backbone() == DEFAULT_BACKBONE else
+                 "This backbone is not there to run on; put its directory into `backbones` of the workspace.",
+                 icon=":material/error:")  # fmt: skip
     elif chosen_target is None:
         empty("No task yet", "Choose or bring one; what the run will do is then written here.",
               icon=":material/pending:", border=False)  # fmt: skip

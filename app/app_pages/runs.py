@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.components import access, run_compare, run_detail, run_list, run_queue, runs_data
 from app.components.guard import empty, guarded
+from app.components.links import to
 from app.components.pages import NEW_RUN
 from pituning.errors import BadInput
 from pituning.runs.records import ACTIVE, Run
@@ -66,11 +67,11 @@ def without_answers(runs: Sequence[Run]) -> Sequence[Run]:
 def monitor() -> None:
     """The queue and the chosen run, or several runs side by side; redrawn on a timer while something is active."""
     with guarded("The queue"):
-        everything = without_answers(runs_data.queue().list(limit=200))
+        everything = without_answers(runs_data.of_backbone(limit=200))
         if not everything:
             empty("No runs yet", "A run takes a few labelled examples of a task and asks whose experts help.",
                   icon=":material/monitoring:")  # fmt: skip
-            st.page_link(NEW_RUN.path, label="Start the first run", icon=":material/add_circle:")
+            st.page_link(NEW_RUN.path, label="Start the first run", icon=":material/add_circle:", query_params=to())
             return
         run_queue.banner()
         runs = of_batch(everything)

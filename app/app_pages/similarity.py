@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import context, matrix_view, pair_panel
+from app.components import backbone, context, matrix_view, pair_panel
 from app.components.guard import guarded
 
 st.title("Similarity")
@@ -13,15 +13,18 @@ st.caption(
     "them. Put a second way of measuring beside it to see what the answer depends on."
 )
 with guarded("The similarity matrix"):
-    found = context.require_graph()
-    view = matrix_view.controls(found)
-    matrix, agreement, pair = st.container(), st.container(), st.container()
-    with pair:
-        st.header("One pair", anchor=False)
-        chosen = pair_panel.choose(view.whole)
-        with guarded("This pair"):
-            pair_panel.show(view.whole, found[view.whole.kind], *chosen)
-    with matrix:
-        matrix_view.draw(view, chosen)
-    with agreement:
-        matrix_view.agreement(view)
+    found = context.available()
+    if found:
+        view = matrix_view.controls(found)
+        matrix, agreement, pair = st.container(), st.container(), st.container()
+        with pair:
+            st.header("One pair", anchor=False)
+            chosen = pair_panel.choose(view.whole)
+            with guarded("This pair"):
+                pair_panel.show(view.whole, found[view.whole.kind], *chosen)
+        with matrix:
+            matrix_view.draw(view, chosen)
+        with agreement:
+            matrix_view.agreement(view)
+    else:
+        backbone.no_graph()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import affinity_view, context, graph_controls, graph_view, zoo_panel
+from app.components import affinity_view, backbone, context, graph_controls, graph_view, zoo_panel
 from app.components.guard import guarded
 
 ABOUT = (
@@ -18,28 +18,30 @@ with guarded("The task graph"):
     with graph_view.above():
         outside = affinity_view.choose()
         about.caption(ABOUT if outside is None else affinity_view.ABOUT)
-        if outside is None:
-            if not context.available():
-                affinity_view.bring_first()
-            found = context.require_graph()
+        found = context.available() if outside is None else {}
+        if outside is None and not found:
+            affinity_view.bring_first()
+            backbone.no_graph()
+        elif outside is None:
             view, whole = graph_controls.zoo(found, more=affinity_view.bring_first)
             known = graph_view.titles()
         else:
             table = affinity_view.load(outside)
             view = affinity_view.controls(outside, table)
             known = {info.name: info.title for info in affinity_view.infos(table.names)}
-    # On a narrow page the panel goes below the graph instead of squeezing it.
-    page = st.grid(5, min_column_width=196, gap="medium")
-    chart, panel = page.cell(column_span=3), page.cell(column_span=2)
-    with panel:
-        task, other = graph_view.finder(known)
-        with guarded("This task"):
-            if outside is None:
-                zoo_panel.show(view, whole, found[whole.kind], task, other)
-            else:
-                affinity_view.panel(table, task, other)
-    with chart:
-        graph_view.draw(view, task, other)
-    if outside is None:
-        with panel, guarded("This task"):
-            zoo_panel.more(whole, task, other)
+    if outside is not None or found:
+        # On a narrow page the panel goes below the graph instead of squeezing it.
+        page = st.grid(5, min_column_width=196, gap="medium")
+        chart, panel = page.cell(column_span=3), page.cell(column_span=2)
+        with panel:
+            task, other = graph_view.finder(known)
+            with guarded("This task"):
+                if outside is None:
+                    zoo_panel.show(view, whole, found[whole.kind], task, other)
+                else:
+                    affinity_view.panel(table, task, other)
+        with chart:
+            graph_view.draw(view, task, other)
+        if outside is None:
+            with panel, guarded("This task"):
+                zoo_panel.more(whole, task, other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import context, map_view
+from app.components import backbone, context, map_view
 from app.components.guard import guarded
 
 st.title("Map")
@@ -13,7 +13,11 @@ st.caption(
     "it: three methods stand side by side, each with how far to trust it."
 )
 with guarded("The map"):
-    view = map_view.controls(context.require_graph())
-    made = map_view.find(view)
-    if made is not None:
-        map_view.draw(view, made)
+    found = context.available()
+    if found:
+        view = map_view.controls(found)
+        made = map_view.find(view)
+        if made is not None:
+            map_view.draw(view, made)
+    else:
+        backbone.no_graph()

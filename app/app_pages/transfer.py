@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import context, lowshot_view, runs_data, transfer_view
+from app.components import backbone, context, lowshot_view, runs_data, transfer_view
 from app.components.guard import guarded
 
 st.title("Transfer")
@@ -13,8 +13,8 @@ st.caption(
     "column the donor whose expert it started from. Blue helped, orange did harm."
 )
 with guarded("The measured transfer"):
-    found = context.require_graph()
-    view = transfer_view.controls(found)
+    found = context.available()
+    view = transfer_view.controls(found) if found else backbone.no_graph()
     if view is not None:
         matrix, pair = st.container(), st.container()
         with pair:
@@ -32,4 +32,4 @@ with guarded("The low-shot study"):
     lowshot_view.study()
 st.header("Low-shot runs of this workspace", anchor=False)
 with guarded("The low-shot results"):
-    transfer_view.results(runs_data.queue().list())
+    transfer_view.results(runs_data.of_backbone())

@@ -51,7 +51,7 @@ def try_it(entry: ExpertEntry, entries: Sequence[ExpertEntry]) -> None:
     except BadInput:
         st.warning("The answers that this address names are not in this workspace.")
         return
-    if run.kind != "answer" or entry.name not in run.spec.config["experts"]:
+    if run.kind != "answer" or run.backbone != context.backbone() or entry.name not in run.spec.config["experts"]:
         return  # asked of another expert
     if run.active:
         with guarded("Whoever works on the queue"):
@@ -184,7 +184,9 @@ def _start(entry: ExpertEntry, question: dict[str, Any], beside: Sequence[str]) 
         queue.actor.require(Role.RUNNER, "ask experts")  # before the image is kept
         if "image" in question:
             question = {**question, "image": keep_image(question["image"], context.workspace())}
-        config = AnswerRun(experts=(entry.name, *beside), kind=entry.kind, task=entry.task, **question)
+        config = AnswerRun(
+            experts=(entry.name, *beside), kind=entry.kind, task=entry.task, backbone=context.backbone(), **question
+        )
         find_questions(config, context.workspace())
         run_id = queue.submit(RunSpec.of("answer", config), priority=PRIORITY)
         runs_data.wake()

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import config_form
+from app.components import config_form, context
 from app.components.donors import Donors
 from app.components.target import Target
 from app.components.words import KINDS, METHODS, label
@@ -98,6 +98,7 @@ def settings(
         "shots": budget.shots,
         "donors": donors.count,
         "baselines": tuple(methods),
+        "backbone": context.backbone(),
         **fine_print,
     }
     if donors.names is not None:

@@ -28,6 +28,10 @@ from pituning.workspace.layout import DEFAULT_BACKBONE, ENVIRONMENT_VARIABLE, Wo
 from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.similarity import ZooSimilarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
+from pituning.workspace.zoo import Zoo
+
+BACKBONE = "backbone"
+"""The parameter of addresses, and the key of the session, that name the backbone."""
 
 Part = Literal["layer", "module"]
 
@@ -45,9 +49,22 @@ def workspace() -> Workspace:
     return _open(os.environ.get(ENVIRONMENT_VARIABLE), os.getcwd())
 
 
+def backbones() -> list[str]:
+    """The backbones that there are, or of which there is a zoo; the usual one first."""
+    here = workspace()
+    return sorted({*here.backbone_names(), *here.zoo_names()}, key=lambda name: (name != DEFAULT_BACKBONE, name))
+
+
 def backbone() -> str:
-    """Name of the backbone whose zoo the pages show."""
-    return DEFAULT_BACKBONE
+    """Name of the backbone that the pages are about: what `app.components.backbone.choose` has been told."""
+    known = backbones()
+    chosen = st.session_state.get(BACKBONE)
+    return chosen if chosen in known else next(iter(known), DEFAULT_BACKBONE)
+
+
+def zoo() -> Zoo:
+    """The zoo that the pages are about."""
+    return workspace().zoo(backbone())
 
 
 def tasks() -> dict[str, TaskInfo]:
@@ -83,13 +100,13 @@ def similarity(kind: str, predictor: str) -> ZooSimilarity:
     Raises:
         ArtefactError: it has not been made for this kind and predictor, or is damaged.
     """
-    path = workspace().zoo().similarity_path(kind, predictor)
-    return _similarity(str(path), _stamp(path), kind, predictor, workspace())
+    path = zoo().similarity_path(kind, predictor)
+    return _similarity(str(path), _stamp(path), kind, predictor, zoo())
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _similarity(path: str, stamp: float, kind: str, predictor: str, _workspace: Workspace) -> ZooSimilarity:
-    return _workspace.zoo().similarity(kind, predictor)
+def _similarity(path: str, stamp: float, kind: str, predictor: str, _zoo: Zoo) -> ZooSimilarity:
+    return _zoo.similarity(kind, predictor)
 
 
 def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
@@ -98,14 +115,14 @@ def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
     Raises:
         ArtefactError: an embedding is damaged.
     """
-    here, zoo = workspace(), similarity(kind, predictor)
+    here, found = zoo(), similarity(kind, predictor)
     probe = PROBE_OF.get(predictor)
-    if probe is None or len(zoo.names) > MOST_FOR_PARTS:
+    if probe is None or len(found.names) > MOST_FOR_PARTS:
         return {}
-    paths = [here.zoo().embedding_path(kind, probe, name) for name in zoo.names]
-    space = here.zoo().space_path(kind)
-    stamps = (_stamp(here.zoo().similarity_path(kind, predictor)), _stamp(space), *map(_stamp, paths))
-    return _parts(tuple(map(str, paths)), str(space), stamps, predictor, part, zoo.matrix)
+    paths = [here.embedding_path(kind, probe, name) for name in found.names]
+    space = here.space_path(kind)
+    stamps = (_stamp(here.similarity_path(kind, predictor)), _stamp(space), *map(_stamp, paths))
+    return _parts(tuple(map(str, paths)), str(space), stamps, predictor, part, found.matrix)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Comparing part by part …")
@@ -125,7 +142,7 @@ def transfer_shots(kind: str) -> list[int]:
     Raises:
         ArtefactError: the table is damaged.
     """
-    path = workspace().zoo().transfer_path(kind)
+    path = zoo().transfer_path(kind)
     return _transfer_shots(str(path), _stamp(path))
 
 
@@ -140,7 +157,7 @@ def transfer(kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
     Raises:
         ArtefactError: the table is damaged.
     """
-    path = workspace().zoo().transfer_path(kind)
+    path = zoo().transfer_path(kind)
     return _transfer(str(path), _stamp(path), shots, names)
 
 
@@ -155,7 +172,7 @@ def lowshot(kind: str) -> pd.DataFrame:
     Raises:
         ArtefactError: the table is damaged.
     """
-    path = workspace().zoo().lowshot_path(kind)
+    path = zoo().lowshot_path(kind)
     return _lowshot(str(path), _stamp(path))
 
 
@@ -166,7 +183,7 @@ def _lowshot(path: str, stamp: float) -> pd.DataFrame:
 
 def study_scores(kind: str, shots: int) -> pd.DataFrame:
     """What the study's rows at some shots come to, as `pituning.studies.lowshot_scores.comparable_scores` has it."""
-    path = workspace().zoo().lowshot_path(kind)
+    path = zoo().lowshot_path(kind)
     return _study_scores(str(path), _stamp(path), shots)
 
 
@@ -177,24 +194,24 @@ def _study_scores(path: str, stamp: float, shots: int) -> pd.DataFrame:
 
 def available() -> dict[str, list[str]]:
     """The predictors that are there for each kind; a kind without any is left out."""
-    here = workspace()
-    found = {kind: [name for name in PREDICTORS if here.zoo().similarity_path(kind, name).is_file()] for kind in KINDS}
+    here = zoo()
+    found = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
     return {kind: names for kind, names in found.items() if names}
 
 
 def unusable_experts(kind: str, target: str) -> dict[str, str]:
     """The experts that a run on ``target`` needs and cannot use, each with the reason."""
-    here = workspace()
-    files = [here.backbone_dir() / "model.safetensors"]
-    files += [folder / file for folder in here.zoo().expert_dirs(kind).values() for file in (CARD, TENSORS)]
-    return _unusable_experts(str(here.root), kind, target, tuple(map(_stamp, files)), here)
+    here, chosen = workspace(), backbone()
+    files = [here.backbone_dir(chosen) / "model.safetensors"]
+    files += [folder / file for folder in zoo().expert_dirs(kind).values() for file in (CARD, TENSORS)]
+    return _unusable_experts(str(here.root), chosen, kind, target, tuple(map(_stamp, files)), here)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _unusable_experts(
-    root: str, kind: str, target: str, stamps: tuple[float, ...], _workspace: Workspace
+    root: str, backbone: str, kind: str, target: str, stamps: tuple[float, ...], _workspace: Workspace
 ) -> dict[str, str]:
-    return card.unusable_experts(_workspace, kind, target=target)
+    return card.unusable_experts(_workspace, kind, target=target, backbone=backbone)
 
 
 def experts() -> list[ExpertEntry]:
@@ -203,13 +220,13 @@ def experts() -> list[ExpertEntry]:
     Raises:
         ArtefactError: the backbone lacks a file.
     """
-    here = workspace()
+    here = zoo()
     return _catalogue(str(here.root), here).entries(backbone_fingerprint())
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _catalogue(root: str, _workspace: Workspace) -> Catalogue:
-    return Catalogue(_workspace.zoo())
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _catalogue(root: str, _zoo: Zoo) -> Catalogue:
+    return Catalogue(_zoo)
 
 
 def backbone_fingerprint() -> str | None:
@@ -220,7 +237,7 @@ def backbone_fingerprint() -> str | None:
     """
     if not backbone_ready():
         return None
-    folder = workspace().backbone_dir()
+    folder = workspace().backbone_dir(backbone())
     return _fingerprint(str(folder), tuple(_stamp(folder / name) for name in files.fingerprinted(folder)))
 
 
@@ -245,25 +262,13 @@ def _damage(folder: str, stamps: tuple[float, ...]) -> str | None:
 
 def expert_count() -> int:
     """How many experts there are, of all kinds, shipped ones included."""
-    here = workspace()
-    return sum(len(here.zoo().all_expert_dirs(kind)) for kind in KINDS)
+    here = zoo()
+    return sum(len(here.all_expert_dirs(kind)) for kind in KINDS)
 
 
 def backbone_ready() -> bool:
-    """Whether there is a backbone to run on."""
-    return bool(workspace().backbone_names())
-
-
-def require_graph() -> dict[str, list[str]]:
-    """`available`, or an error that says how to make a task graph.
-
-    Raises:
-        ArtefactError: there is none.
-    """
-    found = available()
-    if not found:
-        raise ArtefactError(f"no task graph in {workspace().root} yet; make it with: pituning zoo build")
-    return found
+    """Whether the backbone that the pages are about is there to run on."""
+    return backbone() in workspace().backbone_names()
 
 
 def _stamp(path: Path) -> float:

@@ -30,10 +30,11 @@ class Donors:
 
 def choose(target: Target, kind: str) -> Donors | None:
     """Draws the step; None when there is nobody to choose."""
-    candidates = [name for name in context.workspace().zoo().expert_dirs(kind) if name != target.name]
+    candidates = [name for name in context.zoo().expert_dirs(kind) if name != target.name]
     if not candidates:
         st.error(
-            "There are no experts of this kind to borrow from; make them with `pituning zoo build`, or choose another "
+            "There are no experts of this kind to borrow from; make them with "
+            f"`{context.zoo().command('zoo build')}`, or choose another "
             "kind.",
             icon=":material/error:",
         )

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.components import context, runs_data
 from app.components.guard import guarded, plain
+from app.components.links import to
 from app.components.pages import RUNS, TRANSFER
 from app.components.target import Target
 from app.components.words import KINDS, label
@@ -113,7 +114,7 @@ def tell(evidence: Evidence | None, target: Target, kind: str, donors: Sequence[
     with st.container(gap="small"):
         st.caption(text)
         st.page_link(
-            TRANSFER.path, label="All that was measured", icon=TRANSFER.icon, query_params={"task": target.name}
+            TRANSFER.path, label="All that was measured", icon=TRANSFER.icon, query_params=to(task=target.name)
         )
 
 
@@ -156,7 +157,7 @@ def tell_past_harm(target: str) -> None:
         for run, title in past_harm(target)[:SHOWN_RUNS]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.caption(f":orange[:material/trending_down:] {title} in an earlier run:", width="content")
-                st.page_link(RUNS.path, label=plain(runs_data.title(run)), icon=RUNS.icon, query_params={"run": run.id})
+                st.page_link(RUNS.path, label=plain(runs_data.title(run)), icon=RUNS.icon, query_params=to(run=run.id))
 
 
 def past_harm(target: str) -> list[tuple[Run, str]]:

@@ -79,7 +79,7 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
     if access.button("Bring it in", icon=":material/download_done:", type="primary", key="expert_bring",
                      disabled=not ready) and task is not None:  # fmt: skip
         try:
-            import_checkpoint(runs_data.queue(), checkpoint, name=name, task=task)
+            import_checkpoint(runs_data.queue(), checkpoint, name=name, task=task, backbone=context.backbone())
         except PiTuningError as error:
             _complain(beside_name if getattr(error, "field", None) == "name" else beside_file, error)
             return
@@ -91,7 +91,7 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
 @st.cache_resource(max_entries=1, show_spinner="Checking the file …")
 def _read(data: bytes, filename: str, fingerprint: str) -> Checkpoint:
     """A checkpoint that fits the backbone."""
-    folder = context.workspace().backbone_dir()
+    folder = context.workspace().backbone_dir(context.backbone())
     checkpoint = read_checkpoint(data, filename)
     check_fit(checkpoint, Places.read(folder), fingerprint)
     return checkpoint
@@ -108,7 +108,7 @@ def _read_as(checkpoint: Checkpoint) -> str:
 
 def _name_fits(checkpoint: Checkpoint, name: str, beside: st.delta_generator.DeltaGenerator) -> bool:
     try:
-        check_new_name(context.workspace().zoo(), checkpoint.kind, name)
+        check_new_name(context.zoo(), checkpoint.kind, name)
     except BadInput as error:
         _complain(beside, error)
         return False

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.components import access, context, expert_table, runs_data
 from app.components.guard import plain, say
+from app.components.links import to
 from app.components.pages import GRAPH, RUNS
 from app.components.run_results import donors_table
 from app.components.words import KINDS, METRICS, ORIGINS, label
@@ -74,10 +75,10 @@ def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:
         if entry.task in context.tasks():
             st.page_link(
                 GRAPH.path, label="Its neighbours in the task graph", icon=GRAPH.icon,
-                query_params={"task": str(entry.task)},
+                query_params=to(task=str(entry.task)),
             )  # fmt: skip
         if made is not None:
-            st.page_link(RUNS.path, label="The run that made it", icon=RUNS.icon, query_params={"run": made.id})
+            st.page_link(RUNS.path, label="The run that made it", icon=RUNS.icon, query_params=to(run=made.id))
 
 
 def _delete(entry: ExpertEntry) -> None:

@@ -77,7 +77,7 @@ def _measured(whole: Source) -> dict[str, Any]:
     if transfer is None:
         return {
             "missing": f"For {label(KINDS, whole.kind)} experts nobody has measured which donor helps which target. "
-            f"Start it on the command line: pituning study transfer --kind {whole.kind}"
+            f"Start it on the command line: {context.zoo().command(f'study transfer --kind {whole.kind}')}"
         }
     return {"gains": transfer.gains}
 

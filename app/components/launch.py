@@ -11,6 +11,7 @@ import streamlit as st
 
 from app.components import access, context, runs_data, sweep
 from app.components.guard import plain, say
+from app.components.links import to
 from app.components.pages import RUNS
 from app.components.target import Target
 from app.components.words import KINDS, duration, label
@@ -67,7 +68,7 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     if access.button("Start", icon=":material/rocket_launch:", type="primary", width="stretch", key="launch"):
         started = _start(target, runs)
         if started is not None:
-            st.switch_page(RUNS.path, query_params={"run": started})
+            st.switch_page(RUNS.path, query_params=to(run=started))
     why_not = access.why_not(Role.RUNNER)
     if why_not is not None:
         st.caption(f":material/lock: {why_not}")

@@ -7,8 +7,10 @@ from functools import partial
 
 import streamlit as st
 
+from app.components import context
 from app.components.guard import plain
 from app.components.words import Word
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 TASKS = "tasks"
 _TASKS_WRITTEN = "tasks_in_address"
@@ -89,6 +91,12 @@ def linked_pair(known: Mapping[str, str], words: tuple[str, str]) -> tuple[str |
                     )
                 )
     return found[0], found[1]
+
+
+def to(**params: str) -> dict[str, str]:
+    """The query parameters of a link to another page: those given, and the backbone where it is not the usual one."""
+    chosen = context.backbone()
+    return params if chosen == DEFAULT_BACKBONE else {**params, context.BACKBONE: chosen}
 
 
 def one_of(title: str, words: Mapping[str, Word], *, key: str, bind: bool = True) -> str:

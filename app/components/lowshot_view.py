@@ -27,7 +27,7 @@ def study() -> None:
         empty(
             "Nothing measured yet",
             f"For {label(KINDS, kind)} experts nobody has compared the methods on all targets. Start it on the command "
-            f"line: pituning study lowshot --kind {kind}",
+            f"line: {context.zoo().command(f'study lowshot --kind {kind}')}",
             icon=":material/science:",
         )
         return
@@ -45,7 +45,7 @@ def study() -> None:
             placeholder="All targets together", key="study_target", width=330,
         )  # fmt: skip
     shots = measured[-1] if shots is None else shots
-    path = context.workspace().zoo().lowshot_path(kind)
+    path = context.zoo().lowshot_path(kind)
     table, told = _summed_up(str(path), path.stat().st_mtime, kind, shots, target)
     st.dataframe(
         table, hide_index=True, placeholder="–", key="study_methods", height="content",
@@ -120,4 +120,4 @@ def _runs(rows: pd.DataFrame, kind: str, shots: int) -> None:
         )  # fmt: skip
         st.caption("Any of them is measured again, and compared, with:")
         where = f"--kind {kind} --shots {shots_name(shots)} --targets … --seeds … --methods …"
-        st.code(f"pituning study lowshot {where} --check", language=None)
+        st.code(context.zoo().command(f"study lowshot {where} --check"), language=None)

@@ -12,7 +12,7 @@ import streamlit as st
 
 from app.components import access, charts, context, runs_data, source
 from app.components.guard import empty, guarded, plain, say
-from app.components.links import choose_tasks, linked_tasks
+from app.components.links import choose_tasks, linked_tasks, to
 from app.components.pages import GRAPH, RUNS, SIMILARITY
 from app.components.source import Source
 from app.components.words import KINDS, MAPS, METRICS, PREDICTORS, Word, duration, label
@@ -58,6 +58,7 @@ class MapView:
         return ProjectRun(
             kind=self.whole.kind, predictor=self.whole.predictor, n_neighbors=self.settings.n_neighbors,
             min_dist=self.settings.min_dist, metric=self.settings.metric, seed=self.settings.seed,
+            backbone=context.backbone(),
         )  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def _settings() -> MapSettings:
 
 def find(view: MapView) -> Projection | None:
     """The projection, or None after a word on why there is none and a button that makes it."""
-    found = projection.find_projection(context.workspace().zoo(), view.whole.kind, view.whole.predictor, view.settings)
+    found = projection.find_projection(context.zoo(), view.whole.kind, view.whole.predictor, view.settings)
     loaded = None
     with guarded("The map that is kept"):
         loaded = None if found is None else _load(found)
@@ -125,7 +126,8 @@ def _projection(path: str, stamp: float) -> Projection:
 def _offer(view: MapView, *, stale: bool) -> None:
     """Says that the map is missing or old, and offers to compute it; while that runs, how far it is."""
     spec = RunSpec.of("project", view.run)
-    same = [run for run in runs_data.queue().list(kind="project", limit=30) if run.spec.settings() == view.run]
+    maps = runs_data.queue().list(kind="project", backbone=view.run.backbone, limit=30)
+    same = [run for run in maps if run.spec.settings() == view.run]
     active = next((run for run in same if run.active), None)
     if active is not None:
         st.fragment(partial(_watch, active.id), run_every=EVERY_SECONDS)()
@@ -168,7 +170,7 @@ def _watch(run_id: str) -> None:
         with st.container(border=True):
             st.markdown("**The map is being computed**")
             st.progress(0.0 if fraction is None else min(1.0, fraction), text=plain(runs_data.progress_text(run)))
-            st.page_link(RUNS.path, label="Watch the run", icon=RUNS.icon, query_params={"run": run_id})
+            st.page_link(RUNS.path, label="Watch the run", icon=RUNS.icon, query_params=to(run=run_id))
 
 
 def draw(view: MapView, made: Projection) -> None:
@@ -315,6 +317,6 @@ def _doors(view: MapView, chosen: Sequence[str]) -> None:
     common = {"kind": label(KINDS, view.whole.kind), "predictor": label(PREDICTORS, view.whole.predictor)}
     tasks = ",".join(chosen)
     st.page_link(SIMILARITY.path, label=f"Compare these {len(chosen)}" if len(chosen) > 1 else "Compare",
-                 icon=SIMILARITY.icon, query_params={"tasks": tasks, **common})  # fmt: skip
-    st.page_link(GRAPH.path, label="Show in the task graph", icon=GRAPH.icon, query_params={"tasks": tasks, **common})
+                 icon=SIMILARITY.icon, query_params=to(tasks=tasks, **common))  # fmt: skip
+    st.page_link(GRAPH.path, label="Show in the task graph", icon=GRAPH.icon, query_params=to(tasks=tasks, **common))
     st.button("Show all", key="map_all", type="tertiary", icon=":material/close:", on_click=choose_tasks)

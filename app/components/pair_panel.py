@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.components import charts, context, source
 from app.components.guard import empty, guarded, plain
-from app.components.links import linked_pair, one_of
+from app.components.links import linked_pair, one_of, to
 from app.components.pages import GRAPH
 from app.components.source import Source
 from app.components.words import KINDS, MODALITY_ICONS, PREDICTORS, Word, label
@@ -69,11 +69,9 @@ def show(
                 GRAPH.path,
                 label=f"{plain(info.title)} in the task graph",
                 icon=GRAPH.icon,
-                query_params={
-                    "task": info.name,
-                    "kind": label(KINDS, whole.kind),
-                    "predictor": label(PREDICTORS, whole.predictor),
-                },
+                query_params=to(
+                    task=info.name, kind=label(KINDS, whole.kind), predictor=label(PREDICTORS, whole.predictor)
+                ),
             )
 
 

@@ -30,6 +30,11 @@ def queue() -> RunQueue:
     return RunQueue(context.workspace(), actor=access.actor())
 
 
+def of_backbone(limit: int = 500) -> Sequence[Run]:
+    """The runs on the backbone that the pages are about, newest first."""
+    return queue().list(backbone=context.backbone(), limit=limit)
+
+
 def wake() -> None:
     """Makes sure that somebody works on the queue; a machine that was switched off goes on where it stopped."""
     ensure_supervisor(context.workspace())

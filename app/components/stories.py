@@ -46,7 +46,7 @@ class CachedReader(Reader):
         return context.study_scores(kind, shots)
 
     def graph(self, zoo: Zoo, k: int) -> nx.Graph:
-        return _graph(zoo.kind, zoo.predictor, k, tuple(zoo.names), float((zoo.matrix**2).sum()), zoo)
+        return _graph(self.backbone, zoo.kind, zoo.predictor, k, tuple(zoo.names), float((zoo.matrix**2).sum()), zoo)
 
     @property
     def queue(self) -> RunQueue:  # type: ignore[override]
@@ -54,13 +54,15 @@ class CachedReader(Reader):
 
 
 @st.cache_resource(max_entries=32, show_spinner="Laying out the graph …")
-def _graph(kind: str, predictor: str, k: int, names: tuple[str, ...], size: float, _zoo: Zoo) -> nx.Graph:
+def _graph(
+    backbone: str, kind: str, predictor: str, k: int, names: tuple[str, ...], size: float, _zoo: Zoo
+) -> nx.Graph:
     return task_graph(_zoo.matrix, _zoo.infos, k=k)
 
 
 def reader() -> Reader:
     """What slides are drawn from."""
-    return CachedReader(context.workspace())
+    return CachedReader(context.workspace(), context.backbone())
 
 
 def names() -> list[str]:

@@ -106,7 +106,8 @@ def edit(name: str) -> None:
     """The slides at the left, the chosen one at the right."""
     story = stories.load(name)
     if not context.available():
-        st.info("There is no task graph yet, so there is little to show. Make it with: `pituning zoo build`",
+        command = context.zoo().how_to_graph()
+        st.info(f"There is no task graph yet, so there is little to show. Make it with: `{command}`",
                 icon=":material/hub:")  # fmt: skip
     page = st.grid(4, min_column_width=230, gap="large")
     with page.cell():

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.components import access, context, runs_data
 from app.components.guard import say
+from app.components.links import to
 from app.components.pages import RUNS
 from app.components.words import KINDS, label
 from pituning.errors import PiTuningError
@@ -63,4 +64,4 @@ def _start(specs: list[RunSpec], name: str) -> None:
     except PiTuningError as error:
         say("The runs could not be queued", error)
         return
-    st.switch_page(RUNS.path, query_params={"run": ids[0]})
+    st.switch_page(RUNS.path, query_params=to(run=ids[0]))

@@ -12,6 +12,7 @@ import streamlit as st
 from app.components import context
 from app.components.examples import gallery
 from app.components.guard import guarded, plain
+from app.components.links import to
 from app.components.pages import NEW_RUN
 from app.components.words import KINDS, METRICS, MODALITY_ICONS, label
 from pituning.graph.predict import Neighbor
@@ -167,4 +168,4 @@ def gains_table(
 def use_as_target(name: str) -> None:
     """The door to a new run on this task."""
     if st.button("Use as target of a run", icon=":material/rocket_launch:", type="primary", key="use_as_target"):
-        st.switch_page(NEW_RUN.path, query_params={"target": name})
+        st.switch_page(NEW_RUN.path, query_params=to(target=name))

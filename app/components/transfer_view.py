@@ -13,7 +13,7 @@ import streamlit as st
 from app.components import charts, context, runs_data, source
 from app.components.evidence import HARM
 from app.components.guard import empty, plain
-from app.components.links import linked_pair, set_linked
+from app.components.links import linked_pair, set_linked, to
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
 from app.components.source import Source
 from app.components.words import KINDS, PREDICTORS, label
@@ -59,7 +59,7 @@ def controls(found: Mapping[str, Sequence[str]]) -> TransferView | None:
         empty(
             "Nothing measured yet",
             f"For {label(KINDS, kind)} experts nobody has measured which donor helps which target. "
-            f"Start it on the command line: pituning study transfer --kind {kind}",
+            f"Start it on the command line: {context.zoo().command(f'study transfer --kind {kind}')}",
             icon=":material/compare_arrows:",
         )
         return None
@@ -163,10 +163,10 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
     with st.container(horizontal=True, gap="medium"):
         st.page_link(
             SIMILARITY.path, label="Why these two are alike", icon=SIMILARITY.icon,
-            query_params={"task": target, "other": donor},
+            query_params=to(task=target, other=donor),
         )  # fmt: skip
         st.page_link(
-            NEW_RUN.path, label=f"Tune {plain(infos[target].title)}", icon=NEW_RUN.icon, query_params={"task": target}
+            NEW_RUN.path, label=f"Tune {plain(infos[target].title)}", icon=NEW_RUN.icon, query_params=to(task=target)
         )
 
 
@@ -207,7 +207,8 @@ def prediction(view: TransferView, predictors: Sequence[str], target: str | None
 
 
 def _grades(view: TransferView, predictors: Sequence[str]) -> pd.DataFrame:
-    key = (view.shown.kind, view.transfer.shots, *view.shown.names, float(np.nansum(view.transfer.scores**2)))
+    measured = float(np.nansum(view.transfer.scores**2))
+    key = (context.backbone(), view.shown.kind, view.transfer.shots, *view.shown.names, measured)
     return _graded(key, tuple(predictors), view)
 
 
@@ -272,7 +273,7 @@ def results(runs: Sequence[Run]) -> None:
             "When a run is done, its methods stand here side by side: every seed counted, every figure with its run.",
             icon=":material/table_chart:",
         )
-        st.page_link(NEW_RUN.path, label="Start a run", icon=NEW_RUN.icon)
+        st.page_link(NEW_RUN.path, label="Start a run", icon=NEW_RUN.icon, query_params=to())
         return
     table = pd.DataFrame(rows)
     event = st.dataframe(
@@ -290,4 +291,4 @@ def results(runs: Sequence[Run]) -> None:
     )
     chosen = event["selection"]["rows"]
     if chosen and chosen[0] < len(first):
-        st.page_link(RUNS.path, label="Open its newest run", icon=RUNS.icon, query_params={"run": first[chosen[0]]})
+        st.page_link(RUNS.path, label="Open its newest run", icon=RUNS.icon, query_params=to(run=first[chosen[0]]))

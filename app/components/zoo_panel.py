@@ -10,6 +10,7 @@ import streamlit as st
 from app.components import context, graph_view, pair_panel, task_panel
 from app.components.graph_view import GraphView
 from app.components.guard import empty, guarded, plain
+from app.components.links import to
 from app.components.pages import SIMILARITY
 from app.components.source import Source
 from app.components.words import KINDS, PREDICTORS, label
@@ -72,10 +73,10 @@ def _pair(whole: Source, predictors: Sequence[str], task: str, other: str) -> No
                 SIMILARITY.path,
                 label="In the similarity matrix",
                 icon=SIMILARITY.icon,
-                query_params={
-                    "task": task,
-                    "other": other,
-                    "kind": label(KINDS, whole.kind),
-                    "predictor": label(PREDICTORS, whole.predictor),
-                },
+                query_params=to(
+                    task=task,
+                    other=other,
+                    kind=label(KINDS, whole.kind),
+                    predictor=label(PREDICTORS, whole.predictor),
+                ),
             )

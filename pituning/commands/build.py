@@ -21,7 +21,6 @@ from pituning.commands.shared import (
 )
 from pituning.errors import BadInput
 from pituning.progress import Reporter
-from pituning.tasks.registry import TaskSource
 from pituning.workspace.layout import DEFAULT_BACKBONE
 from pituning.workspace.zoo import Zoo
 
@@ -132,6 +131,7 @@ def zoo_build(
     zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
 
     from pituning.studies.zoo import build_zoo
+    from pituning.tasks.registry import TaskSource
 
     with terminal_reporter() as reporter:
         build_zoo(

@@ -80,9 +80,11 @@ class RunStore:
         with self._reading() as connection:
             return [_run(row) for row in connection.execute(query)]
 
-    def counts(self) -> Mapping[str, int]:
-        """How many runs there are in each state that has any."""
+    def counts(self, *, backbone: str | None = None) -> Mapping[str, int]:
+        """How many runs there are in each state that has any; those on any backbone unless one is named."""
         query = sa.select(RUNS.c.state, sa.func.count()).group_by(RUNS.c.state)
+        if backbone is not None:
+            query = query.where(RUNS.c.backbone == backbone)
         with self._reading() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 

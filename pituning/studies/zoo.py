@@ -63,6 +63,8 @@ def build_experts(
 ) -> None:
     """Trains the missing experts into ``<kind>/experts/<task>`` of the zoo, tasks side by side in ``processes``."""
     report = reporter or Silent()
+    for name in config.tasks:
+        source.version(name)  # told at once where there is no such task
     backbone = Backbone.load(backbone_dir, device="cpu")
     missing = [
         (kind, task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +40,7 @@ def load_task(name: str, workspace: Workspace | None = None) -> Task:
     added = _added(workspace)
     if name in added:
         return load_saved_task(added[name])
-    names = [*TASK_NAMES, *added]
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(names)}"
-    raise BadInput(f"task {name!r} is unknown; {hint}", field="task")
+    raise _unknown(name, [*TASK_NAMES, *added])
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,17 @@ class TaskSource:
         return load_task(name, self.workspace)
 
     def version(self, name: str) -> str:
-        """What changes when the examples of a task do: the suite's version, or the start of a digest."""
+        """What changes when the examples of a task do: the suite's version, or the start of a digest.
+
+        Raises:
+            BadInput, ArtefactError: as `load_task`.
+        """
         if name in TASK_NAMES:
             return task_version(name)
-        return str(read_card(_added(self.workspace)[name])["examples_sha256"])[:12]
+        added = _added(self.workspace)
+        if name not in added:
+            raise _unknown(name, [*TASK_NAMES, *added])
+        return str(read_card(added[name])["examples_sha256"])[:12]
 
 
 def list_tasks(workspace: Workspace | None = None) -> list[TaskInfo]:
@@ -99,6 +103,12 @@ def damaged_tasks(workspace: Workspace) -> dict[str, str]:
         except ArtefactError as error:
             damaged[name] = str(error)
     return damaged
+
+
+def _unknown(name: str, names: Sequence[str]) -> BadInput:
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(names)}"
+    return BadInput(f"task {name!r} is unknown; {hint}", field="task")
 
 
 def _mini_info(name: str) -> TaskInfo:

@@ -124,7 +124,7 @@ def test_an_error_of_ours_is_shown_with_its_mend(
     def broken(*_: object) -> None:
         raise ArtefactError("the shelf is empty; fill it")
 
-    monkeypatch.setattr("app.components.context.require_graph", broken)
+    monkeypatch.setattr("app.components.context.available", broken)
 
     at = open_page("task_graph")
 

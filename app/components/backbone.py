@@ -1,0 +1,46 @@
+"""Which backbone the pages are about: a chooser beside them, and what to do where its zoo has nothing to show yet."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components import context
+from app.components.guard import empty, plain
+from app.components.links import linked_select
+from app.components.pages import GRAPH
+from pituning.workspace.layout import DEFAULT_BACKBONE
+
+OF_ONE = ("expert", "answers", "run", "compare")
+"""What addresses name that belongs to one backbone."""
+
+
+def choose() -> None:
+    """The chooser, where there is anything to choose or to know; every page follows it."""
+    known = context.backbones()
+    if known in ([], [DEFAULT_BACKBONE]):
+        wanted = st.query_params.get(context.BACKBONE)
+        if wanted not in (None, DEFAULT_BACKBONE):
+            st.warning(f"The address names the backbone “{plain(str(wanted))}”, which is not in this workspace.")
+        return
+    with st.sidebar:
+        linked_select(
+            "Backbone", known, param=context.BACKBONE, format_func=str, default=known[0], on_change=_leave,
+            help_text="The foundation model without any expert. Experts, similarities, maps, runs and results belong "
+            "to one, and the pages show those of the one that is chosen.",
+        )  # fmt: skip
+
+
+def no_graph() -> None:
+    """What stands where a task graph would be."""
+    zoo = context.zoo()
+    command = zoo.how_to_graph()
+    does = "trains them all" if "build" in command else "compares those that are there"
+    made_of = f"It is made of the experts of your tasks: `{command}` {does}."
+    title = "No task graph yet" if zoo.backbone == DEFAULT_BACKBONE else f"No task graph of {plain(zoo.backbone)} yet"
+    empty(title, made_of, icon=GRAPH.icon)
+
+
+def _leave() -> None:
+    """What the address names on the backbone of before is left behind."""
+    for param in OF_ONE:
+        st.query_params.pop(param, None)

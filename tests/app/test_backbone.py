@@ -1,0 +1,136 @@
+"""Two backbones in one workspace: every page shows the zoo of the one that is chosen, and links keep the choice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pituning.backbones.files import fingerprint
+from pituning.runs.queue import RunQueue
+from pituning.runs.spec import RunSpec
+from pituning.workspace.layout import Workspace
+from pituning.workspace.similarity import ZooSimilarity, save_similarity
+from tests.app import synthetic
+from tests.app.conftest import OpenPage, healthy, texts
+
+PAGES = ("home", "task_graph", "task_map", "similarity", "transfer", "experts", "new_run", "runs", "present")
+NAMES = ("nli", "rte", "shape", "digits", "vqa")
+
+
+@pytest.fixture
+def two(workspace: Workspace) -> Workspace:
+    """Beside ``mini`` a backbone ``other`` with a zoo of five tasks, of which `nli` and `vqa` are alike."""
+    shutil.copytree(workspace.root / "backbones" / "mini", workspace.root / "backbones" / "other")
+    config = workspace.root / "backbones" / "other" / "config.json"
+    config.write_text(config.read_text() + " ")  # another fingerprint
+    matrix = np.full((5, 5), 0.1)
+    matrix[0, 4] = matrix[4, 0] = 0.97
+    np.fill_diagonal(matrix, 1)
+    similarity = ZooSimilarity(names=NAMES, matrix=matrix, replicates=np.stack([matrix] * 2))
+    zoo = workspace.zoo("other")
+    save_similarity(zoo.new_similarity_path("lora", "probe"), similarity)
+    for name in NAMES:
+        synthetic.make_expert(zoo.new_expert_dir("lora", name), "lora", fingerprint(workspace.backbone_dir("other")))
+    return workspace
+
+
+def matrix_of(at: AppTest) -> np.ndarray:
+    (figure,) = (
+        figure
+        for chart in at.get("plotly_chart")
+        if (figure := json.loads(chart.proto.spec))["data"][0]["type"] == "heatmap"
+    )
+    return np.array([[np.nan if value is None else value for value in row] for row in figure["data"][0]["z"]])
+
+
+def choose(at: AppTest, backbone: str) -> AppTest:
+    return healthy(at.sidebar.selectbox(key="backbone").set_value(backbone).run())
+
+
+def test_one_backbone_needs_no_chooser(workspace: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("similarity"))
+    assert list(at.sidebar.selectbox) == []
+    assert "backbone" not in at.query_params
+    at = open_page("similarity", backbone="gone")
+    assert "names the backbone “gone”, which is not in this workspace" in texts(at)
+
+
+def test_the_chooser_leads_every_page_and_stands_in_the_address(two: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("similarity"))
+    assert at.sidebar.selectbox(key="backbone").options == ["mini", "other"]
+    assert "mini" in at.query_params["backbone"]
+    assert matrix_of(at).shape == (20, 20)
+    choose(at, "other")
+    assert matrix_of(at).shape == (5, 5)
+    for page in ("task_graph", "transfer", "experts", "similarity"):
+        at.switch_page(f"app_pages/{page}.py").run()
+        assert at.sidebar.selectbox(key="backbone").value == "other"
+        assert "other" in at.query_params["backbone"]
+    assert matrix_of(at).shape == (5, 5)
+    choose(at, "mini")
+    assert matrix_of(at).shape == (20, 20)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_on_another_backbone(page: str, two: Workspace, open_page: OpenPage) -> None:
+    synthetic.done(two)
+    at = healthy(open_page(page, backbone="other"))
+    assert at.sidebar.selectbox(key="backbone").value == "other"
+
+
+def test_a_link_says_which_backbone_and_what_is_not_there_is_told(two: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("similarity", backbone="other", task="nli", other="vqa"))
+    assert matrix_of(at).shape == (5, 5)
+    assert "0.97" in texts(at)
+    links = [link.proto.query_string for link in at.get("page_link")]
+    assert links
+    assert all("backbone=other" in link for link in links)
+    assert "which is not in this workspace" in texts(open_page("home", backbone="huge"))
+
+
+def test_experts_are_those_of_the_backbone(two: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("experts", backbone="other", expert="lora/nli"))
+    assert [len(table.value) for table in at.dataframe][:1] == [5]
+    assert "other backbone" not in texts(at)
+    choose(at, "mini")
+    assert "expert" not in at.query_params  # it was an expert of the other one
+    assert len(at.dataframe[0].value) == 60
+
+
+def test_runs_and_what_is_started_are_on_it(two: Workspace, open_page: OpenPage) -> None:
+    queue = RunQueue(two)
+    here = queue.submit(RunSpec(kind="tune", config={"target": "digits"}))
+    at = healthy(open_page("runs", backbone="other"))
+    assert "No runs yet" in texts(at)
+    at = healthy(open_page("new_run", backbone="other", target="nli"))
+    assert "--backbone other" in texts(at)
+    healthy(at.button(key="launch").click().run())
+    (made,) = queue.list(backbone="other")
+    assert made.spec.config["backbone"] == "other"
+    assert [run.id for run in queue.list(backbone="mini")] == [here]
+    assert "backbone" in at.query_params
+
+
+def test_a_zoo_without_similarities_says_what_to_run(two: Workspace, open_page: OpenPage) -> None:
+    shutil.rmtree(two.zoo("other").root / "lora" / "similarity")
+    for page in ("home", "task_graph", "task_map", "similarity", "transfer"):
+        said = texts(healthy(open_page(page, backbone="other")))
+        assert "No task graph of other yet" in said
+        assert "`pituning embed --all --kind lora --backbone other`" in said
+    shutil.rmtree(two.zoo("other").root)
+    said = texts(healthy(open_page("task_graph", backbone="other")))
+    assert "`pituning zoo build --backbone other`" in said
+    said = texts(healthy(open_page("experts", backbone="other")))
+    assert "`pituning experts train TASK --backbone other`" in said
+
+
+def test_measured_transfer_is_kept_apart(measured: Workspace, two: Workspace, open_page: OpenPage) -> None:
+    """The table of one backbone is not shown on another, also once it has been read."""
+    at = healthy(open_page("transfer"))
+    assert "Predicted against measured" in texts(at)
+    choose(at, "other")
+    assert "pituning study transfer --kind lora --backbone other" in texts(at)
