@@ -105,11 +105,9 @@ class EncoderDecoderBackbone(Backbone):
         order = np.argsort(encoded.prompt_lengths, kind="stable")
         for begin in range(0, len(order), STATES_BATCH):
             rows = order[begin : begin + STATES_BATCH]
-            batch = encoded.batch(rows)
-            assert batch.inputs_embeds is not None
-            found = self.encode_states(batch.inputs_embeds, batch.attention_mask)
-            for row, state in zip(rows, found, strict=True):
-                states[int(row)] = state[: len(encoded.prompts[int(row)])].clone()
+            found, mask = self.states(encoded.batch(rows))
+            for row, state, inside in zip(rows, found, mask.bool(), strict=True):
+                states[int(row)] = state[inside]
         return replace(encoded, states=states)
 
 

@@ -70,6 +70,14 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             modalities=(LANGUAGE,),
             path="pituning.backbones.t5:T5Backbone",
         ),
+        FamilyRecord(
+            name="ofa",
+            label="OFA",
+            help="The paper's backbone: ResNet and encoder-decoder, in five sizes; its weights are converted once.",
+            model_types=("ofa",),
+            modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
+            path="pituning.backbones.ofa_backbone:OfaBackbone",
+        ),
     ],
     group="pituning.backbones",
 )  # fmt: skip

@@ -32,7 +32,7 @@ SETTINGS = (
 )  # fmt: skip
 """Other files that belong to a backbone, all of them plain text."""
 
-NEEDED_BY = {"florence2": ("preprocessor_config.json",)}
+NEEDED_BY = dict.fromkeys(("florence2", "ofa"), ("preprocessor_config.json",))
 """What a model type reads besides config, weights and tokenizer."""
 
 

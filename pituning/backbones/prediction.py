@@ -17,8 +17,8 @@ from pituning.tasks.base import Task
 if TYPE_CHECKING:
     from pituning.backbones.base import Backbone
 
-BOX_TOKENS = 5
-"""Four location tokens and the end."""
+LONGEST_BOX = "<loc_47>" * 4
+"""The box that takes most tokens: four and the end where locations are tokens, more where they are spelt."""
 TEXT_TOKENS = 48
 """Longest open answer that is decoded."""
 
@@ -43,7 +43,7 @@ def predict(
     """
     reporter, batch_size = reporter or Silent(), batch_size or backbone.evaluation_batch
     trie = None if task.labels is None else LabelTrie(task.labels, backbone)
-    limit = BOX_TOKENS if task.metric == "box_iou" else TEXT_TOKENS
+    limit = len(backbone.answer_ids([LONGEST_BOX])[0]) + 1 if task.metric == "box_iou" else TEXT_TOKENS
     order = np.argsort(encoded.prompt_lengths, kind="stable")
     answers = [""] * len(encoded)
     with torch.no_grad():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,11 @@ class BackboneContract:
         for row in range(3):
             prompt, answer = torch.tensor(encoded.prompts[row])[None], torch.tensor(encoded.answers[row])[None]
             with torch.no_grad():
-                if backbone.attention.encoder_decoder:
+                if not tiny.labels:
+                    fed = encoded.batch([row]).decoder_input_ids
+                    logits = plain(input_ids=prompt, decoder_input_ids=fed).logits
+                    loss = torch.nn.functional.cross_entropy(logits[0], answer[0])
+                elif backbone.attention.encoder_decoder:
                     loss = plain(input_ids=prompt, labels=answer).loss
                 else:
                     labels = torch.cat([torch.full_like(prompt, -100), answer], dim=1)
@@ -190,6 +195,29 @@ class BackboneContract:
         if "vision" not in backbone.modalities:
             with pytest.raises(BadInput, match="has images, and backbone .* reads text alone"):
                 backbone.encode(vision_task, examples)
+
+    def test_what_is_computed_once_is_what_the_whole_model_computes(
+        self, backbone: Backbone, text_task: Task, vision_task: Task
+    ) -> None:
+        shape, layers = backbone.attention, len(backbone.attention.layers)
+        for task in self.tasks(backbone, text_task, vision_task):
+            examples = task.split("train")[:4]
+            encoded = backbone.encode(task, examples, keep_pixels=True)
+            batch, kept = encoded.batch(range(4)), backbone.encoder_states(encoded)
+            keys = torch.randn(1, shape.heads, 3, shape.head_width, generator=torch.Generator().manual_seed(0))
+            with torch.no_grad():
+                logits = backbone.logits(batch)
+                torch.testing.assert_close(backbone.full_logits(batch), logits, **TOLERANCE)
+                again = backbone.seen_anew(kept).batch(range(4))
+                torch.testing.assert_close(backbone.logits(again), logits, **TOLERANCE)
+                past = [(keys.expand(4, -1, -1, -1),) * 2] * layers
+                with backbone.conditioned(past=lambda _, past=past: past):  # type: ignore[misc]
+                    prefixed = backbone.logits(batch)
+                    torch.testing.assert_close(backbone.logits(kept.batch(range(4))), prefixed, **TOLERANCE)
+                if examples[0].image is not None:
+                    turned = [replace(one, image=two.image) for one, two in pairwise(examples)]
+                    other = backbone.logits(backbone.encode(task, turned).batch(range(3)))
+                    assert (other - logits[:3]).abs().amax((1, 2)).min() > 1e-4
 
     def test_what_acts_on_it_leaves_it_as_it_was(self, backbone: Backbone, text_task: Task) -> None:
         batch = backbone.encode(text_task, text_task.split("train")[:2]).batch(range(2))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ from transformers import (
     UMT5ForConditionalGeneration,
 )
 
+from pituning.backbones.ofa.config import OfaConfig
+from pituning.backbones.ofa.model import OfaForConditionalGeneration
+from pituning.backbones.ofa.pixels import preprocessor_config
+from pituning.backbones.ofa.tokenizer import ofa_tokenizer
+from pituning.workspace.atomic import write_json
 from tests.conftest import COLOURS, WORDS, save_tiny_backbone
 
 TEXTS = [" ".join([*COLOURS, *WORDS, "how is the mood? which colour where is one very good bad unsure user assistant"])]
@@ -45,13 +50,17 @@ class Tiny:
         id: of the test, such as ``causal-llama``.
         family: which runs it.
         make: writes it into a directory.
-        plain: its stock transformers class.
+        plain: its stock transformers class, or what stands for one.
+        labels: whether that takes ``labels`` and gives a loss.
+        prefixed: what it is to be told beside a prefix of PEFT's.
     """
 
     id: str
     family: str
     make: Callable[[Path], object]
     plain: Any
+    labels: bool = True
+    prefixed: Mapping[str, int] = field(default_factory=dict)
 
 
 def tokenizer(*, chat: bool, vocabulary: int = 330) -> PreTrainedTokenizerFast:
@@ -123,6 +132,23 @@ def t5(config_class: Any, model_class: Any, **given: Any) -> Callable[[Path], No
     return make
 
 
+def ofa(directory: Path) -> None:
+    """Writes a random OFA."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = ofa_tokenizer(
+        {word: number for number, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *letters, "<mask>"])}, []
+    )
+    sizes = {"encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48,
+             "encoder_attention_heads": 4, "decoder_attention_heads": 4}  # fmt: skip
+    config = OfaConfig(
+        **sizes, vocab_size=len(words), d_model=32, max_position_embeddings=256, image_bucket_size=4,
+        resnet_type="resnet50",
+    )  # fmt: skip
+    save(OfaForConditionalGeneration, config, directory)
+    words.save_pretrained(directory)
+    write_json(directory / "preprocessor_config.json", preprocessor_config(32))
+
+
 def save(model_class: Any, config: Any, directory: Path, *, seed: int = 3) -> None:
     """A random model whose outputs depend visibly on inputs and on experts."""
     with torch.random.fork_rng(devices=[]):
@@ -153,4 +179,5 @@ TINY = (
          MT5ForConditionalGeneration),
     Tiny("umt5", "t5",
          t5(UMT5Config, UMT5ForConditionalGeneration, feed_forward_proj="gated-gelu"), UMT5ForConditionalGeneration),
+    Tiny("ofa", "ofa", ofa, OfaForConditionalGeneration, labels=False, prefixed={"prefix_length": 30}),
 )  # fmt: skip

@@ -40,11 +40,13 @@ def plain_peft(model: ExpertModel, values: torch.Tensor, base: Path, tiny: Tiny,
     return PeftModel.from_pretrained(plain, folder).eval()
 
 
-def plain_logits(plain: torch.nn.Module, backbone: Backbone, batch: Batch) -> torch.Tensor:
+def plain_logits(plain: torch.nn.Module, backbone: Backbone, batch: Batch, **told: int) -> torch.Tensor:
     """(1, U, V) of a batch of one without padding, as anybody would ask PEFT for them."""
     ones = torch.ones_like(batch.input_ids)
     if backbone.attention.encoder_decoder:
-        return plain(input_ids=batch.input_ids, attention_mask=ones, decoder_input_ids=batch.decoder_input_ids).logits
+        return plain(
+            input_ids=batch.input_ids, attention_mask=ones, decoder_input_ids=batch.decoder_input_ids, **told
+        ).logits
     ids = torch.cat([batch.input_ids, batch.labels[:, :-1]], dim=1)
     # No `logits_to_keep`: what stands in front makes more logits than there are tokens.
     return plain(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -batch.labels.shape[1] :]
@@ -66,11 +68,12 @@ class KindContract:
     ) -> None:
         values = noisy(model)
         plain = plain_peft(model, values, directory, tiny, tmp_path / "one")
+        told = tiny.prefixed if model.kind == "prefix" else {}
         encoded = model.backbone.encode(text_task, text_task.split("train")[:3])
         with torch.no_grad():
             for row in range(3):
                 batch = encoded.batch([row])
-                ours, theirs = model.forward(values, batch), plain_logits(plain, model.backbone, batch)
+                ours, theirs = model.forward(values, batch), plain_logits(plain, model.backbone, batch, **told)
                 torch.testing.assert_close(ours, theirs, atol=5e-5, rtol=1e-4)
                 assert (ours - model.backbone.logits(batch)).abs().max() > 1e-3
 
