@@ -18,6 +18,7 @@ from pituning.commands.shared import (
     zoo_and_backbone,
 )
 from pituning.errors import BadInput
+from pituning.experts.kinds import in_order, shipped_kinds
 from pituning.progress import Reporter
 from pituning.workspace.zoo import Zoo
 
@@ -96,7 +97,7 @@ def zoo_build(
     out: Annotated[
         Path | None, typer.Option("--out", help="Directory of the zoo, such as data/zoos/mini; else the workspace's.")
     ] = None,
-    kinds: Annotated[str, typer.Option(help="Kinds of experts. A list with commas.")] = "lora,bottleneck,prefix",
+    kinds: Annotated[str, typer.Option(help="Kinds of experts. A list with commas.")] = ",".join(shipped_kinds()),
     tasks: Annotated[
         str | None, typer.Option(help="Tasks of the mini suite; default: all. A list with commas.")
     ] = None,
@@ -129,13 +130,16 @@ def zoo_build(
 @zoo_app.command("maps")
 def zoo_maps(
     directory: Annotated[Path, typer.Argument(help="Directory of the zoo, such as data/zoos/mini.")],
-    kinds: Annotated[str, typer.Option(help="Expert kinds. A list with commas.")] = "lora,bottleneck,prefix",
+    kinds: Annotated[
+        str | None, typer.Option(help="Expert kinds; default: those that are there. A list with commas.")
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the maps that ship with a zoo: the default predictor's, with default settings, once for each kind."""
     with terminal_reporter() as reporter:
-        files = _make_maps(Zoo.at(directory), words(kinds), reporter)
+        zoo = Zoo.at(directory)
+        files = _make_maps(zoo, tuple(in_order(zoo.kinds())) if kinds is None else words(kinds), reporter)
     emit({"files": files}, as_json, lambda: typer.echo("\n".join(map(str, files))))
 
 

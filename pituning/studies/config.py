@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import KINDS, shipped_kinds
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, is_trained
 from pituning.workspace.lowshot import ALL_SHOTS
-
-ZOO_STEPS = {"lora": 600, "bottleneck": 700, "prefix": 1200}
-"""Training steps of an expert of each kind on the embedded backbone, after which its score hardly rises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +19,7 @@ class ZooConfig:
         BadInput: for an empty or unknown selection.
     """
 
-    kinds: tuple[str, ...] = field(default=("lora", "bottleneck", "prefix"), metadata={"help": "expert kinds"})
+    kinds: tuple[str, ...] = field(default_factory=shipped_kinds, metadata={"help": "expert kinds"})
     tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "tasks of the mini suite"})
     steps: int | None = field(
         default=None, metadata={"help": "training steps per expert; left out, as many as the kind needs"}
@@ -36,12 +33,11 @@ class ZooConfig:
     def __post_init__(self) -> None:
         _check_names("tasks", self.tasks, TASK_NAMES)
         for kind in self.kinds:
-            if kind not in ("lora", "bottleneck", "prefix"):
-                raise BadInput(f"kind {kind!r} is unknown; choose lora, bottleneck or prefix", field="kinds")
+            KINDS.check(kind)
 
     def steps_of(self, kind: str) -> int:
         """Training steps of an expert of ``kind``."""
-        return self.steps if self.steps is not None else ZOO_STEPS[kind]
+        return self.steps if self.steps is not None else KINDS[kind].steps
 
 
 @dataclass(frozen=True, kw_only=True)

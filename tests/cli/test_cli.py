@@ -113,7 +113,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["graph", "neighbors", "nli", "--kind", "lorra"], "unknown expert kind 'lorra'"),
         (["graph", "export", "graph.csv", "--threshold", "nan"], "threshold is nan; give a number"),
         (["graph", "export", "graph.png"], "'graph.png' must end in .graphml"),
-        (["zoo", "build", "--kinds", "lora,lorra"], "kind 'lorra' is unknown"),
+        (["zoo", "build", "--kinds", "lora,lorra"], "unknown expert kind 'lorra'"),
         (["zoo", "build", "--out", "/dev/null"], "/dev/null is no directory; give another --out"),
         (["zoo", "measure", "--out", "/dev/null/zoo"], "/dev/null is no directory; give another --out"),
         (["pretrain", "mini", "--out", "/dev/null"], "/dev/null is no directory; give another --out"),
