@@ -41,7 +41,7 @@ class TestKinds(KindContract):
     pass
 
 
-@pytest.mark.parametrize("kind", ["lora", "bottleneck"])
+@pytest.mark.parametrize("kind", ["lora", "bottleneck", "ia3"])
 def test_the_start_is_the_backbone_itself(kind: str, backbone: Backbone, text_task: Task) -> None:
     model = ExpertModel(backbone, kind)
     batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
