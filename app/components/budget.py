@@ -34,7 +34,7 @@ class Budget:
 
 def choose(target: Target) -> Budget:
     """Kind of expert, shots per class and number of seeds."""
-    kinds = list(KINDS)
+    kinds = context.kinds()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         possible = [count for count in SHOTS if count <= target.most_shots] or [1]
         shots = st.segmented_control(

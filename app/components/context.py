@@ -18,6 +18,7 @@ from pituning.experts import card
 from pituning.experts.card import CARD, CONFIG, TENSORS
 from pituning.experts.catalogue import Catalogue, ExpertEntry
 from pituning.experts.checkpoint import check_whole
+from pituning.experts.kinds import in_order
 from pituning.experts.space import load_space
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.similarity import PROBE_OF, parts_of
@@ -258,6 +259,11 @@ def _damage(folder: str, stamps: tuple[float, ...]) -> str | None:
     except ArtefactError as error:
         return str(error)
     return None
+
+
+def kinds() -> list[str]:
+    """The kinds of which the zoo has anything, and of which runs can be started; all where there is nothing yet."""
+    return in_order(workspace().zoo().kinds()) or list(KINDS)
 
 
 def expert_count() -> int:

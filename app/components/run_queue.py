@@ -7,10 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import access, runs_data
+from app.components import access, context, runs_data
 from app.components.guard import plain, say
 from app.components.words import KINDS, label
 from pituning.errors import PiTuningError
+from pituning.experts.kinds import in_order
 from pituning.runs.records import Run
 from pituning.runs.store import PAUSED
 
@@ -77,8 +78,9 @@ def _form(run: Run) -> Mapping[str, Any]:
     settings = {**run.spec.defaults(), **run.spec.config}
     found: dict[str, Any] = {}
     if settings.get("kind") in KINDS:
+        kinds = in_order({*context.kinds(), settings["kind"]})
         found["kind"] = st.selectbox(
-            "Kind", list(KINDS), index=list(KINDS).index(settings["kind"]), key=f"again_kind_{run.id}",
+            "Kind", kinds, index=kinds.index(settings["kind"]), key=f"again_kind_{run.id}",
             format_func=lambda kind: label(KINDS, kind),
         )  # fmt: skip
     for name, title in WHOLE.items():

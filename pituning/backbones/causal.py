@@ -160,8 +160,8 @@ class CausalBackbone(Backbone):
         if self._prompt is not None:
             prompt = self._prompt(size)
             embeds = self.model.get_input_embeddings()(ids)
-            given = {"inputs_embeds": torch.cat([prompt.to(embeds.dtype), embeds], dim=1)}
-            mask = fresh = torch.cat([mask.new_ones(prompt.shape[:2]), mask], dim=1)
+            whole, mask = after_padding(prompt.to(embeds.dtype), embeds, mask)
+            given, fresh = {"inputs_embeds": whole}, mask
         positions = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, -fresh.shape[1] :]
         output = self.model(
             **given,
@@ -172,3 +172,17 @@ class CausalBackbone(Backbone):
             logits_to_keep=kept,
         )
         return output.logits, mask, cache
+
+
+def after_padding(prompt: Tensor, embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Embeddings (B, n, D) right before what is no padding of (B, T, D), and the mask (B, n + T).
+
+    Padding between the two would count in layers that attend within a sliding window.
+    """
+    size, tokens = prompt.shape[:2]
+    whole = torch.cat([prompt, embeds], dim=1)
+    padding = (mask.cumsum(dim=1) == 0).sum(dim=1, keepdim=True)
+    place = torch.arange(whole.shape[1], device=mask.device).expand(size, -1)
+    source = torch.where(place < padding, place + tokens, torch.where(place < padding + tokens, place - padding, place))
+    moved = whole.gather(1, source[:, :, None].expand(-1, -1, whole.shape[2]))
+    return moved, torch.cat([mask.new_ones(size, tokens), mask], dim=1).gather(1, source)

@@ -72,6 +72,7 @@ class EncoderDecoderBackbone(Backbone):
         assert embeds is not None
         if self._prompt is not None:
             prompt = self._prompt(len(batch))
+            embeds, mask = shortened(embeds, mask, self.max_tokens - prompt.shape[1])
             embeds = torch.cat([prompt.to(embeds.dtype), embeds], dim=1)
             mask = torch.cat([mask.new_ones(prompt.shape[:2]), mask], dim=1)
         return self.encode_states(embeds, mask), mask
@@ -114,3 +115,15 @@ class EncoderDecoderBackbone(Backbone):
 def empty_cache() -> EncoderDecoderCache:
     """A decoder cache that holds nothing yet."""
     return EncoderDecoderCache(DynamicCache(), DynamicCache())
+
+
+def shortened(embeds: Tensor, mask: Tensor, room: int) -> tuple[Tensor, Tensor]:
+    """Embedded prompts (B, T, D), padded on the right, and their mask (B, T), cut to ``room`` where they are longer.
+
+    Each row is cut as `Backbone.encode` cuts prompts: before its last token, which says where it ends.
+    """
+    if embeds.shape[1] <= room:
+        return embeds, mask
+    kept = torch.arange(room, device=embeds.device).expand(len(embeds), room).clone()
+    kept[:, -1] = (mask.sum(dim=1) - 1).clamp_min(room - 1)
+    return embeds.gather(1, kept[:, :, None].expand(-1, -1, embeds.shape[2])), mask[:, :room]

@@ -20,6 +20,7 @@ from pituning.commands.shared import (
     zoo_of,
 )
 from pituning.errors import BadInput
+from pituning.experts.kinds import in_order, shipped_kinds
 from pituning.progress import Reporter
 from pituning.workspace.layout import DEFAULT_BACKBONE
 from pituning.workspace.zoo import Zoo
@@ -99,7 +100,7 @@ def zoo_build(
     out: Annotated[
         Path | None, typer.Option("--out", help="Directory of the zoo, such as data/zoos/mini; else the workspace's.")
     ] = None,
-    kinds: Annotated[str, typer.Option(help="Kinds of experts. A list with commas.")] = "lora,bottleneck,prefix",
+    kinds: Annotated[str, typer.Option(help="Kinds of experts. A list with commas.")] = ",".join(shipped_kinds()),
     tasks: Annotated[
         str | None, typer.Option(help="Tasks, of the mini suite or your own; default: the suite. A list with commas.")
     ] = None,
@@ -147,7 +148,9 @@ def zoo_maps(
     directory: Annotated[
         Path | None, typer.Argument(help="Directory of the zoo, such as data/zoos/mini; else the workspace's.")
     ] = None,
-    kinds: Annotated[str, typer.Option(help="Expert kinds. A list with commas.")] = "lora,bottleneck,prefix",
+    kinds: Annotated[
+        str | None, typer.Option(help="Expert kinds; default: those that are there. A list with commas.")
+    ] = None,
     backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -155,7 +158,7 @@ def zoo_maps(
     """Make the maps that ship with a zoo: the default predictor's, with default settings, once for each kind."""
     zoo = zoo_of(directory, open_workspace(workspace), backbone)
     with terminal_reporter() as reporter:
-        files = _make_maps(zoo, words(kinds), reporter)
+        files = _make_maps(zoo, tuple(in_order(zoo.kinds())) if kinds is None else words(kinds), reporter)
     emit({"files": files}, as_json, lambda: typer.echo("\n".join(map(str, files))))
 
 

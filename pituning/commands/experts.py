@@ -21,7 +21,7 @@ from pituning.commands.shared import (
     print_table,
 )
 from pituning.errors import ArtefactError, BadInput
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import KINDS, kind_words
 from pituning.registry import unknown
 from pituning.runs.configs import AnswerRun, EmbedRun, TrainRun
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
@@ -34,7 +34,7 @@ app = typer.Typer(help="Experts: list, train, import, export, answer, remove.")
 
 @app.command("list")
 def list_command(
-    kind: Annotated[str | None, typer.Option("--kind", help="Only lora, bottleneck or prefix.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help=f"Only {kind_words()}.")] = None,
     backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pituning.errors import BadInput, PiTuningError
+from pituning.experts.kinds import kind_words
 from pituning.workspace.layout import Workspace
 from pituning.workspace.zoo import Zoo
 
@@ -19,7 +20,7 @@ WorkspaceOption = Annotated[
     typer.Option("--workspace", "-w", help="Workspace directory; default $PITUNING_WORKSPACE, else ./workspace."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
-KindOption = Annotated[str, typer.Option("--kind", help="Kind of expert: lora, bottleneck or prefix.")]
+KindOption = Annotated[str, typer.Option("--kind", help=f"Kind of expert: {kind_words()}.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Queue it and return at once; it runs in the background.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]

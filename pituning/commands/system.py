@@ -14,6 +14,7 @@ import typer
 
 from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace
 from pituning.errors import ArtefactError, BadInput, PiTuningError
+from pituning.experts.kinds import shipped_kinds
 from pituning.workspace.layout import DEFAULT_BACKBONE, ENVIRONMENT_VARIABLE, embedded_data, resources
 
 FIRST_PORT = 8501
@@ -108,7 +109,7 @@ def examine(path: Path | None) -> dict[str, Any]:
     elif place is not None:
         problems += [
             f"no {kind} experts are embedded; make them: pituning zoo build --kinds {kind}"
-            for kind in ("lora", "bottleneck", "prefix")
+            for kind in shipped_kinds()
             if not place.zoo().expert_dirs(kind)
         ]
     if not (resources() / "app" / "streamlit_app.py").is_file():

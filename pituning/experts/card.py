@@ -29,7 +29,7 @@ class ExpertCard:
 
     Args:
         name: the expert's name; the zoo's experts have their task's.
-        kind: ``lora``, ``bottleneck`` or ``prefix``.
+        kind: a name in `KINDS`.
         task: the task it was trained on.
         config: the kind's settings, which make the shapes.
         backbone: name of its backbone.

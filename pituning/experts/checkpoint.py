@@ -26,9 +26,6 @@ from pituning.workspace.zoo import Zoo
 CHECKPOINT_ROOT = "base_model.model."
 """What PEFT puts before a module's name in a checkpoint."""
 
-Sizes = Mapping[str, int | tuple[int, ...]]
-"""Sizes by the name that a record of a kind gives them; several where any of them will do."""
-
 IMPORTED = "imported"
 """The setting of a card's spec that says from which file or directory the expert was brought."""
 
@@ -155,7 +152,7 @@ def check_tensors(
     """
     record = KINDS[kind]
     no_expert = f"it is no {kind} expert of this backbone"
-    expected: dict[str, tuple[int | tuple[int, ...], ...]] = {}
+    expected: dict[str, list[tuple[int, ...]]] = {}
     if record.of_modules:
         modules: dict[str, Block] = {}
         for name in shapes:
@@ -166,31 +163,29 @@ def check_tensors(
                 raise BadInput(f"has the tensor {name!r}, which has no place here; {no_expert}")
             modules[block.module] = block
         for module, block in modules.items():
-            sizes: Sizes = {"in": block.d_in, "out": block.d_out, "in/out": (block.d_in, block.d_out)}
-            for tensor, dims in record.tensors.items():
-                expected[f"{CHECKPOINT_ROOT}{module}.{tensor}"] = _sized(dims, settings, sizes)
+            sizes = {**settings, "in": block.d_in, "out": block.d_out}
+            for tensor, allowed in record.tensors.items():
+                expected[f"{CHECKPOINT_ROOT}{module}.{tensor}"] = [_sized(dims, sizes) for dims in allowed]
     else:
-        whole: Sizes = {"width": places.width, "prefix": 2 * places.attention.table_layers * places.attention.width}
-        expected = {tensor: _sized(dims, settings, whole) for tensor, dims in record.tensors.items()}
+        prefix = 2 * places.attention.table_layers * places.attention.width
+        whole = {**settings, "width": places.width, "prefix": prefix}
+        expected = {tensor: [_sized(dims, whole) for dims in allowed] for tensor, allowed in record.tensors.items()}
     foreign, missing = sorted(set(shapes) - set(expected)), sorted(set(expected) - set(shapes))
     if foreign or missing or not shapes:
         what = f"has the unknown tensor {foreign[0]!r}" if foreign else f"lacks the tensor {missing[0]!r}"
         more = len(foreign) + len(missing) - 1
         raise BadInput(f"{what}{f', and {more} more differ' if more else ''}; {no_expert}")
     for name, wanted in expected.items():
-        found = shapes[name]
-        fits = len(found) == len(wanted) and all(
-            size in allowed if isinstance(allowed, tuple) else size == allowed
-            for size, allowed in zip(found, wanted, strict=True)
-        )
-        if not fits:
-            raise BadInput(f"has the tensor {name!r} with shape {found}, this backbone wants {wanted}; {no_expert}")
+        if tuple(shapes[name]) not in wanted:
+            either = " or ".join(map(str, wanted))
+            raise BadInput(
+                f"has the tensor {name!r} with shape {shapes[name]}, this backbone wants {either}; {no_expert}"
+            )
 
 
-def _sized(
-    dims: tuple[str | int, ...], settings: Mapping[str, float], sizes: Sizes
-) -> tuple[int | tuple[int, ...], ...]:
-    return tuple(d if isinstance(d, int) else sizes[d] if d in sizes else int(settings[d]) for d in dims)
+def _sized(dims: tuple[str | int, ...], sizes: Mapping[str, float]) -> tuple[int, ...]:
+    """A shape in numbers, of settings and sizes by their name."""
+    return tuple(dim if isinstance(dim, int) else int(sizes[dim]) for dim in dims)
 
 
 def keep_checkpoint(checkpoint: Checkpoint, zoo: Zoo, *, name: str, task: str, fingerprint: str) -> ExpertCard:

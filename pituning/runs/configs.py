@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import KINDS, kind_words
 from pituning.graph.settings import PREDICTORS, MapSettings
 from pituning.training.config import TrainConfig
 from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
@@ -24,7 +24,7 @@ class TrainRun:
     """
 
     task: str = field(metadata={"help": "Task to train on."})
-    kind: str = field(default="lora", metadata={"help": "Expert kind: lora, bottleneck or prefix."})
+    kind: str = field(default="lora", metadata={"help": f"Expert kind: {kind_words()}."})
     shots: int | None = field(default=None, metadata={"help": "Examples per class; all training data when left out."})
     seed: int = field(default=0, metadata={"help": "Seed of the shots, the starting values and the order."})
     steps: int = field(default=400, metadata={"help": "Optimiser steps."})
@@ -64,7 +64,7 @@ class ProjectRun(MapSettings):
         BadInput: when a value is out of its range; ``field`` names it.
     """
 
-    kind: str = field(default="lora", metadata={"help": "Expert kind: lora, bottleneck or prefix."})
+    kind: str = field(default="lora", metadata={"help": f"Expert kind: {kind_words()}."})
     predictor: str = field(
         default="probe", metadata={"help": "How likeness is measured: probe, paper, scaled, weights or text."}
     )
@@ -93,7 +93,7 @@ class EmbedRun:
     """
 
     tasks: tuple[str, ...] = field(default=(), metadata={"help": "Tasks to embed; all of the zoo when left out."})
-    kind: str = field(default="lora", metadata={"help": "Expert kind: lora, bottleneck or prefix."})
+    kind: str = field(default="lora", metadata={"help": f"Expert kind: {kind_words()}."})
     backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class AnswerRun:
     """
 
     experts: tuple[str, ...] = field(metadata={"help": "Names of the experts to ask, side by side."})
-    kind: str = field(default="lora", metadata={"help": "Their kind: lora, bottleneck or prefix."})
+    kind: str = field(default="lora", metadata={"help": f"Their kind: {kind_words()}."})
     task: str | None = field(default=None, metadata={"help": "Task to ask of; that of the first expert."})
     example: tuple[str, ...] = field(default=(), metadata={"help": "Examples to ask, such as test/3."})
     text: str | None = field(default=None, metadata={"help": "A question of your own, after the task's instruction."})

@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import KINDS, shipped_kinds
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, is_trained
 from pituning.workspace.layout import check_name
 from pituning.workspace.lowshot import ALL_SHOTS
-
-ZOO_STEPS = {"lora": 600, "bottleneck": 700, "prefix": 1200}
-"""Training steps of an expert of each kind on the embedded backbone, after which its score hardly rises."""
-OTHER_STEPS = 600
-"""Of the other kinds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +20,7 @@ class ZooConfig:
         BadInput: for an empty or unknown selection.
     """
 
-    kinds: tuple[str, ...] = field(default=("lora", "bottleneck", "prefix"), metadata={"help": "expert kinds"})
+    kinds: tuple[str, ...] = field(default_factory=shipped_kinds, metadata={"help": "expert kinds"})
     tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "tasks, of the mini suite or your own"})
     steps: int | None = field(
         default=None, metadata={"help": "training steps per expert; left out, as many as the kind needs"}
@@ -47,7 +42,7 @@ class ZooConfig:
 
     def steps_of(self, kind: str) -> int:
         """Training steps of an expert of ``kind``."""
-        return self.steps if self.steps is not None else ZOO_STEPS.get(kind, OTHER_STEPS)
+        return self.steps if self.steps is not None else KINDS[kind].steps
 
     def rate_of(self, kind: str, factor: float) -> float:
         """The peak learning rate of ``kind`` on a backbone with that `rate_factor`."""

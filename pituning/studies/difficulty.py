@@ -17,6 +17,7 @@ import torch
 
 from pituning.backbones.base import Backbone
 from pituning.experts.card import read_card
+from pituning.experts.kinds import in_order
 from pituning.experts.model import ExpertModel
 from pituning.pretraining.architecture import save_untrained
 from pituning.progress import Reporter, Silent
@@ -134,9 +135,13 @@ def _measure(backbone_dir: Path, cell: Cell) -> float:
     return low_shot_single(backbone, cell.task, kind=cell.kind, shots=cell.shots, seed=cell.seed)
 
 
-def suite_table(zoo: Zoo, kinds: Sequence[str] = ("lora", "bottleneck", "prefix")) -> pd.DataFrame:
+def suite_table(zoo: Zoo, kinds: Sequence[str] | None = None) -> pd.DataFrame:
     """One row per task, scores in points: chance, backbone alone, a single expert on few shots (mean over seeds) of
-    the pretrained and of the random backbone, and the zoo's experts of each kind on all training examples."""
+    the pretrained and of the random backbone, and the zoo's experts of each kind on all training examples.
+
+    Args:
+        kinds: by default all that the zoo has.
+    """
     cells = pd.read_csv(zoo.result_path(SUITE_FILE), keep_default_na=False)
     rows = []
     for name in TASK_NAMES:
@@ -149,7 +154,7 @@ def suite_table(zoo: Zoo, kinds: Sequence[str] = ("lora", "bottleneck", "prefix"
             "16 shots, random weights": mine.get("single on random weights", math.nan),
             "16 shots": mine.get("single", math.nan),
         }
-        for kind in kinds:
+        for kind in in_order(zoo.kinds()) if kinds is None else kinds:
             row[f"full, {kind}"] = read_card(zoo.expert_dir(kind, name)).scores["test"]
         rows.append(row)
     return pd.DataFrame(rows)

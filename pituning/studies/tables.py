@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import in_order
 from pituning.studies.difficulty import suite_table
 from pituning.studies.planted import nearest, planted_found
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
@@ -61,7 +61,7 @@ def planted_by_kind(zoo: Zoo) -> str:
     """Planted relatives among the three nearest, of all tasks together, by kind and predictor."""
     predictors = ("probe", "paper", "scaled", "weights", "text")
     rows = []
-    for kind in KINDS:
+    for kind in in_order(zoo.kinds()):
         counts = [planted_found(zoo, kind=kind, predictor=p).values() for p in predictors]
         rows.append([kind, *(f"{sum(h for h, _ in c)} of {sum(n for _, n in c)}" for c in counts)])
     return _markdown(["kind", *predictors], rows)

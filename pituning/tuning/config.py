@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import KINDS, kind_words
 from pituning.training.config import BITFIT_RATE, FULL_RATE
 from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
 
@@ -79,7 +79,7 @@ class TuneConfig:
     """
 
     target: str = field(metadata={"help": "Task to tune."})
-    kind: str = field(default="lora", metadata={"help": "Expert kind: lora, bottleneck or prefix."})
+    kind: str = field(default="lora", metadata={"help": f"Expert kind: {kind_words()}."})
     shots: int = field(default=16, metadata={"help": "Examples per class (open answers: times 4 in all)."})
     seed: int = field(default=0, metadata={"help": "Seed of the shots, of starting values and of the order."})
     donors: int = field(default=3, metadata={"help": "How many tasks lend their experts."})

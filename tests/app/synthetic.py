@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from pituning.backbones.files import FILES, fingerprint
 from pituning.backbones.places import AttentionShape, Block, Places
 from pituning.experts.card import CONFIG, TENSORS, ExpertCard, write_card
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import KINDS, shipped_kinds
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import AlphaPoint, MetricPoint, Run
 from pituning.runs.spec import RunSpec
@@ -27,7 +27,7 @@ from pituning.workspace.layout import Workspace
 from pituning.workspace.lowshot import COLUMNS, lowshot_csv
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
 
-SHIPPED = ("lora", "bottleneck", "prefix")
+SHIPPED = shipped_kinds()
 PREDICTORS = ("probe", "paper")
 REPLICATES = 20
 METHODS = {"single": 61.0, "full": 63.5, "uniform": 64.0, "random": 60.2, "placebo": 61.4}
@@ -90,15 +90,15 @@ def expert_tensors(kind: str, value: float = 0.5) -> bytes:
     record = KINDS[kind]
     sizes = {**{key: int(size) for key, size in record.defaults.items()}, "prefix": 8}
     if not record.of_modules:
-        shapes = {name: [sizes[dim] for dim in dims] for name, dims in record.tensors.items()}
+        shapes = {name: [sizes[dim] for dim in allowed[0]] for name, allowed in record.tensors.items()}
     else:
         shapes = {
             f"base_model.model.{block.module}.{name}": [
-                {**sizes, "in": block.d_in, "out": block.d_out}[dim] for dim in dims
+                {**sizes, "in": block.d_in, "out": block.d_out}[dim] for dim in allowed[0]
             ]
             for block in PLACES.blocks
             if block.role in ROLES[kind]
-            for name, dims in record.tensors.items()
+            for name, allowed in record.tensors.items()
         }
     return save({name: np.full(shape, value, np.float32) for name, shape in shapes.items()})
 

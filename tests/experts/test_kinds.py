@@ -41,7 +41,7 @@ class TestKinds(KindContract):
     pass
 
 
-@pytest.mark.parametrize("kind", ["lora", "bottleneck"])
+@pytest.mark.parametrize("kind", ["lora", "bottleneck", "ia3"])
 def test_the_start_is_the_backbone_itself(kind: str, backbone: Backbone, text_task: Task) -> None:
     model = ExpertModel(backbone, kind)
     batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
@@ -119,3 +119,22 @@ def test_large_maps_mix_in_activation_space_as_small_ones_merged(
         merged = Mixture(model).forward(experts, weights, batch)
         monkeypatch.setattr(lora, "MERGED_AT_MOST", 0)
         torch.testing.assert_close(Mixture(model).forward(experts, weights, batch), merged, atol=5e-5, rtol=1e-4)
+
+
+def test_a_prompt_starts_from_ordinary_tokens_and_leaves_room_for_the_text(backbone: Backbone, text_task: Task) -> None:
+    model = ExpertModel(backbone, "prompt", {"tokens": 40})
+    table = backbone.model.get_input_embeddings()(torch.arange(len(backbone.tokenizer))).float()
+    distances = torch.cdist(model.initial(2).view(40, -1), table)
+    assert distances.amin(dim=1).max() < 0.1
+    drawn = set(distances.argmin(dim=1).tolist())
+    assert len(drawn) > 10
+    assert not drawn & set(backbone.tokenizer.all_special_ids)
+    too_long = replace(text_task.split("train")[0], text="good " * backbone.max_tokens)
+    encoded = backbone.encode(text_task, [too_long, text_task.split("train")[1]])
+    values = noisy(model)
+    with torch.no_grad():
+        together = model.loss(values, encoded.batch(range(2)))
+        alone = torch.cat([model.loss(values, encoded.batch([row])) for row in range(2)])
+    torch.testing.assert_close(together, alone, atol=5e-5, rtol=1e-4)
+    with pytest.raises(BadInput, match=rf"takes {backbone.max_tokens} tokens in all"):
+        ExpertModel(backbone, "prompt", {"tokens": backbone.max_tokens})

@@ -6,7 +6,7 @@ What a kind does stands in the class that its record names, a `pituning.experts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,13 @@ class KindRecord:
         defaults: the settings that make the shape of an expert; they are kept on its card.
         whole: the settings that must be whole numbers.
         rate: the learning rate that trains an expert of this kind well on the embedded backbone.
+        steps: of training there, after which the score of an expert on all training data hardly rises.
+        shipped: whether the embedded zoo has experts of it. `pituning zoo build` makes those, unless told otherwise.
         peft_type: the method's name in ``adapter_config.json``.
         settings_of: reads the settings from ``adapter_config.json``; `BadInput` says what cannot be used, and why.
         tensors: what a checkpoint holds: the name of each tensor, of every module it acts on unless ``of_modules`` is
-            false, and its shape in settings and sizes of the backbone: ``in`` and ``out`` of the module, ``in/out`` for
-            either, ``width`` of embedded tokens, ``prefix`` for the keys and values of all layers, or a number.
+            false, and the shapes of which it has one, in settings and sizes of the backbone: ``in`` and ``out`` of the
+            module, ``width`` of embedded tokens, ``prefix`` for the keys and values of all layers, or a number.
         path: of its class.
     """
 
@@ -39,9 +41,11 @@ class KindRecord:
     defaults: Mapping[str, float]
     whole: tuple[str, ...] = ()
     rate: float
+    steps: int
+    shipped: bool = False
     peft_type: str
     settings_of: Callable[[Mapping[str, Any]], dict[str, float]]
-    tensors: Mapping[str, tuple[str | int, ...]]
+    tensors: Mapping[str, Sequence[tuple[str | int, ...]]]
     of_modules: bool = True
     path: str
 
@@ -70,9 +74,11 @@ KINDS: Registry[KindRecord] = Registry(
             defaults={"rank": 4, "scale": 2.0},
             whole=("rank",),
             rate=5e-3,
+            steps=600,
+            shipped=True,
             peft_type="LORA",
             settings_of=_lora_settings,
-            tensors={"lora_A.weight": ("rank", "in"), "lora_B.weight": ("out", "rank")},
+            tensors={"lora_A.weight": [("rank", "in")], "lora_B.weight": [("out", "rank")]},
             path="pituning.experts.kinds.lora:Lora",
         ),
         KindRecord(
@@ -82,13 +88,15 @@ KINDS: Registry[KindRecord] = Registry(
             defaults={"size": 16},
             whole=("size",),
             rate=1e-2,
+            steps=700,
+            shipped=True,
             peft_type="BOTTLENECK",
             settings_of=lambda document: {"size": document["size"]},
             tensors={
-                "bottleneck_down.weight": ("size", "out"),
-                "bottleneck_down.bias": ("size",),
-                "bottleneck_up.weight": ("out", "size"),
-                "bottleneck_up.bias": ("out",),
+                "bottleneck_down.weight": [("size", "out")],
+                "bottleneck_down.bias": [("size",)],
+                "bottleneck_up.weight": [("out", "size")],
+                "bottleneck_up.bias": [("out",)],
             },
             path="pituning.experts.kinds.bottleneck:Bottleneck",
         ),
@@ -99,11 +107,39 @@ KINDS: Registry[KindRecord] = Registry(
             defaults={"tokens": 30},
             whole=("tokens",),
             rate=1e-1,
+            steps=1200,
+            shipped=True,
             peft_type="PREFIX_TUNING",
             settings_of=lambda document: {"tokens": document["num_virtual_tokens"]},
-            tensors={"prompt_embeddings": ("tokens", "prefix")},
+            tensors={"prompt_embeddings": [("tokens", "prefix")]},
             of_modules=False,
             path="pituning.experts.kinds.prefix:Prefix",
+        ),
+        KindRecord(
+            name="prompt",
+            label="Soft prompt",
+            help="Learned embeddings in front of the input (Lester).",
+            defaults={"tokens": 20},
+            whole=("tokens",),
+            rate=5e-2,
+            steps=1200,
+            peft_type="PROMPT_TUNING",
+            settings_of=lambda document: {"tokens": document["num_virtual_tokens"]},
+            tensors={"prompt_embeddings": [("tokens", "width")]},
+            of_modules=False,
+            path="pituning.experts.kinds.prompt:Prompt",
+        ),
+        KindRecord(
+            name="ia3",
+            label="IA³",
+            help="Learned scales of keys, values and feed-forward activations.",
+            defaults={},
+            rate=1e-1,
+            steps=1200,
+            peft_type="IA3",
+            settings_of=lambda document: {},
+            tensors={"ia3_l": [("out", 1), (1, "in")]},
+            path="pituning.experts.kinds.ia3:Ia3",
         ),
     ],
     group="pituning.kinds",
@@ -132,3 +168,20 @@ def full_settings(kind: str, settings: Mapping[str, float] | None = None) -> dic
 def kind_of_peft_type(peft_type: str) -> KindRecord | None:
     """The kind whose checkpoints say that method, or None."""
     return next((record for record in KINDS.values() if record.peft_type == peft_type), None)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Those of the kinds that are named, in the order of the registry: of a zoo's directories, for example."""
+    named = set(names)
+    return [kind for kind in KINDS if kind in named]
+
+
+def shipped_kinds() -> tuple[str, ...]:
+    """The kinds of which the embedded zoo has experts."""
+    return tuple(record.name for record in KINDS.values() if record.shipped)
+
+
+def kind_words() -> str:
+    """The names of all kinds, for people: ``lora, bottleneck or prefix``."""
+    *others, last = KINDS
+    return f"{', '.join(others)} or {last}"
