@@ -13,7 +13,8 @@ import streamlit as st
 
 from app.components.words import KINDS, PREDICTORS
 from pituning.backbones import files
-from pituning.errors import ArtefactError
+from pituning.backbones.families import family_of
+from pituning.errors import ArtefactError, PiTuningError
 from pituning.experts import card
 from pituning.experts.card import CARD, CONFIG, TENSORS
 from pituning.experts.catalogue import Catalogue, ExpertEntry
@@ -25,6 +26,7 @@ from pituning.graph.similarity import PROBE_OF, parts_of
 from pituning.studies.lowshot_scores import comparable_scores
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
+from pituning.workspace.atomic import read_json
 from pituning.workspace.layout import DEFAULT_BACKBONE, ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.similarity import ZooSimilarity
@@ -63,20 +65,29 @@ def backbone() -> str:
     return chosen if chosen in known else next(iter(known), DEFAULT_BACKBONE)
 
 
+def modalities() -> tuple[str, ...]:
+    """Of the tasks that the backbone can do; all where its files do not say."""
+    try:
+        folder = workspace().backbone_dir(backbone())
+        return family_of(read_json(folder / "config.json"), str(folder)).modalities
+    except (PiTuningError, TypeError, AttributeError):
+        return ("vision", "language", "vision-language")
+
+
 def zoo() -> Zoo:
     """The zoo that the pages are about."""
     return workspace().zoo(backbone())
 
 
 def tasks() -> dict[str, TaskInfo]:
-    """Every task by name: the mini suite, then those that people added."""
+    """Every task by name: the mini suite, those that people added, those that the zoo ships without their examples."""
     here = workspace()
-    return _tasks(str(here.root), _stamp(here.root / "tasks"), here)
+    return _tasks(str(here.root), _stamp(here.root / "tasks"), backbone(), here)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _tasks(root: str, stamp: float, _workspace: Workspace) -> dict[str, TaskInfo]:
-    return {info.name: info for info in list_tasks(_workspace)}
+def _tasks(root: str, stamp: float, backbone: str, _workspace: Workspace) -> dict[str, TaskInfo]:
+    return {info.name: info for info in list_tasks(_workspace, backbone)}
 
 
 def damaged() -> dict[str, str]:

@@ -56,7 +56,11 @@ def choose() -> Target | None:
 
 
 def _from_workspace() -> Target | None:
-    known = context.tasks()
+    able = context.modalities()
+    known = {name: info for name, info in context.tasks().items() if info.sizes["train"] and info.modality in able}
+    if not known:
+        st.caption("No task here can be tuned on this backbone yet: add one from a file.")
+        return None
     name = linked_select(
         "Task", list(known), param="target", format_func=lambda one: f"{known[one].title} · {known[one].modality}",
         default="digits" if "digits" in known else next(iter(known)),

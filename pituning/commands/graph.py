@@ -61,7 +61,7 @@ def neighbors(
             f"task {task!r} has no embedding of kind {kind!r}; make one: {train}, then {embed}", field="task"
         )
     found = predict.neighbors(similarity.matrix, similarity.names, task, k, replicates=similarity.replicates)
-    modality = {info.name: info.modality for info in infos_of(place, similarity)}
+    modality = {info.name: info.modality for info in infos_of(place, similarity, backbone)}
     rows = [
         {
             "task": neighbor.task,
@@ -103,7 +103,7 @@ def export(
         raise BadInput(f"threshold is {threshold}; give a number, as 0.2", field="threshold")
     place = open_workspace(workspace)
     similarity = load_similarity(place, kind, predictor, backbone)
-    graph = task_graph(similarity.matrix, infos_of(place, similarity), k=k, threshold=threshold)
+    graph = task_graph(similarity.matrix, infos_of(place, similarity, backbone), k=k, threshold=threshold)
     export_graph(graph, file)
     document = {"file": file, "tasks": graph.number_of_nodes(), "edges": graph.number_of_edges()}
     emit(document, as_json, lambda: typer.echo(f"{file}: {document['tasks']} tasks, {document['edges']} edges"))
@@ -140,11 +140,11 @@ def load_similarity(workspace: Workspace, kind: str, predictor: str, backbone: s
     return workspace.zoo(workspace.check_backbone(backbone)).similarity(KINDS.check(kind), predictor)
 
 
-def infos_of(workspace: Workspace, similarity: ZooSimilarity) -> list[TaskInfo]:
+def infos_of(workspace: Workspace, similarity: ZooSimilarity, backbone: str) -> list[TaskInfo]:
     """What is known of the tasks of a similarity, in its order."""
     from pituning.tasks.registry import list_tasks
 
-    known = {info.name: info for info in list_tasks(workspace)}
+    known = {info.name: info for info in list_tasks(workspace, backbone)}
     missing = [name for name in similarity.names if name not in known]
     if missing:
         raise BadInput(f"task {missing[0]!r} is in the task graph but not in the workspace; embed again with --all")

@@ -59,7 +59,7 @@ def embed_zoo(
         raise BadInput(f"{named}; a zoo needs experts of three tasks or more", field="kind")
     model = ExpertModel(backbone, kind)
     loaded = {task.name: load_expert(experts[task.name], model) for task in tasks}
-    manifest = zoo.embedding_manifest(kind)
+    manifest = zoo.new_embedding_manifest(kind)
     origin = {
         "format_version": 1,
         "backbone": backbone.fingerprint,

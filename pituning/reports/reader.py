@@ -85,7 +85,7 @@ class Reader:
         return self.workspace.zoo(self.backbone)
 
     def tasks(self) -> Mapping[str, TaskInfo]:
-        return {info.name: info for info in list_tasks(self.workspace)}
+        return {info.name: info for info in list_tasks(self.workspace, self.backbone)}
 
     def available(self) -> dict[str, list[str]]:
         """The predictors that are there for each kind; a kind without any is left out."""

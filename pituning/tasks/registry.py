@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pituning.errors import ArtefactError, BadInput
-from pituning.tasks.base import Metric, Modality, Task
+from pituning.tasks.base import SPLITS, Metric, Modality, Task
+from pituning.tasks.carded import card_task, zoo_cards
 from pituning.tasks.mini import TASK_NAMES, mini_task, split_sizes, task_version
 from pituning.tasks.saved import load_saved_task, read_card
 from pituning.workspace.layout import Workspace
@@ -37,10 +38,12 @@ def load_task(name: str, workspace: Workspace | None = None) -> Task:
     """
     if name in TASK_NAMES:
         return mini_task(name)
-    added = _added(workspace)
+    added, cards = _added(workspace), zoo_cards(workspace)
     if name in added:
         return load_saved_task(added[name])
-    raise _unknown(name, [*TASK_NAMES, *added])
+    if name in cards:
+        return card_task(cards[name])
+    raise _unknown(name, [*TASK_NAMES, *added, *cards])
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,12 @@ class TaskSource:
         return str(read_card(added[name])["examples_sha256"])[:12]
 
 
-def list_tasks(workspace: Workspace | None = None) -> list[TaskInfo]:
-    """All tasks, the mini suite first; a damaged task of the workspace is left out (see `damaged_tasks`)."""
+def list_tasks(workspace: Workspace | None = None, backbone: str | None = None) -> list[TaskInfo]:
+    """All tasks, the mini suite first; a damaged task of the workspace is left out (see `damaged_tasks`).
+
+    Args:
+        backbone: also those that ship with its zoo without their examples.
+    """
     infos = [_mini_info(name) for name in TASK_NAMES]
     for directory in _added(workspace).values():
         try:
@@ -91,6 +98,16 @@ def list_tasks(workspace: Workspace | None = None) -> list[TaskInfo]:
                 sizes=card["sizes"],
             )
         )
+    known = {info.name for info in infos}
+    for name, path in ({} if backbone is None else zoo_cards(workspace, backbone)).items():
+        if name not in known:
+            task = card_task(path)
+            infos.append(
+                TaskInfo(
+                    name=name, title=task.title, modality=task.modality, metric=task.metric, labels=task.labels,
+                    families=(), source=task.source, sizes={split: len(task.split(split)) for split in SPLITS},
+                )
+            )  # fmt: skip
     return infos
 
 

@@ -30,7 +30,9 @@ from pituning.registry import unknown
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import load_task
 from pituning.tuning.config import TuneConfig
-from pituning.workspace.layout import Workspace, zoo_command
+from pituning.workspace.atomic import read_json
+from pituning.workspace.layout import Workspace
+from pituning.workspace.zoo import Zoo, zoo_command
 
 ZOO_EXAMPLES = 64
 """Training examples of each zoo task behind its embedding; more change the ranking little."""
@@ -89,7 +91,9 @@ def predict_donors(
     target = embed_task(
         model, probe, task.name, shots, probe="common", groups=GROUPS, seed=config.seed, reporter=reporter
     )
-    embeddings = embed_zoo_tasks(list(zoo), probe, model, backbone, workspace, reporter)
+    embeddings = kept_embeddings(zoo, model, workspace.zoo(backbone.name))
+    if not embeddings:
+        embeddings = embed_zoo_tasks(list(zoo), probe, model, backbone, workspace, reporter)
     similarity = similarity_to(target.embedding, embeddings, config.predictor)
     replicates = bootstrap_to(target.embedding, target.groups, embeddings, config.predictor, seed=config.seed)
     return ranked(similarity, [embedding.task for embedding in embeddings], config.donors, replicates)
@@ -102,6 +106,23 @@ def ranked(similarity: np.ndarray, names: Sequence[str], donors: int, replicates
     # With k = N everybody is among the k most similar; only the donors' confidence means something.
     return [sure.get(n.task, Neighbor(task=n.task, similarity=n.similarity, rank=n.rank, low=n.low, high=n.high))
             for n in everyone]  # fmt: skip
+
+
+def kept_embeddings(experts: Mapping[str, Expert], model: ExpertModel, zoo: Zoo) -> list[TaskEmbedding]:
+    """The zoo's own embeddings at its common expert, where that is the probe; none where it is another.
+
+    It is the probe when no expert of the zoo is the target's, so that none was left out of the mean. Then nothing has
+    to be computed, and a zoo that ships without the examples of its tasks can lend.
+    """
+    try:
+        manifest = read_json(zoo.embedding_manifest(model.kind))
+        made_from = {name: expert.card.sha256 for name, expert in experts.items()}
+        if manifest["backbone"] != model.backbone.fingerprint or manifest["experts"] != made_from:
+            return []
+        paths = [zoo.embedding_path(model.kind, "common", name) for name in experts]
+        return [TaskEmbedding.load(path, backbone=model.backbone.fingerprint) for path in paths]
+    except (ArtefactError, KeyError, TypeError):
+        return []  # not made, or damaged: they are made again
 
 
 def embed_zoo_tasks(

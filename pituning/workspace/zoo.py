@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pituning.workspace.similarity import ZooSimilarity
 
 RESULTS = "results"
+TASKS = "tasks"
 LEAST_TASKS = 3
 """Fewer are no graph."""
 
@@ -55,7 +56,7 @@ class Zoo:
         """The kinds of which there is anything, sorted."""
         found = {
             name for base in self._bases() for name, path in directories(base).items()
-            if name != RESULTS and any(path.iterdir())
+            if name not in (RESULTS, TASKS) and any(path.iterdir())
         }  # fmt: skip
         return sorted(found)
 
@@ -116,8 +117,16 @@ class Zoo:
         return sorted(found)
 
     def embedding_manifest(self, kind: str) -> Path:
-        """What the embeddings and similarities in ``root`` were made from."""
+        """What the embeddings and similarities were made from."""
+        return self._read_through(self.new_embedding_manifest(kind))
+
+    def new_embedding_manifest(self, kind: str) -> Path:
+        """Where that is written, a shipped one notwithstanding."""
         return self._of(kind) / "embeddings" / "zoo.json"
+
+    def task_cards(self) -> list[Path]:
+        """The cards of tasks that ship with a zoo without their examples, ``tasks/<name>.json``."""
+        return [] if self.shipped is None else sorted((self.shipped / TASKS).glob("[!.]*.json"))
 
     def similarity_path(self, kind: str, predictor: str) -> Path:
         """The zoo's similarity matrix (tensors; card: same name, ``.json``)."""
