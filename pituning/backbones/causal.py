@@ -19,7 +19,7 @@ from transformers.cache_utils import DynamicCache
 
 from pituning.backbones.base import Backbone, Decoding
 from pituning.backbones.blocks import find_blocks
-from pituning.backbones.chat import turn_of
+from pituning.backbones.chat import Turn, turn_of
 from pituning.backbones.encoded import IGNORED, Batch, EncodedExamples, mask_of, padded
 from pituning.backbones.families import FAMILIES
 from pituning.backbones.inputs import cut, no_images
@@ -31,6 +31,8 @@ from pituning.tasks.base import Example, Task
 
 STACK = "decoder"
 UNLIMITED = 2**20
+TYPES = frozenset(("token_type_ids", "mm_token_type_ids"))
+"""What processors make of each token beside its id."""
 
 
 class CausalBackbone(Backbone):
@@ -97,20 +99,31 @@ class CausalBackbone(Backbone):
         return EncodedExamples(prompts=prompts, answers=answers, backbone=self)
 
     def framed(
-        self, prompt_ids: Sequence[Sequence[int]], texts: Sequence[str], task: Task, reporter: Reporter | None
+        self,
+        prompt_ids: Sequence[Sequence[int]],
+        texts: Sequence[str],
+        task: Task,
+        reporter: Reporter | None,
+        turns: Sequence[Turn] | None = None,
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Prompts in their turn, cut to the model's window, and answers with their end."""
+        """Prompts in their turn, cut to the model's window, and answers with their end.
+
+        Args:
+            turns: of each prompt, where not all have the same.
+        """
+        turns = turns or [self.turn] * len(prompt_ids)
         longest = max(len(ids) for ids in self.answer_ids(list(dict.fromkeys([*texts, *(task.labels or ())]))))
-        room = self.max_tokens - len(self.turn.head) - len(self.turn.tail) - longest - 1 - self.answer_room
+        around = max(len(turn.head) + len(turn.tail) for turn in turns)
+        room = self.max_tokens - around - longest - 1 - self.answer_room
         if room < 1:
             raise BadInput(
                 f"task {task.name!r}: answers of {longest} tokens leave no room for a prompt in the {self.max_tokens} "
                 f"tokens of backbone {self.name!r}; shorten them or choose another",
                 field="backbone",
             )
-        head, tail = self.turn.head, self.turn.tail
+        pairs = zip(turns, cut(prompt_ids, room, reporter), strict=True)
         return (
-            [np.array([*head, *ids, *tail], dtype=np.int64) for ids in cut(prompt_ids, room, reporter)],
+            [np.array([*turn.head, *ids, *turn.tail], dtype=np.int64) for turn, ids in pairs],
             [np.array([*ids, self.end_token], dtype=np.int64) for ids in self.answer_ids(texts)],
         )
 
@@ -129,60 +142,66 @@ class CausalBackbone(Backbone):
         inside = fed != IGNORED
         ids = torch.cat([batch.input_ids, fed.masked_fill(~inside, self.pad_token)], dim=1)
         mask = torch.cat([batch.attention_mask, inside.to(batch.attention_mask)], dim=1)
-        logits, _, _ = self._run(ids, mask, batch.labels.shape[1], keep=False)
-        return logits
+        return self._run(batch, ids, mask, batch.labels.shape[1], keep=False)[0]
 
     def start(self, batch: Batch, *, steps: int | None = None) -> Decoding:
-        logits, mask, cache = self._run(batch.input_ids, batch.attention_mask, 1, keep=steps != 1)
-        return Decoding(logits=logits[:, -1], mask=mask, cache=cache)
+        found = self._run(batch, batch.input_ids, batch.attention_mask, 1, keep=steps != 1)
+        logits, mask, positions, cache = found
+        # The batch comes first, also where a position is a vector: so the rows of a decoding can be chosen.
+        return Decoding(logits=logits[:, -1], mask=mask, cache=cache, extra=positions[..., -1].movedim(-1, 0))
 
     def step(self, decoding: Decoding, tokens: Tensor) -> Decoding:
         mask = torch.cat([decoding.mask, decoding.mask.new_ones(len(tokens), 1)], dim=1)
+        places = decoding.extra + 1
         output = self.model(
             input_ids=tokens[:, None],
             attention_mask=mask,
-            position_ids=mask.sum(dim=1, keepdim=True) - 1,
+            position_ids=places.movedim(0, -1)[..., None],
             past_key_values=decoding.cache,
             use_cache=True,
         )
-        return replace(decoding, logits=output.logits[:, -1], mask=mask)
+        return replace(decoding, logits=output.logits[:, -1], mask=mask, extra=places)
 
-    def _run(self, ids: Tensor, mask: Tensor, kept: int, *, keep: bool) -> tuple[Tensor, Tensor, DynamicCache | None]:
-        """The last ``kept`` logits of whole sequences, with the mask and the cache that they leave."""
-        size = len(ids)
+    def beside(self, batch: Batch, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """What the model is given beside whole sequences (B, T) and their mask: at least ``position_ids`` (…, B, T)."""
+        return {"position_ids": (mask.cumsum(dim=1) - 1).clamp_min(0)}
+
+    def _run(
+        self, batch: Batch, ids: Tensor, mask: Tensor, kept: int, *, keep: bool
+    ) -> tuple[Tensor, Tensor, Tensor, DynamicCache | None]:
+        """The last ``kept`` logits of whole sequences, with the mask, positions and cache that they leave."""
+        size, front = len(ids), 0
         cache = DynamicCache(config=self.model.config.get_text_config()) if keep or self._past is not None else None
-        given: dict[str, Any] = {"input_ids": ids}
-        fresh = mask
+        given: dict[str, Any] = {"input_ids": ids, **self.beside(batch, ids, mask)}
+        positions = given["position_ids"]
         if self._past is not None and cache is not None:
             for layer, (keys, values) in enumerate(self._past(size)):
                 cache.update(keys, values, layer)
-            mask = torch.cat([mask.new_ones(size, keys.shape[2]), mask], dim=1)
+            front = keys.shape[2]
+            mask = torch.cat([mask.new_ones(size, front), mask], dim=1)
         if self._prompt is not None:
             prompt = self._prompt(size)
-            embeds = self.model.get_input_embeddings()(ids)
-            whole, mask = after_padding(prompt.to(embeds.dtype), embeds, mask)
-            given, fresh = {"inputs_embeds": whole}, mask
-        positions = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, -fresh.shape[1] :]
+            embeds = self.model.get_input_embeddings()(given.pop("input_ids"))
+            count = prompt.shape[1]
+            # Right before what is no padding: padding between would count in layers of sliding windows.
+            order = after_padding(mask, count)
+            whole = torch.cat([prompt.to(embeds.dtype), embeds], dim=1)
+            given["inputs_embeds"] = whole.gather(1, order[:, :, None].expand(-1, -1, whole.shape[2]))
+            mask = torch.cat([mask.new_ones(size, count), mask], dim=1).gather(1, order)
+            for name in TYPES.intersection(given):
+                given[name] = torch.cat([given[name].new_zeros(size, count), given[name]], dim=1).gather(1, order)
+            places = torch.arange(count, device=ids.device).expand(*positions.shape[:-1], count)
+            positions = torch.cat([places, positions + count], dim=-1)
+            positions = positions.gather(-1, order.expand(*positions.shape[:-1], order.shape[1]))
+        given["position_ids"] = positions = positions + front
         output = self.model(
-            **given,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            logits_to_keep=kept,
+            **given, attention_mask=mask, past_key_values=cache, use_cache=cache is not None, logits_to_keep=kept
         )
-        return output.logits, mask, cache
+        return output.logits, mask, positions, cache
 
 
-def after_padding(prompt: Tensor, embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Embeddings (B, n, D) right before what is no padding of (B, T, D), and the mask (B, n + T).
-
-    Padding between the two would count in layers that attend within a sliding window.
-    """
-    size, tokens = prompt.shape[:2]
-    whole = torch.cat([prompt, embeds], dim=1)
+def after_padding(mask: Tensor, count: int) -> Tensor:
+    """(B, n + T) where each place takes from, for n new tokens that stand first to come after the padding of (B, T)."""
     padding = (mask.cumsum(dim=1) == 0).sum(dim=1, keepdim=True)
-    place = torch.arange(whole.shape[1], device=mask.device).expand(size, -1)
-    source = torch.where(place < padding, place + tokens, torch.where(place < padding + tokens, place - padding, place))
-    moved = whole.gather(1, source[:, :, None].expand(-1, -1, whole.shape[2]))
-    return moved, torch.cat([mask.new_ones(size, tokens), mask], dim=1).gather(1, source)
+    place = torch.arange(count + mask.shape[1], device=mask.device).expand(len(mask), -1)
+    return torch.where(place < padding, place + count, torch.where(place < padding + count, place - padding, place))

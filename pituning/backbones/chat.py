@@ -23,26 +23,50 @@ class Turn:
     end: int
 
 
-def turn_of(tokenizer: Any, *, image: str | None = None) -> Turn:
-    """The turn that a tokenizer's chat template makes, or, without a template, a line each for prompt and answer.
+@dataclass(frozen=True)
+class Frame:
+    """Like a `Turn`, as text: what stands around a prompt, and the token that ends an answer."""
+
+    head: str
+    tail: str
+    end: int
+
+
+def frame_of(tokenizer: Any, *, template: str | None = None, image: bool | None = None) -> Frame:
+    """What a chat template puts around a prompt, or, without a template, a line each for prompt and answer.
 
     Args:
-        image: what stands for a picture, in front of the user's text.
+        template: in place of the tokenizer's own.
+        image: whether a picture stands in front of the user's text; with None the template is given plain text, as
+            those of models that only read expect it.
     """
-    front = image or ""
-    if not getattr(tokenizer, "chat_template", None):
-        begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-        head = [*begin, *_ids(tokenizer, front)]
-        return Turn(tuple(head), tuple(_ids(tokenizer, "\n")), int(tokenizer.eos_token_id))
-    question = [{"role": "user", "content": front + USER}]
+    template = template or getattr(tokenizer, "chat_template", None)
+    if not template:
+        return Frame(tokenizer.bos_token or "", "\n", int(tokenizer.eos_token_id))
+
+    question = [{"role": "user", "content": _content(USER, image)}]
+    answer = {"role": "assistant", "content": _content(ASSISTANT, None if image is None else False)}
     # Without thinking, where a template knows of it: the answer is to follow at once.
-    asked = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    asked = tokenizer.apply_chat_template(
+        question, chat_template=template, tokenize=False, add_generation_prompt=True, enable_thinking=False
+    )
     head, _, tail = asked.partition(USER)
-    answered = tokenizer.apply_chat_template([*question, {"role": "assistant", "content": ASSISTANT}], tokenize=False)
+    answered = tokenizer.apply_chat_template([*question, answer], chat_template=template, tokenize=False)
     after = _ids(tokenizer, answered.partition(ASSISTANT)[2])
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    end = next((token for token in after if token in special), tokenizer.eos_token_id)
-    return Turn(tuple(_ids(tokenizer, head)), tuple(_ids(tokenizer, tail)), int(end))
+    return Frame(head, tail, int(next((token for token in after if token in special), tokenizer.eos_token_id)))
+
+
+def turn_of(tokenizer: Any, **how: Any) -> Turn:
+    """The `Frame` that `frame_of` makes, as token ids."""
+    frame = frame_of(tokenizer, **how)
+    return Turn(tuple(_ids(tokenizer, frame.head)), tuple(_ids(tokenizer, frame.tail)), frame.end)
+
+
+def _content(text: str, image: bool | None) -> Any:
+    if image is None:
+        return text
+    return [*([{"type": "image"}] if image else []), {"type": "text", "text": text}]
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

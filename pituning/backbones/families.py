@@ -27,6 +27,7 @@ class FamilyRecord:
         help: one sentence for people.
         model_types: values of ``model_type`` in ``config.json``.
         architectures: how the name of a class in ``architectures`` ends, for families of stock classes.
+        needs: what ``config.json`` must hold for that.
         modalities: of the tasks that it can do.
         path: of its class, a `pituning.backbones.base.Backbone`.
     """
@@ -36,6 +37,7 @@ class FamilyRecord:
     help: str
     model_types: tuple[str, ...]
     architectures: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     modalities: tuple[str, ...]
     path: str
 
@@ -78,6 +80,16 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
             path="pituning.backbones.ofa_backbone:OfaBackbone",
         ),
+        FamilyRecord(
+            name="image_text",
+            label="Decoder-only image and text",
+            help="Decoder-only models that see, by their own processor: SmolVLM, Qwen-VL, Gemma 3, LLaVA and others.",
+            model_types=("gemma3", "idefics3", "llava", "qwen2_5_vl", "qwen2_vl", "qwen3_vl", "smolvlm"),
+            architectures=("ForConditionalGeneration",),
+            needs=("vision_config",),
+            modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
+            path="pituning.backbones.image_text:ImageTextBackbone",
+        ),
     ],
     group="pituning.backbones",
 )  # fmt: skip
@@ -98,7 +110,8 @@ def family_of(config: Mapping[str, Any], where: str) -> FamilyRecord:
         if model_type in record.model_types:
             return record
     for record in FAMILIES.values():
-        if any(str(name).endswith(record.architectures) for name in classes if record.architectures):
+        stock = any(str(name).endswith(record.architectures) for name in classes if record.architectures)
+        if stock and all(key in config for key in record.needs):
             return record
     known = sorted({name for record in FAMILIES.values() for name in record.model_types})
     close = get_close_matches(str(model_type), known, n=3, cutoff=0.4) or known

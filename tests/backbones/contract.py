@@ -17,7 +17,7 @@ from pituning.backbones.encoded import IGNORED
 from pituning.backbones.prediction import LabelTrie
 from pituning.errors import BadInput
 from pituning.tasks.base import Example, Task
-from tests.backbones.tiny import Tiny
+from tests.backbones.making import Tiny
 
 TOLERANCE = {"atol": 2e-5, "rtol": 1e-4}
 

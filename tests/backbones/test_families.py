@@ -8,7 +8,8 @@ import pytest
 
 from pituning.backbones.base import Backbone
 from tests.backbones.contract import BackboneContract
-from tests.backbones.tiny import TINY, Tiny
+from tests.backbones.making import Tiny
+from tests.backbones.tiny import TINY
 
 
 @pytest.fixture(scope="module", params=TINY, ids=lambda tiny: tiny.id)

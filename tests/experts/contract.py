@@ -24,7 +24,7 @@ from pituning.tasks.base import Task
 from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
 from pituning.tuning.interpolation import Mixture, collapse, identity_check
-from tests.backbones.tiny import Tiny
+from tests.backbones.making import Tiny
 
 
 def noisy(model: ExpertModel, seed: int = 3, spread: float = 0.3) -> torch.Tensor:

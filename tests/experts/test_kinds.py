@@ -15,7 +15,8 @@ from pituning.experts.kinds import KINDS, full_settings
 from pituning.experts.kinds.lora import common_space, placed
 from pituning.experts.model import ExpertModel
 from pituning.tasks.base import Task
-from tests.backbones.tiny import TINY, Tiny
+from tests.backbones.making import Tiny
+from tests.backbones.tiny import TINY
 from tests.experts.contract import KindContract, noisy
 
 

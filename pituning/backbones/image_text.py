@@ -1,0 +1,138 @@
+"""Decoder-only models that see, through their own processor: SmolVLM, Qwen-VL, Gemma 3, LLaVA and others.
+
+The processor decides how many tokens stand for an image, and what else the model is given; `EncodedExamples.images`
+keeps that, and each pass runs the whole model on it. Texts alone are taken too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+from pituning.backbones.base import Backbone
+from pituning.backbones.causal import TYPES, CausalBackbone
+from pituning.backbones.chat import Turn, frame_of, turn_of
+from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.backbones.families import FAMILIES
+from pituning.backbones.inputs import all_or_no_images
+from pituning.backbones.loading import from_pretrained
+from pituning.backbones.processors import processor_of
+from pituning.errors import ArtefactError
+from pituning.progress import Reporter, Silent
+from pituning.tasks.base import Example, Task
+
+USUAL_SIZE = 448
+"""Side of the pictures for models that take any size."""
+
+
+class ImageTextBackbone(CausalBackbone):
+    """A decoder-only model with a vision tower.
+
+    Args:
+        processor: of `processor_of`.
+    """
+
+    record = FAMILIES["image_text"]
+
+    def __init__(self, model: Any, tokenizer: Any, *, processor: Any, **given: Any):
+        super().__init__(model, tokenizer, **given)
+        self.processor = processor
+        template = processor.chat_template or tokenizer.chat_template
+        self.turn = turn_of(tokenizer, template=template, image=False)
+        self.end_token = self.turn.end
+        self.templated = bool(template)
+        self.frame = frame_of(tokenizer, template=template, image=True)
+        if not template:  # then the processor puts the beginning
+            self.frame = replace(self.frame, head=processor.image_token)
+        self.taken = inspect.signature(model.forward).parameters
+        size = getattr(model.config.vision_config, "image_size", None)
+        self.image_size = size if isinstance(size, int) else USUAL_SIZE
+
+    @classmethod
+    def open(cls, path: Path, *, name: str, fingerprint: str, device: torch.device, dtype: torch.dtype) -> Backbone:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        model = from_pretrained(AutoModelForImageTextToText, path, dtype)
+        if model.config.is_encoder_decoder or tokenizer.eos_token_id is None:
+            raise ArtefactError(f"backbone {path} is no decoder-only model whose answers end; choose another")
+        if getattr(model.config.get_text_config(), "use_bidirectional_attention", None):
+            # PaliGemma: whether transformers lets an answer see what follows it hangs on the padding of its batch.
+            raise ArtefactError(f"backbone {path} reads in both directions, which cannot be run here; choose another")
+        processor = processor_of(path, model.config.model_type, tokenizer)
+        return cls(model, tokenizer, processor=processor, name=name, fingerprint=fingerprint, device=device)
+
+    @property
+    def trained_part(self) -> str:
+        return self.stack_path.removesuffix("layers")
+
+    def encode(
+        self, task: Task, examples: Sequence[Example], *, keep_pixels: bool = False, reporter: Reporter | None = None
+    ) -> EncodedExamples:
+        examples = list(examples)
+        seen = all_or_no_images(task, examples)
+        prompt_ids = self.token_ids([task.prompt(example) for example in examples])
+        texts, looks = [example.answer for example in examples], []
+        if seen:
+            (reporter or Silent()).phase("encode images", len(examples))
+            for example in examples:
+                looks.append(self.look(example))
+                (reporter or Silent()).advance()
+        turns = [turn for turn, _, _ in looks] or None
+        prompts, answers = self.framed(prompt_ids, texts, task, reporter, turns)
+        images: list[Mapping[str, Tensor]] = []
+        for prompt, (turn, made, types) in zip(prompts, looks, strict=False):
+            gap = torch.zeros(len(prompt) - len(turn.head) - len(turn.tail), dtype=torch.long)
+            whole = {name: torch.cat([head, gap, tail]) for name, (head, tail) in types.items()}
+            images.append({**made, **whole})
+        return EncodedExamples(prompts=prompts, answers=answers, backbone=self, images=images or None)
+
+    def look(self, example: Example) -> tuple[Turn, Mapping[str, Tensor], Mapping[str, tuple[Tensor, Tensor]]]:
+        """What stands around the prompt of an example, what the processor made of its image, and the types of the
+        tokens before and after the prompt."""
+        assert example.image is not None
+        mark = self.tokenizer.eos_token  # stands for the prompt: a token that joins no other
+        made = self.processor(
+            images=[example.image.render(self.image_size).convert("RGB")],
+            text=[self.frame.head + mark + self.frame.tail],
+            text_kwargs={"add_special_tokens": not self.templated},
+            return_tensors="pt",
+        )
+        ids = made.pop("input_ids")[0]
+        place = int((ids == self.tokenizer.eos_token_id).nonzero().flatten()[-1 - self.frame.tail.count(mark)])
+        types = {name: made.pop(name)[0] for name in TYPES.intersection(made)}
+        return (
+            Turn(tuple(ids[:place].tolist()), tuple(ids[place + 1 :].tolist()), self.end_token),
+            {name: value for name, value in made.items() if name in self.taken and name != "attention_mask"},
+            {name: (row[:place], row[place + 1 :]) for name, row in types.items() if name in self.taken},
+        )
+
+    def collate(self, encoded: EncodedExamples, rows: Sequence[int]) -> Batch:
+        batch = super().collate(encoded, rows)
+        if encoded.images is None:
+            return batch
+        chosen, images = [encoded.images[i] for i in rows], {}
+        longest = batch.input_ids.shape[1]
+        for name in chosen[0]:
+            parts = [one[name] for one in chosen]
+            if name in TYPES:
+                parts = [torch.nn.functional.pad(part, (longest - len(part), 0))[None] for part in parts]
+            whole = torch.cat(parts).to(self.device)
+            images[name] = whole.to(self.dtype) if whole.is_floating_point() else whole
+        return replace(batch, images=images)
+
+    def beside(self, batch: Batch, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        types = {name: value for name, value in batch.images.items() if name in TYPES}
+        more = ids.shape[1] - batch.input_ids.shape[1]
+        if types and more:
+            # The model itself says of which type the tokens of an answer are.
+            grown = self.model._update_model_kwargs_for_generation({}, dict(types), num_new_tokens=more)
+            types = {name: grown[name] for name in types}
+        given = {**batch.images, **types}
+        given["position_ids"] = self.model._prepare_position_ids_for_generation(ids, {**given, "attention_mask": mask})
+        return given

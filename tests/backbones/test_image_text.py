@@ -1,0 +1,98 @@
+"""Decoder-only models that see, against their own processors and transformers' own search."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
+
+from pituning.backbones.base import Backbone
+from pituning.backbones.families import family_of
+from pituning.backbones.image_text import ImageTextBackbone
+from pituning.errors import ArtefactError
+from pituning.tasks.base import Task
+from tests.backbones.making import Tiny, save, tokenizer
+from tests.backbones.tiny_image_text import IMAGE_TEXT, SIGLIP, TEXT
+
+
+@pytest.fixture(scope="module", params=IMAGE_TEXT, ids=lambda tiny: tiny.id)
+def tiny(request: pytest.FixtureRequest) -> Tiny:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def directory(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("seeing") / tiny.id
+    tiny.make(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def backbone(directory: Path) -> ImageTextBackbone:
+    backbone = Backbone.load(directory)
+    assert isinstance(backbone, ImageTextBackbone)
+    return backbone
+
+
+def made(backbone: ImageTextBackbone, task: Task, row: int) -> Any:
+    """What anybody would make of an example: the chat template, then the processor."""
+    example = task.split("train")[row]
+    assert example.image is not None
+    text = f"<image>{task.prompt(example)}\n"
+    if backbone.tokenizer.chat_template:
+        content = [{"type": "image"}, {"type": "text", "text": task.prompt(example)}]
+        chat = [{"role": "user", "content": content}]
+        text = backbone.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    images = [example.image.render(backbone.image_size)]
+    return backbone.processor(images=images, text=[text], return_tensors="pt", add_special_tokens=False)
+
+
+def test_prompts_are_what_template_and_processor_make(backbone: ImageTextBackbone, vision_task: Task) -> None:
+    encoded = backbone.encode(vision_task, vision_task.split("train")[:3])
+    for row in range(3):
+        theirs, ours = made(backbone, vision_task, row), encoded.batch([row])
+        assert torch.equal(theirs["input_ids"], ours.input_ids)
+        assert set(ours.images) == set(theirs) - {"input_ids", "attention_mask"}
+        assert all(torch.equal(theirs[name], value) for name, value in ours.images.items())
+
+
+def test_answers_to_images_are_those_of_generate(
+    backbone: ImageTextBackbone, directory: Path, tiny: Tiny, vision_task: Task
+) -> None:
+    task = replace(vision_task, labels=None, metric="token_f1")
+    encoded = backbone.encode(task, task.split("train")[:3])
+    plain = tiny.plain.from_pretrained(directory, dtype=torch.float32).eval()
+    expected = []
+    for row in range(3):
+        given = made(backbone, task, row)
+        ids = plain.generate(
+            **given, max_new_tokens=48, do_sample=False, eos_token_id=backbone.end_token,
+            pad_token_id=backbone.pad_token,
+        )  # fmt: skip
+        expected += backbone.text_of([ids[0, given["input_ids"].shape[1] :].tolist()])
+    assert backbone.predict(encoded, task) == expected
+
+
+def test_a_model_that_reads_in_both_directions_is_refused(tmp_path: Path) -> None:
+    words = tokenizer(chat=False, more=["<image>"])
+    config = PaliGemmaConfig(
+        text_config={**TEXT, "model_type": "gemma", "head_dim": 8, "vocab_size": len(words)},
+        vision_config={**SIGLIP, "projection_dim": 32, "vision_use_head": False},
+        projection_dim=32,
+        image_token_index=words.convert_tokens_to_ids("<image>"),
+    )
+    save(PaliGemmaForConditionalGeneration, config, tmp_path / "both")
+    words.save_pretrained(tmp_path / "both")
+    with pytest.raises(ArtefactError, match="reads in both directions"):
+        Backbone.load(tmp_path / "both")
+
+
+def test_the_family_takes_what_sees_and_nothing_else() -> None:
+    stock = {"model_type": "new", "architectures": ["NewForConditionalGeneration"]}
+    assert family_of({**stock, "vision_config": {}}, "it").name == "image_text"
+    with pytest.raises(ArtefactError, match="no family runs"):
+        family_of(stock, "it")
