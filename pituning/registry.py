@@ -90,6 +90,10 @@ class Registry(Mapping[str, Record]):
     def __len__(self) -> int:
         return len(self._all())
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """The record of that name, else ``default``: for names that somebody wrote down, who may have had more."""
+        return self._all().get(name, default)
+
     def check(self, name: str) -> str:
         """The name itself; errors as for looking it up."""
         return self[name].name

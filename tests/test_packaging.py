@@ -5,12 +5,52 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+
+LICENCE, CITATION = "LICENSE", "CITATION.cff"
+
+
+def test_licence_and_citation_say_the_same_of_the_project() -> None:
+    text = (ROOT / LICENCE).read_text(encoding="utf-8")
+    assert "Apache License\n                           Version 2.0, January 2004" in text
+    assert "Copyright 2026 The π-Tuning Studio developers" in text
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / CITATION).read_text(encoding="utf-8"))
+    assert project["license"] == citation["license"] == "Apache-2.0"
+    paper = citation["preferred-citation"]
+    assert paper["title"] == "π-Tuning: Transferring Multimodal Foundation Models with Optimal Multi-task Interpolation"
+    assert paper["year"] == 2023
+    assert [author["family-names"] for author in paper["authors"]] == ["Wu", "Wang", "Ge", "Lu", "Zhou", "Shan", "Luo"]
+    assert "2304.14381" in paper["identifiers"][0]["value"]
+
+
+@pytest.mark.slow
+def test_licence_and_citation_go_where_the_code_goes(tmp_path: Path) -> None:
+    for target in ("wheel", "sdist"):
+        build = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(tmp_path)]
+        subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive:
+        info = next(name for name in archive.namelist() if name.endswith("/METADATA")).removesuffix("METADATA")
+        carried = {
+            LICENCE: archive.read(f"{info}licenses/{LICENCE}"),
+            CITATION: archive.read(f"{info}extra_metadata/{CITATION}"),
+        }
+        metadata = archive.read(f"{info}METADATA").decode()
+    for name, content in carried.items():
+        assert content == (ROOT / name).read_bytes()
+    assert "\nLicense-Expression: Apache-2.0\nLicense-File: LICENSE\n" in metadata
+    with tarfile.open(sdist) as archive:
+        root = sdist.name.removesuffix(".tar.gz")
+        assert {f"{root}/{LICENCE}", f"{root}/{CITATION}"} <= set(archive.getnames())
 
 
 @pytest.mark.slow

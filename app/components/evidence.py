@@ -107,7 +107,7 @@ def tell(evidence: Evidence | None, target: Target, kind: str, donors: Sequence[
     harm = sum(gain <= -HARM for gain in every)
     text = (
         f"Measured with {_kind(evidence)} and {evidence.shots} shots: of {len(every)} donors, {harm or 'none'} cost "
-        f"this task a point or more; the mean over all is {_points(np.mean(every))}."
+        f"this task a point or more; the mean over all is {_points(float(np.mean(every)))}."
     )
     if evidence.kind != kind:
         text += f" The evidence is of {_kind(evidence)}; nobody has measured {label(KINDS, kind)} experts."

@@ -31,8 +31,9 @@ def study() -> None:
             icon=":material/science:",
         )
         return
-    titles = {name: info.title for name, info in context.tasks().items()}
-    targets = sorted({str(name) for name in rows["target"]}, key=lambda name: titles.get(name, name).casefold())
+    known = context.tasks()
+    titles = {name: known[name].title if name in known else name for name in map(str, rows["target"].unique())}
+    targets = sorted(titles, key=lambda name: titles[name].casefold())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         shots = st.segmented_control(
             "Shots of the study", measured, format_func=lambda count: shots_name(count) if count else "None",

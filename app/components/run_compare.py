@@ -144,8 +144,10 @@ def _settings(compared: Sequence[Compared]) -> None:
     if not rows:
         st.caption("Nothing: these runs were started with the same settings.")
         return
-    table = [{"Setting": name} | {one.letter: value for one, value in zip(compared, values, strict=True)}
-             for name, values in rows.items()]  # fmt: skip
+    table = [
+        {"Setting": name, **{one.letter: value for one, value in zip(compared, values, strict=True)}}
+        for name, values in rows.items()
+    ]
     st.dataframe(pd.DataFrame(table), hide_index=True, placeholder="–", key="compare_settings",
                  alt="The settings that differ between the runs")  # fmt: skip
 
@@ -154,11 +156,11 @@ def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str | None]]:
     """By setting, as people write it, its value in each run; settings that are the same everywhere are left out."""
     every = [{**run.spec.defaults(), **run.spec.config} for run in runs]
     names = dict.fromkeys(name for one in every for name in one)
-    found = {}
+    found: dict[str, list[str | None]] = {}
     if len({run.kind for run in runs}) > 1:
         found["Work"] = [run.kind for run in runs]
     for name in names:
-        values = [_written(one[name]) if name in one else None for one in every]
+        values: list[str | None] = [_written(one[name]) if name in one else None for one in every]
         if len(set(values)) > 1:
             found[name.replace("_", " ").capitalize()] = values
     return found

@@ -49,7 +49,7 @@ class CachedReader(Reader):
         return _graph(self.backbone, zoo.kind, zoo.predictor, k, tuple(zoo.names), float((zoo.matrix**2).sum()), zoo)
 
     @property
-    def queue(self) -> RunQueue:  # type: ignore[override]
+    def queue(self) -> RunQueue:
         return runs_data.queue()
 
 

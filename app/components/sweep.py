@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -39,7 +39,9 @@ def panel(settings: Mapping[str, Any]) -> None:
         name = st.text_input("Name of the batch", key="sweep_name", placeholder="made up when left empty",
                              help="a-z, 0-9 and '-'")  # fmt: skip
         first = int(settings.get("seed", 0))
-        axes = {"target": targets, "kind": kinds, "shots": budgets, "seed": [first + n for n in range(int(seeds))]}
+        axes: dict[str, Sequence[Any]] = {
+            "target": targets, "kind": kinds, "shots": budgets, "seed": [first + n for n in range(int(seeds))]
+        }  # fmt: skip
         if not (targets and kinds and budgets):
             st.caption("Choose at least one target, kind and number of shots.")
             return

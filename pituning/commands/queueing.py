@@ -79,6 +79,28 @@ def duplicate(
 
 
 @app.command()
+def submit(
+    kind: Annotated[str, typer.Argument(help="Kind of run; one that another package brings, too.")],
+    settings: SetOption = None,
+    detach: DetachOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Queue a run of any kind and follow it."""
+    from pituning.runs.spec import RunSpec
+    from pituning.runs.sweep import changes_of
+
+    queue = open_queue(workspace)
+    run = queue.submit(RunSpec(kind=kind, config=changes_of(kind, settings or [])))
+    _wake(queue)
+    if detach:
+        emit({"run": run}, as_json, lambda: typer.echo(f"queued {run}"))
+        return
+    result = follow(queue.workspace, run)
+    emit(result, as_json, lambda: typer.echo(f"{run} is done; see: pituning runs show {run}"))
+
+
+@app.command()
 @takes_config(CountRun, argument="upto")
 def count(
     config: CountRun, detach: DetachOption = False, workspace: WorkspaceOption = None, as_json: JsonOption = False

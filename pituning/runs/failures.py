@@ -15,6 +15,7 @@ from pituning.errors import (
     PiTuningError,
     RunFailed,
 )
+from pituning.runs.kinds import RUN_KINDS
 
 OUT_OF_MEMORY, NAN_LOSS, DISK_FULL = "out_of_memory", "nan_loss", "disk_full"
 ARTEFACT, BACKBONE_MISMATCH, BAD_INPUT = "artefact", "backbone_mismatch", "bad_input"
@@ -78,7 +79,9 @@ def failure_of(error: Exception, run_id: str, *, run_kind: str = "train") -> Fai
 
 def mend_of(kind: str, run_id: str, *, run_kind: str = "train") -> str:
     """What to do about a failure of that class."""
-    return MENDS[kind].format(run=run_id, rate="learning_rates" if run_kind == "tune" else "learning_rate")
+    record = RUN_KINDS.get(run_kind)
+    rate = "learning_rate" if record is None else record.rate_field
+    return MENDS[kind].format(run=run_id, rate=rate)
 
 
 def classify(error: BaseException) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pituning.graph.settings import PREDICTORS
+from pituning.registry import load
 from pituning.runs.spec import RunSpec
 from pituning.tasks.base import OPEN_ANSWER_CLASSES
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import TaskInfo
-from pituning.tuning.config import fold_count, is_trained
+from pituning.tuning.config import TuneConfig, fold_count, is_trained
+
+if TYPE_CHECKING:
+    from pituning.runs.configs import AnswerRun, EmbedRun, ProjectRun, TrainRun
+    from pituning.runs.counting import CountRun
 
 CANDIDATES = ("pi", "single", "donor")
 """What every tuning chooses from, beside the donors untouched; each gets its rate and steps by search."""
@@ -56,11 +62,21 @@ class Subject:
 
 @dataclass(frozen=True)
 class Part:
-    """A phase of ``total`` units; ``load`` is how heavy a unit is: 1, or less for a step on few examples."""
+    """A phase of ``total`` units.
+
+    Args:
+        load: how heavy a unit is: 1, or less for a step on few examples.
+        seconds: how long all of it takes, where that is known and need not be learned from other runs.
+    """
 
     name: str
     total: int
     load: float = 1.0
+    seconds: float | None = None
+
+
+LOAD_LIBRARIES = Part("load the libraries", 1)
+"""With this every worker begins whose work needs them."""
 
 
 def cost_name(phase: str) -> str:
@@ -73,8 +89,8 @@ def cost_name(phase: str) -> str:
 
 def step_load(config: Any, subject: Subject) -> float:
     """How heavy a training step of a run with that configuration is, against one on `FULL_BATCH` examples."""
-    if not hasattr(config, "batch_size"):
-        return 1.0  # it does not train
+    if not (hasattr(config, "batch_size") and hasattr(config, "shots")):
+        return 1.0  # it does not train on shots
     return STEP_BASE + (1 - STEP_BASE) * min(config.batch_size, _examples(config, subject)) / FULL_BATCH
 
 
@@ -84,25 +100,17 @@ def _examples(config: Any, subject: Subject) -> int:
 
 
 def outline(spec: RunSpec, subject: Subject) -> list[Part]:
-    """The phases in their order; those that a run adds or leaves out come to light as it goes."""
-    config = spec.settings()
-    parts = [Part("load the libraries", 1)]
-    if spec.kind == "embed":
-        return [*parts, Part(f"embed {config.kind}", 2 * len(TASK_NAMES)), Part(f"compare {config.kind}", 5)]
-    if spec.kind == "project":
-        return [*parts, Part("load UMAP", 1), Part("project", PROJECTED)]
-    if spec.kind == "answer":
-        asked = len(config.example) or 1
-        images = _images(subject, asked) if config.example or config.image else []
-        return [*parts, Part(LOAD_BACKBONE, 1), *images, Part("answer", asked * (len(config.experts) + 1))]
-    load, examples = step_load(config, subject), _examples(config, subject)
-    if spec.kind == "train":
-        parts += _images(subject, examples)
-        parts.append(Part("train single", config.steps, load))
-        parts += [*_images(subject, subject.test), Part("test", subject.test)]
-        return parts
+    """The phases in their order, as the kind of run foresees them; those that a run adds or leaves out come to light as
+    it goes."""
+    path = spec.record.outline
+    return [] if path is None else list(load(path)(spec.settings(), subject))
+
+
+def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
+    """The phases of a low-shot tuning."""
+    weight, examples = step_load(config, subject), _examples(config, subject)
     test = min(config.test_examples, subject.test)
-    parts += _images(subject, examples)
+    parts = [LOAD_LIBRARIES, *_images(subject, examples)]
     if not config.donor_names and config.predictor != "text":
         parts += [Part("embed the shots", examples), Part("embed the zoo", len(TASK_NAMES) - 1)]
     parts += _images(subject, test)
@@ -110,14 +118,51 @@ def outline(spec: RunSpec, subject: Subject) -> list[Part]:
     folds = 0 if config.shots == 1 and subject.closed else config.folds or fold_count(examples)
     trained = [method for method in config.baselines if is_trained(method) and method not in CANDIDATES]
     searched = {method: folds * len(config.rates(method)) * config.steps for method in (*CANDIDATES, *trained)}
-    parts += [Part(f"choose {method}", searched[method], load) for method in CANDIDATES if folds]
+    parts += [Part(f"choose {method}", searched[method], weight) for method in CANDIDATES if folds]
     for method in ("pi", *config.baselines):
         if method in trained and folds:
-            parts.append(Part(f"choose {method}", searched[method], load))
+            parts.append(Part(f"choose {method}", searched[method], weight))
         if method in searched:
-            parts.append(Part(f"train {method}", config.steps, load))
+            parts.append(Part(f"train {method}", config.steps, weight))
         parts.append(Part(f"test {method}", test))
     return parts
+
+
+def train_parts(config: TrainRun, subject: Subject) -> list[Part]:
+    """The phases of a training of one expert."""
+    return [
+        LOAD_LIBRARIES,
+        *_images(subject, _examples(config, subject)),
+        Part("train single", config.steps, step_load(config, subject)),
+        *_images(subject, subject.test),
+        Part("test", subject.test),
+    ]
+
+
+def embed_parts(config: EmbedRun, _subject: Subject) -> list[Part]:
+    """The phases of embedding a zoo, as large as that of the suite."""
+    return [
+        LOAD_LIBRARIES,
+        Part(f"embed {config.kind}", 2 * len(TASK_NAMES)),
+        Part(f"compare {config.kind}", len(PREDICTORS)),
+    ]
+
+
+def project_parts(_config: ProjectRun, _subject: Subject) -> list[Part]:
+    """The phases of making maps."""
+    return [LOAD_LIBRARIES, Part("load UMAP", 1), Part("project", PROJECTED)]
+
+
+def answer_parts(config: AnswerRun, subject: Subject) -> list[Part]:
+    """The phases of answering."""
+    asked = len(config.example) or 1
+    images = _images(subject, asked) if config.example or config.image else []
+    return [LOAD_LIBRARIES, Part(LOAD_BACKBONE, 1), *images, Part("answer", asked * (len(config.experts) + 1))]
+
+
+def count_parts(config: CountRun, _subject: Subject) -> list[Part]:
+    """The phases of counting, which takes what it is told to take."""
+    return [Part("count", config.upto, seconds=config.upto * config.pause)]
 
 
 def _images(subject: Subject, count: int) -> list[Part]:

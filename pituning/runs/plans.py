@@ -73,18 +73,17 @@ def forecast(queue: RunQueue, spec: RunSpec, subject: Subject | None = None) -> 
     Args:
         subject: its task, where the workspace does not have it yet.
     """
-    if spec.kind == "count":
-        config = spec.settings()
-        return Forecast(plan=(PlannedPhase("count", config.upto, config.upto * config.pause),), runs=0)
     tasks = {info.name: info for info in list_tasks(queue.workspace)}
     costs = dict(measured_costs(str(spec.config.get("kind"))))
+    parts = outline(spec, subject or Subject.of(tasks.get(spec.subject)))
+    if all(part.seconds is not None for part in parts):
+        return Forecast(plan=tuple(_priced(parts, costs)), runs=0)
     seen = [_look_back(queue.workspace, run, tasks) for run in _likest(queue, spec)]
     if seen:
         pace = median(one.pace for one in seen)
         costs = {name: cost * pace for name, cost in costs.items()}
         for name in {name for one in seen for name in one.costs}:
             costs[name] = median(one.costs[name] for one in seen if name in one.costs)
-    parts = outline(spec, subject or Subject.of(tasks.get(spec.subject)))
     return Forecast(plan=tuple(_priced(parts, costs)), runs=len(seen))
 
 
@@ -128,7 +127,14 @@ def _look_back(workspace: Workspace, run: Run, tasks: Mapping[str, TaskInfo]) ->
 
 
 def _priced(parts: Sequence[Part], costs: Mapping[str, float]) -> list[PlannedPhase]:
-    return [PlannedPhase(p.name, p.total, p.total * p.load * costs[cost_name(p.name)]) for p in parts]
+    return [
+        PlannedPhase(
+            part.name,
+            part.total,
+            part.total * part.load * costs.get(cost_name(part.name), 0.0) if part.seconds is None else part.seconds,
+        )
+        for part in parts
+    ]
 
 
 def _likest(queue: RunQueue, spec: RunSpec) -> list[Run]:

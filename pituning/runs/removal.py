@@ -10,6 +10,7 @@ import numpy as np
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS
 from pituning.registry import unknown
+from pituning.runs.kinds import RUN_KINDS
 from pituning.runs.questions import drop_image
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import ACTIVE, Run
@@ -64,8 +65,11 @@ def expert_of(queue: RunQueue, run: Run) -> Path | None:
 
 def expert_made(spec: RunSpec) -> tuple[str, str, str] | None:
     """Backbone, kind and name of the expert that a run makes; None for a run that makes none."""
+    record = RUN_KINDS.get(spec.kind)
+    if record is None or not record.makes_expert:
+        return None
     config = spec.settings()
-    return (config.backbone, config.kind, config.expert_name) if spec.kind in ("tune", "train") else None
+    return config.backbone, config.kind, config.expert_name
 
 
 def remove_expert(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
@@ -160,12 +164,13 @@ def _needs(spec: RunSpec, name: str, lends: Sequence[tuple[str, str]]) -> bool:
     config = spec.config
     named = [config.get("target"), config.get("task"), *config.get("tasks", ()), *config.get("donor_names", ())]
     asked = any(_asks(spec, lent, name) for lent in lends)
-    return name in named or asked or (spec.kind in ("tune", "embed") and _of(spec) in lends)
+    kind = RUN_KINDS.get(spec.kind)
+    return name in named or asked or (kind is not None and kind.reads_zoo and _of(spec) in lends)
 
 
 def _asks(spec: RunSpec, of: tuple[str, str], name: str) -> bool:
     """Whether a run asks an expert of a backbone and kind."""
-    return spec.kind == "answer" and _of(spec) == of and name in spec.config.get("experts", ())
+    return _of(spec) == of and name in spec.config.get("experts", ())
 
 
 def _of(spec: RunSpec) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import os
 import shlex
@@ -13,33 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 from pituning.errors import BadInput
+from pituning.registry import load
+from pituning.runs.kinds import RUN_KINDS, SUBMIT, RunKindRecord
 from pituning.workspace.layout import BACKBONE_VARIABLE, DEFAULT_BACKBONE
 
 SCHEMA_VERSION = 1
-_CONFIGS = {
-    "tune": "pituning.tuning.config:TuneConfig",
-    "train": "pituning.runs.configs:TrainRun",
-    "embed": "pituning.runs.configs:EmbedRun",
-    "project": "pituning.runs.configs:ProjectRun",
-    "answer": "pituning.runs.configs:AnswerRun",
-    "count": "pituning.runs.counting:CountRun",
-}
-RUN_KINDS = tuple(_CONFIGS)
-_COMMANDS = {
-    "tune": ("tune",),
-    "train": ("experts", "train"),
-    "embed": ("embed",),
-    "project": ("graph", "project"),
-    "answer": ("experts", "answer"),
-    "count": ("runs", "count"),
-}
 _MAIN = ("kind", "shots", "donors", "seed")
-_SUBJECTS = {
-    "tune": "target", "train": "task", "embed": "tasks", "project": "predictor", "answer": "experts", "count": "upto",
-}  # fmt: skip
-_BY_OPTION = ("project",)
-"""Runs whose command takes their subject by an option, as all else."""
-_WITHOUT_BACKBONE = ("count",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +25,14 @@ class RunSpec:
     """A unit of work. It never changes once made; ``config`` is a deep copy of what was given.
 
     Args:
-        kind: ``tune``, ``train``, ``embed``, ``project``, ``answer`` or ``count``.
+        kind: a name of `RUN_KINDS`.
         config: the fields of the kind's configuration, as JSON; those left out have their defaults. The backbone is
             always there: runs from before there was a choice had the usual one.
         schema_version: of this record.
 
     Raises:
-        BadInput: for an unknown kind, or a configuration that JSON cannot hold.
+        BadInput: for a configuration that JSON cannot hold. An unknown kind shows when the run is to start, so that one
+            that was queued stays in the lists when the package that brought its kind is gone.
     """
 
     kind: str
@@ -61,8 +40,6 @@ class RunSpec:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        if self.kind not in _CONFIGS:
-            raise BadInput(f"run kind {self.kind!r} is unknown; choose {', '.join(RUN_KINDS)}", field="kind")
         if self.schema_version != SCHEMA_VERSION:
             raise BadInput(
                 f"run has schema version {self.schema_version!r}, this program reads {SCHEMA_VERSION}; start it again"
@@ -71,7 +48,8 @@ class RunSpec:
             copied = json.loads(json.dumps(dict(self.config), allow_nan=False))
         except (TypeError, ValueError) as error:
             raise BadInput(f"run configuration is not plain JSON ({error}); use text, numbers and lists") from error
-        if self.kind not in _WITHOUT_BACKBONE:
+        kind = RUN_KINDS.get(self.kind)
+        if kind is not None and kind.on_backbone:
             copied.setdefault("backbone", DEFAULT_BACKBONE)
         object.__setattr__(self, "config", MappingProxyType(copied))
 
@@ -80,10 +58,18 @@ class RunSpec:
         """The spec of a configuration object (a dataclass)."""
         return cls(kind=kind, config=dataclasses.asdict(config))
 
+    @property
+    def record(self) -> RunKindRecord:
+        """What the program knows of runs of this kind.
+
+        Raises:
+            BadInput: it knows no such kind; a package that brought it may be gone.
+        """
+        return RUN_KINDS[self.kind]
+
     def _fields(self) -> tuple[Any, dict[str, Any]]:
         """The configuration's class, and its fields with their defaults (MISSING where there is none)."""
-        module, _, name = _CONFIGS[self.kind].partition(":")
-        config_class = getattr(importlib.import_module(module), name)
+        config_class = load(self.record.config)
         return config_class, {field.name: field.default for field in dataclasses.fields(config_class)}
 
     def defaults(self) -> dict[str, Any]:
@@ -122,21 +108,25 @@ class RunSpec:
     @property
     def subject(self) -> str:
         """What the run is about: the name of its task or expert, or of the first of several."""
-        value = self.config.get(_SUBJECTS[self.kind], "")
+        kind = RUN_KINDS.get(self.kind)
+        value = "" if kind is None else self.config.get(kind.subject, "")
         names = value if isinstance(value, list) else [value]
         return str(names[0]) if names else "all"
 
     def command(self) -> str:
         """The command line that does the same; settings at their defaults are left out, but for the main ones."""
-        subject = _SUBJECTS[self.kind]
+        record = RUN_KINDS.get(self.kind)
+        if record is None or not record.command:
+            return shlex.join(["pituning", *SUBMIT, self.kind, *self._assignments()])
+        subject, by_option = record.subject, record.subject_by_option
         defaults = self._fields()[1]
         value = self.config.get(subject, [])
-        words = ["pituning", *_COMMANDS[self.kind]]
-        if self.kind not in _BY_OPTION:
+        words = ["pituning", *record.command]
+        if not by_option:
             words += map(str, value if isinstance(value, list) else [value])
         for key, value in self.config.items():
             default = defaults.get(key)
-            if (key == subject and self.kind not in _BY_OPTION) or value is None:
+            if (key == subject and not by_option) or value is None:
                 continue
             if key == "backbone" and os.environ.get(BACKBONE_VARIABLE):
                 default = None  # where the variable is set, the command has another default, or will have
@@ -148,6 +138,17 @@ class RunSpec:
             else:
                 words += [option, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
         return shlex.join(words)
+
+    def _assignments(self) -> list[str]:
+        """What is not at its default, as ``--set NAME=VALUE``."""
+        defaults: dict[str, Any] = self._fields()[1] if self.kind in RUN_KINDS else {}
+        words: list[str] = []
+        for key, value in self.config.items():
+            default = defaults.get(key)
+            if value is None or value == (list(default) if isinstance(default, tuple) else default):
+                continue
+            words += ["--set", f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}"]
+        return words
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "config": dict(self.config), "schema_version": self.schema_version}

@@ -7,7 +7,6 @@ process could write it there.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
 from pituning.errors import PiTuningError, RunCancelled
+from pituning.registry import load
 from pituning.runs import failures
 from pituning.runs.eta import PlannedPhase
 from pituning.runs.plans import expected_plan
@@ -37,15 +37,6 @@ Outcome = TypeVar("Outcome")
 
 NICENESS = 5
 INSIST_SECONDS = 1.0
-JOBS = {
-    "tune": "pituning.tuning.run:tune",
-    "train": "pituning.runs.jobs:train",
-    "embed": "pituning.runs.jobs:embed",
-    "project": "pituning.runs.projecting:project",
-    "answer": "pituning.runs.answering:answer",
-    "count": "pituning.runs.counting:count",
-}
-"""The work of each kind of run; what needs torch is imported only when it is done."""
 
 
 def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
@@ -142,8 +133,7 @@ def _say(line: str) -> None:
 def work_on(run: Run, workspace: Workspace, reporter: DatabaseReporter) -> Mapping[str, Any]:
     """The work of a run by its kind."""
     reporter.phase("load the libraries", 1)
-    module, _, name = JOBS[run.kind].partition(":")
-    job = getattr(importlib.import_module(module), name)
+    job = load(run.spec.record.job)  # what needs torch is imported no sooner
     reporter.advance()
     checkpoint = checkpoint_dir(workspace, run.id)
     checkpoint.mkdir(parents=True, exist_ok=True)

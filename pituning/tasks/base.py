@@ -25,6 +25,8 @@ class ImageSource(Protocol):
     def render(self, size: int) -> Image.Image:
         """An RGB image of ``size`` x ``size`` pixels."""
 
+    def __hash__(self) -> int: ...  # what is drawn once is kept by its source
+
 
 @dataclass(frozen=True, kw_only=True)
 class Example:

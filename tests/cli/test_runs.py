@@ -216,3 +216,11 @@ def test_ctrl_c_ends_the_worker_quietly(workspace: Workspace) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
+
+
+def test_a_run_of_any_kind_is_queued_by_its_settings(pituning: Run, workspace: Workspace) -> None:
+    done = pituning("runs", "submit", "count", "--set", "upto=3", "--detach", "--json")
+    run = RunQueue(workspace).get(done.json["run"])
+    assert (run.kind, run.spec.config["upto"]) == ("count", 3)
+    wrong = pituning("runs", "submit", "counts", "--set", "upto=3")
+    assert "unknown run kind 'counts'; did you mean count?" in wrong.error

@@ -1,0 +1,127 @@
+"""The kinds of runs: one torch-free record each. docs/architecture.md tells how to add one.
+
+What a run is told stands in the dataclass that its record names, what it does in the function: ``job(config, workspace,
+reporter, checkpoint)`` gives the result as plain JSON, and goes on from what an interrupted attempt left in the
+directory ``checkpoint``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pituning.registry import Registry
+
+SUBMIT = ("runs", "submit")
+"""The command that queues a run of any kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunKindRecord:
+    """A kind of runs.
+
+    Args:
+        name: what programs call it.
+        label: what people read.
+        help: one sentence for people.
+        config: path of its configuration, a dataclass whose constructor checks the values.
+        job: path of the work.
+        outline: path of ``outline(config, subject)``, which gives the phases before the run has begun
+            (`pituning.runs.outline.Part`); None where nobody knows, then there is no forecast.
+        command: the words of the command that does the same; empty for kinds without one of their own.
+        subject: the field of the configuration that says what the run is about.
+        subject_by_option: whether the command takes that by an option, as all else, and not by its place.
+        on_backbone: whether the configuration has a field ``backbone``.
+        makes_expert: whether the run makes an expert, named by the configuration's ``expert_name``.
+        reads_zoo: whether it reads all experts of its backbone and kind.
+        rate_field: the field in which a diverged training gets a smaller learning rate.
+    """
+
+    name: str
+    label: str
+    help: str
+    config: str
+    job: str
+    outline: str | None = None
+    command: tuple[str, ...] = ()
+    subject: str
+    subject_by_option: bool = False
+    on_backbone: bool = True
+    makes_expert: bool = False
+    reads_zoo: bool = False
+    rate_field: str = "learning_rate"
+
+
+RUN_KINDS: Registry[RunKindRecord] = Registry(
+    "run kind",
+    [
+        RunKindRecord(
+            name="tune",
+            label="π-tuning",
+            help="Tune a task on a few shots with the experts of similar tasks, beside baselines.",
+            config="pituning.tuning.config:TuneConfig",
+            job="pituning.tuning.run:tune",
+            outline="pituning.runs.outline:tune_parts",
+            command=("tune",),
+            subject="target",
+            makes_expert=True,
+            reads_zoo=True,
+            rate_field="learning_rates",
+        ),
+        RunKindRecord(
+            name="train",
+            label="Training",
+            help="Train one expert on one task.",
+            config="pituning.runs.configs:TrainRun",
+            job="pituning.runs.jobs:train",
+            outline="pituning.runs.outline:train_parts",
+            command=("experts", "train"),
+            subject="task",
+            makes_expert=True,
+        ),
+        RunKindRecord(
+            name="embed",
+            label="Embedding",
+            help="Compute the Fisher embeddings of tasks that have an expert, and compare them.",
+            config="pituning.runs.configs:EmbedRun",
+            job="pituning.runs.jobs:embed",
+            outline="pituning.runs.outline:embed_parts",
+            command=("embed",),
+            subject="tasks",
+            reads_zoo=True,
+        ),
+        RunKindRecord(
+            name="project",
+            label="Map",
+            help="Make maps of the tasks in two dimensions.",
+            config="pituning.runs.configs:ProjectRun",
+            job="pituning.runs.projecting:project",
+            outline="pituning.runs.outline:project_parts",
+            command=("graph", "project"),
+            subject="predictor",
+            subject_by_option=True,
+        ),
+        RunKindRecord(
+            name="answer",
+            label="Answers",
+            help="Ask experts, and the backbone alone, a few questions.",
+            config="pituning.runs.configs:AnswerRun",
+            job="pituning.runs.answering:answer",
+            outline="pituning.runs.outline:answer_parts",
+            command=("experts", "answer"),
+            subject="experts",
+        ),
+        RunKindRecord(
+            name="count",
+            label="Counting",
+            help="Count to a number, which shows that the queue works.",
+            config="pituning.runs.counting:CountRun",
+            job="pituning.runs.counting:count",
+            outline="pituning.runs.outline:count_parts",
+            command=("runs", "count"),
+            subject="upto",
+            on_backbone=False,
+        ),
+    ],
+    group="pituning.run_kinds",
+    field="kind",
+)
