@@ -14,7 +14,9 @@ st.caption(
 )
 with guarded("The measured transfer"):
     found = context.available()
-    view = transfer_view.controls(found) if found else backbone.no_graph()
+    view = transfer_view.controls(found) if found else None
+    if not found:
+        backbone.no_graph()
     if view is not None:
         matrix, pair = st.container(), st.container()
         with pair:

@@ -70,12 +70,17 @@ class EncoderDecoderBackbone(Backbone):
             return batch.states, batch.attention_mask
         embeds, mask = batch.inputs_embeds, batch.attention_mask
         assert embeds is not None
+        embeds, mask = self.with_prompt(embeds, mask)
+        return self.encode_states(embeds, mask), mask
+
+    def with_prompt(self, embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedded prompts (B, T, D) and their mask (B, T) with the soft prompt in front, where there is one."""
         if self._prompt is not None:
-            prompt = self._prompt(len(batch))
+            prompt = self._prompt(len(embeds))
             embeds, mask = shortened(embeds, mask, self.max_tokens - prompt.shape[1])
             embeds = torch.cat([prompt.to(embeds.dtype), embeds], dim=1)
             mask = torch.cat([mask.new_ones(prompt.shape[:2]), mask], dim=1)
-        return self.encode_states(embeds, mask), mask
+        return embeds, mask
 
     def first_cache(self, size: int) -> EncoderDecoderCache | None:
         """What stands in front of the decoder's own keys and values, if anything does."""

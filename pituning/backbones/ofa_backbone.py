@@ -105,10 +105,7 @@ class OfaBackbone(SeeingBackbone):
     def states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         embeds, mask, features = batch.inputs_embeds, batch.attention_mask, batch.images.get(FEATURES)
         assert embeds is not None
-        if self._prompt is not None:
-            prompt = self._prompt(len(batch))
-            embeds = torch.cat([prompt.to(embeds.dtype), embeds], dim=1)
-            mask = torch.cat([mask.new_ones(prompt.shape[:2]), mask], dim=1)
+        embeds, mask = self.with_prompt(embeds, mask)
         whole = mask if features is None else torch.cat([mask.new_full(features.shape[:2], PATCH), mask], dim=1)
         if batch.states is not None:
             return batch.states, whole
