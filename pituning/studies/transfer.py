@@ -30,6 +30,7 @@ from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import TaskSource
 from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
+from pituning.tuning.evaluation import first_or_drawn
 from pituning.workspace.atomic import write_text
 from pituning.workspace.transfer import COLUMNS, NO_DONOR, read_rows
 from pituning.workspace.zoo import Zoo
@@ -112,7 +113,7 @@ def _measure(
     backbone = Backbone.load(backbone_dir, name=zoo.backbone)
     model = ExpertModel(backbone, config.kind)
     task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
-    test = list(task.split("test")[: config.test_examples])
+    test = first_or_drawn(task, config.test_examples)
     asked, gold = model.prepare(backbone.encode(task, test)), [example.answer for example in test]
     learnt = model.prepare(backbone.encode(task, task.shots(shots, seed))) if shots else None
     settings = TrainConfig(

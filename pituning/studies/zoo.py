@@ -25,6 +25,7 @@ from pituning.tasks.metrics import score
 from pituning.tasks.registry import TaskSource
 from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
+from pituning.tuning.evaluation import first_or_drawn
 from pituning.workspace.zoo import Zoo
 
 SUITE = TaskSource()
@@ -180,7 +181,7 @@ def train_zoo_expert(zoo: Zoo, model: ExpertModel, task: Task, config: ZooConfig
     expert = make_expert(model, trained.values, name=task.name, task=task.name, seed=config.seed, spec=spec)
     # Scored as it ships: rounded to float16.
     expert = replace(expert, values=expert.values.half().float())
-    test = list(task.split("test")[: config.test_examples])
+    test = first_or_drawn(task, config.test_examples)
     answers = model.predict(expert.values, backbone.encode(task, test), task)
     points = score(task.metric, answers, [example.answer for example in test])
     expert = replace(expert, card=replace(expert.card, scores={"test": round(points, 2)}))

@@ -15,6 +15,10 @@ SHOWN = 6
 """How many right and how many wrong answers are shown."""
 
 
+SUITE = "mini"
+"""`Task.source` of the suite's tasks."""
+
+
 def scored_examples(task: Task, most: int) -> list[Example]:
     """At most ``most`` test examples, drawn with a fixed seed, in the split's order."""
     split = task.split("test")
@@ -22,6 +26,12 @@ def scored_examples(task: Task, most: int) -> list[Example]:
         return [split[i] for i in range(len(split))]
     chosen = np.sort(np.random.default_rng(0).permutation(len(split))[:most])
     return [split[int(i)] for i in chosen]
+
+
+def first_or_drawn(task: Task, most: int) -> list[Example]:
+    """At most ``most`` test examples as studies take them: of the mini suite, whose order is at random, the first ones,
+    of others `scored_examples`, since tables are often sorted by their answers."""
+    return list(task.split("test")[:most]) if task.source == SUITE else scored_examples(task, most)
 
 
 class Scores:
