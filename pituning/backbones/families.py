@@ -7,7 +7,7 @@ architecture ends, which takes in every model of a stock transformers class.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -29,6 +29,7 @@ class FamilyRecord:
         architectures: how the name of a class in ``architectures`` ends, for families of stock classes.
         needs: what ``config.json`` must hold for that.
         modalities: of the tasks that it can do.
+        without: kinds of experts that it cannot have, each with the reason.
         path: of its class, a `pituning.backbones.base.Backbone`.
     """
 
@@ -39,6 +40,7 @@ class FamilyRecord:
     architectures: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     modalities: tuple[str, ...]
+    without: Mapping[str, str] = field(default_factory=dict)
     path: str
 
 
@@ -79,6 +81,17 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             model_types=("ofa",),
             modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
             path="pituning.backbones.ofa_backbone:OfaBackbone",
+        ),
+        FamilyRecord(
+            name="t5gemma2",
+            label="T5Gemma 2",
+            help="Gemma 3 as an encoder-decoder that sees.",
+            model_types=("t5gemma2",),
+            modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
+            without={
+                "prefix": "PEFT takes it for a Gemma 2 and makes keys and values of one part, where its decoder has two"
+            },
+            path="pituning.backbones.t5gemma2:T5Gemma2Backbone",
         ),
         FamilyRecord(
             name="image_text",

@@ -33,7 +33,7 @@ class ExpertModel:
         space: the layout of the vector; ``space.size`` is P.
 
     Raises:
-        BadInput: for an unknown kind or setting.
+        BadInput: for an unknown kind or setting, or a kind that the backbone cannot have.
     """
 
     def __init__(
@@ -46,6 +46,12 @@ class ExpertModel:
     ):
         self.backbone = backbone
         self.kind = KINDS.check(kind)
+        if kind in backbone.record.without:
+            reason = backbone.record.without[kind]
+            raise BadInput(
+                f"{kind} experts cannot be used on backbone {backbone.name!r}: {reason}; choose another kind",
+                field="kind",
+            )
         self.method: ExpertKind = load(KINDS[kind].path)(KINDS[kind])
         if space is None:
             whole = full_settings(kind, settings)

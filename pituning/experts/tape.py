@@ -16,38 +16,42 @@ class Tape:
     """Keeps what passes the linear maps of an expert during one forward pass."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, tuple[Tensor, Tensor, bool]] = {}
+        self._seen: dict[int, list[tuple[Tensor, Tensor, bool]]] = {}
 
     def clear(self) -> None:
         """Forgets the last forward pass."""
         self._seen.clear()
 
     def linear(self, slot: int, entering: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """``weight @ entering + bias``, kept.
+        """``weight @ entering + bias``, kept; a map may run more than once, as where a decoder uses it on both halves.
 
         Args:
             slot: the place of ``weight`` among the expert's tensors; ``bias``, if there is one, stands right after.
         """
-        if slot in self._seen:
-            raise RuntimeError("an expert's linear map ran twice in one forward pass")
         output = torch.nn.functional.linear(entering, weight, bias)
         if not output.requires_grad:
             # With everything frozen the first maps are where the graph begins.
             output.requires_grad_(True)
-        self._seen[slot] = (entering.detach(), output, bias is not None)
+        self._seen.setdefault(slot, []).append((entering.detach(), output, bias is not None))
         return output
 
     def gradients(self, loss: Tensor, count: int) -> Iterator[Tensor]:
         """The gradient (B, *shape) of each of the expert's ``count`` tensors in turn."""
         slots = sorted(self._seen)
-        gradients = torch.autograd.grad(loss, [self._seen[slot][1] for slot in slots])
+        outputs = [output for slot in slots for _, output, _ in self._seen[slot]]
+        gradients = iter(torch.autograd.grad(loss, outputs))
         given = 0
-        for slot, gradient in zip(slots, gradients, strict=True):
-            entering, _, has_bias = self._seen.pop(slot)
-            yield torch.bmm(gradient.transpose(1, 2), entering)
+        for slot in slots:
+            uses = [(entering, next(gradients), has_bias) for entering, _, has_bias in self._seen.pop(slot)]
+            yield _sum([torch.bmm(gradient.transpose(1, 2), entering) for entering, gradient, _ in uses])
             given += 1
-            if has_bias:
-                yield gradient.sum(1)
+            if uses[0][2]:
+                yield _sum([gradient.sum(1) for _, gradient, _ in uses])
                 given += 1
         if given != count:
             raise RuntimeError(f"{given} of an expert's {count} tensors took part in the forward pass")
+
+
+def _sum(parts: list[Tensor]) -> Tensor:
+    """Of one part that part itself."""
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)

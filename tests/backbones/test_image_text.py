@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
+from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration, T5Gemma2ForConditionalGeneration
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.families import family_of
 from pituning.backbones.image_text import ImageTextBackbone
+from pituning.backbones.processors import processor_of
 from pituning.errors import ArtefactError
 from pituning.tasks.base import Task
 from tests.backbones.making import Tiny, save, tokenizer
-from tests.backbones.tiny_image_text import IMAGE_TEXT, SIGLIP, TEXT
+from tests.backbones.tiny_image_text import IMAGE_TEXT, SIGLIP, TEXT, t5gemma2
 
 
 @pytest.fixture(scope="module", params=IMAGE_TEXT, ids=lambda tiny: tiny.id)
@@ -74,6 +75,27 @@ def test_answers_to_images_are_those_of_generate(
             pad_token_id=backbone.pad_token,
         )  # fmt: skip
         expected += backbone.text_of([ids[0, given["input_ids"].shape[1] :].tolist()])
+    assert backbone.predict(encoded, task) == expected
+
+
+def test_t5gemma2_sees_as_with_its_processor(tmp_path: Path, vision_task: Task) -> None:
+    t5gemma2(tmp_path / "it")
+    backbone = Backbone.load(tmp_path / "it")
+    processor = processor_of(tmp_path / "it", "t5gemma2", backbone.tokenizer)
+    plain = T5Gemma2ForConditionalGeneration.from_pretrained(tmp_path / "it", dtype=torch.float32).eval()
+    task = replace(vision_task, labels=None, metric="token_f1")
+    encoded, expected = backbone.encode(task, task.split("train")[:3]), []
+    for row, example in enumerate(task.split("train")[:3]):
+        assert example.image is not None
+        text = [f"<start_of_image>{task.prompt(example)}"]
+        given = processor(images=[example.image.render(16)], text=text, return_tensors="pt")
+        assert given["input_ids"][0].tolist() == encoded.prompts[row].tolist()
+        ids = plain.generate(
+            input_ids=given["input_ids"], pixel_values=given["pixel_values"],
+            attention_mask=given["attention_mask"], max_new_tokens=48, do_sample=False,
+            eos_token_id=backbone.end_token, pad_token_id=backbone.pad_token,
+        )  # fmt: skip
+        expected += backbone.text_of([ids[0, 1:].tolist()])
     assert backbone.predict(encoded, task) == expected
 
 

@@ -20,6 +20,7 @@ from transformers import (
     Qwen3ForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
+    T5Gemma2ForConditionalGeneration,
     T5Tokenizer,
     UMT5Config,
     UMT5ForConditionalGeneration,
@@ -31,7 +32,7 @@ from pituning.backbones.ofa.pixels import preprocessor_config
 from pituning.backbones.ofa.tokenizer import ofa_tokenizer
 from pituning.workspace.atomic import write_json
 from tests.backbones.making import TEXTS, Tiny, save, tokenizer
-from tests.backbones.tiny_image_text import IMAGE_TEXT
+from tests.backbones.tiny_image_text import IMAGE_TEXT, t5gemma2
 from tests.conftest import save_tiny_backbone
 
 
@@ -113,5 +114,6 @@ TINY = (
     Tiny("umt5", "t5",
          t5(UMT5Config, UMT5ForConditionalGeneration, feed_forward_proj="gated-gelu"), UMT5ForConditionalGeneration),
     Tiny("ofa", "ofa", ofa, OfaForConditionalGeneration, labels=False, prefixed={"prefix_length": 30}),
+    Tiny("t5gemma2", "t5gemma2", t5gemma2, T5Gemma2ForConditionalGeneration),
     *IMAGE_TEXT,
 )  # fmt: skip

@@ -1,10 +1,11 @@
-"""Random decoder-only models that see, with processors as tiny as they are; no torchvision takes part."""
+"""Random models of stock classes that see, with processors as tiny as they are; no torchvision takes part."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from tokenizers import processors
 from transformers import (
     CLIPImageProcessorPil,
     Gemma3Config,
@@ -20,6 +21,8 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
+    T5Gemma2Config,
+    T5Gemma2ForConditionalGeneration,
 )
 
 from pituning.workspace.atomic import write_json
@@ -94,6 +97,31 @@ def qwen(config_class: Any, model_class: Any, processor: str, text: dict[str, An
         template="<|vision_start|><|image_pad|><|vision_end|>", text=text, vision={**QWEN, **vision},
         tie_word_embeddings=True,
     )  # fmt: skip
+
+
+def t5gemma2(directory: Path) -> None:
+    """Writes a T5Gemma 2; its tokenizer puts a token before each text, as Gemma's does."""
+    special = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+    words = tokenizer(chat=False, more=list(special.values()), **special)
+    words.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", words.bos_token_id)]
+    )
+    boi, eoi, image = words.convert_tokens_to_ids(list(special.values()))
+    text = {
+        **TEXT, "vocab_size": len(words), "head_dim": 8, "sliding_window": 96, "query_pre_attn_scalar": 8,
+        "layer_types": ["sliding_attention", "full_attention"], "bos_token_id": words.bos_token_id,
+        "eos_token_id": words.eos_token_id, "pad_token_id": words.convert_tokens_to_ids("<|im_start|>"),
+    }  # fmt: skip
+    vision = {**SIGLIP, "model_type": "siglip_vision_model", "vision_use_head": False}
+    encoder = {
+        "text_config": text, "vision_config": vision, "mm_tokens_per_image": 4, "boi_token_index": boi,
+        "eoi_token_index": eoi,
+    }  # fmt: skip
+    config = T5Gemma2Config(encoder=encoder, decoder=text, image_token_index=image)
+    save(T5Gemma2ForConditionalGeneration, config, directory)
+    words.save_pretrained(directory)
+    Gemma3ImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(directory)
+    write_json(directory / "processor_config.json", {"processor_class": "Gemma3Processor", "image_seq_length": 4})
 
 
 ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from pituning.backbones.base import Backbone
+from pituning.backbones.families import FAMILIES
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS, full_settings
 from pituning.experts.kinds.lora import common_space, placed
@@ -37,7 +39,15 @@ def backbone(directory: Path) -> Backbone:
     return Backbone.load(directory)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+PAIRS = [
+    pytest.param(tiny, kind, id=f"{tiny.id}-{kind}")
+    for tiny in TINY
+    for kind in KINDS
+    if kind not in FAMILIES[tiny.family].without
+]
+
+
+@pytest.mark.parametrize(("tiny", "kind"), PAIRS, indirect=["tiny"])
 class TestKinds(KindContract):
     pass
 
@@ -66,9 +76,15 @@ def test_loras_of_other_ranks_scales_and_maps_meet_in_one_space(backbone: Backbo
             torch.testing.assert_close(found, expected, atol=5e-5, rtol=1e-4)
 
 
+def test_a_kind_that_a_family_cannot_have_is_refused_with_the_reason(backbone: Backbone) -> None:
+    for kind, reason in backbone.record.without.items():
+        with pytest.raises(BadInput, match=f"^{kind} experts cannot be used on backbone .*: {re.escape(reason)}"):
+            ExpertModel(backbone, kind)
+
+
 def test_predictions_with_an_expert_are_restored_after_an_error(backbone: Backbone, text_task: Task) -> None:
     batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
-    for kind in KINDS:
+    for kind in [kind for kind in KINDS if kind not in backbone.record.without]:
         model = ExpertModel(backbone, kind)
         with torch.no_grad():
             before = backbone.logits(batch)
