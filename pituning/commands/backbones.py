@@ -1,4 +1,4 @@
-"""`pituning backbones`: add a foundation model of your own, look at them, remove one."""
+"""`pituning backbones`: add a foundation model of your own, look at them, check or remove one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_wor
 
 if TYPE_CHECKING:
     from pituning.backbones.card import BackboneCard
+    from pituning.conformance.run import Conformance
     from pituning.workspace.layout import Workspace
 
-app = typer.Typer(help="Backbones, the foundation models: add, list, show, remove.")
+app = typer.Typer(help="Backbones, the foundation models: add, list, show, check, remove.")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a backbone; see `pituning backbones list`.")]
 
@@ -103,6 +104,31 @@ def show(name: NameArgument, workspace: WorkspaceOption = None, as_json: JsonOpt
 
 
 @app.command()
+def check(
+    name: NameArgument,
+    dtype: Annotated[
+        str, typer.Option(help="Precision of the weights: float32, where rounding hides nothing, bfloat16 or auto.")
+    ] = "float32",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Whether a backbone can be trusted: what tuning stands on, checked on the checkpoint itself. Takes minutes.
+
+    Exits with 0 where every check passed, with 1 where one failed.
+    """
+    from pituning.commands.progress import terminal_reporter
+    from pituning.conformance.run import check_backbone
+
+    place = open_workspace(workspace)
+    directory = place.backbone_dir(name)
+    with terminal_reporter() as reporter:
+        found = check_backbone(directory, name=name, dtype=dtype, reporter=reporter)
+    emit(asdict(found) | {"passed": found.passed}, as_json, lambda: _print_checks(found))
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def remove(
     name: NameArgument,
     force: Annotated[bool, typer.Option("--force", help="Also when runs or experts need it.")] = False,
@@ -164,6 +190,32 @@ def _print(document: dict[str, Any]) -> None:
         typer.echo(f"{key:12} {value}")
     if memory["total"] > machine["total"]:
         typer.echo("note: that is more than this machine has; tune it on a larger one or in smaller batches", err=True)
+
+
+def _print_checks(found: Conformance) -> None:
+    print_table(
+        ("check", "result", "difference", "allowed", "what it means"),
+        [
+            (
+                each.name,
+                each.outcome.upper() if each.outcome == "failed" else each.outcome,
+                None if each.difference is None else f"{each.difference:.1e}",
+                None if each.tolerance is None else f"{each.tolerance:.0e}",
+                f"{each.meaning} ({each.note})" if each.note else each.meaning,
+            )
+            for each in found.checks
+        ],
+    )
+    applied = [each for each in found.checks if each.outcome != "not applicable"]
+    where = f"in {found.dtype} on {found.device}"
+    if found.passed:
+        typer.echo(f"all {len(applied)} checks passed {where}: backbone {found.backbone} can be trusted")
+    else:
+        names = ", ".join(each.name for each in found.failed)
+        typer.echo(
+            f"{len(found.failed)} of {len(applied)} checks failed {where}: {names}; do not rely on results of backbone "
+            f"{found.backbone} until they pass"
+        )
 
 
 def _origin(card: BackboneCard) -> str:

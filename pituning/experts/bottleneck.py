@@ -75,7 +75,11 @@ class BottleneckLinear(nn.Module, BaseTunerLayer):
             return hidden
         for name in self.active_adapters:
             if name in self.bottleneck_down:
-                hidden = hidden + self.bottleneck_up[name](torch.relu(self.bottleneck_down[name](hidden)))
+                down: Any = self.bottleneck_down[name]
+                up = self.bottleneck_up[name]
+                # PEFT keeps adapters in float32 where the base model is in half precision.
+                added = up(torch.relu(down(hidden.to(down.weight.dtype))))
+                hidden = (hidden + added).to(hidden.dtype)
         return hidden
 
 

@@ -149,3 +149,21 @@ def test_from_a_hub(workspace: Workspace, llama: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "is taken from its cache" in done.stderr
     assert workspace.backbone_names() == ["again", "llama"]
+
+
+def test_check_says_whether_it_can_be_trusted(pituning: Run, workspace: Workspace, llama: Path) -> None:
+    pituning("backbones", "add", llama, "--name", "mine")
+    found = pituning("backbones", "check", "mine", "--json")
+    assert found.code == 0, found.err
+    assert found.json["passed"] is True
+    assert {check["outcome"] for check in found.json["checks"]} == {"passed", "not applicable"}
+    assert "check mine (" in found.err
+    places = workspace.root / "backbones" / "mine" / "places.json"
+    write_json(places, json.loads(places.read_text()) | {"width": 7})
+    wrong = pituning("backbones", "check", "mine", "--dtype", "auto")
+    assert wrong.code == 1
+    assert "FAILED" in wrong.out
+    assert wrong.out.splitlines()[-1].startswith("1 of ")
+    assert "do not rely on results of backbone mine until they pass" in wrong.out
+    assert pituning("backbones", "check", "nobody").code == 2
+    assert pituning("backbones", "check", "mine", "--dtype", "half").code == 2
