@@ -16,6 +16,7 @@ from pituning.backbones.files import fingerprint
 from pituning.runs.configs import TrainRun
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
+from pituning.workspace.atomic import write_json
 from pituning.workspace.layout import Workspace
 from tests.app.synthetic import make_expert
 from tests.backbones.checkpoints import save_tiny_llama

@@ -82,12 +82,6 @@ def test_loras_of_other_ranks_scales_and_maps_meet_in_one_space(backbone: Backbo
             torch.testing.assert_close(found, expected, atol=5e-5, rtol=1e-4)
 
 
-def test_a_kind_that_a_family_cannot_have_is_refused_with_the_reason(backbone: Backbone) -> None:
-    for kind, reason in backbone.record.without.items():
-        with pytest.raises(BadInput, match=f"^{kind} experts cannot be used on backbone .*: {re.escape(reason)}"):
-            ExpertModel(backbone, kind)
-
-
 def test_predictions_with_an_expert_are_restored_after_an_error(backbone: Backbone, text_task: Task) -> None:
     batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
     for kind in [kind for kind in KINDS if kind not in backbone.record.without]:
