@@ -13,14 +13,10 @@ from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.errors import BadInput
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Task
+from pituning.tasks.metrics import METRICS
 
 if TYPE_CHECKING:
     from pituning.backbones.base import Backbone
-
-BOX_TOKENS = 5
-"""Four location tokens and the end."""
-TEXT_TOKENS = 48
-"""Longest open answer that is decoded."""
 
 
 def predict(
@@ -43,7 +39,7 @@ def predict(
     """
     reporter, batch_size = reporter or Silent(), batch_size or backbone.evaluation_batch
     trie = None if task.labels is None else LabelTrie(task.labels, backbone)
-    limit = BOX_TOKENS if task.metric == "box_iou" else TEXT_TOKENS
+    limit = METRICS[task.metric].longest_answer
     order = np.argsort(encoded.prompt_lengths, kind="stable")
     answers = [""] * len(encoded)
     with torch.no_grad():
