@@ -63,7 +63,7 @@ def _widget(config: type, name: str, default: Any, key: str) -> Any:
     title, text = name.replace("_", " ").capitalize(), help_of(config, name)
     choices = field_of(config, name).metadata.get("choices")
     if choices:
-        options = list(choices)
+        options = list(choices() if callable(choices) else choices)
         return st.selectbox(title, options, index=options.index(default), key=key, help=text)
     if isinstance(default, bool):
         return st.toggle(title, value=default, key=key, help=text)

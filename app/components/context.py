@@ -22,7 +22,7 @@ from pituning.experts.checkpoint import check_whole
 from pituning.experts.kinds import in_order
 from pituning.experts.space import load_space
 from pituning.graph.embeddings import TaskEmbedding
-from pituning.graph.similarity import PROBE_OF, parts_of
+from pituning.graph.similarity import parts_of
 from pituning.studies.lowshot_scores import comparable_scores
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
@@ -128,7 +128,7 @@ def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
         ArtefactError: an embedding is damaged.
     """
     here, found = zoo(), similarity(kind, predictor)
-    probe = PROBE_OF.get(predictor)
+    probe = PREDICTORS[predictor].probe
     if probe is None or len(found.names) > MOST_FOR_PARTS:
         return {}
     paths = [here.embedding_path(kind, probe, name) for name in found.names]

@@ -13,14 +13,10 @@ from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.errors import BadInput
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Task
+from pituning.tasks.metrics import METRICS
 
 if TYPE_CHECKING:
     from pituning.backbones.base import Backbone
-
-LONGEST_BOX = "<loc_47>" * 4
-"""The box that takes most tokens: four and the end where locations are tokens, more where they are spelt."""
-TEXT_TOKENS = 48
-"""Longest open answer that is decoded."""
 
 
 def predict(
@@ -43,7 +39,8 @@ def predict(
     """
     reporter, batch_size = reporter or Silent(), batch_size or backbone.evaluation_batch
     trie = None if task.labels is None else LabelTrie(task.labels, backbone)
-    limit = len(backbone.answer_ids([LONGEST_BOX])[0]) + 1 if task.metric == "box_iou" else TEXT_TOKENS
+    longest = METRICS[task.metric].longest_answer
+    limit = longest if isinstance(longest, int) else len(backbone.answer_ids([longest])[0]) + 1
     order = np.argsort(encoded.prompt_lengths, kind="stable")
     answers = [""] * len(encoded)
     with torch.no_grad():

@@ -20,7 +20,7 @@ from pituning.commands.shared import (
     print_table,
 )
 from pituning.errors import BadInput
-from pituning.graph.settings import DEFAULT_PREDICTOR
+from pituning.graph.predictors import DEFAULT_PREDICTOR
 from pituning.runs.configs import ProjectRun
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 
@@ -133,11 +133,10 @@ def project(
 def load_similarity(workspace: Workspace, kind: str, predictor: str, backbone: str) -> ZooSimilarity:
     """The zoo's similarity; unknown kinds, predictors and backbones are told before a file is looked for."""
     from pituning.experts.kinds import KINDS
-    from pituning.graph.similarity import PREDICTORS
+    from pituning.graph.predictors import PREDICTORS
 
-    if predictor not in PREDICTORS:
-        raise BadInput(f"unknown predictor {predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor")
-    return workspace.zoo(workspace.check_backbone(backbone)).similarity(KINDS.check(kind), predictor)
+    zoo = workspace.zoo(workspace.check_backbone(backbone))
+    return zoo.similarity(KINDS.check(kind), PREDICTORS.check(predictor))
 
 
 def infos_of(workspace: Workspace, similarity: ZooSimilarity, backbone: str) -> list[TaskInfo]:

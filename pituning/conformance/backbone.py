@@ -21,10 +21,11 @@ from pituning.backbones.encoded import IGNORED, Batch, EncodedExamples
 from pituning.backbones.loading import quiet
 from pituning.backbones.places import FILE as PLACES_FILE
 from pituning.backbones.places import Places
-from pituning.backbones.prediction import TEXT_TOKENS, LabelTrie, predict
+from pituning.backbones.prediction import LabelTrie, predict
 from pituning.conformance.examples import LONG_TEXT
 from pituning.conformance.measure import Measured, apart, outputs_tolerance
 from pituning.tasks.base import Example, Task
+from pituning.tasks.metrics import METRICS
 
 EXTRA = 5
 """Columns of padding that are put on either side by hand."""
@@ -188,8 +189,8 @@ def _generated(backbone: Backbone, given: Batch) -> np.ndarray:
     if given.pixel_values is not None:
         inputs["pixel_values"] = given.pixel_values
     config = GenerationConfig(
-        max_new_tokens=TEXT_TOKENS, do_sample=False, num_beams=1, eos_token_id=backbone.end_token,
-        pad_token_id=backbone.pad_token, bos_token_id=backbone.tokenizer.bos_token_id,
+        max_new_tokens=METRICS["token_f1"].longest_answer, do_sample=False, num_beams=1,
+        eos_token_id=backbone.end_token, pad_token_id=backbone.pad_token, bos_token_id=backbone.tokenizer.bos_token_id,
         decoder_start_token_id=getattr(backbone, "start_token", None),
     )  # fmt: skip
     with quiet(), _defaults(backbone.model, config):

@@ -15,9 +15,11 @@ from pituning.experts.space import save_space
 from pituning.experts.store import load_expert
 from pituning.graph.bootstrap import bootstrap_matrix
 from pituning.graph.embeddings import TaskEmbedding
-from pituning.graph.similarity import PROBE_OF, similarity_matrix
-from pituning.graph.text import task_text, text_similarity
+from pituning.graph.predictors import PREDICTORS
+from pituning.graph.similarity import similarity_matrix
+from pituning.graph.text import task_text
 from pituning.progress import Reporter, Silent
+from pituning.registry import load
 from pituning.tasks.base import Example, Task
 from pituning.workspace.atomic import read_json, write_json
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
@@ -70,7 +72,8 @@ def embed_zoo(
         "replicates": replicates,
         "seed": seed,
     }
-    if manifest.exists() and read_json(manifest) == origin:
+    compared = all(zoo.new_similarity_path(kind, predictor).is_file() for predictor in PREDICTORS)
+    if compared and manifest.exists() and read_json(manifest) == origin:
         return
     common = common_probe(list(loaded.values()))
     embedded: dict[str, list[Embedded]] = {"own": [], "common": []}
@@ -84,31 +87,31 @@ def embed_zoo(
             found.append(made)
             report.advance()
     names = tuple(task.name for task in tasks)
-
-    def write(predictor: str, matrix: np.ndarray, resampled: np.ndarray) -> None:
-        path = zoo.new_similarity_path(kind, predictor)
-        save_similarity(path, ZooSimilarity(names=names, matrix=matrix, replicates=resampled))
-
-    report.phase(f"compare {kind}", len(PROBE_OF) + 2)
-    for predictor, probe in PROBE_OF.items():
-        embeddings = [item.embedding for item in embedded[probe]]
-        resampled = bootstrap_matrix(
-            embeddings, [item.groups for item in embedded[probe]], predictor, replicates=replicates, seed=seed
-        )
-        write(predictor, similarity_matrix(embeddings, predictor), resampled)
-        report.advance()
-    none = np.zeros((0, len(names), len(names)))
     parameters = [
         TaskEmbedding.from_flat(
-            loaded[task.name].values.numpy(), task=task.name, kind=kind, probe="own",
+            loaded[name].values.numpy(), task=name, kind=kind, probe="own",
             names=model.space.names, sizes=model.space.sizes,
         )
-        for task in tasks
+        for name in names
     ]  # fmt: skip
-    write("weights", similarity_matrix(parameters, "weights"), none)
-    report.advance()
-    write("text", text_similarity([task_text(task.instruction, task.labels) for task in tasks]), none)
-    report.advance()
+    texts = [task_text(task.instruction, task.labels) for task in tasks]
+    report.phase(f"compare {kind}", len(PREDICTORS))
+    for predictor, record in PREDICTORS.items():
+        resampled = np.zeros((0, len(names), len(names)))
+        if record.compares == "words":
+            matrix = load(record.path)(texts)
+        elif record.probe is None:
+            matrix = similarity_matrix(parameters, predictor)
+        else:
+            embeddings = [item.embedding for item in embedded[record.probe]]
+            resampled = bootstrap_matrix(
+                embeddings, [item.groups for item in embedded[record.probe]], predictor,
+                replicates=replicates, seed=seed,
+            )  # fmt: skip
+            matrix = similarity_matrix(embeddings, predictor)
+        path = zoo.new_similarity_path(kind, predictor)
+        save_similarity(path, ZooSimilarity(names=names, matrix=matrix, replicates=resampled))
+        report.advance()
     save_space(model.space, zoo.new_space_path(kind))
     write_json(manifest, origin)  # last: it says that all the rest is there
 

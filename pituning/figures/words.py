@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pituning.experts.kinds import KINDS
+from pituning.graph.predictors import PREDICTORS
+from pituning.tasks.metrics import METRICS
 
 __all__ = ["KINDS", "MAPS", "METRICS", "ORDERS", "PREDICTORS", "SCALES", "Word", "label"]
 
@@ -18,14 +20,6 @@ class Word:
     label: str
     help: str
 
-
-PREDICTORS = {
-    "probe": Word("Common probe", "Fisher information of every task at one shared expert, centred over all tasks."),
-    "paper": Word("Own experts", "Fisher information at each task's own expert, raw cosine: as published."),
-    "scaled": Word("Task2Vec", "Fisher information scaled by its own size, as in Task2Vec."),
-    "weights": Word("Expert weights", "The trained parameters themselves, without any Fisher information."),
-    "text": Word("Words", "Instruction and label words only; no model."),
-}
 
 ORDERS = {
     "clustered": Word("Clustered", "Similar tasks stand side by side (hierarchical clustering, best order of leaves)."),
@@ -43,12 +37,6 @@ MAPS = {
     "umap": Word("UMAP", "Keeps neighbours together; distances between far groups mean little."),
     "mds": Word("MDS", "Keeps all distances as well as two dimensions allow."),
     "pca": Word("PCA", "The two directions in which the tasks differ most."),
-}
-
-METRICS = {
-    "accuracy": Word("Accuracy", "Share of answers that are right."),
-    "box_iou": Word("Boxes right", "Share of boxes that overlap the true one by half or more (IoU ≥ 0.5)."),
-    "token_f1": Word("Token F1", "How many words of the answer are those of the true one, and the other way round."),
 }
 
 

@@ -9,12 +9,7 @@ from typing import Any
 
 from pituning.errors import BadInput
 
-PREDICTORS = ("probe", "paper", "scaled", "weights", "text")
-"""Similarities between the tasks of a zoo; `pituning.graph.similarity` tells what each is."""
-
-DEFAULT_PREDICTOR = "probe"
-
-METRICS = ("similarity", "profile")
+DISTANCES = ("similarity", "profile")
 """Distances that a map can be made of."""
 
 
@@ -46,8 +41,8 @@ class MapSettings:
             raise BadInput(f"n_neighbors is {self.n_neighbors!r}; give 2 to 200", field="n_neighbors")
         if not 0 <= self.min_dist < 1:
             raise BadInput(f"min_dist is {self.min_dist!r}; give 0 or more, below 1", field="min_dist")
-        if self.metric not in METRICS:
-            raise BadInput(f"metric is {self.metric!r}; choose one of {', '.join(METRICS)}", field="metric")
+        if self.metric not in DISTANCES:
+            raise BadInput(f"metric is {self.metric!r}; choose one of {', '.join(DISTANCES)}", field="metric")
         if self.seed < 0:
             raise BadInput(f"seed is {self.seed!r}; give 0 or more", field="seed")
 

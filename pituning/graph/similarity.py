@@ -20,10 +20,8 @@ import numpy as np
 
 from pituning.errors import BadInput
 from pituning.graph.embeddings import TaskEmbedding
-from pituning.graph.settings import PREDICTORS
-
-PROBE_OF = {"paper": "own", "scaled": "common", "probe": "common"}
-"""At which expert each predictor's embeddings are taken."""
+from pituning.graph.predictors import PREDICTORS
+from pituning.registry import load
 
 BLOCK_BYTES = 16 * 2**20
 
@@ -42,7 +40,7 @@ def similarity_matrix(embeddings: Sequence[TaskEmbedding], predictor: str) -> np
 
     Args:
         embeddings: N embeddings of one kind; for ``weights`` the experts' parameters in the same container.
-        predictor: one of `PREDICTORS` but ``text``.
+        predictor: one of `PREDICTORS`, but none that compares words.
 
     Returns:
         S, (N, N) float64, symmetric, 1 on the diagonal; in [0, 1] for ``paper`` and ``scaled`` on Fisher values,
@@ -119,11 +117,11 @@ def rank(similarity: np.ndarray) -> np.ndarray:
 
 
 def _pairwise(predictor: str) -> Pairwise:
-    if predictor == "text":
-        raise BadInput("predictor 'text' needs no embeddings; use text_similarity", field="predictor")
-    if predictor not in PREDICTORS:
-        raise BadInput(f"unknown predictor {predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor")
-    return {"probe": _centred_cosines, "scaled": _scaled_cosines}.get(predictor, _cosines)
+    record = PREDICTORS[predictor]
+    if record.compares == "words":
+        function = record.path.partition(":")[2]
+        raise BadInput(f"predictor {predictor!r} needs no embeddings; use {function}", field="predictor")
+    return load(record.path)
 
 
 def _common_names(rows: Sequence[TaskEmbedding], zoo: Sequence[TaskEmbedding]) -> tuple[str, ...]:
@@ -154,7 +152,7 @@ def _mean_over_tensors(
     return np.clip(total / np.maximum(count, 1), -1, 1)
 
 
-def _cosines(rows: Vectors, zoo: Vectors) -> tuple[np.ndarray, np.ndarray]:
+def cosines(rows: Vectors, zoo: Vectors) -> tuple[np.ndarray, np.ndarray]:
     """cos of raw vectors (d,): similarity (M, N), 0 where undefined, and whether it is defined (M, N)."""
     gram = np.zeros((len(rows), len(zoo)))
     row_squares, zoo_squares = np.zeros(len(rows)), np.zeros(len(zoo))
@@ -167,7 +165,7 @@ def _cosines(rows: Vectors, zoo: Vectors) -> tuple[np.ndarray, np.ndarray]:
     return _normalised(gram, np.sqrt(row_squares), np.sqrt(zoo_squares), floor=0.0)
 
 
-def _centred_cosines(rows: Vectors, zoo: Vectors) -> tuple[np.ndarray, np.ndarray]:
+def centred_cosines(rows: Vectors, zoo: Vectors) -> tuple[np.ndarray, np.ndarray]:
     """cos of unit vectors from which the zoo's mean unit vector is taken; zero vectors stay out of the mean."""
     zoo_scale = _inverse_norms(zoo)
     row_scale = zoo_scale if rows is zoo else _inverse_norms(rows)
@@ -187,7 +185,7 @@ def _centred_cosines(rows: Vectors, zoo: Vectors) -> tuple[np.ndarray, np.ndarra
     return _normalised(gram, row_norms, zoo_norms, floor=CENTRED_FLOOR)
 
 
-def _scaled_cosines(rows: Vectors, zoo: Vectors) -> tuple[np.ndarray, np.ndarray]:
+def scaled_cosines(rows: Vectors, zoo: Vectors) -> tuple[np.ndarray, np.ndarray]:
     """Task2Vec's cosine of p = F_i / (F_i + F_j) and q = F_j / (F_i + F_j); coordinates zero in both stay out."""
     shape = (len(rows), len(zoo))
     products, p_squares, q_squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)

@@ -15,8 +15,7 @@ import pandas as pd
 from pituning.errors import ArtefactError
 from pituning.experts.kinds import KINDS
 from pituning.graph.build import task_graph
-from pituning.graph.similarity import PREDICTORS
-from pituning.registry import unknown
+from pituning.graph.predictors import PREDICTORS
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.studies.lowshot_scores import comparable_scores
@@ -127,8 +126,8 @@ class Reader:
         found = self.available()
         if not found:
             raise ArtefactError(f"no task graph in {self.workspace.root} yet; make it with: {self.kept.how_to_graph()}")
-        if predictor is not None and predictor not in PREDICTORS:
-            raise unknown("predictor", predictor, list(PREDICTORS))
+        if predictor is not None:
+            PREDICTORS.check(predictor)
         kind = KINDS.check(kind) if kind is not None else next(iter(found))
         predictor = predictor or next(iter(found.get(kind, PREDICTORS)))
         return Zoo.of(self.similarity(kind, predictor), self.tasks(), kind, predictor)

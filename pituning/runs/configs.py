@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS, kind_words
-from pituning.graph.settings import PREDICTORS, MapSettings
+from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
+from pituning.graph.settings import MapSettings
 from pituning.training.config import TrainConfig
 from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
 
@@ -66,7 +67,7 @@ class ProjectRun(MapSettings):
 
     kind: str = field(default="lora", metadata={"help": f"Expert kind: {kind_words()}."})
     predictor: str = field(
-        default="probe", metadata={"help": "How likeness is measured: probe, paper, scaled, weights or text."}
+        default=DEFAULT_PREDICTOR, metadata={"help": "Similarity: probe, paper, scaled, weights or text."}
     )
     backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
 
@@ -74,10 +75,7 @@ class ProjectRun(MapSettings):
         super().__post_init__()
         KINDS.check(self.kind)
         check_name(self.backbone, what="backbone")
-        if self.predictor not in PREDICTORS:
-            raise BadInput(
-                f"unknown predictor {self.predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor"
-            )
+        PREDICTORS.check(self.predictor)
 
     def map_settings(self) -> MapSettings:
         """The settings without what is mapped."""

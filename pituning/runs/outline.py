@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pituning.graph.settings import PREDICTORS
+from pituning.graph.predictors import PREDICTORS
 from pituning.registry import load
 from pituning.runs.spec import RunSpec
 from pituning.tasks.base import OPEN_ANSWER_CLASSES
@@ -111,7 +111,7 @@ def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
     weight, examples = step_load(config, subject), _examples(config, subject)
     test = min(config.test_examples, subject.test)
     parts = [LOAD_LIBRARIES, *_images(subject, examples)]
-    if not config.donor_names and config.predictor != "text":
+    if not config.donor_names and PREDICTORS[config.predictor].probe:
         parts += [Part("embed the shots", examples), Part("embed the zoo", len(TASK_NAMES) - 1)]
     parts += _images(subject, test)
     # A single example of a class is not held out, so there is nothing to choose by.

@@ -11,8 +11,9 @@ import numpy as np
 from pituning.experts.space import load_space
 from pituning.graph import project as projecting
 from pituning.graph.embeddings import TaskEmbedding
+from pituning.graph.predictors import PREDICTORS
 from pituning.graph.projection import save_projection
-from pituning.graph.similarity import PROBE_OF, parts_of
+from pituning.graph.similarity import parts_of
 from pituning.progress import Reporter
 from pituning.runs.configs import ProjectRun
 from pituning.workspace.layout import Workspace
@@ -57,7 +58,7 @@ def map_zoo(config: ProjectRun, zoo: Zoo, reporter: Reporter) -> dict[str, Any]:
 
 
 def _layers(zoo: Zoo, config: ProjectRun, found: ZooSimilarity) -> Mapping[str, np.ndarray]:
-    probe = PROBE_OF.get(config.predictor)
+    probe = PREDICTORS[config.predictor].probe
     if probe is None:
         return {}
     paths = [zoo.embedding_path(config.kind, probe, name) for name in found.names]

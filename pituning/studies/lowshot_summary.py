@@ -15,7 +15,7 @@ import pandas as pd
 
 from pituning.errors import BadInput
 from pituning.figures.palette import MODALITIES, method_label
-from pituning.graph.settings import DEFAULT_PREDICTOR
+from pituning.graph.predictors import DEFAULT_PREDICTOR
 from pituning.studies.lowshot_scores import (
     FEWER,
     PI,

@@ -11,8 +11,8 @@ import pandas as pd
 
 from pituning.errors import BadInput
 from pituning.graph.history import with_history
+from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
 from pituning.graph.ranking import MEASURES, Interval, grade_targets, interval, pairs_of_modalities
-from pituning.graph.settings import DEFAULT_PREDICTOR, PREDICTORS
 from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
 from pituning.workspace.similarity import load_similarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_seeds, measured_shots

@@ -12,7 +12,6 @@ from PIL import Image
 from pituning.errors import BadInput
 
 Modality = Literal["vision", "language", "vision-language"]
-Metric = Literal["accuracy", "box_iou", "token_f1"]
 SPLITS = ("train", "validation", "test")
 
 OPEN_ANSWER_CLASSES = 4
@@ -53,6 +52,7 @@ class Task:
         name: identifier, ``[a-z0-9-]+``.
         title: what people read.
         instruction: opens every prompt.
+        metric: how answers are scored, a name of `pituning.tasks.metrics.METRICS`.
         labels: the closed answer space, or None when answers are open (boxes, captions).
         families: names of the planted families; empty for tasks that are not ours.
         splits: ``train``, ``validation`` and ``test``, each a sequence of `Example` (possibly lazy).
@@ -63,7 +63,7 @@ class Task:
     title: str
     instruction: str
     modality: Modality
-    metric: Metric
+    metric: str
     labels: tuple[str, ...] | None
     description: str = ""
     families: tuple[str, ...] = ()

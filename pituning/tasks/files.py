@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
-from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Example, Metric, Modality, Task
+from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Example, Modality, Task
 from pituning.tasks.hints import MIN_ROWS_PER_CLASS, hints
 from pituning.tasks.images import BytesImage, open_image
 from pituning.tasks.metrics import parse_box
@@ -87,7 +87,7 @@ class TablePreview:
     """
 
     modality: Modality
-    metric: Metric
+    metric: str
     labels: tuple[str, ...] | None
     counts: dict[str, int]
     sizes: dict[str, int]
@@ -339,7 +339,7 @@ def _row(
 
 def _answer_space(
     parsed: ParsedTable, rows: Sequence[_Row], columns: ColumnMapping, open_answers: bool | None
-) -> tuple[Metric, tuple[str, ...] | None]:
+) -> tuple[str, tuple[str, ...] | None]:
     counts = Counter(row.answer for row in rows)
     if len(counts) < 2:
         only = next(iter(counts), "")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from pituning.errors import BadInput
-from pituning.tasks.base import Example, Metric, Task
+from pituning.registry import Registry, load
+from pituning.tasks.base import Example, Task
 
 BOX_GRID = 48
 """Boxes are given on a grid of 48 x 48, as the tokens ``<loc_0>`` to ``<loc_47>``."""
@@ -55,35 +57,86 @@ def token_f1(prediction: str, answer: str) -> float:
     return 2.0 * common / (predicted.total() + wanted.total())
 
 
-def _exact(prediction: str, answer: str) -> float:
+def exact(prediction: str, answer: str) -> float:
+    """1 when two answers are the same but for case and outer blanks, else 0."""
     return float(prediction.strip().lower() == answer.strip().lower())
 
 
-def _box_hit(prediction: str, answer: str) -> float:
+def box_hit(prediction: str, answer: str) -> float:
+    """1 when the answer is a box that overlaps the true one by half or more, else 0."""
     first, second = parse_box(prediction), parse_box(answer)
     return float(first is not None and second is not None and box_iou(first, second) >= BOX_THRESHOLD)
 
 
-_SCORERS = {"accuracy": _exact, "box_iou": _box_hit, "token_f1": token_f1}
+@dataclass(frozen=True, kw_only=True)
+class MetricRecord:
+    """A way to score answers.
+
+    Args:
+        name: what programs call it; task cards hold it.
+        label: what people read.
+        help: one sentence for people.
+        path: of its function, which takes a predicted and the true answer and gives 0 to 1.
+        guessing: path of the function that takes the record, the training and the test answers, and gives the expected
+            score, 0 to 100, of answering with a random training answer.
+        longest_answer: tokens that an open answer may have, its end included; or the answer that takes most, where
+            backbones write it with as many tokens as they need.
+    """
+
+    name: str
+    label: str
+    help: str
+    path: str
+    guessing: str = "pituning.tasks.metrics:guessing_by_pairs"
+    longest_answer: int | str = 48
 
 
-def per_example(metric: Metric, predictions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
+METRICS: Registry[MetricRecord] = Registry(
+    "metric",
+    [
+        MetricRecord(
+            name="accuracy",
+            label="Accuracy",
+            help="Share of answers that are right.",
+            path="pituning.tasks.metrics:exact",
+            guessing="pituning.tasks.metrics:guessing_by_counts",
+        ),
+        MetricRecord(
+            name="box_iou",
+            label="Boxes right",
+            help="Share of boxes that overlap the true one by half or more (IoU ≥ 0.5).",
+            path="pituning.tasks.metrics:box_hit",
+            longest_answer="<loc_47>" * 4,
+        ),
+        MetricRecord(
+            name="token_f1",
+            label="Token F1",
+            help="How many words of the answer are those of the true one, and the other way round.",
+            path="pituning.tasks.metrics:token_f1",
+        ),
+    ],
+    group="pituning.metrics",
+)
+"""docs/architecture.md tells how to add one."""
+
+
+def per_example(metric: str, predictions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
     """One score from 0 to 1 for each example, shape (N,), float64.
 
     Args:
-        metric: ``accuracy`` (exact match but for case and outer blanks), ``box_iou`` (1 when the intersection over
-            union is at least 0.5; an answer that is not a box scores 0) or ``token_f1``.
+        metric: a name of `METRICS`.
+
+    Raises:
+        BadInput: the metric is unknown, or there is not one prediction for each answer.
     """
     if len(predictions) != len(answers):
         raise BadInput(f"{len(predictions)} predictions for {len(answers)} answers; give one prediction per answer")
-    if metric not in _SCORERS:
-        raise BadInput(f"metric {metric!r} is unknown; choose {', '.join(_SCORERS)}", field="metric")
-    scorer = _SCORERS[metric]
+    scorer = load(METRICS[metric].path)
     pairs = zip(predictions, answers, strict=True)
     return np.fromiter((scorer(p, a) for p, a in pairs), dtype=np.float64, count=len(answers))
 
 
-def score(metric: Metric, predictions: Sequence[str], answers: Sequence[str]) -> float:
+def score(metric: str, predictions: Sequence[str], answers: Sequence[str]) -> float:
     """The mean of `per_example` in points, 0 to 100."""
     if not answers:
         raise BadInput("there are no answers to score; give at least one example")
@@ -95,16 +148,22 @@ def _answers(examples: Sequence[Example]) -> list[str]:
 
 
 def chance(task: Task) -> float:
-    """The expected score, 0 to 100, of answering each test question with the answer of a random training example.
-
-    Exact for accuracy; estimated from 2,000 seeded pairs for the other metrics.
-    """
+    """The expected score, 0 to 100, of answering each test question with the answer of a random training example."""
     train, test = _answers(task.split("train")), _answers(task.split("test"))
     if not train or not test:
         return 0.0
-    if task.metric == "accuracy":
-        guessed, wanted = (Counter(a.strip().lower() for a in answers) for answers in (train, test))
-        return 100.0 * sum(n * wanted[a] for a, n in guessed.items()) / (len(train) * len(test))
+    record = METRICS[task.metric]
+    return load(record.guessing)(record, train, test)
+
+
+def guessing_by_counts(_metric: MetricRecord, train: Sequence[str], test: Sequence[str]) -> float:
+    """`chance` where an answer is right or wrong by `exact`, without drawing any."""
+    guessed, wanted = (Counter(a.strip().lower() for a in answers) for answers in (train, test))
+    return 100.0 * sum(n * wanted[a] for a, n in guessed.items()) / (len(train) * len(test))
+
+
+def guessing_by_pairs(metric: MetricRecord, train: Sequence[str], test: Sequence[str]) -> float:
+    """`chance` estimated from 2,000 seeded pairs of a training and a test answer."""
     generator = np.random.default_rng(0)
     pairs = generator.integers([len(train), len(test)], size=(CHANCE_PAIRS, 2))
-    return score(task.metric, [train[int(i)] for i in pairs[:, 0]], [test[int(j)] for j in pairs[:, 1]])
+    return score(metric.name, [train[int(i)] for i in pairs[:, 0]], [test[int(j)] for j in pairs[:, 1]])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pituning.errors import ArtefactError, BadInput
-from pituning.tasks.base import SPLITS, Metric, Modality, Task
+from pituning.tasks.base import SPLITS, Modality, Task
 from pituning.tasks.carded import card_task, zoo_cards
 from pituning.tasks.mini import TASK_NAMES, mini_task, split_sizes, task_version
 from pituning.tasks.saved import load_saved_task, read_card
@@ -22,7 +22,7 @@ class TaskInfo:
     name: str
     title: str
     modality: Modality
-    metric: Metric
+    metric: str
     labels: tuple[str, ...] | None
     families: tuple[str, ...]
     source: str

@@ -15,6 +15,7 @@ from PIL import Image
 from pituning.errors import ArtefactError, BadInput
 from pituning.tasks.base import SPLITS, Example, ImageSource, Task
 from pituning.tasks.images import IMAGE_FORMATS, BytesImage, FileImage
+from pituning.tasks.metrics import METRICS
 from pituning.tasks.mini import TASK_NAMES
 from pituning.workspace.atomic import atomic_directory
 from pituning.workspace.layout import Workspace
@@ -101,13 +102,17 @@ def read_card(directory: Path) -> dict[str, Any]:
     sound = (
         all(isinstance(card.get(key), str) for key in _TEXTS)
         and card["modality"] in ("vision", "language", "vision-language")
-        and card["metric"] in ("accuracy", "box_iou", "token_f1")
         and (labels is None or (isinstance(labels, list) and all(isinstance(label, str) for label in labels)))
         and isinstance(sizes, dict)
         and all(isinstance(sizes.get(split), int) for split in SPLITS)
     )
     if not sound:
         raise ArtefactError(f"{path} is not a task card (a field is missing or of the wrong type); add the task again")
+    if card["metric"] not in METRICS:
+        raise ArtefactError(
+            f"{path} names the metric {card['metric']!r}, which is unknown; known: {', '.join(METRICS)}; "
+            "install the package that brings it or add the task again"
+        )
     if card["name"] != directory.name:
         raise ArtefactError(f"{path} is of task {card['name']!r}; give its folder that name again")
     return card

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS, kind_words
+from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS, shot_predictors
 from pituning.training.config import BITFIT_RATE, FULL_RATE
 from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
 
@@ -23,9 +24,6 @@ BASELINES = (
     "backbone", "single", "full", "bitfit", "donor", "donor-untouched", "uniform", "lorahub", *CONTROLS, "untouched"
 )  # fmt: skip
 """What can run beside π-tuning, in the order in which it runs."""
-
-PREDICTORS = ("probe", "scaled", "text")
-"""Similarities that need neither the target's own full-data expert nor more than its shots."""
 
 ALPHA_STARTS = ("uniform", "own", "similarity")
 RATE_FACTORS = (0.4, 1.0, 2.5)
@@ -87,8 +85,8 @@ class TuneConfig:
         default=(), metadata={"help": "Donors by name; predicted from the shots when left out."}
     )
     predictor: str = field(
-        default="probe",
-        metadata={"help": "Similarity that predicts donors: probe, scaled or text.", "choices": PREDICTORS},
+        default=DEFAULT_PREDICTOR,
+        metadata={"help": "Similarity that predicts donors: probe, scaled or text.", "choices": shot_predictors},
     )
     baselines: tuple[str, ...] = field(
         default=("backbone", "single", "full", "donor", "uniform", "random", "placebo"),
@@ -140,7 +138,8 @@ class TuneConfig:
             )
         self._require("donors", self.donors <= 32, "at most 32")
         self._require("folds", self.folds <= 10, "at most 10")
-        self._require("predictor", self.predictor in PREDICTORS, f"one of {', '.join(PREDICTORS)}")
+        able = PREDICTORS[self.predictor].for_shots
+        self._require("predictor", able, f"one that needs shots alone: {', '.join(shot_predictors())}")
         self._require("alpha_start", self.alpha_start in ALPHA_STARTS, f"one of {', '.join(ALPHA_STARTS)}")
         self._require("alpha_rate", math.isfinite(self.alpha_rate) and self.alpha_rate > 0, "a number above 0")
         for rate in self.learning_rates:

@@ -23,10 +23,11 @@ from pituning.experts.store import Expert, load_expert
 from pituning.graph.bootstrap import bootstrap_to
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.predict import Neighbor, most_similar
+from pituning.graph.predictors import PREDICTORS
 from pituning.graph.similarity import similarity_to
-from pituning.graph.text import task_text, text_similarity
+from pituning.graph.text import task_text
 from pituning.progress import Reporter
-from pituning.registry import unknown
+from pituning.registry import load, unknown
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import load_task
 from pituning.tuning.config import TuneConfig
@@ -81,10 +82,11 @@ def predict_donors(
 
     Confidence is the share of bootstrap resamplings of the shots in which a task is among the donors.
     """
-    if config.predictor == "text":
+    record = PREDICTORS[config.predictor]
+    if record.compares == "words":
         others = {name: load_task(name, workspace) for name in zoo}
         texts = [task_text(t.instruction, t.labels) for t in (task, *others.values())]
-        similarity = text_similarity(texts)[0, 1:]
+        similarity = load(record.path)(texts)[0, 1:]
         return most_similar(similarity, list(zoo), len(zoo))
     probe = common_probe(list(zoo.values()), exclude=task.name)
     reporter.phase("embed the shots", len(shots))

@@ -110,7 +110,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["experts", "export", "nobody", "out"], "unknown expert 'nobody'"),
         (["embed", "nli", "--all"], "give tasks or --all, not both"),
         (["embed", "nil"], "task 'nil' is unknown"),
-        (["graph", "neighbors", "nli", "--predictor", "luck"], "unknown predictor 'luck'; choose one of probe"),
+        (["graph", "neighbors", "nli", "--predictor", "luck"], "unknown predictor 'luck'; known: probe"),
         (["graph", "neighbors", "nli", "--kind", "lorra"], "unknown expert kind 'lorra'"),
         (["graph", "export", "graph.csv", "--threshold", "nan"], "threshold is nan; give a number"),
         (["graph", "export", "graph.png"], "'graph.png' must end in .graphml"),

@@ -277,6 +277,7 @@ def test_the_registry_lists_and_finds(workspace):
         ("task.json", lambda path: path.write_text("{"), "cannot be read"),
         ("task.json", lambda path: path.write_text("[]"), "format version None"),
         ("task.json", lambda path: path.write_text('{"format_version": 1}'), "is not a task card"),
+        ("task.json", lambda path: path.write_text(path.read_text().replace("accuracy", "bleu")), "the metric 'bleu'"),
         ("task.json", lambda path: path.write_text(path.read_text().replace('"mine"', '"his"')), "of task 'his'"),
         ("examples.jsonl", lambda path: path.unlink(), "cannot be read"),
         ("examples.jsonl", lambda path: path.write_text(path.read_text()[:-9]), "does not match the checksum"),

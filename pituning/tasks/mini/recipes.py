@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from pituning.tasks.base import Metric, Modality
+from pituning.tasks.base import Modality
 from pituning.tasks.mini.drawing import Content
 
 MANY = (6000, 300, 1000)
@@ -34,7 +34,7 @@ class Recipe:
     title: str
     instruction: str
     modality: Modality
-    metric: Metric
+    metric: str
     labels: tuple[str, ...] | None
     families: tuple[str, ...]
     description: str
