@@ -29,8 +29,8 @@ class EncoderDecoderBackbone(Backbone):
     start_token: int
 
     @abstractmethod
-    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
-        """Encoder states (B, T, D) of embedded inputs (B, T, D) and their mask (B, T)."""
+    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor, batch: Batch) -> Tensor:
+        """Encoder states (B, T, D) of the embedded inputs (B, T, D) of a batch and their mask (B, T)."""
 
     @abstractmethod
     def decode(
@@ -74,7 +74,7 @@ class EncoderDecoderBackbone(Backbone):
             prompt = self._prompt(len(batch))
             embeds = torch.cat([prompt.to(embeds.dtype), embeds], dim=1)
             mask = torch.cat([mask.new_ones(prompt.shape[:2]), mask], dim=1)
-        return self.encode_states(embeds, mask), mask
+        return self.encode_states(embeds, mask, batch), mask
 
     def first_cache(self, size: int) -> EncoderDecoderCache | None:
         """What stands in front of the decoder's own keys and values, if anything does."""
