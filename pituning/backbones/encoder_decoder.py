@@ -29,8 +29,8 @@ class EncoderDecoderBackbone(Backbone):
     start_token: int
 
     @abstractmethod
-    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
-        """Encoder states (B, T, D) of embedded inputs (B, T, D) and their mask (B, T)."""
+    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor, batch: Batch) -> Tensor:
+        """Encoder states (B, T, D) of the embedded inputs (B, T, D) of a batch and their mask (B, T)."""
 
     @abstractmethod
     def decode(
@@ -70,17 +70,12 @@ class EncoderDecoderBackbone(Backbone):
             return batch.states, batch.attention_mask
         embeds, mask = batch.inputs_embeds, batch.attention_mask
         assert embeds is not None
-        embeds, mask = self.with_prompt(embeds, mask)
-        return self.encode_states(embeds, mask), mask
-
-    def with_prompt(self, embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedded prompts (B, T, D) and their mask (B, T) with the soft prompt in front, where there is one."""
         if self._prompt is not None:
-            prompt = self._prompt(len(embeds))
+            prompt = self._prompt(len(batch))
             embeds, mask = shortened(embeds, mask, self.max_tokens - prompt.shape[1])
             embeds = torch.cat([prompt.to(embeds.dtype), embeds], dim=1)
             mask = torch.cat([mask.new_ones(prompt.shape[:2]), mask], dim=1)
-        return embeds, mask
+        return self.encode_states(embeds, mask, batch), mask
 
     def first_cache(self, size: int) -> EncoderDecoderCache | None:
         """What stands in front of the decoder's own keys and values, if anything does."""

@@ -14,7 +14,7 @@ from transformers.cache_utils import EncoderDecoderCache
 
 from pituning.backbones.base import AttentionShape, Backbone
 from pituning.backbones.blocks import Block, find_blocks
-from pituning.backbones.encoded import EncodedExamples
+from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.backbones.families import FAMILIES
 from pituning.backbones.inputs import all_or_no_images, cut
 from pituning.backbones.loading import from_pretrained
@@ -103,7 +103,7 @@ class Florence2Backbone(SeeingBackbone):
     def features_of(self, pixel_values: Tensor) -> Tensor:
         return self.model.get_image_features(pixel_values).pooler_output
 
-    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
+    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor, batch: Batch) -> Tensor:
         return self.language_model.encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask)[0]
 
     def decode(
@@ -118,7 +118,7 @@ class Florence2Backbone(SeeingBackbone):
         )[0]
         return self.model.lm_head(hidden)
 
-    def full_logits(self, batch: Any) -> Tensor:
+    def full_logits(self, batch: Batch) -> Tensor:
         return self.model(
             input_ids=batch.input_ids,
             pixel_values=batch.pixel_values,

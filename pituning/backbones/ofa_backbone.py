@@ -102,18 +102,15 @@ class OfaBackbone(SeeingBackbone):
     def features_of(self, pixel_values: Tensor) -> Tensor:
         return self.model.image_features(pixel_values)
 
-    def states(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        embeds, mask, features = batch.inputs_embeds, batch.attention_mask, batch.images.get(FEATURES)
-        assert embeds is not None
-        embeds, mask = self.with_prompt(embeds, mask)
-        whole = mask if features is None else torch.cat([mask.new_full(features.shape[:2], PATCH), mask], dim=1)
-        if batch.states is not None:
-            return batch.states, whole
-        given = {} if features is None else {"image_features": features, "image_grid": self.grid}
-        return self.model.encoder(inputs_embeds=embeds, attention_mask=mask, **given).last_hidden_state, whole
+    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor, batch: Batch) -> Tensor:
+        features = batch.images.get(FEATURES)
+        seen = {} if features is None else {"image_features": features, "image_grid": self.grid}
+        return self.model.encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **seen).last_hidden_state
 
-    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.model.encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask).last_hidden_state
+    def states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        states, mask = super().states(batch)  # the mask is that of the text
+        patches = mask.new_full((len(batch), states.shape[1] - mask.shape[1]), PATCH)
+        return states, torch.cat([patches, mask], dim=1)
 
     def first_cache(self, size: int) -> EncoderDecoderCache | None:
         cache = super().first_cache(size)

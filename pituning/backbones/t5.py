@@ -100,7 +100,7 @@ class T5Backbone(EncoderDecoderBackbone):
             backbone=self,
         )
 
-    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
+    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor, batch: Batch) -> Tensor:
         return self.model.get_encoder()(inputs_embeds=inputs_embeds, attention_mask=attention_mask)[0]
 
     def decode(

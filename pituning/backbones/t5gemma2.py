@@ -111,7 +111,7 @@ class T5Gemma2Backbone(SeeingBackbone):
     def features_of(self, pixel_values: Tensor) -> Tensor:
         return self.model.get_image_features(pixel_values).pooler_output
 
-    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
+    def encode_states(self, inputs_embeds: Tensor, attention_mask: Tensor, batch: Batch) -> Tensor:
         return self.model.get_encoder()(inputs_embeds=inputs_embeds, attention_mask=attention_mask)[0]
 
     def decode(

@@ -47,7 +47,7 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("tiny", "kind"), PAIRS, indirect=["tiny"])
+@pytest.mark.parametrize(("tiny", "kind"), PAIRS, indirect=["tiny"], scope="module")
 class TestKinds(KindContract):
     pass
 
