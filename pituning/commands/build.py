@@ -129,15 +129,17 @@ def zoo_build(
         "learning_rate": learning_rate, "fisher_examples": examples, "test_examples": test_examples,
     }  # fmt: skip
     config = ZooConfig(kinds=words(kinds), **{key: value for key, value in given.items() if value is not None})
+    from pituning.tasks.registry import TaskSource
+
+    source = TaskSource(open_workspace(workspace))
+    for task in config.tasks:
+        source.version(task)  # told before anything is looked for
     zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
 
     from pituning.studies.zoo import build_zoo
-    from pituning.tasks.registry import TaskSource
 
     with terminal_reporter() as reporter:
-        build_zoo(
-            zoo, backbone_dir, config, reporter, source=TaskSource(open_workspace(workspace)), processes=processes
-        )
+        build_zoo(zoo, backbone_dir, config, reporter, source=source, processes=processes)
         _make_maps(zoo, config.kinds, reporter)
     document = {"directory": zoo.root, "backbone": backbone_dir, "kinds": config.kinds, "tasks": config.tasks}
     emit(document, as_json, lambda: typer.echo(f"{zoo.root}: {len(config.tasks)} tasks, {', '.join(config.kinds)}"))

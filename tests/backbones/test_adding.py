@@ -397,7 +397,7 @@ def test_package_in_parts(
 
 
 def test_known_packages() -> None:
-    for known in PACKAGES:
+    for known in PACKAGES.values():
         assert find_source(known.name).origin == "package"
         assert valid_name(known.name) == known.name
         assert known.licence != "unknown"

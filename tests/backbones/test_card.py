@@ -52,7 +52,7 @@ def test_the_embedded_backbone(tmp_path: Path) -> None:
     assert set(card.modalities) == {"vision", "language", "vision-language"}
     assert card.max_tokens == 256
     # What its shipped experts were made on: the fingerprint must stay what it was.
-    shipped = next((data / "mini" / "experts").glob("*/*/card.json"))
+    shipped = next((data / "zoos" / "mini").glob("*/experts/*/card.json"))
     assert card.fingerprint == json.loads(shipped.read_text())["fingerprint"]
 
 

@@ -81,8 +81,8 @@ def sabotaged(llama: Path, **methods: Callable[..., Any]) -> Conformance:
 
 
 def test_logits_that_ignore_the_mask(llama: Path) -> None:
-    def _run(self: Any, ids: Tensor, mask: Tensor, kept: int, *, keep: bool) -> Any:
-        return super(type(self), self)._run(ids, torch.ones_like(mask), kept, keep=keep)
+    def _run(self: Any, batch: Batch, ids: Tensor, mask: Tensor, kept: int, *, keep: bool) -> Any:
+        return super(type(self), self)._run(batch, ids, torch.ones_like(mask), kept, keep=keep)
 
     found = failed(sabotaged(llama, _run=_run))
     assert {"batch", "padding", "generate"} <= found

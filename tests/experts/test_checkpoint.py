@@ -110,7 +110,7 @@ def bad_zips(lora: Path) -> dict[str, tuple[bytes, str]]:
         "no tensors": (zipped({CONFIG: bare[CONFIG]}), "has no adapter_model.safetensors"),
         "not json": (zipped(bare | {CONFIG: b"{"}), "that is not JSON"),
         "a list": (zipped(bare | {CONFIG: b"[]"}), "is not a PEFT config"),
-        "ia3": (zipped(bare | {CONFIG: json.dumps(config | {"peft_type": "IA3"})}), "'IA3' is not supported"),
+        "loha": (zipped(bare | {CONFIG: json.dumps(config | {"peft_type": "LOHA"})}), "'LOHA' is not supported"),
         "dora": (zipped(bare | {CONFIG: json.dumps(config | {"use_dora": True})}), "use_dora is not supported"),
         "truncated": (zipped(bare | {TENSORS: whole[:-10]}), "not a whole safetensors file"),
         "endless": (zipped(bare | {TENSORS: b"\xff" * 8 + whole[8:]}), "not a whole safetensors file"),

@@ -154,7 +154,7 @@ def test_import_refuses_what_it_cannot_mix(tiny_backbone, tmp_path):
     path = tmp_path / "a" / CONFIG
     document = json.loads(path.read_text())
     workspace = Workspace(tmp_path / "w", None)
-    cases = ({"use_dora": True}, "use_dora"), ({"peft_type": "IA3"}, "IA3"), ({"r": 0}, "not a PEFT config")
+    cases = ({"use_dora": True}, "use_dora"), ({"peft_type": "LOHA"}, "LOHA"), ({"r": 0}, "not a PEFT config")
     for change, match in cases:
         path.write_text(json.dumps(document | change))
         with pytest.raises(BadInput, match=match) as error:

@@ -61,7 +61,8 @@ def test_cells_are_every_method_on_every_target_seed_by_seed() -> None:
 
 def test_bad_settings_are_told() -> None:
     for settings, says in (
-        ({"tasks": ("nil",)}, "tasks names 'nil'"),
+        ({"tasks": ()}, "tasks names nothing"),
+        ({"tasks": ("N?",)}, "task 'N?' cannot be used"),
         ({"methods": ("magic",)}, "methods names 'magic'"),
         ({"methods": ()}, "methods names nothing"),
         ({"shots": (-2,)}, "shots is (-2,)"),

@@ -40,7 +40,7 @@ class Count(Silent):
 
 
 def test_cells_are_every_donor_on_every_target() -> None:
-    cells = transfer_cells(TransferConfig(tasks=("nli", "vqa"), shots=(0, 4), seeds=(0, 1)))
+    cells = transfer_cells(TransferConfig(tasks=("nli", "vqa"), shots=(0, 4), seeds=(0, 1)), TASK_NAMES)
     assert len(cells) == len(set(cells)) == 2 * 20 * (1 + 2)
     assert {cell.target for cell in cells} == {"nli", "vqa"}
     assert not any(cell.target == cell.donor for cell in cells)
@@ -48,7 +48,8 @@ def test_cells_are_every_donor_on_every_target() -> None:
 
 def test_bad_settings_are_told() -> None:
     for settings, says in (
-        ({"tasks": ("nil",)}, "tasks names 'nil'"),
+        ({"tasks": ()}, "tasks names nothing"),
+        ({"tasks": ("N?",)}, "task 'N?' cannot be used"),
         ({"shots": ()}, "shots is ()"),
         ({"seeds": (-1,)}, "seeds is (-1,)"),
         ({"steps": 0}, "steps is 0"),
