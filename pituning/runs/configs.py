@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS, kind_words
+from pituning.experts.kinds import KINDS, check_mixable, kind_words
 from pituning.graph.settings import PREDICTORS, MapSettings
 from pituning.training.config import TrainConfig
 from pituning.workspace.layout import check_name
@@ -33,7 +33,7 @@ class TrainRun:
     name: str | None = field(default=None, metadata={"help": "Name of the expert."})
 
     def __post_init__(self) -> None:
-        KINDS.check(self.kind)
+        check_mixable(self.kind)
         check_name(self.task, what="task")
         check_name(self.expert_name, what="name")
         if self.shots is not None and self.shots < 1:
@@ -69,7 +69,7 @@ class ProjectRun(MapSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        KINDS.check(self.kind)
+        check_mixable(self.kind)
         if self.predictor not in PREDICTORS:
             raise BadInput(
                 f"unknown predictor {self.predictor!r}; choose one of {', '.join(PREDICTORS)}", field="predictor"
@@ -92,7 +92,7 @@ class EmbedRun:
     kind: str = field(default="lora", metadata={"help": f"Expert kind: {kind_words()}."})
 
     def __post_init__(self) -> None:
-        KINDS.check(self.kind)
+        check_mixable(self.kind)
         for task in self.tasks:
             check_name(task, what="task")
 
@@ -112,7 +112,7 @@ class AnswerRun:
     """
 
     experts: tuple[str, ...] = field(metadata={"help": "Names of the experts to ask, side by side."})
-    kind: str = field(default="lora", metadata={"help": f"Their kind: {kind_words()}."})
+    kind: str = field(default="lora", metadata={"help": f"Their kind: {kind_words(everything=True)}."})
     task: str | None = field(default=None, metadata={"help": "Task to ask of; that of the first expert."})
     example: tuple[str, ...] = field(default=(), metadata={"help": "Examples to ask, such as test/3."})
     text: str | None = field(default=None, metadata={"help": "A question of your own, after the task's instruction."})

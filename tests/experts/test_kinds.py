@@ -11,7 +11,7 @@ import torch
 
 from pituning.backbones.base import Backbone
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS, full_settings
+from pituning.experts.kinds import full_settings, mixable_kinds
 from pituning.experts.kinds.lora import common_space, placed
 from pituning.experts.model import ExpertModel
 from pituning.tasks.base import Task
@@ -36,7 +36,7 @@ def backbone(directory: Path) -> Backbone:
     return Backbone.load(directory)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", mixable_kinds())
 class TestKinds(KindContract):
     pass
 
@@ -67,7 +67,7 @@ def test_loras_of_other_ranks_scales_and_maps_meet_in_one_space(backbone: Backbo
 
 def test_predictions_with_an_expert_are_restored_after_an_error(backbone: Backbone, text_task: Task) -> None:
     batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
-    for kind in KINDS:
+    for kind in mixable_kinds():
         model = ExpertModel(backbone, kind)
         with torch.no_grad():
             before = backbone.logits(batch)
