@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.setting import make_backbone, make_examples, seconds
 from pituning.embedding.fisher import fisher
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.progress import Reporter, Silent
 
@@ -42,8 +42,8 @@ def run(
     backbone = make_backbone(d_model=d_model, layers=layers)
     encoded = make_examples(backbone, examples)
     told = reporter or Silent()
-    told.phase("measure Fisher information", len(KINDS) * (rounds + LOOP_ROUNDS))
-    kinds = {kind: measure(ExpertModel(backbone, kind), encoded, batch_size, rounds, told) for kind in KINDS}
+    told.phase("measure Fisher information", len(mixable_kinds()) * (rounds + LOOP_ROUNDS))
+    kinds = {kind: measure(ExpertModel(backbone, kind), encoded, batch_size, rounds, told) for kind in mixable_kinds()}
     return {
         "examples": examples,
         "rel_error": max(found["rel_error"] for found in kinds.values()),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.setting import make_backbone, make_examples, seconds
 from pituning.backbones.encoded import Batch
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.progress import Reporter, Silent
 from pituning.tuning.interpolation import Mixture
@@ -39,10 +39,10 @@ def run(
     backbone = make_backbone(d_model=d_model, layers=layers)
     batch = make_examples(backbone, batch_size).batch(range(batch_size))
     told = reporter or Silent()
-    told.phase("measure training steps", len(KINDS) * rounds)
+    told.phase("measure training steps", len(mixable_kinds()) * rounds)
     kinds: dict[str, dict[str, float]] = {}
     peer = 0.0
-    for kind in KINDS:
+    for kind in mixable_kinds():
         model = ExpertModel(backbone, kind)
         mixture = Mixture(model)
         work = {str(count): mixture_step(mixture, count, batch) for count in COUNTS}

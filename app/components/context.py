@@ -19,7 +19,7 @@ from pituning.experts import card
 from pituning.experts.card import CARD, CONFIG, TENSORS
 from pituning.experts.catalogue import Catalogue, ExpertEntry
 from pituning.experts.checkpoint import check_whole
-from pituning.experts.kinds import in_order
+from pituning.experts.kinds import in_order, mixable_kinds
 from pituning.experts.space import load_space
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.similarity import parts_of
@@ -273,8 +273,8 @@ def _damage(folder: str, stamps: tuple[float, ...]) -> str | None:
 
 
 def kinds() -> list[str]:
-    """The kinds of which the zoo has anything, and of which runs can be started; all where there is nothing yet."""
-    return in_order(workspace().zoo().kinds()) or list(KINDS)
+    """The kinds of which runs can be started: those of which the zoo has anything; all where there is nothing yet."""
+    return in_order({*mixable_kinds()} & {*workspace().zoo().kinds()}) or list(mixable_kinds())
 
 
 def expert_count() -> int:

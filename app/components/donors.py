@@ -61,7 +61,8 @@ def choose(target: Target, kind: str) -> Donors | None:
     if way == "chosen":
         titles = {name: info.title for name, info in context.tasks().items()}
         names = st.multiselect(
-            "Donors", candidates, default=expected, max_selections=MOST_DONORS, key=f"donors_{target.name}_{kind}",
+            "Donors", [*candidates, *_brought(target.name, kind, candidates)], default=expected,
+            max_selections=MOST_DONORS, key=f"donors_{target.name}_{kind}",
             format_func=lambda name: titles.get(name, name), placeholder="Choose one or more tasks",
         )  # fmt: skip
         _reasons([item for item in near if item.task in names], len(candidates), kind, count, known)
@@ -87,6 +88,16 @@ def choose(target: Target, kind: str) -> Donors | None:
         evidence.tell(known, target, kind, expected, by_hand=False)
     evidence.tell_past_harm(target.name)
     return Donors(count=count, names=None)
+
+
+def _brought(name: str, kind: str, candidates: Sequence[str]) -> list[str]:
+    """Experts that somebody brought under a name of their own: they lend where they are chosen by hand."""
+    return [
+        entry.name
+        for entry in context.experts()
+        if entry.kind == kind and entry.origin == "imported" and entry.problem is None
+        and entry.task != name and entry.name not in candidates
+    ]  # fmt: skip
 
 
 def _complaints(name: str, kind: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -14,6 +13,7 @@ from app.components.guard import plain
 from app.components.words import KINDS, label
 from pituning.backbones.places import Places
 from pituning.errors import BadInput, PiTuningError
+from pituning.experts.brought import other_base, usable_name
 from pituning.experts.catalogue import ExpertEntry
 from pituning.experts.checkpoint import Checkpoint, check_fit, check_new_name, read_checkpoint
 from pituning.runs.imports import import_checkpoint
@@ -93,18 +93,30 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
 def _read(data: bytes, filename: str, fingerprint: str) -> Checkpoint:
     """A checkpoint that fits the backbone."""
     folder = context.workspace().backbone_dir(context.backbone())
-    checkpoint = read_checkpoint(data, filename)
-    check_fit(checkpoint, Places.read(folder), fingerprint)
-    return checkpoint
+    return check_fit(read_checkpoint(data, filename), Places.read(folder), fingerprint)
 
 
 def _read_as(checkpoint: Checkpoint) -> str:
     shape = ", ".join(f"{name} {value:g}" for name, value in checkpoint.config.items())
+    shape = f" ({shape})" if shape else f" ({checkpoint.document.get('peft_type')})"
     card = "with its card" if checkpoint.card is not None else "without a card: where it comes from is not known"
     return (
-        f":green[:material/check:] {label(KINDS, checkpoint.kind)} ({shape}), {checkpoint.parameters:,} parameters, "
-        f"{card}. It fits this foundation model."
+        f":green[:material/check:] {label(KINDS, checkpoint.kind)}{plain(shape)}, "
+        f"{checkpoint.parameters:,} parameters, {card}. It fits this foundation model.{_notes(checkpoint)}"
     )
+
+
+def _notes(checkpoint: Checkpoint) -> str:
+    """What was done to it, and what it cannot be used for."""
+    notes = [f"It was {plain(checkpoint.converted)}."] if checkpoint.converted else []
+    if checkpoint.reason is not None:
+        notes.append(f"It can be asked and exported, but not mixed: {plain(checkpoint.reason)}.")
+    other = None
+    if checkpoint.card is None:
+        other = other_base(checkpoint.document, [context.backbone()])
+    if other is not None:
+        notes.append(f":orange[:material/warning:] It says that it was trained on “{plain(other)}”.")
+    return "".join(f"  \n{note}" for note in notes)
 
 
 def _name_fits(checkpoint: Checkpoint, name: str, beside: st.delta_generator.DeltaGenerator) -> bool:
@@ -119,7 +131,7 @@ def _name_fits(checkpoint: Checkpoint, name: str, beside: st.delta_generator.Del
 def _free_name(checkpoint: Checkpoint, filename: str, entries: Sequence[ExpertEntry]) -> str:
     """A name to begin with: that of its card or its file, with a number where it is taken."""
     given = checkpoint.card.name if checkpoint.card is not None else PurePath(filename).stem
-    slug = re.sub(r"[^a-z0-9]+", "-", given.lower()).strip("-")[:55] or "expert"
+    slug = usable_name(given)
     taken = {entry.name for entry in entries if entry.kind == checkpoint.kind}
     names = [slug, *(f"{slug}-{number}" for number in range(2, len(taken) + 3))]
     return next(name for name in names if name not in taken)

@@ -67,7 +67,7 @@ def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:
             mime="application/zip", icon=":material/download:", key="expert_download", on_click="ignore",
             disabled=not usable or entry.card is None,
             help="A zip of the PEFT checkpoint: adapter_config.json, adapter_model.safetensors and card.json."
-            + (" PEFT loads it once pituning.experts.bottleneck is imported." if entry.kind == "bottleneck" else ""),
+            + " README.md has the lines that load it.",
         )  # fmt: skip
         if entry.origin != "shipped":
             _delete(entry)

@@ -78,7 +78,7 @@ def _form(run: Run) -> Mapping[str, Any]:
     settings = {**run.spec.defaults(), **run.spec.config}
     found: dict[str, Any] = {}
     if settings.get("kind") in KINDS:
-        kinds = in_order({*context.kinds(), settings["kind"]})
+        kinds = in_order({*context.kinds(), str(settings["kind"])})
         found["kind"] = st.selectbox(
             "Kind", kinds, index=kinds.index(settings["kind"]), key=f"again_kind_{run.id}",
             format_func=lambda kind: label(KINDS, kind),

@@ -34,7 +34,7 @@ app = typer.Typer(help="Experts: list, train, import, export, answer, remove.")
 
 @app.command("list")
 def list_command(
-    kind: Annotated[str | None, typer.Option("--kind", help=f"Only {kind_words()}.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help=f"Only {kind_words(everything=True)}.")] = None,
     backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -93,7 +93,7 @@ def import_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a PEFT checkpoint in as an expert."""
+    """Bring a PEFT checkpoint in as an expert, after comparing its answers with plain PEFT's."""
     from pituning.tasks.registry import load_task
 
     place = open_workspace(workspace)
@@ -102,17 +102,42 @@ def import_command(
     if not directory.is_dir():
         raise BadInput(f"directory {str(directory)!r} does not exist; give that of a PEFT checkpoint")
 
+    from pituning.experts.brought import other_base, usable_name, uses
+    from pituning.experts.checkpoint import read_directory
+
+    brought = read_directory(directory)
+    other = None if brought.card is not None else other_base(brought.document, _names(source, backbone))
+    warning = None if other is None else (
+        f"it says that it was trained on {other!r}, and {backbone!r} is another name: where that is another model, its "
+        "answers mean nothing"
+    )  # fmt: skip
+
     from pituning.backbones.base import Backbone
     from pituning.experts.store import import_expert
 
     expert = import_expert(
         directory,
         task=task,
-        name=name or directory.resolve().name.lower(),
+        name=name or usable_name(directory.resolve().name),
         backbone=Backbone.load(source, name=backbone),
         workspace=place,
     )
-    emit(_row(expert.card, False), as_json, lambda: typer.echo(f"imported {expert.name}: {expert.kind} for {task}"))
+
+    def human() -> None:
+        done = expert.card.spec.get("converted")
+        typer.echo(f"imported {expert.name}: {expert.kind} for {task}{f', {done}' if done else ''}")
+        typer.echo(uses(expert.card))
+        if warning is not None:
+            typer.echo(f"warning: {warning}", err=True)
+
+    emit(_row(expert.card, expert.name == task) | {"uses": uses(expert.card), "warning": warning}, as_json, human)
+
+
+def _names(directory: Path, backbone: str) -> list[str]:
+    """What a backbone is called: its name here, and that of where it came from."""
+    from pituning.backbones.card import CARD, read_card
+
+    return [backbone, read_card(directory, backbone).source] if (directory / CARD).is_file() else [backbone]
 
 
 @app.command()

@@ -32,19 +32,25 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
 
     kept = workspace.zoo(config.backbone)
     zoo = [name for name in kept.expert_dirs(config.kind) if name != config.target]
+    others = [name for name in kept.all_expert_dirs(config.kind) if name != config.target]
     for name in config.donor_names:
-        if name not in zoo:
-            raise unknown("donor", name, zoo)
-    if not zoo:
+        if name not in others:
+            raise unknown("donor", name, others)
+    can_lend = {*zoo, *config.donor_names}
+    if not can_lend:
         mend = kept.command("zoo build")
         raise BadInput(f"there are no {config.kind} experts to lend; make them: {mend}", field="kind")
-    if len(zoo) < config.donors:
+    if len(can_lend) < config.donors:
         raise BadInput(
-            f"donors is {config.donors}, but {len(zoo)} {config.kind} experts can lend; choose at most {len(zoo)}",
+            f"donors is {config.donors}, but {len(can_lend)} {config.kind} experts can lend; choose at most "
+            f"{len(can_lend)}",
             field="donors",
         )
     # A run reads the whole zoo; better now than from a worker.
-    for reason in unusable_experts(workspace, config.kind, target=config.target, backbone=config.backbone).values():
+    unusable = unusable_experts(
+        workspace, config.kind, target=config.target, donors=config.donor_names, backbone=config.backbone
+    )
+    for reason in unusable.values():
         raise ArtefactError(reason)
 
 

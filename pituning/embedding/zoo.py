@@ -12,7 +12,7 @@ from pituning.embedding.embed import ESTIMATOR_AT, Embedded, common_probe, embed
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
 from pituning.experts.space import save_space
-from pituning.experts.store import load_expert
+from pituning.experts.store import load_together
 from pituning.graph.bootstrap import bootstrap_matrix
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.predictors import PREDICTORS
@@ -59,8 +59,14 @@ def embed_zoo(
     if missing or len(tasks) < LEAST_TASKS:
         named = f"task {missing[0]!r} has no {kind} expert" if missing else f"{len(tasks)} tasks are too few"
         raise BadInput(f"{named}; a zoo needs experts of three tasks or more", field="kind")
-    model = ExpertModel(backbone, kind)
-    loaded = {task.name: load_expert(experts[task.name], model) for task in tasks}
+    together = load_together({task.name: experts[task.name] for task in tasks}, ExpertModel(backbone, kind))
+    for name, reason in together.left_out.items():
+        report.log(f"{name} is left out: {reason}")
+    tasks = [task for task in tasks if task.name in together.experts]
+    if len(tasks) < LEAST_TASKS:
+        raise BadInput(f"{len(tasks)} tasks are too few; a zoo needs experts of three tasks or more", field="kind")
+    model = together.model_for(together.experts)
+    loaded = {name: together.placed(name, model) for name in together.experts}
     manifest = zoo.new_embedding_manifest(kind)
     origin = {
         "format_version": 1,

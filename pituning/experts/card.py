@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,8 @@ FORMAT_VERSION = 1
 CARD = "card.json"
 TENSORS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+IMPORTED = "imported"
+"""The setting of a card's spec that says from which file or directory the expert was brought."""
 LIBRARIES = ("pituning-studio", "torch", "transformers", "peft", "safetensors", "numpy")
 
 
@@ -118,12 +120,20 @@ def verified_card(directory: Path, *, backbone: str, fingerprint: str) -> Expert
 
 
 def unusable_experts(
-    workspace: Workspace, kind: str, *, target: str, backbone: str = DEFAULT_BACKBONE
+    workspace: Workspace,
+    kind: str,
+    *,
+    target: str,
+    donors: Collection[str] = (),
+    backbone: str = DEFAULT_BACKBONE,
 ) -> dict[str, str]:
-    """The zoo's experts of a kind that cannot be used with its backbone, each with the reason.
+    """The experts of a kind that a run needs and that cannot be used with its backbone, each with the reason.
+
+    A run needs the zoo, but for experts that were brought from outside: it goes on without those.
 
     Args:
         target: a task whose own expert is not even opened.
+        donors: experts that were named; they are needed wherever they come from.
         backbone: whose zoo it is.
 
     Raises:
@@ -132,14 +142,24 @@ def unusable_experts(
     """
     ours = fingerprint(workspace.backbone_dir(backbone))
     found = {}
-    for name, directory in workspace.zoo(backbone).expert_dirs(kind).items():
-        if name == target:
+    zoo = workspace.zoo(backbone)
+    named = {name: path for name, path in zoo.all_expert_dirs(kind).items() if name in donors}
+    for name, directory in {**zoo.expert_dirs(kind), **named}.items():
+        if name == target or (name not in named and was_brought(directory)):
             continue
         try:
             verified_card(directory, backbone=backbone, fingerprint=ours)
         except ArtefactError as error:
             found[name] = str(error)
     return found
+
+
+def was_brought(directory: Path) -> bool:
+    """Whether the expert in a directory was brought from outside, as far as its card can be read."""
+    try:
+        return IMPORTED in read_card(directory).spec
+    except ArtefactError:
+        return False
 
 
 def write_card(card: ExpertCard, directory: Path) -> None:

@@ -11,8 +11,7 @@ from typing import Literal
 from safetensors import SafetensorError, safe_open
 
 from pituning.errors import ArtefactError
-from pituning.experts.card import CARD, TENSORS, ExpertCard, read_card
-from pituning.experts.checkpoint import IMPORTED
+from pituning.experts.card import CARD, IMPORTED, TENSORS, ExpertCard, read_card
 from pituning.experts.kinds import KINDS
 from pituning.workspace.zoo import Zoo
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from peft import PeftConfig
@@ -28,6 +29,7 @@ class ExpertModel:
         kind: a name in `KINDS`.
         settings: over the kind's defaults, for example ``{"rank": 16}``.
         space: the layout of experts on other modules than the kind's usual ones; by default it is measured.
+        document: ``adapter_config.json`` of one expert, for the kind of other PEFT methods.
 
     Attributes:
         space: the layout of the vector; ``space.size`` is P.
@@ -43,6 +45,7 @@ class ExpertModel:
         settings: Mapping[str, float] | None = None,
         *,
         space: ExpertSpace | None = None,
+        document: Mapping[str, Any] | None = None,
     ):
         self.backbone = backbone
         self.kind = KINDS.check(kind)
@@ -52,7 +55,7 @@ class ExpertModel:
                 f"{kind} experts cannot be used on backbone {backbone.name!r}: {reason}; choose another kind",
                 field="kind",
             )
-        self.method: ExpertKind = load(KINDS[kind].path)(KINDS[kind])
+        self.method: ExpertKind = load(KINDS[kind].path)(KINDS[kind], document)
         if space is None:
             whole = full_settings(kind, settings)
             key = (kind, tuple(sorted(whole.items())))

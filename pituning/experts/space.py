@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pituning.errors import ArtefactError
+from pituning.errors import ArtefactError, BadInput
 from pituning.workspace.atomic import read_json, write_json
 
 FORMAT_VERSION = 1
@@ -173,6 +173,30 @@ class SpaceBuilder:
     def build(self) -> ExpertSpace:
         """The space."""
         return ExpertSpace(self.kind, self.config, tuple(self._sites))
+
+
+def union(spaces: Sequence[ExpertSpace]) -> ExpertSpace:
+    """All tensors that one of the spaces has: in the order of the first, then those that only others have.
+
+    The kind and the config are those of the first.
+
+    Raises:
+        BadInput: a tensor has different shapes.
+    """
+    sites: dict[tuple[str, str], dict[str, TensorSlot]] = {}
+    for space in spaces:
+        for site in space.sites:
+            slots = sites.setdefault((site.layer, site.name), {})
+            for slot in site.slots:
+                if slots.setdefault(slot.name, slot).shape != slot.shape:
+                    raise BadInput(
+                        f"{space.kind} experts with {slot.name!r} of shapes {slots[slot.name].shape} and {slot.shape} "
+                        "cannot be mixed"
+                    )
+    builder = SpaceBuilder(spaces[0].kind, spaces[0].config)
+    for (layer, name), slots in sites.items():
+        builder.add(name, layer, list(slots.values()))
+    return builder.build()
 
 
 def space_from_json(document: Any, path: str) -> ExpertSpace:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as safetensors_load
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -18,17 +19,32 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.experts.card import (
     CARD,
     CONFIG,
+    IMPORTED,
     TENSORS,
     ExpertCard,
     git_commit,
     library_versions,
     read_card,
     verified_card,
+    was_brought,
     write_card,
 )
-from pituning.experts.checkpoint import IMPORTED, peft_settings
+from pituning.experts.checking import check_against_peft, peft_version
+from pituning.experts.checkpoint import (
+    CHECKED,
+    check_fit,
+    check_new_name,
+    keep_checkpoint,
+    read_directory,
+)
+from pituning.experts.kinds import KINDS, full_settings
+from pituning.experts.kinds.base import ExpertKind
 from pituning.experts.model import ExpertModel
-from pituning.workspace.atomic import atomic_directory, read_json, sha256_file
+from pituning.experts.readme import FILE as README
+from pituning.experts.readme import readme
+from pituning.experts.space import ExpertSpace
+from pituning.registry import load
+from pituning.workspace.atomic import atomic_directory, read_json, sha256_file, write_text
 from pituning.workspace.layout import Workspace, check_name
 
 
@@ -114,45 +130,122 @@ def load_expert(directory: Path, model: ExpertModel) -> Expert:
 
 
 def open_expert(directory: Path, backbone: Backbone) -> tuple[Expert, ExpertModel]:
-    """An expert of any kind and size with a model of its shape; errors as `load_expert`."""
-    card = read_card(directory)
-    try:
-        model = ExpertModel(backbone, card.kind, card.config)
-    except BadInput as error:
-        raise ArtefactError(f"{directory / CARD} is damaged: {error}") from error
-    return load_expert(directory, model), model
+    """An expert of any kind and size, on whatever modules, with a model of its shape; errors as `load_expert`.
+
+    What was brought in without the model at hand is compared with plain PEFT now, and its card says so from then on.
+    """
+    directory = Path(directory)
+    card = verified_card(directory, backbone=backbone.name, fingerprint=backbone.fingerprint)
+    model = _model_of(directory, card, backbone)
+    expert = load_expert(directory, model)
+    if IMPORTED in card.spec and CHECKED not in card.spec:
+        try:
+            check_against_peft(model, expert.values, _document(directory), load_file(directory / TENSORS))
+        except BadInput as error:
+            raise ArtefactError(
+                f"expert {card.name!r} {error}; remove it: pituning experts remove {card.name}"
+            ) from error
+        expert.card = replace(card, spec={**card.spec, CHECKED: peft_version()})
+        write_card(expert.card, directory)
+    return expert, model
+
+
+@dataclass
+class Together:
+    """Experts of one kind, which may have different sizes and act on different modules.
+
+    Args:
+        model: of the usual layout.
+        experts: by name, each in its own layout.
+        spaces: that layout.
+        left_out: the reason for each that cannot be mixed with the usual ones.
+    """
+
+    model: ExpertModel
+    experts: dict[str, Expert]
+    spaces: dict[str, ExpertSpace]
+    left_out: dict[str, str]
+
+    @property
+    def usual(self) -> dict[str, Expert]:
+        """Those of the usual layout."""
+        return {name: expert for name, expert in self.experts.items() if self.spaces[name] == self.model.space}
+
+    def model_for(self, names: Iterable[str]) -> ExpertModel:
+        """A model of a layout that holds the named experts and new ones: the usual one where that does.
+
+        Raises:
+            BadInput: there is none.
+        """
+        layout = self.model.space
+        for name in names:
+            layout = self.model.method.together([layout, self.spaces[name]])
+        return self.model if layout == self.model.space else ExpertModel(
+            self.model.backbone, self.model.kind, space=layout
+        )  # fmt: skip
+
+    def placed(self, name: str, model: ExpertModel) -> Expert:
+        """An expert in the layout of a model that holds it; one that it does not hold stays as it is."""
+        expert, own = self.experts[name], self.spaces[name]
+        if own == model.space or self.model.method.together([model.space, own]) != model.space:
+            return expert
+        return replace(expert, values=self.model.method.placed(expert.values, own, model.space))
+
+
+def load_together(directories: Mapping[str, Path], model: ExpertModel, *, needed: Collection[str] = ()) -> Together:
+    """Experts that can be mixed.
+
+    Args:
+        model: of the usual layout.
+        needed: those that must not be left out.
+
+    Raises:
+        BadInput: one that is needed does not fit.
+        ArtefactError: one is damaged, unless it was brought from outside and is not needed.
+    """
+    found = Together(model, {}, {}, {})
+    layout = model.space
+    for name, directory in directories.items():
+        try:
+            expert, own = open_expert(directory, model.backbone)
+            layout = model.method.together([layout, own.space])
+            found.experts[name], found.spaces[name] = expert, own.space
+        except (BadInput, ArtefactError) as error:
+            if name in needed or (isinstance(error, ArtefactError) and not was_brought(directory)):
+                raise
+            found.left_out[name] = str(error)
+    return found
 
 
 def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, workspace: Workspace) -> Expert:
-    """Copies a PEFT checkpoint, or an exported expert, into the workspace as expert ``name`` of ``task``.
+    """Brings a PEFT checkpoint, or an exported expert, into the workspace as expert ``name`` of ``task``.
+
+    Its outputs are compared with plain PEFT's on a few prompts before it is kept.
 
     Raises:
-        BadInput: when ``directory`` is not a checkpoint that can be used here, or the name is taken.
-        BackboneMismatch: when its card names another backbone.
-        ArtefactError: when its tensors are damaged or do not fit the backbone.
+        BadInput: ``directory`` is no checkpoint that can be used here, it does not do what plain PEFT does, or the name
+            is taken.
+        ArtefactError: the disk is full or not writable.
     """
-    directory = Path(directory)
-    check_name(name, what="expert")
-    kind, config = _peft_config_of(directory)
-    target = workspace.zoo(backbone.name).new_expert_dir(kind, name)
-    if target.exists():
-        raise BadInput(f"there is already a {kind} expert {name!r}; choose another name", field="name")
-    if (directory / CARD).is_file():
-        source, model = open_expert(directory, backbone)
-        card = replace(source.card, name=name, task=task, spec={**source.card.spec, IMPORTED: directory.resolve().name})
-        expert = replace(source, name=name, task=task, card=card)
-    else:
-        model = ExpertModel(backbone, kind, config)
-        if not (directory / TENSORS).is_file():
-            raise BadInput(f"{directory} has no {TENSORS}; save the expert as safetensors", field="directory")
-        values = _read_values(directory / TENSORS, model)
-        expert = make_expert(model, values, name=name, task=task, spec={IMPORTED: directory.resolve().name})
-    expert.card = save_expert(expert, model, target)
-    return expert
+    brought = read_directory(Path(directory))
+    modules = {path for path, _ in backbone.model.named_modules()}
+    fitted = check_fit(brought, backbone.places(), backbone.fingerprint, modules=modules)
+    zoo = workspace.zoo(backbone.name)
+    check_new_name(zoo, fitted.kind, name)
+    method = _method(fitted.kind, fitted.document)
+    space = method.space_of(backbone, fitted.config, fitted.shapes)
+    model = ExpertModel(backbone, fitted.kind, space=space, document=fitted.document)
+    values = model.values_of(safetensors_load(fitted.tensors)).cpu()
+    try:
+        check_against_peft(model, values, brought.document, safetensors_load(brought.tensors))
+    except BadInput as error:
+        raise brought.bad(str(error)) from error
+    card = keep_checkpoint(fitted, zoo, name=name, task=task, fingerprint=backbone.fingerprint, checked=peft_version())
+    return Expert(name=name, kind=card.kind, task=task, values=values, card=card)
 
 
 def export_expert(directory: Path, destination: Path) -> Path:
-    """Copies an expert to ``destination``, where PEFT can load it; what stands there is never touched.
+    """Copies an expert to ``destination``, where PEFT can load it as README.md says; what stands there stays as it is.
 
     Raises:
         BadInput: when the destination exists and is not empty.
@@ -167,7 +260,44 @@ def export_expert(directory: Path, destination: Path) -> Path:
     with atomic_directory(destination) as folder:
         for name in (TENSORS, CONFIG, CARD):
             shutil.copyfile(directory / name, folder / name)
+        write_text(folder / README, readme(card))
     return destination
+
+
+def _method(kind: str, document: Mapping[str, Any] | None = None) -> ExpertKind:
+    made: ExpertKind = load(KINDS[kind].path)(KINDS[kind], document)
+    return made
+
+
+def _model_of(directory: Path, card: ExpertCard, backbone: Backbone) -> ExpertModel:
+    """A model of an expert's own layout, read from the names and shapes of its tensors."""
+    document = _document(directory) if not KINDS[card.kind].mixable else None
+    try:
+        with safe_open(directory / TENSORS, framework="pt") as tensors:
+            shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+        settings = full_settings(card.kind, card.config)
+        space = _method(card.kind, document).space_of(backbone, settings, shapes)
+        for module in space.modules:
+            if KINDS[card.kind].mixable:
+                backbone.module(module)
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ArtefactError(
+            f"{directory / TENSORS} is not a whole safetensors file ({reason}); make it again"
+        ) from error
+    except BadInput as error:
+        raise ArtefactError(f"{directory / CARD} is damaged: {error}") from error
+    except KeyError as error:
+        raise ArtefactError(
+            f"{directory / TENSORS} acts on {error.args[0]!r}, which backbone {backbone.name!r} does not have; make it "
+            "again"
+        ) from error
+    return ExpertModel(backbone, card.kind, space=space, document=document)
+
+
+def _document(directory: Path) -> Mapping[str, Any]:
+    document: Mapping[str, Any] = read_json(directory / CONFIG)
+    return document
 
 
 def _read_values(path: Path, model: ExpertModel) -> Tensor:
@@ -200,15 +330,3 @@ def _check_finite(tensors: Mapping[str, Tensor], what: str, mend: str) -> None:
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
             raise ArtefactError(f"{what} has values that are not finite numbers in {name!r}; {mend}")
-
-
-def _peft_config_of(directory: Path) -> tuple[str, dict[str, float]]:
-    """Kind and settings of a PEFT checkpoint."""
-    path = directory / CONFIG
-    if not path.is_file():
-        raise BadInput(f"{directory} has no {CONFIG}; give the directory of a PEFT checkpoint", field="directory")
-    try:
-        document = read_json(path)
-    except ArtefactError as error:
-        raise BadInput(f"{path} is not a PEFT config ({error}); save the expert again", field="directory") from error
-    return peft_settings(document, str(path), field="directory")

@@ -9,9 +9,8 @@ from typing import Any
 from pituning.backbones.base import Backbone, EncodedExamples
 from pituning.backbones.certainty import answer_probabilities
 from pituning.backbones.prediction import predict
-from pituning.experts.card import ExpertCard, read_card
-from pituning.experts.model import ExpertModel
-from pituning.experts.store import load_expert, open_expert
+from pituning.experts.card import ExpertCard
+from pituning.experts.store import open_expert
 from pituning.progress import Reporter
 from pituning.runs.configs import AnswerRun
 from pituning.runs.outline import LOAD_BACKBONE
@@ -39,18 +38,11 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
     reporter.phase("answer", len(asked.examples) * (len(asked.experts) + 1))
     said = [{"expert": None, "method": "backbone", "answers": _ask(backbone, encoded, asked)}]
     reporter.advance(len(asked.examples))
-    models: dict[tuple[tuple[str, float], ...], ExpertModel] = {}
     for name, directory in asked.experts.items():
-        card = read_card(directory)
-        shape = tuple(sorted(card.config.items()))
-        if shape in models:
-            model, expert = models[shape], load_expert(directory, models[shape])
-        else:
-            expert, model = open_expert(directory, backbone)
-            models[shape] = model
+        expert, model = open_expert(directory, backbone)
         with model.using(expert.values.to(model.device)):
             answers = _ask(backbone, encoded, asked)
-        said.append({"expert": name, "method": method_of(card), "answers": answers})
+        said.append({"expert": name, "method": method_of(expert.card), "answers": answers})
         reporter.advance(len(asked.examples))
     questions = [
         {"example": name, "text": example.text, "image": config.image, "gold": example.answer if name else None}

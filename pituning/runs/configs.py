@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS, kind_words
+from pituning.experts.kinds import KINDS, check_mixable, kind_words
 from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
 from pituning.graph.settings import MapSettings
 from pituning.training.config import TrainConfig
@@ -35,7 +35,7 @@ class TrainRun:
     backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
 
     def __post_init__(self) -> None:
-        KINDS.check(self.kind)
+        check_mixable(self.kind)
         check_name(self.backbone, what="backbone")
         check_name(self.task, what="task")
         check_name(self.expert_name, what="name")
@@ -73,7 +73,7 @@ class ProjectRun(MapSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        KINDS.check(self.kind)
+        check_mixable(self.kind)
         check_name(self.backbone, what="backbone")
         PREDICTORS.check(self.predictor)
 
@@ -95,7 +95,7 @@ class EmbedRun:
     backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
 
     def __post_init__(self) -> None:
-        KINDS.check(self.kind)
+        check_mixable(self.kind)
         check_name(self.backbone, what="backbone")
         for task in self.tasks:
             check_name(task, what="task")
@@ -116,7 +116,7 @@ class AnswerRun:
     """
 
     experts: tuple[str, ...] = field(metadata={"help": "Names of the experts to ask, side by side."})
-    kind: str = field(default="lora", metadata={"help": f"Their kind: {kind_words()}."})
+    kind: str = field(default="lora", metadata={"help": f"Their kind: {kind_words(everything=True)}."})
     task: str | None = field(default=None, metadata={"help": "Task to ask of; that of the first expert."})
     example: tuple[str, ...] = field(default=(), metadata={"help": "Examples to ask, such as test/3."})
     text: str | None = field(default=None, metadata={"help": "A question of your own, after the task's instruction."})

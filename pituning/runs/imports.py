@@ -17,6 +17,9 @@ def import_checkpoint(
 ) -> ExpertCard:
     """Keeps a checkpoint as expert ``name`` of ``task`` in the zoo of a backbone, checked against that.
 
+    Names and shapes are checked. Its outputs are compared with plain PEFT's when it is first used, since the model is
+    not at hand here.
+
     Raises:
         BadInput: it does not fit, the name cannot be used or is taken, or there is no such task or backbone.
         NotAllowed: the queue's actor is no runner.
@@ -27,5 +30,5 @@ def import_checkpoint(
     load_task(task, workspace)
     folder = workspace.backbone_dir(backbone)
     ours = fingerprint(folder)
-    check_fit(checkpoint, Places.read(folder), ours)
-    return keep_checkpoint(checkpoint, workspace.zoo(backbone), name=name, task=task, fingerprint=ours)
+    fitted = check_fit(checkpoint, Places.read(folder), ours)
+    return keep_checkpoint(fitted, workspace.zoo(backbone), name=name, task=task, fingerprint=ours)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS, shipped_kinds
+from pituning.experts.kinds import KINDS, check_mixable, shipped_kinds
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, is_trained
 from pituning.workspace.layout import check_name
@@ -38,7 +38,7 @@ class ZooConfig:
     def __post_init__(self) -> None:
         _check_tasks(self.tasks)
         for kind in self.kinds:
-            KINDS.check(kind)
+            check_mixable(kind)
 
     def steps_of(self, kind: str) -> int:
         """Training steps of an expert of ``kind``."""
@@ -75,7 +75,7 @@ class TransferConfig:
         return KINDS[self.kind].rate * factor if self.learning_rate is None else self.learning_rate
 
     def __post_init__(self) -> None:
-        KINDS.check(self.kind)
+        check_mixable(self.kind)
         _check_tasks(self.tasks)
         for name in ("shots", "seeds"):
             values = getattr(self, name)
@@ -110,7 +110,7 @@ class LowshotConfig:
     test_examples: int = field(default=1000, metadata={"help": "most test examples of a target"})
 
     def __post_init__(self) -> None:
-        KINDS.check(self.kind)
+        check_mixable(self.kind)
         _check_tasks(self.tasks)
         _check_names("methods", self.methods, METHODS)
         if not self.shots or min(self.shots) < ALL_SHOTS:

@@ -21,7 +21,7 @@ from pituning.backbones.base import Backbone
 from pituning.backbones.files import fingerprint
 from pituning.experts.card import read_card
 from pituning.experts.model import ExpertModel
-from pituning.experts.store import load_expert
+from pituning.experts.store import open_expert
 from pituning.progress import Reporter, Silent
 from pituning.studies.config import TransferConfig
 from pituning.studies.pool import side_by_side
@@ -121,13 +121,14 @@ def _measure(
     )
     found = []
     for cell in cells:
-        values = model.initial(seed)
+        own, values = model, model.initial(seed)
         if cell.donor != NO_DONOR:
-            values = load_expert(zoo.expert_dir(config.kind, cell.donor), model).values.to(model.device)
+            expert, own = open_expert(zoo.expert_dir(config.kind, cell.donor), backbone)
+            values = expert.values.to(model.device)
         if learnt is not None:
-            values = train_expert(model, learnt, settings, start=values).values
+            values = train_expert(own, learnt, settings, start=values).values
         alone = cell.donor == NO_DONOR and learnt is None
-        answers = backbone.predict(asked, task) if alone else model.predict(values, asked, task)
+        answers = backbone.predict(asked, task) if alone else own.predict(values, asked, task)
         found.append(score(task.metric, answers, gold))
     return found
 

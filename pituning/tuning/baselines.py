@@ -21,6 +21,9 @@ from pituning.tuning.lorahub import LoraHubLearner
 OWN = "own"
 """The name, among a mixture's experts, of the target's own new one."""
 
+DRAWN = ("random", "distant", "same-format")
+"""The controls whose donors are experts of the zoo."""
+
 OWN_SHARE = 0.5
 UNTOUCHED = "-untouched"
 
@@ -98,27 +101,16 @@ class Cast:
         count = len(self.donors)
         if name in ("placebo", "donor-placebo"):
             donors = self._values(self.donors)
-            drawn = placebo(donors, self.mixture.model, self.config.seed)
+            fakes = placebo(donors, self.mixture.model, self.config.seed)
             names = tuple(f"placebo-{number}" for number in range(1, count + 1))
             if name == "donor-placebo":
-                return (self.donors[0], *names[1:]), torch.cat([donors[:1], drawn[1:]])
-            return names, drawn
-        if name == "random":
-            chosen = random_donors(list(self.zoo), self.donors, self.config.seed)
-        else:
-            others = [other for other in self.zoo if other not in self.donors]
-            if name == "distant":
-                if not self.similarity:
-                    raise BadInput("the least similar tasks are not known where donors are named", field="baselines")
-                chosen = sorted(others, key=self.similarity.__getitem__)[:count]
-            else:
-                chosen = same_format_donors(self.task, [self.task_of(o) for o in others], self.config.seed)[:count]
-        if not chosen:
-            what = "answers in the same form without being a relative" if name == "same-format" else "can be a donor"
-            raise BadInput(
-                f"baseline {name!r}: no other task {what} of {self.task.name!r}; leave it out", field="baselines"
-            )
-        return tuple(chosen), self._values(chosen)
+                return (self.donors[0], *names[1:]), torch.cat([donors[:1], fakes[1:]])
+            return names, fakes
+        chosen = drawn(
+            name, self.config, tuple(self.zoo), self.donors, similarity=self.similarity, task=self.task,
+            task_of=self.task_of,
+        )  # fmt: skip
+        return chosen, self._values(chosen)
 
     def _values(self, names: Sequence[str]) -> Tensor:
         return torch.stack([self.zoo[name] for name in names]).to(self.own)
@@ -154,3 +146,33 @@ class Cast:
             alpha_rate=self.config.alpha_rate,
             show_alpha=show_alpha,
         )
+
+
+def drawn(
+    control: str,
+    config: TuneConfig,
+    zoo: Sequence[str],
+    donors: Sequence[str],
+    *,
+    similarity: Mapping[str, float],
+    task: Task,
+    task_of: Callable[[str], Task],
+) -> tuple[str, ...]:
+    """The names of the donors of a control of `DRAWN`; see `Cast.control`.
+
+    Raises:
+        BadInput: when nobody can play the part.
+    """
+    others = [other for other in zoo if other not in donors]
+    if control == "random":
+        chosen = random_donors(list(zoo), donors, config.seed)
+    elif control == "distant":
+        if not similarity:
+            raise BadInput("the least similar tasks are not known where donors are named", field="baselines")
+        chosen = sorted(others, key=similarity.__getitem__)[: len(donors)]
+    else:
+        chosen = same_format_donors(task, [task_of(other) for other in others], config.seed)[: len(donors)]
+    if not chosen:
+        what = "answers in the same form without being a relative" if control == "same-format" else "can be a donor"
+        raise BadInput(f"baseline {control!r}: no other task {what} of {task.name!r}; leave it out", field="baselines")
+    return tuple(chosen)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS, kind_words
+from pituning.experts.kinds import KINDS, check_mixable, kind_words
 from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS, shot_predictors
 from pituning.training.config import BITFIT_RATE, FULL_RATE
 from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
@@ -127,7 +127,7 @@ class TuneConfig:
     def __post_init__(self) -> None:
         check_name(self.target, what="target")
         check_name(self.backbone, what="backbone")
-        KINDS.check(self.kind)
+        check_mixable(self.kind)
         for name in ("shots", "donors", "steps", "batch_size", "test_examples"):
             self._require(
                 name, _whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number of at least 1"

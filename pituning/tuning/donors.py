@@ -19,14 +19,14 @@ from pituning.backbones.encoded import EncodedExamples
 from pituning.embedding.embed import ESTIMATOR_AT, common_probe, embed_task
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.model import ExpertModel
-from pituning.experts.store import Expert, load_expert
+from pituning.experts.store import Expert, Together, load_together
 from pituning.graph.bootstrap import bootstrap_to
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.predict import Neighbor, most_similar
 from pituning.graph.predictors import PREDICTORS
 from pituning.graph.similarity import similarity_to
 from pituning.graph.text import task_text
-from pituning.progress import Reporter
+from pituning.progress import Reporter, Silent
 from pituning.registry import load, unknown
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import load_task
@@ -41,61 +41,86 @@ GROUPS = 12
 """Groups of shots that the bootstrap resamples, at most; each has two shots or more."""
 
 
-def load_zoo(config: TuneConfig, directories: Mapping[str, Path], model: ExpertModel) -> dict[str, Expert]:
-    """The experts that can lend, by task: the zoo without the target's own expert, which is not even opened.
+def load_zoo(
+    config: TuneConfig,
+    directories: Mapping[str, Path],
+    model: ExpertModel,
+    *,
+    others: Mapping[str, Path] | None = None,
+    reporter: Reporter | None = None,
+) -> Together:
+    """The experts that can lend, by name: the zoo without the target's own expert, which is not even opened.
 
     Args:
         directories: of the zoo's experts, by task.
+        others: those that lend only where they are named as donors, such as experts that were brought.
+        reporter: is told who was left out, since it does not fit.
 
     Raises:
-        BadInput: when there are fewer than the donors asked for, or a donor named is not among them.
+        BadInput: when there are fewer than the donors asked for, or a donor named is not among them, does not fit or
+            was trained on the target.
         ArtefactError: when one is damaged or belongs to another backbone.
     """
     directories = {name: path for name, path in directories.items() if name != config.target}
+    known = {**(others or {}), **directories}
+    known.pop(config.target, None)
     for name in config.donor_names:
-        if name not in directories:
-            raise unknown("donor", name, sorted(directories))
+        if name not in known:
+            raise unknown("donor", name, sorted(known))
+        directories[name] = known[name]
     if not directories:
         mend = zoo_command("zoo build", config.backbone)
         raise BadInput(f"there are no {config.kind} experts to lend; make them: {mend}", field="kind")
-    if len(directories) < config.donors:
+    found = load_together(directories, model, needed=config.donor_names)
+    for name in config.donor_names:
+        if found.experts[name].task == config.target:
+            raise BadInput(
+                f"donor {name!r} was trained on the target {config.target!r} itself; choose another",
+                field="donor_names",
+            )
+    for name, reason in found.left_out.items():
+        (reporter or Silent()).log(f"{name} cannot lend: {reason}")
+    found.experts = {name: expert for name, expert in found.experts.items() if expert.task != config.target}
+    if len(found.experts) < config.donors:
         raise BadInput(
-            f"donors is {config.donors}, but {len(directories)} {config.kind} experts can lend; choose at most "
-            f"{len(directories)}",
+            f"donors is {config.donors}, but {len(found.experts)} {config.kind} experts can lend; choose at most "
+            f"{len(found.experts)}",
             field="donors",
         )
-    zoo = {name: load_expert(path, model) for name, path in directories.items()}
-    return {name: expert for name, expert in zoo.items() if expert.task != config.target}
+    return found
 
 
 def predict_donors(
     config: TuneConfig,
     task: Task,
     shots: EncodedExamples,
-    zoo: Mapping[str, Expert],
-    model: ExpertModel,
+    zoo: Together,
     backbone: Backbone,
     workspace: Workspace,
     reporter: Reporter,
 ) -> list[Neighbor]:
     """All tasks of the zoo by similarity to the target, most similar first.
 
+    The probe is the mean of the experts of the usual layout, or of all where there is none.
+
     Confidence is the share of bootstrap resamplings of the shots in which a task is among the donors.
     """
     record = PREDICTORS[config.predictor]
     if record.compares == "words":
-        others = {name: load_task(name, workspace) for name in zoo}
+        others = {name: load_task(name, workspace) for name in zoo.experts}
         texts = [task_text(t.instruction, t.labels) for t in (task, *others.values())]
         similarity = load(record.path)(texts)[0, 1:]
-        return most_similar(similarity, list(zoo), len(zoo))
-    probe = common_probe(list(zoo.values()), exclude=task.name)
+        return most_similar(similarity, list(others), len(others))
+    named = list(zoo.usual or zoo.experts)
+    model = zoo.model_for(named)
+    probe = common_probe([zoo.placed(name, model) for name in named], exclude=task.name)
     reporter.phase("embed the shots", len(shots))
     target = embed_task(
         model, probe, task.name, shots, probe="common", groups=GROUPS, seed=config.seed, reporter=reporter
     )
-    embeddings = kept_embeddings(zoo, model, workspace.zoo(backbone.name))
+    embeddings = kept_embeddings(zoo.experts, model, workspace.zoo(backbone.name))
     if not embeddings:
-        embeddings = embed_zoo_tasks(list(zoo), probe, model, backbone, workspace, reporter)
+        embeddings = embed_zoo_tasks(list(zoo.experts), probe, model, backbone, workspace, reporter)
     similarity = similarity_to(target.embedding, embeddings, config.predictor)
     replicates = bootstrap_to(target.embedding, target.groups, embeddings, config.predictor, seed=config.seed)
     return ranked(similarity, [embedding.task for embedding in embeddings], config.donors, replicates)
@@ -165,10 +190,14 @@ def some_training_examples(task: Task, count: int) -> list[Example]:
     return [split[int(i)] for i in chosen]
 
 
-def start_values(zoo: Mapping[str, Expert], model: ExpertModel) -> Tensor:
-    """(P,) the initialisation that the zoo's experts started from, so that a new one can be mixed with them."""
-    seeds = [expert.card.seed for expert in zoo.values() if expert.card.seed is not None]
-    return model.initial(max(set(seeds), key=seeds.count) if seeds else 0)
+def start_values(zoo: Together, model: ExpertModel) -> Tensor:
+    """(P,) the initialisation that the zoo's experts started from, so that a new one can be mixed with them.
+
+    A new expert has the usual size, whatever the layout of ``model`` has room for.
+    """
+    seeds = [expert.card.seed for expert in zoo.experts.values() if expert.card.seed is not None]
+    start = zoo.model.initial(max(set(seeds), key=seeds.count) if seeds else 0)
+    return model.method.placed(start, zoo.model.space, model.space)
 
 
 def placebo(donors: Tensor, model: ExpertModel, seed: int) -> Tensor:

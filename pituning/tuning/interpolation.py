@@ -19,12 +19,10 @@ from pituning.backbones.prediction import predict
 from pituning.errors import BadInput, RunFailed
 from pituning.experts.kinds.base import Mixer
 from pituning.experts.model import ExpertModel
+from pituning.experts.plain import TOLERANCE
 from pituning.experts.space import ExpertSpace
 from pituning.progress import Reporter
 from pituning.tasks.base import Task
-
-TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
-"""How far logits may differ where they are equal but for rounding, relative to the largest; by the backbone's dtype."""
 
 
 class Mixture:

@@ -14,14 +14,14 @@ from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import EncodedExamples
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
-from pituning.experts.store import Expert
+from pituning.experts.store import Together
 from pituning.graph.predict import Neighbor
 from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import load_task
 from pituning.training.config import TrainConfig
-from pituning.tuning.baselines import Cast
-from pituning.tuning.config import CONTROLS, MIXTURE, TuneConfig, is_trained
+from pituning.tuning.baselines import DRAWN, Cast, drawn
+from pituning.tuning.config import MIXTURE, TuneConfig, is_trained
 from pituning.tuning.donors import load_zoo, predict_donors, start_values
 from pituning.tuning.evaluation import scored_examples
 from pituning.tuning.interpolation import Mixture
@@ -127,8 +127,13 @@ def prepare(
         raise BadInput(f"task {task.name!r} has no test examples to score on; add some", field="target")
     backbone = Backbone.load(backbone_dir or workspace.backbone_dir(config.backbone), name=config.backbone)
     model = ExpertModel(backbone, config.kind)
+    here = workspace.zoo(config.backbone)
     zoo = load_zoo(
-        config, workspace.zoo(config.backbone).expert_dirs(config.kind) if zoo_dirs is None else zoo_dirs, model
+        config,
+        here.expert_dirs(config.kind) if zoo_dirs is None else zoo_dirs,
+        model,
+        others=here.all_expert_dirs(config.kind) if zoo_dirs is None else None,
+        reporter=reporter,
     )
     # The fingerprint tells the backbone; its name may change.
     settings = {name: value for name, value in asdict(config).items() if name != "backbone"}
@@ -139,23 +144,34 @@ def prepare(
         return model.prepare(backbone.encode(task, examples, keep_pixels=pixels, reporter=reporter))
 
     encoded = encode(shots)
-    neighbors = _neighbors(config, task, encoded, zoo, model, backbone, workspace, reporter, stages)
+    neighbors = _neighbors(config, task, encoded, zoo, backbone, workspace, reporter, stages)
     donors = config.donor_names or tuple(neighbor.task for neighbor in neighbors[: config.donors])
     reporter.log(f"donors: {', '.join(donors)}")
+    similarity = {neighbor.task: neighbor.similarity for neighbor in neighbors}
+
+    def task_of(name: str) -> Task:
+        return load_task(zoo.experts[name].task, workspace)
+
+    # Controls are drawn now: that one cannot be played is told at once, and who takes part makes the common layout.
+    controls = [
+        drawn(name, config, tuple(zoo.experts), donors, similarity=similarity, task=task, task_of=task_of)
+        for name in config.baselines
+        if name in DRAWN
+    ]
+    common = zoo.model_for(dict.fromkeys(name for names in (donors, *controls) for name in names))
+    if common is not model:
+        reporter.log(f"donors of different sizes or modules are mixed as {config.kind} {dict(common.space.config)}")
     cast = Cast(
         config=config,
         backbone=backbone,
-        mixture=Mixture(model),
-        own=start_values(zoo, model),
-        zoo={name: expert.values for name, expert in zoo.items()},
+        mixture=Mixture(common),
+        own=start_values(zoo, common),
+        zoo={name: zoo.placed(name, common).values for name in zoo.experts},
         donors=donors,
-        similarity={neighbor.task: neighbor.similarity for neighbor in neighbors},
+        similarity=similarity,
         task=task,
-        task_of=lambda name: load_task(name, workspace),
+        task_of=task_of,
     )
-    for name in config.baselines:
-        if name in CONTROLS:
-            cast.control(name)  # told now rather than when its turn comes
     return Trial(
         config=config,
         task=task,
@@ -181,8 +197,7 @@ def _neighbors(
     config: TuneConfig,
     task: Task,
     shots: EncodedExamples,
-    zoo: Mapping[str, Expert],
-    model: ExpertModel,
+    zoo: Together,
     backbone: Backbone,
     workspace: Workspace,
     reporter: Reporter,
@@ -193,6 +208,6 @@ def _neighbors(
     kept = stages.load("neighbors")
     if kept is not None:
         return [Neighbor(**neighbor) for neighbor in kept["neighbors"]]
-    found = predict_donors(config, task, shots, zoo, model, backbone, workspace, reporter)
+    found = predict_donors(config, task, shots, zoo, backbone, workspace, reporter)
     stages.save("neighbors", {"neighbors": [asdict(neighbor) for neighbor in found]})
     return found

@@ -83,7 +83,7 @@ def test_a_link_to_an_expert_opens_its_card(
     mixed = next(frame.value for frame in at.dataframe if "Weight" in frame.value)
     assert mixed["Weight"].tolist() == [40.0, 30.0, 20.0, 10.0]  # as the run's result says
     with ZipFile(BytesIO(files[f"{PI}-lora.zip"])) as archive:
-        assert sorted(archive.namelist()) == sorted(f"{PI}/{name}" for name in (CARD, CONFIG, TENSORS))
+        assert sorted(archive.namelist()) == sorted(f"{PI}/{name}" for name in (CARD, CONFIG, "README.md", TENSORS))
         assert archive.read(f"{PI}/{TENSORS}") == synthetic.expert_tensors("lora")
     facts = at.table[0].value
     card = read_card(workspace.zoo().expert_dir("lora", PI))
@@ -177,6 +177,18 @@ def test_what_cannot_be_brought_in_is_told_beside_the_file(workspace: Workspace,
     ):
         assert words in give(at, data)
         assert not [button for button in at.button if button.key == "expert_bring"]
+
+
+def test_what_is_converted_or_not_mixed_is_told(workspace: Workspace, open_page: OpenPage) -> None:
+    config = synthetic.PEFT_CONFIGS["lora"]
+    at = importing(open_page)
+    given = json.dumps(config | {"use_rslora": True, "base_model_name_or_path": "somebody/else"})
+    words = [give(at, zipped(whole(config=given))), *(caption.value for caption in at.caption)]
+    assert any("It was made one rank (4) and one scale (4)" in word for word in words)
+    assert any("trained on “somebody/else”" in word for word in words)
+    words = [give(at, zipped(whole(config=json.dumps(config | {"use_dora": True}))))]
+    words += [caption.value for caption in at.caption]
+    assert any("Other PEFT method" in word and "but not mixed: use" in word for word in words)
 
 
 def asked(workspace: Workspace) -> Run:

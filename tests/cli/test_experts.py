@@ -42,21 +42,44 @@ def test_import_list_export(pituning: Run, workspace: Workspace, checkpoint: Pat
     rows = {row["name"]: row for row in pituning("experts", "list", "--kind", "lora", "--json").json["experts"]}
     assert (rows["mine"]["task"], rows["mine"]["zoo"]) == ("nli", False)
     assert pituning("experts", "export", "mine", tmp_path / "out", "--json").code == 0
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        assert (tmp_path / "out" / name).read_bytes() == (checkpoint / name).read_bytes()
+    name = "adapter_model.safetensors"
+    assert (tmp_path / "out" / name).read_bytes() == (checkpoint / name).read_bytes()
+    given, written = (json.loads((path / "adapter_config.json").read_text()) for path in (checkpoint, tmp_path / "out"))
+    assert written == given
     again = pituning("experts", "export", "mine", tmp_path / "out")
     assert again.code == 2
     assert "exists already" in again.error
 
 
+def test_an_import_says_what_it_is_good_for(
+    pituning: Run, workspace: Workspace, checkpoint: Path, tmp_path: Path
+) -> None:
+    (checkpoint / "card.json").unlink()
+    config = checkpoint / "adapter_config.json"
+    given = json.loads(config.read_text())
+    config.write_text(json.dumps(given | {"base_model_name_or_path": "somebody/another-base", "use_rslora": True}))
+    odd = checkpoint.rename(tmp_path / "Run_2 checkpoint.500")
+    outcome = pituning("experts", "import", odd, "--task", "nli")
+    assert outcome.code == 0
+    assert "imported run-2-checkpoint-500: lora for nli, made one rank (4) and one scale (4)" in outcome.out
+    assert "pituning tune TASK --kind lora --donor-names run-2-checkpoint-500" in outcome.out
+    assert "warning: it says that it was trained on 'somebody/another-base', and 'mini' is another name" in outcome.err
+    found = pituning("experts", "import", odd, "--task", "nli", "--name", "again", "--json").json
+    assert found["spec"]["adapter_config"]["use_rslora"]
+    assert "somebody/another-base" in found["warning"]
+    config = odd / "adapter_config.json"
+    config.write_text(json.dumps(given | {"init_lora_weights": "pissa"}))
+    assert "path_initial_model_for_weight_conversion" in pituning("experts", "import", odd, "--task", "nli").error
+
+
 @pytest.mark.parametrize(
     ("damage", "code", "message"),
     [
-        (lambda d: (d / "adapter_model.safetensors").write_bytes(b"\x08"), 1, "does not match the checksum"),
-        (lambda d: (d / "card.json").write_text("{"), 1, "not a JSON document"),
+        (lambda d: (d / "adapter_model.safetensors").write_bytes(b"\x08"), 2, "not a whole safetensors file"),
+        (lambda d: (d / "card.json").write_text("{"), 2, "has a card.json that is not JSON"),
         (lambda d: (d / "adapter_config.json").unlink(), 2, "has no adapter_config.json"),
         (lambda d: shutil.rmtree(d), 2, "does not exist; give that of a PEFT checkpoint"),
-        (lambda d: foreign(d), 1, "was made on backbone"),
+        (lambda d: foreign(d), 2, "was made on backbone"),
     ],
 )
 def test_corrupt_and_foreign_experts(

@@ -14,7 +14,7 @@ from pituning.backbones.encoded import EncodedExamples
 from pituning.embedding.fisher import example_gradients, fisher
 from pituning.embedding.sampling import sample_answers
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.tasks.base import Task
 
@@ -40,7 +40,7 @@ def double(encoded: EncodedExamples) -> EncodedExamples:
     return replace(encoded, features=None if encoded.features is None else encoded.features.double())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", mixable_kinds())
 @pytest.mark.parametrize("task_name", ["vision_task", "text_task"])
 def test_exact_in_float64(
     kind: str, task_name: str, two_layer_backbone: Backbone, request: pytest.FixtureRequest
@@ -58,7 +58,7 @@ def test_exact_in_float64(
     assert np.linalg.norm(mean - expected.square().mean(0).numpy()) <= 1e-5 * np.linalg.norm(mean)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", mixable_kinds())
 def test_close_in_float32_and_leaves_no_hooks(kind: str, tiny_backbone: Backbone, box_task: Task) -> None:
     model = ExpertModel(tiny_backbone, kind)
     values = perturbed(model)
@@ -89,7 +89,7 @@ def test_groups_average_to_the_mean(tiny_backbone: Backbone, text_task: Task) ->
     assert len(fisher(model, values, encoded, groups=50).groups) == 12
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", mixable_kinds())
 def test_centred_is_the_variance_of_the_gradients(kind: str, tiny_backbone: Backbone, text_task: Task) -> None:
     """Against NumPy's unbiased variance of the gradients of single examples, whole and within groups."""
     model = ExpertModel(tiny_backbone, kind)

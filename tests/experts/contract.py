@@ -18,6 +18,7 @@ from pituning.backbones.encoded import Batch
 from pituning.experts.checkpoint import check_tensors
 from pituning.experts.kinds.base import mix
 from pituning.experts.model import ExpertModel
+from pituning.experts.plain import plain_logits
 from pituning.experts.space import load_space, save_space
 from pituning.experts.store import load_expert, make_expert, save_expert
 from pituning.tasks.base import Task
@@ -38,18 +39,6 @@ def plain_peft(model: ExpertModel, values: torch.Tensor, base: Path, tiny: Tiny,
     save_expert(make_expert(model, values, name="one", task="t"), model, folder)
     plain = tiny.plain.from_pretrained(base, dtype=torch.float32)
     return PeftModel.from_pretrained(plain, folder).eval()
-
-
-def plain_logits(plain: torch.nn.Module, backbone: Backbone, batch: Batch, **told: int) -> torch.Tensor:
-    """(1, U, V) of a batch of one without padding, as anybody would ask PEFT for them."""
-    ones = torch.ones_like(batch.input_ids)
-    if backbone.attention.encoder_decoder:
-        return plain(
-            input_ids=batch.input_ids, attention_mask=ones, decoder_input_ids=batch.decoder_input_ids, **told
-        ).logits
-    ids = torch.cat([batch.input_ids, batch.labels[:, :-1]], dim=1)
-    # No `logits_to_keep`: what stands in front makes more logits than there are tokens.
-    return plain(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -batch.labels.shape[1] :]
 
 
 class KindContract:

@@ -13,7 +13,7 @@ import torch
 from pituning.backbones.base import Backbone
 from pituning.backbones.families import FAMILIES
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS, full_settings
+from pituning.experts.kinds import full_settings, mixable_kinds
 from pituning.experts.kinds.lora import common_space, placed
 from pituning.experts.model import ExpertModel
 from pituning.tasks.base import Task
@@ -42,7 +42,7 @@ def backbone(directory: Path) -> Backbone:
 PAIRS = [
     pytest.param(tiny, kind, id=f"{tiny.id}-{kind}")
     for tiny in TINY
-    for kind in KINDS
+    for kind in mixable_kinds()
     if kind not in FAMILIES[tiny.family].without
 ]
 
@@ -79,12 +79,12 @@ def test_loras_of_other_ranks_scales_and_maps_meet_in_one_space(backbone: Backbo
             values = noisy(model, number)
             expected = model.forward(values, batch)
             found = together.forward(placed(values, model.space, space), batch)
-            torch.testing.assert_close(found, expected, atol=5e-5, rtol=1e-4)
+            assert (found - expected).abs().max() <= 2e-5 * expected.abs().max()
 
 
 def test_predictions_with_an_expert_are_restored_after_an_error(backbone: Backbone, text_task: Task) -> None:
     batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
-    for kind in [kind for kind in KINDS if kind not in backbone.record.without]:
+    for kind in [kind for kind in mixable_kinds() if kind not in backbone.record.without]:
         model = ExpertModel(backbone, kind)
         with torch.no_grad():
             before = backbone.logits(batch)

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks.costs import table
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import KINDS, mixable_kinds
 from pituning.runs.eta import PlannedPhase
 from pituning.runs.outline import Subject, cost_name, outline
 from pituning.runs.plans import expected_plan, forecast, measured_costs, save_plan
@@ -72,7 +72,7 @@ def test_what_a_run_will_not_do_is_not_expected():
     assert any(name.startswith("choose") for name in names(one, Subject(classes=4, closed=False)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", mixable_kinds())
 def test_every_phase_has_a_shipped_cost(kind):
     config = {"target": "digits", "kind": kind, "baselines": list(BASELINES)}
     specs = [RunSpec(kind="tune", config=config), train_spec(kind=kind), RunSpec(kind="embed", config={"kind": kind})]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import fisher, interpolate
+from pituning.experts.kinds import mixable_kinds
 
 pytestmark = pytest.mark.slow
 
@@ -20,5 +21,5 @@ def test_fisher() -> None:
 def test_interpolate() -> None:
     found = interpolate.run(batch_size=3, rounds=1, d_model=32, layers=1)
     assert set(found["experts"]) == {"1", "2", "4", "8"}
-    assert set(found["kinds"]) == {"lora", "bottleneck", "prefix"}
+    assert set(found["kinds"]) == set(mixable_kinds())
     assert found["peer_ratio"]

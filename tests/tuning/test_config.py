@@ -53,7 +53,7 @@ def test_expert_name_is_a_name_even_for_the_longest_target() -> None:
     ("field", "value"),
     [
         ("target", "Not A Name"),
-        ("kind", "ia4"),
+        ("kind", "peft"),
         ("shots", 0),
         ("shots", 1.5),
         ("donors", 0),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import torch
 
 from pituning.backbones.base import Backbone
 from pituning.embedding.embed import common_probe
-from pituning.errors import ArtefactError
+from pituning.errors import ArtefactError, BadInput
 from pituning.experts.model import ExpertModel
+from pituning.experts.store import Together, make_expert, save_expert
 from pituning.progress import Silent
 from pituning.tasks.base import Task
 from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
@@ -26,12 +28,12 @@ def test_the_targets_own_expert_is_not_even_opened(make_workspace: MakeWorkspace
     (workspace.zoo().expert_dir("lora", "tiny-mood") / "adapter_model.safetensors").unlink()
     directories = workspace.zoo().expert_dirs("lora")
     zoo = donors.load_zoo(TuneConfig(target="tiny-mood"), directories, model)
-    assert sorted(zoo) == ["other-colour", "other-mood", "tiny-box", "tiny-colour"]
+    assert sorted(zoo.experts) == ["other-colour", "other-mood", "tiny-box", "tiny-colour"]
     with pytest.raises(ArtefactError):
         donors.load_zoo(TuneConfig(target="tiny-box"), directories, model)
-    mean = sum(zoo[name].values for name in sorted(zoo)) / 4
-    assert torch.allclose(common_probe(list(zoo.values()), exclude="tiny-mood"), mean, atol=1e-6)
-    assert not torch.allclose(common_probe(list(zoo.values()), exclude="tiny-box"), mean, atol=1e-3)
+    mean = sum(zoo.experts[name].values for name in sorted(zoo.experts)) / 4
+    assert torch.allclose(common_probe(list(zoo.experts.values()), exclude="tiny-mood"), mean, atol=1e-6)
+    assert not torch.allclose(common_probe(list(zoo.experts.values()), exclude="tiny-box"), mean, atol=1e-3)
 
 
 def test_zoo_embeddings_are_kept_by_content(
@@ -119,3 +121,43 @@ def test_same_format_donors_answer_alike_but_are_no_relatives() -> None:
     assert {task.metric for task in others if task.name in found("shape")} == {"accuracy"}
     assert found("sentiment", 1) == found("sentiment", 1)
     assert len({tuple(found("sentiment", seed)) for seed in range(8)}) > 1  # equals come by lot
+
+
+def test_experts_that_were_brought_lend_or_stay_out_but_stop_nobody(
+    make_workspace: MakeWorkspace, tiny_backbone: Backbone
+) -> None:
+    workspace, usual = make_workspace("w", "lora"), ExpertModel(tiny_backbone, "lora")
+    zoo = workspace.zoo()
+    wide = ExpertModel(tiny_backbone, "lora", {"rank": 6, "scale": 1.0})
+    for name, task in (("mine", "tiny-box"), ("tiny-colour", "tiny-colour"), ("target-s", "tiny-mood")):
+        values = wide.initial(1) + 0.05
+        expert = make_expert(wide, values, name=name, task=task, spec={"imported": "x", "checked": "peft 0"})
+        save_expert(expert, wide, zoo.new_expert_dir("lora", name))
+    everyone = zoo.all_expert_dirs("lora")
+
+    def load(*names: str, **given: object) -> Together:
+        config = TuneConfig(target="tiny-mood", donor_names=names, donors=2)
+        return donors.load_zoo(config, zoo.expert_dirs("lora"), usual, others=everyone, **given)
+
+    found = load()
+    assert sorted(found.experts) == ["other-colour", "other-mood", "tiny-box", "tiny-colour"]
+    assert sorted(found.usual) == ["other-colour", "other-mood", "tiny-box"]
+    assert found.model_for(["tiny-box", "other-mood"]) is usual
+    assert found.model_for(["tiny-box", "tiny-colour"]).space.config["rank"] == 6
+    assert "mine" in load("mine").experts
+    with pytest.raises(BadInput, match="'target-s' was trained on the target 'tiny-mood' itself"):
+        load("target-s")
+    with pytest.raises(BadInput, match="unknown donor 'mind'; did you mean mine"):
+        load("mind")
+
+    class Listening(Silent):
+        heard: ClassVar[list[str]] = []
+
+        def log(self, message: str) -> None:
+            self.heard.append(message)
+
+    (zoo.expert_dir("lora", "tiny-colour") / "adapter_model.safetensors").write_bytes(b"damaged")
+    assert "tiny-colour" not in load(reporter=Listening()).experts
+    assert any(line.startswith("tiny-colour cannot lend: ") for line in Listening.heard)
+    with pytest.raises(ArtefactError):
+        load("tiny-colour")

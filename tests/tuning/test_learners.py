@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pituning.backbones.base import Backbone
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.progress import Silent
 from pituning.tasks.base import Task
@@ -32,7 +32,7 @@ def fit(learner: MixtureLearner | FullLearner, encoded: object, config: TrainCon
     return seen[-1]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", mixable_kinds())
 def test_a_mixture_of_one_is_plain_training(kind: str, tiny_backbone: Backbone, text_task: Task) -> None:
     learner = make(tiny_backbone, kind, 1, learn_alpha=False)
     encoded = tiny_backbone.encode(text_task, text_task.split("train")[:8])

@@ -14,7 +14,9 @@ from PIL import Image
 
 from pituning.backbones.base import Backbone
 from pituning.errors import BadInput, RunCancelled
-from pituning.experts.store import open_expert
+from pituning.experts.card import read_card
+from pituning.experts.model import ExpertModel
+from pituning.experts.store import make_expert, open_expert, save_expert
 from pituning.progress import Silent
 from pituning.tasks.base import Example, Task
 from pituning.tasks.metrics import score
@@ -94,6 +96,34 @@ def test_result_and_exported_expert(make_workspace: MakeWorkspace, tiny_backbone
     assert score(task.metric, answers, [example.answer for example in examples]) == pytest.approx(result["score"])
     assert expert.card.spec["chosen"] == result["chosen"]
     assert result["expert"] not in workspace.zoo().expert_dirs("lora")  # it never becomes a donor
+
+
+def test_an_expert_that_was_brought_lends_whatever_its_size_and_modules(
+    make_workspace: MakeWorkspace, tiny_backbone: Backbone
+) -> None:
+    workspace = make_workspace("w", "lora")
+    usual = ExpertModel(tiny_backbone, "lora")
+    names = [block.module for block in tiny_backbone.blocks if block.role in ("query", "key")]
+    wide = usual.method.read_space(
+        tiny_backbone,
+        {"rank": 6, "scale": 0.5},
+        usual.method.config_for(tiny_backbone, {"rank": 6, "scale": 0.5}, names),
+    )
+    model = ExpertModel(tiny_backbone, "lora", space=wide)
+    values = model.initial(3) + 0.1
+    expert = make_expert(model, values, name="theirs", task="far-away", spec={"imported": "x"})
+    save_expert(expert, model, workspace.zoo().new_expert_dir("lora", "theirs"))
+    config = TuneConfig(
+        target="tiny-mood", donor_names=("theirs", "other-mood"), baselines=("single", "donor", "placebo"), **FEW
+    )
+    notes = Notes()
+    result = tune(config, workspace, notes)
+    assert result["donors"] == ["theirs", "other-mood"]
+    assert max(result["identity"].values()) < 1e-4
+    assert "checked" in read_card(workspace.zoo().expert_dir("lora", "theirs")).spec  # at its first use
+    found, made = open_expert(workspace.zoo().expert_dir("lora", result["expert"]), tiny_backbone)
+    assert set(made.space.modules) <= {*usual.space.modules, *names}
+    assert found.card.spec["donors_used"] == ["theirs", "other-mood"]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -31,12 +31,11 @@ from pituning.backbones.base import Backbone
 from pituning.backbones.blocks import Block, with_leaves, with_roles
 from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.errors import BadInput
+from pituning.experts.canonical import ROOT as CHECKPOINT_ROOT
 from pituning.experts.kinds import KindRecord
 from pituning.experts.space import ExpertSpace, SpaceBuilder, TensorSlot
 from pituning.experts.tape import Tape
 
-CHECKPOINT_ROOT = "base_model.model."
-"""What PEFT puts before a module's name in a checkpoint."""
 OTHER_LAYER = "other"
 """The layer of modules that belong to none."""
 
@@ -56,6 +55,7 @@ class ExpertKind(ABC):
 
     Attributes:
         roles: of the linear maps that get an expert, where PEFT has no table for the model's type.
+        document: ``adapter_config.json`` of the one expert that it is for, where there is one.
         gradients: how per-example gradients are taken: ``linear`` from what a `Tape` keeps of linear maps; ``copies``
             by giving each example its own copy of the parameters; ``loop`` one example at a time, for anything.
     """
@@ -63,8 +63,8 @@ class ExpertKind(ABC):
     roles: ClassVar[tuple[str, ...]] = ()
     gradients: ClassVar[Literal["linear", "copies", "loop"]] = "loop"
 
-    def __init__(self, record: KindRecord):
-        self.record = record
+    def __init__(self, record: KindRecord, document: Mapping[str, Any] | None = None):
+        self.record, self.document = record, document
 
     # Where the parameters sit.
 
@@ -104,15 +104,28 @@ class ExpertKind(ABC):
             warnings.simplefilter("ignore")
             injected = get_peft_model(backbone.skeleton(), config, autocast_adapter_dtype=False)
             shapes = {name: tuple(t.shape) for name, t in get_peft_model_state_dict(injected).items()}
+        return self.space_of(backbone, settings, shapes)
+
+    def space_of(
+        self, backbone: Backbone, settings: Mapping[str, float], shapes: Mapping[str, Sequence[int]]
+    ) -> ExpertSpace:
+        """The layout of a checkpoint, on whatever modules it acts; in the order of the backbone's blocks.
+
+        Args:
+            shapes: of its tensors by name, which have been checked.
+        """
+        if not self.record.of_modules:
+            return self.measure(backbone, settings)
         places = {block.module: block for block in backbone.blocks}
         tensors: dict[str, list[TensorSlot]] = {}
         for name, shape in shapes.items():
-            # A module's tensors are named by its path and their own name; PEFT says which modules it took.
+            # A module's tensors are named by its path and their own name.
             path = name.removeprefix(CHECKPOINT_ROOT)
-            module = next(m for m in injected.targeted_module_names if path.startswith(f"{m}."))
+            ends = [f".{tensor}" for tensor in self.record.tensors if path.endswith(f".{tensor}")]
+            module = path.removesuffix(ends[0]) if ends else _longest(path, places)
             label = places[module].label if module in places else module
             tensors.setdefault(module, []).append(
-                TensorSlot(name, shape, 0, module, path.removeprefix(f"{module}."), label)
+                TensorSlot(name, tuple(shape), 0, module, path.removeprefix(f"{module}."), label)
             )
         order = {module: number for number, module in enumerate(places)}
         sites: dict[tuple[str, str], list[TensorSlot]] = {}
@@ -124,6 +137,24 @@ class ExpertKind(ABC):
         for (layer, name), slots in sites.items():
             builder.add(name, layer, slots)
         return builder.build()
+
+    def together(self, spaces: Sequence[ExpertSpace]) -> ExpertSpace:
+        """A space that holds experts of all the given ones, with `placed`; the first, where all are alike.
+
+        Raises:
+            BadInput: there is none, since experts of this kind are of one size.
+        """
+        for space in spaces[1:]:
+            if space != spaces[0]:
+                raise BadInput(
+                    f"{self.record.name} experts of {dict(space.config)} cannot be mixed with those of "
+                    f"{dict(spaces[0].config)}"
+                )
+        return spaces[0]
+
+    def placed(self, values: Tensor, source: ExpertSpace, target: ExpertSpace) -> Tensor:
+        """An expert's values (P,) in a space of `together` that holds it, with the same outputs."""
+        return values
 
     def ordered(self, slots: Sequence[TensorSlot]) -> list[TensorSlot]:
         """The tensors of one module in the order of the flat vector."""
@@ -204,6 +235,15 @@ class ExpertKind(ABC):
     def checkpoint_shapes(self, backbone: Backbone, space: ExpertSpace) -> dict[str, tuple[int, ...]]:
         """The shapes of `checkpoint`, by name."""
         return {slot.name: slot.shape for slot in space.slots()}
+
+
+def _longest(path: str, modules: Collection[str]) -> str:
+    """The longest of the modules that a tensor's path begins with, else the path without its last part."""
+    parts = path.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        if ".".join(parts[:count]) in modules:
+            return ".".join(parts[:count])
+    return ".".join(parts[:-1]) or path
 
 
 def views(space: ExpertSpace, values: Tensor) -> list[Tensor]:

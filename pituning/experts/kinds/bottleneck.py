@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from peft import PeftConfig
@@ -13,7 +14,7 @@ from pituning.backbones.base import Backbone
 from pituning.experts.bottleneck import BottleneckConfig
 from pituning.experts.kinds.base import ExpertKind, target_modules, task_type
 from pituning.experts.kinds.lora import uniform
-from pituning.experts.space import ExpertSpace, TensorSlot
+from pituning.experts.space import ExpertSpace, SpaceBuilder, TensorSlot, union
 from pituning.experts.tape import Tape
 
 TENSORS = ("bottleneck_down.weight", "bottleneck_down.bias", "bottleneck_up.weight", "bottleneck_up.bias")
@@ -43,6 +44,22 @@ class Bottleneck(ExpertKind):
                 values[slot.start : slot.stop] = uniform(slot, generator)
         return values
 
+    def together(self, spaces: Sequence[ExpertSpace]) -> ExpertSpace:
+        size = max(int(space.config["size"]) for space in spaces)
+        return union([with_size(space, size) for space in spaces])
+
+    def placed(self, values: Tensor, source: ExpertSpace, target: ExpertSpace) -> Tensor:
+        """Padded with zeros, which pass nothing on."""
+        if source == target:
+            return values
+        found = torch.zeros(target.size, dtype=values.dtype, device=values.device)
+        place = {slot.name: slot for slot in target.slots()}
+        for slot in source.slots():
+            wide = torch.zeros(place[slot.name].shape, dtype=values.dtype, device=values.device)
+            wide[tuple(slice(size) for size in slot.shape)] = values[slot.start : slot.stop].view(slot.shape)
+            found[place[slot.name].start : place[slot.name].stop] = wide.flatten()
+        return found
+
     @contextmanager
     def attach(
         self, backbone: Backbone, space: ExpertSpace, tensors: Sequence[Tensor], tape: Tape | None = None
@@ -68,3 +85,17 @@ class Bottleneck(ExpertKind):
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def with_size(space: ExpertSpace, size: int) -> ExpertSpace:
+    """The same maps with adapters of another size."""
+    builder = SpaceBuilder(space.kind, {**space.config, "size": size})
+    for site in space.sites:
+        slots = []
+        for slot in site.slots:
+            shape = list(slot.shape)
+            if slot.tensor != TENSORS[3]:  # the last bias is as wide as the map
+                shape[1 if slot.tensor == TENSORS[2] else 0] = size
+            slots.append(replace(slot, shape=tuple(shape)))
+        builder.add(site.name, site.layer, slots)
+    return builder.build()

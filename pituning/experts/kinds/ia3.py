@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pituning.backbones.base import Backbone
 from pituning.backbones.blocks import with_leaves, with_roles
 from pituning.experts.kinds.base import ExpertKind, target_modules, task_type
-from pituning.experts.space import ExpertSpace
+from pituning.experts.space import ExpertSpace, union
 from pituning.experts.tape import Tape
 
 
@@ -40,6 +40,19 @@ class Ia3(ExpertKind):
         config = ia3_config(backbone, space.modules, entering)
         config.base_model_name_or_path = backbone.name
         return config
+
+    def together(self, spaces: Sequence[ExpertSpace]) -> ExpertSpace:
+        return union(spaces)
+
+    def placed(self, values: Tensor, source: ExpertSpace, target: ExpertSpace) -> Tensor:
+        """What is missing is 1."""
+        if source == target:
+            return values
+        found = torch.ones(target.size, dtype=values.dtype, device=values.device)
+        place = {slot.name: slot for slot in target.slots()}
+        for slot in source.slots():
+            found[place[slot.name].start : place[slot.name].stop] = values[slot.start : slot.stop]
+        return found
 
     def initial(self, backbone: Backbone, space: ExpertSpace, seed: int) -> Tensor:
         return torch.ones(space.size)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pituning.backbones.base import Backbone
 from pituning.backbones.swap import ParameterSwap
 from pituning.experts.kinds.base import ExpertKind, Mixer, mix, plain_number, target_modules, task_type
-from pituning.experts.space import ExpertSpace, SpaceBuilder, TensorSlot
+from pituning.experts.space import ExpertSpace, SpaceBuilder, TensorSlot, union
 from pituning.experts.tape import Tape
 
 A, B = "lora_A.weight", "lora_B.weight"
@@ -88,6 +88,12 @@ class Lora(ExpertKind):
         pairs = [(m.module, m.a, m.b, tensors[m.a], tensors[m.b]) for m in maps_of(space)]
         return _beside(backbone, pairs, float(space.config["scale"]), tape)
 
+    def together(self, spaces: Sequence[ExpertSpace]) -> ExpertSpace:
+        return common_space(spaces)
+
+    def placed(self, values: Tensor, source: ExpertSpace, target: ExpertSpace) -> Tensor:
+        return values if source == target else placed(values, source, target)
+
     def mixer(self, backbone: Backbone, space: ExpertSpace) -> Mixer:
         return _LoraMixer(backbone, space)
 
@@ -126,16 +132,7 @@ def common_space(spaces: Sequence[ExpertSpace]) -> ExpertSpace:
     The maps stand in the order of the first space, then those that only others have. What is missing is zero.
     """
     rank = max(int(space.config["rank"]) for space in spaces)
-    sites: dict[tuple[str, str], dict[str, TensorSlot]] = {}
-    for space in spaces:
-        for site in with_rank(space, rank).sites:
-            slots = sites.setdefault((site.layer, site.name), {})
-            for slot in site.slots:
-                slots.setdefault(slot.name, slot)
-    builder = SpaceBuilder("lora", {**spaces[0].config, "rank": rank})
-    for (layer, name), slots in sites.items():
-        builder.add(name, layer, list(slots.values()))
-    return builder.build()
+    return union([with_rank(space, rank) for space in spaces])
 
 
 def placed(values: Tensor, source: ExpertSpace, target: ExpertSpace) -> Tensor:

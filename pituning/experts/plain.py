@@ -1,0 +1,138 @@
+"""Plain PEFT on a backbone's own weights, without changing or copying them: what experts are checked against."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor, nn
+
+import pituning.experts.bottleneck  # noqa: F401 (registers the method with PEFT)
+from pituning.backbones.base import Backbone
+from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.errors import BadInput, PiTuningError, RunFailed
+from pituning.experts.canonical import ROOT
+from pituning.experts.card import CONFIG
+from pituning.tasks.base import Example, Task
+
+TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
+"""How far logits may differ where they are equal but for rounding, relative to the largest; by the backbone's dtype."""
+
+PROMPTS = ("is it good?", "which of these words is a colour: red, seven or slowly?", "one two three four five")
+
+
+def twin(backbone: Backbone, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """A model that shares all weights of the backbone's but has modules of its own, to inject into.
+
+    Args:
+        tensors: of a checkpoint. Weights of the model that it replaces, such as biases, are copied.
+    """
+    replaced = {name.removeprefix(ROOT).replace(".base_layer.", ".") for name in tensors}
+    model = backbone.model
+    named = list(model.named_parameters(remove_duplicate=False))
+    own = {id(tensor) for name, tensor in named if name in replaced}
+    shared = {id(tensor): tensor for _, tensor in named if id(tensor) not in own}
+    shared |= {id(tensor): tensor for tensor in model.buffers()}
+    made = copy.deepcopy(model, memo=shared)
+    assert isinstance(made, nn.Module)
+    return made
+
+
+def plain_model(backbone: Backbone, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> PeftModel:
+    """What PEFT makes of a checkpoint, in evaluation mode.
+
+    Args:
+        document: ``adapter_config.json``.
+        tensors: by the names that they have in the file.
+
+    Raises:
+        BadInput: PEFT cannot load it, or it holds other tensors than PEFT wants; to stand after the checkpoint's name.
+    """
+    method = document.get("peft_type")
+    before = {name: (tensor, tensor.data_ptr(), tensor._version) for name, tensor in backbone.model.named_parameters()}
+    # PEFT draws from the global generator, and calls what transformers 5 deprecates.
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model = get_peft_model(twin(backbone, tensors), config_of(document))
+            told = set_peft_model_state_dict(model, dict(tensors))
+            wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+        except PiTuningError:
+            raise
+        except Exception as error:  # PEFT and PyTorch have many kinds for a checkpoint that does not fit
+            reason = " ".join((str(error) or type(error).__name__).split())[:300]
+            raise BadInput(f"is a {method} checkpoint that PEFT cannot load on this backbone: {reason}") from error
+    for name, (tensor, place, version) in before.items():
+        if (tensor.data_ptr(), tensor._version) != (place, version):
+            raise RunFailed(f"PEFT wrote over {name!r} of backbone {backbone.name!r} itself; load it again")
+    foreign = sorted(set(told.unexpected_keys) - wanted)  # PEFT names embeddings that it has put in place, too
+    if foreign:
+        raise BadInput(f"has the tensor {first_of(foreign)}, which PEFT finds no place for in this backbone")
+    missing = sorted(wanted - set(tensors))
+    if missing:
+        raise BadInput(f"lacks the tensor {first_of(missing)}, which its config asks for")
+    return model.eval()
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = len(names) - 1
+    return f"{names[0]!r}{f' and {more} more' if more else ''}"
+
+
+def config_of(document: Mapping[str, Any]) -> PeftConfig:
+    """The config in an ``adapter_config.json``, for inference, without the path of any machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {**document, "base_model_name_or_path": None, "inference_mode": True}
+        (Path(folder) / CONFIG).write_text(json.dumps(settings), encoding="utf-8")
+        config = PeftConfig.from_pretrained(folder)
+    config.inference_mode = True
+    return config
+
+
+def plain_logits(plain: nn.Module, backbone: Backbone, batch: Batch, **told: int) -> Tensor:
+    """(1, U, V) of a batch of one without padding, as anybody would ask PEFT for them.
+
+    Args:
+        told: what else the model must be told, such as the length of a prefix.
+    """
+    ones = torch.ones_like(batch.input_ids)
+    if backbone.attention.encoder_decoder:
+        return plain(
+            input_ids=batch.input_ids, attention_mask=ones, decoder_input_ids=batch.decoder_input_ids, **told
+        ).logits
+    ids = torch.cat([batch.input_ids, batch.labels[:, :-1]], dim=1)
+    # No `logits_to_keep`: what stands in front makes more logits than there are tokens.
+    return plain(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -batch.labels.shape[1] :]
+
+
+def few_prompts(backbone: Backbone) -> EncodedExamples:
+    """A few questions."""
+    examples = [Example(uid=f"check/train/{number}", text=text, answer="yes") for number, text in enumerate(PROMPTS)]
+    task = Task(
+        name="check", title="", instruction="", modality="language", metric="accuracy", labels=("yes", "no"),
+        splits={"train": examples},
+    )  # fmt: skip
+    return backbone.encode(task, examples)
+
+
+def modules_that_run(plain: PeftModel, backbone: Backbone, batch: Batch) -> set[str]:
+    """The names of the modules that take part when an answer is made."""
+    ran: set[str] = set()
+    handles = []
+    for name, module in plain.get_base_model().named_modules():
+        handles.append(module.register_forward_hook(lambda *_, name=name: ran.add(name)))
+    try:
+        with torch.no_grad():
+            plain_logits(plain, backbone, batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ran
