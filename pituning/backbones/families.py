@@ -30,6 +30,7 @@ class FamilyRecord:
         needs: what ``config.json`` must hold for that.
         modalities: of the tasks that it can do.
         without: kinds of experts that it cannot have, each with the reason.
+        examples: ids on the hub of checkpoints that people may know.
         path: of its class, a `pituning.backbones.base.Backbone`.
     """
 
@@ -41,6 +42,7 @@ class FamilyRecord:
     needs: tuple[str, ...] = ()
     modalities: tuple[str, ...]
     without: Mapping[str, str] = field(default_factory=dict)
+    examples: tuple[str, ...] = ()
     path: str
 
 
@@ -53,6 +55,7 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             help="Image encoder and BART-like encoder-decoder; the embedded backbone is one.",
             model_types=("florence2",),
             modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
+            examples=("florence-community/Florence-2-base",),
             path="pituning.backbones.florence2:Florence2Backbone",
         ),
         FamilyRecord(
@@ -64,6 +67,7 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             ),
             architectures=("ForCausalLM",),
             modalities=(LANGUAGE,),
+            examples=("HuggingFaceTB/SmolLM2-135M-Instruct", "google/gemma-3-270m-it", "Qwen/Qwen3-0.6B"),
             path="pituning.backbones.causal:CausalBackbone",
         ),
         FamilyRecord(
@@ -72,6 +76,7 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             help="Encoder-decoders with relative positions, text to text: T5, Flan-T5, mT5 and UMT5.",
             model_types=("t5", "mt5", "umt5"),
             modalities=(LANGUAGE,),
+            examples=("google/flan-t5-base", "google/mt5-base"),
             path="pituning.backbones.t5:T5Backbone",
         ),
         FamilyRecord(
@@ -80,6 +85,7 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             help="The paper's backbone: ResNet and encoder-decoder, in five sizes; its weights are converted once.",
             model_types=("ofa",),
             modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
+            examples=("OFA-Sys/ofa-base",),
             path="pituning.backbones.ofa_backbone:OfaBackbone",
         ),
         FamilyRecord(
@@ -91,6 +97,7 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             without={
                 "prefix": "PEFT takes it for a Gemma 2 and makes keys and values of one part, where its decoder has two"
             },
+            examples=("google/t5gemma-2-270m-270m",),
             path="pituning.backbones.t5gemma2:T5Gemma2Backbone",
         ),
         FamilyRecord(
@@ -101,6 +108,7 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             architectures=("ForConditionalGeneration",),
             needs=("vision_config",),
             modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
+            examples=("HuggingFaceTB/SmolVLM-256M-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct", "google/gemma-3-4b-it"),
             path="pituning.backbones.image_text:ImageTextBackbone",
         ),
     ],

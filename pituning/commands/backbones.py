@@ -143,6 +143,40 @@ def remove(
     emit({"backbone": name, "removed": True}, as_json, lambda: typer.echo(f"removed backbone {name}"))
 
 
+@app.command()
+def families(
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table as the README has it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What is supported: families of foundation models, and the kinds of experts that each can have."""
+    from pituning.figures.support import support, support_markdown
+
+    rows = support()
+
+    def human() -> None:
+        if markdown:
+            typer.echo(support_markdown())
+            return
+        print_table(
+            ("family", "modalities", "kinds of experts", "model types", "for example"),
+            [
+                (
+                    row["family"],
+                    ", ".join(row["modalities"]),
+                    ", ".join(row["kinds"]),
+                    ", ".join([*row["model_types"], *(f"*{ending}" for ending in row["architectures"])]),
+                    ", ".join(row["examples"]),
+                )
+                for row in rows
+            ],
+        )
+        for row in rows:
+            for kind, reason in row["without"].items():
+                typer.echo(f"{row['family']} has no {kind} experts: {reason}")
+
+    emit({"families": rows}, as_json, human)
+
+
 def count(number: int) -> str:
     """A number of parameters as people say it: ``134.5 M``, ``2.7 B``."""
     for unit, step in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
