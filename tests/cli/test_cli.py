@@ -32,7 +32,7 @@ COMMANDS = {
     "study": ("transfer", "lowshot", "predictors", "summary", "tables", "variants"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
-        "sweep", "duplicate", "count", "move", "priority", "pause", "unpause",
+        "sweep", "duplicate", "submit", "count", "move", "priority", "pause", "unpause",
     ),
     "worker": (),
     "report": (),
