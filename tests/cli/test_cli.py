@@ -24,7 +24,7 @@ Run = Callable[..., Outcome]
 COMMANDS = {
     "app": (),
     "tasks": ("list", "show", "preview", "add", "export", "remove"),
-    "backbones": ("add", "list", "show", "remove", "check"),
+    "backbones": ("add", "list", "show", "remove", "check", "families"),
     "experts": ("list", "train", "import", "export", "answer", "remove"),
     "embed": (),
     "graph": ("neighbors", "project", "export"),
@@ -32,7 +32,7 @@ COMMANDS = {
     "study": ("transfer", "lowshot", "predictors", "summary", "tables", "variants"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
-        "sweep", "duplicate", "count", "submit", "move", "priority", "pause", "unpause",
+        "sweep", "duplicate", "submit", "count", "move", "priority", "pause", "unpause",
     ),
     "worker": (),
     "report": (),
