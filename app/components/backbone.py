@@ -25,6 +25,7 @@ def choose() -> None:
     with st.sidebar:
         linked_select(
             "Backbone", known, param=context.BACKBONE, format_func=str, default=known[0], on_change=_leave,
+            usual=DEFAULT_BACKBONE,
             help_text="The foundation model without any expert. Experts, similarities, maps, runs and results belong "
             "to one, and the pages show those of the one that is chosen.",
         )  # fmt: skip

@@ -27,8 +27,12 @@ def linked_select(
     placeholder: str | None = None,
     hide_label: bool = False,
     on_change: Callable[..., None] | None = None,
+    usual: str | None = None,
 ) -> str | None:
     """A select box whose value is the query parameter ``param``; what arrives there is checked against the options.
+
+    Args:
+        usual: a value that addresses leave out.
 
     `bind="query-params"` would write the label, which is for people and may be shared by two tasks.
     """
@@ -40,11 +44,11 @@ def linked_select(
     value = st.selectbox(
         title, options, index=None if default is None else 0, format_func=format_func, key=param, help=help_text,
         persist_state="session", placeholder=placeholder, label_visibility="collapsed" if hide_label else "visible",
-        on_change=partial(_changed, param, on_change),
+        on_change=partial(_changed, param, on_change, usual),
     )  # fmt: skip
     if wanted is not None and wanted not in options:
         st.warning(f"The address names the {title.lower()} “{plain(wanted)}”, which is not in this workspace.")
-    _write(param, value)
+    _write(param, value, usual)
     return value
 
 
@@ -59,15 +63,15 @@ def set_linked(**values: str | None) -> None:
         _write(param, value)
 
 
-def _changed(param: str, then: Callable[..., None] | None) -> None:
-    _write(param, st.session_state[param])
+def _changed(param: str, then: Callable[..., None] | None, usual: str | None) -> None:
+    _write(param, st.session_state[param], usual)
     if then is not None:
         then()
 
 
-def _write(param: str, value: str | None) -> None:
+def _write(param: str, value: str | None, usual: str | None = None) -> None:
     st.session_state[f"{param}_in_address"] = value
-    if value is None:
+    if value in (None, usual):
         st.query_params.pop(param, None)
     elif st.query_params.get(param) != value:
         st.query_params[param] = value

@@ -16,7 +16,7 @@ from pituning.conformance.examples import picture_task, text_task
 from pituning.conformance.kinds import KindChecks
 from pituning.conformance.measure import Check, Measured, measured
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import KINDS, mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.progress import Reporter, Silent
 
@@ -89,7 +89,7 @@ def check_loaded(
         reporter.advance()
         return checks[-1]
 
-    reporter.phase(f"check {backbone.name}", 1 + len(subjects) * len(alone.CHECKS) + 6 * len(KINDS))
+    reporter.phase(f"check {backbone.name}", 1 + len(subjects) * len(alone.CHECKS) + 6 * len(mixable_kinds()))
     do("places", "places.json says where experts attach, and agrees with the model.",
        lambda: alone.places(directory, backbone, written))  # fmt: skip
     for subject in subjects:
@@ -98,7 +98,7 @@ def check_loaded(
     if not sees:
         note = "this backbone reads text alone"
         checks.append(Check(name="pictures", meaning="The same with pictures.", outcome="not applicable", note=note))
-    for kind in KINDS:
+    for kind in mixable_kinds():
         _check_kind(subjects[0], kind, do)
     return Conformance(
         backbone=backbone.name,

@@ -99,7 +99,8 @@ def test_the_command_that_a_run_shows_makes_the_same_run(
 
     monkeypatch.setattr(experts, "submit", submit)
     monkeypatch.setattr(Workspace, "backbone_dir", lambda *_: None)
-    monkeypatch.setattr(Zoo, "expert_dirs", lambda *_: dict.fromkeys(("nli", "digits", "rte", "shape")))
+    for each in ("expert_dirs", "all_expert_dirs"):
+        monkeypatch.setattr(Zoo, each, lambda *_: dict.fromkeys(("nli", "digits", "rte", "shape")))
     monkeypatch.setattr(card, "unusable_experts", lambda *_, **__: {})  # there are no files behind these names
     monkeypatch.setattr(questions, "find_questions", lambda *_: None)
     words = shlex.split(RunSpec.of(kind, config).command())
