@@ -137,7 +137,7 @@ def test_mlflow_has_settings_curves_and_outcome(
     assert kept.info.run_name == "a quick one"
     assert kept.info.status == "FINISHED"
     assert kept.data.tags["pituning.run"] == run.id
-    assert kept.data.params == {"task": "digits", "shots": "4", "name": "quick"}
+    assert kept.data.params == {"task": "digits", "shots": "4", "name": "quick", "backbone": "mini"}
     loss = sorted(mlflow_store.get_metric_history(kept.info.run_id, "pi/loss"), key=lambda metric: metric.step)
     assert [(metric.step, metric.value) for metric in loss] == [(step, 1 / step) for step in range(1, 6)]
     assert kept.data.metrics["single/score"] == 61.5
