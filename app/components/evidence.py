@@ -162,7 +162,8 @@ def tell_past_harm(target: str) -> None:
 
 def past_harm(target: str) -> list[tuple[Run, str]]:
     """The finished runs on a target, seeds together, whose verdict is harm: the newest run and the verdict's title."""
-    runs = runs_data.queue().list(states=("succeeded",), kind="tune", limit=PAST_RUNS)
+    backbone = context.backbone()
+    runs = runs_data.queue().list(states=("succeeded",), kind="tune", backbone=backbone, limit=PAST_RUNS)
     found: list[tuple[Run, str]] = []
     seen: set[str] = set()
     for run in runs:
