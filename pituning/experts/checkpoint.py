@@ -340,7 +340,14 @@ def _sized(dims: tuple[str | int, ...], sizes: Mapping[str, float]) -> tuple[int
 
 
 def keep_checkpoint(
-    checkpoint: Checkpoint, zoo: Zoo, *, name: str, task: str, fingerprint: str, checked: str | None = None
+    checkpoint: Checkpoint,
+    zoo: Zoo,
+    *,
+    name: str,
+    task: str,
+    fingerprint: str,
+    checked: str | None = None,
+    over_shipped: bool = False,
 ) -> ExpertCard:
     """Puts a checkpoint that fits into a zoo as expert ``name`` of ``task``, whole or not at all.
 
@@ -348,12 +355,13 @@ def keep_checkpoint(
         checkpoint: as `check_fit` gives it.
         fingerprint: of the zoo's backbone.
         checked: the version of PEFT with whose outputs its own were compared; None leaves that to its first use.
+        over_shipped: see `check_new_name`.
 
     Raises:
         BadInput: the name cannot be used or is taken.
         ArtefactError: the disk is full or not writable.
     """
-    check_new_name(zoo, checkpoint.kind, name)
+    check_new_name(zoo, checkpoint.kind, name, over_shipped=over_shipped)
     made = checkpoint.card or ExpertCard(
         name=name,
         kind=checkpoint.kind,
@@ -380,14 +388,18 @@ def keep_checkpoint(
     return card
 
 
-def check_new_name(zoo: Zoo, kind: str, name: str) -> None:
+def check_new_name(zoo: Zoo, kind: str, name: str, *, over_shipped: bool = False) -> None:
     """Nothing when a new expert may have that name.
+
+    Args:
+        over_shipped: whether it may take the place of a shipped expert in this workspace.
 
     Raises:
         BadInput: it cannot be used, or is taken.
     """
     check_name(name, what="name")
-    if name in zoo.all_expert_dirs(kind):
+    taken = zoo.new_expert_dir(kind, name).exists() if over_shipped else name in zoo.all_expert_dirs(kind)
+    if taken:
         raise BadInput(f"there is already a {kind} expert {name!r}; choose another name", field="name")
 
 

@@ -231,7 +231,7 @@ def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, 
     modules = {path for path, _ in backbone.model.named_modules()}
     fitted = check_fit(brought, backbone.places(), backbone.fingerprint, modules=modules)
     zoo = workspace.zoo(backbone.name)
-    check_new_name(zoo, fitted.kind, name)
+    check_new_name(zoo, fitted.kind, name, over_shipped=True)
     method = _method(fitted.kind, fitted.document)
     space = method.space_of(backbone, fitted.config, fitted.shapes)
     model = ExpertModel(backbone, fitted.kind, space=space, document=fitted.document)
@@ -240,7 +240,15 @@ def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, 
         check_against_peft(model, values, brought.document, safetensors_load(brought.tensors))
     except BadInput as error:
         raise brought.bad(str(error)) from error
-    card = keep_checkpoint(fitted, zoo, name=name, task=task, fingerprint=backbone.fingerprint, checked=peft_version())
+    card = keep_checkpoint(
+        fitted,
+        zoo,
+        name=name,
+        task=task,
+        fingerprint=backbone.fingerprint,
+        checked=peft_version(),
+        over_shipped=True,
+    )
     return Expert(name=name, kind=card.kind, task=task, values=values, card=card)
 
 
