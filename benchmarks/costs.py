@@ -34,6 +34,7 @@ def table(workspace: Workspace) -> dict[str, Any]:
     costs = {
         kind: {name: float(f"{median(values):.3g}") for name, values in sorted(found.items())}
         for kind, found in seen.items()
+        if found
     }
     return {"format_version": 1, "measured_on": "2 CPU cores", "costs": costs}
 

@@ -32,10 +32,10 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
 
     kept = workspace.zoo(config.backbone)
     zoo = [name for name in kept.expert_dirs(config.kind) if name != config.target]
-    others = [name for name in kept.all_expert_dirs(config.kind) if name != config.target]
+    known = {*zoo, *kept.all_expert_dirs(config.kind)} - {config.target}
     for name in config.donor_names:
-        if name not in others:
-            raise unknown("donor", name, others)
+        if name not in known:
+            raise unknown("donor", name, sorted(known))
     can_lend = {*zoo, *config.donor_names}
     if not can_lend:
         mend = kept.command("zoo build")

@@ -15,6 +15,7 @@ from pituning.backbones import loading
 from pituning.backbones.base import Backbone
 from pituning.embedding.fisher import example_gradients, fisher
 from pituning.errors import RunCancelled
+from pituning.experts.kinds import mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.pretraining import unseen
 from pituning.pretraining.recipe import pretrain
@@ -43,7 +44,7 @@ def test_the_pretended_device_is_as_strict_as_a_gpu() -> None:
             away.numpy()
 
 
-@pytest.mark.parametrize("kind", ["lora", "bottleneck", "prefix"])
+@pytest.mark.parametrize("kind", mixable_kinds())
 def test_loss_gradients_answers_and_fisher_of_a_kind(tiny_backbone_dir, vision_task, kind: str) -> None:
     def work(device: torch.device) -> dict[str, Any]:
         backbone = Backbone.load(tiny_backbone_dir, device=device)

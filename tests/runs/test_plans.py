@@ -159,7 +159,6 @@ def test_the_shipped_table_is_made_from_finished_runs(queue, workspace):
     finished(queue, train_spec(kind="prefix"), [PlannedPhase("test", 1000, 2.0)], 2.0)
     assert table(workspace)["costs"] == {
         "lora": {"load the libraries": 10.0, "test": 0.04, "train": 0.75},  # between 0.5 and 1 second a step
-        "bottleneck": {},
         "prefix": {"test": 0.002},
         **{kind: {} for kind in KINDS if kind not in ("lora", "bottleneck", "prefix")},
     }
