@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from pituning.backbones.precision import use_dtype
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import (
+    DtypeOption,
     JsonOption,
     WorkspaceOption,
     emit,
@@ -111,6 +113,7 @@ def zoo_build(
     examples: Annotated[int, typer.Option(min=2, help="Training examples behind each embedding.")] = 256,
     test_examples: Annotated[int, typer.Option(min=1, help="Most test examples that an expert is scored on.")] = 10**6,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
+    dtype: DtypeOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -118,6 +121,7 @@ def zoo_build(
 
     The backbone of DIR/zoos/NAME is DIR/backbones/NAME, or else the workspace's.
     """
+    use_dtype(dtype)
     from pituning.studies.config import ZooConfig
 
     given: dict[str, Any] = {
@@ -164,10 +168,12 @@ def zoo_measure(
     kind: Annotated[str, typer.Option(help="Expert kind of the few-shot experts.")] = "lora",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds of the few-shot experts.")] = 3,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
+    dtype: DtypeOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how hard the suite is: backbone alone, 16 shots, 16 shots on a backbone that was never pretrained."""
+    use_dtype(dtype)
     zoo, backbone = zoo_and_backbone(out, workspace)
 
     from pituning.experts.kinds import KINDS

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.tiny import make_tiny_workspace
-from pituning.backbones import base
+from pituning.backbones import loading
 from pituning.backbones.base import Backbone
 from pituning.embedding.fisher import example_gradients, fisher
 from pituning.errors import RunCancelled
@@ -127,7 +127,7 @@ def test_the_jobs_run_there(tmp_path: Path, monkeypatch) -> None:
 
     expected = work(_copy(workspace, tmp_path / "here"))
     with pretended_device() as there:
-        monkeypatch.setattr(base, "best_device", lambda: there)
+        monkeypatch.setattr(loading, "best_device", lambda: there)
         found = work(_copy(workspace, tmp_path / "there"))
 
     assert json.dumps(found) == json.dumps(expected)
