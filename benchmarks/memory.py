@@ -170,13 +170,16 @@ def _peft(model: Any, *, naive: bool) -> Callable[[Any], None]:
 
     def step(ids: Any) -> None:
         optimiser.zero_grad(set_to_none=True)
+        # No cache, as trainers have it: keys and values of every layer would be kept twice.
         if naive:
             labels = ids.clone()
             labels[:, :PROMPT] = -100
-            loss = tuned(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
+            loss = tuned(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels, use_cache=False).loss
         else:
             fed = ids[:, :-1]
-            logits = tuned(input_ids=fed, attention_mask=torch.ones_like(fed), logits_to_keep=ANSWER).logits
+            logits = tuned(
+                input_ids=fed, attention_mask=torch.ones_like(fed), logits_to_keep=ANSWER, use_cache=False
+            ).logits
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, PROMPT:].flatten())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -330,7 +330,7 @@ class Backbone(ABC):
     @contextmanager
     def checkpointing(self) -> Iterator[None]:
         """Within the context the layers run again for the gradients instead of keeping what they computed: far less
-        memory, about a third more time, the same outputs and gradients."""
+        memory, about 40 % more time, the same outputs and gradients."""
         with checkpointed(self.layers):
             yield
 
