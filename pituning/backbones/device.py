@@ -10,6 +10,8 @@ import torch
 from pituning.errors import BadInput
 
 DEVICE_VARIABLE = "PITUNING_DEVICE"
+SPREAD = "auto"
+"""In the place of a device: a backbone is spread over all GPUs."""
 _KNOWN = re.compile(r"cpu|cuda(:\d+)?")
 
 
@@ -17,17 +19,18 @@ def best_device(name: str | None = None) -> torch.device:
     """The device to work on.
 
     Args:
-        name: ``cpu``, ``cuda`` or ``cuda:N``; by default what ``$PITUNING_DEVICE`` says, else a GPU if one is visible.
+        name: ``cpu``, ``cuda`` or ``cuda:N``, or ``auto`` for a GPU if one is visible; by default what
+            ``$PITUNING_DEVICE`` says, else ``auto``.
 
     Raises:
         BadInput: there is no such device, or not on this machine.
     """
     what = "device" if name else f"${DEVICE_VARIABLE}"
     name = name or os.environ.get(DEVICE_VARIABLE)
-    if not name:
+    if not name or name == SPREAD:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if _KNOWN.fullmatch(name) is None:
-        raise BadInput(f"{what} {name!r} is unknown; choose cpu, cuda or cuda:N", field="device")
+        raise BadInput(f"{what} {name!r} is unknown; choose cpu, cuda, cuda:N or auto", field="device")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BadInput(

@@ -1,4 +1,4 @@
-"""`pituning bench`: measures speed against a named peer or limit; the code is in `benchmarks/`.
+"""`pituning bench`: measures speed and memory against a named peer or limit; the code is in `benchmarks/`.
 
 Every command takes ``--workspace``, so that scripts can give it everywhere; these read none.
 """
@@ -16,7 +16,7 @@ from pituning.commands.shared import JsonOption, WorkspaceOption, emit
 from pituning.errors import ArtefactError
 from pituning.workspace.layout import resources
 
-app = typer.Typer(help="Measure speed: fisher, interpolate, graph, app.")
+app = typer.Typer(help="Measure speed and memory: fisher, interpolate, memory, graph, app.")
 
 
 @app.command()
@@ -32,6 +32,14 @@ def interpolate(workspace: WorkspaceOption = None, as_json: JsonOption = False) 
     """A training step with 2, 4 and 8 interpolated experts against one expert."""
     with terminal_reporter() as reporter:
         result = _module("interpolate").run(reporter=reporter)
+    _emit(result, as_json)
+
+
+@app.command()
+def memory(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Peak memory of a step with 8 interpolated experts against plain PEFT training one LoRA."""
+    with terminal_reporter() as reporter:
+        result = _module("memory").run(reporter=reporter)
     _emit(result, as_json)
 
 

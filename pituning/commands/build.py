@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from pituning.backbones.precision import use_dtype
 from pituning.commands.options import BackboneOption
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import (
+    DtypeOption,
     JsonOption,
     WorkspaceOption,
     emit,
@@ -115,6 +117,7 @@ def zoo_build(
     test_examples: Annotated[int, typer.Option(min=1, help="Most test examples that an expert is scored on.")] = 10**6,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
     backbone: BackboneOption = DEFAULT_BACKBONE,
+    dtype: DtypeOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -122,6 +125,7 @@ def zoo_build(
 
     The backbone of DIR/zoos/NAME is DIR/backbones/NAME, or else the workspace's.
     """
+    use_dtype(dtype)
     from pituning.studies.config import ZooConfig
 
     given: dict[str, Any] = {
@@ -180,10 +184,12 @@ def zoo_measure(
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds of the few-shot experts.")] = 3,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
     backbone: BackboneOption = DEFAULT_BACKBONE,
+    dtype: DtypeOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how hard the suite is: backbone alone, 16 shots, 16 shots on a backbone that was never pretrained."""
+    use_dtype(dtype)
     zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
 
     from pituning.experts.kinds import KINDS

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pituning.backbones.precision import DTYPE_HELP
 from pituning.errors import BadInput, PiTuningError
 from pituning.experts.kinds import kind_words
 from pituning.workspace.layout import Workspace
@@ -23,6 +24,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 KindOption = Annotated[str, typer.Option("--kind", help=f"Kind of expert: {kind_words()}.")]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Queue it and return at once; it runs in the background.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
+DtypeOption = Annotated[str | None, typer.Option("--dtype", help=DTYPE_HELP)]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task; see `pituning tasks list`.")]
 

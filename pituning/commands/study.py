@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from pituning.backbones.precision import use_dtype
 from pituning.commands.options import BackboneOption
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import (
+    DtypeOption,
     JsonOption,
     KindOption,
     WorkspaceOption,
@@ -43,10 +45,12 @@ def study_transfer(
     learning_rate: Annotated[float | None, typer.Option(help="Learning rate; default: the kind's usual one.")] = None,
     test_examples: Annotated[int | None, typer.Option(min=1, help="Most test examples of a target.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
+    dtype: DtypeOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure what every expert of the zoo does for every target; what is measured already is kept."""
+    use_dtype(dtype)
     from pituning.studies.config import TransferConfig
 
     given: dict[str, Any] = {
@@ -90,10 +94,12 @@ def study_lowshot(
         bool, typer.Option("--check", help="Measure again, compare with the table and change nothing.")
     ] = False,
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
+    dtype: DtypeOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare all methods on few shots of every target; what is measured already is kept."""
+    use_dtype(dtype)
     from pituning.studies.config import LowshotConfig
     from pituning.workspace.lowshot import parse_shots
 
@@ -157,10 +163,12 @@ def study_variants(
     out: OutOption = None,
     kind: KindOption = "lora",
     backbone: BackboneOption = DEFAULT_BACKBONE,
+    dtype: DtypeOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take the Fisher information in every way, compare it in every way, and grade each against measured transfer."""
+    use_dtype(dtype)
     from pituning.experts.kinds import KINDS
 
     KINDS.check(kind)

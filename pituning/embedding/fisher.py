@@ -120,7 +120,7 @@ def example_gradients(model: ExpertModel, values: Tensor, batch: Batch) -> Tenso
     """(B, P) gradients of −log p(y | x) of each example of a batch."""
     with ExitStack() as stack:
         pieces = list(model.example_gradients(values.detach(), stack)(batch))
-    return torch.cat([piece.flatten(1) for piece in pieces], dim=1)
+    return torch.cat([piece.flatten(1).to(model.device) for piece in pieces], dim=1)
 
 
 Add = Callable[[Batch, Tensor, Tensor, Tensor | None], None]
@@ -135,7 +135,7 @@ def _example_moments(model: ExpertModel, values: Tensor) -> Callable[[ExitStack]
         def add(batch: Batch, belongs: Tensor, squares: Tensor, sums: Tensor | None) -> None:
             position = 0
             for gradient in gradients(batch):
-                flat = gradient.flatten(1)
+                flat = gradient.flatten(1).to(squares.device)
                 columns = slice(position, position + flat.shape[1])
                 if sums is not None:
                     sums[:, columns].addmm_(belongs, flat)

@@ -32,7 +32,9 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
     """
     asked = find_questions(config, workspace)
     reporter.phase(LOAD_BACKBONE, 1)
-    backbone = Backbone.load(workspace.backbone_dir(config.backbone), name=config.backbone)
+    backbone = Backbone.load(
+        workspace.backbone_dir(config.backbone), name=config.backbone, dtype=config.dtype, quantize=config.quantize
+    )
     reporter.advance()
     encoded = backbone.encode(asked.task, asked.examples, reporter=reporter)
     reporter.phase("answer", len(asked.examples) * (len(asked.experts) + 1))

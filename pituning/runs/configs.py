@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from pituning.backbones.precision import Precision
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS, check_mixable, kind_words
 from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
 from pituning.graph.settings import MapSettings
-from pituning.training.config import TrainConfig
+from pituning.training.config import Footprint, TrainConfig
 from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
 
 CHECKPOINT_EVERY = 25
@@ -17,7 +18,7 @@ CHECKPOINT_EVERY = 25
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRun:
+class TrainRun(Footprint):
     """Train one expert on one task.
 
     Raises:
@@ -41,6 +42,7 @@ class TrainRun:
         check_name(self.expert_name, what="name")
         if self.shots is not None and self.shots < 1:
             raise BadInput(f"shots is {self.shots}; give a whole number of at least 1", field="shots")
+        self.check_footprint()
         self.training()
 
     @property
@@ -53,7 +55,7 @@ class TrainRun:
         rate = KINDS[self.kind].rate if self.learning_rate is None else self.learning_rate
         return TrainConfig(
             steps=self.steps, batch_size=self.batch_size, learning_rate=rate, seed=self.seed,
-            checkpoint_every=CHECKPOINT_EVERY,
+            checkpoint_every=CHECKPOINT_EVERY, accumulate=self.accumulate, checkpointing=self.checkpointing,
         )  # fmt: skip
 
 
@@ -83,7 +85,7 @@ class ProjectRun(MapSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedRun:
+class EmbedRun(Precision):
     """Compute the Fisher embeddings of tasks that have an expert.
 
     Raises:
@@ -97,6 +99,7 @@ class EmbedRun:
     def __post_init__(self) -> None:
         check_mixable(self.kind)
         check_name(self.backbone, what="backbone")
+        self.check_precision()
         for task in self.tasks:
             check_name(task, what="task")
 
@@ -108,7 +111,7 @@ _EXAMPLE = re.compile(r"(train|validation|test)/\d{1,9}")  # without the tasks' 
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerRun:
+class AnswerRun(Precision):
     """Ask experts, and the backbone alone, a few questions of a task: examples of it, or one of your own.
 
     Raises:
@@ -126,6 +129,7 @@ class AnswerRun:
     def __post_init__(self) -> None:
         KINDS.check(self.kind)
         check_name(self.backbone, what="backbone")
+        self.check_precision()
         if not 1 <= len(self.experts) <= MOST_EXPERTS:
             raise BadInput(f"{len(self.experts)} experts are named; give 1 to {MOST_EXPERTS}", field="experts")
         for name in self.experts:

@@ -42,7 +42,9 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
     task = load_task(config.task, workspace)
     examples = list(task.split("train")) if config.shots is None else task.shots(config.shots, config.seed)
     test = list(task.split("test"))[:TEST_EXAMPLES]
-    backbone = Backbone.load(workspace.backbone_dir(config.backbone), name=config.backbone)
+    backbone = Backbone.load(
+        workspace.backbone_dir(config.backbone), name=config.backbone, dtype=config.dtype, quantize=config.quantize
+    )
     model = ExpertModel(backbone, config.kind)
     encoded = model.prepare(backbone.encode(task, examples, reporter=reporter))
     validation = list(task.split("validation"))[:VALIDATED]
@@ -99,6 +101,8 @@ def embed(config: EmbedRun, workspace: Workspace, reporter: Reporter, _checkpoin
         if name not in experts:
             raise unknown("expert", name, list(experts))
     tasks = [load_task(name, workspace) for name in experts]
-    backbone = Backbone.load(workspace.backbone_dir(config.backbone), name=config.backbone)
+    backbone = Backbone.load(
+        workspace.backbone_dir(config.backbone), name=config.backbone, dtype=config.dtype, quantize=config.quantize
+    )
     embed_zoo(zoo, backbone, config.kind, experts, tasks, reporter=reporter)
     return {"tasks": list(config.tasks or experts), "kind": config.kind, "backbone": config.backbone}

@@ -18,6 +18,7 @@ import torch
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.files import fingerprint
+from pituning.backbones.precision import HALF, chosen_dtype
 from pituning.errors import RunFailed
 from pituning.experts.card import read_card
 from pituning.progress import Reporter, Silent
@@ -256,6 +257,8 @@ def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
             "kind": config.kind, "test_examples": config.test_examples, "zoo": {} if cell.method in ALONE else zoo,
             "donors": settings.donors,
         }  # fmt: skip
+        if chosen_dtype() == HALF:
+            told["dtype"] = HALF
         if cell.shots:
             told["folds"] = settings.folds
         if cell.shots and is_trained(cell.method):

@@ -19,6 +19,7 @@ import torch
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.files import fingerprint
+from pituning.backbones.precision import HALF, chosen_dtype
 from pituning.experts.card import read_card
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import open_expert
@@ -142,11 +143,12 @@ def _specs(zoo: Zoo, backbone_dir: Path, config: TransferConfig, source: TaskSou
     named = {cell.donor for cell in cells} - {NO_DONOR}
     donors = {name: read_card(zoo.expert_dir(config.kind, name)).sha256 for name in named}
     factor, found = Backbone.places_of(backbone_dir).rate_factor, {}
+    half = [HALF] if chosen_dtype() == HALF else []
     for cell in cells:
         trained = [config.steps, config.batch_size, config.rate(factor)] if cell.shots else []
         told = [
             config.kind, backbone, cell.target, source.version(cell.target), donors.get(cell.donor), cell.shots,
-            cell.seed, trained, config.test_examples,
+            cell.seed, trained, config.test_examples, *half,
         ]  # fmt: skip
         found[cell] = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
     return found

@@ -3,14 +3,56 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
+from pituning.backbones.precision import Precision
 from pituning.errors import BadInput
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class Parts:
+    """How much of a step is in memory at once; numbers are the same to rounding.
+
+    Args:
+        accumulate: into how many parts a step's examples are dealt.
+        checkpointing: see `pituning.backbones.base.Backbone.checkpointing`.
+    """
+
+    accumulate: int = field(
+        default=1, metadata={"help": "Parts in which a step's examples are run one after another, to need less memory."}
+    )
+    checkpointing: bool = field(
+        default=False,
+        metadata={"help": "Run layers again for the gradients instead of keeping what they computed, for less memory."},
+    )
+
+    def check_parts(self) -> None:
+        """Raises BadInput for a number of parts that cannot be."""
+        if isinstance(self.accumulate, bool) or not isinstance(self.accumulate, int) or self.accumulate < 1:
+            raise BadInput(f"accumulate is {self.accumulate!r}; give a whole number of at least 1", field="accumulate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint(Precision, Parts):
+    """What decides how much memory a run that trains takes, and not what it learns."""
+
+    def check_footprint(self) -> None:
+        """Raises BadInput for a value out of its range."""
+        self.check_precision()
+        self.check_parts()
+
+
+def without_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those of a footprint that are as they always were: what was digested before there were any
+    keeps its digest."""
+    usual = {item.name: item.default for item in fields(Footprint)}
+    return {name: value for name, value in settings.items() if name not in usual or value != usual[name]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Parts):
     """Settings of one training.
 
     Raises:
@@ -39,6 +81,7 @@ class TrainConfig:
             value = getattr(self, name)
             self._require(name, math.isfinite(value) and value > 0, "a number above 0")
         self._require("weight_decay", math.isfinite(self.weight_decay) and self.weight_decay >= 0, "0 or more")
+        self.check_parts()
         self._require("schedule", self.schedule in ("cosine", "constant"), "cosine or constant")
 
     def _require(self, name: str, fine: bool, wanted: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor
 from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.errors import ArtefactError, BadInput, Diverged, OutOfMemory, RunCancelled
 from pituning.progress import Reporter, Silent
-from pituning.training.config import TrainConfig
+from pituning.training.config import TrainConfig, without_defaults
 from pituning.training.order import batch_order
 from pituning.workspace.atomic import write_bytes
 
@@ -113,7 +113,7 @@ def fit(
         while result.steps < config.steps:
             rows = next(batches)
             try:
-                loss = _step(parameters, loss_fn, encoded.batch(rows), optimiser, config, result.steps, series)
+                loss = _step(parameters, loss_fn, encoded, rows, optimiser, config, result.steps, series)
             except (MemoryError, RuntimeError) as error:
                 if not _is_memory(error):
                     raise
@@ -147,7 +147,8 @@ def fit(
 def _step(
     parameters: list[Tensor],
     loss_fn: Callable[[Batch], Tensor],
-    batch: Batch,
+    encoded: EncodedExamples,
+    rows: np.ndarray,
     optimiser: torch.optim.Optimizer,
     config: TrainConfig,
     step: int,
@@ -157,10 +158,8 @@ def _step(
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.zero_grad(set_to_none=True)
-    loss = (loss_fn(batch) / batch.lengths.sqrt()).mean()
-    value = loss.item()
+    value = _backward(loss_fn, encoded, rows, config)
     if math.isfinite(value):
-        loss.backward()
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
     if not math.isfinite(value) or not math.isfinite(norm):
         raise Diverged(
@@ -168,6 +167,29 @@ def _step(
             f"{config.learning_rate:g}; choose a smaller one"
         )
     optimiser.step()
+    return value
+
+
+def _backward(
+    loss_fn: Callable[[Batch], Tensor], encoded: EncodedExamples, rows: np.ndarray, config: TrainConfig
+) -> float:
+    """Adds the gradients of the mean of loss/√length over some examples, in parts where there are to be several.
+
+    Returns:
+        the mean; where it is no finite number there are no gradients of the part that made it so, nor of later ones.
+    """
+    parts = np.array_split(rows, min(config.accumulate, len(rows)))
+    value = 0.0
+    with encoded.backbone.checkpointing() if config.checkpointing else nullcontext():
+        for part in parts:
+            batch = encoded.batch(part)
+            loss = (loss_fn(batch) / batch.lengths.sqrt()).mean()
+            if len(parts) > 1:
+                loss = loss * (len(part) / len(rows))  # parts may differ by one example
+            value += loss.item()
+            if not math.isfinite(value):
+                break
+            loss.backward()
     return value
 
 
@@ -187,7 +209,7 @@ def _out_of_memory(
     series: str,
 ) -> OutOfMemory:
     """Tries halves of the batch until one fits, forward and backward, and says how large it is."""
-    size = len(rows)
+    size = -(-len(rows) // config.accumulate)
     longest = sorted(rows, key=lambda row: -int(encoded.prompt_lengths[row]))
     while size > 1:
         size //= 2
@@ -196,19 +218,22 @@ def _out_of_memory(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         try:
-            loss_fn(encoded.batch(longest[:size])).mean().backward()
+            _backward(loss_fn, encoded, np.array(longest[:size]), replace(config, accumulate=1))
         except (MemoryError, RuntimeError) as error:
             if not _is_memory(error):
                 raise
             continue
         what = f"training {series!r} ran out of memory at step {step + 1} of {config.steps} with a batch of {len(rows)}"
-        return OutOfMemory(f"{what}; a batch of {size} fits", batch_size=size)
+        parts = -(-len(rows) // size)
+        return OutOfMemory(
+            f"{what}; a batch of {size} fits, or the same batch in {parts} parts (accumulate)", batch_size=size
+        )
     return OutOfMemory(f"training {series!r} ran out of memory at step {step + 1}; not even one example fits")
 
 
 def _identity(parameters: Sequence[Tensor], encoded: EncodedExamples, config: TrainConfig) -> str:
     """What a checkpoint must agree with for training to go on: settings, shapes and examples."""
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(without_defaults(asdict(config)), sort_keys=True).encode())
     digest.update(str([tuple(parameter.shape) for parameter in parameters]).encode())
     for tokens in (*encoded.prompts, *encoded.answers):
         digest.update(tokens.tobytes() + b"/")

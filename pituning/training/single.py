@@ -106,6 +106,13 @@ def full_finetune(
     """
     if encoded.features is not None and encoded.pixels is None:
         raise BadInput("full fine-tuning needs pixels; encode the examples with keep_pixels=True")
+    packed = next((name for name, each in backbone.model.named_parameters() if not each.is_floating_point()), None)
+    if packed is not None:
+        raise BadInput(
+            f"full fine-tuning trains every weight, and {packed!r} of backbone {backbone.name!r} is packed; load it "
+            "without quantize",
+            field="quantize",
+        )
     names = [name for name, _ in backbone.model.named_parameters()]
     learned = [parameter.detach().clone().requires_grad_(True) for parameter in backbone.model.parameters()]
     swap = ParameterSwap(backbone.model, names)

@@ -10,7 +10,7 @@ from typing import Literal
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS, check_mixable, kind_words
 from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS, shot_predictors
-from pituning.training.config import BITFIT_RATE, FULL_RATE
+from pituning.training.config import BITFIT_RATE, FULL_RATE, Footprint
 from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
 
 MIXTURE = "mixture"
@@ -69,7 +69,7 @@ def fold_count(shots: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneConfig:
+class TuneConfig(Footprint):
     """Settings of one low-shot tuning; every method gets the same steps, learning rates, shots and seed.
 
     Raises:
@@ -155,6 +155,13 @@ class TuneConfig:
             )
         if len(set(self.donor_names)) != len(self.donor_names):
             raise BadInput(f"donors {', '.join(self.donor_names)} name a task twice", field="donor_names")
+
+        self.check_footprint()
+        if self.quantize is not None and "full" in self.baselines:
+            raise BadInput(
+                f"baseline 'full' trains every weight, and quantize {self.quantize!r} packs them; leave one out",
+                field="baselines",
+            )
 
     def _require(self, name: str, fine: bool, wanted: str) -> None:
         if not fine:

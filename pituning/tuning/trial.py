@@ -19,7 +19,7 @@ from pituning.graph.predict import Neighbor
 from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import load_task
-from pituning.training.config import TrainConfig
+from pituning.training.config import TrainConfig, without_defaults
 from pituning.tuning.baselines import DRAWN, Cast, drawn
 from pituning.tuning.config import MIXTURE, TuneConfig, is_trained
 from pituning.tuning.donors import load_zoo, predict_donors, start_values
@@ -93,8 +93,9 @@ class Trial:
     def _settings(self) -> TrainConfig:
         config = self.config
         return TrainConfig(
-            steps=config.steps, batch_size=config.batch_size, warmup=config.steps // 10, seed=config.seed
-        )
+            steps=config.steps, batch_size=config.batch_size, warmup=config.steps // 10, seed=config.seed,
+            accumulate=config.accumulate, checkpointing=config.checkpointing,
+        )  # fmt: skip
 
 
 def prepare(
@@ -125,7 +126,10 @@ def prepare(
     test = scored_examples(task, config.test_examples)
     if not test:
         raise BadInput(f"task {task.name!r} has no test examples to score on; add some", field="target")
-    backbone = Backbone.load(backbone_dir or workspace.backbone_dir(config.backbone), name=config.backbone)
+    backbone = Backbone.load(
+        backbone_dir or workspace.backbone_dir(config.backbone), name=config.backbone, dtype=config.dtype,
+        quantize=config.quantize,
+    )  # fmt: skip
     model = ExpertModel(backbone, config.kind)
     here = workspace.zoo(config.backbone)
     zoo = load_zoo(
@@ -136,7 +140,7 @@ def prepare(
         reporter=reporter,
     )
     # The fingerprint tells the backbone; its name may change.
-    settings = {name: value for name, value in asdict(config).items() if name != "backbone"}
+    settings = {name: value for name, value in without_defaults(asdict(config)).items() if name != "backbone"}
     stages = Stages(checkpoint, {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **settings})
 
     def encode(examples: Sequence[Example]) -> EncodedExamples:

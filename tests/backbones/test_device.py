@@ -32,7 +32,7 @@ def test_a_visible_gpu_is_the_best_device(monkeypatch, gpus: int, named: str | N
 @pytest.mark.parametrize(
     ("named", "says"),
     [
-        ("gpu", "$PITUNING_DEVICE 'gpu' is unknown; choose cpu, cuda or cuda:N"),
+        ("gpu", "$PITUNING_DEVICE 'gpu' is unknown; choose cpu, cuda, cuda:N or auto"),
         ("cuda:2", "$PITUNING_DEVICE 'cuda:2' is not on this machine, where 2 GPUs are visible; choose cpu or another"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,26 @@ def test_train_goes_on_where_it_was_stopped(studio, tmp_path):
     assert not expert.exists()
     train(CONFIG, studio, Silent(), tmp_path / "b")
     assert (expert / "adapter_model.safetensors").read_bytes() == whole
+
+
+def test_a_run_has_the_precision_of_its_own_configuration(studio, tmp_path, monkeypatch):
+    import torch
+
+    from pituning.runs import jobs
+
+    seen = []
+
+    def watched(model, encoded, settings, **given):
+        seen.append((model.backbone.dtype, model.initial(0).dtype, settings.accumulate, settings.checkpointing))
+        return train_expert(model, encoded, settings, **given)
+
+    train_expert = jobs.train_expert
+    monkeypatch.setattr(jobs, "train_expert", watched)
+    monkeypatch.setenv("PITUNING_DTYPE", "float32")
+    less = replace(CONFIG, steps=2, dtype="bfloat16", accumulate=2, checkpointing=True)
+    jobs.train(less, studio, Silent(), tmp_path / "a")
+    jobs.train(replace(CONFIG, steps=2, name="other"), studio, Silent(), tmp_path / "b")
+    assert seen == [(torch.bfloat16, torch.float32, 2, True), (torch.float32, torch.float32, 1, False)]
 
 
 def test_bad_input_is_told_before_anything_is_written(studio, tmp_path):

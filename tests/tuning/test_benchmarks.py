@@ -1,10 +1,12 @@
-"""The speed benchmarks run and say what scripts rely on; speed itself is not judged on a small model."""
+"""The benchmarks run and say what scripts rely on; neither speed nor memory is judged on a small model."""
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from benchmarks import fisher, interpolate
+from benchmarks import fisher, interpolate, memory
 from pituning.experts.kinds import mixable_kinds
 
 pytestmark = pytest.mark.slow
@@ -23,3 +25,16 @@ def test_interpolate() -> None:
     assert set(found["experts"]) == {"1", "2", "4", "8"}
     assert set(found["kinds"]) == set(mixable_kinds())
     assert found["peer_ratio"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
+def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "KINDS_OF_STEP", ("pi", "pi checkpointed", "peft"))
+    found = memory.run(shapes=("small",))
+    model = found["models"]["small"]
+    assert 20e6 < model["parameters"] < 30e6
+    assert set(model["steps"]) == {"pi", "pi checkpointed", "peft"}
+    assert all(step["peak"] > step["loaded"] > step["step"] > 0 for step in model["steps"].values())
+    assert found["ratio"] == model["ratio"] > 0
+    # Of what a step needs beside the model, where other work on the machine does not count.
+    assert model["checkpointed_step_ratio"] < found["step_ratio"] < 1.25

@@ -70,7 +70,9 @@ class Bottleneck(ExpertKind):
                 first = len(TENSORS) * number
 
                 def hook(_module: nn.Module, _inputs: object, output: Tensor, first: int = first) -> Tensor:
-                    down, down_bias, up, up_bias = tensors[first : first + len(TENSORS)]
+                    # The map may be on another device than the expert, where a model is spread over several.
+                    own = [tensor.to(output.device) for tensor in tensors[first : first + len(TENSORS)]]
+                    down, down_bias, up, up_bias = own
                     entering = output.to(down.dtype)
                     if tape is None:
                         inner = torch.relu(nn.functional.linear(entering, down, down_bias))

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig
@@ -166,7 +167,9 @@ def _beside(
                 _module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor,
                 place_a: int = place_a, place_b: int = place_b, a: Tensor = a, b: Tensor = b,
             ) -> Tensor:  # fmt: skip
-                entering = inputs[0].to(a.dtype)
+                # The map may be on another device than the expert, where a model is spread over several.
+                a, b = a.to(output.device), b.to(output.device)
+                entering = inputs[0].to(device=output.device, dtype=a.dtype)
                 if tape is None:
                     low = nn.functional.linear(nn.functional.linear(entering, a), b)
                 else:
@@ -199,12 +202,12 @@ class _LoraMixer:
         self.backbone, self.space = backbone, space
         self.sizes, self.scale = list(space.sizes), float(space.config["scale"])
         self.slots = list(space.slots())
-        by_shape: dict[tuple[int, ...], list[LoraMap]] = {}
+        by_shape: dict[tuple[Any, ...], list[LoraMap]] = {}
         self.large: list[LoraMap] = []
         for found in maps_of(space):
             weight = backbone.module(found.module).weight
             if weight.is_floating_point() and weight.numel() <= MERGED_AT_MOST:
-                by_shape.setdefault(tuple(weight.shape), []).append(found)
+                by_shape.setdefault((*weight.shape, weight.device), []).append(found)
             else:
                 self.large.append(found)
         self.groups = [
@@ -236,6 +239,7 @@ class _LoraMixer:
             b = torch.stack([pieces[i] for i in group.slots_b]).view(maps, count, d_out, rank)
             b = b * weights[group.sites].view(maps, count, 1, 1)
             b = b.transpose(1, 2).reshape(maps, d_out, count * rank)
+            a, b = a.to(group.frozen.device), b.to(group.frozen.device)
             if group.frozen.dtype == a.dtype:
                 merged += torch.baddbmm(group.frozen, b, a, alpha=self.scale).unbind(0)
             else:

@@ -65,12 +65,14 @@ class Prefix(ExpertKind):
         self, backbone: Backbone, space: ExpertSpace, tensors: Sequence[Tensor], tape: Tape | None = None
     ) -> AbstractContextManager[None]:
         heads, dtype = backbone.attention.heads, backbone.dtype
+        # Of each layer, since a model may be spread over several.
+        devices = [next(backbone.module(layer).parameters()).device for layer in backbone.attention.layers]
 
         def past(size: int) -> list[tuple[Tensor, Tensor]]:
             halves = []
-            for tensor in tensors:
+            for number, tensor in enumerate(tensors):
                 tokens, width = tensor.shape[-2:]
-                whole = tensor.to(dtype).expand(size, tokens, width)
+                whole = tensor.to(device=devices[number // 2], dtype=dtype).expand(size, tokens, width)
                 halves.append(whole.reshape(size, tokens, heads, width // heads).transpose(1, 2))
             return list(zip(halves[::2], halves[1::2], strict=True))
 

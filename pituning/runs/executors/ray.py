@@ -33,8 +33,8 @@ LOG_SECONDS = 5.0
 """How often the log of a job is fetched while it runs."""
 
 CARRIED = (
-    "PYTHONPATH", "PYTHONUNBUFFERED", "PITUNING_DATA", "PITUNING_DEVICE", "PITUNING_TRACKERS",
-    "PITUNING_TENSORBOARD_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME",
+    "PYTHONPATH", "PYTHONUNBUFFERED", "PITUNING_DATA", "PITUNING_DEVICE", "PITUNING_DTYPE", "PITUNING_QUANTIZE",
+    "PITUNING_TRACKERS", "PITUNING_TENSORBOARD_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME",
 )  # fmt: skip
 """What a worker needs of this process's environment. Ray shows a job's environment to whoever sees its dashboard, so
 nothing that is secret may be among them."""
