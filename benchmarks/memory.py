@@ -195,7 +195,7 @@ def _peft(model: Any, *, naive: bool) -> Callable[[Any], None]:
 class _Words:
     """As much of a tokenizer as a backbone of ids needs."""
 
-    chat_template = None
+    chat_template, bos_token = None, "s"
     bos_token_id, eos_token_id, pad_token_id = 1, 2, 0
 
     def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:

@@ -15,7 +15,7 @@ from pituning.backbones.base import Backbone
 from pituning.backbones.device import DEVICE_VARIABLE, best_device
 from pituning.backbones.precision import DTYPE_VARIABLE, QUANTIZE_VARIABLE, chosen_dtype, use_dtype
 from pituning.errors import BadInput
-from pituning.experts.kinds import KINDS
+from pituning.experts.kinds import mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.tasks.base import Task
 from pituning.tuning.interpolation import Mixture
@@ -120,7 +120,7 @@ def test_spread_over_what_there_is(directory: Path, text_task: Task, monkeypatch
     torch.testing.assert_close(found.cpu(), expected)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", mixable_kinds())
 def test_experts_go_to_where_their_map_is(directory: Path, kind: str, text_task: Task) -> None:
     """A model that is spread over two devices; the second takes no tensor of the first."""
     backbone = Backbone.load(directory)

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.backbones.families import FAMILIES
 from pituning.backbones.swap import ParameterSwap
 from pituning.errors import BadInput, Diverged, OutOfMemory
-from pituning.experts.kinds import KINDS
 from pituning.experts.kinds import lora as lora_module
+from pituning.experts.kinds import mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.runs.configs import EmbedRun, TrainRun
 from pituning.tasks.base import Task
@@ -43,6 +44,14 @@ def encode(backbone: Backbone, task: Task, count: int = 7) -> EncodedExamples:
     return backbone.encode(task, task.split("train")[:count])
 
 
+PAIRS = [
+    pytest.param(tiny, kind, id=f"{tiny.id}-{kind}")
+    for tiny in TINY
+    for kind in mixable_kinds()
+    if kind not in FAMILIES[tiny.family].without
+]
+
+
 def kept_for_backward(work: Callable[[], Tensor]) -> tuple[Tensor, int]:
     """A result, and how many numbers autograd keeps for its gradients."""
     kept: dict[int, int] = {}
@@ -66,7 +75,7 @@ def test_layers_are_those_that_hold_the_blocks(backbone: Backbone) -> None:
         assert sum(block.module.startswith(f"{names[layer]}.") for layer in backbone.layers) == 1
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(("backbone", "kind"), PAIRS, indirect=["backbone"], scope="module")
 def test_checkpointing_changes_neither_losses_nor_gradients(backbone: Backbone, kind: str, text_task: Task) -> None:
     """Though what acts on the layers is gone when the backward pass runs them again."""
     model, batch = ExpertModel(backbone, kind), encode(backbone, text_task).batch(range(4))
@@ -122,7 +131,8 @@ def test_checkpointing_keeps_far_less(backbone: Backbone, text_task: Task) -> No
     _, plain = kept_for_backward(lambda: model.loss(values, batch))
     with backbone.checkpointing():
         _, less = kept_for_backward(lambda: model.loss(values, batch))
-    assert less < 0.6 * plain
+    # Half of what OFA keeps is the bias of attention by positions, which its layers share and which they do not make.
+    assert less < (0.8 if backbone.record.name == "ofa" else 0.6) * plain
 
 
 def test_without_gradients_nothing_is_kept_or_run_twice(backbone: Backbone, text_task: Task) -> None:
@@ -158,7 +168,7 @@ def test_a_layer_that_runs_again_finds_the_parameters_of_its_first_run(backbone:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(("backbone", "kind"), PAIRS, indirect=["backbone"], scope="module")
 def test_a_training_goes_the_same_way(backbone: Backbone, kind: str, text_task: Task) -> None:
     """In parts, with checkpointing, and with both."""
     model = ExpertModel(backbone, kind)

@@ -68,7 +68,8 @@ class Ia3(ExpertKind):
                 if scales_input(slot.shape):
 
                     def enter(_module: nn.Module, inputs: tuple[Tensor, ...], scale: Tensor = tensor) -> Tensor:
-                        return (inputs[0].to(scale.dtype) * scale).to(inputs[0].dtype)
+                        entering = inputs[0]
+                        return (entering.to(scale.dtype) * scale.to(entering.device)).to(entering.dtype)
 
                     handles.append(module.register_forward_pre_hook(enter))
                 else:
@@ -76,7 +77,7 @@ class Ia3(ExpertKind):
                     across = tensor.transpose(-1, -2)
 
                     def leave(_module: nn.Module, _inputs: object, output: Tensor, scale: Tensor = across) -> Tensor:
-                        return (output * scale).to(output.dtype)
+                        return (output * scale.to(output.device)).to(output.dtype)
 
                     handles.append(module.register_forward_hook(leave))
             yield
