@@ -327,6 +327,10 @@ class Backbone(ABC):
         finally:
             self._past, self._prompt = before
 
+    def beside_prefix(self, length: int) -> dict[str, int]:
+        """What the model itself must be told, as keywords, when PEFT puts a prefix of some tokens in front of it."""
+        return {}
+
     @contextmanager
     def checkpointing(self) -> Iterator[None]:
         """Within the context the layers run again for the gradients instead of keeping what they computed: far less

@@ -7,7 +7,6 @@ takes up to minutes, where the converted directory takes seconds.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -56,10 +55,12 @@ def convert_gguf(file: Path, directory: Path, *, dtype: str, reporter: Reporter)
     import transformers
     from transformers.models.auto import modeling_auto
 
+    from pituning.backbones.loading import quiet
+
     metadata = check_gguf(file)
     architecture = metadata["general.architecture"]
     place: dict[str, Any] = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
-    with _quiet(), _explained(file, architecture):
+    with quiet(), _explained(file, architecture):
         config = transformers.AutoConfig.from_pretrained(**place)
         sequences = modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
         decoders = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -151,21 +152,3 @@ def _told(reporter: Reporter) -> Iterator[None]:
         yield
     finally:
         reading.tqdm = bar
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the bars and warnings of transformers off the terminal; what matters in them is checked and raised."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -135,4 +135,6 @@ class ImageTextBackbone(CausalBackbone):
             types = {name: grown[name] for name in types}
         given = {**batch.images, **types}
         given["position_ids"] = self.model._prepare_position_ids_for_generation(ids, {**given, "attention_mask": mask})
+        if hasattr(self.model.base_model, "rope_deltas"):
+            self.model.base_model.rope_deltas = None  # Qwen-VL's would shift the next call that brings no positions
         return given

@@ -2,7 +2,7 @@
 
 Prompts are lower-cased and begin with a blank, and so do answers begin with one, as in all that OFA was trained on.
 Features of patches are kept in `EncodedExamples.features`; in the encoder they stand before the text. To PEFT itself a
-prefix is a number of tokens like any others: give ``prefix_length`` to the model with it, as it is done here.
+prefix is a number of tokens like any others: with one, give ``prefix_length`` to the model, as it is done here.
 """
 
 from __future__ import annotations
@@ -127,6 +127,9 @@ class OfaBackbone(SeeingBackbone):
         encoded = OfaEncoderOutput(states, attention_mask.bool(), positions.expand(len(states), -1, -1))
         prefix = getattr(cache, "prefix_length", 0)
         return self.model.decoder(encoded, decoder_input_ids, cache=cache, prefix_length=prefix)
+
+    def beside_prefix(self, length: int) -> dict[str, int]:
+        return {"prefix_length": length}
 
     def full_logits(self, batch: Batch) -> Tensor:
         return self.model(

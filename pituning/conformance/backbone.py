@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from pituning.backbones.places import Places
 from pituning.backbones.prediction import LabelTrie, predict
 from pituning.conformance.examples import LONG_TEXT
 from pituning.conformance.measure import Measured, apart, outputs_tolerance
+from pituning.conformance.restore import as_it_was
 from pituning.tasks.base import Example, Task
 from pituning.tasks.metrics import METRICS
 
@@ -185,29 +185,20 @@ def generate(subject: Subject) -> Measured:
 
 def _generated(backbone: Backbone, given: Batch) -> np.ndarray:
     """The tokens that transformers' greedy search answers to a batch of one, whatever the checkpoint's own defaults."""
-    inputs: dict[str, Any] = {"input_ids": given.input_ids, "attention_mask": given.attention_mask, **given.images}
-    if given.pixel_values is not None:
-        inputs["pixel_values"] = given.pixel_values
+    # With the pixels at hand, what the backbone itself has made of them is not for the model.
+    images = given.images if given.pixel_values is None else {"pixel_values": given.pixel_values}
+    inputs: dict[str, Any] = {"input_ids": given.input_ids, "attention_mask": given.attention_mask, **images}
     config = GenerationConfig(
         max_new_tokens=METRICS["token_f1"].longest_answer, do_sample=False, num_beams=1,
         eos_token_id=backbone.end_token, pad_token_id=backbone.pad_token, bos_token_id=backbone.tokenizer.bos_token_id,
         decoder_start_token_id=getattr(backbone, "start_token", None),
     )  # fmt: skip
-    with quiet(), _defaults(backbone.model, config):
+    with quiet(), as_it_was(backbone.model):
+        # The model's own config would fill up what this does not set, a repetition penalty for one.
+        backbone.model.generation_config = config
         ids: Tensor = backbone.model.generate(**inputs, generation_config=config)[0]
     new = ids[1:] if backbone.attention.encoder_decoder else ids[given.input_ids.shape[1] :]
     return new.cpu().numpy()
-
-
-@contextmanager
-def _defaults(model: Any, config: GenerationConfig) -> Iterator[None]:
-    """A model's own generation config would fill up what another does not set, a repetition penalty for one."""
-    before = model.generation_config
-    model.generation_config = config
-    try:
-        yield
-    finally:
-        model.generation_config = before
 
 
 def _widened(given: Batch, fill: int) -> Batch:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import PeftModel
@@ -22,9 +21,11 @@ from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.backbones.loading import quiet
 from pituning.conformance.backbone import Subject
 from pituning.conformance.measure import GRADIENT_TOLERANCE, Measured, apart
+from pituning.conformance.restore import as_it_was
 from pituning.embedding.fisher import example_gradients, fisher
 from pituning.experts.kinds import KINDS
 from pituning.experts.model import ExpertModel
+from pituning.experts.plain import plain_logits
 from pituning.experts.store import load_expert, make_expert, save_expert
 from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
@@ -91,7 +92,7 @@ class KindChecks:
             plain = self._plain()
             ours = [self.model.forward(self.values, batch) for batch in batches]
             with self._in_peft() as injected:
-                theirs = [_plain_logits(injected, batch, self.backbone.attention.encoder_decoder) for batch in batches]
+                theirs = [plain_logits(injected, self.backbone, batch) for batch in batches]
             if not torch.equal(self._plain(), plain):
                 return Measured(fine=False, note="PEFT has changed the model for good")
             effect = max(apart(a, self.backbone.logits(b)) for a, b in zip(ours, batches, strict=True))
@@ -147,42 +148,3 @@ class KindChecks:
         ):
             warnings.simplefilter("ignore")
             yield PeftModel.from_pretrained(self.backbone.model, self._saved(Path(folder))).eval()
-
-
-@contextmanager
-def as_it_was(model: nn.Module) -> Iterator[None]:
-    """Puts a model back together when the context ends: modules, parameters, hooks and everything else it holds.
-
-    Tensors are not copied: whoever writes into them changes them for good.
-    """
-    kept: list[tuple[nn.Module, dict[str, Any]]] = []
-    for module in model.modules():
-        held = {key: dict(value) if isinstance(value, dict) else value for key, value in module.__dict__.items()}
-        kept.append((module, held))
-    asked = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        yield
-    finally:
-        for module, held in kept:
-            for key in set(module.__dict__) - set(held):
-                del module.__dict__[key]
-            for key, value in held.items():
-                now = module.__dict__.get(key)
-                if isinstance(now, dict) and isinstance(value, dict):
-                    # In place: somebody may hold the dictionary itself, as a handle of a hook does.
-                    now.clear()
-                    now.update(value)
-                else:
-                    module.__dict__[key] = value
-        for parameter, wanted in asked:
-            parameter.requires_grad_(wanted)
-
-
-def _plain_logits(model: Any, given: Batch, encoder_decoder: bool) -> Tensor:
-    """(1, U, V) of a batch of one without padding, as anybody would ask PEFT for them."""
-    if encoder_decoder:
-        inputs = {"input_ids": given.input_ids, "decoder_input_ids": given.decoder_input_ids}
-        return model(**inputs, attention_mask=torch.ones_like(given.input_ids)).logits
-    ids = torch.cat([given.input_ids, given.labels[:, :-1]], dim=1)
-    # No `logits_to_keep`: what stands in front makes more logits than there are tokens.
-    return model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -given.labels.shape[1] :]

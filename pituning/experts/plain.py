@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import (
+    PeftConfig,
+    PeftModel,
+    PrefixTuningConfig,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from torch import Tensor, nn
 
 import pituning.experts.bottleneck  # noqa: F401 (registers the method with PEFT)
@@ -97,13 +104,15 @@ def config_of(document: Mapping[str, Any]) -> PeftConfig:
     return config
 
 
-def plain_logits(plain: nn.Module, backbone: Backbone, batch: Batch, **told: int) -> Tensor:
+def plain_logits(plain: nn.Module, backbone: Backbone, batch: Batch) -> Tensor:
     """(1, U, V) of a batch of one without padding, as anybody would ask PEFT for them.
 
     Args:
-        told: what else the model must be told, such as the length of a prefix.
+        plain: the backbone's model, or another of the same weights, perhaps in PEFT.
     """
     ones = torch.ones_like(batch.input_ids)
+    config = plain.active_peft_config if isinstance(plain, PeftModel) else None
+    told = backbone.beside_prefix(config.num_virtual_tokens) if isinstance(config, PrefixTuningConfig) else {}
     if backbone.attention.encoder_decoder:
         return plain(
             input_ids=batch.input_ids, attention_mask=ones, decoder_input_ids=batch.decoder_input_ids, **told

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ class Tiny:
         make: writes it into a directory.
         plain: its stock transformers class, or what stands for one.
         labels: whether that takes ``labels`` and gives a loss.
-        prefixed: what it is to be told beside a prefix of PEFT's.
     """
 
     id: str
@@ -38,7 +37,6 @@ class Tiny:
     make: Callable[[Path], object]
     plain: Any
     labels: bool = True
-    prefixed: Mapping[str, int] = field(default_factory=dict)
 
 
 def tokenizer(*, chat: bool, vocabulary: int = 330, more: Sequence[str] = (), **named: str) -> PreTrainedTokenizerFast:

@@ -108,7 +108,7 @@ TINY = (
          MT5ForConditionalGeneration),
     Tiny("umt5", "t5",
          t5(UMT5Config, UMT5ForConditionalGeneration, feed_forward_proj="gated-gelu"), UMT5ForConditionalGeneration),
-    Tiny("ofa", "ofa", ofa, OfaForConditionalGeneration, labels=False, prefixed={"prefix_length": 30}),
+    Tiny("ofa", "ofa", ofa, OfaForConditionalGeneration, labels=False),
     Tiny("t5gemma2", "t5gemma2", t5gemma2, T5Gemma2ForConditionalGeneration),
     *IMAGE_TEXT,
 )  # fmt: skip

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from pituning.backbones.base import Backbone, Decoding
 from pituning.backbones.encoded import Batch
+from pituning.backbones.families import FAMILIES
 from pituning.backbones.places import FILE as PLACES_FILE
 from pituning.conformance import run as running
-from pituning.conformance.kinds import as_it_was
 from pituning.conformance.measure import Measured, measured
+from pituning.conformance.restore import as_it_was
 from pituning.conformance.run import Conformance, check_backbone, check_loaded
 from pituning.experts.kinds import mixable_kinds
 from tests.backbones.tiny import TINY, Tiny
@@ -36,25 +37,8 @@ def failed(found: Conformance) -> set[str]:
     return {check.name for check in found.failed}
 
 
-NOT_ASKED_RIGHTLY = {"ofa", "t5gemma2", "qwen2_5_vl", "qwen3_vl"}
-"""Families whose peers `check` does not yet ask rightly: OFA must be told the length of a prefix, Qwen's positions of a
-prefix are counted otherwise by plain PEFT, and T5Gemma 2 has no prefixes."""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "tiny",
-    [
-        pytest.param(
-            tiny,
-            id=tiny.id,
-            marks=[pytest.mark.xfail(strict=True, reason="check asks plain PEFT or generate in a way it cannot take")]
-            if tiny.id in NOT_ASKED_RIGHTLY
-            else [],
-        )
-        for tiny in TINY
-    ],
-)
+@pytest.mark.parametrize("tiny", TINY, ids=lambda tiny: tiny.id)
 def test_every_family_passes(tiny: Tiny, tmp_path: Path) -> None:
     tiny.make(tmp_path / tiny.id)
     found = check_backbone(tmp_path / tiny.id)
@@ -62,12 +46,16 @@ def test_every_family_passes(tiny: Tiny, tmp_path: Path) -> None:
     assert (found.backbone, found.dtype) == (tiny.id, "float32")
     names = [check.name for check in found.checks]
     assert len(names) == len(set(names))
-    assert {f"{kind}: {check}" for kind in mixable_kinds() for check in KIND_CHECKS} <= set(names)
+    without = set(FAMILIES[tiny.family].without) & set(mixable_kinds())
+    kinds = {f"{kind}: {check}" for kind in set(mixable_kinds()) - without for check in KIND_CHECKS}
+    assert {name for name in names if ": " in name} == kinds | {f"{kind}: places" for kind in without}
+    not_for_it = {check.name for check in found.checks if check.outcome == "not applicable"}
+    assert not_for_it - {"pictures"} == {f"{kind}: places" for kind in without}
     assert {"places", "answers", "batch", "padding", "steps", "labels", "generate"} <= set(names)
     assert ("pictures" in names) != ("batch, with pictures" in names)
     for check in found.checks:
         assert check.meaning.endswith(".")
-        assert check.outcome == "passed" or check.name == "pictures"
+        assert check.outcome == "passed" or check.name in not_for_it
         assert (check.difference is None) or check.difference <= (check.tolerance or 0)
     # Nothing of the model is left as a check made it, so that it can be checked again.
     assert not any(name.startswith("base_model") for name in (path.name for path in tmp_path.iterdir()))

