@@ -111,6 +111,16 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             subject="experts",
         ),
         RunKindRecord(
+            name="predict",
+            label="Labels",
+            help="Label the rows of a file with an expert.",
+            config="pituning.runs.configs:PredictRun",
+            job="pituning.runs.predicting:predict",
+            outline="pituning.runs.outline:predict_parts",
+            command=("predict",),
+            subject="expert",
+        ),
+        RunKindRecord(
             name="count",
             label="Counting",
             help="Count to a number, which shows that the queue works.",

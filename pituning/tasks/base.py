@@ -57,6 +57,8 @@ class Task:
         families: names of the planted families; empty for tasks that are not ours.
         splits: ``train``, ``validation`` and ``test``, each a sequence of `Example` (possibly lazy).
         source: ``mini`` (embedded), ``file`` (brought by a user) or ``hub``.
+        columns: of the table that it was made from, by their role (``text``, ``image``, ``answer``); empty where that
+            is not known.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Task:
     description: str = ""
     families: tuple[str, ...] = ()
     source: str = "mini"
+    columns: Mapping[str, str] = field(default_factory=dict)
     splits: Mapping[str, Sequence[Example]] = field(repr=False, compare=False)
 
     def prompt(self, example: Example) -> str:

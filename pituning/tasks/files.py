@@ -110,6 +110,12 @@ class _Row:
     """Rows with the same key ask the same question."""
 
 
+def usual_column(columns: Sequence[str], role: str) -> str | None:
+    """The column that usually plays a role (``text``, ``image``, ``answer``), by its name; None where none does."""
+    lower = {column.lower(): column for column in reversed(columns)}
+    return next((lower[name] for name in _USUAL_COLUMNS[role] if name in lower), None)
+
+
 def guess_columns(parsed: ParsedTable, *, answer: str | None = None) -> ColumnMapping:
     """The likely columns, by their usual names, then by position (the last one is the answer).
 
@@ -189,12 +195,13 @@ def task_from_table(
     return Task(
         name=name,
         title=(title or "").strip() or name,
-        instruction=_clean(instruction),
+        instruction=clean_text(instruction),
         modality=_modality(columns),
         metric=metric,
         labels=labels,
         description=f"{len(rows)} rows of {parsed.filename}",
         source="file",
+        columns={role: column for role, column in vars(columns).items() if column is not None},
         splits=_examples(name, rows, splits),
     )
 
@@ -252,7 +259,7 @@ def _modality(columns: ColumnMapping) -> Modality:
     return "vision" if columns.text is None else "vision-language"
 
 
-def _clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """One line of lower-case text without control characters, which a terminal would obey."""
     return " ".join(unicodedata.normalize("NFC", _CONTROL.sub(" ", text)).lower().split())
 
@@ -301,14 +308,14 @@ class _RowError(Exception):
 def _row(
     parsed: ParsedTable, columns: ColumnMapping, split_column: str | None, number: int, cells: Mapping[str, str]
 ) -> _Row:
-    answer = _clean(cells[columns.answer])
+    answer = clean_text(cells[columns.answer])
     if not answer:
         raise _RowError(f"{columns.answer!r} is empty", columns.answer)
     if len(answer) > MAX_ANSWER:
         raise _RowError(f"{columns.answer!r} has {len(answer)} characters, more than {MAX_ANSWER}", columns.answer)
     text = ""
     if columns.text is not None:
-        text = _clean(cells[columns.text])
+        text = clean_text(cells[columns.text])
         if not text and columns.image is None:
             raise _RowError(f"{columns.text!r} is empty", columns.text)
         if len(text) > MAX_TEXT:

@@ -54,6 +54,7 @@ def save_task(task: Task, workspace: Workspace) -> Path:
             "labels": list(task.labels) if task.labels is not None else None,
             "description": task.description,
             "families": list(task.families),
+            "columns": dict(task.columns),
             "sizes": {split: len(task.split(split)) for split in SPLITS},
             "examples_sha256": hashlib.sha256(content).hexdigest(),
         }
@@ -98,13 +99,15 @@ def read_card(directory: Path) -> dict[str, Any]:
         raise ArtefactError(
             f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}; add the task again"
         )
-    labels, sizes = card.get("labels"), card.get("sizes")
+    labels, sizes, columns = card.get("labels"), card.get("sizes"), card.get("columns", {})
     sound = (
         all(isinstance(card.get(key), str) for key in _TEXTS)
         and card["modality"] in ("vision", "language", "vision-language")
         and (labels is None or (isinstance(labels, list) and all(isinstance(label, str) for label in labels)))
         and isinstance(sizes, dict)
         and all(isinstance(sizes.get(split), int) for split in SPLITS)
+        and isinstance(columns, dict)
+        and all(isinstance(column, str) for column in columns.values())
     )
     if not sound:
         raise ArtefactError(f"{path} is not a task card (a field is missing or of the wrong type); add the task again")
@@ -146,6 +149,7 @@ def load_saved_task(directory: Path) -> Task:
         description=card["description"],
         families=tuple(card.get("families", ())),
         source="file",
+        columns=card.get("columns", {}),
         splits=splits,
     )
 
