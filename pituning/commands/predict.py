@@ -54,9 +54,9 @@ def predict_command(
         raise BadInput("there is no file to label; give one after the name of the expert", field="file")
     # Better now than from a worker.
     source = find_source(config.source, place)
-    rows = open_rows(source.path, source.filename)
-    reading_of(task, rows, text=config.text_column, image=config.image_column)
-    check_layout(Layout(inputs=rows.columns, labels=task.labels, top=config.top), task.name)
+    table = open_rows(source.path, source.filename)
+    reading_of(task, table, text=config.text_column, image=config.image_column)
+    check_layout(Layout(inputs=table.columns, labels=task.labels, top=config.top), task.name)
     config = dataclasses.replace(config, kind=card.kind)
     run_id = _unfinished(place, RunSpec.of("predict", config)) or submit(place, RunSpec.of("predict", config))
     if detach:

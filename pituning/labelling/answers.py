@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pituning.errors import ArtefactError, BadInput
-from pituning.labelling.rows import Row
+from pituning.labelling.rows import AnyRow
+from pituning.tasks.reading import Row, as_text
 from pituning.workspace.atomic import read_json, storage_error, write_json
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -78,9 +79,10 @@ class Layout:
             names.append(name)
         return names
 
-    def row(self, row: Row, answer: Answer) -> list[str]:
+    def row(self, row: AnyRow, answer: Answer) -> list[str]:
         """The cells of one row."""
-        cells = [row.cells.get(column, "") for column in self.inputs]
+        given = row.cells if isinstance(row, Row) else {}
+        cells = [as_text(given.get(column)) for column in self.inputs]
         cells += [answer.answer or "", _share(answer.probability)]
         if self.labels is not None and self.top is not None:
             ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])[1 : self._shown()]
@@ -116,12 +118,13 @@ class Tally:
     answers: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
-    def add(self, row: Row, answer: Answer) -> None:
+    def add(self, row: AnyRow, answer: Answer) -> None:
         self.rows += 1
         if answer.answer is None:
             self.unread += 1
             if len(self.problems) < KEPT_PROBLEMS:
-                self.problems.append(f"row {row.number}: {answer.problem}")
+                number = row.number if isinstance(row, Row) else row.row
+                self.problems.append(f"row {number}: {answer.problem}")
             return
         self.probability += answer.probability or 0.0
         self.unsure += (answer.probability or 0.0) < 0.5
@@ -173,7 +176,7 @@ class AnswersFile:
             pass  # there is none, or none that can be read: from the beginning
         return Tally(), 0
 
-    def add(self, rows: Sequence[Row], answers: Sequence[Answer]) -> None:
+    def add(self, rows: Sequence[AnyRow], answers: Sequence[Answer]) -> None:
         """Writes the answers to some rows; they are kept from then on.
 
         Raises:

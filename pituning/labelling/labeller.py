@@ -24,9 +24,10 @@ from pituning.labelling.answers import Answer
 from pituning.labelling.calibration import temper
 from pituning.labelling.experts import find_expert
 from pituning.labelling.inputs import Reading, Unreadable, example_of, reading_of
-from pituning.labelling.rows import Row, Rows, open_rows
+from pituning.labelling.rows import AnyRow, chunks, open_rows
 from pituning.progress import Silent
 from pituning.tasks.base import Example, Task
+from pituning.tasks.reading import Row, Table
 from pituning.tasks.registry import load_task
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 
@@ -95,35 +96,35 @@ class Labeller:
             BadInput: the task reads images, or a text is empty.
         """
         rows = [Row(number, {"text": text}) for number, text in enumerate(texts, start=1)]
-        made = Rows(name="texts", columns=("text",), count=len(rows), images=None, iterate=lambda: iter(rows))
+        table = Table(filename="texts", columns=("text",), form="texts", read=lambda: iter(rows))
         reading = Reading(text="text", image=None)
         if self.task.modality != "language":
             raise BadInput(f"task {self.task.name!r} reads images; label a file or a folder", field="texts")
         try:
-            return self.label([example_of(self.task, reading, row, made) for row in rows])
+            return self.label([example_of(self.task, reading, row, table) for row in rows])
         except Unreadable as error:
             raise BadInput(f"a text cannot be used: {error}; leave it out", field="texts") from error
 
     def file(
         self, path: Path | str, *, text_column: str | None = None, image_column: str | None = None
-    ) -> Iterator[tuple[Row, Answer]]:
+    ) -> Iterator[tuple[AnyRow, Answer]]:
         """Every row of a table, a zip or a folder with its answer; a few hundred rows are held at a time.
 
         Raises:
             BadInput: the file cannot be read, or lacks a column that the task reads.
         """
-        rows = open_rows(Path(path))
-        reading = reading_of(self.task, rows, text=text_column, image=image_column)
-        for chunk in rows.chunks():
-            yield from zip(chunk, self.rows(rows, reading, chunk), strict=True)
+        table = open_rows(Path(path))
+        reading = reading_of(self.task, table, text=text_column, image=image_column)
+        for chunk in chunks(table):
+            yield from zip(chunk, self.rows(table, reading, chunk), strict=True)
 
-    def rows(self, rows: Rows, reading: Reading, chunk: Sequence[Row]) -> list[Answer]:
+    def rows(self, table: Table, reading: Reading, chunk: Sequence[AnyRow]) -> list[Answer]:
         """The answers to some rows; one that cannot be read has none, and says why."""
         examples: list[Example] = []
         answers: list[Answer | None] = []
         for row in chunk:
             try:
-                examples.append(example_of(self.task, reading, row, rows))
+                examples.append(example_of(self.task, reading, row, table))
                 answers.append(None)
             except Unreadable as error:
                 answers.append(Answer(problem=str(error)))

@@ -1,79 +1,29 @@
-"""The rows of a file or folder that somebody wants labels for, whatever its form. Torch-free."""
+"""The rows of a file or folder that somebody wants labels for. Torch-free.
+
+`pituning.tasks.reading` reads every form; what is added here are images without any table, and rows a chunk at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+from pathlib import Path
 
-from pituning.errors import BadInput
-from pituning.tasks.archives import ArchiveImages
-from pituning.tasks.images import MAX_IMAGE_BYTES
-from pituning.tasks.tables import SUFFIXES, FolderImages, ParsedTable, read_table
-from pituning.workspace.zips import open_zip
+from pituning.tasks.reading import Row, RowProblem, Table, open_table
+from pituning.tasks.reading.layouts import table_paths
+from pituning.tasks.reading.opening import suffixes
+from pituning.tasks.reading.trees import FolderTree, Tree, ZipTree, is_image
 
 IMAGE_COLUMN = "image"
 """What the names of images are called where there is no table."""
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-_TABLES = frozenset(suffix for suffix, kind in SUFFIXES.items() if kind != "zip")
-
-
 CHUNK = 256
 """Rows that are read, encoded and answered together, and kept together by a run that can be interrupted."""
 
-
-class Images(Protocol):
-    """Images by the names that a table gives them."""
-
-    def read(self, name: str) -> bytes:
-        """Its bytes; raises BadInput with the end of a sentence about the row."""
+AnyRow = Row | RowProblem
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row.
-
-    Args:
-        number: as a spreadsheet or an editor counts it.
-        cells: by column, as they are in the file.
-        problem: why it cannot be read, as the end of a sentence about the row.
-        bad_cells: the same of single columns.
-    """
-
-    number: int
-    cells: Mapping[str, str]
-    problem: str | None = None
-    bad_cells: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """The rows of a file, which can be gone through more than once.
-
-    Args:
-        name: of the file, for messages.
-        columns: in their order.
-        count: how many rows there are.
-        images: those that come with the table.
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    count: int
-    images: Images | None
-    iterate: Callable[[], Iterator[Row]] = field(repr=False)
-
-    def chunks(self, start: int = 0) -> Iterator[list[Row]]:
-        """`CHUNK` rows at a time, from the row at ``start`` on, which is a multiple of it."""
-        rows = islice(self.iterate(), start, None)
-        while chunk := list(islice(rows, CHUNK)):
-            yield chunk
-
-
-def open_rows(path: Path, name: str | None = None) -> Rows:
+def open_rows(path: Path, name: str | None = None) -> Table:
     """A table, a zip or a folder of a table with its images, or a zip or a folder of images alone.
 
     Args:
@@ -83,74 +33,33 @@ def open_rows(path: Path, name: str | None = None) -> Rows:
         BadInput: it is none of these, or cannot be read.
     """
     name = name or path.name
+    tree: Tree | None = None
     if path.is_dir():
-        return _folder(path, name)
-    if PurePosixPath(name).suffix.lower() == ".zip" and path.is_file():
-        alone = _zipped_images(path, name)
-        if alone is not None:
-            return alone
-    return _open_table(path, name)
+        tree = FolderTree(path)
+    elif name.lower().endswith(".zip") and path.is_file():
+        tree = ZipTree(path.read_bytes(), name, (*suffixes(), ".xml"))
+    alone = [] if tree is None else [each for each in tree.paths if is_image(each)]
+    if tree is None or not alone or table_paths(tree) or any(each.endswith(".xml") for each in tree.paths):
+        return open_table(path, filename=name)
+
+    def read() -> Iterator[AnyRow]:
+        return (Row(number, {IMAGE_COLUMN: each}) for number, each in enumerate(alone, start=1))
+
+    return Table(filename=name, columns=(IMAGE_COLUMN,), form="images", read=read, images=tree.images("table"))
 
 
-def _open_table(path: Path, name: str) -> Rows:
-    parsed = read_table(path, name)
-    return Rows(
-        name=parsed.filename, columns=parsed.columns, count=len(parsed.rows) + len(_lost(parsed)),
-        images=parsed.images, iterate=lambda: iter(_in_order(parsed)),
-    )  # fmt: skip
+def all_rows(table: Table) -> Iterator[AnyRow]:
+    """Every row in its order, those of which nothing could be read among them."""
+    return (row for row in table.read() if isinstance(row, Row) or row.column is None)
 
 
-def _lost(parsed: ParsedTable) -> list[Row]:
-    """The rows of which nothing could be read."""
-    kept = set(parsed.numbers)
-    lost = {each.row: each.message for each in parsed.problems if each.column is None and each.row not in kept}
-    return [Row(number, dict.fromkeys(parsed.columns, ""), message) for number, message in lost.items()]
+def chunks(table: Table, start: int = 0) -> Iterator[list[AnyRow]]:
+    """`CHUNK` rows at a time, from the row at ``start`` on, which is a multiple of it."""
+    rows = islice(all_rows(table), start, None)
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
 
 
-def _in_order(parsed: ParsedTable) -> list[Row]:
-    bad: dict[int, dict[str, str]] = {}
-    for each in parsed.problems:
-        if each.column is not None:
-            bad.setdefault(each.row, {})[each.column] = each.message
-    read = [Row(n, cells, bad_cells=bad.get(n, {})) for n, cells in zip(parsed.numbers, parsed.rows, strict=True)]
-    return sorted([*read, *_lost(parsed)], key=lambda row: row.number)
-
-
-def _folder(path: Path, name: str) -> Rows:
-    tables = sorted(each for each in path.iterdir() if each.suffix.lower() in _TABLES and each.is_file())
-    if len(tables) > 1:
-        raise BadInput(
-            f"folder {name!r} holds {len(tables)} tables ({tables[0].name}, {tables[1].name} …); name one of them",
-            field="file",
-        )
-    if tables:
-        return _open_table(tables[0], tables[0].name)
-    files = sorted(
-        str(each.relative_to(path))
-        for each in path.rglob("*")
-        if each.suffix.lower() in IMAGE_SUFFIXES and each.is_file() and not each.name.startswith(".")
-    )
-    if not files:
-        raise BadInput(
-            f"folder {name!r} holds no table and no images; name a file, or a folder of images", field="file"
-        )
-    return _alone(name, files, FolderImages(path))
-
-
-def _zipped_images(path: Path, name: str) -> Rows | None:
-    """The images of a zip without a table; None where it has one."""
-    with open_zip(path.read_bytes(), name) as archive:
-        if any(PurePosixPath(each).suffix.lower() in _TABLES for each in archive.members):
-            return None
-        found = sorted(each for each in archive.members if PurePosixPath(each).suffix.lower() in IMAGE_SUFFIXES)
-        if not found:
-            raise BadInput(f"file {name!r} holds no table and no images; put either into it", field="file")
-        images = ArchiveImages({each: archive.read(each, MAX_IMAGE_BYTES) for each in found}, PurePosixPath())
-    return _alone(name, found, images)
-
-
-def _alone(name: str, files: list[str], images: Images) -> Rows:
-    def iterate() -> Iterator[Row]:
-        return (Row(number, {IMAGE_COLUMN: file}) for number, file in enumerate(files, start=1))
-
-    return Rows(name=name, columns=(IMAGE_COLUMN,), count=len(files), images=images, iterate=iterate)
+def count_rows(table: Table) -> int:
+    """How many rows there are; the file is read for that."""
+    return sum(1 for _ in all_rows(table))

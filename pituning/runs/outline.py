@@ -128,6 +128,8 @@ def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
         if method in searched:
             parts.append(Part(f"train {method}", config.steps, weight))
         parts.append(Part(f"test {method}", test))
+    if folds and subject.closed:
+        parts += [Part("choose temperature", folds * config.steps, weight), Part("test temperature", test)]
     return parts
 
 

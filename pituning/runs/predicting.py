@@ -11,7 +11,7 @@ from pituning.labelling.answers import AnswersFile, Layout, check_layout
 from pituning.labelling.experts import find_expert
 from pituning.labelling.inputs import reading_of
 from pituning.labelling.labeller import Labeller
-from pituning.labelling.rows import open_rows
+from pituning.labelling.rows import chunks, count_rows, open_rows
 from pituning.labelling.sources import find_source
 from pituning.progress import Reporter
 from pituning.runs.configs import PredictRun
@@ -38,9 +38,9 @@ def predict(config: PredictRun, workspace: Workspace, reporter: Reporter, checkp
     source = find_source(config.source, workspace)
     source.check_unchanged()
     task = load_task(card.task, workspace)
-    rows = open_rows(source.path, source.filename)
-    reading = reading_of(task, rows, text=config.text_column, image=config.image_column)
-    layout = Layout(inputs=rows.columns, labels=task.labels, probabilities=config.probabilities, top=config.top)
+    table = open_rows(source.path, source.filename)
+    reading = reading_of(task, table, text=config.text_column, image=config.image_column)
+    layout = Layout(inputs=table.columns, labels=task.labels, probabilities=config.probabilities, top=config.top)
     check_layout(layout, task.name)
     reporter.phase(LOAD_BACKBONE, 1)
     labeller = Labeller.open(
@@ -51,13 +51,13 @@ def predict(config: PredictRun, workspace: Workspace, reporter: Reporter, checkp
     key = {**asdict(config), "file": source.mark, "weights": card.sha256, "temperature": card.temperature}
     answers = AnswersFile(checkpoint, layout, key)
     try:
-        reporter.phase(LABEL_ROWS, rows.count)
+        reporter.phase(LABEL_ROWS, count_rows(table))
         if answers.tally.rows:
             reporter.log(f"goes on after {answers.tally.rows:,} rows")
             reporter.advance(answers.tally.rows)
-        for chunk in rows.chunks(answers.tally.rows):
+        for chunk in chunks(table, answers.tally.rows):
             cut = labeller.cut
-            found = labeller.rows(rows, reading, chunk)
+            found = labeller.rows(table, reading, chunk)
             answers.tally.cut += labeller.cut - cut
             answers.add(chunk, found)
             reporter.advance(len(chunk))

@@ -48,7 +48,7 @@ def test_the_temperature_is_the_best_of_a_fine_grid(seed: int, count: int, label
     assert COLDEST - 1e-9 <= found <= HOTTEST + 1e-9
     assert temperature_loss(scores, gold, found) == pytest.approx(plain_loss(scores, gold, found), abs=1e-9)
     grid = np.geomspace(COLDEST, HOTTEST, 400)
-    assert temperature_loss(scores, gold, found) <= min(plain_loss(scores, gold, t) for t in grid) + 1e-6
+    assert temperature_loss(scores, gold, found) <= min(plain_loss(scores, gold, t) for t in grid) + 1e-4
 
 
 @pytest.mark.parametrize("sharp", [0.5, 1.0, 3.0])

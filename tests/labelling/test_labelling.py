@@ -19,12 +19,13 @@ from pituning.experts.card import parse_card
 from pituning.labelling import rows as rows_module
 from pituning.labelling.answers import Answer, Layout, safe_cell
 from pituning.labelling.labeller import Labeller
-from pituning.labelling.rows import Row, open_rows
+from pituning.labelling.rows import all_rows, count_rows, open_rows
 from pituning.labelling.sources import drop_source, find_source, keep_path, keep_upload
 from pituning.progress import Silent
 from pituning.runs.configs import PredictRun
 from pituning.runs.predicting import predict
 from pituning.tasks.base import Example
+from pituning.tasks.reading import Row
 from pituning.workspace.layout import Workspace
 from tests.app.uploads import png
 
@@ -231,11 +232,15 @@ def test_a_bad_temperature_is_a_damaged_card() -> None:
             parse_card(card | {"temperature": temperature}, "card.json")
 
 
-def test_broken_rows_keep_their_place(tmp_path) -> None:
+def test_every_form_keeps_its_rows_in_their_place(studio, tmp_path) -> None:
     path = tmp_path / "new.csv"
     path.write_text("a,b\n1,2\n3\n4,5\n")
-    rows = open_rows(path)
-    assert rows.count == 3
-    assert [(row.number, row.problem) for chunk in rows.chunks() for row in chunk] == [
-        (2, None), (3, "has 1 fields, the header has 2"), (4, None),
-    ]  # fmt: skip
+    table = open_rows(path)
+    assert count_rows(table) == 3
+    rows = [row.number if isinstance(row, Row) else str(row) for row in all_rows(table)]
+    assert rows == [2, "row 3: has 1 fields, the header has 2", 4]
+    lines = tmp_path / "new.jsonl"
+    lines.write_text('{"review": "happy \\ud800", "n": 1}\n{"review": null, "n": [2]}\n')
+    result = run(studio, keep_path(lines, None, studio), tmp_path / "run", top=1)
+    assert (tmp_path / "run" / "answers.csv").read_text().splitlines()[2] == ",[2],,,'review' is empty"
+    assert (result["rows"], result["unread"]) == (2, 1)
