@@ -112,6 +112,8 @@ class Trial:
             if choice.steps:
                 shots = self.shots.subset(fold.train)
                 state = train(learner, shots, choice, self._settings(), method=series(method), reporter=steps)
+            else:
+                reporter.advance()
             held_out = self.shots.subset(fold.held_out)
             scores.append(learner.label_scores(state, held_out, labels, Silent()))
             rows += [labels.index(self.answers[row]) for row in fold.held_out]
