@@ -11,7 +11,7 @@ import streamlit as st
 from app.components import access, context, expert_table, runs_data
 from app.components.guard import plain, say
 from app.components.links import to
-from app.components.pages import GRAPH, RUNS
+from app.components.pages import GRAPH, LABEL, RUNS
 from app.components.run_results import donors_table
 from app.components.words import KINDS, METRICS, ORIGINS, label
 from pituning.errors import PiTuningError
@@ -72,6 +72,11 @@ def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:
         if entry.origin != "shipped":
             _delete(entry)
     with st.container(gap="xsmall"):
+        if entry.task in context.tasks() and usable:
+            st.page_link(
+                LABEL.path, label="Label more rows with it", icon=LABEL.icon,
+                query_params=to(**{expert_table.PARAM: entry.id}),
+            )  # fmt: skip
         if entry.task in context.tasks():
             st.page_link(
                 GRAPH.path, label="Its neighbours in the task graph", icon=GRAPH.icon,

@@ -15,6 +15,9 @@ from pituning.runs import removal
 from pituning.runs.records import Run
 from pituning.runs.roles import Role
 
+UNTRAINED = ("answer", "predict")
+"""Kinds of runs that have no curves."""
+
 
 def show(run: Run, runs: Sequence[Run]) -> None:
     """The whole run; redrawn every two seconds while it is active."""
@@ -112,10 +115,11 @@ def _progress(run: Run) -> None:
 
 def _measured(run: Run) -> None:
     """Curves, weights, log and settings, one at a time."""
-    views = ["Log", "Settings"] if run.kind == "answer" else ["Curves", "Donor weights", "Log", "Settings"]
-    if run.state == "succeeded" and run.kind != "answer":
+    trained = run.kind not in UNTRAINED
+    views = ["Curves", "Donor weights", "Log", "Settings"] if trained else ["Log", "Settings"]
+    if run.state == "succeeded" and trained:
         views.insert(2, "Predictions")
-    key = "answer_view" if run.kind == "answer" else "run_view"
+    key = "run_view" if trained else "answer_view"
     view = st.segmented_control(
         "Show",
         views,

@@ -9,9 +9,11 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import answers_view, charts, context, runs_data
+from app.components import answers_view, charts, context, labelling_result, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
+from app.components.links import to
+from app.components.pages import LABEL
 from app.components.words import METRICS
 from pituning.figures.palette import method_label
 from pituning.figures.results import score_bars
@@ -47,12 +49,27 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     if result is None:
         empty("No result", "The run is done but left no result; retry it.", icon=":material/error:")
         return
-    if run.kind == "answer":
-        answers_view.show(run)
-        return
-    if run.kind != "tune":
-        st.json(result, expanded=False)
-        return
+    VIEWS.get(run.kind, _plain)(run, runs)
+
+
+def _plain(run: Run, _runs: Sequence[Run]) -> None:
+    """The result as it is, of a kind that has no view of its own."""
+    result = runs_data.result(run)
+    st.json(result, expanded=False)
+
+
+def _labels(run: Run, _runs: Sequence[Run]) -> None:
+    labelling_result.show(run)
+
+
+def _answers(run: Run, _runs: Sequence[Run]) -> None:
+    answers_view.show(run)
+
+
+def _tuned(run: Run, runs: Sequence[Run]) -> None:
+    """Verdict, scores and donors."""
+    result = runs_data.result(run)
+    assert result is not None
     siblings = seeds_of(run, runs)
     together = runs_data.results(siblings)
     verdict(judge(together))
@@ -61,6 +78,10 @@ def show(run: Run, runs: Sequence[Run]) -> None:
         _scores(result, together, run)
     with right:
         _donors(result)
+
+
+VIEWS = {"answer": _answers, "predict": _labels, "tune": _tuned}
+"""What is shown of a result, by the kind of run."""
 
 
 def verdict(found: Verdict) -> None:
@@ -162,6 +183,10 @@ def _donors(result: Mapping[str, Any]) -> None:
     )
     if result.get("expert"):
         st.caption(f":material/inventory_2: Kept as one ordinary expert: {plain(str(result['expert']))}")
+        st.page_link(
+            LABEL.path, label="Label more rows with it", icon=LABEL.icon,
+            query_params=to(expert=f"{result['kind']}/{result['expert']}"),
+        )  # fmt: skip
 
 
 def expert_title(name: str) -> str:

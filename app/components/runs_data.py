@@ -65,6 +65,8 @@ def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, s
         settings = {**run.spec.defaults(), **settings}
         kind, predictor = str(settings["kind"]), str(settings["predictor"])
         return "Map of the tasks", f"{label(KINDS, kind)} · {label(PREDICTORS, predictor)}"
+    if run.kind == "predict":
+        return f"Labels by {run.spec.subject}", label(KINDS, str(settings.get("kind") or "lora"))
     known = (tasks or context.tasks()).get(run.spec.subject)
     name = known.title if known else run.spec.subject
     if run.kind == "answer":

@@ -79,6 +79,12 @@ class Layout:
             names.append(name)
         return names
 
+    def own(self) -> dict[str, Any]:
+        """What our columns are called: that of the answer, of its probability, and of all probabilities."""
+        names = self.columns()[len(self.inputs) : -1]
+        shares = names[1::2] if self.top is not None else names[1:]
+        return {"answer": names[0], "probability": names[1], "probabilities": shares}
+
     def row(self, row: AnyRow, answer: Answer) -> list[str]:
         """The cells of one row."""
         given = row.cells if isinstance(row, Row) else {}

@@ -80,6 +80,7 @@ def predict(config: PredictRun, workspace: Workspace, reporter: Reporter, checkp
         "answers": ANSWERS,
         "out": None if source.out is None else str(source.out),
         "columns": layout.columns(),
+        "own_columns": layout.own(),
         "read": {"text": reading.text, "image": reading.image},
         "rows": tally.rows,
         "unread": tally.unread,

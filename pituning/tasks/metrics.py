@@ -156,6 +156,15 @@ def chance(task: Task) -> float:
     return load(record.guessing)(record, train, test)
 
 
+def largest_class(task: Task) -> float:
+    """The score, 0 to 100, of always answering what most training examples answer."""
+    train, test = _answers(task.split("train")), _answers(task.split("test"))
+    if not train or not test:
+        return 0.0
+    most, _ = max(Counter(train).items(), key=lambda item: (item[1], item[0]))
+    return score(task.metric, [most] * len(test), test)
+
+
 def guessing_by_counts(_metric: MetricRecord, train: Sequence[str], test: Sequence[str]) -> float:
     """`chance` where an answer is right or wrong by `exact`, without drawing any."""
     guessed, wanted = (Counter(a.strip().lower() for a in answers) for answers in (train, test))
