@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import access, context, expert_table, runs_data
+from app.components import access, context, expert_table, guessing, runs_data
 from app.components.guard import plain, say
+from app.components.labelling import calibration_words
 from app.components.links import to
 from app.components.pages import GRAPH, LABEL, RUNS
 from app.components.run_results import donors_table
@@ -119,6 +120,9 @@ def _scores(entry: ExpertEntry, card: ExpertCard) -> None:
             st.metric(f"{metric}, {split} split", f"{value:.1f}", help="Points of the metric, 0 to 100.")
         if entry.parameters is not None and entry.size is not None:
             st.metric("Parameters", f"{entry.parameters:,}", help=f"{entry.size / expert_table.KIB:,.0f} KiB on disk.")
+    if card.scores:
+        st.caption(guessing.words(card.task))
+    st.caption(calibration_words(card))
 
 
 def _donors(card: ExpertCard, made: Run | None) -> None:

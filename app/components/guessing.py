@@ -6,17 +6,18 @@ import streamlit as st
 
 from app.components import context
 from pituning.tasks.base import Task
-from pituning.tasks.metrics import chance, largest_class
+from pituning.tasks.metrics import Guessing, guessing
 
 
 def words(name: str) -> str:
-    """What guessing at random, and always answering the largest class, would score on a task."""
+    """What guessing would score on a task, as a sentence; empty where its examples are not here."""
+    if name not in context.tasks():
+        return ""
     task = context.task(name)
-    at_random, largest = _points(name, task.source, len(task.split("train")), task)
-    guess = f"guessing at random scores {at_random:.1f}"
-    return guess if largest is None else f"{guess}, always the largest class {largest:.1f}"
+    found = _guessing(name, task.source, len(task.split("train")), task)
+    return "" if found is None else f"To compare: {found}."
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _points(name: str, source: str, size: int, _task: Task) -> tuple[float, float | None]:
-    return chance(_task), largest_class(_task) if _task.labels is not None else None
+def _guessing(name: str, source: str, size: int, _task: Task) -> Guessing | None:
+    return guessing(_task)

@@ -181,7 +181,7 @@ def how_sure(entry: ExpertEntry) -> None:
         if card.temperature is not None:
             st.metric("Temperature", f"{card.temperature:.2f}", help="Above 1: it was too sure of itself.")
     if points is not None:
-        st.caption(f"To compare: {guessing.words(card.task)}.")
+        st.caption(guessing.words(card.task))
     st.caption(calibration_words(card))
     curves = _curves(card.calibration)
     if curves:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import answers_view, charts, context, labelling_result, runs_data
+from app.components import answers_view, charts, context, guessing, labelling_result, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
 from app.components.links import to
@@ -108,7 +108,7 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
         key="scores",
         alt="Test score of π-tuning and of every baseline, with intervals",
     )
-    st.caption("Lines across the bars: 95 % intervals over test examples.")
+    st.caption(f"Lines across the bars: 95 % intervals over test examples. {guessing.words(run.spec.subject)}")
     _guard(result)
     if len(together) > 1:
         st.markdown(f"**Over {len(together)} seeds**")

@@ -10,7 +10,7 @@ from pathlib import PurePath
 import pandas as pd
 import streamlit as st
 
-from app.components import context
+from app.components import backbone, context
 from app.components.examples import gallery
 from app.components.guard import plain
 from app.components.words import METRICS
@@ -80,6 +80,7 @@ class _Fields:
 def bring() -> Brought | None:
     """Draws the form; None until everything in it can be used."""
     fields = _Fields()
+    backbone.warn_beyond("file")
     file = st.file_uploader(
         "A table, or a zip with a table and its images",
         type=FILE_TYPES,

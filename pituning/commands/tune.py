@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 
-from pituning.commands.experts import check_examples, work
+from pituning.backbones.embedded import told_beyond
+from pituning.commands.experts import check_examples, guesses, work
 from pituning.commands.options import takes_config
 from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, open_workspace, print_table
 from pituning.errors import ArtefactError, BadInput
@@ -21,7 +22,10 @@ def tune_command(
 ) -> None:
     """π-tune a task on a few shots with the experts of similar tasks, and compare with honest baselines."""
     place = open_workspace(workspace)
-    check_examples(place, config.target, config.shots, config.seed)
+    task = check_examples(place, config.target, config.shots, config.seed)
+    warning = told_beyond(config.backbone, task)
+    if warning is not None:
+        typer.echo(warning, err=True)
     place.backbone_dir(config.backbone)
     _check_donors(place, config)
     work(place, "tune", config, detach, as_json, _print)
@@ -68,5 +72,13 @@ def _print(result: dict[str, Any]) -> None:
         )
         for name, score in sorted(scores.items(), key=lambda item: -item[1])
     ]
+    rows += [(what, points, None, None, None) for what, points in guesses(result)]
     print_table(("method", "score", "low", "high", "π gains"), rows)
-    typer.echo(f"expert {result['expert']}; take it along with: pituning experts export {result['expert']} DIR")
+    if result["calibration"] is not None:
+        ece = [f"{100 * result['calibration'][name]['ece']:.1f}" for name in ("before", "after")]
+        typer.echo(
+            f"probabilities are calibrated: ECE {ece[0]} → {ece[1]} points on {result['test_examples']:,} test rows"
+        )
+    name = result["expert"]
+    typer.echo(f"expert {name}; label new rows with: pituning predict {name} FILE --out answers.csv")
+    typer.echo(f"take it along with: pituning experts export {name} DIR")

@@ -24,6 +24,7 @@ from pituning.experts.store import make_expert, save_expert
 from pituning.graph.predict import Neighbor
 from pituning.labelling.calibration import fit_temperature, reliability, temper
 from pituning.progress import Reporter, Silent
+from pituning.tasks.metrics import guessing
 from pituning.tuning.baselines import OWN
 from pituning.tuning.config import CANDIDATES, MIXTURE, TuneConfig, guard
 from pituning.tuning.evaluation import Scores, rounded, shown_predictions
@@ -116,6 +117,7 @@ class _Run:
             "neighbors": [_plain(neighbor) for neighbor in trial.neighbors],
             "methods": {name: choice.to_json() for name, choice in self.choices.items()},
             "metric": trial.task.metric,
+            "guessing": None if (guessed := guessing(trial.task)) is None else guessed.to_json(),
             "examples": len(trial.shots),
             "test_examples": len(trial.test),
             "per_class": self.scores.per_class("pi"),
