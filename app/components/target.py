@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import streamlit as st
@@ -15,6 +15,7 @@ from app.components.words import METRICS
 from pituning.runs.outline import Subject
 from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Modality, Task
 from pituning.tasks.mini import LazySplit
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 SOURCES = {"task": "A task of this workspace", "file": "A table of my own"}
 SHOWN_ANSWERS = 20
@@ -63,7 +64,7 @@ def _from_workspace() -> Target | None:
         return None
     name = linked_select(
         "Task", list(known), param="target", format_func=lambda one: f"{known[one].title} · {known[one].modality}",
-        default="digits" if "digits" in known else next(iter(known)),
+        default=_first(known),
         help_text="The task to be learned from a few examples. Its own full-data expert never takes part.",
     )  # fmt: skip
     if name is None:
@@ -87,6 +88,15 @@ def _from_workspace() -> Target | None:
         most_shots=_most_shots(name),
         sizes=info.sizes,
     )
+
+
+def _first(known: Collection[str]) -> str:
+    """The task that is shown first: on the embedded backbone real pictures, on another one a task of its zoo."""
+    zoo = context.zoo()
+    first = ["digits"]
+    if zoo.backbone != DEFAULT_BACKBONE:
+        first = [task for kind in zoo.kinds() for task in zoo.expert_dirs(kind)]
+    return next(name for name in (*first, *known) if name in known)
 
 
 def _most_shots(name: str) -> int:
