@@ -144,8 +144,8 @@ def _explained(repository: str, revision: str | None) -> Iterator[None]:
         ) from error
     except errors.HfHubHTTPError as error:
         code = getattr(error.response, "status_code", None)
-        mend = "log in: hf auth login (or set HF_TOKEN)" if code in (401, 403) else "try again later"
-        raise BadInput(f"the hub answered {code} for {where}; {mend}", field="source") from error
+        fix = "log in: hf auth login (or set HF_TOKEN)" if code in (401, 403) else "try again later"
+        raise BadInput(f"the hub answered {code} for {where}; {fix}", field="source") from error
     except BadInput:
         raise
     except Exception as error:

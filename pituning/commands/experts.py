@@ -93,7 +93,7 @@ def import_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a PEFT checkpoint in as an expert, after comparing its answers with plain PEFT's."""
+    """Import a PEFT checkpoint as an expert, after comparing its answers with plain PEFT's."""
     from pituning.tasks.registry import load_task
 
     place = open_workspace(workspace)
@@ -102,11 +102,11 @@ def import_command(
     if not directory.is_dir():
         raise BadInput(f"directory {str(directory)!r} does not exist; give that of a PEFT checkpoint")
 
-    from pituning.experts.brought import other_base, usable_name, uses
     from pituning.experts.checkpoint import read_directory
+    from pituning.experts.imported import other_base, usable_name, uses
 
-    brought = read_directory(directory)
-    other = None if brought.card is not None else other_base(brought.document, _names(source, backbone))
+    imported = read_directory(directory)
+    other = None if imported.card is not None else other_base(imported.document, _names(source, backbone))
     warning = None if other is None else (
         f"it says that it was trained on {other!r}, and {backbone!r} is another name: where that is another model, its "
         "answers mean nothing"
@@ -212,8 +212,8 @@ def embed_command(
     for task in config.tasks:
         if task not in zoo.expert_dirs(config.kind):
             check_examples(place, task, None, 0)
-            mend = zoo.command(f"experts train {task} --kind {config.kind}")
-            raise BadInput(f"task {task!r} has no {config.kind} expert; train one: {mend}", field="tasks")
+            fix = zoo.command(f"experts train {task} --kind {config.kind}")
+            raise BadInput(f"task {task!r} has no {config.kind} expert; train one: {fix}", field="tasks")
     place.backbone_dir(config.backbone)
     work(place, "embed", config, detach, as_json, lambda r: f"embedded {', '.join(r['tasks'])}")
 

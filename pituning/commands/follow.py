@@ -51,7 +51,7 @@ def follow(workspace: Workspace, run_id: str) -> dict[str, Any]:
         _stop(queue, run_id)
         raise
     if run.state == "failed":
-        raise RunFailed(f"run {run_id} failed: {run.error}" + (f"; {run.mend}" if run.mend else ""))
+        raise RunFailed(f"run {run_id} failed: {run.error}" + (f"; {run.fix}" if run.fix else ""))
     if run.state == "cancelled":
         raise RunCancelled(f"run {run_id} was cancelled; go on with: pituning runs resume {run_id}")
     return queue.result_of(run_id) or {}

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The task graph: neighbors, export, project.")
 
-PredictorOption = Annotated[
-    str, typer.Option("--predictor", help="How likeness is measured: probe, paper, scaled, weights or text.")
-]
+PredictorOption = Annotated[str, typer.Option("--predictor", help="Similarity: probe, paper, scaled, weights or text.")]
 
 
 @app.command()

@@ -81,9 +81,9 @@ def show(run: RunArgument, workspace: WorkspaceOption = None, as_json: JsonOptio
     }
 
     def human() -> None:
-        for key in ("id", "name", "batch", "state", "waits", "command", "phase", "failure", "error", "mend"):
+        for key in ("id", "name", "batch", "state", "waits", "command", "phase", "failure", "error", "fix"):
             if document[key] is not None:
-                typer.echo(f"{key:8} {document[key]}")
+                typer.echo(f"{'fix' if key == 'fix' else key:8} {document[key]}")
         for event in document["events"]:
             typer.echo(f"{time.strftime('%F %T', time.localtime(event['time']))}  {event['message']}")
         for key, value in (document["result"] or {}).items():
@@ -222,7 +222,7 @@ def _line(run: Run, waits: Mapping[str, str]) -> tuple[str, str, str, str | None
 def _document(run: Run, waits: Mapping[str, str]) -> dict[str, Any]:
     kept = (
         "id", "name", "batch", "kind", "backbone", "state", "priority", "attempt", "max_attempts", "slot", "created",
-        "started", "finished", "phase", "done", "total", "eta_s", "failure", "error", "mend", "submitted_by",
+        "started", "finished", "phase", "done", "total", "eta_s", "failure", "error", "fix", "submitted_by",
     )  # fmt: skip
     return {key: getattr(run, key) for key in kept} | {
         "waits": waits.get(run.id),

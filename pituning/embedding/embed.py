@@ -18,7 +18,7 @@ from pituning.graph.embeddings import TaskEmbedding
 from pituning.progress import Reporter
 
 ESTIMATOR_AT: dict[str, Estimator] = {"own": "example", "common": "centred"}
-"""The estimator that suits a probe. A task's own expert has learnt what its answers look like, so that the mean
+"""The estimator that suits a probe. A task's own expert has learned what its answers look like, so that the mean
 gradient is small; at the common expert it is large and would group tasks by their answer words."""
 
 

@@ -138,7 +138,7 @@ _LOOPS = re.compile(r"\)[*+?{]|\{")
 def _by_pattern(patterns: Mapping[str, Any], module: str, usual: Any) -> Any:
     """What the first matching pattern says of a module, as `peft.utils.other.get_pattern_key` matches."""
     for pattern, value in patterns.items():
-        # Whoever brings a pattern must not be able to keep this process busy with it.
+        # Whoever uploads a pattern must not be able to keep this process busy with it.
         if len(pattern) > 200 or len(re.findall(r"[*+]", pattern)) > 4 or _LOOPS.search(pattern):
             raise BadInput(f"has the pattern {pattern[:60]!r}, which takes too long to match; name the modules plainly")
         if re.match(rf"(.*\.)?({pattern})$", module):

@@ -21,7 +21,7 @@ CARD = "card.json"
 TENSORS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 IMPORTED = "imported"
-"""The setting of a card's spec that says from which file or directory the expert was brought."""
+"""The setting of a card's spec that says from which file or directory the expert was imported."""
 LIBRARIES = ("pituning-studio", "torch", "transformers", "peft", "safetensors", "numpy")
 
 
@@ -66,7 +66,7 @@ def read_card(directory: Path) -> ExpertCard:
     path = Path(directory) / CARD
     if not path.is_file():
         raise ArtefactError(
-            f"expert {directory} has no {CARD}; bring a PEFT checkpoint in with `pituning experts import DIR --task T`"
+            f"expert {directory} has no {CARD}; import a PEFT checkpoint with `pituning experts import DIR --task T`"
         )
     return parse_card(read_json(path), str(path))
 
@@ -129,7 +129,7 @@ def unusable_experts(
 ) -> dict[str, str]:
     """The experts of a kind that a run needs and that cannot be used with its backbone, each with the reason.
 
-    A run needs the zoo, but for experts that were brought from outside: it goes on without those.
+    A run needs the zoo, but for imported experts: it goes on without those.
 
     Args:
         target: a task whose own expert is not even opened.
@@ -145,7 +145,7 @@ def unusable_experts(
     zoo = workspace.zoo(backbone)
     named = {name: path for name, path in zoo.all_expert_dirs(kind).items() if name in donors}
     for name, directory in {**zoo.expert_dirs(kind), **named}.items():
-        if name == target or (name not in named and was_brought(directory)):
+        if name == target or (name not in named and was_imported(directory)):
             continue
         try:
             verified_card(directory, backbone=backbone, fingerprint=ours)
@@ -154,8 +154,8 @@ def unusable_experts(
     return found
 
 
-def was_brought(directory: Path) -> bool:
-    """Whether the expert in a directory was brought from outside, as far as its card can be read."""
+def was_imported(directory: Path) -> bool:
+    """Whether the expert in a directory was imported, as far as its card can be read."""
     try:
         return IMPORTED in read_card(directory).spec
     except ArtefactError:

@@ -1,4 +1,4 @@
-"""An expert that was brought is compared with what plain PEFT makes of the same checkpoint."""
+"""An imported expert is compared with what plain PEFT makes of the same checkpoint."""
 
 from __future__ import annotations
 

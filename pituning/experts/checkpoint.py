@@ -1,4 +1,4 @@
-"""PEFT checkpoints without torch: read from a zip that somebody brings, checked, kept, and packed again."""
+"""PEFT checkpoints without torch: read from a zip that somebody uploads, checked, kept, and packed again."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Checkpoint:
         shapes: of the tensors by name.
         card: of an exported expert, or None.
         reason: why it cannot be mixed, or None.
-        original: ``adapter_config.json`` as it was brought, where the checkpoint was converted.
+        original: ``adapter_config.json`` as it was imported, where the checkpoint was converted.
         converted: what was done to it, or None.
     """
 
@@ -208,7 +208,7 @@ def check_fit(
     card = checkpoint.card
     if card is not None and card.fingerprint != fingerprint:
         raise checkpoint.bad(
-            f"was made on backbone {card.backbone!r} ({card.fingerprint[:12]}), here is {fingerprint[:12]}; bring an "
+            f"was made on backbone {card.backbone!r} ({card.fingerprint[:12]}), here is {fingerprint[:12]}; import an "
             "expert of this backbone"
         )
     try:
@@ -288,7 +288,7 @@ def _check_modules(shapes: Mapping[str, tuple[int, ...]], places: Places) -> Non
         parts = path.split(".")
         if not any(".".join(parts[:count]) in places.by_module for count in range(1, len(parts))):
             raise BadInput(
-                f"has the tensor {name!r}, which cannot be checked without the model; bring it in on the command line: "
+                f"has the tensor {name!r}, which cannot be checked without the model; import it on the command line: "
                 "pituning experts import DIR --task TASK"
             )
 

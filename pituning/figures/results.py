@@ -25,7 +25,7 @@ from pituning.figures.palette import (
     method_label,
 )
 
-Y_TITLES = {"loss": "Loss (nats per √answer token)", "score": "Score (points, 0 to 100)"}
+Y_TITLES = {"loss": "Loss (nats, length-normalised)", "score": "Score (points, 0 to 100)"}
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MAX_CELLS_WITH_TEXT = 400
 _PI = {"pi", METHOD_LABELS["pi"]}

@@ -1,4 +1,4 @@
-"""The task graph: tasks, their likeness, modality, families, communities and a place on the screen."""
+"""The task graph: tasks, their similarities, modality, families, communities and a place on the screen."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The directed view of a task graph: who helps whom, or any other table of values from one task to another.
 
-Tasks keep the places that their likeness gives them, so that the two views can be laid one over the other.
+Tasks keep the places that their similarities give them, so that the two views can be laid one over the other.
 """
 
 from __future__ import annotations

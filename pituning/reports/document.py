@@ -89,7 +89,7 @@ def _page(story: Story, names: list[str], slides: list[str], now: float) -> str:
 <nav class="bar" aria-label="Slides">
 <button id="back" aria-label="Back" title="Back (←)">←</button>
 <span id="counter" class="counter" role="status"></span>
-<button id="on" aria-label="On" title="On (→)">→</button>
+<button id="next" aria-label="Next" title="Next (→)">→</button>
 <select id="pick" aria-label="Go to slide">{options}</select>
 <button id="mode" class="wide" title="Slides or one page (Escape)">All on one page</button>
 <button id="full" class="wide" title="Full screen (F)">Full screen</button>

@@ -31,7 +31,7 @@ from pituning.workspace.lowshot import lowshot_csv, measured_shots, shots_name
 
 METHODS = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))
 """In the order of the table."""
-UNTOUCHED = "untouched"
+AS_IS = "untouched"
 USUAL = "single"
 """What π-tuning is compared with where nothing was chosen."""
 
@@ -42,7 +42,7 @@ def comparisons(scores: pd.DataFrame) -> tuple[str, list[str]]:
     It is π-tuning; without shots, or before all its candidates were measured, it is the donors as they are.
     """
     measured = set(scores["method"])
-    ours = PI if PI in measured else UNTOUCHED
+    ours = PI if PI in measured else AS_IS
     others = [name for name in COMPARED if name in measured and name != ours and ours in measured]
     return ours, sorted(others, key=lambda name: name != USUAL)
 

@@ -253,7 +253,7 @@ def _prediction(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
         rows.append({"Measure": title, "Mean": mean, "95 % interval": f"{low} to {high}"})
     stem = f"predicted-{zoo.kind}-{zoo.predictor}-{transfer.shots}-shots"
     return Drawn(
-        title="Did the similarity foretell it?",
+        title="Did the similarity predict it?",
         reading=f"Each point is a pair of target and donor. {_against(transfer)} Measures are means over targets with "
         f"bootstrap intervals; Regret@k counts points lost by following the prediction. {source_title(zoo)}.",
         panels=(
@@ -266,7 +266,7 @@ def _prediction(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
                 grows=True,
             ),
         ),
-        tables=(Table(title="How well it foretold", frame=pd.DataFrame(rows), stem=f"{stem}-measures"),),
+        tables=(Table(title="How well it predicted", frame=pd.DataFrame(rows), stem=f"{stem}-measures"),),
         files=(_csv_file(f"{stem}.csv", _pairs_csv(zoo, transfer), label="Pairs as CSV"),),
     )
 

@@ -53,7 +53,7 @@ def load_zoo(
 
     Args:
         directories: of the zoo's experts, by task.
-        others: those that lend only where they are named as donors, such as experts that were brought.
+        others: those that lend only where they are named as donors, such as imported experts.
         reporter: is told who was left out, since it does not fit.
 
     Raises:
@@ -69,8 +69,8 @@ def load_zoo(
             raise unknown("donor", name, sorted(known))
         directories[name] = known[name]
     if not directories:
-        mend = zoo_command("zoo build", config.backbone)
-        raise BadInput(f"there are no {config.kind} experts to lend; make them: {mend}", field="kind")
+        fix = zoo_command("zoo build", config.backbone)
+        raise BadInput(f"there are no {config.kind} experts to lend; make them: {fix}", field="kind")
     found = load_together(directories, model, needed=config.donor_names)
     for name in config.donor_names:
         if found.experts[name].task == config.target:
@@ -212,7 +212,7 @@ def placebo(donors: Tensor, model: ExpertModel, seed: int) -> Tensor:
 
 
 def random_donors(zoo: Sequence[str], donors: Sequence[str], seed: int) -> list[str]:
-    """As many tasks by lot, none of them a donor as long as there are enough others."""
+    """As many tasks at random, none of them a donor as long as there are enough others."""
     generator = np.random.default_rng([seed, 11])
     others = [name for name in sorted(zoo) if name not in donors]
     pool = others if len(others) >= len(donors) else sorted(zoo)
@@ -223,7 +223,7 @@ def same_format_donors(target: Task, others: Sequence[Task], seed: int) -> list[
     """The tasks that answer in the target's form but ask for something else, those alike in form first.
 
     The form is the metric and whether answers are open. The more labels are shared the more alike are two forms; then
-    the same modality counts, then a like number of labels; equals come by lot. Planted relatives are left out.
+    the same modality counts, then a like number of labels; equals come at random. Planted relatives are left out.
     """
     generator = np.random.default_rng([seed, 13])
     labels = set(target.labels or ())

@@ -20,7 +20,7 @@ from pituning.progress import Reporter
 from pituning.tasks.base import Task
 from pituning.training.config import TrainConfig
 from pituning.tuning.interpolation import Mixture
-from pituning.tuning.learners import Look, Mixed, losses_of
+from pituning.tuning.learners import Callback, Mixed, losses_of
 
 BOUND = 1.5
 """Largest absolute weight."""
@@ -49,7 +49,7 @@ class LoraHubLearner:
         return self._state(np.zeros(len(self.experts)))
 
     def fit(
-        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
+        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, callback: Callback
     ) -> None:
         every = config.eval_every or config.steps
         looks = [*range(every, config.steps, every), config.steps]
@@ -59,7 +59,7 @@ class LoraHubLearner:
         def tell(step: int) -> None:
             nonlocal told
             reporter.advance(step - 1 - told)
-            look(step, self._state(best))
+            callback(step, self._state(best))
             reporter.advance()
             told = step
 

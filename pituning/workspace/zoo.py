@@ -146,8 +146,8 @@ class Zoo:
 
         path = self.similarity_path(kind, predictor)
         if not path.exists():
-            mend = self.command(f"embed --all --kind {kind}")
-            raise ArtefactError(f"no zoo similarity at {path}; make it with: {mend}")
+            fix = self.command(f"embed --all --kind {kind}")
+            raise ArtefactError(f"no zoo similarity at {path}; make it with: {fix}")
         return load_similarity(path)
 
     def projection_dir(self, kind: str) -> Path:
