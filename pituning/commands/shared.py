@@ -105,6 +105,18 @@ def numbers(text: str, *, field: str) -> tuple[int, ...]:
         raise BadInput(f"{field} is {text!r}; give whole numbers with commas between them", field=field) from error
 
 
+def reals(text: str, *, field: str) -> tuple[float, ...]:
+    """The numbers of a list with commas.
+
+    Raises:
+        BadInput: for anything else; it names the field.
+    """
+    try:
+        return tuple(float(word) for word in words(text))
+    except ValueError as error:
+        raise BadInput(f"{field} is {text!r}; give numbers with commas between them", field=field) from error
+
+
 def emit(document: Any, as_json: bool, human: Callable[[], None]) -> None:
     """Prints ``document`` as JSON, or calls ``human`` to print it for people."""
     if as_json:
