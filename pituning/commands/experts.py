@@ -221,25 +221,25 @@ def embed_command(
 def find_expert(workspace: Workspace, name: str, kind: str | None, backbone: str) -> Path:
     """The directory of an expert of a backbone by its name; the kind is needed where several kinds have the name."""
     zoo = workspace.zoo(workspace.check_backbone(backbone))
-    found = {
+    directories = {
         each: zoo.all_expert_dirs(each)[name]
         for each in (KINDS if kind is None else (KINDS.check(kind),))
         if name in zoo.all_expert_dirs(each)
     }
-    if not found:
+    if not directories:
         raise unknown("expert", name, sorted({n for k in KINDS for n in zoo.all_expert_dirs(k)}))
-    if len(found) > 1:
-        raise BadInput(f"expert {name!r} is there as {', '.join(found)}; choose one with --kind", field="kind")
-    return next(iter(found.values()))
+    if len(directories) > 1:
+        raise BadInput(f"expert {name!r} is there as {', '.join(directories)}; choose one with --kind", field="kind")
+    return next(iter(directories.values()))
 
 
 def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int) -> None:
     """Says at once, rather than from a worker, that a task is unknown or has too few examples."""
     from pituning.tasks.registry import load_task
 
-    found = load_task(task, workspace)
+    loaded = load_task(task, workspace)
     if shots is not None:
-        found.shots(shots, seed)
+        loaded.shots(shots, seed)
 
 
 def work(workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bool, words: Any) -> None:
@@ -261,8 +261,10 @@ def _answers(result: dict[str, Any]) -> str:
         gold = "" if question["gold"] is None else f" (right: {question['gold']})"
         lines.append(f"{question['example'] or 'your question'}: {question['text']}{gold}")
         for one in result["said"]:
-            said = one["answers"][number]
-            lines.append(f"  {one['expert'] or 'backbone alone'}: {said['answer']} ({100 * said['probability']:.0f} %)")
+            answer = one["answers"][number]
+            lines.append(
+                f"  {one['expert'] or 'backbone alone'}: {answer['answer']} ({100 * answer['probability']:.0f} %)"
+            )
     return "\n".join(lines)
 
 

@@ -60,13 +60,13 @@ def follow(workspace: Workspace, run_id: str) -> dict[str, Any]:
 def _watch(queue: RunQueue, run_id: str, line: StatusLine) -> Run:
     from pituning.runs.supervisor import ensure_supervisor
 
-    told, nudge = 0, time.monotonic() + NUDGE_SECONDS
+    printed, nudge = 0, time.monotonic() + NUDGE_SECONDS
     while True:
         run = queue.get(run_id)
         events = queue.events_of(run_id)
-        for event in events[told:]:
+        for event in events[printed:]:
             line.log(event.message)
-        told = len(events)
+        printed = len(events)
         if not run.active:
             return run
         if time.monotonic() > nudge:  # a supervisor that was killed is replaced

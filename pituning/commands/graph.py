@@ -58,7 +58,7 @@ def neighbors(
         raise BadInput(
             f"task {task!r} has no embedding of kind {kind!r}; make one: {train}, then {embed}", field="task"
         )
-    found = predict.neighbors(similarity.matrix, similarity.names, task, k, replicates=similarity.replicates)
+    nearest = predict.neighbors(similarity.matrix, similarity.names, task, k, replicates=similarity.replicates)
     modality = {info.name: info.modality for info in infos_of(place, similarity, backbone)}
     rows = [
         {
@@ -70,7 +70,7 @@ def neighbors(
             "low": neighbor.low,
             "high": neighbor.high,
         }
-        for neighbor in found
+        for neighbor in nearest
     ]
 
     def human() -> None:

@@ -74,8 +74,8 @@ def show(run: RunArgument, workspace: WorkspaceOption = None, as_json: JsonOptio
     from pituning.runs.waiting import waits_for
 
     queue = open_queue(workspace)
-    found = queue.get(run)
-    document = _document(found, waits_for(queue)) | {
+    record = queue.get(run)
+    document = _document(record, waits_for(queue)) | {
         "events": [{"time": event.time, "message": event.message} for event in queue.events_of(run)],
         "result": queue.result_of(run),
     }
@@ -149,9 +149,9 @@ def delete(
     from pituning.runs.removal import delete_run, expert_of
 
     queue = open_queue(workspace)
-    found = queue.get(run)
-    if not found.active:  # else it is refused, and there is nothing to ask
-        made = expert_of(queue, found)
+    record = queue.get(run)
+    if not record.active:  # else it is refused, and there is nothing to ask
+        made = expert_of(queue, record)
         confirm(f"Delete run {run}{f' and its expert {made.name}' if made is not None else ''}?", yes)
     expert = delete_run(queue, run)
     words = f"deleted {run}" + (f" and its expert {expert}" if expert is not None else "")

@@ -105,10 +105,10 @@ def verified_card(directory: Path, *, backbone: str, fingerprint: str) -> Expert
     card, path = read_card(directory), Path(directory) / TENSORS
     if not path.is_file():
         raise ArtefactError(f"expert {directory} lacks {TENSORS}; make or import the expert again")
-    found = sha256_file(path)
-    if found != card.sha256:
+    digest = sha256_file(path)
+    if digest != card.sha256:
         raise ArtefactError(
-            f"{path} does not match the checksum of its card (SHA-256 {found[:12]}…, the card says "
+            f"{path} does not match the checksum of its card (SHA-256 {digest[:12]}…, the card says "
             f"{card.sha256[:12]}…); it is damaged, make or import it again"
         )
     if card.fingerprint != fingerprint:
@@ -141,7 +141,7 @@ def unusable_experts(
         ArtefactError: when the backbone lacks a file.
     """
     ours = fingerprint(workspace.backbone_dir(backbone))
-    found = {}
+    reasons = {}
     zoo = workspace.zoo(backbone)
     named = {name: path for name, path in zoo.all_expert_dirs(kind).items() if name in donors}
     for name, directory in {**zoo.expert_dirs(kind), **named}.items():
@@ -150,8 +150,8 @@ def unusable_experts(
         try:
             verified_card(directory, backbone=backbone, fingerprint=ours)
         except ArtefactError as error:
-            found[name] = str(error)
-    return found
+            reasons[name] = str(error)
+    return reasons
 
 
 def was_imported(directory: Path) -> bool:
@@ -170,13 +170,13 @@ def write_card(card: ExpertCard, directory: Path) -> None:
 @cache
 def library_versions() -> Mapping[str, str]:
     """The versions of the libraries that results depend on."""
-    found = {}
+    versions = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @cache

@@ -203,18 +203,18 @@ def load_together(directories: Mapping[str, Path], model: ExpertModel, *, needed
         BadInput: one that is needed does not fit.
         ArtefactError: one is damaged, unless it was imported and is not needed.
     """
-    found = Together(model, {}, {}, {})
+    together = Together(model, {}, {}, {})
     layout = model.space
     for name, directory in directories.items():
         try:
             expert, own = open_expert(directory, model.backbone)
             layout = model.method.together([layout, own.space])
-            found.experts[name], found.spaces[name] = expert, own.space
+            together.experts[name], together.spaces[name] = expert, own.space
         except (BadInput, ArtefactError) as error:
             if name in needed or (isinstance(error, ArtefactError) and not was_imported(directory)):
                 raise
-            found.left_out[name] = str(error)
-    return found
+            together.left_out[name] = str(error)
+    return together
 
 
 def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, workspace: Workspace) -> Expert:

@@ -231,10 +231,10 @@ class _Run:
         }
 
 
-def _mean_weights(names: tuple[str, ...], weights: Tensor, everyone: tuple[str, ...]) -> dict[str, float]:
+def _mean_weights(names: tuple[str, ...], weights: Tensor, experts: tuple[str, ...]) -> dict[str, float]:
     """Mean over sites by expert; 0 for those that the chosen candidate leaves out."""
     means = dict(zip(names, torch.mean(weights, dim=0).tolist(), strict=True))
-    return rounded({name: means.get(name, 0.0) for name in everyone})
+    return rounded({name: means.get(name, 0.0) for name in experts})
 
 
 def _plain(neighbor: Neighbor) -> dict[str, Any]:

@@ -249,17 +249,17 @@ def train(
         show_every: also check, and tell the reporter, every so many steps.
     """
     reporter.phase(f"train {method}", choice.steps)
-    found: list[Any] = []
+    states: list[Any] = []
 
     def callback(step: int, state: Any) -> None:
         if step >= choice.steps:
-            found.append(state)
+            states.append(state)
 
     every = math.gcd(choice.steps, show_every) if show_every else choice.steps
     warmup = config.warmup * choice.steps // config.steps
     settings = replace(_with_rate(config, choice.learning_rate, every), steps=choice.steps, warmup=warmup)
     learner.fit(encoded, settings, series=method, reporter=reporter, callback=callback)
-    return found[0]
+    return states[0]
 
 
 def _with_rate(config: TrainConfig, rate: float, eval_every: int) -> TrainConfig:

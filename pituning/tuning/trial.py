@@ -212,6 +212,6 @@ def _neighbors(
     kept = stages.load("neighbors")
     if kept is not None:
         return [Neighbor(**neighbor) for neighbor in kept["neighbors"]]
-    found = predict_donors(config, task, shots, zoo, backbone, workspace, reporter)
-    stages.save("neighbors", {"neighbors": [asdict(neighbor) for neighbor in found]})
-    return found
+    neighbors = predict_donors(config, task, shots, zoo, backbone, workspace, reporter)
+    stages.save("neighbors", {"neighbors": [asdict(neighbor) for neighbor in neighbors]})
+    return neighbors

@@ -49,7 +49,7 @@ class Prompt(ExpertKind):
                 field="tokens",
             )
         embeddings = backbone.model.get_input_embeddings()
-        module = next(path for path, found in backbone.model.named_modules() if found is embeddings)
+        module = next(path for path, candidate in backbone.model.named_modules() if candidate is embeddings)
         layer = backbone.blocks[0].layer  # where it enters
         builder = SpaceBuilder(self.record.name, settings)
         builder.add(
