@@ -92,6 +92,6 @@ with guarded("The queue"):
     active = anything_active()
     st.session_state["runs_were_active"] = active
     if active:
-        with guarded("Whoever works on the queue"):
+        with guarded("The workers"):
             runs_data.wake()
     st.fragment(monitor, run_every=EVERY_SECONDS if active else None)()

@@ -82,19 +82,19 @@ def choose() -> str | None:
                 "Graph", names, param="graph", format_func=str, placeholder="The zoo of this workspace",
                 on_change=graph_view.forget, help_text="The tasks of this workspace, or a table that was imported.",
             )  # fmt: skip
-        bring()
+        upload()
         if name is not None:
             _delete(name)
     return name
 
 
-def bring_first() -> None:
-    """`bring`, where no table is there and `choose` draws no row for it."""
+def upload_first() -> None:
+    """`upload`, where no table is there and `choose` draws no row for it."""
     if not affinity_names(context.workspace()):
-        bring()
+        upload()
 
 
-def bring() -> None:
+def upload() -> None:
     """The door for another table."""
     with access.popover("Import a table", icon=":material/upload_file:", key="affinity_ask", width="content"):
         st.markdown("Any table of task affinity becomes a graph of its own, kept in this workspace.")

@@ -71,8 +71,8 @@ def _said(one: Mapping[str, Any], question: Mapping[str, Any], said: Mapping[str
     st.caption(plain(one["expert"]) if one["expert"] else "alone, without an expert")
     answer, gold = str(said["answer"]), question.get("gold")
     if parse_box(answer) is not None and image is not None:
-        st.image(picture(image, gold or "", answer), width=160, alt=f"The place that was said: {answer}")
-        st.caption("Pink: the true place. Blue: what was said." if gold else "Blue: what was said.")
+        st.image(picture(image, gold or "", answer), width=160, alt=f"The place it answered: {answer}")
+        st.caption("Pink: the true place. Blue: the answer." if gold else "Blue: the answer.")
     else:
         st.markdown(answer_badge(answer) if answer else ":gray[nothing]")
     if said.get("score") is not None:

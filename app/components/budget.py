@@ -17,7 +17,7 @@ from pituning.tuning.config import BASELINES, TuneConfig
 
 SHOTS = (1, 2, 4, 8, 16)
 MOST_SEEDS = 10
-FINE_PRINT = (
+ADVANCED = (
     "seed", "steps", "batch_size", "learning_rates", "predictor", "alpha_start", "folds", "test_examples",
     "freeze_experts",
 )  # fmt: skip
@@ -81,15 +81,15 @@ def baselines() -> list[str]:
 
 
 def details() -> dict[str, Any] | None:
-    """The fine print; only what the user changed. None when something written there cannot be used."""
-    with st.expander("Fine print: steps, learning rates, seed", icon=":material/tune:", key="fine_print"):
+    """The advanced settings; only what the user changed. None when something written there cannot be used."""
+    with st.expander("Advanced: steps, learning rates, seed", icon=":material/tune:", key="advanced"):
         return config_form.advanced(
-            TuneConfig, FINE_PRINT, key="tune", check=lambda name, value: TuneConfig(target="any", **{name: value})
+            TuneConfig, ADVANCED, key="tune", check=lambda name, value: TuneConfig(target="any", **{name: value})
         )
 
 
 def settings(
-    target: Target, budget: Budget, donors: Donors, methods: Sequence[str], fine_print: Mapping[str, Any]
+    target: Target, budget: Budget, donors: Donors, methods: Sequence[str], advanced: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What `TuneConfig` takes."""
     found: dict[str, Any] = {
@@ -99,7 +99,7 @@ def settings(
         "donors": donors.count,
         "baselines": tuple(methods),
         "backbone": context.backbone(),
-        **fine_print,
+        **advanced,
     }
     if donors.names is not None:
         found["donor_names"] = donors.names

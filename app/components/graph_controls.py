@@ -87,7 +87,7 @@ def colour() -> ColourBy:
     chosen = st.segmented_control(
         "Colour", COLOURS, format_func=str.capitalize, required=True, default="modality", key="colour",
         bind="query-params",
-        help="Modality: what a task works on. Community: groups with more likeness inside than outside (Louvain).",
+        help="Modality: what a task works on. Community: groups with more similarity inside than outside (Louvain).",
     )  # fmt: skip
     return chosen or "modality"
 

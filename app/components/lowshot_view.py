@@ -8,7 +8,7 @@ import streamlit as st
 from app.components import charts, context
 from app.components.guard import empty
 from app.components.run_results import CANDIDATES
-from app.components.words import KINDS, label
+from app.components.words import KINDS, label, shots_label
 from pituning.figures.palette import method_label
 from pituning.reports.study import comparisons, gains_by_target, methods_table
 from pituning.studies.lowshot_scores import paired_gain
@@ -36,10 +36,10 @@ def study() -> None:
     targets = sorted(titles, key=lambda name: titles[name].casefold())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         shots = st.segmented_control(
-            "Shots of the study", measured, format_func=lambda count: shots_name(count) if count else "None",
+            "Shots of the study", measured, format_func=shots_label,
             default=measured[-1], required=True, key="study_shots",
-            help="Examples per class. None: no label of the target is used, the words of its instruction predict the "
-            "donors.",
+            help="Examples per class. Zero-shot: no label of the target is used, the words of its instruction predict "
+            "the donors.",
         )  # fmt: skip
         target = st.selectbox(
             "Target of the study", targets, index=None, format_func=lambda name: titles.get(name, name),

@@ -33,14 +33,14 @@ COLOURS = {
     "modality": Word("Modality", "What a task works on."),
     "family": Word("Family", "The first planted family of a task; grey for none."),
     "metric": Word("Metric", "How answers are scored."),
-    "community": Word("Community", "Groups with more likeness inside than outside (Louvain)."),
+    "community": Word("Community", "Groups with more similarity inside than outside (Louvain)."),
 }
 AROUND = {
     "nothing": Word("Nothing", "Only the tasks."),
     "resamplings": Word("Resamplings", "The examples behind the embeddings drawn anew: how sure a task’s place is."),
     "layers": Word("Layers", "Where a task would lie if only one layer of the network counted."),
 }
-DISTANCES = {"similarity": "1 − similarity", "profile": "Likeness of profiles"}
+DISTANCES = {"similarity": "1 − similarity", "profile": "Similarity of profiles"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -178,7 +178,7 @@ def agreement(view: MatrixView) -> None:
         return
     with guarded("The agreement of the two"):
         st.header("How far do the two agree?", anchor=False)
-        names = sorted(view.main.names)  # the order on the screen must not change what is drawn by lot
+        names = sorted(view.main.names)  # the order on the screen must not change what is drawn at random
         first, second = view.main.only(names), view.other.only(names)
         found = _agreement(_key(first, second), first.matrix, second.matrix)
         page = st.grid(2, min_column_width=430, gap="medium")

@@ -350,7 +350,7 @@ def _answer(said: Mapping[str, Mapping[str, Any]], *, key: str) -> None:
         with st.container(gap="xsmall"):
             if first.get("text"):
                 st.markdown(plain(str(first["text"])))
-            st.markdown("Pink is the true place, blue what was said." if boxes else f"True: {answer_badge(answer)}")
+            st.markdown("Pink is the true place, blue the answer." if boxes else f"True: {answer_badge(answer)}")
             for letter, item in said.items():
                 icon = ":green[:material/check:]" if _right(item) else ":red[:material/close:]"
                 st.markdown(f"{icon} **{letter}** {'' if boxes else answer_badge(str(item.get('prediction', '')))}")

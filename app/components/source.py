@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from app.components import context
-from app.components.words import KINDS, PREDICTORS, label
+from app.components.words import KINDS, PREDICTORS, label, shots_label
 from pituning.reports.reader import Zoo
 
 
@@ -30,11 +30,13 @@ def choose(found: Mapping[str, Sequence[str]]) -> tuple[str, str]:
 
 def choose_shots(counts: Sequence[int]) -> int:
     """At which of the measured numbers of shots; the same choice on every page."""
+    if st.query_params.get("shots") == "None":  # what older addresses say
+        st.query_params["shots"] = shots_label(0)
     chosen = st.segmented_control(
-        "Shots", counts, format_func=lambda count: f"{count} shots" if count else "None", required=True,
+        "Shots", counts, format_func=shots_label, required=True,
         default=counts[-1], key="shots", bind="query-params",
-        help="How many examples per class the donor is trained on before it is tested. None: the donor’s expert "
-        "answers the target as it is.",
+        help="How many examples per class the donor is trained on before it is tested. Zero-shot: the donor’s "
+        "expert answers the target as it is.",
     )  # fmt: skip
     return counts[-1] if chosen is None else chosen
 

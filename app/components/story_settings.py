@@ -9,11 +9,11 @@ from typing import Any
 import streamlit as st
 
 from app.components import context, runs_data, stories
-from app.components.words import KINDS, MAPS, ORDERS, PREDICTORS, SCALES, Word, label
+from app.components.words import KINDS, MAPS, ORDERS, PREDICTORS, SCALES, Word, label, shots_label
 from pituning.figures.palette import method_label
 from pituning.reports.study import comparisons
 from pituning.reports.views import MOST_NEIGHBOURS
-from pituning.workspace.lowshot import ALL_SHOTS, measured_shots, shots_name
+from pituning.workspace.lowshot import ALL_SHOTS, measured_shots
 from pituning.workspace.stories import VIEWS, Slide
 
 VIEW_WORDS = {
@@ -22,7 +22,7 @@ VIEW_WORDS = {
     "map": Word("Map", "All tasks in two dimensions, as near as they are alike."),
     "neighbours": Word("Neighbours of a task", "Whose experts would help one task, and how sure that is."),
     "transfer": Word("Measured transfer", "Which donor really helped which target."),
-    "prediction": Word("Predicted against measured", "Whether the similarity foretold the gain."),
+    "prediction": Word("Predicted against measured", "Whether the similarity predicted the gain."),
     "study": Word("Low-shot study", "What π-tuning gains over another method on each target."),
     "result": Word("Result of a run", "Scores beside the baselines with the verdict, donor weights, or curves."),
     "words": Word("Words alone", "A title and text, to open or to close."),
@@ -88,7 +88,7 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
         studied = slide.view == "study"
         found_shots = measured_shots(context.lowshot(kind)) if studied else context.transfer_shots(kind)
         counts = [count for count in found_shots if count != ALL_SHOTS]
-        return counts[::-1], lambda count: f"{shots_name(count)} shots" if count else "None"
+        return counts[::-1], shots_label
     if name == "over":
         counts = measured_shots(context.lowshot(kind))
         shots = int(slide.settings.get("shots", max(counts, default=0)))

@@ -24,7 +24,7 @@ SHOWN_ANSWERS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What is to be learned; ``brought`` when it has yet to be made from a file."""
+    """What is to be learned; ``uploaded`` when it has yet to be made from a file."""
 
     name: str
     title: str
@@ -33,7 +33,7 @@ class Target:
     closed: bool
     most_shots: int
     sizes: Mapping[str, int]
-    brought: upload.Brought | None = None
+    uploaded: upload.Uploaded | None = None
 
     @property
     def subject(self) -> Subject:
@@ -118,7 +118,7 @@ def _balanced(task: Task) -> bool:
 
 
 def _balance(task: Task) -> None:
-    """How often each answer comes up, in all splits together, as for a table that is brought."""
+    """How often each answer comes up, in all splits together, as for a table that is uploaded."""
     if _balanced(task):
         st.caption("All labels are equally frequent, by construction.")
         return
@@ -131,17 +131,17 @@ def _balance(task: Task) -> None:
 
 
 def _from_file() -> Target | None:
-    brought = upload.bring()
-    if brought is None:
+    uploaded = upload.panel()
+    if uploaded is None:
         return None
-    labels = brought.preview.labels
+    labels = uploaded.preview.labels
     return Target(
-        name=brought.name,
-        title=brought.title,
-        modality=brought.preview.modality,
+        name=uploaded.name,
+        title=uploaded.title,
+        modality=uploaded.preview.modality,
         classes=len(labels) if labels else OPEN_ANSWER_CLASSES,
         closed=labels is not None,
-        most_shots=brought.preview.most_shots,
-        sizes=brought.preview.sizes,
-        brought=brought,
+        most_shots=uploaded.preview.most_shots,
+        sizes=uploaded.preview.sizes,
+        uploaded=uploaded,
     )

@@ -178,5 +178,5 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def max_tokens(config: Mapping[str, Any]) -> int | None:
     """The context length that a config names."""
     places = (text_config(config), config)
-    found = (place.get(key) for place in places for key in _POSITIONS)
-    return next((value for value in found if type(value) is int and value > 0), None)
+    limits = (place.get(key) for place in places for key in _POSITIONS)
+    return next((value for value in limits if type(value) is int and value > 0), None)

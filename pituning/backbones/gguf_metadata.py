@@ -30,14 +30,14 @@ def read_metadata(path: Path) -> dict[str, Any]:
                 raise BadInput(f"{path} is of GGUF version {version}; versions 2 and 3 can be read: convert it again")
             if keys > _MOST_KEYS:
                 raise ValueError("too many keys")
-            found = {}
+            metadata = {}
             for _ in range(keys):
                 key = _text(stream)
                 (kind,) = _unpack(stream, "<I")
                 value = _value(stream, kind)
                 if value is not None:
-                    found[key] = value
-            return found
+                    metadata[key] = value
+            return metadata
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, struct.error) as error:

@@ -135,8 +135,8 @@ def study_lowshot(
         with terminal_reporter() as reporter:
             differences = check_lowshot(places, config, reporter)
         count = len(lowshot_cells(config))
-        found = {"table": table, "cells": count, "differences": differences}
-        emit(found, as_json, lambda: typer.echo("\n".join([*differences, f"{count} cells measured again"])))
+        document = {"table": table, "cells": count, "differences": differences}
+        emit(document, as_json, lambda: typer.echo("\n".join([*differences, f"{count} cells measured again"])))
         if differences:
             raise PiTuningError(f"{len(differences)} of {count} cells differ from {table}; first: {differences[0]}")
         return

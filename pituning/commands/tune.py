@@ -38,8 +38,8 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
             raise unknown("donor", name, sorted(known))
     can_lend = {*zoo, *config.donor_names}
     if not can_lend:
-        mend = kept.command("zoo build")
-        raise BadInput(f"there are no {config.kind} experts to lend; make them: {mend}", field="kind")
+        fix = kept.command("zoo build")
+        raise BadInput(f"there are no {config.kind} experts to lend; make them: {fix}", field="kind")
     if len(can_lend) < config.donors:
         raise BadInput(
             f"donors is {config.donors}, but {len(can_lend)} {config.kind} experts can lend; choose at most "

@@ -49,7 +49,7 @@ class ClaimedRuns(RunStore):
             .values(
                 **{**NOBODY, "owner": owner, "slot": slot, "host": host},
                 state="running", attempt=RUNS.c.attempt + 1, started=now, heartbeat=now, finished=None, phase=None,
-                done=0, total=0, failure=None, error=None, mend=None,
+                done=0, total=0, failure=None, error=None, fix=None,
             )
             .returning(RUNS.c.id, RUNS.c.attempt)
         )  # fmt: skip
@@ -130,7 +130,7 @@ class ClaimedRuns(RunStore):
         *,
         failure: str | None = None,
         error: str | None = None,
-        mend: str | None = None,
+        fix: str | None = None,
         result_path: str | None = None,
     ) -> None:
         """Ends the run.
@@ -139,12 +139,12 @@ class ClaimedRuns(RunStore):
             state: ``succeeded``, ``failed`` or ``cancelled``.
             failure: its class, for ``failed`` (`pituning.runs.failures`).
             error: what went wrong in one line, for ``failed``.
-            mend: what can be done about it.
+            fix: what can be done about it.
             result_path: relative to the workspace, for ``succeeded``.
         """
         with self._writing() as connection:
             self._update(connection, claim, {
-                **NOBODY, "owner": claim.owner, "state": state, "failure": failure, "error": error, "mend": mend,
+                **NOBODY, "owner": claim.owner, "state": state, "failure": failure, "error": error, "fix": fix,
                 "result_path": result_path, "finished": time.time(),
             })  # fmt: skip
             note(connection, claim.run_id, state if error is None else f"{state}: {error}")
@@ -157,7 +157,7 @@ class ClaimedRuns(RunStore):
             )  # fmt: skip
             note(connection, claim.run_id, f"{why}; queued again")
 
-    def lost(self, claim: Claim, why: str, *, failure: str = "lost", mend: str | None = None) -> str:
+    def lost(self, claim: Claim, why: str, *, failure: str = "lost", fix: str | None = None) -> str:
         """The attempt came to nothing: queue the run again, or give it up after its last one.
 
         Returns:
@@ -176,7 +176,7 @@ class ClaimedRuns(RunStore):
                 message = f"{why}; queued again"
             else:
                 error = f"{why} in attempt {run.attempt} of {run.max_attempts}; see the log, then retry"
-                values |= {"state": "failed", "failure": failure, "error": error, "mend": mend}
+                values |= {"state": "failed", "failure": failure, "error": error, "fix": fix}
                 message = f"failed: {error}"
             self._update(connection, claim, values)
             note(connection, claim.run_id, message)

@@ -21,7 +21,7 @@ OUT_OF_MEMORY, NAN_LOSS, DISK_FULL = "out_of_memory", "nan_loss", "disk_full"
 ARTEFACT, BACKBONE_MISMATCH, BAD_INPUT = "artefact", "backbone_mismatch", "bad_input"
 NO_RESULT, LOST, UNEXPECTED = "no_result", "lost", "unexpected"
 
-MENDS = {
+FIXES = {
     OUT_OF_MEMORY: "choose fewer donors, fewer shots or a smaller batch: "
     "pituning runs duplicate {run} --set batch_size=8",
     NAN_LOSS: "the last good checkpoint is kept; do it again with a smaller rate: "
@@ -55,7 +55,7 @@ class Failure:
 
     kind: str
     error: str
-    mend: str
+    fix: str
 
 
 def failure_of(error: Exception, run_id: str, *, run_kind: str = "train") -> Failure:
@@ -69,19 +69,19 @@ def failure_of(error: Exception, run_id: str, *, run_kind: str = "train") -> Fai
             text = "disk full"
         else:
             text = f"unexpected {type(error).__name__}: {text or '(no message)'}"
-    mend = mend_of(kind, run_id, run_kind=run_kind)
+    fix = fix_for(kind, run_id, run_kind=run_kind)
     if isinstance(error, OutOfMemory) and error.batch_size is not None:
-        mend = (
+        fix = (
             f"a batch of {error.batch_size} fits: pituning runs duplicate {run_id} --set batch_size={error.batch_size}"
         )
-    return Failure(kind, text, mend)
+    return Failure(kind, text, fix)
 
 
-def mend_of(kind: str, run_id: str, *, run_kind: str = "train") -> str:
+def fix_for(kind: str, run_id: str, *, run_kind: str = "train") -> str:
     """What to do about a failure of that class."""
     record = RUN_KINDS.get(run_kind)
     rate = "learning_rate" if record is None else record.rate_field
-    return MENDS[kind].format(run=run_id, rate=rate)
+    return FIXES[kind].format(run=run_id, rate=rate)
 
 
 def classify(error: BaseException) -> str:

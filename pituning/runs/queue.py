@@ -263,7 +263,7 @@ class RunQueue(ClaimedRuns):
                 sa.update(RUNS)
                 .where(RUNS.c.id == run_id)
                 .values(
-                    **NOBODY, state="queued", cancel_requested=False, failure=None, error=None, mend=None,
+                    **NOBODY, state="queued", cancel_requested=False, failure=None, error=None, fix=None,
                     result_path=None, started=None, finished=None, heartbeat=None, phase=None, done=0, total=0,
                     position=time.time(), max_attempts=run.attempt + MAX_ATTEMPTS,
                 )

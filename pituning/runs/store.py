@@ -173,5 +173,5 @@ def note(connection: sa.Connection, run_id: str, message: str, when: float | Non
 
 
 def _run(row: Any) -> Run:
-    values = dict(row._mapping)
+    values = {column.key: row._mapping[column] for column in RUNS.c}
     return Run(**{**values, "spec": RunSpec.from_json(values["spec"])})

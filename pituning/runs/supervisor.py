@@ -114,7 +114,7 @@ class Supervisor:
                 return
             self.queue.finish(
                 run.claim, "failed", failure=failures.UNEXPECTED, error=f"the worker could not start ({error})",
-                mend=failures.mend_of(failures.UNEXPECTED, run.id),
+                fix=failures.fix_for(failures.UNEXPECTED, run.id),
             )  # fmt: skip
             return
         if started.pid is not None:
@@ -152,7 +152,7 @@ class Supervisor:
 
     def _lost(self, claim: Claim, why: str) -> None:
         self.clear_up()
-        self.queue.lost(claim, why, mend=failures.mend_of(failures.LOST, claim.run_id))
+        self.queue.lost(claim, why, fix=failures.fix_for(failures.LOST, claim.run_id))
 
     def _silent(self, run: Run) -> float:
         """Seconds since the last heartbeat, by this process's clock, which stands still while the machine sleeps."""

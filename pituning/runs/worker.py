@@ -105,8 +105,8 @@ def _fail(queue: RunQueue, claim: Claim, failure: failures.Failure) -> str:
         if disk_full(queue.workspace.root) is not None:
             queue.release(claim, f"{failure.error}")
             return "queued"
-        return queue.lost(claim, failure.error, failure=failure.kind, mend=failure.mend)
-    queue.finish(claim, "failed", failure=failure.kind, error=failure.error, mend=failure.mend)
+        return queue.lost(claim, failure.error, failure=failure.kind, fix=failure.fix)
+    queue.finish(claim, "failed", failure=failure.kind, error=failure.error, fix=failure.fix)
     return "failed"
 
 

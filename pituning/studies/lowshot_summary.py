@@ -40,7 +40,7 @@ COMPARED = (
 SHOWN = ("backbone", "single", "full", "donor", "uniform", "random", "placebo", MIXTURE, PI)
 """Columns of the table of targets."""
 
-UNTOUCHED = ("untouched", "donor-untouched", *(f"{control}-untouched" for control in CONTROLS))
+AS_IS = ("untouched", "donor-untouched", *(f"{control}-untouched" for control in CONTROLS))
 
 LONGER = " longer"
 """Marks a method with another budget where both are in one table."""
@@ -166,7 +166,7 @@ class LowshotSummary:
                 _mean(mean_score(self.zero_shot, name)),
                 "–" if name == "backbone" else _gain(paired_gain(self.zero_shot, name, "backbone")),
             ]
-            for name in ("backbone", *UNTOUCHED)
+            for name in ("backbone", *AS_IS)
         ]
         return _table(["method", "score", "gain over the backbone"], rows)
 
@@ -303,7 +303,7 @@ class LowshotSummary:
 
 
 def predictor_figures(zoo: Zoo, kind: str, shots: int) -> dict[str, Any] | None:
-    """How well the default similarity foretells transfer; None where it was not graded.
+    """How well the default similarity predicts transfer; None where it was not graded.
 
     ``planted_top3`` is the share of planted relatives that are among the three nearest, of those that could be.
     """

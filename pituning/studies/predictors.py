@@ -21,20 +21,20 @@ from pituning.workspace.zoo import Zoo
 RANDOM = "random"
 """Donors in any order: what a prediction must beat."""
 PLANTED = "planted"
-"""Those first that have a skill in common with the target by construction, the rest by lot: no prediction, but what
+"""Those first that have a skill in common with the target by construction, the rest at random: no prediction, but what
 knowing the suite's plan, and nothing else, would bring."""
 TRIED = "tried"
 """Donors by their measured gain without shots: what trying each as it is, on the test examples, tells of few shots."""
 RETEST = "retest"
 """Donors by their measured gain with the shots of all seeds but one, graded on that one, each in turn: how well a
-measurement foretells itself. A rank correlation above about the square root of its own is out of any prediction's reach
+measurement predicts itself. A rank correlation above about the square root of its own is out of any prediction's reach
 (Spearman, 1904)."""
 HISTORY = "history"
 """The default similarity together with what donors did for the other targets (`pituning.graph.history`): what a zoo of
 measured transfer can add for a new target."""
 ORDERS = 200
 GRADES_FILE = "predictors.csv"
-"""Among the results of a zoo, how well each similarity foretells transfer."""
+"""Among the results of a zoo, how well each similarity predicts transfer."""
 CORRELATIONS = ("spearman", "kendall")
 ALL_PAIRS = "all"
 UNRELATED = "unrelated"
@@ -80,15 +80,15 @@ def grade_predictors(zoo: Zoo, kind: str, *, seed: int = 0) -> pd.DataFrame:
         transfer = load_transfer(path, count, TASK_NAMES)
         assert transfer is not None  # the number of shots is one of those measured
         unshot = load_transfer(path, 0, TASK_NAMES) if count and 0 in shots else None
-        foretold = dict(similarities)
-        if DEFAULT_PREDICTOR in foretold:
-            foretold[HISTORY] = with_history(foretold[DEFAULT_PREDICTOR], transfer.gains)
+        predicted = dict(similarities)
+        if DEFAULT_PREDICTOR in predicted:
+            predicted[HISTORY] = with_history(predicted[DEFAULT_PREDICTOR], transfer.gains)
         for name, pairs in sets_of_pairs().items():
             graded = {
-                predictor: grade_targets(matrix, transfer.gains, pairs=pairs) for predictor, matrix in foretold.items()
+                predictor: grade_targets(matrix, transfer.gains, pairs=pairs) for predictor, matrix in predicted.items()
             }
-            graded[RANDOM] = _by_lot(transfer, pairs, seed)
-            graded[PLANTED] = _by_lot(transfer, pairs, seed, first=_planted())
+            graded[RANDOM] = _at_random(transfer, pairs, seed)
+            graded[PLANTED] = _at_random(transfer, pairs, seed, first=_planted())
             if unshot is not None:
                 graded[TRIED] = grade_targets(_complete(unshot.gains), transfer.gains, pairs=pairs)
             if transfer.seeds > 1:
@@ -121,7 +121,7 @@ def predictors_markdown(zoo: Zoo, kind: str, shots: int) -> str:
     return "\n".join(lines)
 
 
-def _by_lot(
+def _at_random(
     transfer: Transfer, pairs: np.ndarray | None, seed: int, *, first: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
     """Each measure's mean over random orders of the donors.

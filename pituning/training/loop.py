@@ -281,10 +281,10 @@ def _restore(path: Path, identity: str, parameters: Sequence[Tensor], optimiser:
             raise ArtefactError(
                 f"checkpoint {path} is of another training (settings or examples differ); delete it to start anew"
             )
-        found = _digest(tensors)
-        if progress["sha256"] != found:
+        digest = _digest(tensors)
+        if progress["sha256"] != digest:
             raise ArtefactError(
-                f"checkpoint {path} is damaged: its tensors have SHA-256 {found[:12]}…, written was "
+                f"checkpoint {path} is damaged: its tensors have SHA-256 {digest[:12]}…, written was "
                 f"{str(progress['sha256'])[:12]}…; delete it to start anew"
             )
         for index, parameter in enumerate(parameters):

@@ -60,7 +60,7 @@ def test_predicted_donors_are_the_nearest_of_the_graph(workspace: Workspace, ope
     order = [names[i] for i in np.argsort(-similarity.matrix[names.index("rte")]) if names[i] != "rte"]
     titles = [load_task(name, workspace).title for name in order[:3]]
     assert list(at.dataframe[0].value["Donor"]) == titles
-    assert list(at.dataframe[0].value["Nearness"]) == ["1 of 19", "2 of 19", "3 of 19"]
+    assert list(at.dataframe[0].value["Rank"]) == ["1 of 19", "2 of 19", "3 of 19"]
 
 
 def test_donors_can_be_chosen_by_hand(workspace: Workspace, open_page: OpenPage) -> None:
@@ -149,7 +149,7 @@ def test_an_uploaded_table_becomes_a_task_and_a_run(workspace: Workspace, open_p
     assert task.labels == ("bad", "good")
 
 
-def test_a_task_that_was_brought_shows_how_often_each_label_comes_up(workspace: Workspace, open_page: OpenPage) -> None:
+def test_an_uploaded_task_shows_how_often_each_label_comes_up(workspace: Workspace, open_page: OpenPage) -> None:
     rows = [(f"text {i}", "rare" if i % 4 == 0 else "often") for i in range(80)]
     parsed = read_table(("text,label\n" + "\n".join(map(",".join, rows))).encode(), "moods.csv")
     columns = ColumnMapping(text="text", answer="label", image=None)

@@ -284,9 +284,9 @@ def test_a_claim_says_where_and_by_which_process(queue, submit):
     queue.begin(claim, 4711, pid_created=12.5)
     run = queue.get(run_id)
     assert (run.slot, run.host, run.pid, run.pid_created) == ("gpu 1", "box", 4711, 12.5)
-    queue.finish(claim, "failed", failure="nan_loss", error="no", mend="yes")
+    queue.finish(claim, "failed", failure="nan_loss", error="no", fix="yes")
     run = queue.get(run_id)
-    assert (run.failure, run.error, run.mend, run.pid, run.slot) == ("nan_loss", "no", "yes", None, None)
+    assert (run.failure, run.error, run.fix, run.pid, run.slot) == ("nan_loss", "no", "yes", None, None)
 
 
 def test_the_events_tell_where_each_attempt_was(queue, submit):

@@ -98,7 +98,7 @@ def test_result_and_exported_expert(make_workspace: MakeWorkspace, tiny_backbone
     assert result["expert"] not in workspace.zoo().expert_dirs("lora")  # it never becomes a donor
 
 
-def test_an_expert_that_was_brought_lends_whatever_its_size_and_modules(
+def test_an_imported_expert_lends_whatever_its_size_and_modules(
     make_workspace: MakeWorkspace, tiny_backbone: Backbone
 ) -> None:
     workspace = make_workspace("w", "lora")

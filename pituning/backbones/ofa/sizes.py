@@ -57,8 +57,8 @@ def _shape(weights: Mapping[str, Tensor], key: str, where: str) -> torch.Size:
 
 def _count(keys: Iterable[str], pattern: str) -> int:
     """One more than the highest number in keys that begin with the pattern."""
-    found = [int(match[1]) for key in keys if (match := re.match(pattern, key))]
-    return max(found, default=-1) + 1
+    numbers = [int(match[1]) for key in keys if (match := re.match(pattern, key))]
+    return max(numbers, default=-1) + 1
 
 
 def check_tensors(weights: Mapping[str, Tensor], config: OfaConfig, *, where: str) -> None:
