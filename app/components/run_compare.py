@@ -215,7 +215,7 @@ def _score(result: Mapping[str, Any], method: str) -> str | None:
 
 def _curves(compared: Sequence[Compared]) -> None:
     st.header("Curves", anchor=False)
-    measured = [runs_data.queue().metrics_of(one.run.id) for one in compared]
+    measured = [runs_data.queue().curves_of(one.run.id) for one in compared]
     titles = {**NAMES, **MORE}
     names = [name for name in titles if any(point.name == name for points in measured for point in points)]
     if not names:

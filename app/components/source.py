@@ -30,8 +30,9 @@ def choose(found: Mapping[str, Sequence[str]]) -> tuple[str, str]:
 
 def choose_shots(counts: Sequence[int]) -> int:
     """At which of the measured numbers of shots; the same choice on every page."""
-    if st.query_params.get("shots") == "None":  # what older addresses say
-        st.query_params["shots"] = shots_label(0)
+    if 0 in counts and st.query_params.get("shots") == "None":  # what older addresses say
+        del st.query_params["shots"]
+        st.session_state["shots"] = 0
     chosen = st.segmented_control(
         "Shots", counts, format_func=shots_label, required=True,
         default=counts[-1], key="shots", bind="query-params",

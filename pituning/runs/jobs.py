@@ -74,7 +74,7 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
     reporter.phase("test", len(test))
     predictions = model.predict(trained.values, encoded_test, task, reporter=reporter)
     points = score(task.metric, predictions, [example.answer for example in test])
-    reporter.metric("single", config.steps, {"score": points})
+    reporter.curve("single", config.steps, {"score": points})
     spec = {"task": task.name, "kind": config.kind, "shots": config.shots, "seed": config.seed, "steps": config.steps}
     expert = make_expert(
         model,
