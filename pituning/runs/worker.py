@@ -100,13 +100,13 @@ def _give_back(queue: RunQueue, claim: Claim) -> str:
 
 
 def _fail(queue: RunQueue, claim: Claim, failure: failures.Failure) -> str:
-    if failure.kind == failures.DISK_FULL:
+    if failure.failure_class == failures.DISK_FULL:
         # The queue pauses while there is no room, and the run goes on afterwards.
         if disk_full(queue.workspace.root) is not None:
             queue.release(claim, f"{failure.error}")
             return "queued"
-        return queue.lost(claim, failure.error, failure=failure.kind, fix=failure.fix)
-    queue.finish(claim, "failed", failure=failure.kind, error=failure.error, fix=failure.fix)
+        return queue.lost(claim, failure.error, failure=failure.failure_class, fix=failure.fix)
+    queue.finish(claim, "failed", failure=failure.failure_class, error=failure.error, fix=failure.fix)
     return "failed"
 
 
