@@ -1,4 +1,4 @@
-"""The steps of a new run that say how much: shots, kind, seeds, what runs beside it, and the fine print."""
+"""The steps of a new run that say how much: shots, kind, seeds, baselines, and the advanced settings."""
 
 from __future__ import annotations
 
