@@ -92,7 +92,7 @@ def settings(
     target: Target, budget: Budget, donors: Donors, methods: Sequence[str], advanced: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What `TuneConfig` takes."""
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "target": target.name,
         "kind": budget.kind,
         "shots": budget.shots,
@@ -102,5 +102,5 @@ def settings(
         **advanced,
     }
     if donors.names is not None:
-        found["donor_names"] = donors.names
-    return found
+        values["donor_names"] = donors.names
+    return values

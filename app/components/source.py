@@ -11,19 +11,19 @@ from app.components.words import KINDS, PREDICTORS, label, shots_label
 from pituning.reports.reader import Zoo
 
 
-def choose(found: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+def choose(available: Mapping[str, Sequence[str]]) -> tuple[str, str]:
     """The controls for kind and predictor. ``found`` has the predictors that are there for each kind."""
     kind = st.segmented_control(
-        "Expert kind", list(found), format_func=lambda name: label(KINDS, name), required=True,
-        default=next(iter(found)), key="kind", bind="query-params",
+        "Expert kind", list(available), format_func=lambda name: label(KINDS, name), required=True,
+        default=next(iter(available)), key="kind", bind="query-params",
         help="Which kind of expert the task embeddings are of. "
-        + " ".join(f"**{KINDS[name].label}**: {KINDS[name].help}" for name in found),
+        + " ".join(f"**{KINDS[name].label}**: {KINDS[name].help}" for name in available),
     )  # fmt: skip
-    kind = kind if kind in found else next(iter(found))
+    kind = kind if kind in available else next(iter(available))
     predictor = st.selectbox(
-        "Similarity", found[kind], format_func=lambda name: label(PREDICTORS, name), key="predictor",
+        "Similarity", available[kind], format_func=lambda name: label(PREDICTORS, name), key="predictor",
         bind="query-params", width=190,
-        help="  \n".join(f"**{PREDICTORS[name].label}**: {PREDICTORS[name].help}" for name in found[kind]),
+        help="  \n".join(f"**{PREDICTORS[name].label}**: {PREDICTORS[name].help}" for name in available[kind]),
     )  # fmt: skip
     return kind, predictor
 

@@ -101,7 +101,7 @@ class ClaimedRuns(RunStore):
             LostClaimError: the claim is no longer valid; nothing was written.
         """
         with self._writing() as connection:
-            asked = self._update(connection, claim, {**progress, "heartbeat": time.time()})
+            cancel_requested = self._update(connection, claim, {**progress, "heartbeat": time.time()})
             for (series, name), step in (restart or {}).items():
                 stale = (CURVES.c.series == series, CURVES.c.name == name, CURVES.c.step >= step)
                 connection.execute(sa.delete(CURVES).where(CURVES.c.run_id == claim.run_id, *stale))
@@ -121,7 +121,7 @@ class ClaimedRuns(RunStore):
                 connection.execute(sa.insert(ALPHAS), weights)
             for happened in events:
                 note(connection, claim.run_id, happened.message, happened.time)
-        return asked
+        return cancel_requested
 
     def finish(
         self,

@@ -177,7 +177,7 @@ class DatabaseReporter:
             now = time.monotonic()
             plan_due = self._plan_changed and (now >= self._plan_due or self._closing.is_set())
             plan = self._time_left.plan() if plan_due else []
-        asked = self._queue.report(
+        cancel_requested = self._queue.report(
             self._claim, progress=progress, metrics=metrics, alphas=alphas, events=events, restart=restart,
             restart_alphas=restart_alphas,
         )  # fmt: skip
@@ -186,7 +186,7 @@ class DatabaseReporter:
             self._restart = {curve: step for curve, step in self._restart.items() if curve not in restart}
             if restart_alphas is not None:
                 self._restart_alphas = None
-        if asked:
+        if cancel_requested:
             self._stop = RunCancelled(f"run {self._claim.run_id!r} was asked to stop")
         if plan:
             with suppress(PiTuningError):  # an estimate is not worth a failure

@@ -138,8 +138,8 @@ def work_on(run: Run, workspace: Workspace, reporter: DatabaseReporter) -> Mappi
     checkpoint = checkpoint_dir(workspace, run.id)
     checkpoint.mkdir(parents=True, exist_ok=True)
     clear_unfinished(checkpoint)  # of an attempt that was killed while it wrote
-    with followed(run, workspace, reporter) as told:
-        return job(run.spec.settings(), workspace, told, checkpoint)
+    with followed(run, workspace, reporter) as followed_reporter:
+        return job(run.spec.settings(), workspace, followed_reporter, checkpoint)
 
 
 def main(arguments: list[str] | None = None) -> int:
