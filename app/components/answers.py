@@ -61,12 +61,12 @@ def try_it(entry: ExpertEntry, entries: Sequence[ExpertEntry]) -> None:
 
 def _alike(entry: ExpertEntry, entries: Sequence[ExpertEntry]) -> list[ExpertEntry]:
     """The usable experts of the same task and kind, the newest first."""
-    found = [
+    same_task = [
         one
         for one in entries
         if one.id != entry.id and (one.kind, one.task) == (entry.kind, entry.task) and one.problem is None
     ]
-    return sorted(found, key=lambda one: -(one.made or 0.0))
+    return sorted(same_task, key=lambda one: -(one.made or 0.0))
 
 
 def _first_of_each(alike: Sequence[ExpertEntry]) -> list[str]:
@@ -95,12 +95,12 @@ def _ask(entry: ExpertEntry, info: TaskInfo, alike: Sequence[ExpertEntry]) -> No
             max_selections=MOST_BESIDE, placeholder="Only the backbone alone",
             help="Other experts of this task and kind. The backbone alone always answers, too.",
         )  # fmt: skip
-    asked = access.button("Ask", icon=":material/question_answer:", type="primary", key="ask",
+    clicked = access.button("Ask", icon=":material/question_answer:", type="primary", key="ask",
                           disabled=question is None)  # fmt: skip
     why_not = access.why_not(Role.RUNNER)
     if why_not is not None:
         st.caption(f":material/lock: {why_not}")
-    if asked and question is not None:
+    if clicked and question is not None:
         _start(entry, question, beside)
 
 

@@ -1,4 +1,4 @@
-"""The steps of a new run that say how much: shots, kind, seeds, what runs beside it, and the fine print."""
+"""The steps of a new run that say how much: shots, kind, seeds, baselines, and the advanced settings."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def settings(
     target: Target, budget: Budget, donors: Donors, methods: Sequence[str], advanced: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What `TuneConfig` takes."""
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "target": target.name,
         "kind": budget.kind,
         "shots": budget.shots,
@@ -118,5 +118,5 @@ def settings(
         **advanced,
     }
     if donors.names is not None:
-        found["donor_names"] = donors.names
-    return found
+        values["donor_names"] = donors.names
+    return values

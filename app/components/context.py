@@ -144,14 +144,14 @@ def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
     Raises:
         ArtefactError: an embedding is damaged.
     """
-    here, found = zoo(), similarity(kind, predictor)
+    here, compared = zoo(), similarity(kind, predictor)
     probe = PREDICTORS[predictor].probe
-    if probe is None or len(found.names) > MOST_FOR_PARTS:
+    if probe is None or len(compared.names) > MOST_FOR_PARTS:
         return {}
-    paths = [here.embedding_path(kind, probe, name) for name in found.names]
+    paths = [here.embedding_path(kind, probe, name) for name in compared.names]
     space = here.space_path(kind)
     stamps = (_stamp(here.similarity_path(kind, predictor)), _stamp(space), *map(_stamp, paths))
-    return _parts(tuple(map(str, paths)), str(space), stamps, predictor, part, found.matrix)
+    return _parts(tuple(map(str, paths)), str(space), stamps, predictor, part, compared.matrix)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Comparing part by part …")
@@ -224,8 +224,8 @@ def _study_scores(path: str, stamp: float, shots: int) -> pd.DataFrame:
 def available() -> dict[str, list[str]]:
     """The predictors that are there for each kind; a kind without any is left out."""
     here = zoo()
-    found = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
-    return {kind: names for kind, names in found.items() if names}
+    by_kind = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
+    return {kind: names for kind, names in by_kind.items() if names}
 
 
 def unusable_experts(kind: str, target: str) -> dict[str, str]:

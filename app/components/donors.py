@@ -102,15 +102,15 @@ def _imported(name: str, kind: str, candidates: Sequence[str]) -> list[str]:
 
 def _complaints(name: str, kind: str) -> bool:
     """Says which experts are damaged or belong to another backbone; a run reads all of its kind and would fail."""
-    found = context.unusable_experts(kind, name) if context.backbone_ready() else {}
-    for donor, reason in found.items():
+    unusable = context.unusable_experts(kind, name) if context.backbone_ready() else {}
+    for donor, reason in unusable.items():
         st.error(plain(reason), title=f"The expert “{donor}” cannot be used", icon=":material/broken_image:")
-    return bool(found)
+    return bool(unusable)
 
 
 def _predictor(kind: str) -> str | None:
-    found = context.available().get(kind) or []
-    return "probe" if "probe" in found else next(iter(found), None)
+    predictors = context.available().get(kind) or []
+    return "probe" if "probe" in predictors else next(iter(predictors), None)
 
 
 def _near(name: str, kind: str, candidates: Sequence[str], count: int) -> list[Neighbor]:

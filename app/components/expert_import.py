@@ -59,15 +59,16 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
         return
     beside_file.caption(_read_as(checkpoint))
     known = context.tasks()
-    told = checkpoint.card.task if checkpoint.card is not None else None
+    stated = checkpoint.card.task if checkpoint.card is not None else None
     left, right = st.columns(2, gap="medium")
     with left:
         task = st.selectbox(
-            "Task", list(known), index=list(known).index(told) if told in known else None, key=f"expert_task_{digest}",
+            "Task", list(known), index=list(known).index(stated) if stated in known else None,
+            key=f"expert_task_{digest}",
             format_func=lambda name: known[name].title, placeholder="Which task was it trained on?",
         )  # fmt: skip
         if task is None:
-            why = f"Its card names the task “{plain(told)}”, which is not here. " if told else ""
+            why = f"Its card names the task “{plain(stated)}”, which is not here. " if stated else ""
             st.caption(f":material/edit: {why}Say on which task it was trained.")
     with right:
         name = st.text_input(

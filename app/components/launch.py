@@ -33,10 +33,10 @@ def specs(settings: Mapping[str, Any], seeds: int) -> list[RunSpec]:
         BadInput: a setting cannot be used.
     """
     first = int(settings.get("seed", 0))
-    found = [RunSpec.of("tune", TuneConfig(**{**settings, "seed": first + number})) for number in range(seeds)]
-    for spec in found:
+    runs = [RunSpec.of("tune", TuneConfig(**{**settings, "seed": first + number})) for number in range(seeds)]
+    for spec in runs:
         spec.validate()
-    return found
+    return runs
 
 
 def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequence[str]) -> None:

@@ -63,10 +63,10 @@ def show(run: Run, runs: Sequence[Run]) -> None:
         _donors(result)
 
 
-def verdict(found: Verdict) -> None:
+def verdict(judgement: Verdict) -> None:
     """The verdict in its colour."""
-    alert, icon = ALERTS[found.outcome]
-    alert(found.text, title=found.title, icon=icon)
+    alert, icon = ALERTS[judgement.outcome]
+    alert(judgement.text, title=judgement.title, icon=icon)
 
 
 def side_by_side() -> tuple[DeltaGenerator, DeltaGenerator]:

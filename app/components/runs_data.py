@@ -137,15 +137,15 @@ def _result(path: str, finished: float, run_id: str) -> dict[str, Any] | None:
 
 def results(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The results that can be read; a damaged one is left out here and shown on its own run."""
-    found = []
+    results = []
     for run in runs:
         try:
             one = result(run)
         except PiTuningError:
             continue
         if one is not None:
-            found.append(one)
-    return found
+            results.append(one)
+    return results
 
 
 def log_tail(run: Run) -> str:

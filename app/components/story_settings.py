@@ -72,12 +72,12 @@ def controls(story: str, slide: Slide) -> None:
 
 def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
     """The choices of a setting, the one that is taken without a choice first, and what people read for them."""
-    found = context.available()
-    kind = str(slide.settings.get("kind") or next(iter(found), "lora"))
+    available = context.available()
+    kind = str(slide.settings.get("kind") or next(iter(available), "lora"))
     if name == "kind":
-        return list(found), lambda one: label(KINDS, one)
+        return list(available), lambda one: label(KINDS, one)
     if name == "predictor":
-        return list(found.get(kind, ())), lambda one: label(PREDICTORS, one)
+        return list(available.get(kind, ())), lambda one: label(PREDICTORS, one)
     if name == "task":
         known = context.tasks()
         return list(known), lambda one: known[one].title if one in known else one
@@ -110,9 +110,9 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
 def _set(story: str, slide_id: str, name: str, key: str) -> None:
     value = st.session_state[key]
 
-    def with_it(found: Any) -> Any:
-        slide = found.slides[found.place(slide_id)]
+    def with_it(edited: Any) -> Any:
+        slide = edited.slides[edited.place(slide_id)]
         settings = {key: one for key, one in slide.settings.items() if key != name}
-        return found.changed(replace(slide, settings=settings if value is None else {**settings, name: value}))
+        return edited.changed(replace(slide, settings=settings if value is None else {**settings, name: value}))
 
     stories.change(story, with_it)

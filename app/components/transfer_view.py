@@ -49,10 +49,10 @@ class TransferView:
     transfer: Transfer
 
 
-def controls(found: Mapping[str, Sequence[str]]) -> TransferView | None:
+def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
     """The row above the matrix; None, and why, where nothing was measured for the chosen kind."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        kind, predictor = source.choose(found)
+        kind, predictor = source.choose(available)
         counts = context.transfer_shots(kind)
         shots = source.choose_shots(counts) if counts else None
     if not counts or shots is None:
@@ -146,7 +146,7 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
     similarity_rank = 1 + sum(view.shown.matrix[i, k] > view.shown.matrix[i, j] for k in others)
     back = view.transfer.gains[j, i]
     cards = st.grid(4, min_column_width=190, gap="small")
-    told = (
+    figures = (
         ("Alone", _score(view.transfer.alone[i]), "without a donor"),
         ("With this donor", _score(view.transfer.scores[i, j]), _gain(gain)),
         ("Measured place", f"{place} of {len(others)}", f"by similarity {similarity_rank}"),
@@ -156,7 +156,7 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
             f"what {shorten(infos[target].title)} does for it",
         ),
     )
-    for title, value, note in told:
+    for title, value, note in figures:
         with cards.cell(), st.container(border=True, height="stretch", gap="xsmall"):
             st.metric(title, value)
             st.caption(plain(note))
@@ -215,19 +215,19 @@ def _grades(view: TransferView, predictors: Sequence[str]) -> pd.DataFrame:
 @st.cache_data(max_entries=16, show_spinner="Grading the predictors …")
 def _graded(key: tuple[Any, ...], predictors: tuple[str, ...], _view: TransferView) -> pd.DataFrame:
     gains, names = _view.transfer.gains, _view.shown.names
-    found: dict[str, dict[str, np.ndarray]] = {}
+    grades: dict[str, dict[str, np.ndarray]] = {}
     for predictor in predictors:
         try:
             each = source.load(_view.shown.kind, predictor)
         except PiTuningError:
             continue  # it shows when it is chosen
         if set(names) <= set(each.names):
-            found[label(PREDICTORS, predictor)] = grade_targets(each.only(names).matrix, gains, measures=MEASURES)
+            grades[label(PREDICTORS, predictor)] = grade_targets(each.only(names).matrix, gains, measures=MEASURES)
     rng = np.random.default_rng(0)
     drawn = [grade_targets(rng.random(gains.shape), gains, measures=MEASURES) for _ in range(RANDOM_ORDERS)]
-    found["Random order"] = {name: np.mean([one[name] for one in drawn], axis=0) for name in MEASURES}
+    grades["Random order"] = {name: np.mean([one[name] for one in drawn], axis=0) for name in MEASURES}
     rows = []
-    for predictor, measured in found.items():
+    for predictor, measured in grades.items():
         row: dict[str, Any] = {"Predictor": predictor}
         for name, (title, _) in MEASURES.items():
             got = interval(measured[name])

@@ -95,12 +95,12 @@ def read_card(directory: Path, name: str) -> BackboneCard:
         raise ArtefactError(
             f"{path} has format_version {version!r}, this version reads up to {FORMAT_VERSION}; upgrade pituning-studio"
         )
-    kinds: dict[str, Any] = {
+    types: dict[str, Any] = {
         "origin": str, "source": str, "revision": str | None, "family": str, "model_type": str, "licence": str,
         "parameters": int, "modalities": list, "size": int, "dtype": str, "max_tokens": int | None,
         "fingerprint": str, "added": float | int | None,
     }  # fmt: skip
-    bad = [key for key, kind in kinds.items() if not isinstance(document.get(key), kind)]
+    bad = [key for key, expected in types.items() if not isinstance(document.get(key), expected)]
     if bad:
         raise ArtefactError(f"{path} is damaged at {', '.join(bad)}; remove the backbone and add it again")
     known = {item.name for item in fields(BackboneCard)}

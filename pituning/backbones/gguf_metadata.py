@@ -33,8 +33,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
             metadata = {}
             for _ in range(keys):
                 key = _text(stream)
-                (kind,) = _unpack(stream, "<I")
-                value = _value(stream, kind)
+                (value_type,) = _unpack(stream, "<I")
+                value = _value(stream, value_type)
                 if value is not None:
                     metadata[key] = value
             return metadata
@@ -44,11 +44,11 @@ def read_metadata(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} is truncated or damaged; download it again") from error
 
 
-def _value(stream: BinaryIO, kind: int) -> Any:
-    if kind == _STRING:
+def _value(stream: BinaryIO, value_type: int) -> Any:
+    if value_type == _STRING:
         return _text(stream)
-    if kind != _ARRAY:
-        return _unpack(stream, "<" + _FORMATS[kind])[0]
+    if value_type != _ARRAY:
+        return _unpack(stream, "<" + _FORMATS[value_type])[0]
     inner, count = _unpack(stream, "<IQ")
     if inner == _ARRAY:
         for _ in range(count):

@@ -164,7 +164,7 @@ def _explained(repository: str, revision: str | None) -> Iterator[None]:
 def _of_transport(error: Exception) -> bool:
     """Whether an error comes from the library that speaks HTTP, whichever of them the hub's library uses."""
     return any(
-        kind.__module__.partition(".")[0] in ("httpx", "httpx2", "requests") for kind in type(error).__mro__
+        base.__module__.partition(".")[0] in ("httpx", "httpx2", "requests") for base in type(error).__mro__
     ) and (getattr(error, "response", None) is None)
 
 

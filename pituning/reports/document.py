@@ -104,8 +104,8 @@ def _page(story: Story, names: list[str], slides: list[str], now: float) -> str:
 def _slide(slide: Slide, drawn: Drawn | PiTuningError, title: str, number: int) -> Iterator[str]:
     figures = isinstance(drawn, PiTuningError) or bool(drawn.panels)
     level = "h1" if number == 1 and not figures else "h2"
-    kind = "with-figures" if figures else "words"
-    yield f'<section class="slide {kind}" aria-labelledby="title-{number}">'
+    css_class = "with-figures" if figures else "words"
+    yield f'<section class="slide {css_class}" aria-labelledby="title-{number}">'
     yield f'<{level} id="title-{number}">{_text(title)}</{level}><div class="body">'
     if isinstance(drawn, PiTuningError):
         message = str(drawn)

@@ -12,8 +12,6 @@ from pituning.errors import ArtefactError
 from pituning.experts.kinds import KINDS
 from pituning.figures.lowshot import gains_figure
 from pituning.figures.palette import method_label
-from pituning.figures.words import KINDS as KIND_WORDS
-from pituning.figures.words import label
 from pituning.graph.build import NodeInfo
 from pituning.registry import unknown
 from pituning.reports.drawn import Drawn, File, Panel, Table
@@ -126,7 +124,7 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
         reading=f"{name} gains {_text(gain, '+.1f')} points over {other[:1].lower()}{other[1:]} and is better on "
         f"{gain.wins} of {count} targets, on the same shots and test examples: "
         f"{shots_name(shots) if shots else 'no'} shots per class, {seeds}. In brackets 95 % intervals over targets and "
-        f"seeds. {label(KIND_WORDS, kind)} experts.",
+        f"seeds. {KINDS[kind].label} experts.",
         panels=(
             Panel(
                 figure=lambda dark: gains_by_target(scores, over, infos, dark=dark),

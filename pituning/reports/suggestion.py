@@ -120,8 +120,10 @@ def _map(reader: Reader, zoo: Zoo, common: dict[str, str | int]) -> list[Slide]:
 
 def bridge(zoo: Zoo) -> str:
     """The task with the closest relative in another modality, among its three nearest; the first if there is none."""
-    kinds = np.array([str(info.modality) for info in zoo.infos])
+    modalities = np.array([str(info.modality) for info in zoo.infos])
     ranks = rank(zoo.matrix)
-    candidates = np.where((kinds[:, None] != kinds[None, :]) & (ranks >= 1) & (ranks <= 3), zoo.matrix, -np.inf)
+    candidates = np.where(
+        (modalities[:, None] != modalities[None, :]) & (ranks >= 1) & (ranks <= 3), zoo.matrix, -np.inf
+    )
     best = int(candidates.max(axis=1).argmax())
     return zoo.names[best] if np.isfinite(candidates).any() else zoo.names[0]

@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from pituning.errors import PiTuningError
-from pituning.runs.records import AlphaPoint, Claim, MetricPoint, Run, RunEvent
-from pituning.runs.store import ALPHAS, METRICS, ORDER, PAUSED, RUNS, SETTINGS, RunStore, note
+from pituning.runs.records import AlphaPoint, Claim, CurvePoint, Run, RunEvent
+from pituning.runs.store import ALPHAS, CURVES, ORDER, PAUSED, RUNS, SETTINGS, RunStore, note
 
 NOBODY = {"owner": None, "slot": None, "host": None, "pid": None, "pid_created": None, "eta_s": None}
 """What a run says about its worker while it has none."""
@@ -80,7 +80,7 @@ class ClaimedRuns(RunStore):
         claim: Claim,
         *,
         progress: Mapping[str, Any],
-        metrics: Sequence[MetricPoint] = (),
+        metrics: Sequence[CurvePoint] = (),
         alphas: Sequence[AlphaPoint] = (),
         events: Sequence[RunEvent] = (),
         restart: Mapping[tuple[str, str], int] | None = None,
@@ -101,10 +101,10 @@ class ClaimedRuns(RunStore):
             LostClaimError: the claim is no longer valid; nothing was written.
         """
         with self._writing() as connection:
-            asked = self._update(connection, claim, {**progress, "heartbeat": time.time()})
+            cancel_requested = self._update(connection, claim, {**progress, "heartbeat": time.time()})
             for (series, name), step in (restart or {}).items():
-                stale = (METRICS.c.series == series, METRICS.c.name == name, METRICS.c.step >= step)
-                connection.execute(sa.delete(METRICS).where(METRICS.c.run_id == claim.run_id, *stale))
+                stale = (CURVES.c.series == series, CURVES.c.name == name, CURVES.c.step >= step)
+                connection.execute(sa.delete(CURVES).where(CURVES.c.run_id == claim.run_id, *stale))
             if restart_alphas is not None:
                 connection.execute(
                     sa.delete(ALPHAS).where(ALPHAS.c.run_id == claim.run_id, ALPHAS.c.step >= restart_alphas)
@@ -116,12 +116,12 @@ class ClaimedRuns(RunStore):
                 for a in alphas
             ]  # fmt: skip
             if finite:
-                connection.execute(sa.insert(METRICS), [{"run_id": claim.run_id, **point} for point in finite])
+                connection.execute(sa.insert(CURVES), [{"run_id": claim.run_id, **point} for point in finite])
             if weights:
                 connection.execute(sa.insert(ALPHAS), weights)
             for happened in events:
                 note(connection, claim.run_id, happened.message, happened.time)
-        return asked
+        return cancel_requested
 
     def finish(
         self,

@@ -85,7 +85,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class MetricPoint:
+class CurvePoint:
     """One value of a curve."""
 
     series: str

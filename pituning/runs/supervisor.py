@@ -209,7 +209,7 @@ def supervise(
     except PiTuningError:
         lock.release()
         raise
-    introduced, said = False, ""
+    introduced, last_line = False, ""
     idle_since = time.monotonic()
     try:
         while not stop.is_set():
@@ -220,11 +220,11 @@ def supervise(
                     supervisor.introduce()
                     introduced = True
                 busy = supervisor.step()
-                said = ""
+                last_line = ""
             except PiTuningError as error:  # a full disk, a locked database or a lost cluster passes; the runs stay
-                if str(error) != said:
-                    said = str(error)
-                    _say(said)
+                if str(error) != last_line:
+                    last_line = str(error)
+                    _say(last_line)
             if busy:
                 idle_since = time.monotonic()
             elif idle_s is not None and time.monotonic() - idle_since > idle_s:

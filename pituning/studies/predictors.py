@@ -49,15 +49,15 @@ def sets_of_pairs() -> dict[str, np.ndarray | None]:
 
 def predictions(zoo: Zoo, kind: str) -> dict[str, np.ndarray]:
     """Every stored similarity of a kind as (N, N) in the order of `TASK_NAMES`."""
-    found = {}
+    predicted = {}
     for predictor in PREDICTORS:
         path = zoo.similarity_path(kind, predictor)
         if path.exists():
             stored = load_similarity(path)
             if set(TASK_NAMES) <= set(stored.names):
                 order = [stored.names.index(name) for name in TASK_NAMES]
-                found[predictor] = stored.matrix[np.ix_(order, order)]
-    return found
+                predicted[predictor] = stored.matrix[np.ix_(order, order)]
+    return predicted
 
 
 def grade_predictors(zoo: Zoo, kind: str, *, seed: int = 0) -> pd.DataFrame:
@@ -95,11 +95,11 @@ def grade_predictors(zoo: Zoo, kind: str, *, seed: int = 0) -> pd.DataFrame:
                 graded[RETEST] = _against_itself(path, count, pairs)
             for predictor, measured in graded.items():
                 for measure in MEASURES:
-                    found: Interval = interval(measured[measure], seed=seed)
+                    estimate: Interval = interval(measured[measure], seed=seed)
                     rows.append(
                         {
                             "kind": kind, "shots": count, "pairs": name, "predictor": predictor, "measure": measure,
-                            **{key: round(value, 4) for key, value in asdict(found).items()},
+                            **{key: round(value, 4) for key, value in asdict(estimate).items()},
                         }
                     )  # fmt: skip
     return pd.DataFrame(rows)
@@ -136,26 +136,26 @@ def _at_random(
         grade_targets(ahead + rng.random(ahead.shape), transfer.gains, pairs=pairs, measures=drawn_measures)
         for _ in range(ORDERS)
     ]
-    found = {measure: np.mean([one[measure] for one in drawn], axis=0) for measure in drawn_measures}
+    grades = {measure: np.mean([one[measure] for one in drawn], axis=0) for measure in drawn_measures}
     # A rank correlation counts ties as such and needs no orders; that of nothing but ties is 0.
     tied = grade_targets(ahead, transfer.gains, pairs=pairs, measures=CORRELATIONS)
-    ordered = np.isfinite(found["ndcg"])
-    found |= {measure: np.where(ordered, np.nan_to_num(values), np.nan) for measure, values in tied.items()}
-    return {measure: found[measure] for measure in MEASURES}
+    ordered = np.isfinite(grades["ndcg"])
+    grades |= {measure: np.where(ordered, np.nan_to_num(values), np.nan) for measure, values in tied.items()}
+    return {measure: grades[measure] for measure in MEASURES}
 
 
 def _against_itself(path: Path, shots: int, pairs: np.ndarray | None) -> dict[str, np.ndarray]:
     """Each measure's mean over seeds that are left out in turn, on the pairs that have another seed, too."""
     seeds = measured_seeds(path, shots)
-    found = []
+    grades = []
     for seed in seeds:
         others = load_transfer(path, shots, TASK_NAMES, seeds=[other for other in seeds if other != seed])
         left_out = load_transfer(path, shots, TASK_NAMES, seeds=[seed])
         assert others is not None
         assert left_out is not None
         both = np.where(np.isfinite(others.gains), left_out.gains, np.nan)
-        found.append(grade_targets(others.gains, both, pairs=pairs))
-    return {measure: pd.DataFrame([one[measure] for one in found]).mean().to_numpy() for measure in MEASURES}
+        grades.append(grade_targets(others.gains, both, pairs=pairs))
+    return {measure: pd.DataFrame([one[measure] for one in grades]).mean().to_numpy() for measure in MEASURES}
 
 
 def _planted() -> np.ndarray:

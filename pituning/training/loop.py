@@ -103,7 +103,7 @@ def fit(
             return
         values = dict(evaluate(result.steps))
         result.evaluations.append((result.steps, values))
-        reporter.metric(series, result.steps, values)
+        reporter.curve(series, result.steps, values)
 
     saved = result.steps
     logged_at = time.monotonic()
@@ -124,7 +124,7 @@ def fit(
             last = result.steps == config.steps
             if result.steps % LOG_EVERY == 0 or last or result.steps == 1:
                 recent, now = result.losses[-LOG_EVERY:], time.monotonic()
-                reporter.metric(series, result.steps, {
+                reporter.curve(series, result.steps, {
                     "loss": sum(recent) / len(recent),
                     "learning_rate": config.rate(result.steps - 1),
                     "examples_per_second": examples / max(now - logged_at, 1e-9),

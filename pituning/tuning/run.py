@@ -150,7 +150,7 @@ class _Run:
     def _test(self, name: str, method: str) -> float:
         """Scores ``method`` under ``name``."""
         score = self.scores.add(name, self._outcome(method).predictions)
-        self.reporter.metric(name, self.choices[method].steps if method in self.choices else 0, {"score": score})
+        self.reporter.curve(name, self.choices[method].steps if method in self.choices else 0, {"score": score})
         return score
 
     def _outcome(self, method: str) -> _Outcome:

@@ -147,7 +147,7 @@ def choose(
     loss, rate, step = best
     curve = search.curves[rate]
     for at, value in curve.items():
-        reporter.metric(method, at, {"held_out_loss": value})
+        reporter.curve(method, at, {"held_out_loss": value})
     return Choice(learning_rate=rate, steps=step, loss=loss, curve=curve)
 
 

@@ -84,7 +84,7 @@ class RunRow(Base):
     )
 
 
-class MetricRow(Base):
+class CurveRow(Base):
     """One value of one curve, for example series ``pi``, step 10, name ``loss``."""
 
     __tablename__ = "metrics"

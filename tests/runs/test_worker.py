@@ -24,14 +24,14 @@ def running(queue, submit):
 
 def test_a_result_is_written_and_found(queue, running, workspace):
     def work(run, _workspace, reporter):
-        reporter.metric("pi", 1, {"score": 61.0})
+        reporter.curve("pi", 1, {"score": 61.0})
         return {"score": 61.0}
 
     assert run_claimed(queue, running.claim, work) == "succeeded"
     assert queue.result_of(running.id) == {"score": 61.0, "run": running.id}
     path = workspace.root / queue.get(running.id).result_path
     assert json.loads(path.read_text())["score"] == 61.0
-    assert [point.value for point in queue.metrics_of(running.id) if point.series == "pi"] == [61.0]
+    assert [point.value for point in queue.curves_of(running.id) if point.series == "pi"] == [61.0]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Notes(Silent):
             if self.left < 0:
                 raise RunCancelled("asked to stop")
 
-    def metric(self, series: str, step: int, values: Mapping[str, float]) -> None:
+    def curve(self, series: str, step: int, values: Mapping[str, float]) -> None:
         self.metrics.setdefault(series, set()).update(values)
 
     def alpha(
