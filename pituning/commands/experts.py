@@ -23,7 +23,7 @@ from pituning.commands.shared import (
 )
 from pituning.errors import ArtefactError, BadInput, PiTuningError
 from pituning.experts.kinds import KINDS, kind_words
-from pituning.registry import unknown
+from pituning.labelling.experts import expert_directory
 from pituning.runs.configs import AnswerRun, EmbedRun, TrainRun
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 
@@ -100,7 +100,7 @@ def import_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a PEFT checkpoint in as an expert, after comparing its answers with plain PEFT's."""
+    """Import a PEFT checkpoint as an expert, after comparing its answers with plain PEFT's."""
     from pituning.tasks.registry import load_task
 
     place = open_workspace(workspace)
@@ -109,11 +109,11 @@ def import_command(
     if not directory.is_dir():
         raise BadInput(f"directory {str(directory)!r} does not exist; give that of a PEFT checkpoint")
 
-    from pituning.experts.brought import other_base, usable_name, uses
     from pituning.experts.checkpoint import read_directory
+    from pituning.experts.imported import other_base, usable_name, uses
 
-    brought = read_directory(directory)
-    other = None if brought.card is not None else other_base(brought.document, _names(source, backbone))
+    imported = read_directory(directory)
+    other = None if imported.card is not None else other_base(imported.document, _names(source, backbone))
     warning = None if other is None else (
         f"it says that it was trained on {other!r}, and {backbone!r} is another name: where that is another model, its "
         "answers mean nothing"
@@ -157,7 +157,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write an expert as a PEFT checkpoint of its own."""
-    source = find_expert(open_workspace(workspace), name, kind, backbone)
+    source = expert_directory(open_workspace(workspace), name, kind=kind, backbone=backbone)
 
     from pituning.experts.store import export_expert
 
@@ -196,7 +196,7 @@ def remove(
     from pituning.runs.removal import check_removable, remove_expert
 
     queue = RunQueue(open_workspace(workspace))
-    kind = find_expert(queue.workspace, name, kind, backbone).parent.parent.name
+    kind = expert_directory(queue.workspace, name, kind=kind, backbone=backbone).parent.parent.name
     check_removable(queue, kind, name, backbone=backbone)
     confirm(f"Remove the {kind} expert {name}?", yes)
     remove_expert(queue, kind, name, backbone=backbone)
@@ -219,8 +219,8 @@ def embed_command(
     for task in config.tasks:
         if task not in zoo.expert_dirs(config.kind):
             check_examples(place, task, None, 0)
-            mend = zoo.command(f"experts train {task} --kind {config.kind}")
-            raise BadInput(f"task {task!r} has no {config.kind} expert; train one: {mend}", field="tasks")
+            fix = zoo.command(f"experts train {task} --kind {config.kind}")
+            raise BadInput(f"task {task!r} has no {config.kind} expert; train one: {fix}", field="tasks")
     place.backbone_dir(config.backbone)
     work(place, "embed", config, detach, as_json, lambda r: f"embedded {', '.join(r['tasks'])}")
 
@@ -232,29 +232,14 @@ def guesses(result: dict[str, Any]) -> list[tuple[str, float]]:
     return [(what, points) for what, points in rows if points is not None]
 
 
-def find_expert(workspace: Workspace, name: str, kind: str | None, backbone: str) -> Path:
-    """The directory of an expert of a backbone by its name; the kind is needed where several kinds have the name."""
-    zoo = workspace.zoo(workspace.check_backbone(backbone))
-    found = {
-        each: zoo.all_expert_dirs(each)[name]
-        for each in (KINDS if kind is None else (KINDS.check(kind),))
-        if name in zoo.all_expert_dirs(each)
-    }
-    if not found:
-        raise unknown("expert", name, sorted({n for k in KINDS for n in zoo.all_expert_dirs(k)}))
-    if len(found) > 1:
-        raise BadInput(f"expert {name!r} is there as {', '.join(found)}; choose one with --kind", field="kind")
-    return next(iter(found.values()))
-
-
 def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int) -> Task:
     """The task; says at once, rather than from a worker, that it is unknown or has too few examples."""
     from pituning.tasks.registry import load_task
 
-    found = load_task(task, workspace)
+    loaded = load_task(task, workspace)
     if shots is not None:
-        found.shots(shots, seed)
-    return found
+        loaded.shots(shots, seed)
+    return loaded
 
 
 def work(workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bool, words: Any) -> None:
@@ -276,8 +261,10 @@ def _answers(result: dict[str, Any]) -> str:
         gold = "" if question["gold"] is None else f" (right: {question['gold']})"
         lines.append(f"{question['example'] or 'your question'}: {question['text']}{gold}")
         for one in result["said"]:
-            said = one["answers"][number]
-            lines.append(f"  {one['expert'] or 'backbone alone'}: {said['answer']} ({100 * said['probability']:.0f} %)")
+            answer = one["answers"][number]
+            lines.append(
+                f"  {one['expert'] or 'backbone alone'}: {answer['answer']} ({100 * answer['probability']:.0f} %)"
+            )
     return "\n".join(lines)
 
 

@@ -12,24 +12,32 @@ from pituning.workspace.layout import Workspace
 
 
 def find_expert(workspace: Workspace, name: str, *, kind: str | None, backbone: str) -> tuple[Path, ExpertCard]:
-    """The directory and the card of an expert.
+    """The directory and the card of an expert; errors as `expert_directory`.
+
+    Raises:
+        ArtefactError: its card is damaged.
+    """
+    directory = expert_directory(workspace, name, kind=kind, backbone=backbone)
+    return directory, read_card(directory)
+
+
+def expert_directory(workspace: Workspace, name: str, *, kind: str | None, backbone: str) -> Path:
+    """The directory of an expert.
 
     Args:
         kind: None where the name is enough.
 
     Raises:
         BadInput: there is none, or several kinds have one of that name.
-        ArtefactError: its card is damaged.
     """
     zoo = workspace.zoo(workspace.check_backbone(backbone))
     there = {each: zoo.all_expert_dirs(each) for each in (KINDS if kind is None else (KINDS.check(kind),))}
-    found = {each: experts[name] for each, experts in there.items() if name in experts}
-    if not found:
+    directories = {each: experts[name] for each, experts in there.items() if name in experts}
+    if not directories:
         others = [] if kind is None else [each for each in KINDS if name in zoo.all_expert_dirs(each)]
         if others:
             raise BadInput(f"expert {name!r} is there as {', '.join(others)}, not as {kind}; give --kind", field="kind")
         raise unknown("expert", name, sorted({each for experts in there.values() for each in experts}))
-    if len(found) > 1:
-        raise BadInput(f"expert {name!r} is there as {', '.join(found)}; choose one with --kind", field="kind")
-    (directory,) = found.values()
-    return directory, read_card(directory)
+    if len(directories) > 1:
+        raise BadInput(f"expert {name!r} is there as {', '.join(directories)}; choose one with --kind", field="kind")
+    return next(iter(directories.values()))
