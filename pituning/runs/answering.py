@@ -71,7 +71,7 @@ def _ask(backbone: Backbone, encoded: EncodedExamples, asked: Questions) -> list
     task = asked.task
     answers: list[Mapping[str, Any]] = []
     for row, text in enumerate(predict(backbone, encoded, task)):
-        gold = asked.examples[row].answer if asked.names[row] else None
+        gold = asked.examples[row].gold if asked.names[row] else None
         options = list(task.labels) if task.labels is not None else [text]
         sure = dict(zip(options, answer_probabilities(backbone, encoded, task, row, options), strict=True))
         others = sorted((label for label in options if label != text), key=lambda label: -sure[label])[:OTHERS]
