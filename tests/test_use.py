@@ -38,7 +38,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, text_task: Task) -> Path:
     make(directory)
     reviews = replace(
         text_task, name="reviews", instruction="is this review good or bad?", metric="token_f1", labels=None,
-        columns={"text": "review", "answer": "mood"},
+        about={"columns": {"review": "text", "mood": "answer"}},
     )  # fmt: skip
     save_task(reviews, workspace)
     model = ExpertModel(Backbone.load(directory, name="smollm2"), "lora")

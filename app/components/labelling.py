@@ -18,12 +18,13 @@ from pituning.experts.card import ExpertCard
 from pituning.experts.catalogue import ExpertEntry
 from pituning.figures.reliability import reliability_figure
 from pituning.labelling.calibration import Reliability
-from pituning.labelling.inputs import Reading, reading_of
+from pituning.labelling.inputs import reading_of
 from pituning.labelling.rows import all_rows, open_rows
 from pituning.labelling.sources import find_source, keep_upload
 from pituning.runs.configs import PredictRun
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
+from pituning.tasks.columns import ColumnMapping
 from pituning.tasks.reading import Row, Table, as_text
 from pituning.tasks.reading.opening import suffixes
 
@@ -69,6 +70,8 @@ def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
         found = find_source(source, context.workspace())
         table = _open(str(found.path), found.filename)
         reading = _reading(entry, table)
+        if reading is None:
+            return entry
         _preview(table, reading)
     except PiTuningError as error:
         say("This file cannot be labelled", error)
@@ -112,30 +115,29 @@ def _open(path: str, name: str) -> Table:
     return open_rows(Path(path), name)
 
 
-def _reading(entry: ExpertEntry, table: Table) -> Reading:
-    """The columns that are read; where the task does not say which, they are asked for."""
+def _reading(entry: ExpertEntry, table: Table) -> ColumnMapping | None:
+    """The columns that are read; where those of the task are not there, they are asked for."""
     task = context.task(str(entry.task))
-    wanted = [role for role, out in (("text", "vision"), ("image", "language")) if task.modality != out]
     try:
-        guess = vars(reading_of(task, table))
+        return reading_of(task, table)
     except BadInput as error:
         if error.field == "file":
             raise
-        guess = {}
         st.warning(plain(str(error).partition(": name the column")[0]) + ". Choose the column.", icon=":material/help:")
-    chosen: dict[str, str | None] = {}
-    for role in wanted:
-        guessed = guess.get(role)
-        chosen[role] = st.selectbox(
-            f"Column with the {role}", table.columns, index=None if guessed is None else table.columns.index(guessed),
-            key=f"label_{role}_{entry.id}_{table.filename}",
-        )  # fmt: skip
-    if any(value is None for value in chosen.values()):
-        raise BadInput("a column is still to be chosen", field="text_column")
-    return reading_of(task, table, **chosen)
+    texts: list[str] = []
+    image = None
+    if task.modality != "vision":
+        key = f"label_text_{entry.id}_{table.filename}"
+        texts = st.multiselect("Columns with the text", table.columns, key=key)
+    if task.modality != "language":
+        key = f"label_image_{entry.id}_{table.filename}"
+        image = st.selectbox("Column with the image", table.columns, index=None, key=key)
+    if (task.modality != "vision" and not texts) or (task.modality != "language" and image is None):
+        return None
+    return reading_of(task, table, texts=texts, image=image)
 
 
-def _preview(table: Table, reading: Reading) -> None:
+def _preview(table: Table, reading: ColumnMapping) -> None:
     """The first rows, and what becomes of their columns."""
     rows = []
     for row in all_rows(table):
@@ -143,7 +145,7 @@ def _preview(table: Table, reading: Reading) -> None:
             rows.append({column: as_text(row.cells.get(column))[:200] for column in table.columns})
         if len(rows) == SHOWN:
             break
-    read = [column for column in (reading.text, reading.image) if column is not None]
+    read = [*reading.texts, *([] if reading.image is None else [reading.image])]
     others = len(table.columns) - len(read)
     kept = f"; {others} other {'column is' if others == 1 else 'columns are'} kept as they are" if others else ""
     st.caption(f":material/check_circle: {plain(table.form)}: it reads {', '.join(map(plain, read))}{kept}.")
@@ -152,11 +154,11 @@ def _preview(table: Table, reading: Reading) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="The first rows of the file")
 
 
-def _start(entry: ExpertEntry, source: str, reading: Reading, columns: str) -> None:
+def _start(entry: ExpertEntry, source: str, reading: ColumnMapping, columns: str) -> None:
     try:
         queue = runs_data.queue()
         config = PredictRun(
-            expert=entry.name, kind=entry.kind, source=source, text_column=reading.text, image_column=reading.image,
+            expert=entry.name, kind=entry.kind, source=source, text_columns=reading.texts, image_column=reading.image,
             probabilities=columns == "every", top=TOP if columns == "top" else None, backbone=context.backbone(),
         )  # fmt: skip
         run_id = queue.submit(RunSpec.of("predict", config), priority=PRIORITY)

@@ -13,27 +13,29 @@ import streamlit as st
 from app.components import backbone, context
 from app.components.examples import gallery
 from app.components.guard import plain
+from app.components.upload_columns import Choices, choose_columns, read_options, show_account
 from app.components.words import METRICS
 from pituning.errors import BadInput
+from pituning.tasks.answers import ANSWER_KINDS
 from pituning.tasks.base import Task
+from pituning.tasks.columns import ColumnMapping, account
 from pituning.tasks.files import (
-    ColumnMapping,
-    ParsedTable,
+    ReadOptions,
+    Table,
+    TableOptions,
     TablePreview,
     check_name,
-    guess_columns,
+    open_table,
     preview_table,
-    read_table,
     task_from_table,
 )
 
-FILE_TYPES = ["csv", "tsv", "txt", "jsonl", "ndjson", "zip"]
+FILE_TYPES = ["csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "feather", "zip"]
 SAMPLE = """text,label
 the soup was cold and bland,bad
 friendly staff and lovely food,good
 i waited an hour for a table,bad
 best coffee in town,good"""
-ANSWERS = {"Find out": None, "Labels": False, "Free text": True}
 SHOWN_PROBLEMS = 50
 
 
@@ -44,20 +46,20 @@ class Uploaded:
     name: str
     title: str
     instruction: str
-    parsed: ParsedTable
+    table: Table
     columns: ColumnMapping
-    open_answers: bool | None
+    options: TableOptions
     preview: TablePreview
 
     def make(self) -> Task:
         """The task itself."""
         return task_from_table(
-            self.parsed,
+            self.table,
             name=self.name,
             title=self.title,
             instruction=self.instruction,
             columns=self.columns,
-            open_answers=self.open_answers,
+            options=self.options,
         )
 
 
@@ -85,8 +87,9 @@ def panel() -> Uploaded | None:
         "A table, or a zip with a table and its images",
         type=FILE_TYPES,
         key="upload_file",
-        help="CSV, TSV or JSON lines with a column of answers and a column of text, of image names, or both. A column "
-        "“split” (train, validation, test) is used when there is one. The file stays on this machine.",
+        help="CSV, TSV, JSON, Parquet or Arrow with a column of answers and columns of text, of image names, or both; "
+        "or a zip of such tables, or of images in folders named for their labels. A column “split” (train, validation, "
+        "test) is used when there is one. The file stays on this machine.",
     )
     fields.place("file")
     if file is None:
@@ -94,59 +97,65 @@ def panel() -> Uploaded | None:
             st.code(SAMPLE, language=None)
             st.caption(
                 "One example a line. With images: a zip that holds the table and the pictures, and a column with "
-                "the pictures’ file names."
+                "the pictures’ file names; or pictures in folders that are named for their labels."
             )
         return None
+    options = read_options()
     data = file.getvalue()
-    digest = hashlib.sha256(data).hexdigest()[:12]
+    digest = hashlib.sha256(data + repr(options).encode()).hexdigest()[:12]
     try:
-        parsed = _parse(data, file.name)
+        table = _open(data, file.name, options)
     except BadInput as error:
         fields.complain(error, "file")
         return None
-    st.caption(_read_as(parsed))
     names, mapping = st.columns(2, gap="medium")
     with names:
-        name, title, instruction = _naming(fields, file.name, digest)
+        read_as = st.container()
+        name, title, instruction = _naming(fields, table, file.name, digest)
     with mapping:
-        columns, open_answers = _columns(fields, parsed, digest)
-    preview = _check(fields, parsed, f"{digest} {file.name}", columns, open_answers, name, instruction)
-    if preview is not None:
+        choices = choose_columns(table, digest, fields.place, fields.complain)
+    preview = _check(fields, table, f"{digest} {file.name}", choices, name, instruction)
+    if preview is not None and choices is not None:
+        read_as.caption(_read_as(table, preview))
         with fields.places["file"]:
-            _problems(parsed, preview)
+            _problems(table, preview)
+        with names:
+            show_account(account(table, choices.columns, {u.column: (u.role, u.why) for u in choices.guess.account}))
         _show(preview, instruction)
-    if fields.failed or preview is None or preview.problems or columns is None:
+    if fields.failed or preview is None or preview.problems or preview.missing or choices is None:
         return None
     return Uploaded(
         name=name,
         title=title,
         instruction=instruction,
-        parsed=parsed,
-        columns=columns,
-        open_answers=open_answers,
+        table=table,
+        columns=choices.columns,
+        options=choices.options,
         preview=preview,
     )
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the file …")
-def _parse(data: bytes, filename: str) -> ParsedTable:
-    return read_table(data, filename)
+def _open(data: bytes, filename: str, options: ReadOptions) -> Table:
+    return open_table(data, options, filename=filename)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Checking every row …")
-def _preview(_parsed: ParsedTable, digest: str, columns: ColumnMapping, open_answers: bool | None) -> TablePreview:
-    return preview_table(_parsed, columns, open_answers=open_answers)
+def _preview(_table: Table, digest: str, columns: ColumnMapping, _options: TableOptions, options: str) -> TablePreview:
+    return preview_table(_table, columns, options=_options)
 
 
-def _read_as(parsed: ParsedTable) -> str:
-    count = len(parsed.rows)
-    details = [f"{count:,} rows", f"{len(parsed.columns)} columns", parsed.encoding]
-    if parsed.images is not None:
+def _read_as(table: Table, preview: TablePreview) -> str:
+    rows = sum(preview.sizes.values()) + len({problem.row for problem in preview.problems}) + preview.missing
+    details = [table.form, f"{rows:,} rows", f"{len(table.columns)} columns"]
+    if table.encoding is not None:
+        details.append(table.encoding)
+    if table.images is not None:
         details.append("with images")
-    return f":material/check_circle: Read {plain(parsed.filename)}: " + ", ".join(details) + "."
+    return f":material/check_circle: Read {plain(table.filename)}: " + plain(", ".join(details)) + "."
 
 
-def _naming(fields: _Fields, filename: str, digest: str) -> tuple[str, str, str]:
+def _naming(fields: _Fields, table: Table, filename: str, digest: str) -> tuple[str, str, str]:
     slug = re.sub(r"[^a-z0-9]+", "-", PurePath(filename).stem.lower()).strip("-")[:60] or "my-task"
     title = st.text_input(
         "Title", value=slug.replace("-", " ").capitalize(), key=f"upload_title_{digest}", max_chars=80,
@@ -168,53 +177,8 @@ def _naming(fields: _Fields, filename: str, digest: str) -> tuple[str, str, str]
     return name.strip(), title, instruction
 
 
-def _columns(fields: _Fields, parsed: ParsedTable, digest: str) -> tuple[ColumnMapping | None, bool | None]:
-    try:
-        guess = guess_columns(parsed)
-    except BadInput as error:
-        fields.complain(error, "file")
-        return None, None
-    options = list(parsed.columns)
-    answer = st.selectbox(
-        "Column with the answer", options, index=options.index(guess.answer), key=f"upload_answer_{digest}",
-        help="What the model should say.",
-    )  # fmt: skip
-    fields.place("answer")
-    text = st.selectbox(
-        "Column with the text",
-        [None, *options],
-        index=0 if guess.text is None else options.index(guess.text) + 1,
-        format_func=lambda column: "none" if column is None else column,
-        key=f"upload_text_{digest}",
-        help="What the model reads after the instruction; none for a task on images alone.",
-    )
-    fields.place("text")
-    image = None
-    if parsed.images is not None:
-        image = st.selectbox(
-            "Column with the image names",
-            [None, *options],
-            index=0 if guess.image is None else options.index(guess.image) + 1,
-            format_func=lambda column: "none" if column is None else column,
-            key=f"upload_image_{digest}",
-            help="File names of pictures inside the zip.",
-        )
-        fields.place("image")
-    kind = st.segmented_control(
-        "Answers are", list(ANSWERS), default="Find out", required=True, key=f"upload_answers_{digest}",
-        help="Labels: one of a few words, scored as right or wrong. Free text: scored by the words that match.",
-    )  # fmt: skip
-    return ColumnMapping(text=text, answer=answer, image=image), ANSWERS[kind or "Find out"]
-
-
 def _check(
-    fields: _Fields,
-    parsed: ParsedTable,
-    digest: str,
-    columns: ColumnMapping | None,
-    open_answers: bool | None,
-    name: str,
-    instruction: str,
+    fields: _Fields, table: Table, digest: str, choices: Choices | None, name: str, instruction: str
 ) -> TablePreview | None:
     try:
         check_name(name)
@@ -225,21 +189,27 @@ def _check(
     if not instruction.strip():
         fields.failed = True
         fields.places["instruction"].caption(":material/edit: Say what to do, as in “is this review good or bad?”")
-    if columns is None:
+    if choices is None:
         return None
+    if choices.guess.instruction and not instruction.strip():
+        fields.places["instruction"].caption(f"The file says: “{plain(choices.guess.instruction)}”")
     try:
-        return _preview(parsed, digest, columns, open_answers)
+        preview = _preview(table, digest, choices.columns, choices.options, repr(choices.options))
     except BadInput as error:
         fields.complain(error, "file")
         return None
+    if preview.missing:
+        rows = f"{preview.missing:,} {'row has' if preview.missing == 1 else 'rows have'}"
+        fields.complain(BadInput(f"{rows} no answer; choose what becomes of them", field="missing"), "file")
+    return preview
 
 
-def _problems(parsed: ParsedTable, preview: TablePreview) -> None:
+def _problems(table: Table, preview: TablePreview) -> None:
     """The rows that cannot be used, with the reasons."""
     if preview.problems:
         rows = len({problem.row for problem in preview.problems})
         st.error(
-            f"{rows} {'row' if rows == 1 else 'rows'} of {plain(parsed.filename)} cannot be used; correct or delete "
+            f"{rows} {'row' if rows == 1 else 'rows'} of {plain(table.filename)} cannot be used; correct or delete "
             f"{'it' if rows == 1 else 'them'} and upload the file again.",
             icon=":material/error:",
         )
@@ -258,16 +228,14 @@ def _show(preview: TablePreview, instruction: str) -> None:
         st.caption(f":orange[:material/warning:] {plain(warning)}")
     with st.container(border=True):
         metric = METRICS[preview.metric].label
-        kind = f"{len(preview.labels)} labels" if preview.labels else "open answers"
+        kind = f"{len(preview.labels)} labels" if preview.labels else ANSWER_KINDS[preview.kind].label.lower()
         sizes = ", ".join(f"{count:,} {split}" for split, count in preview.sizes.items())
         st.markdown(
             f"**As the model will read it** :gray[— {preview.modality}, {kind}, scored by {metric.lower()}; {sizes}]"
         )
         examples, balance = st.columns([3, 2], gap="medium")
         with examples:
-            st.caption(
-                f"Every prompt opens with “{plain(instruction.strip().lower())}”." if instruction.strip() else ""
-            )
+            st.caption(f"Every prompt opens with “{plain(instruction.strip())}”." if instruction.strip() else "")
             gallery(preview.examples[:4], key="upload-example")
         with balance:
             class_balance(preview.counts, closed=preview.labels is not None)

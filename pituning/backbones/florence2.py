@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pituning.backbones.loading import from_pretrained
 from pituning.backbones.seeing import SeeingBackbone, image_settings
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
+from pituning.tasks.boxes import read_box
 
 LANGUAGE_MODEL = "model.language_model"
 STACKS = {stack: f"{LANGUAGE_MODEL}.{stack}.layers" for stack in ("encoder", "decoder")}
@@ -63,6 +65,47 @@ class Florence2Backbone(SeeingBackbone):
             encoder_decoder=True,
         )
 
+    @cached_property
+    def lower_case(self) -> bool:
+        """Whether its vocabulary knows no word with a capital, as the embedded backbone's: it then reads and writes
+        lower case, and one blank between words."""
+        words = (token.lstrip("Ġ") for token in self.tokenizer.get_vocab() if not token.startswith("<"))
+        return not any(len(word) > 1 and word.isascii() and word != word.lower() for word in words)
+
+    def _in_its_case(self, text: str) -> str:
+        return " ".join(text.lower().split()) if self.lower_case else text
+
+    def spelled(self, answer: str) -> str:
+        return self._in_its_case(super().spelled(answer))
+
+    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        ids = super().answer_ids(texts)
+        if self.location_tokens is None:
+            return ids
+        pattern, size = self.location_tokens
+        for row, text in enumerate(texts):
+            box = read_box(text)
+            if box is not None:  # as the tokens that they are, also where these are special ones
+                tokens = [pattern.format(cell) for cell in box.on_grid(size)]
+                ids[row] = list(self.tokenizer.convert_tokens_to_ids(tokens))
+        return ids
+
+    def text_of(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        texts = super().text_of(ids)
+        for row, tokens in enumerate(ids):
+            places = [token for token in tokens if token in self._special_locations]
+            if places:  # which decoding leaves out
+                texts[row] = "".join(self.tokenizer.convert_ids_to_tokens(places)) + texts[row]
+        return texts
+
+    @cached_property
+    def _special_locations(self) -> frozenset[int]:
+        if self.location_tokens is None:
+            return frozenset()
+        pattern, size = self.location_tokens
+        tokens = self.tokenizer.convert_tokens_to_ids([pattern.format(cell) for cell in range(size)])
+        return frozenset(tokens) & frozenset(self.tokenizer.all_special_ids)
+
     @property
     def trained_part(self) -> str:
         return f"{LANGUAGE_MODEL}."
@@ -82,8 +125,9 @@ class Florence2Backbone(SeeingBackbone):
         tokens = features.shape[1] if features is not None else 0
         room = self.max_tokens - tokens - 2
         head = [self.begin_token] + [self.image_token] * tokens
-        prompt_ids = cut(self.token_ids([task.prompt(example) for example in examples]), room, reporter)
-        answer_ids = self.token_ids([example.answer for example in examples])
+        prompts = [self._in_its_case(task.prompt(example)) for example in examples]
+        prompt_ids = cut(self.token_ids(prompts), room, reporter)
+        answer_ids = self.answer_ids([example.answer for example in examples])
         answer_room = self.max_tokens - self.answer_room
         return EncodedExamples(
             prompts=[np.array([*head, *ids, self.end_token], dtype=np.int64) for ids in prompt_ids],

@@ -55,7 +55,7 @@ def predict_command(
     # Better now than from a worker.
     source = find_source(config.source, place)
     table = open_rows(source.path, source.filename)
-    reading_of(task, table, text=config.text_column, image=config.image_column)
+    reading_of(task, table, texts=config.text_columns, image=config.image_column)
     check_layout(Layout(inputs=table.columns, labels=task.labels, top=config.top), task.name)
     config = dataclasses.replace(config, kind=card.kind)
     run_id = _unfinished(place, RunSpec.of("predict", config)) or submit(place, RunSpec.of("predict", config))

@@ -120,54 +120,93 @@ def preview(
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, or a zip with such a table and images.")],
-    instruction: Annotated[str, typer.Option(help="What to do, as in 'is this review good or bad?'.")],
+    file: Annotated[
+        Path, typer.Argument(help="A table (CSV, TSV, JSON, Parquet, Arrow), or a zip or folder with tables or images.")
+    ],
+    instruction: Annotated[
+        str, typer.Option(help="What to do, as in 'is this review good or bad?'; default: what the file or card says.")
+    ] = "",
     name: Annotated[str | None, typer.Option(help="Name of the task; default: the file's name.")] = None,
     title: Annotated[str, typer.Option(help="What people read; default: the name.")] = "",
-    text: Annotated[
-        str | None, typer.Option(help="Column that the model reads; guessed when no --image is given either.")
+    text_columns: Annotated[
+        str | None, typer.Option("--text-columns", "--text", help="Columns that the model reads, with commas between.")
     ] = None,
-    answer: Annotated[str | None, typer.Option(help="Column with the answers; guessed by default.")] = None,
-    image: Annotated[
-        str | None, typer.Option(help="Column with the names of images; guessed when no --text is given either.")
+    answer_column: Annotated[
+        str | None,
+        typer.Option("--answer-column", "--answer", help="Column with the answers; several of 0 and 1 with commas."),
     ] = None,
+    image: Annotated[str | None, typer.Option("--image-column", "--image", help="Column with names of images.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="How several columns become one text: '{premise} Hence: {hypothesis}'.")
+    ] = None,
+    answers: Annotated[
+        str | None, typer.Option(help="labels, text, number, several, votes or box; found out by default.")
+    ] = None,
+    label_names: Annotated[
+        str | None, typer.Option(help="Names of coded labels, '0=bad,1=good', or the column that has them.")
+    ] = None,
+    drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Leave out rows without an answer.")] = False,
+    keep_missing: Annotated[
+        bool, typer.Option("--keep-missing", help="Take words such as 'none' or 'NA' as labels.")
+    ] = False,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="Whether the first row names the columns.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file, such as windows-1252; default: UTF-8.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between cells: comma, semicolon, tab, bar, or a sign.")] = None,
+    table: Annotated[str | None, typer.Option(help="Which file of a zip or folder is the table.")] = None,
+    box_format: Annotated[str | None, typer.Option(help="What four numbers are: xyxy, xywh or cxcywh.")] = None,
+    metric: Annotated[str | None, typer.Option(help="How answers are scored; default: the usual way.")] = None,
+    card: Annotated[Path | None, typer.Option(help="A card (YAML) that says all this; options go before it.")] = None,
     seed: SeedOption = 0,
     check: Annotated[bool, typer.Option("--check", help="Only say what the task would be.")] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a task from a table of your own."""
-    from pituning.tasks.files import (
-        ColumnMapping,
-        guess_columns,
-        preview_table,
-        read_table,
-        save_task,
-        task_from_table,
-    )
+    """Make a task from a file of your own."""
+    from pituning.tasks.adding import AddOptions, plan_task
+    from pituning.tasks.files import save_task
 
+    if drop_missing and keep_missing:
+        raise BadInput("--drop-missing and --keep-missing exclude each other; give one of them", field="missing")
     place = open_workspace(workspace)
-    parsed = read_table(file)
-    columns = guess_columns(parsed, answer=answer)
-    if text is not None or image is not None:
-        columns = ColumnMapping(text=text, image=image, answer=columns.answer)
-    made = task_from_table(
-        parsed, name=name or _name_of(file), title=title, instruction=instruction, columns=columns, seed=seed
-    )
-    warnings = list(preview_table(parsed, columns, seed=seed).warnings)
+    plan = plan_task(
+        file,
+        AddOptions(
+            name=name or _name_of(file), title=title, instruction=instruction, text_columns=text_columns,
+            answer_column=answer_column, image_column=image, template=template, answers=answers,
+            label_names=label_names, missing="drop" if drop_missing else "keep" if keep_missing else "refuse",
+            header=header, encoding=encoding, delimiter=delimiter, table=table, box_format=box_format, metric=metric,
+            card=card, seed=seed,
+        ),
+    )  # fmt: skip
+    made = plan.make()
     if not check:
         save_task(made, place)
+    columns = plan.columns
     document = _card(made) | {
-        "columns": {"text": columns.text, "answer": columns.answer, "image": columns.image},
-        "warnings": warnings,
+        "columns": {
+            "text": list(columns.texts),
+            "answer": list(columns.answers),
+            "image": columns.image,
+            "split": columns.split,
+            "names": columns.names,
+        },
+        "account": [{"column": use.column, "role": use.role, "why": use.why} for use in plan.account],
+        "questions": list(plan.questions),
+        "warnings": list(plan.warnings),
         "added": not check,
     }
 
     def human() -> None:
         sizes = ", ".join(f"{size} {split}" for split, size in document["sizes"].items())
-        used = ", ".join(f"{role} {column!r}" for role, column in document["columns"].items() if column)
-        typer.echo(f"{'would add' if check else 'added'} {made.name}: {made.modality}, {made.metric}, {sizes} ({used})")
-        for warning in warnings:
+        kind = f"{len(made.labels)} labels" if made.labels else "open answers"
+        typer.echo(f"{'would add' if check else 'added'} {made.name}: {made.modality}, {kind}, {made.metric}, {sizes}")
+        for use in plan.account:
+            typer.echo(f"  {use}")
+        for question in plan.questions:
+            typer.echo(f"ask: {question}", err=True)
+        for warning in plan.warnings:
             typer.echo(f"note: {warning}", err=True)
 
     emit(document, as_json, human)

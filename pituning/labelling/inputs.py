@@ -2,79 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from pituning.errors import BadInput
-from pituning.labelling.rows import AnyRow
+from pituning.labelling.rows import ALONE, IMAGE_COLUMN, AnyRow
+from pituning.tasks.answers import clean_text
 from pituning.tasks.base import Example, Task
-from pituning.tasks.files import MAX_TEXT, clean_text, usual_column
+from pituning.tasks.columns import ColumnMapping
+from pituning.tasks.examining import MAX_TEXT
 from pituning.tasks.images import BytesImage, open_image
-from pituning.tasks.reading import RowProblem, Table, as_text
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """The columns that are read.
-
-    Args:
-        text: what follows the instruction; None for a task on images alone.
-        image: names of images; None for a task on text alone.
-    """
-
-    text: str | None
-    image: str | None
+from pituning.tasks.reading import RowProblem, Table, as_text, names
 
 
 class Unreadable(Exception):
     """A row cannot become an example; the message is the end of a sentence about it."""
 
 
-def reading_of(task: Task, table: Table, *, text: str | None = None, image: str | None = None) -> Reading:
+def reading_of(task: Task, table: Table, *, texts: Sequence[str] = (), image: str | None = None) -> ColumnMapping:
     """The columns of a file that a task reads: those that are named, else those of the task, else by their usual names.
+
+    The mapping has no answer.
 
     Raises:
         BadInput: one is missing; the message names it and what is there.
     """
-    named = {"text": text, "image": image}
-    wanted = {"text": task.modality != "vision", "image": task.modality != "language"}
-    found: dict[str, str | None] = {"text": None, "image": None}
-    for role in ("image", "text"):
-        if not wanted[role]:
-            if named[role] is not None:
-                raise BadInput(f"task {task.name!r} reads no {role}; leave --{role}-column out", field=f"{role}_column")
-            continue
-        taken = [column for column in found.values() if column is not None]
-        found[role] = _column(task, table, role, named[role], taken)
-    if found["image"] is not None and table.images is None:
-        raise BadInput(
-            f"task {task.name!r} reads images, and {table.filename!r} has none with it; give a zip or folder of both",
-            field="file",
-        )
-    return Reading(text=found["text"], image=found["image"])
+    about = task.about.get("columns", {})
+    own_texts = [column for column, role in about.items() if role in ("text", "pair")]
+    own_image = next((column for column, role in about.items() if role == "image"), None)
+    if table.form == ALONE:
+        own_image = IMAGE_COLUMN
+    template = None if texts else task.about.get("template")
+    if task.modality == "vision" and texts:
+        raise BadInput(f"task {task.name!r} reads no text; leave --text-columns out", field="text_columns")
+    if task.modality == "language" and image is not None:
+        raise BadInput(f"task {task.name!r} reads no image; leave --image-column out", field="image_column")
+    if task.modality != "language":
+        image = _there(task, table, image or own_image, names.IMAGE, "image", "--image-column")
+        if table.images is None and not _holds_bytes(table, image):
+            raise BadInput(
+                f"task {task.name!r} reads images, and {table.filename!r} has none with it; give a zip or folder of "
+                "both",
+                field="file",
+            )
+    wanted: list[str | None] = [*(texts or own_texts)] if task.modality != "vision" else []
+    if task.modality != "vision" and not wanted:
+        wanted = [None]
+    found = tuple(_there(task, table, column, names.TEXT, "text", "--text-columns", taken=image) for column in wanted)
+    return ColumnMapping(text=found, answer=(), image=image, template=template)
 
 
-def _column(task: Task, table: Table, role: str, named: str | None, taken: list[str]) -> str:
-    free = [column for column in table.columns if column not in taken]
-    wanted = named or task.columns.get(role)
-    if wanted is not None and wanted in free:
+def _there(
+    task: Task, table: Table, wanted: str | None, usual: Sequence[str], what: str, option: str, taken: str | None = None
+) -> str:
+    """A column that is in the file; without a name one with a usual name, or the only one."""
+    free = [column for column in table.columns if column != taken]
+    if wanted is None:
+        plain = {names.plain_name(column): column for column in reversed(free)}
+        guess = next((plain[name] for name in usual if name in plain), free[0] if len(free) == 1 else None)
+        if guess is not None:
+            return guess
+    elif wanted in free:
         return wanted
-    guess = None if named is not None or wanted is not None else usual_column(free, role)
-    if guess is None and named is None and wanted is None and len(free) == 1:
-        guess = free[0]
-    if guess is not None:
-        return guess
-    what = f"no column {wanted!r}" if wanted is not None else f"no column that is known to hold the {role}"
-    there = ", ".join(map(repr, table.columns))
+    missing = f"no column {wanted!r}" if wanted is not None else f"no column that is known to hold the {what}"
     raise BadInput(
-        f"file {table.filename!r} has {what}, which task {task.name!r} reads; it has {there}: "
-        f"name the column with the {role}, --{role}-column",
-        field=f"{role}_column",
+        f"file {table.filename!r} has {missing}, which task {task.name!r} reads; it has "
+        f"{', '.join(map(repr, table.columns))}: name the column with the {what}, {option}",
+        field=option[2:].replace("-", "_"),
     )
 
 
-def example_of(task: Task, reading: Reading, row: AnyRow, table: Table) -> Example:
+def _holds_bytes(table: Table, column: str) -> bool:
+    """Whether the images are in the cells themselves, as data sets of the hub have them."""
+    first = next(table.rows(), None)
+    return first is not None and isinstance(first.cells.get(column), dict)
+
+
+def example_of(task: Task, reading: ColumnMapping, row: AnyRow, table: Table) -> Example:
     """A row as the task's own examples are.
 
     Raises:
@@ -82,26 +86,27 @@ def example_of(task: Task, reading: Reading, row: AnyRow, table: Table) -> Examp
     """
     if isinstance(row, RowProblem):
         raise Unreadable(row.message)
-    text, image = "", None
-    if reading.text is not None:
-        # JSON can spell half of a surrogate pair, which no tokenizer takes.
-        text = clean_text(as_text(row.cells.get(reading.text)).encode("utf-8", "replace").decode())
-        if not text and reading.image is None:
-            raise Unreadable(f"{reading.text!r} is empty")
-        if len(text) > MAX_TEXT:
-            raise Unreadable(f"{reading.text!r} has {len(text)} characters, more than {MAX_TEXT}")
-    if reading.image is not None:
-        image = _image(row.cells, reading.image, table)
+    # JSON can spell half of a surrogate pair, which no tokenizer takes.
+    text = reading.render(row.cells, clean_text).encode("utf-8", "replace").decode() if reading.texts else ""
+    for column in reading.texts:
+        length = len(as_text(row.cells.get(column)))
+        if length > MAX_TEXT:
+            raise Unreadable(f"{column!r} has {length} characters, more than {MAX_TEXT}")
+    if reading.image is None and not any(as_text(row.cells.get(column)).strip() for column in reading.texts):
+        raise Unreadable(f"{reading.texts[0]!r} is empty")
+    image = None if reading.image is None else _image(row.cells.get(reading.image), reading.image, table)
     return Example(uid=f"{task.name}/row/{row.number}", text=text, answer="", image=image)
 
 
-def _image(cells: Mapping[str, Any], column: str, table: Table) -> BytesImage:
-    name = as_text(cells.get(column)).strip()
+def _image(cell: Any, column: str, table: Table) -> BytesImage:
+    inside = cell.get("bytes") if isinstance(cell, dict) else None
+    name = str(cell.get("path") or "the image") if isinstance(cell, dict) else as_text(cell).strip()
     if not name:
         raise Unreadable(f"{column!r} is empty")
-    assert table.images is not None
     try:
-        data = table.images.read(name)
+        if inside is None and table.images is None:
+            raise BadInput(f"image {name!r} did not come with the table; give a zip with both")
+        data = bytes(inside) if inside is not None else table.images.read(name)  # type: ignore[union-attr]
     except BadInput as error:
         raise Unreadable(str(error)) from error
     try:

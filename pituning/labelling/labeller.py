@@ -23,10 +23,11 @@ from pituning.experts.store import Expert, open_expert
 from pituning.labelling.answers import Answer
 from pituning.labelling.calibration import temper
 from pituning.labelling.experts import find_expert
-from pituning.labelling.inputs import Reading, Unreadable, example_of, reading_of
+from pituning.labelling.inputs import Unreadable, example_of, reading_of
 from pituning.labelling.rows import AnyRow, chunks, open_rows
 from pituning.progress import Silent
 from pituning.tasks.base import Example, Task
+from pituning.tasks.columns import ColumnMapping
 from pituning.tasks.reading import Row, Table
 from pituning.tasks.registry import load_task
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
@@ -97,7 +98,7 @@ class Labeller:
         """
         rows = [Row(number, {"text": text}) for number, text in enumerate(texts, start=1)]
         table = Table(filename="texts", columns=("text",), form="texts", read=lambda: iter(rows))
-        reading = Reading(text="text", image=None)
+        reading = ColumnMapping(text="text", answer=())
         if self.task.modality != "language":
             raise BadInput(f"task {self.task.name!r} reads images; label a file or a folder", field="texts")
         try:
@@ -106,7 +107,7 @@ class Labeller:
             raise BadInput(f"a text cannot be used: {error}; leave it out", field="texts") from error
 
     def file(
-        self, path: Path | str, *, text_column: str | None = None, image_column: str | None = None
+        self, path: Path | str, *, text_columns: Sequence[str] = (), image_column: str | None = None
     ) -> Iterator[tuple[AnyRow, Answer]]:
         """Every row of a table, a zip or a folder with its answer; a few hundred rows are held at a time.
 
@@ -114,11 +115,11 @@ class Labeller:
             BadInput: the file cannot be read, or lacks a column that the task reads.
         """
         table = open_rows(Path(path))
-        reading = reading_of(self.task, table, text=text_column, image=image_column)
+        reading = reading_of(self.task, table, texts=text_columns, image=image_column)
         for chunk in chunks(table):
             yield from zip(chunk, self.rows(table, reading, chunk), strict=True)
 
-    def rows(self, table: Table, reading: Reading, chunk: Sequence[AnyRow]) -> list[Answer]:
+    def rows(self, table: Table, reading: ColumnMapping, chunk: Sequence[AnyRow]) -> list[Answer]:
         """The answers to some rows; one that cannot be read has none, and says why."""
         examples: list[Example] = []
         answers: list[Answer | None] = []

@@ -14,6 +14,9 @@ from pituning.tasks.reading.layouts import table_paths
 from pituning.tasks.reading.opening import suffixes
 from pituning.tasks.reading.trees import FolderTree, Tree, ZipTree, is_image
 
+ALONE = "images"
+"""`Table.form` of images without a table."""
+
 IMAGE_COLUMN = "image"
 """What the names of images are called where there is no table."""
 
@@ -45,7 +48,7 @@ def open_rows(path: Path, name: str | None = None) -> Table:
     def read() -> Iterator[AnyRow]:
         return (Row(number, {IMAGE_COLUMN: each}) for number, each in enumerate(alone, start=1))
 
-    return Table(filename=name, columns=(IMAGE_COLUMN,), form="images", read=read, images=tree.images("table"))
+    return Table(filename=name, columns=(IMAGE_COLUMN,), form=ALONE, read=read, images=tree.images("table"))
 
 
 def all_rows(table: Table) -> Iterator[AnyRow]:

@@ -15,7 +15,7 @@ from pituning.progress import Reporter
 from pituning.runs.configs import AnswerRun
 from pituning.runs.outline import LOAD_BACKBONE
 from pituning.runs.questions import Questions, find_questions
-from pituning.tasks.metrics import score
+from pituning.tasks.metrics import METRICS, score
 from pituning.workspace.layout import Workspace
 
 OTHERS = 4
@@ -69,9 +69,10 @@ def method_of(card: ExpertCard) -> str:
 def _ask(backbone: Backbone, encoded: EncodedExamples, questions: Questions) -> list[Mapping[str, Any]]:
     """The answer to each question with its probability, its score where the right one is known, and the runners-up."""
     task = questions.task
+    over_all = METRICS[task.metric].takes == "all"  # a correlation says nothing of one example
     answers: list[Mapping[str, Any]] = []
     for row, text in enumerate(predict(backbone, encoded, task)):
-        gold = questions.examples[row].answer if questions.names[row] else None
+        gold = questions.examples[row].gold if questions.names[row] else None
         options = list(task.labels) if task.labels is not None else [text]
         sure = dict(zip(options, answer_probabilities(backbone, encoded, task, row, options), strict=True))
         others = sorted((label for label in options if label != text), key=lambda label: -sure[label])[:OTHERS]
@@ -79,7 +80,7 @@ def _ask(backbone: Backbone, encoded: EncodedExamples, questions: Questions) -> 
             {
                 "answer": text,
                 "probability": _share(sure[text]),
-                "score": None if gold is None else score(task.metric, [text], [gold]),
+                "score": None if gold is None or over_all else score(task.metric, [text], [gold]),
                 "others": [{"answer": label, "probability": _share(sure[label])} for label in others],
             }
         )

@@ -161,7 +161,7 @@ class PredictRun(Precision):
         default=None, metadata={"help": f"Its kind, where several have the name: {kind_words(everything=True)}."}
     )
     source: str = field(default="", metadata={"help": "A file that the workspace keeps, in place of FILE."})
-    text_column: str | None = field(default=None, metadata={"help": "Column that is read; that of the task."})
+    text_columns: tuple[str, ...] = field(default=(), metadata={"help": "Columns that are read; those of the task."})
     image_column: str | None = field(default=None, metadata={"help": "Column with the images; that of the task."})
     probabilities: bool = field(default=True, metadata={"help": "A column with the probability of each label."})
     top: int | None = field(default=None, metadata={"help": "Instead, columns for this many of the likeliest labels."})

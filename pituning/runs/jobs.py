@@ -54,7 +54,7 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
         if encoded_validation is None:
             return {}
         answers = model.predict(values, encoded_validation, task)
-        return {"validation_score": score(task.metric, answers, [example.answer for example in validation])}
+        return {"validation_score": score(task.metric, answers, [example.gold for example in validation])}
 
     settings = replace(config.training(), eval_every=max(1, config.steps // VALIDATIONS))
     path = checkpoint / "train.safetensors"
@@ -73,7 +73,7 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
     encoded_test = backbone.encode(task, test, reporter=reporter)
     reporter.phase("test", len(test))
     predictions = model.predict(trained.values, encoded_test, task, reporter=reporter)
-    points = score(task.metric, predictions, [example.answer for example in test])
+    points = score(task.metric, predictions, [example.gold for example in test])
     reporter.curve("single", config.steps, {"score": points})
     spec = {"task": task.name, "kind": config.kind, "shots": config.shots, "seed": config.seed, "steps": config.steps}
     expert = make_expert(

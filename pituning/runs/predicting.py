@@ -39,7 +39,7 @@ def predict(config: PredictRun, workspace: Workspace, reporter: Reporter, checkp
     source.check_unchanged()
     task = load_task(card.task, workspace)
     table = open_rows(source.path, source.filename)
-    reading = reading_of(task, table, text=config.text_column, image=config.image_column)
+    reading = reading_of(task, table, texts=config.text_columns, image=config.image_column)
     layout = Layout(inputs=table.columns, labels=task.labels, probabilities=config.probabilities, top=config.top)
     check_layout(layout, task.name)
     reporter.phase(LOAD_BACKBONE, 1)
@@ -81,7 +81,7 @@ def predict(config: PredictRun, workspace: Workspace, reporter: Reporter, checkp
         "out": None if source.out is None else str(source.out),
         "columns": layout.columns(),
         "own_columns": layout.own(),
-        "read": {"text": reading.text, "image": reading.image},
+        "read": {"text": list(reading.texts), "image": reading.image},
         "rows": tally.rows,
         "unread": tally.unread,
         "problems": tally.problems,

@@ -63,14 +63,14 @@ def low_shot_single(backbone: Backbone, name: str, *, kind: str, shots: int, see
     state = train(learner, encoded, choice, settings, method="single", reporter=Silent())
     test = list(task.split("test")[:limit])
     answers = learner.predict(state, model.prepare(backbone.encode(task, test)), task, Silent())
-    return score(task.metric, answers, [e.answer for e in test])
+    return score(task.metric, answers, [e.gold for e in test])
 
 
 def backbone_alone(backbone: Backbone, name: str, *, limit: int = 1000) -> float:
     """Test score, in points, of the backbone without any expert."""
     task = mini_task(name)
     test = list(task.split("test")[:limit])
-    return score(task.metric, backbone.predict(backbone.encode(task, test), task), [e.answer for e in test])
+    return score(task.metric, backbone.predict(backbone.encode(task, test), task), [e.gold for e in test])
 
 
 @dataclass(frozen=True)

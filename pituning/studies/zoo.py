@@ -183,7 +183,7 @@ def train_zoo_expert(zoo: Zoo, model: ExpertModel, task: Task, config: ZooConfig
     expert = replace(expert, values=expert.values.half().float())
     test = first_or_drawn(task, config.test_examples)
     answers = model.predict(expert.values, backbone.encode(task, test), task)
-    points = score(task.metric, answers, [example.answer for example in test])
+    points = score(task.metric, answers, [example.gold for example in test])
     expert = replace(expert, card=replace(expert.card, scores={"test": round(points, 2)}))
     save_expert(expert, model, target, half=True)
     load_expert(target, model)

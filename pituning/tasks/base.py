@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
@@ -34,14 +34,21 @@ class Example:
     Args:
         uid: stable name, ``task/split/index``.
         text: what follows the instruction in the prompt; may be empty.
-        answer: the gold answer as text.
+        answer: the gold answer as text, which is what is learned.
         image: the image, or None for a language task.
+        accepted: all answers that are right, each as often as somebody gave it; empty where ``answer`` is the only one.
     """
 
     uid: str
     text: str
     answer: str
     image: ImageSource | None = None
+    accepted: tuple[str, ...] = ()
+
+    @property
+    def gold(self) -> str | tuple[str, ...]:
+        """What predictions are scored against: the answer, or all that are right."""
+        return self.accepted or self.answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +64,7 @@ class Task:
         families: names of the planted families; empty for tasks that are not ours.
         splits: ``train``, ``validation`` and ``test``, each a sequence of `Example` (possibly lazy).
         source: ``mini`` (embedded), ``file`` (brought by a user) or ``hub``.
-        columns: of the table that it was made from, by their role (``text``, ``image``, ``answer``); empty where that
-            is not known.
+        about: how the task was made, as its card tells: columns, template, licence, origin.
     """
 
     name: str
@@ -70,8 +76,8 @@ class Task:
     description: str = ""
     families: tuple[str, ...] = ()
     source: str = "mini"
-    columns: Mapping[str, str] = field(default_factory=dict)
     splits: Mapping[str, Sequence[Example]] = field(repr=False, compare=False)
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def prompt(self, example: Example) -> str:
         """The full text input of an example: instruction, then its own text."""

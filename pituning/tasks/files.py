@@ -1,44 +1,38 @@
-"""Turns a table that a user brings into a task: columns, checks row by row, answer space, splits. Torch-free."""
+"""Turns a table that a user gives into a task: columns, checks row by row, answer space, splits. Torch-free."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
+import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from pituning.errors import BadInput
-from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Example, Modality, Task
-from pituning.tasks.hints import MIN_ROWS_PER_CLASS, hints
-from pituning.tasks.images import BytesImage, open_image
-from pituning.tasks.metrics import parse_box
+from pituning.tasks.answers import ANSWER_KINDS, clean_text
+from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Example, ImageSource, Modality, Task
+from pituning.tasks.columns import ColumnMapping, ColumnUse, Guess, account, guess_columns
+from pituning.tasks.examining import MIN_ROWS, Examined, TableOptions, TableRow, examine
+from pituning.tasks.hints import hints
+from pituning.tasks.metrics import METRICS
+from pituning.tasks.reading import ReadOptions, RowProblem, Table, open_table
 from pituning.tasks.saved import load_saved_task, save_task
-from pituning.tasks.splitting import SPLIT_NAMES, assign_splits
-from pituning.tasks.tables import ParsedTable, RowProblem, read_table
+from pituning.tasks.splitting import assign_splits
+from pituning.tasks.stored import StoredExamples, example_line, write_examples
 from pituning.workspace.layout import check_name
 
 __all__ = [
-    "ColumnMapping", "ParsedTable", "RowProblem", "TableError", "TablePreview", "guess_columns", "load_saved_task",
-    "preview_table", "read_table", "save_task", "task_from_table",
+    "ColumnMapping", "ColumnUse", "Guess", "ReadOptions", "RowProblem", "Table", "TableError", "TableOptions",
+    "TablePreview", "account", "check_name", "guess_columns", "load_saved_task", "open_table", "preview_table",
+    "save_task", "task_from_table",
 ]  # fmt: skip
 
-MAX_CLASSES = 50
-"""Answers are labels when there are at most 50 of them and each comes up three times on average; else they are open."""
-
-MIN_ROWS = 4
-MAX_TEXT = 4000
-MAX_ANSWER = 400
+MAX_INSTRUCTION = 4000
 SHOWN_PROBLEMS = 3
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SPLIT_COLUMN = "split"
-_USUAL_COLUMNS = {
-    "answer": ("answer", "label", "target", "class", "category", "output", "completion", "y"),
-    "text": ("text", "sentence", "question", "input", "prompt", "review", "content", "premise", "x"),
-    "image": ("image", "image_path", "img", "file", "filename", "file_name", "picture", "photo"),
-}
+SHOWN_COUNTS = 20
+PREVIEWED = 20
 
 
 class TableError(BadInput):
@@ -56,120 +50,63 @@ class TableError(BadInput):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnMapping:
-    """Which column of a table is what. A column called ``split`` is always taken as the split.
-
-    Args:
-        text: what the model reads, or None for a task on images alone.
-        answer: what the model should say.
-        image: names of image files, or None for a task on text alone.
-    """
-
-    text: str | None = None
-    answer: str
-    image: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class TablePreview:
     """What a table would become, for people to check before they add it.
 
     Args:
         modality: which columns make it.
+        kind: of the answers, a name of `ANSWER_KINDS`.
         metric: how answers would be scored.
         labels: the closed answer space, or None for open answers.
-        counts: how often each answer comes up, most frequent first; for open answers the 20 most frequent.
+        counts: how often each label comes up, most frequent first; of open answers the first 20.
         sizes: examples per split.
         most_shots: the most shots per class that the training split allows.
         problems: rows that cannot be used; the task cannot be made while there are any.
+        missing: how many rows have no answer; the task cannot be made while nobody said what becomes of them.
         warnings: one line each, see `hints`.
-        examples: the first usable examples, as the model will read them.
+        account: what becomes of every column.
+        examples: the first usable examples, as they are stored.
     """
 
     modality: Modality
+    kind: str
     metric: str
     labels: tuple[str, ...] | None
     counts: dict[str, int]
     sizes: dict[str, int]
     most_shots: int
     problems: tuple[RowProblem, ...]
+    missing: int
     warnings: tuple[str, ...]
+    account: tuple[ColumnUse, ...]
     examples: tuple[Example, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    number: int
-    text: str
-    answer: str
-    written: str
-    """The answer before it was cleaned."""
-    image: BytesImage | None
-    split: str | None
-    key: tuple[str, bytes]
-    """Rows with the same key ask the same question."""
-
-
-def usual_column(columns: Sequence[str], role: str) -> str | None:
-    """The column that usually plays a role (``text``, ``image``, ``answer``), by its name; None where none does."""
-    lower = {column.lower(): column for column in reversed(columns)}
-    return next((lower[name] for name in _USUAL_COLUMNS[role] if name in lower), None)
-
-
-def guess_columns(parsed: ParsedTable, *, answer: str | None = None) -> ColumnMapping:
-    """The likely columns, by their usual names, then by position (the last one is the answer).
-
-    Args:
-        answer: the column with the answer where it is known.
-    """
-    usable = [column for column in parsed.columns if column.lower() != _SPLIT_COLUMN]
-    if not usable:
-        raise BadInput(f"file {parsed.filename!r} has no column for the answer; add one", field="answer")
-    if len(usable) == 1:
-        raise BadInput(
-            f"file {parsed.filename!r} has one column only ({usable[0]!r}); add one with the text or the images",
-            field="file",
-        )
-    found: dict[str, str] = {} if answer is None else {"answer": answer}
-    lower = {column.lower(): column for column in reversed(usable) if column != answer}
-    for role, names in _USUAL_COLUMNS.items():
-        if role in found:
-            continue
-        match = next((lower[name] for name in names if name in lower), None)
-        if match is not None and (role != "image" or parsed.images is not None):
-            found[role] = match
-    others = [column for column in usable if column not in found.values()]
-    if "answer" not in found:
-        found["answer"] = others.pop() if others else found.pop("text" if "text" in found else "image")
-    if "text" not in found and "image" not in found and others:
-        found["text"] = others[0]
-    return ColumnMapping(text=found.get("text"), answer=found["answer"], image=found.get("image"))
-
-
 def task_from_table(
-    parsed: ParsedTable,
+    table: Table,
     *,
     name: str,
     title: str | None = None,
     instruction: str,
     columns: ColumnMapping,
-    seed: int = 0,
-    open_answers: bool | None = None,
+    options: TableOptions | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Task:
-    """A task from a table. Text and answers are lower-cased, as the embedded backbone knows nothing else.
+    """A task from a table. Texts are kept as they stand; labels as they are written most often.
 
-    Without a ``split`` column, rows are split 60/15/25 into train, validation and test with ``seed``, each answer in
-    the same proportion; rows with the same question stay together. Splits that the column leaves out are
+    Without a column that names splits, rows are split 60/15/25 into train, validation and test with the seed, each
+    label in the same proportion; rows with the same question stay together. Splits that the column leaves out are
     cut from train.
 
     Args:
         name: ``[a-z0-9][a-z0-9-]{0,59}``.
         title: what people read; the name when None.
         instruction: opens every prompt.
-        open_answers: True for free text, False for labels, None to find out from the number of distinct answers.
+        options: see `TableOptions`.
+        about: more for the task's card, such as licence and origin.
 
     Raises:
-        BadInput: a missing column, too few rows, one answer only, an unusable name.
+        BadInput: a missing column, too few rows, one answer only, an unusable name, answers that are missing.
         TableError: rows that cannot be used, with all their numbers.
     """
     check_name(name, what="name")
@@ -177,224 +114,214 @@ def task_from_table(
         raise BadInput(
             "the instruction is empty; say what to do, as in 'is this review good or bad?'", field="instruction"
         )
-    if len(instruction) > MAX_TEXT:
+    if len(instruction) > MAX_INSTRUCTION:
         raise BadInput(
-            f"the instruction has {len(instruction)} characters; keep it under {MAX_TEXT}", field="instruction"
+            f"the instruction has {len(instruction)} characters; keep it under {MAX_INSTRUCTION}", field="instruction"
         )
-    rows, problems = _rows(parsed, columns)
-    if problems:
-        raise TableError(parsed.filename, problems)
-    metric, labels = _answer_space(parsed, rows, columns, open_answers)
-    splits = assign_splits(
-        [row.key for row in rows],
-        [row.answer if labels else "" for row in rows],
-        [row.split for row in rows],
-        seed=seed,
-    )
-    _check_splits(parsed, rows, splits, labels)
+    plan = _plan(table, columns, options or TableOptions())
+    if plan.examined.problems:
+        raise TableError(table.filename, plan.examined.problems)
+    _check_missing(plan.examined)
+    plan.check_splits()
+    kind = ANSWER_KINDS[plan.examined.kind]
     return Task(
         name=name,
         title=(title or "").strip() or name,
-        instruction=clean_text(instruction),
-        modality=_modality(columns),
-        metric=metric,
-        labels=labels,
-        description=f"{len(rows)} rows of {parsed.filename}",
+        instruction=" ".join(clean_text(instruction).split()),
+        modality=plan.examined.modality,
+        metric=plan.metric,
+        labels=plan.labels,
+        description=f"{len(plan.kept):,} rows of {table.filename}",
         source="file",
-        columns={role: column for role, column in vars(columns).items() if column is not None},
-        splits=_examples(name, rows, splits),
+        splits=plan.store(name),
+        about={
+            "columns": {use.column: str(use.role) for use in account(table, columns)},
+            "template": columns.template,
+            "answers": kind.name,
+            "file": table.filename,
+            **(about or {}),
+        },
     )
 
 
 def preview_table(
-    parsed: ParsedTable, columns: ColumnMapping, *, seed: int = 0, open_answers: bool | None = None, examples: int = 20
+    table: Table, columns: ColumnMapping, *, options: TableOptions | None = None, examples: int = PREVIEWED
 ) -> TablePreview:
     """What `task_from_table` would make of a table; rows with problems are listed, not raised.
 
     Raises:
         BadInput: a missing column, too few usable rows, one answer only.
     """
-    rows, problems = _rows(parsed, columns)
-    if problems and len(rows) < MIN_ROWS:
-        raise TableError(parsed.filename, problems)
-    metric, labels = _answer_space(parsed, rows, columns, open_answers)
-    splits = assign_splits(
-        [row.key for row in rows],
-        [row.answer if labels else "" for row in rows],
-        [row.split for row in rows],
-        seed=seed,
-    )
-    counts = Counter(row.answer for row in rows)
-    train = Counter(row.answer for row, split in zip(rows, splits, strict=True) if split == "train")
-    most = min((train[label] for label in labels), default=0) if labels else train.total() // OPEN_ANSWER_CLASSES
-    sizes = Counter(splits)
+    plan = _plan(table, columns, options or TableOptions())
+    examined, kept = plan.examined, plan.kept
+    train = Counter(examined.answers[kept][plan.splits == 0].tolist())
+    if plan.labels:
+        codes = [hash(label) & (2**62 - 1) for label in plan.labels]
+        most = min(train[code] for code in codes)
+    else:
+        most = train.total() // OPEN_ANSWER_CLASSES
+    first: list[TableRow] = []
+    for row in examined.usable():
+        if len(first) == examples:
+            break
+        first.append(row)
+    counts = examined.counts or Counter(row.answer for row in first)
     return TablePreview(
-        modality=_modality(columns),
-        metric=metric,
-        labels=labels,
-        counts=dict(counts.most_common(None if labels else 20)),
-        sizes={split: sizes[split] for split in SPLITS},
+        modality=examined.modality,
+        kind=examined.kind,
+        metric=plan.metric,
+        labels=plan.labels,
+        counts=dict(counts.most_common(None if plan.labels else SHOWN_COUNTS)),
+        sizes={split: int((plan.splits == place).sum()) for place, split in enumerate(SPLITS)},
         most_shots=most,
-        problems=tuple(problems),
-        warnings=tuple(
-            hints(
-                [row.key for row in rows],
-                [row.answer for row in rows],
-                splits,
-                written=[row.written for row in rows],
-                header=columns.answer,
-                closed=labels is not None,
-            )
-        ),
+        problems=examined.problems,
+        missing=0 if examined.options.missing != "refuse" else examined.missing.total(),
+        warnings=tuple(plan.notes()),
+        account=account(table, columns),
         examples=tuple(
-            Example(uid=f"row/{row.number}", text=row.text, answer=row.answer, image=row.image)
-            for row in rows[:examples]
+            Example(uid=f"row/{row.number}", text=row.text, answer=row.answer, image=row.image, accepted=row.accepted)
+            for row in first
         ),
     )
 
 
-def _modality(columns: ColumnMapping) -> Modality:
-    if columns.image is None:
-        return "language"
-    return "vision" if columns.text is None else "vision-language"
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What becomes of the rows of a table that was examined.
+
+    Args:
+        kept: the places, among the rows that can be used, of those that become examples.
+        splits: the place in `SPLITS` of each of them.
+        grouped: whether rows that ask the same question are one example with several right answers.
+    """
+
+    examined: Examined
+    labels: tuple[str, ...] | None
+    metric: str
+    kept: np.ndarray
+    splits: np.ndarray
+    grouped: bool
+
+    def notes(self) -> list[str]:
+        examined = self.examined
+        notes = [*examined.table.notes, *examined.notes]
+        if examined.missing and examined.options.missing != "keep":
+            notes.append(missing_words(examined))
+        if self.grouped:
+            notes.append(
+                f"{len(examined.rows)} rows ask {len(self.kept)} questions, so each is one example with several right "
+                "answers"
+            )
+        return notes + hints(
+            examined.questions[self.kept], examined.answers if self.grouped else examined.answers[self.kept],
+            self.splits, examined.counts, examined.kind,
+        )  # fmt: skip
+
+    def check_splits(self) -> None:
+        examined = self.examined
+        filename = examined.table.filename
+        for place in (0, 2):
+            if not (self.splits == place).any():
+                different = len(np.unique(examined.questions))
+                questions = "one question" if different == 1 else f"{different} different questions"
+                raise BadInput(
+                    f"file {filename!r}: no row is left for the {SPLITS[place]} split of {len(examined.rows)} rows, "
+                    f"which ask {questions}; add other rows",
+                    field="file",
+                )
+        if self.labels:
+            trained = set(examined.answers[self.kept][self.splits == 0].tolist())
+            without = [label for label in self.labels if hash(label) & (2**62 - 1) not in trained]
+            if without:
+                raise BadInput(
+                    f"file {filename!r}: answer {without[0]!r} has no training row; "
+                    "add rows or correct the split column",
+                    field="answer",
+                )
+
+    def store(self, name: str) -> dict[str, StoredExamples]:
+        """The examples, in a file that is gone when they are."""
+        file = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the examples)
+        images: list[ImageSource] = []
+        places = write_examples(file, self._lines(images))
+        return {split: StoredExamples(name, split, file, places[split], images.__getitem__) for split in SPLITS}
+
+    def _lines(self, images: list[ImageSource]) -> Iterator[tuple[str, bytes]]:
+        right = self._right_answers() if self.grouped else {}
+        splits = iter(self.splits)
+        kept = iter(self.kept)
+        following = next(kept, None)
+        for place, row in enumerate(self.examined.usable()):
+            if place != following:
+                continue
+            following = next(kept, None)
+            image = None
+            if row.image is not None:
+                image = len(images)
+                images.append(row.image)
+            split = SPLITS[next(splits)]
+            accepted = tuple(right[row.question]) if self.grouped else row.accepted
+            yield split, example_line(split, row.text, row.answer, image, accepted)
+
+    def _right_answers(self) -> dict[int, list[str]]:
+        right: dict[int, list[str]] = {}
+        for row in self.examined.usable():
+            right.setdefault(row.question, []).extend(row.accepted or (row.answer,))
+        return right
 
 
-def clean_text(text: str) -> str:
-    """One line of lower-case text without control characters, which a terminal would obey."""
-    return " ".join(unicodedata.normalize("NFC", _CONTROL.sub(" ", text)).lower().split())
-
-
-def _rows(parsed: ParsedTable, columns: ColumnMapping) -> tuple[list[_Row], list[RowProblem]]:
-    """The usable rows and the problems of the others, in the file's order."""
-    chosen = {"text": columns.text, "answer": columns.answer, "image": columns.image}
-    for role, column in chosen.items():
-        if column is not None and column not in parsed.columns:
-            have = ", ".join(map(repr, parsed.columns))
-            raise BadInput(f"file {parsed.filename!r} has no column {column!r}; choose one of {have}", field=role)
-    if columns.text is None and columns.image is None:
-        raise BadInput("neither a text nor an image column is chosen; choose at least one", field="text")
-    used = [column for column in chosen.values() if column is not None]
-    if len(set(used)) < len(used):
-        twice = next(column for column in used if used.count(column) > 1)
-        raise BadInput(f"column {twice!r} is chosen twice; choose another one", field="answer")
-    if columns.image is not None and parsed.images is None:
+def _plan(table: Table, columns: ColumnMapping, options: TableOptions) -> _Plan:
+    examined = examine(table, columns, options)
+    if len(examined.rows) < MIN_ROWS:
+        if examined.problems:
+            raise TableError(table.filename, examined.problems)
+        _check_missing(examined)
+        raise BadInput(f"file {table.filename!r} has {len(examined.rows)} rows; give at least {MIN_ROWS}", field="file")
+    if len(np.unique(examined.answers)) < 2 and examined.kind != "box":
+        only = next(examined.usable()).answer
         raise BadInput(
-            f"column {columns.image!r} names images, but {parsed.filename!r} has none with it; give a zip with both",
-            field="image",
-        )
-    split_column = next((c for c in parsed.columns if c.lower() == _SPLIT_COLUMN and c not in used), None)
-    relevant = [p for p in parsed.problems if p.column is None or p.column in used or p.column == split_column]
-    broken = {p.row for p in relevant}
-    rows: list[_Row] = []
-    problems = list(relevant)
-    for number, cells in zip(parsed.numbers, parsed.rows, strict=True):
-        if number in broken:
-            continue
-        try:
-            rows.append(_row(parsed, columns, split_column, number, cells))
-        except _RowError as error:
-            problems.append(RowProblem(number, str(error), error.column))
-    if len(rows) + len(problems) < MIN_ROWS:
-        raise BadInput(f"file {parsed.filename!r} has {len(rows)} rows; give at least {MIN_ROWS}", field="file")
-    return rows, sorted(problems, key=lambda problem: problem.row)
-
-
-class _RowError(Exception):
-    def __init__(self, message: str, column: str):
-        super().__init__(message)
-        self.column = column
-
-
-def _row(
-    parsed: ParsedTable, columns: ColumnMapping, split_column: str | None, number: int, cells: Mapping[str, str]
-) -> _Row:
-    answer = clean_text(cells[columns.answer])
-    if not answer:
-        raise _RowError(f"{columns.answer!r} is empty", columns.answer)
-    if len(answer) > MAX_ANSWER:
-        raise _RowError(f"{columns.answer!r} has {len(answer)} characters, more than {MAX_ANSWER}", columns.answer)
-    text = ""
-    if columns.text is not None:
-        text = clean_text(cells[columns.text])
-        if not text and columns.image is None:
-            raise _RowError(f"{columns.text!r} is empty", columns.text)
-        if len(text) > MAX_TEXT:
-            raise _RowError(f"{columns.text!r} has {len(text)} characters, more than {MAX_TEXT}", columns.text)
-    image = None
-    if columns.image is not None and parsed.images is not None:
-        image_name = cells[columns.image].strip()
-        if not image_name:
-            raise _RowError(f"{columns.image!r} is empty", columns.image)
-        try:
-            data = parsed.images.read(image_name)
-        except BadInput as error:
-            raise _RowError(str(error), columns.image) from error
-        try:
-            open_image(data)
-        except BadInput as error:
-            raise _RowError(f"{image_name!r} {error}", columns.image) from error
-        image = BytesImage(data)
-    split = None
-    if split_column is not None:
-        split = SPLIT_NAMES.get(cells[split_column].strip().lower())
-        if split is None:
-            raise _RowError(f"split {cells[split_column]!r} is none of train, validation, test", split_column)
-    key = (text, hashlib.sha256(image.data).digest() if image else b"")
-    written = " ".join(cells[columns.answer].split())
-    return _Row(number=number, text=text, answer=answer, written=written, image=image, split=split, key=key)
-
-
-def _answer_space(
-    parsed: ParsedTable, rows: Sequence[_Row], columns: ColumnMapping, open_answers: bool | None
-) -> tuple[str, tuple[str, ...] | None]:
-    counts = Counter(row.answer for row in rows)
-    if len(counts) < 2:
-        only = next(iter(counts), "")
-        raise BadInput(
-            f"column {columns.answer!r} of {parsed.filename!r} has one answer only ({only!r} in all {len(rows)} rows); "
-            "a task needs at least two",
+            f"column {columns.answers[0]!r} of {table.filename!r} has one answer only ({only!r} in all "
+            f"{len(examined.rows)} rows); a task needs at least two",
             field="answer",
         )
-    if open_answers is None:
-        few = len(counts) <= MAX_CLASSES and len(rows) >= MIN_ROWS_PER_CLASS * len(counts)
-        open_answers = not few or all(parse_box(answer) is not None for answer in counts)
-    if not open_answers:
-        if len(counts) > MAX_CLASSES:
-            raise BadInput(
-                f"column {columns.answer!r} has {len(counts)} different answers, more than {MAX_CLASSES} labels; "
-                "choose open answers or another column",
-                field="answer",
-            )
-        return "accuracy", tuple(sorted(counts))
-    return ("box_iou" if all(parse_box(answer) is not None for answer in counts) else "token_f1"), None
+    labels = tuple(sorted(examined.counts)) if examined.kind == "labels" else None
+    metric = METRICS.check(options.metric or ANSWER_KINDS[examined.kind].metric)
+    grouped = examined.kind in ("text", "box") and _several_right(examined)
+    kept = np.arange(len(examined.rows))
+    if grouped:
+        kept = np.sort(np.unique(examined.questions, return_index=True)[1])
+    splits = assign_splits(
+        examined.questions[kept], examined.answers[kept] if labels else np.zeros(len(kept), dtype=np.int64),
+        examined.splits[kept], seed=options.seed,
+    )  # fmt: skip
+    return _Plan(examined=examined, labels=labels, metric=metric, kept=kept, splits=splits, grouped=grouped)
 
 
-def _check_splits(
-    parsed: ParsedTable, rows: Sequence[_Row], splits: Sequence[str], labels: tuple[str, ...] | None
-) -> None:
-    for split in ("train", "test"):
-        if split not in splits:
-            different = len({row.key for row in rows})
-            questions = "one question" if different == 1 else f"{different} different questions"
-            raise BadInput(
-                f"file {parsed.filename!r}: no row is left for the {split} split of {len(rows)} rows, which ask "
-                f"{questions}; add other rows",
-                field="file",
-            )
-    if labels:
-        trained = {row.answer for row, split in zip(rows, splits, strict=True) if split == "train"}
-        missing = [label for label in labels if label not in trained]
-        if missing:
-            raise BadInput(
-                f"file {parsed.filename!r}: answer {missing[0]!r} has no training row; "
-                "add rows or correct the split column",
-                field="answer",
-            )
+def _several_right(examined: Examined) -> bool:
+    """Whether questions come with several answers of which each is right: captions of a picture, boxes of its cats."""
+    pairs = np.unique(np.stack([examined.questions, examined.answers]), axis=1)
+    different = np.unique(pairs[0], return_counts=True)[1] > 1
+    return bool(different.any() if examined.kind == "box" else different.mean() > 0.6)
 
 
-def _examples(name: str, rows: Sequence[_Row], splits: Sequence[str]) -> dict[str, list[Example]]:
-    examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
-    for row, split in zip(rows, splits, strict=True):
-        uid = f"{name}/{split}/{len(examples[split])}"
-        examples[split].append(Example(uid=uid, text=row.text, answer=row.answer, image=row.image))
-    return examples
+def missing_words(examined: Examined) -> str:
+    """How many rows have no answer, and what can become of them."""
+    count, rows = examined.missing.total(), ", ".join(map(str, examined.first_missing))
+    words = ", ".join(repr(word) if word else "empty" for word, _ in examined.missing.most_common(3))
+    dropped = examined.options.missing == "drop"
+    more = ", …" if count > len(examined.first_missing) else ""
+    answer = " and ".join(map(repr, examined.columns.answers[:2]))
+    return f"{count} of {count + len(examined.rows)} rows have no answer in {answer} ({words}; rows {rows}{more})" + (
+        ": they are left out" if dropped else ""
+    )
+
+
+def _check_missing(examined: Examined) -> None:
+    if not examined.missing or examined.options.missing != "refuse":
+        return
+    words = any(examined.missing) and examined.kind == "labels"
+    keep = ", or take those words as a label with --keep-missing" if words else ""
+    raise BadInput(
+        f"file {examined.table.filename!r}: {missing_words(examined)}; leave them out with --drop-missing{keep}",
+        field="missing",
+    )

@@ -3,60 +3,67 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
+
+import numpy as np
 
 MIN_ROWS_PER_CLASS = 3
 UNEVEN = 3
 """Answers are uneven when one comes up so many times as often as another."""
 
 
-def hints(
-    keys: Sequence[Hashable],
-    answers: Sequence[str],
-    splits: Sequence[str],
-    *,
-    written: Sequence[str],
-    header: str,
-    closed: bool,
-) -> list[str]:
-    """One line each: a header that is missing, merged spellings, repeated or leaked questions, rare or uneven answers.
+def hints(questions: np.ndarray, answers: np.ndarray, splits: np.ndarray, counts: Counter[str], kind: str) -> list[str]:
+    """One line each: repeated or leaked questions, contradictions, rare or uneven answers.
 
     Args:
-        keys: rows with equal keys ask the same question.
-        answers: the cleaned answer of each row.
-        splits: the split of each row.
-        written: the answers as the file has them.
-        header: the name of the column with the answers.
-        closed: whether the answers are labels.
+        questions: (N,) equal numbers where rows ask the same question.
+        answers: (N,) equal numbers where rows have the same answer.
+        splits: (N,) the number of each row's split; train is 0.
+        counts: how often each label comes up.
+        kind: of the answers, see `pituning.tasks.answers.ANSWER_KINDS`.
     """
-    found: list[str] = []
-    counts = Counter(answers)
-    if closed and header.lower() in counts:
-        found.append(f"the first row is read as the header, but {header!r} is also an answer: is a header missing?")
-    spellings: dict[str, set[str]] = {}
-    for answer, spelling in zip(answers, written, strict=True):
-        spellings.setdefault(answer, set()).add(spelling)
-    merged = next((sorted(several) for several in spellings.values() if len(several) > 1), None)
-    if closed and merged is not None:
-        found.append(f"{' and '.join(map(repr, merged[:3]))} are taken as one answer: all is read in lower case")
-    by_question: dict[Hashable, set[str]] = {}
-    places: dict[Hashable, set[str]] = {}
-    for key, answer, split in zip(keys, answers, splits, strict=True):
-        by_question.setdefault(key, set()).add(answer)
-        places.setdefault(key, set()).add(split)
-    if len(by_question) < len(answers):
-        found.append(f"{len(answers) - len(by_question)} rows repeat the question of another row")
-    if closed and (several := sum(len(a) > 1 for a in by_question.values())):
-        found.append(f"{several} questions come with different answers; at most one of them can be right")
-    if leaked := sum("train" in p and len(p) > 1 for p in places.values()):
-        found.append(f"{leaked} questions are in the training split and in another one: the score will flatter")
-    if not closed:
-        found.append(f"answers are taken as open text ({len(counts)} different ones)")
-        return found
+    notes: list[str] = []
+    different = len(np.unique(questions))
+    closed = kind == "labels"
+    if different < len(questions):
+        notes.append(f"{len(questions) - different} rows repeat the question of another row")
+    if closed and (several := _several(questions, answers)):
+        notes.append(f"{several} questions come with different answers; at most one of them can be right")
+    trained = np.unique(questions[splits == 0])
+    if leaked := int(np.isin(np.unique(questions[splits != 0]), trained).sum()):
+        notes.append(f"{leaked} questions are in the training split and in another one: the score will flatter")
+    if closed:
+        return notes + _balance(counts)
+    if kind == "text":
+        number = len(np.unique(answers))
+        rare = number > len(answers) / MIN_ROWS_PER_CLASS
+        why = f"; labels would need {MIN_ROWS_PER_CLASS} rows each, --answers labels takes them so" if rare else ""
+        notes.append(f"answers are taken as open text ({number} different ones{why})")
+    return notes
+
+
+def _several(questions: np.ndarray, answers: np.ndarray) -> int:
+    """How many questions come with more than one answer."""
+    pairs = np.unique(np.stack([questions, answers]), axis=1)
+    return int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+
+
+def _balance(counts: Counter[str]) -> list[str]:
     most, least = counts.most_common(1)[0], counts.most_common()[-1]
+    notes: list[str] = []
     if least[1] < MIN_ROWS_PER_CLASS:
         times = "once" if least[1] == 1 else "twice"
-        found.append(f"answer {least[0]!r} comes up {times} only: a slip of the pen?")
-    elif most[1] >= UNEVEN * least[1]:
-        found.append(f"answers are uneven: {most[0]!r} {most[1]} times, {least[0]!r} {least[1]} times")
-    return found
+        notes.append(f"answer {least[0]!r} comes up {times} only: a slip of the pen?")
+    if most[1] >= UNEVEN * least[1]:
+        share = 100 * most[1] / counts.total()
+        notes.append(
+            f"answers are uneven: {most[0]!r} {most[1]} times, {least[0]!r} {least[1]} times; always answering "
+            f"{most[0]!r} would score {share:.1f}"
+        )
+    return notes
+
+
+def numbered(values: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """Names as their places in a list of all of them."""
+    place = {name: number for number, name in enumerate(names)}
+    return np.fromiter((place[value] for value in values), dtype=np.int8, count=len(values))

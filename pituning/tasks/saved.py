@@ -13,10 +13,11 @@ from typing import Any
 from PIL import Image
 
 from pituning.errors import ArtefactError, BadInput
-from pituning.tasks.base import SPLITS, Example, ImageSource, Task
+from pituning.tasks.base import SPLITS, ImageSource, Task
 from pituning.tasks.images import IMAGE_FORMATS, BytesImage, FileImage
 from pituning.tasks.metrics import METRICS
 from pituning.tasks.mini import TASK_NAMES
+from pituning.tasks.stored import StoredExamples, example_line, find_examples
 from pituning.workspace.atomic import atomic_directory
 from pituning.workspace.layout import Workspace
 
@@ -36,14 +37,14 @@ def save_task(task: Task, workspace: Workspace) -> Path:
         raise BadInput(f"there is a task {task.name!r} already; choose another name", field="name")
     with atomic_directory(directory) as folder:
         (folder / "images").mkdir()
-        lines: list[str] = []
-        for split in SPLITS:
-            for example in task.split(split):
-                image = _save_image(example.image, folder / "images", example.uid)
-                record = {"split": split, "text": example.text, "answer": example.answer, "image": image}
-                lines.append(json.dumps(record, ensure_ascii=False) + "\n")
-        content = "".join(lines).encode()
-        (folder / "examples.jsonl").write_bytes(content)
+        digest = hashlib.sha256()
+        with (folder / "examples.jsonl").open("wb") as file:
+            for split in SPLITS:
+                for example in task.split(split):
+                    image = _save_image(example.image, folder / "images", example.uid)
+                    line = example_line(split, example.text, example.answer, image, example.accepted)
+                    digest.update(line)
+                    file.write(line)
         card = {
             "format_version": FORMAT_VERSION,
             "name": task.name,
@@ -54,9 +55,9 @@ def save_task(task: Task, workspace: Workspace) -> Path:
             "labels": list(task.labels) if task.labels is not None else None,
             "description": task.description,
             "families": list(task.families),
-            "columns": dict(task.columns),
             "sizes": {split: len(task.split(split)) for split in SPLITS},
-            "examples_sha256": hashlib.sha256(content).hexdigest(),
+            "examples_sha256": digest.hexdigest(),
+            "about": dict(task.about),
         }
         (folder / "task.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return directory
@@ -99,15 +100,13 @@ def read_card(directory: Path) -> dict[str, Any]:
         raise ArtefactError(
             f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}; add the task again"
         )
-    labels, sizes, columns = card.get("labels"), card.get("sizes"), card.get("columns", {})
+    labels, sizes = card.get("labels"), card.get("sizes")
     sound = (
         all(isinstance(card.get(key), str) for key in _TEXTS)
         and card["modality"] in ("vision", "language", "vision-language")
         and (labels is None or (isinstance(labels, list) and all(isinstance(label, str) for label in labels)))
         and isinstance(sizes, dict)
         and all(isinstance(sizes.get(split), int) for split in SPLITS)
-        and isinstance(columns, dict)
-        and all(isinstance(column, str) for column in columns.values())
     )
     if not sound:
         raise ArtefactError(f"{path} is not a task card (a field is missing or of the wrong type); add the task again")
@@ -130,13 +129,9 @@ def load_saved_task(directory: Path) -> Task:
     card = read_card(directory)
     path = directory / "examples.jsonl"
     try:
-        content = path.read_bytes()
+        splits = _read_examples(path, card["name"], directory / "images", card["examples_sha256"])
     except OSError as error:
         raise ArtefactError(f"{path} cannot be read ({error.strerror}); add the task again") from error
-    if hashlib.sha256(content).hexdigest() != card["examples_sha256"]:
-        raise ArtefactError(f"{path} does not match the checksum in task.json; add the task again")
-    try:
-        splits = _read_examples(content.decode("utf-8"), card["name"], directory / "images")
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"{path} is not what `save_task` writes ({error}); add the task again") from error
     return Task(
@@ -149,27 +144,34 @@ def load_saved_task(directory: Path) -> Task:
         description=card["description"],
         families=tuple(card.get("families", ())),
         source="file",
-        columns=card.get("columns", {}),
         splits=splits,
+        about=card.get("about", {}),
     )
 
 
-def _read_examples(content: str, name: str, folder: Path) -> dict[str, list[Example]]:
+def _read_examples(path: Path, name: str, folder: Path, checksum: str) -> dict[str, StoredExamples]:
     images = {entry.name for entry in folder.glob("*")}
-    splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
-    for line in content.split("\n"):
-        if not line:
-            continue
-        record: Mapping[str, Any] = json.loads(line)
-        examples, image = splits[record["split"]], record["image"]
+    digest = hashlib.sha256()
+    lost: list[str] = []
+
+    def check(line: bytes, record: Mapping[str, Any]) -> None:
+        digest.update(line)
+        image = record["image"]
+        if not isinstance(record["text"], str) or not isinstance(record["answer"], str):
+            raise TypeError("a text is no text")
         if image is not None and (not _IMAGE_NAME.fullmatch(image) or image not in images):
-            raise ArtefactError(f"task {name!r}: image {image!r} is missing; add the task again")
-        examples.append(
-            Example(
-                uid=f"{name}/{record['split']}/{len(examples)}",
-                text=record["text"],
-                answer=record["answer"],
-                image=FileImage(folder / image) if image is not None else None,
-            )
-        )
-    return splits
+            lost.append(image)
+
+    mismatch = ArtefactError(f"{path} does not match the checksum in task.json; add the task again")
+    try:
+        file, places = find_examples(path, check)
+    except (KeyError, TypeError, ValueError) as error:
+        raise mismatch from error
+    if digest.hexdigest() != checksum:
+        raise mismatch
+    if lost:
+        raise ArtefactError(f"task {name!r}: image {lost[0]!r} is missing; add the task again")
+    return {
+        split: StoredExamples(name, split, file, places[split], lambda image: FileImage(folder / image))
+        for split in SPLITS
+    }

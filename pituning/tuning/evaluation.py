@@ -44,6 +44,7 @@ class Scores:
     def __init__(self, task: Task, examples: Sequence[Example], *, seed: int = 0):
         self.task = task
         self.answers = [example.answer for example in examples]
+        self.gold = [example.gold for example in examples]
         self.rows: dict[str, np.ndarray] = {}  # (N,) points of each example
         count = len(examples)
         weights = np.random.default_rng([seed, count]).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
@@ -51,7 +52,7 @@ class Scores:
 
     def add(self, method: str, predictions: Sequence[str]) -> float:
         """Scores a method; points of the metric, 0 to 100."""
-        self.rows[method] = 100 * per_example(self.task.metric, predictions, self.answers)
+        self.rows[method] = 100 * per_example(self.task.metric, predictions, self.gold)
         return self.score(method)
 
     def score(self, method: str) -> float:

@@ -15,7 +15,7 @@ import pandas as pd
 from pituning.backbones.files import fingerprint
 from pituning.graph.projection import Projection, TaskMap, save_projection
 from pituning.graph.settings import MapSettings
-from pituning.tasks.files import ColumnMapping, read_table, save_task, task_from_table
+from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
 from pituning.tasks.registry import list_tasks
 from pituning.workspace.atomic import write_text
 from pituning.workspace.layout import Workspace
@@ -38,7 +38,7 @@ def make(root: Path) -> Workspace:
     """The synthetic workspace with one more task, which has all that the others have, and runs on it."""
     workspace = synthetic.make_workspace(root)
     rows = [(f"the captain of the Danube steam ship wears cap number {i}", LABELS[i % 3 > 0]) for i in range(120)]
-    table = read_table(("text,label\n" + "\n".join(map(",".join, rows))).encode(), "caps.csv")
+    table = open_table(("text,label\n" + "\n".join(map(",".join, rows))).encode(), filename="caps.csv")
     save_task(
         task_from_table(
             table, name=NAME, title=TITLE, instruction=INSTRUCTION, columns=ColumnMapping(text="text", answer="label")

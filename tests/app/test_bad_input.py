@@ -58,7 +58,7 @@ def test_a_file_that_cannot_be_used(
 
 
 def test_rows_that_cannot_be_used_are_listed_with_their_numbers(workspace: Workspace, open_page: OpenPage) -> None:
-    at = upload(own_table(open_page), "gaps.csv", TABLE + ",good\nnothing said,\n")
+    at = upload(own_table(open_page), "gaps.csv", TABLE + ",good\none,two,three\n")
 
     assert "2 rows of gaps.csv cannot be used" in beside(at, FILE)
     assert list(at.dataframe[0].value["Row"]) == [62, 63]

@@ -65,8 +65,8 @@ def test_a_file_goes_up_is_labelled_and_comes_back_the_least_sure_first(
     at.file_uploader(key="label_file").upload("new.csv", b"id,note\n001,=1+1\n002,b\n").run()
     assert "which task 'nli' reads; it has 'id', 'note'" in at.warning[0].value.replace("\\", "")
     assert not [button for button in at.button if button.key == "label_start"]
-    at.selectbox(key="label_text_lora/nli_new.csv").set_value("note").run()
-    at.button(key="label_start")
+    at.multiselect(key="label_text_lora/nli_new.csv").set_value(["note"]).run()
+    assert at.button(key="label_start")
     at.file_uploader(key="label_file").upload("new.csv", b"id,text\n001,a dog\n002,a cat\n").run()
     healthy(at)
     assert at.dataframe[0].value["id"].tolist() == ["001", "002"]
@@ -76,9 +76,9 @@ def test_a_file_goes_up_is_labelled_and_comes_back_the_least_sure_first(
     (run,) = RunQueue(workspace).list(kind="predict")
     assert woken
     config = run.spec.settings()
-    assert (config.expert, config.kind, config.text_column, config.top) == ("nli", "lora", "text", None)
+    assert (config.expert, config.kind, config.text_columns, config.top) == ("nli", "lora", ("text",), None)
     assert find_source(config.source, workspace).path.read_bytes() == b"id,text\n001,a dog\n002,a cat\n"
-    assert run.spec.command() == f"pituning predict nli --kind lora --source {config.source} --text-column text"
+    assert run.spec.command() == f"pituning predict nli --kind lora --source {config.source} --text-columns text"
     assert at.query_params["run"] == run.id
     assert any(button.key == "label_stop" for button in at.button)
 

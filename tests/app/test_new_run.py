@@ -14,7 +14,7 @@ from pituning.runs.outline import Subject
 from pituning.runs.plans import forecast, save_plan
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
-from pituning.tasks.files import ColumnMapping, read_table, save_task, task_from_table
+from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
 from pituning.tasks.registry import load_task
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
@@ -137,7 +137,8 @@ def test_an_uploaded_table_becomes_a_task_and_a_run(workspace: Workspace, open_p
     at = upload(own_table(open_page), "My Reviews.csv", TABLE)
     healthy(at)
     assert "60 rows" in texts(at)
-    assert sorted(at.dataframe[0].value["Rows"]) == [30, 30]
+    assert list(at.dataframe[0].value["Read as"]) == ["text", "answer"]
+    assert sorted(at.dataframe[1].value["Rows"]) == [30, 30]
 
     at.button(key="launch").click().run()
 
@@ -151,7 +152,7 @@ def test_an_uploaded_table_becomes_a_task_and_a_run(workspace: Workspace, open_p
 
 def test_an_uploaded_task_shows_how_often_each_label_comes_up(workspace: Workspace, open_page: OpenPage) -> None:
     rows = [(f"text {i}", "rare" if i % 4 == 0 else "often") for i in range(80)]
-    parsed = read_table(("text,label\n" + "\n".join(map(",".join, rows))).encode(), "moods.csv")
+    parsed = open_table(("text,label\n" + "\n".join(map(",".join, rows))).encode(), filename="moods.csv")
     columns = ColumnMapping(text="text", answer="label", image=None)
     save_task(task_from_table(parsed, name="moods", title="Moods", instruction="which?", columns=columns), workspace)
 

@@ -13,7 +13,7 @@ import pytest
 import streamlit
 
 from app.components import graph_view
-from pituning.tasks.files import ColumnMapping, read_table, save_task, task_from_table
+from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
 from pituning.workspace.atomic import write_text
 from pituning.workspace.layout import Workspace
 from pituning.workspace.transfer import load_transfer
@@ -96,7 +96,7 @@ def test_a_threshold_draws_exactly_the_pairs_above_it(workspace: Workspace, open
 
 def test_a_task_without_an_expert_can_be_looked_at(workspace: Workspace, open_page: OpenPage) -> None:
     table = "text,label\n" + "".join(f"item {i},{'odd' if i % 2 else 'even'}\n" for i in range(40))
-    parsed = read_table(table.encode(), "parity.csv")
+    parsed = open_table(table.encode(), filename="parity.csv")
     columns = ColumnMapping(text="text", answer="label")
     save_task(task_from_table(parsed, name="parity", instruction="odd or even?", columns=columns), workspace)
 

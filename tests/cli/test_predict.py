@@ -34,7 +34,7 @@ def moods(workspace: Workspace, tiny_backbone_dir: Path, tiny_backbone: Backbone
     from pituning.experts.store import make_expert, save_expert
 
     shutil.copytree(tiny_backbone_dir, workspace.root / "backbones" / "mini")
-    save_task(replace(text_task, columns={"text": "review", "answer": "mood"}), workspace)
+    save_task(replace(text_task, about={"columns": {"review": "text", "mood": "answer"}}), workspace)
     model = ExpertModel(tiny_backbone, "lora")
     expert = make_expert(model, model.initial(0) + 0.1, name="moods", task=text_task.name)
     save_expert(expert, model, workspace.zoo().new_expert_dir("lora", "moods"))
@@ -48,8 +48,8 @@ def test_what_cannot_be_labelled_is_told_before_a_run(pituning: Run, moods: Work
         (("predict", "moods"), "there is no file to label; give one after the name of the expert"),
         (("predict", "moods", tmp_path / "gone.csv"), "gone.csv' does not exist; check the path"),
         (("predict", "moods", table), "has no column 'review', which task 'tiny-mood' reads; it has 'id', 'text': name"
-         " the column with the text, --text-column"),
-        (("predict", "moods", table, "--text-column", "text", "--out", tmp_path), "is a directory; give --out"),
+         " the column with the text, --text-columns"),
+        (("predict", "moods", table, "--text-columns", "text", "--out", tmp_path), "is a directory; give --out"),
         (("predict", "mood", table), "did you mean moods"),
         (("predict", "moods", table, "--top", "0"), "top is 0; give a whole number"),
     ):  # fmt: skip

@@ -60,7 +60,7 @@ def test_add_twice_is_refused(pituning: Run, moods: Path) -> None:
 def test_check_adds_nothing(pituning: Run, workspace: Workspace, moods: Path) -> None:
     document = pituning("tasks", "add", moods, "--instruction", "mood?", "--check", "--json").json
     assert document["added"] is False
-    assert document["columns"] == {"text": "text", "answer": "answer", "image": None}
+    assert document["columns"] == {"text": ["text"], "answer": ["answer"], "image": None, "split": None, "names": None}
     assert workspace.task_names() == []
 
 

@@ -26,7 +26,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, tiny_backbone_dir: Path, ti
 
     workspace = Workspace(Workspace.open(tmp_path_factory.mktemp("studio") / "ws").root, embedded=None)
     shutil.copytree(tiny_backbone_dir, workspace.root / "backbones" / "mini")
-    moods = replace(make_text_task(), columns={"text": "review", "answer": "mood"})
+    moods = replace(make_text_task(), about={"columns": {"review": "text", "mood": "answer"}})
     for name, kind, task, temperature in (
         ("moods", "lora", moods, 2.0), ("colours", "lora", make_vision_task(), None),
         ("boxes", "prefix", make_box_task(), None),

@@ -154,8 +154,8 @@ def test_images_come_as_a_zip_a_folder_or_beside_a_table(studio, tmp_path) -> No
     assert [row["image"] for row in found] == ["a.png", "broken.png", "more/b.png"]
     assert "is not an image" in found[1]["problem"]
     (folder / "table.csv").write_text("picture,which\na.png,the red one\nmore/b.png,the blue one\n")
-    result = run(studio, keep_path(folder, None, studio), tmp_path / "boxes", expert="boxes", text_column="which")
-    assert result["read"] == {"text": "which", "image": "picture"}
+    result = run(studio, keep_path(folder, None, studio), tmp_path / "boxes", expert="boxes", text_columns=("which",))
+    assert result["read"] == {"text": ["which"], "image": "picture"}
     assert (result["kind"], result["counts"], result["temperature"]) == ("prefix", {}, None)
     found = table(tmp_path / "boxes" / "answers.csv")
     assert list(found[0]) == ["picture", "which", "answer", "probability", "problem"]
@@ -166,7 +166,7 @@ def test_images_come_as_a_zip_a_folder_or_beside_a_table(studio, tmp_path) -> No
     ("content", "settings", "message"),
     [
         ("id,text\n1,a\n", {}, "'new.csv' has no column 'review', which task 'tiny-mood' reads; it has 'id', 'text'"),
-        ("id,x\n1,a\n", {"text_column": "y"}, "has no column 'y'"),
+        ("id,x\n1,a\n", {"text_columns": ("y",)}, "has no column 'y'"),
         ("id,review\n1,a\n", {"image_column": "id"}, "task 'tiny-mood' reads no image"),
         ("id,review\n1,a\n", {"expert": "moodz"}, "did you mean moods"),
         ("id,review\n1,a\n", {"kind": "prefix"}, "'moods' is there as lora, not as prefix"),

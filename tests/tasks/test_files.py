@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,10 +18,11 @@ from pituning.tasks.base import SPLITS
 from pituning.tasks.files import (
     ColumnMapping,
     TableError,
+    TableOptions,
     guess_columns,
     load_saved_task,
+    open_table,
     preview_table,
-    read_table,
     save_task,
     task_from_table,
 )
@@ -37,20 +40,27 @@ def rows_of(counts: dict[str, int]) -> str:
     return "text,label\n" + "\n".join(lines) + "\n"
 
 
-def make(content: str | bytes, columns: ColumnMapping = COLUMNS, name: str = "t.csv", **options):
+def make(
+    content: str | bytes, columns: ColumnMapping = COLUMNS, name: str = "t.csv", title: str | None = None, **options
+):
     data = content if isinstance(content, bytes) else content.encode()
-    return task_from_table(read_table(data, name), name="mine", instruction="Good or bad?", columns=columns, **options)
+    table = open_table(data, filename=name)
+    if "split" in table.columns:
+        columns = replace(columns, split="split")
+    return task_from_table(
+        table, name="mine", title=title, instruction="Good or bad?", columns=columns, options=TableOptions(**options)
+    )
 
 
 def test_a_labelled_table_becomes_a_task():
     task = make(rows_of({"Good": 40, "bad": 20}), title="My reviews")
-    assert (task.modality, task.metric, task.labels) == ("language", "accuracy", ("bad", "good"))
-    assert (task.title, task.instruction, task.source) == ("My reviews", "good or bad?", "file")
+    assert (task.modality, task.metric, task.labels) == ("language", "accuracy", ("Good", "bad"))
+    assert (task.title, task.instruction, task.source) == ("My reviews", "Good or bad?", "file")
     sizes = {split: len(task.split(split)) for split in SPLITS}
     assert sizes == {"train": 36, "validation": 9, "test": 15}
     for split, size in sizes.items():
-        assert Counter(e.answer for e in task.split(split)) == {"good": size * 2 // 3, "bad": size // 3}
-    assert task.prompt(task.split("train")[0]).startswith("good or bad? sentence good")
+        assert Counter(e.answer for e in task.split(split)) == {"Good": size * 2 // 3, "bad": size // 3}
+    assert task.prompt(task.split("train")[0]).startswith("Good or bad? sentence Good")
     assert len(task.shots(4, 0)) == 8
     assert make(rows_of({"Good": 40, "bad": 20})) == make(rows_of({"Good": 40, "bad": 20}))
 
@@ -60,17 +70,20 @@ def test_seed_changes_the_split():
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_open_answers_and_boxes_are_detected():
+def test_open_answers_and_boxes_are_detected(monkeypatch):
     captions = "text,label\n" + "\n".join(f"x{i},caption number {i}" for i in range(12))
     assert make(captions).metric == "token_f1"
     assert make(captions).labels is None
     boxes = "text,label\n" + "\n".join(f"x{i},<loc_1><loc_2><loc_{30 + i % 2}><loc_40>" for i in range(12))
     assert make(boxes).metric == "box_iou"
-    assert make(rows_of({"a": 6, "b": 6}), open_answers=True).labels is None
+    assert make(rows_of({"a": 6, "b": 6}), answers="text").labels is None
     assert make(rows_of({f"l{i}": 2 for i in range(6)})).labels is None
-    assert len(make(rows_of({f"l{i}": 2 for i in range(6)}), open_answers=False).labels) == 6
-    with pytest.raises(BadInput, match="60 different answers, more than 50 labels"):
-        make(rows_of({f"l{i}": 2 for i in range(60)}), open_answers=False)
+    assert len(make(rows_of({f"l{i}": 2 for i in range(6)}), answers="labels").labels) == 6
+    assert len(make(rows_of({f"l{i}": 3 for i in range(120)})).labels) == 120  # closed sets may have any size
+    monkeypatch.setattr("pituning.tasks.answering.MAX_LABELS", 50)
+    assert make(rows_of({f"l{i}": 3 for i in range(60)})).labels is None
+    with pytest.raises(BadInput, match="different answers, too many for labels"):
+        make(rows_of({f"l{i}": 3 for i in range(60)}), answers="labels")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +100,12 @@ def test_open_answers_and_boxes_are_detected():
         (rows_of({"a": 5, "b": 5}), ColumnMapping(text="text", answer="y"), "no column 'y'", "answer"),
         (rows_of({"a": 5, "b": 5}), ColumnMapping(answer="label"), "neither a text nor an image", "text"),
         (rows_of({"a": 5, "b": 5}), ColumnMapping(text="label", answer="label"), "is chosen twice", "answer"),
-        (rows_of({"a": 5, "b": 5}), ColumnMapping(image="text", answer="label"), "give a zip with both", "image"),
+        (
+            rows_of({"a": 5, "b": 5}),
+            ColumnMapping(image="text", answer="label"),
+            "give a zip or a folder with this table",
+            "image",
+        ),
     ],
 )
 def test_unusable_tables(content, columns, message, field):
@@ -97,7 +115,7 @@ def test_unusable_tables(content, columns, message, field):
 
 
 def test_name_and_instruction_are_checked():
-    parsed = read_table(rows_of({"a": 5, "b": 5}).encode(), "t.csv")
+    parsed = open_table(rows_of({"a": 5, "b": 5}).encode(), filename="t.csv")
     for name in ("", "../x", "Mine", "-x", "a" * 61, "a/b"):
         with pytest.raises(BadInput) as caught:
             task_from_table(parsed, name=name, instruction="?", columns=COLUMNS)
@@ -107,13 +125,13 @@ def test_name_and_instruction_are_checked():
 
 
 def test_bad_rows_are_named_all_together():
-    content = rows_of({"a": 5, "b": 5}) + f"empty,\n,b\none,two,three\nlong,{'x' * 500}\nlonger {'x' * 5000},a\n"
+    content = rows_of({"a": 5, "b": 5}) + f"empty,\n,b\none,two,three\nlong,{'x' * 500}\nlonger {'x' * 100_001},a\n"
     with pytest.raises(TableError) as caught:
         make(content)
-    assert [p.row for p in caught.value.problems] == [12, 13, 14, 15, 16]
+    assert [p.row for p in caught.value.problems] == [13, 14, 15, 16]
     assert str(caught.value) == (
-        "file 't.csv': 5 rows cannot be used: row 12: 'label' is empty; row 13: 'text' is empty; "
-        "row 14: has 3 fields, the header has 2; and 2 more; correct or delete them"
+        "file 't.csv': 4 rows cannot be used: row 13: 'text' is empty; row 14: has 3 fields, the header has 2; "
+        "row 15: 'label' has 500 characters, more than 400; and 1 more; correct or delete them"
     )
 
 
@@ -141,7 +159,7 @@ def test_a_split_column_is_kept():
     task = make("text,label,split\n" + "\n".join(line for line in lines if "dev" not in line))
     assert [len(task.split(s)) for s in SPLITS] == [8, 2, 6]
     with pytest.raises(BadInput, match="answer 'c' has no training row"):
-        make("text,label,split\n" + "\n".join([*lines, "new,c,test"] * 1) + "\n", open_answers=False)
+        make("text,label,split\n" + "\n".join([*lines, "new,c,test"] * 1) + "\n", answers="labels")
 
 
 @settings(max_examples=60, deadline=None)
@@ -151,14 +169,15 @@ def test_a_split_column_is_kept():
     seed=st.integers(0, 5),
 )
 def test_no_question_is_on_two_sides(keys, labels, seed):
-    strata = [str(key % labels) for key in keys]
-    splits = assign_splits(keys, strata, [None] * len(keys), seed=seed)
+    strata = [key % labels for key in keys]
+    places = assign_splits(np.array(keys), np.array(strata), np.full(len(keys), -1), seed=seed)
+    splits = [SPLITS[place] for place in places]
     sides: dict[int, set[str]] = {}
     for key, split in zip(keys, splits, strict=True):
         sides.setdefault(key, set()).add(split)
     assert all(len(side) == 1 for side in sides.values())
     for stratum in set(strata):
-        groups = Counter(next(iter(side)) for key, side in sides.items() if str(key % labels) == stratum)
+        groups = Counter(next(iter(side)) for key, side in sides.items() if key % labels == stratum)
         count = groups.total()
         assert groups["train"] >= 1
         if count >= 4:  # within one of the wanted share
@@ -168,10 +187,11 @@ def test_no_question_is_on_two_sides(keys, labels, seed):
 
 def test_preview_shows_balance_and_problems():
     content = rows_of({"good": 30, "bad": 6}) + "sentence bad 0,good\nempty,\n"
-    preview = preview_table(read_table(content.encode(), "t.csv"), COLUMNS)
+    preview = preview_table(open_table(content.encode(), filename="t.csv"), COLUMNS)
     assert preview.counts == {"good": 31, "bad": 6}
     assert preview.labels == ("bad", "good")
-    assert [p.row for p in preview.problems] == [39]
+    assert (preview.problems, preview.missing) == ((), 1)
+    assert "1 of 38 rows have no answer in 'label' (empty; rows 39)" in preview.warnings[0]
     assert sum(preview.sizes.values()) == 37
     assert preview.most_shots == 3  # 6 bad: one validation, two test
     assert any("uneven: 'good' 31 times, 'bad' 6 times" in w for w in preview.warnings)
@@ -182,12 +202,12 @@ def test_preview_shows_balance_and_problems():
 def test_columns_are_guessed():
     def guess(header: str, zipped: bool = False) -> ColumnMapping:
         content = f"{header}\n" + ",".join("abcd"[: header.count(",") + 1]) + "\n"
-        data = archive({"t.csv": content.encode()}) if zipped else content.encode()
-        return guess_columns(read_table(data, "t.zip" if zipped else "t.csv"))
+        data = archive({"t.csv": content.encode(), "a.png": png()}) if zipped else content.encode()
+        return guess_columns(open_table(data, filename="t.zip" if zipped else "t.csv")).columns
 
     assert guess("id,Sentence,Label") == ColumnMapping(text="Sentence", answer="Label")
     assert guess("foo,bar") == ColumnMapping(text="foo", answer="bar")
-    assert guess("image,label,split", zipped=True) == ColumnMapping(image="image", answer="label")
+    assert guess("image,label,split", zipped=True) == ColumnMapping(image="image", answer="label", split="split")
     assert guess("image,question,answer", zipped=True) == ColumnMapping(image="image", text="question", answer="answer")
     assert guess("image,label") == ColumnMapping(text="image", answer="label")  # no images came with it
 
@@ -246,13 +266,13 @@ def test_saving_twice_or_over_the_suite_is_refused(workspace):
     save_task(make(rows_of({"a": 9, "b": 9})), workspace)
     with pytest.raises(BadInput, match="there is a task 'mine' already"):
         save_task(make(rows_of({"a": 9, "b": 9})), workspace)
-    parsed = read_table(rows_of({"a": 9, "b": 9}).encode(), "t.csv")
+    parsed = open_table(rows_of({"a": 9, "b": 9}).encode(), filename="t.csv")
     with pytest.raises(BadInput, match="there is a task 'digits' already"):
         save_task(task_from_table(parsed, name="digits", instruction="?", columns=COLUMNS), workspace)
 
 
 def test_nothing_half_written_stays(workspace, monkeypatch):
-    monkeypatch.setattr("pituning.tasks.saved.json.dumps", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("pituning.tasks.saved.example_line", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         save_task(make(rows_of({"a": 9, "b": 9})), workspace)
     assert list((workspace.root / "tasks").iterdir()) == []
@@ -303,7 +323,7 @@ def test_a_damaged_task_is_told_and_left_out(workspace, file, damage, message):
 )
 def test_what_may_not_be_meant_is_told(rows, hint):
     rows = [f"{row.split(',')[0]}{i // 2},{row.split(',')[1]}" for i, row in enumerate(rows * 2)]
-    preview = preview_table(read_table(("text,label\n" + "\n".join(rows)).encode(), "t.csv"), COLUMNS)
+    preview = preview_table(open_table(("text,label\n" + "\n".join(rows)).encode(), filename="t.csv"), COLUMNS)
     assert any(hint in warning for warning in preview.warnings), preview.warnings
 
 
@@ -321,10 +341,10 @@ def test_control_characters_go():
 
 def test_one_column_is_not_enough():
     with pytest.raises(BadInput, match=r"has one column only \('label'\)"):
-        guess_columns(read_table(b"label\na\nb\n", "t.csv"))
+        guess_columns(open_table(b"label\na\nb\n", filename="t.csv"))
 
 
 def test_the_answer_can_be_given_and_the_rest_guessed():
-    parsed = read_table(b"answer,sentence,mood\n1,x,good\n2,y,bad\n", "t.csv")
-    assert guess_columns(parsed) == ColumnMapping(text="sentence", answer="answer")
-    assert guess_columns(parsed, answer="mood") == ColumnMapping(text="sentence", answer="mood")
+    parsed = open_table(b"answer,sentence,mood\n1,x,good\n2,y,bad\n", filename="t.csv")
+    assert guess_columns(parsed).columns == ColumnMapping(text="sentence", answer="answer")
+    assert guess_columns(parsed, answer="mood").columns == ColumnMapping(text="sentence", answer="mood")

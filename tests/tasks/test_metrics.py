@@ -110,7 +110,7 @@ def test_bad_calls_are_told():
         per_example("accuracy", ["a", "b"], ["a"])
     with pytest.raises(BadInput, match="no answers"):
         score("accuracy", [], [])
-    with pytest.raises(BadInput, match="unknown metric 'bleu'; known: accuracy, box_iou, token_f1"):
+    with pytest.raises(BadInput, match="unknown metric 'bleu'; known: accuracy, box_iou, multilabel_f1, "):
         per_example("bleu", ["a"], ["a"])  # type: ignore[arg-type]
 
 

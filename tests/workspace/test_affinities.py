@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.tasks.affinity_tables import read_affinity
 from pituning.workspace import affinities
 from pituning.workspace.affinities import (
     Affinity,
@@ -67,12 +69,41 @@ def test_one_direction_alone_is_symmetric() -> None:
     assert parse_affinity(SQUARE.encode()).mean[0, 1] == 3
 
 
+def test_what_has_no_cell_is_not_known() -> None:
+    table = parse_affinity(b"source\\target,a,b\na,1,2\nb,3,4\nc,5,6\n")
+    assert table.names == ("a", "b", "c")
+    np.testing.assert_array_equal(table.values, [[1, 3, 5], [2, 4, 6], [np.nan] * 3])
+    assert len(table.notes) == 2
+
+
+@pytest.mark.parametrize("corner", ["source\\target", "from / to", "Sources vs. targets", "donor→receiver"])
+def test_a_corner_that_says_which_way_is_obeyed(corner: str) -> None:
+    text = SQUARE.split(",", 1)[1]
+    turned = parse_affinity(f"{corner},{text}".encode())
+    np.testing.assert_array_equal(turned.values, np.array(WANTED).T)
+    assert "the corner says" in turned.notes[0]
+    assert not parse_affinity(f"{corner},{text}".encode(), rows="source").notes
+
+
+def test_a_long_table_may_have_other_names() -> None:
+    usual, others = "source,target,value", "from,to,score"
+    ours, theirs = (parse_affinity(f"{names}\na,b,1\nb,c,2\n".encode()) for names in (usual, others))
+    np.testing.assert_array_equal(ours.values, theirs.values)
+
+
+def test_every_form_of_file_is_read(tmp_path: Path) -> None:
+    pairs = [{"from": "a", "to": "b", "score": 0.5}, {"from": "b", "to": "a", "score": 1}]
+    (tmp_path / "t.json").write_text(json.dumps(pairs))
+    (tmp_path / "t.csv").write_text(SQUARE)
+    np.testing.assert_array_equal(read_affinity(tmp_path / "t.json").values, [[np.nan, 1], [0.5, np.nan]])
+    np.testing.assert_array_equal(read_affinity(tmp_path / "t.csv").values, WANTED)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "is empty"),
-        (",a,b\na,1,2\n", "not square: 1 rows and 2 columns"),
-        (",a,b\na,1,2\nc,3,4\n", "task 'c' has a row but no column"),
+        (",a,b\nc,1,2\n", "no task has both a row and a column; .*source: from, donor"),
         (",a,a\na,1,2\nb,3,4\n", "task 'a' stands twice in the header"),
         (",a,b\na,1,2\na,3,4\n", "task 'a' stands twice in the first column"),
         (",a,b\na,1,oops\nb,3,4\n", r"row 'a' \(line 2\), column 'b': 'oops' is not a number"),

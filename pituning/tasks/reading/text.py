@@ -7,8 +7,6 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from charset_normalizer import from_bytes
-
 from pituning.errors import BadInput
 from pituning.tasks.reading.base import ReadOptions, Source, bad_file
 
@@ -126,13 +124,16 @@ def _where(source: Source, encoding: str, error: UnicodeError) -> str:
 
 
 def _likely(sample: bytes) -> str | None:
-    """The name of the encoding that a piece of text is likely in; the most usual one where others read the same."""
-    best = from_bytes(sample).best()
-    if best is None:
-        return None
+    """The name of the encoding that a piece of text is likely in; the most usual one where it reads as words."""
+    from charset_normalizer import from_bytes
+
     try:
-        if sample.decode(_USUAL) == sample.decode(best.encoding):
-            return "windows-1252"
+        text = sample.decode(_USUAL)
     except UnicodeDecodeError:
-        pass
-    return best.encoding.replace("cp125", "windows-125")
+        text = ""
+    foreign = [c for c in text if not c.isascii()]
+    words = [c for c in foreign if c.isalpha() or c in "‘’“”–—…€«»°§"]
+    if foreign and len(words) == len(foreign) and len(foreign) < 0.25 * sum(map(str.isalpha, text)):
+        return "windows-1252"
+    best = from_bytes(sample).best()
+    return None if best is None else best.encoding.replace("cp125", "windows-125")
