@@ -9,7 +9,7 @@ from app.components.guard import empty, guarded, plain
 from app.components.links import to
 from app.components.pages import NEW_RUN
 
-st.title("Label rows")
+st.title("Label")
 st.caption("An expert, put to use: upload rows without labels, and take them home with an answer and how sure it is.")
 with guarded("The experts"):
     entries = context.experts()
@@ -22,7 +22,7 @@ with guarded("The experts"):
         empty("No experts yet", f"Tune a task first, or make the zoo with `{build}`.", icon=":material/inventory_2:")
         st.page_link(NEW_RUN.path, label="Tune a task", icon=NEW_RUN.icon, query_params=to())
     else:
-        page = st.grid(5, min_column_width=250, gap="medium")
+        page = st.grid(5, min_column_width=196, gap="medium")
         form, measured = page.cell(column_span=3), page.cell(column_span=2)
         with form, guarded("This form"):
             chosen = labelling.form(usable)

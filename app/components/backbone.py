@@ -64,5 +64,5 @@ def warn_beyond(source: str) -> None:
     if reason is None:
         return
     ready = REAL in context.backbones()
-    how = f"choose {REAL} beside the page" if ready else f"add one with `{ADD}`, then choose it beside the page"
+    how = f"choose {REAL} as the backbone" if ready else f"add one with `{ADD}`, then choose it as the backbone"
     st.warning(f"{plain(reason)}: {how}.", icon=":material/draw:", title="Not made for real data")

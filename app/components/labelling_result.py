@@ -111,7 +111,8 @@ def show(run: Run) -> None:
     config = {column: st.column_config.NumberColumn(format="%.1f %%") for column in shares}
     config[own["probability"]] = st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100)
     first = [own["answer"], own["probability"]]
-    st.dataframe(frame[[*first, *(column for column in frame if column not in first)]], hide_index=True,
+    hidden = [*first, *([] if result["unread"] else [result["columns"][-1]])]
+    st.dataframe(frame[[*first, *(column for column in frame if column not in hidden)]], hide_index=True,
                  column_config=config, alt="Rows with their answers")  # fmt: skip
     if len(frame) < result["rows"]:
         st.caption(f"{len(frame)} of {result['rows']:,} rows; the file has all.")

@@ -79,7 +79,7 @@ RUNS = PageEntry(
 )
 LABEL = PageEntry(
     file="label.py",
-    title="Label rows",
+    title="Label",
     icon=":material/label:",
     url_path="label",
     help="Upload rows without labels; an expert labels them and says how sure it is. Sort by the least sure.",

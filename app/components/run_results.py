@@ -17,6 +17,7 @@ from app.components.pages import LABEL
 from app.components.words import METRICS
 from pituning.figures.palette import method_label
 from pituning.figures.results import score_bars
+from pituning.reports.advice import advice
 from pituning.reports.reader import seeds_of
 from pituning.reports.verdict import Outcome, Verdict, difference, judge, scores
 from pituning.runs.records import Run
@@ -73,6 +74,7 @@ def _tuned(run: Run, runs: Sequence[Run]) -> None:
     siblings = seeds_of(run, runs)
     together = runs_data.results(siblings)
     verdict(judge(together))
+    next_steps(result)
     left, right = side_by_side()
     with left:
         _scores(result, together, run)
@@ -82,6 +84,13 @@ def _tuned(run: Run, runs: Sequence[Run]) -> None:
 
 VIEWS = {"answer": _answers, "predict": _labels, "tune": _tuned}
 """What is shown of a result, by the kind of run."""
+
+
+def next_steps(result: Mapping[str, Any]) -> None:
+    """What would help where the run was not worth it."""
+    lines = advice(result)
+    if lines:
+        st.info("\n".join(f"- {plain(line)}" for line in lines), title="What would help", icon=":material/lightbulb:")
 
 
 def verdict(judgement: Verdict) -> None:
@@ -110,6 +119,11 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
     )
     st.caption(f"Lines across the bars: 95 % intervals over test examples. {guessing.words(run.spec.subject)}")
     _guard(result)
+    curve = result.get("learning_curve") or []
+    if curve:
+        st.markdown("**By how many shots it was trained on**")
+        st.line_chart(pd.DataFrame(curve), x="shots", y=["score", "low", "high"], height=220,
+                      x_label="Shots per class", y_label="Points")  # fmt: skip
     if len(together) > 1:
         st.markdown(f"**Over {len(together)} seeds**")
         st.dataframe(seeds_table(together), hide_index=True, alt="Mean score of each method over seeds, and π minus it")

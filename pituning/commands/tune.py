@@ -14,6 +14,7 @@ from pituning.commands.options import takes_config
 from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, open_workspace, print_table
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
+from pituning.reports.advice import advice
 from pituning.tuning.budgets import BUDGETS, budget_settings
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
@@ -92,6 +93,11 @@ def _print(result: dict[str, Any]) -> None:
     ]
     rows += [(what, points, None, None, None) for what, points in guesses(result)]
     print_table(("method", "score", "low", "high", "π gains"), rows)
+    curve = result["learning_curve"]
+    if curve:
+        typer.echo("by shots: " + ", ".join(f"{point['shots']}: {point['score']:.1f}" for point in curve))
+    for line in advice(result):
+        typer.echo(line)
     if result["calibration"] is not None:
         ece = [f"{100 * result['calibration'][name]['ece']:.1f}" for name in ("before", "after")]
         typer.echo(

@@ -11,7 +11,7 @@ from pituning.runs.spec import RunSpec
 from pituning.tasks.base import OPEN_ANSWER_CLASSES
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import TaskInfo
-from pituning.tuning.config import TuneConfig, fold_count, is_trained
+from pituning.tuning.config import TuneConfig, curve_shots, fold_count, is_trained
 
 if TYPE_CHECKING:
     from pituning.runs.configs import AnswerRun, EmbedRun, PredictRun, ProjectRun, TrainRun
@@ -128,6 +128,8 @@ def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
         if method in searched:
             parts.append(Part(f"train {method}", config.steps, weight))
         parts.append(Part(f"test {method}", test))
+    for count in curve_shots(config.shots) if config.learning_curve else ():
+        parts += [Part(f"train curve-{count}", config.steps, weight), Part(f"test curve-{count}", test)]
     if folds and subject.closed:
         parts += [Part("choose temperature", folds * config.steps, weight), Part("test temperature", test)]
     return parts

@@ -30,6 +30,7 @@ from pituning.tuning.config import CANDIDATES, MIXTURE, TuneConfig, guard
 from pituning.tuning.evaluation import Scores, rounded, shown_predictions
 from pituning.tuning.interpolation import collapse, identity_check
 from pituning.tuning.learners import Mixed, MixtureLearner
+from pituning.tuning.learning_curve import learning_curve
 from pituning.tuning.selection import Choice
 from pituning.tuning.trial import FORMAT_VERSION, TEMPERATURE, prepare, series
 from pituning.workspace.layout import Workspace
@@ -58,7 +59,8 @@ def tune(
         ``donors``, ``weights`` (mean over sites by expert), ``score`` (points), ``baselines``, ``expert``; with
         ``chosen`` and ``candidates`` of the guard, ``mixture_score`` of the mixture whatever was chosen, ``intervals``,
         ``gains`` (paired), ``confidence`` and ``neighbors`` of the prediction, ``weights_per_site``, ``methods``
-        (learning rate, steps, held-out curve), ``per_class``, ``predictions``, ``identity`` and ``calibration``.
+        (learning rate, steps, held-out curve), ``per_class``, ``predictions``, ``identity``,
+        ``calibration`` and ``learning_curve``.
 
     Raises:
         BadInput: for an unknown task or donor, or too few examples.
@@ -94,6 +96,7 @@ class _Run:
         score = self._test("pi", chosen)
         mixture_score = score if chosen == MIXTURE else self._test(MIXTURE, MIXTURE)
         baselines = {name: self._test(name, name) for name in config.baselines}
+        curve = self._curve(chosen)
         calibration = self._calibrate(chosen)
         exported = self._export(chosen, score, calibration)
         self.reporter.log(f"π-tuning ({chosen}): {score:.1f} points in {time.monotonic() - began:.0f} s")
@@ -121,6 +124,7 @@ class _Run:
             "examples": len(trial.shots),
             "test_examples": len(trial.test),
             "per_class": self.scores.per_class("pi"),
+            "learning_curve": curve,
             "predictions": self._shown(chosen),
             "backbone": config.backbone,
             "fingerprint": trial.backbone.fingerprint,
@@ -203,6 +207,17 @@ class _Run:
         learner = self.trial.methods.learner(method)
         assert isinstance(learner, MixtureLearner)
         return learner
+
+    def _curve(self, chosen: str) -> list[dict[str, Any]]:
+        """The learning curve, where it was asked for and anything is trained."""
+        if not self.config.learning_curve or not self.choices[chosen].steps:
+            return []
+        kept = self.trial.stages.load("curve")
+        if kept is not None:
+            return list(kept["points"])
+        points = learning_curve(self.trial, chosen, self.choices[chosen], self.scores, self.reporter)
+        self.trial.stages.save("curve", {"points": points})
+        return points
 
     # How far the probabilities can be trusted.
 

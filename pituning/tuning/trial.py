@@ -80,14 +80,28 @@ class Trial:
         rates, name = self.config.rates(method, self.backbone.rate_factor), series(method)
         return choose(learner, self.shots, self.folds, rates, self._settings(), method=name, reporter=reporter)
 
-    def train(self, method: str, choice: Choice, reporter: Reporter, *, show_every: int = 0) -> Any:
-        """The state of a method's learner after training on all shots as was chosen."""
+    def train(
+        self,
+        method: str,
+        choice: Choice,
+        reporter: Reporter,
+        *,
+        show_every: int = 0,
+        shots: EncodedExamples | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """The state of a method's learner after training as was chosen.
+
+        Args:
+            shots: by default all.
+            name: of the curve; by default the method's.
+        """
         learner = self.methods.learner(method)
         if not choice.steps:
             return learner.start()
         return train(
-            learner, self.shots, choice, self._settings(), method=series(method), reporter=reporter,
-            show_every=show_every,
+            learner, self.shots if shots is None else shots, choice, self._settings(), method=name or series(method),
+            reporter=reporter, show_every=show_every,
         )  # fmt: skip
 
     def answer(self, method: str, state: Any, reporter: Reporter) -> list[str]:

@@ -24,6 +24,7 @@ from pituning.tasks.metrics import score
 from pituning.tasks.registry import load_task
 from pituning.tuning import evaluation
 from pituning.tuning.config import BASELINES, TuneConfig
+from pituning.tuning.learning_curve import first_of_each
 from pituning.tuning.run import tune
 from pituning.workspace.layout import Workspace
 
@@ -150,6 +151,25 @@ def spoil(task: Task, kept: set[str]) -> Task:
 
 
 @pytest.mark.slow
+def test_a_learning_curve_ends_with_the_run(make_workspace: MakeWorkspace, text_task: Task) -> None:
+    config = TuneConfig(target=text_task.name, donor_names=("other-mood",), baselines=(), learning_curve=True,
+                        **{**FEW, "donors": 1})  # fmt: skip
+    result = tune(config, make_workspace("w", "lora"), notes := Notes())
+    curve = result["learning_curve"]
+    if result["chosen"] == "untouched":
+        assert curve == []
+    else:
+        assert [point["shots"] for point in curve] == [1, 2, 4]
+        assert curve[-1]["score"] == result["score"]
+        assert all(point["low"] <= point["score"] <= point["high"] for point in curve)
+        phases = [name for name, _, _ in notes.phases]
+        assert phases.index("train curve-1") < phases.index("test curve-2")
+    answers = ["a", "b", "a", "a", "b", "c"]
+    assert first_of_each(answers, 1, closed=True) == [0, 1, 5]
+    assert first_of_each(answers, 2, closed=True) == [0, 1, 2, 4, 5]
+    assert first_of_each(answers, 1, closed=False) == [0, 1, 2, 3]
+
+
 def test_how_sure_it_is_is_measured_where_nothing_was_fitted(
     make_workspace: MakeWorkspace, tiny_backbone: Backbone, text_task: Task
 ) -> None:
