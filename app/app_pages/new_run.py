@@ -22,8 +22,8 @@ with form, guarded("This form"):
         st.header("3 · Donors", anchor=False)
         helpers = donors.choose(chosen_target, wanted.kind)
         st.header("4 · Baselines", anchor=False)
-        methods = budget.baselines()
-        details = budget.details()
+        methods = budget.baselines(wanted)
+        details = budget.details(wanted)
         if helpers is not None and details is not None:
             settings = budget.settings(chosen_target, wanted, helpers, methods, details)
 with summary, guarded("This run"), st.container(border=True):

@@ -13,6 +13,7 @@ import streamlit as st
 
 from app.components.words import KINDS, PREDICTORS
 from pituning.backbones import files
+from pituning.backbones.card import card_of
 from pituning.backbones.families import family_of
 from pituning.errors import ArtefactError, PiTuningError
 from pituning.experts import card
@@ -72,6 +73,22 @@ def modalities() -> tuple[str, ...]:
         return family_of(read_json(folder / "config.json"), str(folder)).modalities
     except (PiTuningError, TypeError, AttributeError):
         return ("vision", "language", "vision-language")
+
+
+def parameters() -> int:
+    """How many parameters the backbone has; 0 where its files do not say."""
+    if not backbone_ready():
+        return 0
+    folder = workspace().backbone_dir(backbone())
+    return _parameters(str(folder), _stamp(folder), workspace(), backbone())
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _parameters(folder: str, stamp: float, _workspace: Workspace, name: str) -> int:
+    try:
+        return card_of(_workspace, name).parameters
+    except PiTuningError:
+        return 0
 
 
 def zoo() -> Zoo:
@@ -274,7 +291,7 @@ def _damage(folder: str, stamps: tuple[float, ...]) -> str | None:
 
 def kinds() -> list[str]:
     """The kinds of which runs can be started: those of which the zoo has anything; all where there is nothing yet."""
-    return in_order({*mixable_kinds()} & {*workspace().zoo().kinds()}) or list(mixable_kinds())
+    return in_order({*mixable_kinds()} & {*zoo().kinds()}) or list(mixable_kinds())
 
 
 def expert_count() -> int:

@@ -104,7 +104,7 @@ def test_fewer_baselines_are_asked_for_and_warned_about(workspace: Workspace, op
 
 def test_the_command_line_says_only_what_is_not_the_default(workspace: Workspace, open_page: OpenPage) -> None:
     at = open_page("new_run", target="digits")
-    at.number_input(key="tune_steps").set_value(40).run()
+    at.number_input(key="tune_full_steps").set_value(40).run()
 
     command = at.code[-1].value
     assert command.startswith("pituning tune digits ")
@@ -227,3 +227,16 @@ def test_the_estimate_of_a_new_table_goes_by_its_size(workspace: Workspace, open
         Subject(classes=2, closed=True, images=False, train=36, test=15),
     )  # fmt: skip
     assert classes == [duration(expected.seconds)]
+
+
+def test_a_short_search_sets_what_goes_together_and_what_is_written_beside_it_stands(
+    workspace: Workspace, open_page: OpenPage
+) -> None:
+    at = open_page("new_run", target="digits")
+    at.segmented_control(key="search_mini").set_value("short").run()
+    assert at.code[-1].value.count("--steps 16") == 1
+    at.number_input(key="tune_short_steps").set_value(24).run()
+    healthy(at).button(key="launch").click().run()
+    config = RunQueue(workspace).list()[0].spec.config
+    assert (config["steps"], config["folds"], len(config["learning_rates"])) == (24, 1, 1)
+    assert config["baselines"] == ["backbone", "single", "donor", "placebo"]

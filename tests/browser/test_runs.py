@@ -39,7 +39,7 @@ def make_small(page: Page, *, steps: int, by_hand: bool = False) -> None:
             pills.get_by_role("button", name=name, exact=True).click()
             settle(page)
     page.get_by_text("Advanced: steps, learning rates, seed").click()
-    for key, value in (("tune_steps", steps), ("tune_test_examples", 100)):
+    for key, value in (("tune_full_steps", steps), ("tune_full_test_examples", 100)):
         field = page.locator(f".st-key-{key} input")
         field.fill(str(value))
         field.press("Enter")
