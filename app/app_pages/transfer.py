@@ -13,9 +13,9 @@ st.caption(
     "a target, a column the donor whose expert it started from. Blue helped, orange did harm."
 )
 with guarded("The measured transfer"):
-    available = context.available()
-    view = transfer_view.controls(available) if available else None
-    if not available:
+    found = context.available()
+    view = transfer_view.controls(found) if found else None
+    if not found:
         backbone.no_graph()
     if view is not None:
         matrix, pair = st.container(), st.container()
@@ -28,7 +28,7 @@ with guarded("The measured transfer"):
             transfer_view.matrix(view, chosen)
         st.header("Predicted against measured", anchor=False)
         with guarded("The comparison"):
-            transfer_view.prediction(view, available[view.shown.kind], chosen[0])
+            transfer_view.prediction(view, found[view.shown.kind], chosen[0])
 st.header("Low-shot results", anchor=False)
 with guarded("The low-shot study"):
     lowshot_view.study()
