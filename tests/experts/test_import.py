@@ -26,8 +26,10 @@ from pituning.backbones.base import Backbone
 from pituning.backbones.places import Places
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.card import CONFIG, TENSORS, read_card, write_card
-from pituning.experts.checkpoint import check_fit, keep_checkpoint, read_checkpoint, read_directory
+from pituning.experts.checkpoint import read_checkpoint, read_directory
+from pituning.experts.fitting import check_fit
 from pituning.experts.imported import other_base, usable_name, uses
+from pituning.experts.keeping import keep_checkpoint
 from pituning.experts.kinds import KINDS, mixable_kinds
 from pituning.experts.kinds.base import task_type
 from pituning.experts.model import ExpertModel
