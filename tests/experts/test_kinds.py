@@ -138,6 +138,10 @@ def test_large_maps_mix_in_activation_space_as_small_ones_merged(
         torch.testing.assert_close(Mixture(model).forward(experts, weights, batch), merged, atol=5e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "tiny", [pytest.param(one, id=one.id) for one in TINY if "prompt" not in FAMILIES[one.family].without],
+    indirect=True, scope="module",
+)  # fmt: skip
 def test_a_prompt_starts_from_ordinary_tokens_and_leaves_room_for_the_text(backbone: Backbone, text_task: Task) -> None:
     model = ExpertModel(backbone, "prompt", {"tokens": 40})
     table = backbone.model.get_input_embeddings()(torch.arange(len(backbone.tokenizer))).float()
