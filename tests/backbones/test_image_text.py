@@ -18,19 +18,18 @@ from pituning.errors import ArtefactError
 from pituning.tasks.base import Task
 from pituning.workspace.atomic import read_json, write_json
 from tests.backbones.making import Tiny
+from tests.backbones.tiny import each
 from tests.backbones.tiny_image_text import IMAGE_TEXT, paligemma, t5gemma2
 
 
-@pytest.fixture(scope="module", params=IMAGE_TEXT, ids=lambda tiny: tiny.id)
+@pytest.fixture(scope="module", params=each(IMAGE_TEXT))
 def tiny(request: pytest.FixtureRequest) -> Tiny:
     return request.param
 
 
 @pytest.fixture(scope="module")
 def directory(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("seeing") / tiny.id
-    tiny.make(path)
-    return path
+    return tiny.below(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")
