@@ -31,5 +31,5 @@ with guarded("The experts"):
                 answers.try_it(chosen, entries)
     else:
         build, train = (context.zoo().command(words) for words in ("zoo build", "experts train TASK"))
-        empty("No experts yet", f"Make the zoo with `{build}`, train one with `{train}`, or bring one from elsewhere.",
+        empty("No experts yet", f"Make the zoo with `{build}`, train one with `{train}`, or import one from elsewhere.",
               icon=":material/inventory_2:")  # fmt: skip

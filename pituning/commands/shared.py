@@ -85,7 +85,7 @@ def confirm(question: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise BadInput(f"{question} Give --yes to go on without being asked", field="yes")
     if not typer.confirm(question, err=True):
-        raise PiTuningError("as you were; nothing was deleted")
+        raise PiTuningError("cancelled; nothing was deleted")
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -103,6 +103,18 @@ def numbers(text: str, *, field: str) -> tuple[int, ...]:
         return tuple(int(word) for word in words(text))
     except ValueError as error:
         raise BadInput(f"{field} is {text!r}; give whole numbers with commas between them", field=field) from error
+
+
+def reals(text: str, *, field: str) -> tuple[float, ...]:
+    """The numbers of a list with commas.
+
+    Raises:
+        BadInput: for anything else; it names the field.
+    """
+    try:
+        return tuple(float(word) for word in words(text))
+    except ValueError as error:
+        raise BadInput(f"{field} is {text!r}; give numbers with commas between them", field=field) from error
 
 
 def emit(document: Any, as_json: bool, human: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ from pituning.commands.shared import (
     emit,
     numbers,
     open_workspace,
+    reals,
     words,
     zoo_and_backbone,
     zoo_of,
@@ -90,6 +91,15 @@ def study_lowshot(
         int | None,
         typer.Option(min=1, help="Most training steps; fewer may be chosen. Another budget has its own table."),
     ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Splits of the shots for choosing; default: by their number.")
+    ] = None,
+    learning_rates: Annotated[
+        str | None, typer.Option(help="Rates to choose from; default: three around the usual one. A list with commas.")
+    ] = None,
+    donors: Annotated[int | None, typer.Option(help="How many tasks lend their experts.")] = None,
+    test_examples: Annotated[int | None, typer.Option(help="Most test examples of a target.")] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Measure again, compare with the table and change nothing.")
     ] = False,
@@ -106,8 +116,9 @@ def study_lowshot(
     given: dict[str, Any] = {
         "tasks": words(targets) if targets is not None else None,
         "methods": words(methods) if methods is not None else None,
-        "steps": steps,
-    }
+        "learning_rates": reals(learning_rates, field="learning_rates") if learning_rates is not None else None,
+        "steps": steps, "batch_size": batch_size, "folds": folds, "donors": donors, "test_examples": test_examples,
+    }  # fmt: skip
     config = LowshotConfig(
         kind=kind,
         shots=tuple(parse_shots(word) for word in words(shots)),
@@ -124,8 +135,8 @@ def study_lowshot(
         with terminal_reporter() as reporter:
             differences = check_lowshot(places, config, reporter)
         count = len(lowshot_cells(config))
-        found = {"table": table, "cells": count, "differences": differences}
-        emit(found, as_json, lambda: typer.echo("\n".join([*differences, f"{count} cells measured again"])))
+        document = {"table": table, "cells": count, "differences": differences}
+        emit(document, as_json, lambda: typer.echo("\n".join([*differences, f"{count} cells measured again"])))
         if differences:
             raise PiTuningError(f"{len(differences)} of {count} cells differ from {table}; first: {differences[0]}")
         return

@@ -26,7 +26,7 @@ from pituning.workspace.layout import Workspace
 
 SEARCHED = 30
 COUNTED = 5
-"""How many finished runs an estimate is made from, the likest and newest of `SEARCHED`."""
+"""How many finished runs an estimate is made from, the most similar and newest of `SEARCHED`."""
 
 MEASURED = Path(__file__).with_name("measured.json")
 
@@ -78,7 +78,7 @@ def forecast(queue: RunQueue, spec: RunSpec, subject: Subject | None = None) -> 
     parts = outline(spec, subject or Subject.of(tasks.get(spec.subject)))
     if all(part.seconds is not None for part in parts):
         return Forecast(plan=tuple(_priced(parts, costs)), runs=0)
-    seen = [_look_back(queue.workspace, run, tasks) for run in _likest(queue, spec)]
+    seen = [_look_back(queue.workspace, run, tasks) for run in _most_similar(queue, spec)]
     if seen:
         pace = median(one.pace for one in seen)
         costs = {name: cost * pace for name, cost in costs.items()}
@@ -137,8 +137,8 @@ def _priced(parts: Sequence[Part], costs: Mapping[str, float]) -> list[PlannedPh
     ]
 
 
-def _likest(queue: RunQueue, spec: RunSpec) -> list[Run]:
-    """Finished runs of the same sort that kept a plan, those with the likest settings first."""
+def _most_similar(queue: RunQueue, spec: RunSpec) -> list[Run]:
+    """Finished runs of the same sort that kept a plan, those with the most similar settings first."""
 
     def alike(other: Run) -> int:
         ours, theirs = spec.config, other.spec.config

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS, check_mixable, shipped_kinds
+from pituning.graph.predictors import DEFAULT_PREDICTOR
 from pituning.tasks.mini import TASK_NAMES
-from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, is_trained
-from pituning.workspace.layout import check_name
+from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
+from pituning.workspace.layout import DEFAULT_BACKBONE, check_name
 from pituning.workspace.lowshot import ALL_SHOTS
 
 
@@ -108,6 +110,14 @@ class LowshotConfig:
     methods: tuple[str, ...] = field(default=METHODS, metadata={"help": f"of {', '.join(METHODS)}"})
     steps: int = field(default=STEPS, metadata={"help": "most training steps; fewer may be chosen"})
     test_examples: int = field(default=1000, metadata={"help": "most test examples of a target"})
+    batch_size: int = field(default=8, metadata={"help": "examples per step"})
+    folds: int = field(
+        default=0, metadata={"help": "splits of the shots for choosing; 0 for one to three by their number"}
+    )
+    learning_rates: tuple[float, ...] = field(
+        default=(), metadata={"help": "rates to choose from; left out, three around the kind's usual one"}
+    )
+    donors: int = field(default=3, metadata={"help": "how many tasks lend their experts"})
 
     def __post_init__(self) -> None:
         check_mixable(self.kind)
@@ -117,9 +127,27 @@ class LowshotConfig:
             raise BadInput(f"shots is {self.shots!r}; give whole numbers of at least 0, or full", field="shots")
         if not self.seeds or min(self.seeds) < 0:
             raise BadInput(f"seeds is {self.seeds!r}; give whole numbers of at least 0", field="seeds")
-        for name in ("steps", "test_examples"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} is {getattr(self, name)!r}; give a whole number of at least 1", field=name)
+        self.tuning(self.tasks[0], shots=1, seed=0)
+
+    def tuning(
+        self, target: str, *, shots: int, seed: int, methods: Sequence[str] = (), backbone: str = DEFAULT_BACKBONE
+    ) -> TuneConfig:
+        """The settings by which ``methods`` are tuned on one target; the constructor checks their values."""
+        return TuneConfig(
+            target=target,
+            kind=self.kind,
+            shots=max(1, shots),  # without shots nothing asks for them: the words alone predict the donors
+            seed=seed,
+            donors=self.donors,
+            predictor="text" if shots == 0 else DEFAULT_PREDICTOR,
+            baselines=("full",) if "full" in methods else (),
+            steps=self.steps,
+            batch_size=self.batch_size,
+            learning_rates=self.learning_rates,
+            folds=self.folds,
+            test_examples=self.test_examples,
+            backbone=backbone,
+        )
 
     def methods_at(self, shots: int) -> tuple[str, ...]:
         """The methods that can be measured there: without shots nothing is trained, with shots the backbone alone is

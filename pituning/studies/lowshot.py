@@ -28,7 +28,7 @@ from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import TaskSource
 from pituning.tuning import selection
 from pituning.tuning.baselines import OWN
-from pituning.tuning.config import STEPS, TuneConfig, is_trained
+from pituning.tuning.config import STEPS, is_trained
 from pituning.tuning.donors import same_format_donors
 from pituning.tuning.evaluation import Scores
 from pituning.tuning.selection import Choice
@@ -188,17 +188,7 @@ def measure_group(places: Places, config: LowshotConfig, cells: Sequence[Cell]) 
     torch.set_num_threads(1)
     target, shots, seed = cells[0].target, cells[0].shots, cells[0].seed
     methods = [cell.method for cell in cells]
-    settings = TuneConfig(
-        target=target,
-        kind=config.kind,
-        shots=max(1, shots),  # without shots nothing asks for them: the words alone predict the donors
-        seed=seed,
-        predictor="text" if shots == 0 else "probe",
-        baselines=("full",) if "full" in methods else (),
-        steps=config.steps,
-        test_examples=config.test_examples,
-        backbone=places.zoo.backbone,
-    )
+    settings = config.tuning(target, shots=shots, seed=seed, methods=methods, backbone=places.zoo.backbone)
     every = list(places.source.load(target).split("train")) if shots == ALL_SHOTS else None
     trial = prepare(
         settings, places.workspace, Silent(), backbone_dir=places.backbone, zoo_dirs=places.experts(config.kind),
@@ -230,7 +220,7 @@ def measure(trial: Trial, method: str, scores: Scores, *, zero_shot: bool = Fals
         if not zero_shot:
             choice = trial.choose(method, Silent())
         state = trial.train(method, choice, Silent())
-    names = getattr(trial.cast.learner(method), "names", ()) if method not in ALONE else ()
+    names = getattr(trial.methods.learner(method), "names", ()) if method not in ALONE else ()
     return {
         "method": method,
         "score": scores.add(method, trial.answer(method, state, Silent())),
@@ -249,7 +239,7 @@ def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
     experts = {name: read_card(path).sha256 for name, path in sorted(places.experts(config.kind).items())}
     found = {}
     for cell in lowshot_cells(config, places.source):
-        settings = TuneConfig(target=cell.target, kind=config.kind, steps=config.steps)
+        settings = config.tuning(cell.target, shots=cell.shots, seed=cell.seed)
         # Donors are predicted at the mean of the zoo's experts: all of them matter wherever one takes part.
         zoo = {name: digest for name, digest in experts.items() if name != cell.target}
         told: dict[str, Any] = {
