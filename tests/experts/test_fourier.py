@@ -21,8 +21,8 @@ from pituning.tasks.base import Task
 from pituning.tuning.interpolation import Mixture
 from pituning.workspace.layout import Workspace
 from tests.backbones.tiny import TINY
-from tests.experts.brought import bring, pattern
 from tests.experts.contract import noisy
+from tests.experts.peft_checkpoints import pattern, write_checkpoint
 
 LLAMA = next(tiny for tiny in TINY if tiny.id == "llama")
 
@@ -68,20 +68,22 @@ def test_a_mixture_adds_the_weighted_updates(
     torch.testing.assert_close(found, expected, atol=5e-5, rtol=1e-4)
 
 
-def test_what_is_brought_is_mixed_with_the_usual_ones(
+def test_what_is_imported_is_mixed_with_the_usual_ones(
     backbone: Backbone, directory: Path, text_task: Task, tmp_path: Path
 ) -> None:
     workspace = Workspace(tmp_path / "w", None)
     zoo, usual = workspace.zoo(backbone.name), ExpertModel(backbone, "fourier")
     save_expert(make_expert(usual, noisy(usual), name="usual", task="u"), usual, zoo.new_expert_dir("fourier", "usual"))
     given = {"task_type": task_type(backbone), "target_modules": pattern(backbone, "query", "output")}
-    plain = bring(
+    plain = write_checkpoint(
         FourierFTConfig(n_frequency=200, scaling=40, random_loc_seed=777, **given),
         directory,
         LLAMA,
         tmp_path / "theirs",
     )
-    bring(FourierFTConfig(n_frequency=20, random_loc_seed=5, **given), directory, LLAMA, tmp_path / "strange")
+    write_checkpoint(
+        FourierFTConfig(n_frequency=20, random_loc_seed=5, **given), directory, LLAMA, tmp_path / "strange"
+    )
     for name in ("theirs", "strange"):
         import_expert(tmp_path / name, task="t", name=name, backbone=backbone, workspace=workspace)
     together = load_together(zoo.all_expert_dirs("fourier"), usual)
