@@ -140,6 +140,26 @@ def test_paligemma_of_gemma_reads_prompts_in_both_directions_and_answers_in_one(
         assert (plain(**{**whole, "input_ids": last}).logits[0, 0] - first).abs().max() > 1e-4
 
 
+def test_why_paligemma_needs_a_mask_of_its_own(tmp_path: Path) -> None:
+    """Untold which tokens are the answer, as by PEFT behind prefixes and prompts, transformers shows a token what comes
+    after it where there is no padding, and hides it where there is. When this fails, they may be had, too."""
+    tiny = paligemma({"model_type": "gemma", "head_dim": 8})
+    tiny.make(tmp_path / "one")
+    plain = tiny.plain.from_pretrained(tmp_path / "one", dtype=torch.float32).eval()
+    ids = torch.arange(5, 13)[None]
+    changed = ids.index_fill(1, torch.tensor([7]), 40)
+    padding = torch.zeros(1, 2, dtype=torch.long)
+    mask = torch.cat([padding, torch.ones_like(ids)], dim=1)
+    with torch.no_grad():
+        alone = [plain(input_ids=one).logits[0, 0] for one in (ids, changed)]
+        padded = [
+            plain(input_ids=torch.cat([padding, one], dim=1), attention_mask=mask).logits[0, 2]
+            for one in (ids, changed)
+        ]
+    assert (alone[0] - alone[1]).abs().max() > 1e-4
+    torch.testing.assert_close(padded[0], padded[1])
+
+
 def test_the_family_takes_what_sees_and_nothing_else() -> None:
     stock = {"model_type": "new", "architectures": ["NewForConditionalGeneration"]}
     assert family_of({**stock, "vision_config": {}}, "it").name == "image_text"
