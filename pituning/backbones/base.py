@@ -33,9 +33,9 @@ from pituning.backbones.encoded import Batch, EncodedExamples, nll_per_example
 from pituning.backbones.places import FILE as PLACES_FILE
 from pituning.backbones.places import REFERENCE_WIDTH, AttentionShape, Block, Places
 from pituning.backbones.recompute import checkpointed
+from pituning.backbones.spelling import Spelling
 from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
-from pituning.tasks.boxes import FINE_GRID, Box, four_numbers, location_tokens, read_box, tokens_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -79,7 +79,7 @@ class Decoding:
         )
 
 
-class Backbone(ABC):
+class Backbone(Spelling, ABC):
     """A frozen model in evaluation mode; see the module for the contract.
 
     Args:
@@ -275,43 +275,12 @@ class Backbone(ABC):
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of answers as `encode` makes them, without the end."""
-        return self.token_ids([self.spelled(text) for text in texts])
-
-    def spelled(self, answer: str) -> str:
-        """An answer of a task as this backbone writes it: boxes in its own way, everything else as it stands."""
-        box = read_box(answer)
-        return answer if box is None else self.spell_box(box)
-
-    def spell_box(self, box: Box) -> str:
-        """A box as this backbone writes it: as its own location tokens, or else as numbers from 0 to 999."""
-        if self.location_tokens is None:
-            return " ".join(map(str, box.on_grid(FINE_GRID)))
-        pattern, size = self.location_tokens
-        return tokens_text(box.on_grid(size), pattern)
-
-    def read_box(self, answer: str) -> Box | None:
-        """The box in what the backbone wrote, the inverse of `spell_box`; None where it wrote something else."""
-        cells = four_numbers(answer) if self.location_tokens is None else location_tokens(answer)
-        size = FINE_GRID if self.location_tokens is None else self.location_tokens[1]
-        if cells is None or min(cells) < 0 or max(cells) >= size or cells[2] < cells[0] or cells[3] < cells[1]:
-            return None
-        return Box.from_grid(cells, size)
-
-    @cached_property
-    def location_tokens(self) -> tuple[str, int] | None:
-        """How the tokenizer writes a coordinate as one token, and the size of the grid; None where it has none."""
-        vocabulary = self.tokenizer.get_vocab()
-        for pattern in ("<loc_{}>", "<bin_{}>"):
-            size = 0
-            while pattern.format(size) in vocabulary:
-                size += 1
-            if size:
-                return pattern, size
-        return None
+        return self.located(self.token_ids([self.spelled(text) for text in texts]), texts)
 
     def text_of(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Answers from their token ids."""
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        texts = [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        return self.with_locations(texts, ids)
 
     def predict(self, encoded: EncodedExamples, task: Task, *, batch_size: int | None = None) -> list[str]:
         """The answers of the backbone with whatever acts on it, in the order of the examples."""

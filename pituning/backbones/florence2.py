@@ -22,7 +22,6 @@ from pituning.backbones.loading import from_pretrained
 from pituning.backbones.seeing import SeeingBackbone, image_settings
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
-from pituning.tasks.boxes import read_box
 
 LANGUAGE_MODEL = "model.language_model"
 STACKS = {stack: f"{LANGUAGE_MODEL}.{stack}.layers" for stack in ("encoder", "decoder")}
@@ -77,34 +76,6 @@ class Florence2Backbone(SeeingBackbone):
 
     def spelled(self, answer: str) -> str:
         return self._in_its_case(super().spelled(answer))
-
-    def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        ids = super().answer_ids(texts)
-        if self.location_tokens is None:
-            return ids
-        pattern, size = self.location_tokens
-        for row, text in enumerate(texts):
-            box = read_box(text)
-            if box is not None:  # as the tokens that they are, also where these are special ones
-                tokens = [pattern.format(cell) for cell in box.on_grid(size)]
-                ids[row] = list(self.tokenizer.convert_tokens_to_ids(tokens))
-        return ids
-
-    def text_of(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        texts = super().text_of(ids)
-        for row, tokens in enumerate(ids):
-            places = [token for token in tokens if token in self._special_locations]
-            if places:  # which decoding leaves out
-                texts[row] = "".join(self.tokenizer.convert_ids_to_tokens(places)) + texts[row]
-        return texts
-
-    @cached_property
-    def _special_locations(self) -> frozenset[int]:
-        if self.location_tokens is None:
-            return frozenset()
-        pattern, size = self.location_tokens
-        tokens = self.tokenizer.convert_tokens_to_ids([pattern.format(cell) for cell in range(size)])
-        return frozenset(tokens) & frozenset(self.tokenizer.all_special_ids)
 
     @property
     def trained_part(self) -> str:

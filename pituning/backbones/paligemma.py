@@ -29,6 +29,7 @@ class PaliGemmaBackbone(ImageTextBackbone):
 
     record = FAMILIES["paligemma"]
     both_directions: ClassVar[bool] = True
+    corner_order: ClassVar[tuple[int, int, int, int]] = (1, 0, 3, 2)
 
     def __init__(self, model: Any, tokenizer: Any, **given: Any):
         super().__init__(model, tokenizer, **given)
