@@ -33,6 +33,7 @@ def reliability_figure(curves: Sequence[tuple[str, Sequence[tuple[int, float, fl
                 x=[round(100 * sure, 1) for _, sure, _ in bins],
                 y=[round(100 * right, 1) for _, _, right in bins],
                 mode="lines+markers",
+                cliponaxis=False,
                 name=name,
                 customdata=[count for count, _, _ in bins],
                 marker={"size": sizes, "opacity": 0.75, "color": HIGHLIGHT if last else MUTED},
@@ -41,7 +42,7 @@ def reliability_figure(curves: Sequence[tuple[str, Sequence[tuple[int, float, fl
                 "<extra></extra>",
             )
         )
-    axis = {"range": [-4, 104], "ticksuffix": " %", "fixedrange": True, "zeroline": False, "automargin": True}
+    axis = {"range": [-4, 106], "ticksuffix": " %", "fixedrange": True, "zeroline": False, "automargin": True}
     figure.update_layout(
         height=300, margin={"l": 4, "r": 8, "t": 34, "b": 4}, dragmode=False, hovermode="closest",
         xaxis={**axis, "title": {"text": "Mean probability of the answers"}},
