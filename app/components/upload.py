@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -15,6 +16,7 @@ from app.components.examples import gallery
 from app.components.guard import plain
 from app.components.upload_columns import Choices, choose_columns, read_options, show_account
 from app.components.words import METRICS
+from pituning.backbones.prompts import prompt_notes
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS
 from pituning.tasks.base import Task
@@ -120,8 +122,8 @@ def panel() -> Uploaded | None:
         with fields.places["file"]:
             _problems(table, preview)
         with names:
-            show_account(account(table, choices.columns, {u.column: (u.role, u.why) for u in choices.guess.account}))
-        _show(preview, instruction)
+            show_account(account(table, choices.columns, _reasons(choices)))
+        _show(preview, instruction, [*preview.warnings, *_prompt_notes(preview, instruction)])
     if fields.failed or preview is None or preview.problems or preview.missing or choices is None:
         return None
     return Uploaded(
@@ -223,8 +225,24 @@ def _problems(table: Table, preview: TablePreview) -> None:
         )
 
 
-def _show(preview: TablePreview, instruction: str) -> None:
-    for warning in preview.warnings:
+def _reasons(choices: Choices) -> dict[str, tuple[str, str]]:
+    """Why the columns that are not read are not: because they were set aside, or because nobody chose them."""
+    guessed = choices.guess.account
+    unread = {use.column: (use.role, use.why) for use in guessed if use.role in ("ignored", "instruction")}
+    return {use.column: ("ignored", "it is not chosen") for use in guessed} | unread
+
+
+def _prompt_notes(preview: TablePreview, instruction: str) -> list[str]:
+    """What the chosen backbone would lose of the prompts of the first rows."""
+    name, workspace = context.backbone(), context.workspace()
+    if name not in workspace.backbone_names():
+        return []
+    prompts = [f"{instruction} {example.text}".strip() for example in preview.examples]
+    return prompt_notes(workspace.backbone_dir(name), prompts, name=name)
+
+
+def _show(preview: TablePreview, instruction: str, notes: Sequence[str]) -> None:
+    for warning in notes:
         st.caption(f":orange[:material/warning:] {plain(warning)}")
     with st.container(border=True):
         metric = METRICS[preview.metric].label

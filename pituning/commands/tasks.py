@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pituning.commands.options import BackboneOption
 from pituning.commands.shared import (
     JsonOption,
     SeedOption,
@@ -23,11 +24,15 @@ from pituning.workspace.layout import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from pituning.tasks.base import Example, Task
+    from pituning.workspace.layout import Workspace
 
 app = typer.Typer(help="Tasks: list, show, preview, add, edit, card, export, remove.")
 
 PREVIEW_SIZE = 384
 """Pixels of an image of a preview."""
+
+CHECKED_PROMPTS = 1000
+"""So many prompts are tokenised to see whether they are too long."""
 
 
 @app.command("list")
@@ -160,11 +165,13 @@ def add(
     card: Annotated[Path | None, typer.Option(help="A card (YAML) that says all this; options go before it.")] = None,
     seed: SeedOption = 0,
     check: Annotated[bool, typer.Option("--check", help="Only say what the task would be.")] = False,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a task from a file of your own."""
     from pituning.tasks.adding import AddOptions, plan_task
+    from pituning.tasks.answers import ANSWER_KINDS
     from pituning.tasks.files import save_task
 
     if drop_missing and keep_missing:
@@ -181,6 +188,7 @@ def add(
         ),
     )  # fmt: skip
     made = plan.make()
+    warnings = [*plan.warnings, *_prompt_notes(made, place, backbone)]
     if not check:
         save_task(made, place)
     columns = plan.columns
@@ -194,19 +202,19 @@ def add(
         },
         "account": [{"column": use.column, "role": use.role, "why": use.why} for use in plan.account],
         "questions": list(plan.questions),
-        "warnings": list(plan.warnings),
+        "warnings": warnings,
         "added": not check,
     }
 
     def human() -> None:
         sizes = ", ".join(f"{size} {split}" for split, size in document["sizes"].items())
-        kind = f"{len(made.labels)} labels" if made.labels else "open answers"
+        kind = f"{len(made.labels)} labels" if made.labels else ANSWER_KINDS[made.about["answers"]].label.lower()
         typer.echo(f"{'would add' if check else 'added'} {made.name}: {made.modality}, {kind}, {made.metric}, {sizes}")
         for use in plan.account:
             typer.echo(f"  {use}")
         for question in plan.questions:
             typer.echo(f"ask: {question}", err=True)
-        for warning in plan.warnings:
+        for warning in warnings:
             typer.echo(f"note: {warning}", err=True)
 
     emit(document, as_json, human)
@@ -284,6 +292,17 @@ def card(task: TaskArgument, workspace: WorkspaceOption = None, as_json: JsonOpt
 
     document = card_of(load_task(task, open_workspace(workspace)))
     emit(document, as_json, lambda: typer.echo(card_text(document).rstrip()))
+
+
+def _prompt_notes(task: Task, workspace: Workspace, backbone: str) -> list[str]:
+    """What the backbone would lose of the prompts of a task, from the first of them."""
+    from pituning.backbones.prompts import prompt_notes
+
+    if backbone not in workspace.backbone_names():
+        return []
+    train = task.split("train")
+    prompts = [task.prompt(train[index]) for index in range(min(len(train), CHECKED_PROMPTS))]
+    return prompt_notes(workspace.backbone_dir(backbone), prompts, name=backbone)
 
 
 def _card(task: Task) -> dict[str, Any]:
