@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pituning.backbones.embedded import told_beyond
+from pituning.backbones.prompts import prompt_notes
 from pituning.commands.experts import check_examples, guesses, work
 from pituning.commands.options import takes_config
 from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, open_workspace, print_table
@@ -39,6 +40,10 @@ def tune_command(
     warning = told_beyond(config.backbone, task)
     if warning is not None:
         typer.echo(warning, err=True)
+    if task.modality == "language":
+        prompts = [task.prompt(shot) for shot in task.shots(config.shots, config.seed)]
+        for note in prompt_notes(place.backbone_dir(config.backbone), prompts, name=config.backbone):
+            typer.echo(f"warning: {note}", err=True)
     config = _within(config, budget_settings(budget, config.kind, place.backbone_dir(config.backbone)))
     _check_donors(place, config)
     work(place, "tune", config, detach, as_json, _print)

@@ -127,7 +127,8 @@ class TuneConfig(Footprint):
         default=False, metadata={"help": "Learn the interpolation weights alone and leave the experts as they are."}
     )
     learning_curve: bool = field(
-        default=False, metadata={"help": "Also train on 1, 2, 4 and 8 of the shots: would more of them help?"}
+        default=False,
+        metadata={"help": "Also train on 1, 2, 4 and 8 of the shots, which tells whether more of them would help."},
     )
     test_examples: int = field(default=1000, metadata={"help": "Most test examples to score on."})
     backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
