@@ -38,6 +38,8 @@ from pituning.workspace.zoo import Zoo
 
 SUITE = TaskSource()
 """The mini suite alone."""
+DRAWN = "drawn"
+"""In the spec of a cell whose test rows are drawn, as those of all tasks but the suite's are; see `first_or_drawn`."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _specs(zoo: Zoo, backbone_dir: Path, config: TransferConfig, source: TaskSou
         trained = [config.steps, config.batch_size, config.rate(factor)] if cell.shots else []
         told = [
             config.kind, backbone, cell.target, source.version(cell.target), donors.get(cell.donor), cell.shots,
-            cell.seed, trained, config.test_examples, *half,
+            cell.seed, trained, config.test_examples, *half, *([] if cell.target in TASK_NAMES else [DRAWN]),
         ]  # fmt: skip
         found[cell] = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
     return found
