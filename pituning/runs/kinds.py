@@ -27,6 +27,7 @@ class RunKindRecord:
         job: path of the work.
         outline: path of ``outline(config, subject)``, which gives the phases before the run has begun
             (`pituning.runs.outline.Part`); None where nobody knows, then there is no forecast.
+        outlines_workspace: whether the outline also takes the workspace, as what is there decides what is left.
         command: the words of the command that does the same; empty for kinds without one of their own.
         subject: the field of the configuration that says what the run is about.
         subject_by_option: whether the command takes that by an option, as all else, and not by its place.
@@ -42,6 +43,7 @@ class RunKindRecord:
     config: str
     job: str
     outline: str | None = None
+    outlines_workspace: bool = False
     command: tuple[str, ...] = ()
     subject: str
     subject_by_option: bool = False
@@ -99,6 +101,46 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             command=("graph", "project"),
             subject="predictor",
             subject_by_option=True,
+        ),
+        RunKindRecord(
+            name="zoo",
+            label="Zoo",
+            help="Train an expert for each task that has none yet, then embed, compare and map the zoo.",
+            config="pituning.runs.study_configs:ZooRun",
+            job="pituning.runs.study_jobs:build",
+            outline="pituning.runs.study_outline:zoo_parts",
+            outlines_workspace=True,
+            command=("zoo", "build"),
+            subject="tasks",
+            subject_by_option=True,
+            reads_zoo=True,
+        ),
+        RunKindRecord(
+            name="transfer",
+            label="Transfer",
+            help="Measure what the expert of every task does for every other task.",
+            config="pituning.runs.study_configs:TransferRun",
+            job="pituning.runs.study_jobs:transfer",
+            outline="pituning.runs.study_outline:transfer_parts",
+            outlines_workspace=True,
+            command=("study", "transfer"),
+            subject="tasks",
+            subject_by_option=True,
+            reads_zoo=True,
+        ),
+        RunKindRecord(
+            name="lowshot",
+            label="Low-shot study",
+            help="Compare all methods on few shots of every task, with several seeds.",
+            config="pituning.runs.study_configs:LowshotRun",
+            job="pituning.runs.study_jobs:lowshot",
+            outline="pituning.runs.lowshot_outline:lowshot_parts",
+            outlines_workspace=True,
+            command=("study", "lowshot"),
+            subject="tasks",
+            subject_by_option=True,
+            reads_zoo=True,
+            rate_field="learning_rates",
         ),
         RunKindRecord(
             name="answer",
