@@ -34,6 +34,7 @@ class RunKindRecord:
         on_backbone: whether the configuration has a field ``backbone``.
         makes_expert: whether the run makes an expert, named by the configuration's ``expert_name``.
         reads_zoo: whether it reads all experts of its backbone and kind.
+        curves: whether it measures anything step by step while it works.
         rate_field: the field in which a diverged training gets a smaller learning rate.
     """
 
@@ -50,6 +51,7 @@ class RunKindRecord:
     on_backbone: bool = True
     makes_expert: bool = False
     reads_zoo: bool = False
+    curves: bool = True
     rate_field: str = "learning_rate"
 
 
@@ -127,6 +129,7 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             subject="tasks",
             subject_by_option=True,
             reads_zoo=True,
+            curves=False,
         ),
         RunKindRecord(
             name="lowshot",
@@ -141,6 +144,7 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             subject_by_option=True,
             reads_zoo=True,
             rate_field="learning_rates",
+            curves=False,
         ),
         RunKindRecord(
             name="answer",
@@ -151,6 +155,7 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             outline="pituning.runs.outline:answer_parts",
             command=("experts", "answer"),
             subject="experts",
+            curves=False,
         ),
         RunKindRecord(
             name="count",
