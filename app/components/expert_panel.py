@@ -13,11 +13,11 @@ from app.components.guard import plain, say
 from app.components.links import to
 from app.components.pages import GRAPH, RUNS
 from app.components.run_results import donors_table
-from app.components.words import KINDS, METRICS, ORIGINS, label
+from app.components.words import KINDS, METRICS, ORIGINS, label, shots_label
 from pituning.errors import PiTuningError
-from pituning.experts.card import ExpertCard
+from pituning.experts.card import IMPORTED, ExpertCard
 from pituning.experts.catalogue import ExpertEntry
-from pituning.experts.checkpoint import IMPORTED, pack_expert
+from pituning.experts.keeping import pack_expert
 from pituning.runs.records import Run
 from pituning.runs.removal import check_removable, expert_made, remove_expert
 from pituning.runs.roles import Role
@@ -36,7 +36,7 @@ def show(entry: ExpertEntry) -> None:
         st.badge(label(KINDS, entry.kind), color="blue", help=KINDS[entry.kind].help)
         st.badge(label(ORIGINS, entry.origin), icon=ICONS[entry.origin], color="gray", help=ORIGINS[entry.origin].help)
         if entry.shots is not None:
-            st.badge(f"{entry.shots} shots", color="gray")
+            st.badge(shots_label(entry.shots), color="gray")
     st.caption(plain(entry.name))
     problem = entry.problem or context.damage(entry)
     if problem is not None:

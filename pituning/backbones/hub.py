@@ -57,24 +57,24 @@ def fetch(repository: str, revision: str | None, reporter: Reporter, *, into: Pa
         sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
         if CONFIG not in sizes:
             check_files(into.parent, where, sizes)  # which refuses it, for want of a config
-        found = _download(repository, revision, SMALL)
-        check_files(found, where, sizes)
-        weights = weight_files(found)
+        snapshot = _download(repository, revision, SMALL)
+        check_files(snapshot, where, sizes)
+        weights = weight_files(snapshot)
         size = sum(sizes[name] for name in weights)
         room_for(into, size)
         reporter.phase("download (MB)", max(1, size // _MEGABYTE))
-        commit = _commit(found) or info.sha
-        found = _download(repository, commit, (*SMALL, *weights), reporter=reporter)
-        return Snapshot(found, commit)
+        commit = _commit(snapshot) or info.sha
+        snapshot = _download(repository, commit, (*SMALL, *weights), reporter=reporter)
+        return Snapshot(snapshot, commit)
 
 
 def _cached(repository: str, revision: str | None, reporter: Reporter) -> Snapshot:
     """What the cache holds of a repository, if that is whole."""
-    found = _download(repository, revision, SMALL, offline=True)
-    found = _download(repository, revision, (*SMALL, *weight_files(found)), offline=True)
-    check_files(found, f"what the hub's cache holds of {repository}")
+    snapshot = _download(repository, revision, SMALL, offline=True)
+    snapshot = _download(repository, revision, (*SMALL, *weight_files(snapshot)), offline=True)
+    check_files(snapshot, f"what the hub's cache holds of {repository}")
     reporter.log(f"the hub cannot be reached; {repository} is taken from its cache")
-    return Snapshot(found, _commit(found))
+    return Snapshot(snapshot, _commit(snapshot))
 
 
 def _download(
@@ -144,8 +144,8 @@ def _explained(repository: str, revision: str | None) -> Iterator[None]:
         ) from error
     except errors.HfHubHTTPError as error:
         code = getattr(error.response, "status_code", None)
-        mend = "log in: hf auth login (or set HF_TOKEN)" if code in (401, 403) else "try again later"
-        raise BadInput(f"the hub answered {code} for {where}; {mend}", field="source") from error
+        fix = "log in: hf auth login (or set HF_TOKEN)" if code in (401, 403) else "try again later"
+        raise BadInput(f"the hub answered {code} for {where}; {fix}", field="source") from error
     except BadInput:
         raise
     except Exception as error:
@@ -164,7 +164,7 @@ def _explained(repository: str, revision: str | None) -> Iterator[None]:
 def _of_transport(error: Exception) -> bool:
     """Whether an error comes from the library that speaks HTTP, whichever of them the hub's library uses."""
     return any(
-        kind.__module__.partition(".")[0] in ("httpx", "httpx2", "requests") for kind in type(error).__mro__
+        base.__module__.partition(".")[0] in ("httpx", "httpx2", "requests") for base in type(error).__mro__
     ) and (getattr(error, "response", None) is None)
 
 

@@ -1,11 +1,13 @@
-"""Brings a checkpoint into the workspace for whoever may do that. Torch-free."""
+"""Imports a checkpoint into the workspace for whoever may do that. Torch-free."""
 
 from __future__ import annotations
 
 from pituning.backbones.files import fingerprint
 from pituning.backbones.places import Places
 from pituning.experts.card import ExpertCard
-from pituning.experts.checkpoint import Checkpoint, check_fit, keep_checkpoint
+from pituning.experts.checkpoint import Checkpoint
+from pituning.experts.fitting import check_fit
+from pituning.experts.keeping import keep_checkpoint
 from pituning.runs.queue import RunQueue
 from pituning.runs.roles import Role
 from pituning.tasks.registry import load_task
@@ -25,7 +27,7 @@ def import_checkpoint(
         NotAllowed: the queue's actor is no runner.
         ArtefactError: the backbone is damaged, or the disk is full.
     """
-    queue.actor.require(Role.RUNNER, "bring experts in")
+    queue.actor.require(Role.RUNNER, "import experts")
     workspace = queue.workspace
     load_task(task, workspace)
     folder = workspace.backbone_dir(backbone)

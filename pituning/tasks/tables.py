@@ -185,8 +185,8 @@ def _parse(name: str, kind: str, data: bytes, images: ArchiveImages | FolderImag
         delimiter = None
     if not rows:
         why = f" ({problems[0]})" if problems else ""
-        mend = "add rows below the header" if kind == "csv" else "write one JSON object on each line"
-        raise BadInput(f"file {name!r} has no usable rows{why}; {mend}", field="file")
+        fix = "add rows below the header" if kind == "csv" else "write one JSON object on each line"
+        raise BadInput(f"file {name!r} has no usable rows{why}; {fix}", field="file")
     if len(rows) > MAX_ROWS:
         raise BadInput(f"file {name!r} has {len(rows):,} rows; give at most {MAX_ROWS:,}", field="file")
     return ParsedTable(

@@ -15,7 +15,7 @@ from peft import PeftModel
 import pituning.experts.bottleneck  # noqa: F401 (registers the method with PEFT)
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import Batch
-from pituning.experts.checkpoint import check_tensors
+from pituning.experts.fitting import check_tensors
 from pituning.experts.kinds.base import mix
 from pituning.experts.model import ExpertModel
 from pituning.experts.plain import plain_logits

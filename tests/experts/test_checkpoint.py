@@ -18,7 +18,9 @@ from pituning.backbones.places import Places
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.card import CARD, CONFIG, TENSORS, read_card
 from pituning.experts.catalogue import Catalogue
-from pituning.experts.checkpoint import check_fit, keep_checkpoint, pack_expert, read_checkpoint
+from pituning.experts.checkpoint import read_checkpoint
+from pituning.experts.fitting import check_fit
+from pituning.experts.keeping import keep_checkpoint, pack_expert
 from pituning.experts.kinds import mixable_kinds
 from pituning.workspace.layout import Workspace
 from tests.app.uploads import zipped
