@@ -46,11 +46,11 @@ def test_a_page_of_a_bare_workspace_says_what_to_do(page: str, bare: Workspace, 
     at = open_page(page)
 
     assert not at.exception
-    said = texts(at)
+    page_text = texts(at)
     if page == "runs":
-        assert "No runs yet" in said
+        assert "No runs yet" in page_text
     else:
-        assert "pituning zoo build" in said
+        assert "pituning zoo build" in page_text
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -68,13 +68,13 @@ def test_a_page_of_a_workspace_whose_every_file_is_damaged_says_so_in_words(
     at = open_page(page)
 
     assert not at.exception
-    said = texts(at)
-    assert "Traceback" not in said
-    assert "incident" not in said, "a failure that nobody foresaw"
+    page_text = texts(at)
+    assert "Traceback" not in page_text
+    assert "incident" not in page_text, "a failure that nobody foresaw"
     told = [alert.value.replace("\\", "") for alert in (*at.error, *at.warning)]
     told += [str(table.value.values.tolist()) for table in at.dataframe]
     if page == "present":
-        assert "Slide 1 of 1" in said, "of what cannot be read there are no slides"
+        assert "Slide 1 of 1" in page_text, "of what cannot be read there are no slides"
     elif page == "new_run":
         assert any("no experts of this kind" in text for text in told), told
     else:
@@ -112,10 +112,10 @@ def test_an_unforeseen_failure_shows_an_incident_and_no_traceback(
     at = open_page("task_graph", k="7")
 
     assert not at.exception
-    said = texts(at)
-    assert "incident" in said
-    assert "secret detail" not in said
-    assert "Traceback" not in said
+    page_text = texts(at)
+    assert "incident" in page_text
+    assert "secret detail" not in page_text
+    assert "Traceback" not in page_text
 
 
 def test_an_error_of_ours_is_shown_with_its_mend(

@@ -196,8 +196,8 @@ def test_loras_of_others_are_mixed_with_the_usual_ones(
     with torch.no_grad():
         for name in together.experts:
             own, model = open_expert(zoo.expert_dir("lora", name), backbone)
-            found = common.forward(together.placed(name, common).values, batch)
-            torch.testing.assert_close(found, model.forward(own.values, batch), atol=1e-4, rtol=1e-4)
+            actual = common.forward(together.placed(name, common).values, batch)
+            torch.testing.assert_close(actual, model.forward(own.values, batch), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", mixable_kinds())
@@ -221,8 +221,8 @@ def test_experts_of_other_sizes_meet_in_one_layout_or_are_left_out(
     batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
     with torch.no_grad():
         for name, model in (("usual", usual), ("wide", wide)):
-            found = common.forward(together.placed(name, common).values, batch)
-            torch.testing.assert_close(found, model.forward(noisy(model), batch), atol=1e-4, rtol=1e-4)
+            actual = common.forward(together.placed(name, common).values, batch)
+            torch.testing.assert_close(actual, model.forward(noisy(model), batch), atol=1e-4, rtol=1e-4)
 
 
 def test_scales_of_other_modules_are_one(
@@ -240,8 +240,8 @@ def test_scales_of_other_modules_are_one(
     expert, own = open_expert(workspace.zoo(backbone.name).expert_dir("ia3", "one"), backbone)
     batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
     with torch.no_grad():
-        found = common.forward(together.placed("one", common).values, batch)
-        torch.testing.assert_close(found, own.forward(expert.values, batch), atol=1e-5, rtol=1e-5)
+        actual = common.forward(together.placed("one", common).values, batch)
+        torch.testing.assert_close(actual, own.forward(expert.values, batch), atol=1e-5, rtol=1e-5)
 
 
 def test_what_is_imported_as_a_zip_is_compared_at_its_first_use(

@@ -92,9 +92,9 @@ def test_checkpointing_changes_neither_losses_nor_gradients(backbone: Backbone, 
         assert leaf.grad is not None
         return loss.detach(), leaf.grad
 
-    (plain, expected), (loss, found) = work(False), work(True)
+    (plain, expected), (loss, actual) = work(False), work(True)
     assert torch.equal(loss, plain)
-    torch.testing.assert_close(found, expected, atol=0, rtol=1e-5)
+    torch.testing.assert_close(actual, expected, atol=0, rtol=1e-5)
     assert not any("forward" in layer.__dict__ for layer in backbone.layers)
     assert not any(module._forward_hooks for module in backbone.model.modules())
 
@@ -121,8 +121,8 @@ def test_checkpointing_of_a_mixture(
         assert weights.grad is not None
         return [experts.grad, weights.grad]
 
-    for found, expected in zip(work(True), work(False), strict=True):
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    for actual, expected in zip(work(True), work(False), strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_checkpointing_keeps_far_less(backbone: Backbone, text_task: Task) -> None:
@@ -179,10 +179,10 @@ def test_a_training_goes_the_same_way(backbone: Backbone, kind: str, text_task: 
         replace(config, accumulate=3), replace(config, checkpointing=True),
         replace(config, accumulate=7, checkpointing=True),
     ):  # fmt: skip
-        found = train_expert(model, encoded, other)
-        np.testing.assert_allclose(found.fit.losses, whole.fit.losses, rtol=1e-4)
+        actual = train_expert(model, encoded, other)
+        np.testing.assert_allclose(actual.fit.losses, whole.fit.losses, rtol=1e-4)
         # Adam takes the sign of what is next to nothing: nearly all of the values, not each of them.
-        moved = (found.values - whole.values).abs()
+        moved = (actual.values - whole.values).abs()
         assert float(torch.quantile(moved, 0.99)) < 1e-4
 
 
@@ -190,8 +190,8 @@ def test_full_fine_tuning_with_checkpointing(tiny_backbone: Backbone, vision_tas
     encoded = tiny_backbone.encode(vision_task, vision_task.split("train")[:6], keep_pixels=True)
     config = TrainConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=0)
     _, whole = full_finetune(tiny_backbone, encoded, config)
-    _, found = full_finetune(tiny_backbone, encoded, replace(config, checkpointing=True, accumulate=2))
-    np.testing.assert_allclose(found.losses, whole.losses, rtol=1e-4)
+    _, actual = full_finetune(tiny_backbone, encoded, replace(config, checkpointing=True, accumulate=2))
+    np.testing.assert_allclose(actual.losses, whole.losses, rtol=1e-4)
 
 
 # Accumulation.
@@ -243,9 +243,9 @@ def test_gradients_in_parts_are_those_of_the_whole(backbone: Backbone, text_task
 
     whole, expected = gradient(1)
     for accumulate in (2, 3, 7):
-        value, found = gradient(accumulate)
+        value, actual = gradient(accumulate)
         assert value == pytest.approx(whole, rel=1e-5)
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_a_part_that_is_no_number_ends_the_training(fixed: Fixed) -> None:

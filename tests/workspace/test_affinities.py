@@ -33,9 +33,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_a_square_table() -> None:
-    found = parse_affinity(SQUARE.encode())
-    assert found.names == ("a", "b", "c")
-    np.testing.assert_array_equal(found.values, WANTED)
+    actual = parse_affinity(SQUARE.encode())
+    assert actual.names == ("a", "b", "c")
+    np.testing.assert_array_equal(actual.values, WANTED)
     turned = parse_affinity(SQUARE.encode(), rows="source")
     np.testing.assert_array_equal(turned.values, WANTED.T)
 
@@ -47,22 +47,22 @@ def test_other_delimiters_byte_order_marks_and_line_ends(delimiter: str) -> None
 
 
 def test_columns_may_stand_in_another_order() -> None:
-    found = parse_affinity(b"task,b,a\na,2,1\nb,4,3\n")
-    np.testing.assert_array_equal(found.values, [[1, 2], [3, 4]])
+    actual = parse_affinity(b"task,b,a\na,2,1\nb,4,3\n")
+    np.testing.assert_array_equal(actual.values, [[1, 2], [3, 4]])
 
 
 def test_a_long_table_is_from_source_to_target() -> None:
-    found = parse_affinity(b"value,Target,source,note\n0.5,b,a,x\n-2,a,c,y\n")
-    assert found.names == ("a", "b", "c")
-    assert found.values[1, 0] == 0.5  # b receives from a
-    assert found.values[0, 2] == -2
-    assert np.isfinite(found.values).sum() == 2
+    actual = parse_affinity(b"value,Target,source,note\n0.5,b,a,x\n-2,a,c,y\n")
+    assert actual.names == ("a", "b", "c")
+    assert actual.values[1, 0] == 0.5  # b receives from a
+    assert actual.values[0, 2] == -2
+    assert np.isfinite(actual.values).sum() == 2
 
 
 def test_one_direction_alone_is_symmetric() -> None:
-    found = parse_affinity(b"source,target,value\na,b,1\nb,c,2\n")
-    assert found.symmetric
-    np.testing.assert_array_equal(found.mean, [[NAN, 1, NAN], [1, NAN, 2], [NAN, 2, NAN]])
+    actual = parse_affinity(b"source,target,value\na,b,1\nb,c,2\n")
+    assert actual.symmetric
+    np.testing.assert_array_equal(actual.mean, [[NAN, 1, NAN], [1, NAN, 2], [NAN, 2, NAN]])
     assert not parse_affinity(SQUARE.encode()).symmetric
     assert parse_affinity(SQUARE.encode()).mean[0, 1] == 3
 
@@ -131,9 +131,9 @@ def test_whatever_is_kept_is_read_again(chosen: list[str], data: st.DataObject) 
     if {"source", "target", "value"} <= {name.lower() for name in chosen}:
         return
     kept = Affinity(names=tuple(chosen), values=values)
-    found = parse_affinity(affinity_csv(kept))
-    assert found.names == kept.names
-    np.testing.assert_array_equal(found.values, kept.values)
+    actual = parse_affinity(affinity_csv(kept))
+    assert actual.names == kept.names
+    np.testing.assert_array_equal(actual.values, kept.values)
 
 
 def test_a_table_is_kept_listed_and_deleted(workspace: Workspace) -> None:
