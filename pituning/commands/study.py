@@ -212,7 +212,7 @@ def study_summary(
     """Print what the low-shot study says, paired over targets and seeds: the tables of docs/science.md."""
     from pituning.experts.kinds import KINDS
     from pituning.studies.lowshot_summary import load_summary, predictor_figures
-    from pituning.workspace.lowshot import parse_shots
+    from pituning.workspace.shots import parse_shots
 
     KINDS.check(kind)
     count = parse_shots(shots)

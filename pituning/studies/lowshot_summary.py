@@ -30,7 +30,8 @@ from pituning.studies.predictors import ALL_PAIRS, GRADES_FILE
 from pituning.studies.targets import suite_first
 from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
-from pituning.workspace.lowshot import read_lowshot, shots_name
+from pituning.workspace.lowshot import read_lowshot
+from pituning.workspace.shots import shots_name
 from pituning.workspace.zoo import Zoo
 
 COMPARED = (
