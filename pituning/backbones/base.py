@@ -327,6 +327,15 @@ class Backbone(ABC):
         finally:
             self._past, self._prompt = before
 
+    def beside_ids(self, ids: Tensor, answers: int = 0) -> dict[str, Tensor]:
+        """What transformers itself must be told, as keywords, beside token ids without padding.
+
+        Args:
+            ids: (B, T) of prompts, or of prompts and answers.
+            answers: how many of them, at the end, are of answers.
+        """
+        return {}
+
     def beside_prefix(self, length: int) -> dict[str, int]:
         """What the model itself must be told, as keywords, when PEFT puts a prefix of some tokens in front of it."""
         return {}

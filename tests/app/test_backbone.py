@@ -76,6 +76,7 @@ def test_the_chooser_leads_every_page_and_stands_in_the_address(two: Workspace, 
     assert "backbone" not in at.query_params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens_on_another_backbone(page: str, two: Workspace, open_page: OpenPage) -> None:
     synthetic.done(two)

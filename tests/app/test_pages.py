@@ -53,6 +53,7 @@ def test_a_page_of_a_bare_workspace_says_what_to_do(page: str, bare: Workspace, 
         assert "pituning zoo build" in page_text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_of_a_workspace_whose_every_file_is_damaged_says_so_in_words(
     page: str, measured: Workspace, open_page: OpenPage
@@ -131,6 +132,7 @@ def test_an_error_of_ours_is_shown_with_its_mend(
     assert "The shelf is empty; fill it" in texts(at)
 
 
+@pytest.mark.slow
 def test_no_page_imports_torch_or_umap_even_indirectly(tmp_path: Path) -> None:
     # In a process of its own: other tests of this one may well have imported it.
     root = ENTRY.parents[1]

@@ -120,7 +120,9 @@ def test_spread_over_what_there_is(directory: Path, text_task: Task, monkeypatch
     torch.testing.assert_close(actual.cpu(), expected)
 
 
-@pytest.mark.parametrize("kind", mixable_kinds())
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind == "lora" else pytest.mark.slow) for kind in mixable_kinds()]
+)
 def test_experts_go_to_where_their_map_is(directory: Path, kind: str, text_task: Task) -> None:
     """A model that is spread over two devices; the second takes no tensor of the first."""
     backbone = Backbone.load(directory)

@@ -59,6 +59,7 @@ def test_those_are_all_the_commands() -> None:
     assert taking == set(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_backbone_is_told_with_close_names(
     command: str, pituning: Run, two: Workspace, tmp_path: Path

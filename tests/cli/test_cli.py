@@ -43,6 +43,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", COMMANDS)
 def test_every_command_has_help(pituning: Run, group: str) -> None:
     for words in [(group,), *((group, command) for command in COMMANDS[group])]:

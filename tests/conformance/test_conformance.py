@@ -61,6 +61,7 @@ def test_every_family_passes(tiny: Tiny, tmp_path: Path) -> None:
     assert not any(name.startswith("base_model") for name in (path.name for path in tmp_path.iterdir()))
 
 
+@pytest.mark.slow
 def test_half_precision_has_wider_limits(llama: Path) -> None:
     actual = check_backbone(llama, dtype="bfloat16")
     assert actual.passed, actual.failed

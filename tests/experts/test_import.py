@@ -49,19 +49,18 @@ from tests.backbones.tiny import TINY, Tiny
 from tests.experts.contract import noisy
 from tests.experts.peft_checkpoints import leaves, pattern, settings, write_checkpoint
 
-CHOSEN = [tiny for tiny in TINY if tiny.id in ("florence2", "llama")]
+FLORENCE2, LLAMA = (next(tiny for tiny in TINY if tiny.id == name) for name in ("florence2", "llama"))
+CHOSEN = [pytest.param(FLORENCE2, id="florence2"), pytest.param(LLAMA, id="llama", marks=pytest.mark.slow)]
 
 
-@pytest.fixture(scope="module", params=CHOSEN, ids=lambda tiny: tiny.id)
+@pytest.fixture(scope="module", params=CHOSEN)
 def tiny(request: pytest.FixtureRequest) -> Tiny:
     return request.param
 
 
 @pytest.fixture(scope="module")
 def directory(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tiny") / tiny.id
-    tiny.make(path)
-    return path
+    return tiny.below(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,7 @@ def test_it_is_the_weighted_mean_place_and_the_similarity(unmeasured: int) -> No
         assert actual[i, i] == 0
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000), st.integers(0, 5))
 def test_nothing_measured_of_the_target_is_used(seed: int, target: int) -> None:
     similarity, gains = a_zoo(seed)

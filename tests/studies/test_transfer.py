@@ -113,6 +113,7 @@ def test_a_shipped_score_is_computed_again(cell: Cell) -> None:
     assert actual == pytest.approx(row["score"].item(), abs=1.5)
 
 
+@pytest.mark.slow
 def test_predictors_are_graded_against_the_shipped_transfer() -> None:
     frame = grade_predictors(ZOO, "lora")
     shipped = pd.read_csv(ZOO.result_path("predictors.csv"))

@@ -71,6 +71,7 @@ def test_what_ships_has_every_variant_and_agrees_with_the_predictors() -> None:
         np.testing.assert_allclose(actual[name], stored.matrix, atol=KEPT_TOLERANCE)
 
 
+@pytest.mark.slow
 def test_grades_are_those_of_the_measured_transfer(tmp_path: Path) -> None:
     zoo = Zoo.at(tmp_path)
     for file in (MATRICES_FILE, "transfer.csv"):

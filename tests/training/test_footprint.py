@@ -14,11 +14,9 @@ from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import Batch, EncodedExamples
-from pituning.backbones.families import FAMILIES
 from pituning.backbones.swap import ParameterSwap
 from pituning.errors import BadInput, Diverged, OutOfMemory
 from pituning.experts.kinds import lora as lora_module
-from pituning.experts.kinds import mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.runs.configs import EmbedRun, TrainRun
 from pituning.tasks.base import Task
@@ -28,28 +26,18 @@ from pituning.training.loop import fit
 from pituning.training.single import full_finetune, train_expert
 from pituning.tuning.config import TuneConfig
 from pituning.tuning.interpolation import Mixture
-from tests.backbones.tiny import TINY, Tiny
+from tests.backbones.tiny import TINY, Tiny, each, pairs
 from tests.experts.contract import noisy
 
 
-@pytest.fixture(scope="module", params=TINY, ids=lambda tiny: tiny.id)
+@pytest.fixture(scope="module", params=each())
 def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     tiny: Tiny = request.param
-    path = tmp_path_factory.mktemp("tiny") / tiny.id
-    tiny.make(path)
-    return Backbone.load(path)
+    return Backbone.load(tiny.below(tmp_path_factory.getbasetemp()))
 
 
 def encode(backbone: Backbone, task: Task, count: int = 7) -> EncodedExamples:
     return backbone.encode(task, task.split("train")[:count])
-
-
-PAIRS = [
-    pytest.param(tiny, kind, id=f"{tiny.id}-{kind}")
-    for tiny in TINY
-    for kind in mixable_kinds()
-    if kind not in FAMILIES[tiny.family].without
-]
 
 
 def kept_for_backward(work: Callable[[], Tensor]) -> tuple[Tensor, int]:
@@ -75,7 +63,7 @@ def test_layers_are_those_that_hold_the_blocks(backbone: Backbone) -> None:
         assert sum(block.module.startswith(f"{names[layer]}.") for layer in backbone.layers) == 1
 
 
-@pytest.mark.parametrize(("backbone", "kind"), PAIRS, indirect=["backbone"], scope="module")
+@pytest.mark.parametrize(("backbone", "kind"), pairs(), indirect=["backbone"], scope="module")
 def test_checkpointing_changes_neither_losses_nor_gradients(backbone: Backbone, kind: str, text_task: Task) -> None:
     """Though what acts on the layers is gone when the backward pass runs them again."""
     model, batch = ExpertModel(backbone, kind), encode(backbone, text_task).batch(range(4))
@@ -168,7 +156,7 @@ def test_a_layer_that_runs_again_finds_the_parameters_of_its_first_run(backbone:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backbone", "kind"), PAIRS, indirect=["backbone"], scope="module")
+@pytest.mark.parametrize(("backbone", "kind"), pairs(), indirect=["backbone"], scope="module")
 def test_a_training_goes_the_same_way(backbone: Backbone, kind: str, text_task: Task) -> None:
     """In parts, with checkpointing, and with both."""
     model = ExpertModel(backbone, kind)

@@ -21,7 +21,7 @@ from pituning.tuning.trial import prepare
 from pituning.workspace.layout import Workspace
 
 
-@pytest.mark.parametrize("name", ["tiny-colour", "tiny-mood"])
+@pytest.mark.parametrize("name", [pytest.param("tiny-colour", marks=pytest.mark.slow), "tiny-mood"])
 def test_pi_of_the_rows_is_that_of_a_tuning(name: str, make_workspace: Callable[..., Workspace]) -> None:
     workspace = make_workspace("w", "lora")
     few = {"shots": 4, "steps": 4, "donors": 2, "test_examples": 12, "folds": 1}
