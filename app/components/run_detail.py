@@ -12,11 +12,9 @@ from app.components.guard import empty, guarded, plain, say
 from app.components.words import FAILURES, duration
 from pituning.errors import PiTuningError
 from pituning.runs import removal
+from pituning.runs.kinds import RUN_KINDS
 from pituning.runs.records import Run
 from pituning.runs.roles import Role
-
-UNTRAINED = ("answer", "predict")
-"""Kinds of runs that have no curves."""
 
 
 def show(run: Run, runs: Sequence[Run]) -> None:
@@ -115,11 +113,12 @@ def _progress(run: Run) -> None:
 
 def _measured(run: Run) -> None:
     """Curves, weights, log and settings, one at a time."""
-    trained = run.kind not in UNTRAINED
-    views = ["Curves", "Donor weights", "Log", "Settings"] if trained else ["Log", "Settings"]
-    if run.state == "succeeded" and trained:
+    record = RUN_KINDS.get(run.kind)
+    learns = record is None or record.curves
+    views = ["Curves", "Donor weights", "Log", "Settings"] if learns else ["Log", "Settings"]
+    if run.state == "succeeded" and learns:
         views.insert(2, "Predictions")
-    key = "run_view" if trained else "answer_view"
+    key = "run_view" if learns else "plain_view"
     view = st.segmented_control(
         "Show",
         views,

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import answers_view, charts, context, guessing, labelling_result, runs_data
+from app.components import answers_view, charts, context, guessing, labelling_result, runs_data, study_results
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
 from app.components.links import to
@@ -55,8 +55,13 @@ def show(run: Run, runs: Sequence[Run]) -> None:
 
 def _plain(run: Run, _runs: Sequence[Run]) -> None:
     """The result as it is, of a kind that has no view of its own."""
+    st.json(runs_data.result(run), expanded=False)
+
+
+def _study(run: Run, _runs: Sequence[Run]) -> None:
     result = runs_data.result(run)
-    st.json(result, expanded=False)
+    assert result is not None
+    study_results.SHOW[run.kind](result)
 
 
 def _labels(run: Run, _runs: Sequence[Run]) -> None:
@@ -82,7 +87,7 @@ def _tuned(run: Run, runs: Sequence[Run]) -> None:
         _donors(result)
 
 
-VIEWS = {"answer": _answers, "predict": _labels, "tune": _tuned}
+VIEWS = {"answer": _answers, "predict": _labels, "tune": _tuned, **dict.fromkeys(study_results.SHOW, _study)}
 """What is shown of a result, by the kind of run."""
 
 

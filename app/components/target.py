@@ -86,7 +86,7 @@ def _from_workspace() -> Target | None:
         modality=info.modality,
         classes=len(info.labels) if info.labels else OPEN_ANSWER_CLASSES,
         closed=info.labels is not None,
-        most_shots=_most_shots(name),
+        most_shots=most_shots(name),
         sizes=info.sizes,
     )
 
@@ -100,7 +100,7 @@ def _first(known: Collection[str]) -> str:
     return next(name for name in (*first, *known) if name in known)
 
 
-def _most_shots(name: str) -> int:
+def most_shots(name: str) -> int:
     """The most shots per class that a task's training split allows."""
     info = context.tasks()[name]
     size = info.sizes["train"]
