@@ -14,7 +14,7 @@ import streamlit as st
 from app.components import context
 from app.components.examples import gallery
 from app.components.guard import plain
-from app.components.upload_columns import Choices, choose_columns, read_options, show_account
+from app.components.upload_columns import Choices, choose_columns, in_the_page, read_options, show_account
 from app.components.words import METRICS
 from pituning.backbones.prompts import prompt_notes
 from pituning.errors import BadInput
@@ -78,7 +78,7 @@ class _Fields:
     def complain(self, error: BadInput, default: str) -> None:
         self.failed = True
         place = self.places.get(error.field or default, self.places[default])
-        place.error(plain(str(error)), icon=":material/error:")
+        place.error(plain(in_the_page(str(error))), icon=":material/error:")
 
 
 def panel() -> Uploaded | None:
@@ -242,7 +242,7 @@ def _prompt_notes(preview: TablePreview, instruction: str) -> list[str]:
 
 def _show(preview: TablePreview, instruction: str, notes: Sequence[str]) -> None:
     for warning in notes:
-        st.caption(f":orange[:material/warning:] {plain(warning)}")
+        st.caption(f":orange[:material/warning:] {plain(in_the_page(warning))}")
     with st.container(border=True):
         metric = METRICS[preview.metric].label
         kind = f"{len(preview.labels)} labels" if preview.labels else ANSWER_KINDS[preview.kind].label.lower()
