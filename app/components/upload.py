@@ -20,7 +20,6 @@ from pituning.backbones.prompts import prompt_notes
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS
 from pituning.tasks.base import Task
-from pituning.tasks.columns import ColumnMapping, account
 from pituning.tasks.files import (
     ReadOptions,
     Table,
@@ -31,6 +30,7 @@ from pituning.tasks.files import (
     preview_table,
     task_from_table,
 )
+from pituning.tasks.mapping import ColumnMapping, account
 
 FILE_TYPES = ["csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "feather", "zip"]
 SAMPLE = """text,label

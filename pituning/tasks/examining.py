@@ -16,23 +16,15 @@ from typing import Any
 import numpy as np
 
 from pituning.errors import BadInput
-from pituning.tasks.answering import (
-    MAX_LABELS,
-    AnswerProblem,
-    AnswerReader,
-    Tally,
-    answer_reader,
-    find_kind,
-    label_parts,
-    minus_one,
-)
+from pituning.tasks.answering import AnswerProblem, AnswerReader, answer_reader, label_parts
 from pituning.tasks.answers import answer_key, clean_text, shown_label
 from pituning.tasks.base import SPLITS, ImageSource, Modality
 from pituning.tasks.boxes import four_numbers
-from pituning.tasks.columns import ColumnMapping
 from pituning.tasks.images import BytesImage, FileImage, open_image
+from pituning.tasks.mapping import ColumnMapping
 from pituning.tasks.reading import Row, RowProblem, Table, as_text
 from pituning.tasks.reading.splits import SPLIT_NAMES
+from pituning.tasks.tallying import MAX_LABELS, Tally, find_kind, minus_one
 
 MIN_ROWS = 4
 MAX_TEXT = 100_000

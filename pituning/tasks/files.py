@@ -13,9 +13,10 @@ import numpy as np
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS, clean_text
 from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Example, ImageSource, Modality, Task
-from pituning.tasks.columns import ColumnMapping, ColumnUse, Guess, account, guess_columns
+from pituning.tasks.columns import Guess, guess_columns
 from pituning.tasks.examining import MIN_ROWS, Examined, TableOptions, TableRow, examine
 from pituning.tasks.hints import hints
+from pituning.tasks.mapping import ColumnMapping, ColumnUse, account
 from pituning.tasks.metrics import METRICS
 from pituning.tasks.reading import ReadOptions, RowProblem, Table, open_table
 from pituning.tasks.saved import load_saved_task, save_task
