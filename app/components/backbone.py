@@ -6,8 +6,9 @@ import streamlit as st
 
 from app.components import context
 from app.components.guard import empty, plain
-from app.components.links import linked_select
-from app.components.pages import GRAPH
+from app.components.links import linked_select, to
+from app.components.pages import EXPERTS, GRAPH
+from pituning.backbones.embedded import ADD, REAL, beyond
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 OF_ONE = ("expert", "answers", "run", "compare")
@@ -45,9 +46,26 @@ def no_graph() -> None:
     made_of = f"It is made of the experts of your tasks: `{command}` {does}."
     title = "No task graph yet" if zoo.backbone == DEFAULT_BACKBONE else f"No task graph of {plain(zoo.backbone)} yet"
     empty(title, made_of, icon=GRAPH.icon)
+    if context.backbone_ready():
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            st.page_link(EXPERTS.path, label="Train experts of your tasks", icon=EXPERTS.icon, query_params=to())
 
 
 def _leave() -> None:
     """What the address names on the backbone of before is left behind."""
     for param in OF_ONE:
         st.query_params.pop(param, None)
+
+
+def warn_beyond(source: str) -> None:
+    """Says plainly where the backbone is not made for a task, and what helps.
+
+    Args:
+        source: `Task.source`.
+    """
+    reason = beyond(context.backbone(), source)
+    if reason is None:
+        return
+    ready = REAL in context.backbones()
+    how = f"choose {REAL} as the backbone" if ready else f"add one with `{ADD}`, then choose it as the backbone"
+    st.warning(f"{plain(reason)}: {how}.", icon=":material/draw:", title="Not made for real data")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.components import context, task_panel, upload
+from app.components import backbone, context, task_panel, upload
 from app.components.guard import guarded
 from app.components.links import linked_select
 from app.components.words import METRICS
@@ -79,13 +79,14 @@ def _from_workspace() -> Target | None:
             task_panel.about(info)
             with guarded("The balance of its answers"):
                 _balance(context.task(name))
+    backbone.warn_beyond(info.source)
     return Target(
         name=name,
         title=info.title,
         modality=info.modality,
         classes=len(info.labels) if info.labels else OPEN_ANSWER_CLASSES,
         closed=info.labels is not None,
-        most_shots=_most_shots(name),
+        most_shots=most_shots(name),
         sizes=info.sizes,
     )
 
@@ -99,7 +100,7 @@ def _first(known: Collection[str]) -> str:
     return next(name for name in (*first, *known) if name in known)
 
 
-def _most_shots(name: str) -> int:
+def most_shots(name: str) -> int:
     """The most shots per class that a task's training split allows."""
     info = context.tasks()[name]
     size = info.sizes["train"]

@@ -48,6 +48,18 @@ def output_directory(path: Path) -> Path:
     return path
 
 
+def output_file(path: Path) -> Path:
+    """A file that can be written; told before work of hours instead of after it.
+
+    Raises:
+        BadInput: a directory stands there, or something else in the way to it.
+    """
+    if path.is_dir():
+        raise BadInput(f"{path} is a directory; give --out the name of a file", field="out")
+    output_directory(path.resolve().parent)
+    return path
+
+
 def zoo_of(out: Path | None, workspace: Workspace, backbone: str) -> Zoo:
     """The zoo in a directory, such as ``data/zoos/mini``; by default the workspace's.
 
@@ -71,6 +83,39 @@ def zoo_and_backbone(out: Path | None, workspace: Path | None, backbone: str) ->
     zoo = zoo_of(out, place, backbone)
     beside = zoo.root.parent.parent / "backbones" / zoo.backbone
     return zoo, beside if out is not None and beside.is_dir() else place.backbone_dir(zoo.backbone)
+
+
+def check_zoo(workspace: Workspace, config: Any) -> None:
+    """Says at once, rather than from a worker, what a run on a whole zoo could not do.
+
+    Args:
+        config: of such a run: with ``backbone``, ``kind`` and ``tasks``.
+
+    Raises:
+        BadInput: there is no such backbone or task, or no experts to measure.
+    """
+    from pituning.studies.targets import tasks_of
+    from pituning.tasks.registry import TaskSource
+
+    workspace.backbone_dir(config.backbone)
+    zoo, source = workspace.zoo(config.backbone), TaskSource(workspace)
+    for name in config.tasks or tasks_of(zoo, [config.kind], source):
+        source.version(name)
+
+
+def check_experts(workspace: Workspace, config: Any) -> None:
+    """As `check_zoo`, and that there are experts to measure."""
+    check_zoo(workspace, config)
+    zoo = workspace.zoo(config.backbone)
+    if not zoo.expert_dirs(config.kind):
+        fix = zoo.command(f"zoo build --kind {config.kind} --tasks {','.join(config.tasks) or 'a,b,c'}")
+        raise BadInput(f"there are no {config.kind} experts to measure; make them: {fix}", field="kind")
+
+
+def in_place(detach: bool) -> None:
+    """Raises BadInput for ``--detach`` where the work is done in this process: the queue is a workspace's."""
+    if detach:
+        raise BadInput("what is done outside the workspace is not queued; leave out --detach, or --out", field="detach")
 
 
 def confirm(question: str, yes: bool) -> None:
@@ -103,18 +148,6 @@ def numbers(text: str, *, field: str) -> tuple[int, ...]:
         return tuple(int(word) for word in words(text))
     except ValueError as error:
         raise BadInput(f"{field} is {text!r}; give whole numbers with commas between them", field=field) from error
-
-
-def reals(text: str, *, field: str) -> tuple[float, ...]:
-    """The numbers of a list with commas.
-
-    Raises:
-        BadInput: for anything else; it names the field.
-    """
-    try:
-        return tuple(float(word) for word in words(text))
-    except ValueError as error:
-        raise BadInput(f"{field} is {text!r}; give numbers with commas between them", field=field) from error
 
 
 def emit(document: Any, as_json: bool, human: Callable[[], None]) -> None:

@@ -14,12 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
 
 from pituning.errors import ArtefactError, DiskFull
 
 TEMPORARY_PREFIX = ".tmp-"
 """Opens the name of everything unfinished; whoever lists a directory of the workspace skips names with it."""
+
+LOCK_SECONDS = 60.0
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -54,13 +58,30 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         ArtefactError: when the disk is full or not writable; the old file, if any, is still there.
     """
+    with atomic_file(path) as stream:
+        stream.write(data)
+
+
+def copy_file(path: Path, destination: Path) -> None:
+    """Copies a file of any size atomically; errors as `write_bytes`."""
+    with path.open("rb") as source, atomic_file(destination) as stream:
+        shutil.copyfileobj(source, stream, 2**20)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yields a file to write; on leaving, it is fsynced and takes the name ``path``. On any exception it is gone.
+
+    Raises:
+        ArtefactError: when the disk is full or not writable; the old file, if any, is still there.
+    """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=_own_prefix(), dir=path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
@@ -77,6 +98,22 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_bytes` for text, as UTF-8."""
     write_bytes(path, text.encode("utf-8"))
+
+
+@contextmanager
+def table_lock(path: Path) -> Iterator[None]:
+    """Nobody else holds the lock of that file meanwhile: for those who read it, add to it and write it again.
+
+    Raises:
+        ArtefactError: somebody holds it for longer than a write can take, or it cannot be made.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        raise ArtefactError(f"{lock} is held by another process; when none writes {path.name}, remove it") from error
 
 
 def write_json(path: Path, value: Any) -> None:
