@@ -136,13 +136,19 @@ def task_from_table(
         source="file",
         splits=plan.store(name),
         about={
-            "columns": {use.column: str(use.role) for use in account(table, columns)},
+            "columns": _roles(table, columns),
             "template": columns.template,
             "answers": kind.name,
             "file": table.filename,
             **(about or {}),
         },
     )
+
+
+def _roles(table: Table, columns: ColumnMapping) -> dict[str, str]:
+    """What each column is, those of the text first, in the order in which they are read."""
+    roles = {use.column: use.role for use in account(table, columns)}
+    return {column: roles[column] for column in (*columns.texts, *roles)}
 
 
 def preview_table(
