@@ -201,7 +201,7 @@ def _check_images(table: Table, columns: ColumnMapping) -> None:
     if columns.image is None:
         return
     first = [row.cells.get(columns.image) for row, _ in zip(table.rows(), range(FIRST_IMAGES), strict=False)]
-    if any(isinstance(cell, dict) and cell.get("bytes") is not None for cell in first):
+    if any(isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes) for cell in first):
         return
     names = [name for cell in first if (name := as_text(cell).strip()) and not isinstance(cell, dict)]
     if table.images is not None and (not names or any(map(table.images.has, names))):
@@ -362,8 +362,8 @@ def _checked_image(
 
 
 def _image(table: Table, cell: Any) -> tuple[ImageSource, bytes]:
-    if isinstance(cell, dict) and cell.get("bytes") is not None:
-        data = bytes(cell["bytes"])
+    if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes):
+        data: bytes = cell["bytes"]
         return BytesImage(data), data
     name = str(cell.get("path")) if isinstance(cell, dict) else as_text(cell).strip()
     if table.images is None:
