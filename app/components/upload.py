@@ -14,13 +14,12 @@ import streamlit as st
 from app.components import backbone, context
 from app.components.examples import gallery
 from app.components.guard import plain
-from app.components.upload_columns import Choices, choose_columns, read_options, show_account
+from app.components.upload_columns import Choices, choose_columns, in_the_page, read_options, show_account
 from app.components.words import METRICS
 from pituning.backbones.prompts import prompt_notes
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS
 from pituning.tasks.base import Task
-from pituning.tasks.columns import ColumnMapping, account
 from pituning.tasks.files import (
     ReadOptions,
     Table,
@@ -31,6 +30,7 @@ from pituning.tasks.files import (
     preview_table,
     task_from_table,
 )
+from pituning.tasks.mapping import ColumnMapping, account
 
 FILE_TYPES = ["csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "feather", "zip"]
 SAMPLE = """text,label
@@ -78,7 +78,7 @@ class _Fields:
     def complain(self, error: BadInput, default: str) -> None:
         self.failed = True
         place = self.places.get(error.field or default, self.places[default])
-        place.error(plain(str(error)), icon=":material/error:")
+        place.error(plain(in_the_page(str(error))), icon=":material/error:")
 
 
 def panel() -> Uploaded | None:
@@ -243,7 +243,7 @@ def _prompt_notes(preview: TablePreview, instruction: str) -> list[str]:
 
 def _show(preview: TablePreview, instruction: str, notes: Sequence[str]) -> None:
     for warning in notes:
-        st.caption(f":orange[:material/warning:] {plain(warning)}")
+        st.caption(f":orange[:material/warning:] {plain(in_the_page(warning))}")
     with st.container(border=True):
         metric = METRICS[preview.metric].label
         kind = f"{len(preview.labels)} labels" if preview.labels else ANSWER_KINDS[preview.kind].label.lower()

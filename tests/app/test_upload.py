@@ -56,6 +56,7 @@ def test_where_two_readings_are_plausible_the_page_asks(open_page: OpenPage) -> 
     widget(at, "multiselect", "Columns with the text").set_value(["title"]).run()
     account = at.dataframe[0].value
     assert dict(zip(account["Column"], account["Read as"], strict=True))["notes"] == "ignored"
+    assert not [one for one in at.warning if "read one after another" in one.value]  # it is decided
     assert can_launch(at)
 
 
