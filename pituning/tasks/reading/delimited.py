@@ -33,7 +33,10 @@ def read_delimited(source: Source, options: ReadOptions) -> Table:
         raise bad_file(source.name, "is empty; give a table with a header and at least a few rows")
     delimiter = _delimiter(sample, source.name, options)
     quoted = delimiter != "\t" or _tabs_quoted(sample)
-    first, *others = list(islice(_records(iter(sample), delimiter, quoted, source.name, cut=True), SAMPLE_RECORDS))
+    records = list(islice(_records(iter(sample), delimiter, quoted, source.name, cut=True), SAMPLE_RECORDS))
+    if not records:
+        raise bad_file(source.name, "has delimiters alone; give a table with a header and at least a few rows")
+    first, *others = records
     header, notes = _has_header(first[1], [cells for _, cells in others], options)
     if header:
         columns = _header(first[1], source.name)
