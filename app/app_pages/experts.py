@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import answers, context, expert_import, expert_panel, expert_table
+from app.components import answers, build, context, expert_import, expert_panel, expert_table
 from app.components.guard import empty, guarded
 
 st.title("Experts")
@@ -16,6 +16,13 @@ with guarded("The experts"):
     with st.spinner("Reading the experts’ cards …", show_time=False):
         entries = context.experts()
     expert_import.form(entries)
+    train = st.expander(
+        "Train experts of my tasks", icon=":material/model_training:", key="build_zoo", on_change="rerun",
+        expanded=not entries,
+    )  # fmt: skip
+    if train.open:
+        with train, guarded("What can be trained"):
+            build.zoo()
     if entries:
         chosen = expert_table.choose(entries)
         if chosen is None:
@@ -30,6 +37,6 @@ with guarded("The experts"):
             with trial, guarded("Trying it"):
                 answers.try_it(chosen, entries)
     else:
-        build, train = (context.zoo().command(words) for words in ("zoo build", "experts train TASK"))
-        empty("No experts yet", f"Make the zoo with `{build}`, train one with `{train}`, or bring one from elsewhere.",
+        commands = [context.zoo().command(words) for words in ("zoo build", "experts train TASK")]
+        empty("No experts yet", f"Train them above, with `{commands[0]}` or `{commands[1]}`, or bring some.",
               icon=":material/inventory_2:")  # fmt: skip

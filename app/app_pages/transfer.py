@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import backbone, context, lowshot_view, runs_data, transfer_view
+from app.components import backbone, context, lowshot_view, measure, runs_data, transfer_view
 from app.components.guard import guarded
 
 st.title("Transfer")
@@ -29,6 +29,9 @@ with guarded("The measured transfer"):
         st.header("Predicted against measured", anchor=False)
         with guarded("The comparison"):
             transfer_view.prediction(view, found[view.shown.kind], chosen[0])
+        st.header("Measure transfer between my tasks", anchor=False)
+        with guarded("What can be measured"):
+            measure.transfer(view.shown.kind)
 st.header("Low-shot results", anchor=False)
 with guarded("The low-shot study"):
     lowshot_view.study()

@@ -6,8 +6,8 @@ import streamlit as st
 
 from app.components import context
 from app.components.guard import empty, plain
-from app.components.links import linked_select
-from app.components.pages import GRAPH
+from app.components.links import linked_select, to
+from app.components.pages import EXPERTS, GRAPH
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 OF_ONE = ("expert", "answers", "run", "compare")
@@ -39,6 +39,9 @@ def no_graph() -> None:
     made_of = f"It is made of the experts of your tasks: `{command}` {does}."
     title = "No task graph yet" if zoo.backbone == DEFAULT_BACKBONE else f"No task graph of {plain(zoo.backbone)} yet"
     empty(title, made_of, icon=GRAPH.icon)
+    if context.backbone_ready():
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            st.page_link(EXPERTS.path, label="Train experts of your tasks", icon=EXPERTS.icon, query_params=to())
 
 
 def _leave() -> None:

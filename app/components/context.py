@@ -82,7 +82,7 @@ def zoo() -> Zoo:
 def tasks() -> dict[str, TaskInfo]:
     """Every task by name: the mini suite, those that people added, those that the zoo ships without their examples."""
     here = workspace()
-    return _tasks(str(here.root), _stamp(here.root / "tasks"), backbone(), here)
+    return _tasks(str(here.root), stamp(here.root / "tasks"), backbone(), here)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -98,7 +98,7 @@ def damaged() -> dict[str, str]:
 def task(name: str) -> Task:
     """A task with its examples (drawn when they are looked at)."""
     here = workspace()
-    return _task(str(here.root), name, _stamp(here.root / "tasks" / name), here)
+    return _task(str(here.root), name, stamp(here.root / "tasks" / name), here)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -113,7 +113,7 @@ def similarity(kind: str, predictor: str) -> ZooSimilarity:
         ArtefactError: it has not been made for this kind and predictor, or is damaged.
     """
     path = zoo().similarity_path(kind, predictor)
-    return _similarity(str(path), _stamp(path), kind, predictor, zoo())
+    return _similarity(str(path), stamp(path), kind, predictor, zoo())
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -133,7 +133,7 @@ def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
         return {}
     paths = [here.embedding_path(kind, probe, name) for name in found.names]
     space = here.space_path(kind)
-    stamps = (_stamp(here.similarity_path(kind, predictor)), _stamp(space), *map(_stamp, paths))
+    stamps = (stamp(here.similarity_path(kind, predictor)), stamp(space), *map(stamp, paths))
     return _parts(tuple(map(str, paths)), str(space), stamps, predictor, part, found.matrix)
 
 
@@ -155,7 +155,7 @@ def transfer_shots(kind: str) -> list[int]:
         ArtefactError: the table is damaged.
     """
     path = zoo().transfer_path(kind)
-    return _transfer_shots(str(path), _stamp(path))
+    return _transfer_shots(str(path), stamp(path))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -170,7 +170,7 @@ def transfer(kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
         ArtefactError: the table is damaged.
     """
     path = zoo().transfer_path(kind)
-    return _transfer(str(path), _stamp(path), shots, names)
+    return _transfer(str(path), stamp(path), shots, names)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -185,7 +185,7 @@ def lowshot(kind: str) -> pd.DataFrame:
         ArtefactError: the table is damaged.
     """
     path = zoo().lowshot_path(kind)
-    return _lowshot(str(path), _stamp(path))
+    return _lowshot(str(path), stamp(path))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -196,7 +196,7 @@ def _lowshot(path: str, stamp: float) -> pd.DataFrame:
 def study_scores(kind: str, shots: int) -> pd.DataFrame:
     """What the study's rows at some shots come to, as `pituning.studies.lowshot_scores.comparable_scores` has it."""
     path = zoo().lowshot_path(kind)
-    return _study_scores(str(path), _stamp(path), shots)
+    return _study_scores(str(path), stamp(path), shots)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -216,7 +216,7 @@ def unusable_experts(kind: str, target: str) -> dict[str, str]:
     here, chosen = workspace(), backbone()
     files = [here.backbone_dir(chosen) / "model.safetensors"]
     files += [folder / file for folder in zoo().expert_dirs(kind).values() for file in (CARD, TENSORS)]
-    return _unusable_experts(str(here.root), chosen, kind, target, tuple(map(_stamp, files)), here)
+    return _unusable_experts(str(here.root), chosen, kind, target, tuple(map(stamp, files)), here)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -250,7 +250,7 @@ def backbone_fingerprint() -> str | None:
     if not backbone_ready():
         return None
     folder = workspace().backbone_dir(backbone())
-    return _fingerprint(str(folder), tuple(_stamp(folder / name) for name in files.fingerprinted(folder)))
+    return _fingerprint(str(folder), tuple(stamp(folder / name) for name in files.fingerprinted(folder)))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -260,7 +260,7 @@ def _fingerprint(folder: str, stamps: tuple[float, ...]) -> str:
 
 def damage(entry: ExpertEntry) -> str | None:
     """Why an expert's files are not those that were written, or None."""
-    return _damage(str(entry.directory), tuple(_stamp(entry.directory / name) for name in (CARD, CONFIG, TENSORS)))
+    return _damage(str(entry.directory), tuple(stamp(entry.directory / name) for name in (CARD, CONFIG, TENSORS)))
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
@@ -288,7 +288,8 @@ def backbone_ready() -> bool:
     return backbone() in workspace().backbone_names()
 
 
-def _stamp(path: Path) -> float:
+def stamp(path: Path) -> float:
+    """When a file was last changed; 0 where there is none."""
     try:
         return path.stat().st_mtime
     except OSError:

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import access, context, runs_data, sweep
+from app.components import access, context, queueing, runs_data, sweep
 from app.components.guard import plain, say
 from app.components.links import to
 from app.components.pages import RUNS
@@ -58,7 +58,7 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     counts = runs_data.queue().counts()
     before = sum(counts.get(state, 0) for state in ACTIVE)
     st.metric("Will take about", duration(expected.seconds * len(runs)))
-    st.caption(_told_by(expected.runs))
+    st.caption(queueing.made_from(expected))
     if len(runs) > 1:
         st.caption(
             f"{len(runs)} runs, one after the other, with seeds {runs[0].config['seed']} to {runs[-1].config['seed']}."
@@ -84,13 +84,6 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
 def by_option(command: str) -> str:
     """A command with each option on a line of its own, which a narrow column does not break in the middle."""
     return command.replace(" --", " \\\n  --")
-
-
-def _told_by(runs: int) -> str:
-    """What an estimate is made from."""
-    if runs == 0:
-        return "As measured on 2 cores; your machine may differ."
-    return "From your last run of this kind." if runs == 1 else f"From your last {runs} runs of this kind."
 
 
 def _start(target: Target, runs: Sequence[RunSpec]) -> str | None:

@@ -12,6 +12,7 @@ from app.components.guard import empty, guarded, plain, say
 from app.components.words import FAILURES, duration
 from pituning.errors import PiTuningError
 from pituning.runs import removal
+from pituning.runs.kinds import RUN_KINDS
 from pituning.runs.records import Run
 from pituning.runs.roles import Role
 
@@ -112,10 +113,12 @@ def _progress(run: Run) -> None:
 
 def _measured(run: Run) -> None:
     """Curves, weights, log and settings, one at a time."""
-    views = ["Log", "Settings"] if run.kind == "answer" else ["Curves", "Donor weights", "Log", "Settings"]
-    if run.state == "succeeded" and run.kind != "answer":
+    record = RUN_KINDS.get(run.kind)
+    learns = record is None or record.curves
+    views = ["Curves", "Donor weights", "Log", "Settings"] if learns else ["Log", "Settings"]
+    if run.state == "succeeded" and learns:
         views.insert(2, "Predictions")
-    key = "answer_view" if run.kind == "answer" else "run_view"
+    key = "run_view" if learns else "plain_view"
     view = st.segmented_control(
         "Show",
         views,

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import answers_view, charts, context, runs_data
+from app.components import answers_view, charts, context, runs_data, study_results
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
 from app.components.words import METRICS
@@ -49,6 +49,9 @@ def show(run: Run, runs: Sequence[Run]) -> None:
         return
     if run.kind == "answer":
         answers_view.show(run)
+        return
+    if run.kind in study_results.SHOW:
+        study_results.SHOW[run.kind](result)
         return
     if run.kind != "tune":
         st.json(result, expanded=False)

@@ -15,11 +15,13 @@ from app.components.words import KINDS, METHODS, PREDICTORS, STATES, duration, l
 from pituning.errors import PiTuningError
 from pituning.figures.palette import method_label
 from pituning.runs import waiting
+from pituning.runs.kinds import RUN_KINDS, RunKindRecord
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.runs.supervisor import ensure_supervisor
 from pituning.tasks.registry import TaskInfo
 from pituning.workspace.layout import DEFAULT_BACKBONE
+from pituning.workspace.lowshot import shots_name
 
 LOG_LINES = 60
 PHASES = {"choose": "Choosing rate and steps of", "train": "Training", "test": "Testing"}
@@ -65,7 +67,11 @@ def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, s
         settings = {**run.spec.defaults(), **settings}
         kind, predictor = str(settings["kind"]), str(settings["predictor"])
         return "Map of the tasks", f"{label(KINDS, kind)} · {label(PREDICTORS, predictor)}"
-    known = (tasks or context.tasks()).get(run.spec.subject)
+    known_tasks = tasks or context.tasks()
+    record = RUN_KINDS.get(run.kind)
+    if record is not None and record.outlines_workspace:
+        return _about_zoo(run, record, known_tasks)
+    known = known_tasks.get(run.spec.subject)
     name = known.title if known else run.spec.subject
     if run.kind == "answer":
         return f"Answers of {name}", label(KINDS, str(settings.get("kind", "lora")))
@@ -77,6 +83,20 @@ def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, s
     if run.backbone != DEFAULT_BACKBONE:
         details.append(run.backbone)
     return name, " · ".join(details)
+
+
+def _about_zoo(run: Run, record: RunKindRecord, tasks: Mapping[str, TaskInfo]) -> tuple[str, str]:
+    """What a run on a whole zoo is about: how many tasks, and with how many shots."""
+    settings = {**run.spec.defaults(), **run.spec.config}
+    names = list(settings["tasks"])
+    titles = [tasks[name].title if name in tasks else name for name in names]
+    which = titles[0] if len(titles) == 1 else f"{len(titles)} tasks" if titles else "all tasks"
+    details = [label(KINDS, str(settings["kind"]))]
+    if "shots" in settings:
+        details.append(f"{', '.join(map(shots_name, settings['shots']))} shots")
+    if run.backbone != DEFAULT_BACKBONE:
+        details.append(run.backbone)
+    return f"{record.label} of {which}", " · ".join(details)
 
 
 def state_text(run: Run) -> str:

@@ -84,12 +84,12 @@ def _from_workspace() -> Target | None:
         modality=info.modality,
         classes=len(info.labels) if info.labels else OPEN_ANSWER_CLASSES,
         closed=info.labels is not None,
-        most_shots=_most_shots(name),
+        most_shots=most_shots(name),
         sizes=info.sizes,
     )
 
 
-def _most_shots(name: str) -> int:
+def most_shots(name: str) -> int:
     """The most shots per class that a task's training split allows."""
     info = context.tasks()[name]
     size = info.sizes["train"]

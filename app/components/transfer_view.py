@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, runs_data, source
+from app.components import charts, context, measure, runs_data, source
 from app.components.evidence import HARM
-from app.components.guard import empty, plain
+from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, set_linked, to
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
 from app.components.source import Source
@@ -58,10 +58,12 @@ def controls(found: Mapping[str, Sequence[str]]) -> TransferView | None:
     if not counts or shots is None:
         empty(
             "Nothing measured yet",
-            f"For {label(KINDS, kind)} experts nobody has measured which donor helps which target. "
-            f"Start it on the command line: {context.zoo().command(f'study transfer --kind {kind}')}",
+            f"For {label(KINDS, kind)} experts nobody has measured which donor helps which target.",
             icon=":material/compare_arrows:",
         )
+        st.header("Measure transfer between my tasks", anchor=False)
+        with guarded("What can be measured"):
+            measure.transfer(kind)
         return None
     whole = source.load(kind, predictor)
     transfer = context.transfer(kind, shots, tuple(whole.names))

@@ -7,6 +7,8 @@ the process itself and its children reads it from the environment.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
@@ -62,6 +64,24 @@ def chosen_quantization(given: str | None = None) -> str | None:
     if wanted is not None and wanted not in QUANTIZATIONS:
         raise BadInput(f"quantize {wanted!r} is unknown; choose {' or '.join(QUANTIZATIONS)}", field="quantize")
     return wanted
+
+
+@contextmanager
+def loading_as(dtype: str | None) -> Iterator[None]:
+    """Within the context this process and those that it starts load backbones so, where nothing else is said.
+
+    Raises:
+        BadInput: there is no such precision.
+    """
+    before = os.environ.get(DTYPE_VARIABLE)
+    try:
+        use_dtype(dtype)
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(DTYPE_VARIABLE, None)
+        else:
+            os.environ[DTYPE_VARIABLE] = before
 
 
 def use_dtype(dtype: str | None) -> None:

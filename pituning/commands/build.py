@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from pituning.backbones.precision import use_dtype
-from pituning.commands.options import BackboneOption
+from pituning.commands.options import BackboneOption, takes_config
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import (
+    DetachOption,
     DtypeOption,
     JsonOption,
     WorkspaceOption,
+    check_zoo,
     emit,
+    in_place,
     open_workspace,
     output_directory,
     words,
@@ -22,9 +27,10 @@ from pituning.commands.shared import (
     zoo_of,
 )
 from pituning.errors import BadInput
-from pituning.experts.kinds import in_order, shipped_kinds
+from pituning.experts.kinds import in_order
 from pituning.progress import Reporter
-from pituning.workspace.layout import DEFAULT_BACKBONE
+from pituning.runs.study_configs import ZooRun
+from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 from pituning.workspace.zoo import Zoo
 
 pretrain_app = typer.Typer(help="Pretrain a backbone: mini.")
@@ -98,26 +104,17 @@ def pretrain_report(
 
 
 @zoo_app.command("build")
+@takes_config(ZooRun, argument="")
 def zoo_build(
+    config: ZooRun,
+    kinds: Annotated[
+        str | None, typer.Option(help="Several kinds of experts, one after the other. A list with commas.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Directory of the zoo, such as data/zoos/mini; else the workspace's.")
     ] = None,
-    kinds: Annotated[str, typer.Option(help="Kinds of experts. A list with commas.")] = ",".join(shipped_kinds()),
-    tasks: Annotated[
-        str | None, typer.Option(help="Tasks, of the mini suite or your own; default: the suite. A list with commas.")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps of an expert; default: the recipe's.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Examples per step.")] = 32,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak learning rate; default: the kind's usual one, smaller on wide backbones.")
-    ] = None,
-    examples: Annotated[int, typer.Option(min=2, help="Training examples behind each embedding.")] = 256,
-    test_examples: Annotated[int, typer.Option(min=1, help="Most test examples that an expert is scored on.")] = 10**6,
-    processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
-    backbone: BackboneOption = DEFAULT_BACKBONE,
-    dtype: DtypeOption = None,
+    processes: Annotated[int, typer.Option(min=1, help="How many processes share the work, with --out.")] = 2,
+    detach: DetachOption = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -125,28 +122,49 @@ def zoo_build(
 
     The backbone of DIR/zoos/NAME is DIR/backbones/NAME, or else the workspace's.
     """
-    use_dtype(dtype)
-    from pituning.studies.config import ZooConfig
-
-    given: dict[str, Any] = {
-        "tasks": words(tasks) if tasks is not None else None, "steps": steps, "batch_size": batch_size,
-        "learning_rate": learning_rate, "fisher_examples": examples, "test_examples": test_examples,
-    }  # fmt: skip
-    config = ZooConfig(kinds=words(kinds), **{key: value for key, value in given.items() if value is not None})
+    chosen = words(kinds) if kinds is not None else (config.kind,)
+    runs = [replace(config, kind=kind) for kind in chosen]
     from pituning.tasks.registry import TaskSource
 
-    source = TaskSource(open_workspace(workspace))
+    place = open_workspace(workspace)
+    source = TaskSource(place)
     for task in config.tasks:
         source.version(task)  # told before anything is looked for
-    zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
+    if out is None:
+        for run in runs:
+            check_zoo(place, run)
+        _queue(place, runs, detach, as_json)
+        return
+    in_place(detach)
+    use_dtype(config.dtype)
+    zoo, backbone_dir = zoo_and_backbone(out, workspace, config.backbone)
 
+    from pituning.studies.targets import with_tasks
     from pituning.studies.zoo import build_zoo
 
+    study = with_tasks(replace(config.study(), kinds=chosen), zoo, source)
     with terminal_reporter() as reporter:
-        build_zoo(zoo, backbone_dir, config, reporter, source=source, processes=processes)
-        _make_maps(zoo, config.kinds, reporter)
-    document = {"directory": zoo.root, "backbone": backbone_dir, "kinds": config.kinds, "tasks": config.tasks}
-    emit(document, as_json, lambda: typer.echo(f"{zoo.root}: {len(config.tasks)} tasks, {', '.join(config.kinds)}"))
+        build_zoo(zoo, backbone_dir, study, reporter, source=source, processes=processes)
+        _make_maps(zoo, study.kinds, reporter)
+    document = {"directory": zoo.root, "backbone": backbone_dir, "kinds": study.kinds, "tasks": study.tasks}
+    emit(document, as_json, lambda: typer.echo(f"{zoo.root}: {len(study.tasks)} tasks, {', '.join(study.kinds)}"))
+
+
+def _queue(workspace: Workspace, configs: Sequence[ZooRun], detach: bool, as_json: bool) -> None:
+    """Queues a run for each kind and shows them until they end, unless ``detach``."""
+    from pituning.commands.follow import follow, submit
+    from pituning.runs.spec import RunSpec
+
+    ids = [submit(workspace, RunSpec.of("zoo", config)) for config in configs]
+    if detach:
+        emit({"runs": ids}, as_json, lambda: typer.echo(f"queued {', '.join(ids)}; see: pituning runs list"))
+        return
+    results = [follow(workspace, run_id) for run_id in ids]
+    lines = [
+        f"{result['kind']}: {len(result['trained'])} experts trained, {len(result['tasks'])} tasks compared"
+        for result in results
+    ]
+    emit({"runs": results}, as_json, lambda: typer.echo("\n".join(lines)))
 
 
 @zoo_app.command("maps")

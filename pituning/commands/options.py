@@ -21,7 +21,8 @@ BackboneOption = Annotated[
 def takes_config(config_class: Any, *, argument: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Makes a command of a function whose first parameter, ``config``, is an instance of ``config_class``.
 
-    Every field with a help text becomes an option ``--its-name``; a tuple is given as a comma-separated list.
+    Every field with a help text becomes an option ``--its-name``, or those that ``metadata["options"]`` lists; a tuple
+    is given as a comma-separated list, whose words ``metadata["parse"]`` reads where their type does not.
 
     Args:
         argument: the field that is given by position instead; a tuple takes any number of words.
@@ -35,7 +36,9 @@ def takes_config(config_class: Any, *, argument: str) -> Callable[[Callable[...,
 
         def command(**given: Any) -> None:
             values = {field.name: given.pop(field.name) for field in fields}
-            config = config_class(**{name: _value(name, value, hints[name]) for name, value in values.items()})
+            parsers = {field.name: field.metadata.get("parse") for field in fields}
+            read = {name: _value(name, value, hints[name], parsers[name]) for name, value in values.items()}
+            config = config_class(**read)
             function(config, **given)
 
         signature = inspect.Signature(
@@ -67,7 +70,7 @@ def _parameter(field: dataclasses.Field[Any], hint: Any, positional: bool) -> in
         if many and default is not dataclasses.MISSING:
             default = ",".join(map(str, default)) if default is not None else None
             help_text += " A list with commas."
-        annotation = Annotated[_plain_type(hint), typer.Option(help=help_text)]
+        annotation = Annotated[_plain_type(hint), typer.Option(*field.metadata.get("options", ()), help=help_text)]
     if default is dataclasses.MISSING:
         default = inspect.Parameter.empty
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
@@ -89,13 +92,17 @@ def _is_tuple(hint: Any) -> bool:
     return _tuple_type(hint) is not None
 
 
-def _value(name: str, value: Any, hint: Any) -> Any:
-    """An option's value as the field wants it."""
+def _value(name: str, value: Any, hint: Any, parse: Callable[[str], Any] | None = None) -> Any:
+    """An option's value as the field wants it.
+
+    Args:
+        parse: reads one word of a list, where the type of its elements does not.
+    """
     inner = _tuple_type(hint)
     if inner is None or value is None:
         return () if inner is not None and NoneType not in get_args(hint) else value
     words = value if isinstance(value, list) else [word.strip() for word in value.split(",") if word.strip()]
-    element = get_args(inner)[0]
+    element = parse or get_args(inner)[0]
     if element in (str, Any) or get_origin(element) is Literal:
         return tuple(words)
     try:

@@ -73,6 +73,39 @@ def zoo_and_backbone(out: Path | None, workspace: Path | None, backbone: str) ->
     return zoo, beside if out is not None and beside.is_dir() else place.backbone_dir(zoo.backbone)
 
 
+def check_zoo(workspace: Workspace, config: Any) -> None:
+    """Says at once, rather than from a worker, what a run on a whole zoo could not do.
+
+    Args:
+        config: of such a run: with ``backbone``, ``kind`` and ``tasks``.
+
+    Raises:
+        BadInput: there is no such backbone or task, or no experts to measure.
+    """
+    from pituning.studies.targets import tasks_of
+    from pituning.tasks.registry import TaskSource
+
+    workspace.backbone_dir(config.backbone)
+    zoo, source = workspace.zoo(config.backbone), TaskSource(workspace)
+    for name in config.tasks or tasks_of(zoo, [config.kind], source):
+        source.version(name)
+
+
+def check_experts(workspace: Workspace, config: Any) -> None:
+    """As `check_zoo`, and that there are experts to measure."""
+    check_zoo(workspace, config)
+    zoo = workspace.zoo(config.backbone)
+    if not zoo.expert_dirs(config.kind):
+        mend = zoo.command(f"zoo build --kind {config.kind}")
+        raise BadInput(f"there are no {config.kind} experts to measure; make them: {mend}", field="kind")
+
+
+def in_place(detach: bool) -> None:
+    """Raises BadInput for ``--detach`` where the work is done in this process: the queue is a workspace's."""
+    if detach:
+        raise BadInput("what is done outside the workspace is not queued; leave out --detach, or --out", field="detach")
+
+
 def confirm(question: str, yes: bool) -> None:
     """Asks in a terminal whether to go on, unless ``yes``; elsewhere there is nobody to ask.
 

@@ -1,4 +1,4 @@
-"""`pituning study`: what is measured on the mini suite, and what it says."""
+"""`pituning study`: what is measured on a zoo, and what it says."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from typing import Annotated, Any
 import typer
 
 from pituning.backbones.precision import use_dtype
-from pituning.commands.options import BackboneOption
+from pituning.commands.experts import work
+from pituning.commands.options import BackboneOption, takes_config
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import (
+    DetachOption,
     DtypeOption,
     JsonOption,
     KindOption,
     WorkspaceOption,
+    check_experts,
     emit,
-    numbers,
+    in_place,
     open_workspace,
-    words,
     zoo_and_backbone,
     zoo_of,
 )
 from pituning.errors import BadInput, PiTuningError
+from pituning.runs.study_configs import LowshotRun, TransferRun
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
-app = typer.Typer(help="Measure on the mini suite: transfer, predictors, methods on few shots.")
+app = typer.Typer(help="Measure on a zoo: transfer, predictors, methods on few shots.")
 
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Directory of the zoo, such as data/zoos/mini; else the workspace's.")
@@ -33,106 +36,91 @@ OutOption = Annotated[
 
 
 @app.command("transfer")
+@takes_config(TransferRun, argument="")
 def study_transfer(
+    config: TransferRun,
     out: OutOption = None,
-    kind: KindOption = "lora",
-    backbone: BackboneOption = DEFAULT_BACKBONE,
-    targets: Annotated[str | None, typer.Option(help="Targets; default: all. A list with commas.")] = None,
-    shots: Annotated[str, typer.Option(help="Examples per class, 0 for none. A list with commas.")] = "0,16",
-    seeds: Annotated[str, typer.Option(help="Seeds of the shots. A list with commas.")] = "0",
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of a donor on the shots.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Examples per step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Learning rate; default: the kind's usual one.")] = None,
-    test_examples: Annotated[int | None, typer.Option(min=1, help="Most test examples of a target.")] = None,
-    processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
-    dtype: DtypeOption = None,
+    detach: DetachOption = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure what every expert of the zoo does for every target; what is measured already is kept."""
-    use_dtype(dtype)
-    from pituning.studies.config import TransferConfig
-
-    given: dict[str, Any] = {
-        "tasks": words(targets) if targets is not None else None, "steps": steps, "batch_size": batch_size,
-        "learning_rate": learning_rate, "test_examples": test_examples,
-    }  # fmt: skip
-    config = TransferConfig(
-        kind=kind,
-        shots=numbers(shots, field="shots"),
-        seeds=numbers(seeds, field="seeds"),
-        **{key: value for key, value in given.items() if value is not None},
-    )
-    zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
+    place = open_workspace(workspace)
+    if out is None:
+        check_experts(place, config)
+        work(place, "transfer", config, detach, as_json, _transferred)
+        return
+    in_place(detach)
+    use_dtype(config.dtype)
+    zoo, backbone_dir = zoo_and_backbone(out, workspace, config.backbone)
 
     from pituning.studies.transfer import measure_transfer
     from pituning.tasks.registry import TaskSource
 
-    source = TaskSource(open_workspace(workspace))
+    processes, source = config.processes_on(gpu=False), TaskSource(place)
     with terminal_reporter() as reporter:
         frame = measure_transfer(zoo, backbone_dir, config, reporter, source=source, processes=processes)
-    table = zoo.new_transfer_path(kind)
+    table = zoo.new_transfer_path(config.kind)
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
 
 
+def _transferred(result: dict[str, Any]) -> str:
+    """For each target who helped most, and where the table is."""
+    lines = [
+        f"{row['target']}, {row['shots']} shots: {row['alone']:.1f} alone, {row['gain']:+.1f} with {row['donor']}"
+        for row in result["best"]
+    ]
+    return "\n".join([*lines, str(result["table"])])
+
+
 @app.command("lowshot")
+@takes_config(LowshotRun, argument="")
 def study_lowshot(
+    config: LowshotRun,
     out: OutOption = None,
-    kind: KindOption = "lora",
-    backbone: BackboneOption = DEFAULT_BACKBONE,
-    targets: Annotated[str | None, typer.Option(help="Targets; default: all. A list with commas.")] = None,
-    shots: Annotated[
-        str, typer.Option(help="Examples per class, 0 for none, full for all. A list with commas.")
-    ] = "0,16",
-    seeds: Annotated[str, typer.Option(help="Seeds of the shots. A list with commas.")] = "0,1,2,3,4",
-    methods: Annotated[str | None, typer.Option(help="Methods; default: all. A list with commas.")] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(min=1, help="Most training steps; fewer may be chosen. Another budget has its own table."),
-    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Measure again, compare with the table and change nothing.")
     ] = False,
-    processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 2,
-    dtype: DtypeOption = None,
+    detach: DetachOption = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare all methods on few shots of every target; what is measured already is kept."""
-    use_dtype(dtype)
-    from pituning.studies.config import LowshotConfig
-    from pituning.workspace.lowshot import parse_shots
+    """Compare all methods on few shots of every target; what is measured already is kept.
 
-    given: dict[str, Any] = {
-        "tasks": words(targets) if targets is not None else None,
-        "methods": words(methods) if methods is not None else None,
-        "steps": steps,
-    }
-    config = LowshotConfig(
-        kind=kind,
-        shots=tuple(parse_shots(word) for word in words(shots)),
-        seeds=numbers(seeds, field="seeds"),
-        **{key: value for key, value in given.items() if value is not None},
-    )
-    zoo, backbone_dir = zoo_and_backbone(out, workspace, backbone)
+    Another number of steps has a table of its own.
+    """
+    place = open_workspace(workspace)
+    if out is None and not check:
+        check_experts(place, config)
+        work(place, "lowshot", config, detach, as_json, _compared)
+        return
+    in_place(detach)
+    use_dtype(config.dtype)
+    zoo, backbone_dir = zoo_and_backbone(out, workspace, config.backbone)
 
-    from pituning.studies.lowshot import Places, check_lowshot, lowshot_cells, measure_lowshot, table_path
+    from pituning.studies.lowshot import Places, check_lowshot, lowshot_specs, measure_lowshot, table_path
 
-    places = Places(zoo=zoo, backbone=backbone_dir, workspace=open_workspace(workspace))
+    places = Places(zoo=zoo, backbone=backbone_dir, workspace=place)
     table = table_path(zoo, config)
     if check:
         with terminal_reporter() as reporter:
             differences = check_lowshot(places, config, reporter)
-        count = len(lowshot_cells(config))
-        found = {"table": table, "cells": count, "differences": differences}
-        emit(found, as_json, lambda: typer.echo("\n".join([*differences, f"{count} cells measured again"])))
+        count = len(lowshot_specs(places, config))
+        document = {"table": table, "cells": count, "differences": differences}
+        emit(document, as_json, lambda: typer.echo("\n".join([*differences, f"{count} cells measured again"])))
         if differences:
             raise PiTuningError(f"{len(differences)} of {count} cells differ from {table}; first: {differences[0]}")
         return
     with terminal_reporter() as reporter:
-        frame = measure_lowshot(places, config, reporter, processes=processes)
+        frame = measure_lowshot(places, config, reporter, processes=config.processes_on(gpu=False))
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")  # JSON knows no NaN
     emit({"table": table, "rows": rows}, as_json, lambda: typer.echo(str(table)))
+
+
+def _compared(result: dict[str, Any]) -> str:
+    """The mean score of each method, and where the table is."""
+    lines = [f"{row['shots']} shots, {row['method']}: {row['score']:.1f}" for row in result["means"]]
+    return "\n".join([*lines, str(result["table"])])
 
 
 @app.command("predictors")

@@ -23,11 +23,16 @@ RESTORED_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class PlannedPhase:
-    """A phase and how long it should take: ``seconds`` for ``total`` steps."""
+    """A phase and how long it should take: ``seconds`` for ``total`` steps.
+
+    Args:
+        load: how heavy a step is (`pituning.runs.outline.Part`); None where nobody knew beforehand.
+    """
 
     name: str
     total: int
     seconds: float
+    load: float | None = None
 
 
 @dataclass
@@ -77,7 +82,7 @@ class TimeLeft:
             self._ahead = self._ahead[places[0] + 1 :]
         known = self._known.get(name)
         if known is not None:
-            plan = PlannedPhase(name, total, known.seconds * total / max(known.total, 1))
+            plan = replace(known, total=total, seconds=known.seconds * total / max(known.total, 1))
         else:
             plan = PlannedPhase(name, total, UNKNOWN_SECONDS)
         now = self._clock()

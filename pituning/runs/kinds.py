@@ -27,12 +27,14 @@ class RunKindRecord:
         job: path of the work.
         outline: path of ``outline(config, subject)``, which gives the phases before the run has begun
             (`pituning.runs.outline.Part`); None where nobody knows, then there is no forecast.
+        outlines_workspace: whether the outline also takes the workspace, as what is there decides what is left.
         command: the words of the command that does the same; empty for kinds without one of their own.
         subject: the field of the configuration that says what the run is about.
         subject_by_option: whether the command takes that by an option, as all else, and not by its place.
         on_backbone: whether the configuration has a field ``backbone``.
         makes_expert: whether the run makes an expert, named by the configuration's ``expert_name``.
         reads_zoo: whether it reads all experts of its backbone and kind.
+        curves: whether it measures anything step by step while it works.
         rate_field: the field in which a diverged training gets a smaller learning rate.
     """
 
@@ -42,12 +44,14 @@ class RunKindRecord:
     config: str
     job: str
     outline: str | None = None
+    outlines_workspace: bool = False
     command: tuple[str, ...] = ()
     subject: str
     subject_by_option: bool = False
     on_backbone: bool = True
     makes_expert: bool = False
     reads_zoo: bool = False
+    curves: bool = True
     rate_field: str = "learning_rate"
 
 
@@ -101,6 +105,48 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             subject_by_option=True,
         ),
         RunKindRecord(
+            name="zoo",
+            label="Zoo",
+            help="Train an expert for each task that has none yet, then embed, compare and map the zoo.",
+            config="pituning.runs.study_configs:ZooRun",
+            job="pituning.runs.study_jobs:build",
+            outline="pituning.runs.study_outline:zoo_parts",
+            outlines_workspace=True,
+            command=("zoo", "build"),
+            subject="tasks",
+            subject_by_option=True,
+            reads_zoo=True,
+        ),
+        RunKindRecord(
+            name="transfer",
+            label="Transfer",
+            help="Measure what the expert of every task does for every other task.",
+            config="pituning.runs.study_configs:TransferRun",
+            job="pituning.runs.study_jobs:transfer",
+            outline="pituning.runs.study_outline:transfer_parts",
+            outlines_workspace=True,
+            command=("study", "transfer"),
+            subject="tasks",
+            subject_by_option=True,
+            reads_zoo=True,
+            curves=False,
+        ),
+        RunKindRecord(
+            name="lowshot",
+            label="Low-shot study",
+            help="Compare all methods on few shots of every task, with several seeds.",
+            config="pituning.runs.study_configs:LowshotRun",
+            job="pituning.runs.study_jobs:lowshot",
+            outline="pituning.runs.lowshot_outline:lowshot_parts",
+            outlines_workspace=True,
+            command=("study", "lowshot"),
+            subject="tasks",
+            subject_by_option=True,
+            reads_zoo=True,
+            rate_field="learning_rates",
+            curves=False,
+        ),
+        RunKindRecord(
             name="answer",
             label="Answers",
             help="Ask experts, and the backbone alone, a few questions.",
@@ -109,6 +155,7 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             outline="pituning.runs.outline:answer_parts",
             command=("experts", "answer"),
             subject="experts",
+            curves=False,
         ),
         RunKindRecord(
             name="count",

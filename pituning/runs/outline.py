@@ -16,6 +16,7 @@ from pituning.tuning.config import TuneConfig, fold_count, is_trained
 if TYPE_CHECKING:
     from pituning.runs.configs import AnswerRun, EmbedRun, ProjectRun, TrainRun
     from pituning.runs.counting import CountRun
+    from pituning.workspace.layout import Workspace
 
 CANDIDATES = ("pi", "single", "donor")
 """What every tuning chooses from, beside the donors untouched; each gets its rate and steps by search."""
@@ -38,6 +39,7 @@ class Subject:
         images: whether examples have images.
         train: training examples.
         test: test examples.
+        zoo: tasks whose experts are on the run's backbone, its own among them.
     """
 
     classes: int = 10
@@ -45,6 +47,7 @@ class Subject:
     images: bool = True
     train: int = 2000
     test: int = 1000
+    zoo: int = len(TASK_NAMES)
 
     @classmethod
     def of(cls, info: TaskInfo | None) -> Subject:
@@ -89,9 +92,15 @@ def cost_name(phase: str) -> str:
 
 def step_load(config: Any, subject: Subject) -> float:
     """How heavy a training step of a run with that configuration is, against one on `FULL_BATCH` examples."""
-    if not (hasattr(config, "batch_size") and hasattr(config, "shots")):
-        return 1.0  # it does not train on shots
-    return STEP_BASE + (1 - STEP_BASE) * min(config.batch_size, _examples(config, subject)) / FULL_BATCH
+    shots = getattr(config, "shots", ())
+    if not hasattr(config, "batch_size") or isinstance(shots, tuple):
+        return 1.0  # its steps are not all on the same shots
+    return batch_load(min(config.batch_size, _examples(config, subject)))
+
+
+def batch_load(examples: int) -> float:
+    """How heavy a training step on so many examples is, against one on `FULL_BATCH`."""
+    return STEP_BASE + (1 - STEP_BASE) * examples / FULL_BATCH
 
 
 def _examples(config: Any, subject: Subject) -> int:
@@ -99,11 +108,18 @@ def _examples(config: Any, subject: Subject) -> int:
     return subject.train if config.shots is None else config.shots * subject.classes
 
 
-def outline(spec: RunSpec, subject: Subject) -> list[Part]:
+def outline(spec: RunSpec, subject: Subject, workspace: Workspace | None = None) -> list[Part]:
     """The phases in their order, as the kind of run foresees them; those that a run adds or leaves out come to light as
-    it goes."""
+    it goes.
+
+    Args:
+        workspace: where it will be done; without one, nothing is foreseen of runs that depend on what is there.
+    """
     path = spec.record.outline
-    return [] if path is None else list(load(path)(spec.settings(), subject))
+    if path is None or (spec.record.outlines_workspace and workspace is None):
+        return []
+    given = (workspace,) if spec.record.outlines_workspace else ()
+    return list(load(path)(spec.settings(), subject, *given))
 
 
 def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
@@ -112,7 +128,7 @@ def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
     test = min(config.test_examples, subject.test)
     parts = [LOAD_LIBRARIES, *_images(subject, examples)]
     if not config.donor_names and PREDICTORS[config.predictor].probe:
-        parts += [Part("embed the shots", examples), Part("embed the zoo", len(TASK_NAMES) - 1)]
+        parts += [Part("embed the shots", examples), Part("embed the zoo", max(0, subject.zoo - 1))]
     parts += _images(subject, test)
     # A single example of a class is not held out, so there is nothing to choose by.
     folds = 0 if config.shots == 1 and subject.closed else config.folds or fold_count(examples)
@@ -139,11 +155,11 @@ def train_parts(config: TrainRun, subject: Subject) -> list[Part]:
     ]
 
 
-def embed_parts(config: EmbedRun, _subject: Subject) -> list[Part]:
-    """The phases of embedding a zoo, as large as that of the suite."""
+def embed_parts(config: EmbedRun, subject: Subject) -> list[Part]:
+    """The phases of embedding a zoo."""
     return [
         LOAD_LIBRARIES,
-        Part(f"embed {config.kind}", 2 * len(TASK_NAMES)),
+        Part(f"embed {config.kind}", 2 * subject.zoo),
         Part(f"compare {config.kind}", len(PREDICTORS)),
     ]
 

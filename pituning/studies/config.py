@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS, check_mixable, shipped_kinds
-from pituning.tasks.mini import TASK_NAMES
-from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, is_trained
-from pituning.workspace.layout import check_name
+from pituning.graph.predictors import DEFAULT_PREDICTOR
+from pituning.training.config import TrainConfig
+from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
+from pituning.workspace.layout import DEFAULT_BACKBONE, check_name
 from pituning.workspace.lowshot import ALL_SHOTS
+
+TASKS_HELP = "Tasks, of any suite or your own. Left out: the mini suite for mini, else all that have an expert."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,25 +24,35 @@ class ZooConfig:
         BadInput: for an empty or unknown selection.
     """
 
-    kinds: tuple[str, ...] = field(default_factory=shipped_kinds, metadata={"help": "expert kinds"})
-    tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "tasks, of the mini suite or your own"})
+    kinds: tuple[str, ...] = field(default_factory=shipped_kinds, metadata={"help": "Expert kinds."})
+    tasks: tuple[str, ...] = field(default=(), metadata={"help": TASKS_HELP})
     steps: int | None = field(
-        default=None, metadata={"help": "training steps per expert; left out, as many as the kind needs"}
+        default=None, metadata={"help": "Training steps per expert; left out, as many as the kind needs."}
     )
-    batch_size: int = field(default=32, metadata={"help": "examples per step"})
-    seed: int = field(default=0, metadata={"help": "of the common starting values and of the data order"})
-    fisher_examples: int = field(default=256, metadata={"help": "training examples behind each embedding"})
-    fisher_groups: int = field(default=16, metadata={"help": "groups of them that the bootstrap resamples"})
-    replicates: int = field(default=50, metadata={"help": "bootstrap replicates of each similarity matrix"})
+    batch_size: int = field(default=32, metadata={"help": "Examples per step."})
+    seed: int = field(default=0, metadata={"help": "Seed of the common starting values and of the data order."})
+    fisher_examples: int = field(default=256, metadata={"help": "Training examples behind each embedding."})
+    fisher_groups: int = field(default=16, metadata={"help": "Groups of them that the bootstrap resamples."})
+    replicates: int = field(default=50, metadata={"help": "Bootstrap replicates of each similarity matrix."})
     learning_rate: float | None = field(
-        default=None, metadata={"help": "peak learning rate; left out, the kind's usual one, smaller on wide backbones"}
+        default=None,
+        metadata={"help": "Peak learning rate; left out, the kind's usual one, smaller on wide backbones."},
     )
-    test_examples: int = field(default=10**6, metadata={"help": "most test examples that an expert is scored on"})
+    test_examples: int = field(default=10**6, metadata={"help": "Most test examples that an expert is scored on."})
 
     def __post_init__(self) -> None:
         _check_tasks(self.tasks)
         for kind in self.kinds:
             check_mixable(kind)
+        rate = 1.0 if self.learning_rate is None else self.learning_rate
+        TrainConfig(steps=self.steps or 1, batch_size=self.batch_size, learning_rate=rate, seed=self.seed)
+        least = {"fisher_examples": 2, "fisher_groups": 1, "replicates": 0, "test_examples": 1}
+        if self.steps is not None:
+            least["steps"] = 1
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                wanted = f"give a whole number of at least {smallest}"
+                raise BadInput(f"{name} is {getattr(self, name)!r}; {wanted}", field=name)
 
     def steps_of(self, kind: str) -> int:
         """Training steps of an expert of ``kind``."""
@@ -57,17 +71,20 @@ class TransferConfig:
         BadInput: for a value out of its range or an unknown task.
     """
 
-    kind: str = field(default="lora", metadata={"help": "expert kind"})
-    tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "targets, of the mini suite or your own"})
-    shots: tuple[int, ...] = field(
-        default=(0, 16), metadata={"help": "examples per class that the donor is trained on; 0 for none"}
+    kind: str = field(default="lora", metadata={"help": "Expert kind."})
+    tasks: tuple[str, ...] = field(default=(), metadata={"help": TASKS_HELP})
+    donor_names: tuple[str, ...] = field(
+        default=(), metadata={"help": "Donors; left out, every task that has an expert."}
     )
-    seeds: tuple[int, ...] = field(default=(0,), metadata={"help": "of the shots and of the order"})
-    steps: int = field(default=40, metadata={"help": "training steps of a donor on the shots"})
-    batch_size: int = field(default=32, metadata={"help": "examples per step"})
-    test_examples: int = field(default=400, metadata={"help": "most test examples of a target"})
+    shots: tuple[int, ...] = field(
+        default=(0, 16), metadata={"help": "Examples per class that the donor is trained on; 0 for none."}
+    )
+    seeds: tuple[int, ...] = field(default=(0,), metadata={"help": "Seeds of the shots and of the order."})
+    steps: int = field(default=40, metadata={"help": "Training steps of a donor on the shots."})
+    batch_size: int = field(default=32, metadata={"help": "Examples per step."})
+    test_examples: int = field(default=400, metadata={"help": "Most test examples of a target."})
     learning_rate: float | None = field(
-        default=None, metadata={"help": "learning rate; left out, the kind's usual one, smaller on wide backbones"}
+        default=None, metadata={"help": "Learning rate; left out, the kind's usual one, smaller on wide backbones."}
     )
 
     def rate(self, factor: float) -> float:
@@ -77,6 +94,7 @@ class TransferConfig:
     def __post_init__(self) -> None:
         check_mixable(self.kind)
         _check_tasks(self.tasks)
+        _check_tasks(self.donor_names, what="donor")
         for name in ("shots", "seeds"):
             values = getattr(self, name)
             if not values or min(values) < 0:
@@ -101,13 +119,23 @@ class LowshotConfig:
         BadInput: for a value out of its range or an unknown task or method.
     """
 
-    kind: str = field(default="lora", metadata={"help": "expert kind"})
-    tasks: tuple[str, ...] = field(default=TASK_NAMES, metadata={"help": "targets, of the mini suite or your own"})
-    shots: tuple[int, ...] = field(default=(0, 16), metadata={"help": "examples per class; 0 for none"})
-    seeds: tuple[int, ...] = field(default=(0, 1, 2, 3, 4), metadata={"help": "of the shots and of all that is drawn"})
-    methods: tuple[str, ...] = field(default=METHODS, metadata={"help": f"of {', '.join(METHODS)}"})
-    steps: int = field(default=STEPS, metadata={"help": "most training steps; fewer may be chosen"})
-    test_examples: int = field(default=1000, metadata={"help": "most test examples of a target"})
+    kind: str = field(default="lora", metadata={"help": "Expert kind."})
+    tasks: tuple[str, ...] = field(default=(), metadata={"help": TASKS_HELP})
+    shots: tuple[int, ...] = field(default=(0, 16), metadata={"help": "Examples per class; 0 for none."})
+    seeds: tuple[int, ...] = field(
+        default=(0, 1, 2, 3, 4), metadata={"help": "Seeds of the shots and of all that is drawn."}
+    )
+    methods: tuple[str, ...] = field(default=METHODS, metadata={"help": f"Methods, of {', '.join(METHODS)}."})
+    steps: int = field(default=STEPS, metadata={"help": "Most training steps; fewer may be chosen."})
+    test_examples: int = field(default=1000, metadata={"help": "Most test examples of a target."})
+    batch_size: int = field(default=8, metadata={"help": "Examples per step."})
+    folds: int = field(
+        default=0, metadata={"help": "Splits of the shots for choosing; 0 for one to three by their number."}
+    )
+    learning_rates: tuple[float, ...] = field(
+        default=(), metadata={"help": "Rates to choose from; left out, three around the kind's usual one."}
+    )
+    donors: int = field(default=3, metadata={"help": "How many tasks lend their experts."})
 
     def __post_init__(self) -> None:
         check_mixable(self.kind)
@@ -117,9 +145,27 @@ class LowshotConfig:
             raise BadInput(f"shots is {self.shots!r}; give whole numbers of at least 0, or full", field="shots")
         if not self.seeds or min(self.seeds) < 0:
             raise BadInput(f"seeds is {self.seeds!r}; give whole numbers of at least 0", field="seeds")
-        for name in ("steps", "test_examples"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} is {getattr(self, name)!r}; give a whole number of at least 1", field=name)
+        self.tuning(next(iter(self.tasks), "any"), shots=1, seed=0)
+
+    def tuning(
+        self, target: str, *, shots: int, seed: int, methods: Sequence[str] = (), backbone: str = DEFAULT_BACKBONE
+    ) -> TuneConfig:
+        """The settings by which ``methods`` are tuned on one target; the constructor checks their values."""
+        return TuneConfig(
+            target=target,
+            kind=self.kind,
+            shots=max(1, shots),  # without shots nothing asks for them: the words alone predict the donors
+            seed=seed,
+            donors=self.donors,
+            predictor="text" if shots == 0 else DEFAULT_PREDICTOR,
+            baselines=("full",) if "full" in methods else (),
+            steps=self.steps,
+            batch_size=self.batch_size,
+            learning_rates=self.learning_rates,
+            folds=self.folds,
+            test_examples=self.test_examples,
+            backbone=backbone,
+        )
 
     def methods_at(self, shots: int) -> tuple[str, ...]:
         """The methods that can be measured there: without shots nothing is trained, with shots the backbone alone is
@@ -128,12 +174,10 @@ class LowshotConfig:
         return tuple(m for m in self.methods if (not is_trained(m) if shots == 0 else m != "backbone"))
 
 
-def _check_tasks(names: tuple[str, ...]) -> None:
+def _check_tasks(names: tuple[str, ...], what: str = "task") -> None:
     """Whether there are such tasks shows when they are loaded: they may be the user's own."""
-    if not names:
-        raise BadInput("tasks names nothing; give names of tasks", field="tasks")
     for name in names:
-        check_name(name, what="task")
+        check_name(name, what=what)
 
 
 def _check_names(field: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -24,16 +24,16 @@ from pituning.experts.card import read_card
 from pituning.progress import Reporter, Silent
 from pituning.studies.config import LowshotConfig
 from pituning.studies.pool import side_by_side
-from pituning.tasks.mini import TASK_NAMES
+from pituning.studies.targets import suite_first, with_tasks
 from pituning.tasks.registry import TaskSource
 from pituning.tuning import selection
 from pituning.tuning.baselines import OWN
-from pituning.tuning.config import STEPS, TuneConfig, is_trained
+from pituning.tuning.config import STEPS, is_trained
 from pituning.tuning.donors import same_format_donors
 from pituning.tuning.evaluation import Scores
 from pituning.tuning.selection import Choice
 from pituning.tuning.trial import Trial, prepare
-from pituning.workspace.atomic import write_text
+from pituning.workspace.atomic import table_lock, write_text
 from pituning.workspace.layout import Workspace
 from pituning.workspace.lowshot import ALL_SHOTS, COLUMNS, lowshot_csv, read_lowshot, shots_name
 from pituning.workspace.zoo import Zoo
@@ -41,6 +41,7 @@ from pituning.workspace.zoo import Zoo
 VERSION = 1
 """Of the methods: what was measured under another one is measured again."""
 
+PHASE = "measure low-shot tuning"
 AT_ONCE = 5
 """Methods that are measured before their rows are written: what a kill may cost."""
 
@@ -86,17 +87,23 @@ class Places:
         return self.zoo.expert_dirs(kind) or self.workspace.zoo(self.zoo.backbone).expert_dirs(kind)
 
 
-def lowshot_cells(config: LowshotConfig, source: TaskSource = SUITE) -> list[Cell]:
+def lowshot_cells(
+    config: LowshotConfig, source: TaskSource = SUITE, lenders: Sequence[str] | None = None
+) -> list[Cell]:
     """All cells of a study in the order of work: all targets with the first seed, then with the next.
 
     Without shots the seed makes no difference worth its time: one is enough.
+
+    Args:
+        lenders: the tasks whose experts can lend; left out, the targets themselves.
     """
     cells = []
+    same_format = _with_same_format(config, source, config.tasks if lenders is None else lenders)
     for number, seed in enumerate(config.seeds):
         for shots in config.shots:
             for target in config.tasks:
                 for method in config.methods_at(shots):
-                    possible = not method.startswith("same-format") or _has_same_format(target, config, source)
+                    possible = not method.startswith("same-format") or target in same_format
                     if possible and (shots != 0 or number == 0):
                         cells.append(Cell(target, shots, seed, method))
     return cells
@@ -126,20 +133,23 @@ def measure_lowshot(
     """
     report = reporter or Silent()
     path = table_path(places.zoo, config)
+    config = with_tasks(config, places.zoo, places.source)
     specs = lowshot_specs(places, config)
     known = _rows(places.zoo.lowshot_path(config.kind, _budget(config)))
-    missing = [cell for cell, spec in specs.items() if cell not in known or known[cell]["spec"] != spec]
-    report.phase("measure low-shot tuning", len(specs))
-    report.advance(len(specs) - len(missing))
+    missing = missing_cells(places, config, specs)
+    if len(missing) < len(specs):
+        report.log(f"{len(specs) - len(missing)} of {len(specs)} cells are measured already")
+    report.phase(PHASE, len(missing))
 
     def keep(call: tuple[Any, ...], rows: list[dict[str, Any]]) -> None:
-        found = {_cell(row): row for row in rows}
+        measured = {_cell(row): {**row, "spec": specs[_cell(row)]} for row in rows}
+        known.update(measured)
         for cell in call[2]:
-            if cell in found:
-                known[cell] = {**found[cell], "spec": specs[cell]}
-            else:
+            if cell not in measured:
                 report.log(f"{cell.method} on {cell.target}, seed {cell.seed}, diverged at every learning rate")
-        write_text(path, lowshot_csv(_table(known)))
+        with table_lock(path):  # another run may have measured other cells meanwhile
+            everything = _rows(places.zoo.lowshot_path(config.kind, _budget(config)))
+            write_text(path, lowshot_csv(_table({**everything, **measured})))
         report.advance(len(call[2]))
 
     # A process takes a few methods of one target and one set of shots, which are then encoded once for them.
@@ -148,8 +158,14 @@ def measure_lowshot(
         for cells in _groups(missing)
         for begin in range(0, len(cells), AT_ONCE)
     ]
-    side_by_side(measure_group, calls, keep, processes=processes)
+    side_by_side(measure_group, calls, keep, processes=processes, meanwhile=lambda: report.advance(0))
     return _table({cell: known[cell] for cell in specs if cell in known})
+
+
+def missing_cells(places: Places, config: LowshotConfig, specs: Mapping[Cell, str]) -> list[Cell]:
+    """The cells that were not measured, or by another spec."""
+    known = _rows(places.zoo.lowshot_path(config.kind, _budget(config)))
+    return [cell for cell, spec in specs.items() if cell not in known or known[cell]["spec"] != spec]
 
 
 def check_lowshot(places: Places, config: LowshotConfig, reporter: Reporter | None = None) -> list[str]:
@@ -188,17 +204,7 @@ def measure_group(places: Places, config: LowshotConfig, cells: Sequence[Cell]) 
     torch.set_num_threads(1)
     target, shots, seed = cells[0].target, cells[0].shots, cells[0].seed
     methods = [cell.method for cell in cells]
-    settings = TuneConfig(
-        target=target,
-        kind=config.kind,
-        shots=max(1, shots),  # without shots nothing asks for them: the words alone predict the donors
-        seed=seed,
-        predictor="text" if shots == 0 else "probe",
-        baselines=("full",) if "full" in methods else (),
-        steps=config.steps,
-        test_examples=config.test_examples,
-        backbone=places.zoo.backbone,
-    )
+    settings = config.tuning(target, shots=shots, seed=seed, methods=methods, backbone=places.zoo.backbone)
     every = list(places.source.load(target).split("train")) if shots == ALL_SHOTS else None
     trial = prepare(
         settings, places.workspace, Silent(), backbone_dir=places.backbone, zoo_dirs=places.experts(config.kind),
@@ -248,8 +254,10 @@ def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
     backbone, factor = fingerprint(places.backbone), Backbone.places_of(places.backbone).rate_factor
     experts = {name: read_card(path).sha256 for name, path in sorted(places.experts(config.kind).items())}
     found = {}
-    for cell in lowshot_cells(config, places.source):
-        settings = TuneConfig(target=cell.target, kind=config.kind, steps=config.steps)
+    config, source = with_tasks(config, places.zoo, places.source), places.source
+    lenders = suite_first(name for name in experts if source.knows(name))
+    for cell in lowshot_cells(config, source, lenders):
+        settings = config.tuning(cell.target, shots=cell.shots, seed=cell.seed)
         # Donors are predicted at the mean of the zoo's experts: all of them matter wherever one takes part.
         zoo = {name: digest for name, digest in experts.items() if name != cell.target}
         told: dict[str, Any] = {
@@ -272,11 +280,16 @@ def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
     return found
 
 
-def _has_same_format(target: str, config: LowshotConfig, source: TaskSource) -> bool:
-    """Whether any task answers in the target's form without being a relative."""
-    everyone = TASK_NAMES if target in TASK_NAMES else config.tasks
-    others = [source.load(name) for name in everyone if name != target]
-    return bool(same_format_donors(source.load(target), others, 0))
+def _with_same_format(config: LowshotConfig, source: TaskSource, lenders: Sequence[str]) -> set[str]:
+    """The targets for which any lender answers in the target's form without being a relative."""
+    if not any(method.startswith("same-format") for method in config.methods):
+        return set()
+    tasks = {name: source.load(name) for name in {*lenders, *config.tasks}}
+    return {
+        target
+        for target in config.tasks
+        if same_format_donors(tasks[target], [tasks[name] for name in lenders if name != target], 0)
+    }
 
 
 def _cell(row: Mapping[Any, Any]) -> Cell:

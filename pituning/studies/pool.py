@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context, resource_tracker
 from multiprocessing.process import BaseProcess
@@ -18,6 +18,7 @@ from pituning.errors import RunFailed
 Call = tuple[Any, ...]
 Result = TypeVar("Result")
 
+TICK_SECONDS = 0.5
 STOP_SECONDS = 5.0
 """How long an interrupted process may take to remove what is half-written before it is killed."""
 
@@ -28,6 +29,7 @@ def side_by_side(
     on_done: Callable[[Call, Result], None],
     *,
     processes: int,
+    meanwhile: Callable[[], None] | None = None,
 ) -> None:
     """Calls ``work(*call)`` for every call in one of several processes.
 
@@ -38,6 +40,7 @@ def side_by_side(
         work: a function that a new process can import.
         on_done: told of each call and its result, here and in the order in which they finish.
         processes: how many at most.
+        meanwhile: called every `TICK_SECONDS` while nothing is finished; what it raises ends the work.
 
     Raises:
         RunFailed: a process was killed.
@@ -48,9 +51,14 @@ def side_by_side(
     others = set(active_children())
     with ProcessPoolExecutor(min(processes, len(calls)), get_context("spawn"), initializer=_prepare) as pool:
         try:
-            waiting = _submit(pool, work, calls)
-            for done in as_completed(waiting):
-                on_done(waiting[done], done.result())
+            calls_of = _submit(pool, work, calls)
+            waiting = set(calls_of)
+            while waiting:
+                finished, waiting = wait(waiting, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
+                for done in finished:
+                    on_done(calls_of[done], done.result())
+                if meanwhile is not None:
+                    meanwhile()
         except BaseException as error:
             # The pool's own thread should end before the interpreter does, or the two may close one pipe at once.
             thread = getattr(pool, "_executor_manager_thread", None)

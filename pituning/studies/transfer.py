@@ -7,10 +7,8 @@ chooses its own rate and steps.)
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,46 +17,32 @@ import torch
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.files import fingerprint
-from pituning.backbones.precision import HALF, chosen_dtype
-from pituning.experts.card import read_card
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import open_expert
 from pituning.progress import Reporter, Silent
 from pituning.studies.config import TransferConfig
 from pituning.studies.pool import side_by_side
+from pituning.studies.targets import with_tasks
+from pituning.studies.transfer_cells import (
+    AT_ONCE,
+    PHASE,
+    Cell,
+    cell_specs,
+    grouped,
+    known_cells,
+    missing_cells,
+)
 from pituning.tasks.metrics import score
-from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import TaskSource
 from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
 from pituning.tuning.evaluation import first_or_drawn
-from pituning.workspace.atomic import write_text
-from pituning.workspace.transfer import COLUMNS, NO_DONOR, read_rows
+from pituning.workspace.atomic import table_lock, write_text
+from pituning.workspace.transfer import COLUMNS, NO_DONOR
 from pituning.workspace.zoo import Zoo
 
 SUITE = TaskSource()
 """The mini suite alone."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One score: a donor on a target, after ``shots`` examples per class of ``seed``."""
-
-    target: str
-    donor: str
-    shots: int
-    seed: int
-
-
-def transfer_cells(config: TransferConfig, donors: Sequence[str]) -> list[Cell]:
-    """All cells of a study; without shots the seed makes no difference."""
-    return [
-        Cell(target, donor, shots, seed)
-        for target in config.tasks
-        for shots in config.shots
-        for seed in (config.seeds if shots else config.seeds[:1])
-        for donor in (NO_DONOR, *(name for name in donors if name != target))
-    ]
 
 
 def measure_transfer(
@@ -80,25 +64,31 @@ def measure_transfer(
         RunFailed: when a training diverges.
     """
     report = reporter or Silent()
+    config = with_tasks(config, zoo, source)
     path = zoo.new_transfer_path(config.kind)
-    specs = _specs(zoo, backbone_dir, config, source)
-    known = {_cell(row): row for row in read_rows(zoo.transfer_path(config.kind)).to_dict("records")}
-    missing = [cell for cell, spec in specs.items() if cell not in known or known[cell]["spec"] != spec]
-    report.phase("measure transfer", len(specs))
-    report.advance(len(specs) - len(missing))
+    factor = Backbone.places_of(backbone_dir).rate_factor
+    specs = cell_specs(zoo, config, source, fingerprint=fingerprint(backbone_dir), factor=factor)
+    known = known_cells(zoo, config.kind)
+    missing = missing_cells(specs, known)
+    if len(missing) < len(specs):
+        report.log(f"{len(specs) - len(missing)} of {len(specs)} cells are measured already")
+    report.phase(PHASE, len(missing))
 
     def keep(call: tuple[Any, ...], points: list[float]) -> None:
-        for cell, value in zip(call[4], points, strict=True):
-            known[cell] = {**cell.__dict__, "score": round(value, 2), "spec": specs[cell]}
-        write_text(path, _table(known).to_csv(index=False))
+        measured = zip(call[4], points, strict=True)
+        rows = {cell: {**vars(cell), "score": round(value, 2), "spec": specs[cell]} for cell, value in measured}
+        known.update(rows)
+        with table_lock(path):  # another run may have measured other cells meanwhile
+            write_text(path, _table({**known_cells(zoo, config.kind), **rows}).to_csv(index=False))
         report.advance(len(points))
 
-    # A process takes the cells of one target and one set of shots, which are then encoded once.
-    groups: dict[tuple[str, int, int], list[Cell]] = {}
-    for cell in missing:
-        groups.setdefault((cell.target, cell.shots, cell.seed), []).append(cell)
-    calls = [(zoo, backbone_dir, config, source, tuple(cells)) for cells in groups.values()]
-    side_by_side(_measure, calls, keep, processes=processes)
+    # A process takes a few cells of one target and one set of shots, which are then encoded once for them.
+    calls = [
+        (zoo, backbone_dir, config, source, tuple(cells[begin : begin + AT_ONCE]))
+        for cells in grouped(missing)
+        for begin in range(0, len(cells), AT_ONCE)
+    ]
+    side_by_side(_measure, calls, keep, processes=processes, meanwhile=lambda: report.advance(0))
     return _table({cell: known[cell] for cell in specs})
 
 
@@ -107,11 +97,17 @@ def measure_cell(zoo: Zoo, backbone_dir: Path, config: TransferConfig, cell: Cel
     return round(_measure(zoo, backbone_dir, config, source, (cell,))[0], 2)
 
 
+@lru_cache(maxsize=1)
+def _backbone(directory: Path, name: str) -> Backbone:
+    """Loaded once for all that a process measures."""
+    return Backbone.load(directory, name=name)
+
+
 def _measure(
     zoo: Zoo, backbone_dir: Path, config: TransferConfig, source: TaskSource, cells: Sequence[Cell]
 ) -> list[float]:
     torch.set_num_threads(1)
-    backbone = Backbone.load(backbone_dir, name=zoo.backbone)
+    backbone = _backbone(backbone_dir, zoo.backbone)
     model = ExpertModel(backbone, config.kind)
     task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
     test = first_or_drawn(task, config.test_examples)
@@ -132,30 +128,6 @@ def _measure(
         answers = backbone.predict(asked, task) if alone else own.predict(values, asked, task)
         found.append(score(task.metric, answers, gold))
     return found
-
-
-def _specs(zoo: Zoo, backbone_dir: Path, config: TransferConfig, source: TaskSource = SUITE) -> dict[Cell, str]:
-    """Each cell's digest of everything that its score depends on."""
-    backbone, experts = fingerprint(backbone_dir), zoo.expert_dirs(config.kind)
-    # The suite's order where it is the suite, so that its rows stay what they are.
-    everyone = [name for name in TASK_NAMES if name in experts] + [name for name in experts if name not in TASK_NAMES]
-    cells = transfer_cells(config, everyone)
-    named = {cell.donor for cell in cells} - {NO_DONOR}
-    donors = {name: read_card(zoo.expert_dir(config.kind, name)).sha256 for name in named}
-    factor, found = Backbone.places_of(backbone_dir).rate_factor, {}
-    half = [HALF] if chosen_dtype() == HALF else []
-    for cell in cells:
-        trained = [config.steps, config.batch_size, config.rate(factor)] if cell.shots else []
-        told = [
-            config.kind, backbone, cell.target, source.version(cell.target), donors.get(cell.donor), cell.shots,
-            cell.seed, trained, config.test_examples, *half,
-        ]  # fmt: skip
-        found[cell] = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
-    return found
-
-
-def _cell(row: dict[Any, Any]) -> Cell:
-    return Cell(str(row["target"]), str(row["donor"]), int(row["shots"]), int(row["seed"]))
 
 
 def _table(rows: dict[Cell, dict[Any, Any]]) -> pd.DataFrame:

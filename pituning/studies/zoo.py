@@ -13,13 +13,13 @@ import torch
 
 from pituning.backbones.base import Backbone
 from pituning.embedding.zoo import embed_zoo
-from pituning.errors import ArtefactError
-from pituning.experts.card import read_card
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert, make_expert, save_expert
 from pituning.progress import Reporter, Silent
+from pituning.studies.built import SUITE, expert_spec, is_built
 from pituning.studies.config import ZooConfig
 from pituning.studies.pool import side_by_side
+from pituning.studies.targets import with_tasks
 from pituning.tasks.base import Task
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import TaskSource
@@ -28,29 +28,8 @@ from pituning.training.single import train_expert
 from pituning.tuning.evaluation import first_or_drawn
 from pituning.workspace.zoo import Zoo
 
-SUITE = TaskSource()
-"""The mini suite alone."""
-
-
-def expert_spec(
-    config: ZooConfig, kind: str, task: str, source: TaskSource = SUITE, *, factor: float = 1.0
-) -> dict[str, object]:
-    """What makes a zoo expert what it is; an expert with the same spec and backbone is not trained again.
-
-    Args:
-        source: where the task is from.
-        factor: the backbone's `rate_factor`.
-    """
-    return {
-        "suite": source.version(task),
-        "task": task,
-        "kind": kind,
-        "steps": config.steps_of(kind),
-        "batch_size": config.batch_size,
-        "learning_rate": config.rate_of(kind, factor),
-        "seed": config.seed,
-        "data": "all training examples",
-    }
+CHECKPOINT_EVERY = 25
+"""Steps between checkpoints, where one is kept: what a kill may cost."""
 
 
 def build_experts(
@@ -64,6 +43,7 @@ def build_experts(
 ) -> None:
     """Trains the missing experts into ``<kind>/experts/<task>`` of the zoo, tasks side by side in ``processes``."""
     report = reporter or Silent()
+    config = with_tasks(config, zoo, source)
     for name in config.tasks:
         source.version(name)  # told at once where there is no such task
     backbone = Backbone.load(backbone_dir, device="cpu")
@@ -100,6 +80,7 @@ def build_embeddings(
 ) -> None:
     """Embeds the zoo and compares its tasks, kinds side by side in ``processes``."""
     report = reporter or Silent()
+    config = with_tasks(config, zoo, source)
     report.phase("embed the zoo", len(config.kinds))
     calls = [(zoo, backbone_dir, config, source, kind) for kind in config.kinds]
     side_by_side(_embed_kind, calls, lambda _call, _none: report.advance(), processes=processes)
@@ -111,7 +92,7 @@ def _embed_kind(zoo: Zoo, backbone_dir: Path, config: ZooConfig, source: TaskSou
         zoo,
         Backbone.load(backbone_dir, name=zoo.backbone),
         kind,
-        {task: zoo.new_expert_dir(kind, task) for task in config.tasks},
+        {task: zoo.expert_dir(kind, task) for task in config.tasks},
         [source.load(task) for task in config.tasks],
         examples=config.fisher_examples,
         groups=config.fisher_groups,
@@ -134,25 +115,6 @@ def build_zoo(
     build_embeddings(zoo, backbone_dir, config, reporter, source=source, processes=processes)
 
 
-def is_built(
-    zoo: Zoo,
-    config: ZooConfig,
-    kind: str,
-    task: str,
-    fingerprint: str,
-    source: TaskSource = SUITE,
-    *,
-    factor: float = 1.0,
-) -> bool:
-    """Whether the expert is there, by its card."""
-    try:
-        card = read_card(zoo.new_expert_dir(kind, task))
-    except ArtefactError:
-        return False
-    spec = expert_spec(config, kind, task, source, factor=factor)
-    return card.fingerprint == fingerprint and dict(card.spec) == spec
-
-
 def _train_task(
     zoo: Zoo, backbone_dir: Path, config: ZooConfig, source: TaskSource, name: str, kinds: Sequence[str]
 ) -> list[str]:
@@ -166,23 +128,40 @@ def _train_task(
     return lines
 
 
-def train_zoo_expert(zoo: Zoo, model: ExpertModel, task: Task, config: ZooConfig, source: TaskSource = SUITE) -> float:
-    """Trains one expert of the zoo on its whole training split, saves it, returns its test score in points."""
-    backbone = model.backbone
+def train_zoo_expert(
+    zoo: Zoo,
+    model: ExpertModel,
+    task: Task,
+    config: ZooConfig,
+    source: TaskSource = SUITE,
+    *,
+    reporter: Reporter | None = None,
+    checkpoint: Path | None = None,
+) -> float:
+    """Trains one expert of the zoo on its whole training split, saves it, returns its test score in points.
+
+    Args:
+        checkpoint: a file; where it holds the state of an interrupted training, that goes on.
+    """
+    backbone, report = model.backbone, reporter or Silent()
     training = TrainConfig(
         steps=config.steps_of(model.kind),
         batch_size=config.batch_size,
         learning_rate=config.rate_of(model.kind, backbone.rate_factor),
         seed=config.seed,
+        checkpoint_every=CHECKPOINT_EVERY,
     )
-    trained = train_expert(model, model.prepare(backbone.encode(task, task.split("train"))), training)
+    encoded = model.prepare(backbone.encode(task, task.split("train"), reporter=reporter))
+    trained = train_expert(model, encoded, training, reporter=reporter, series=task.name, checkpoint=checkpoint)
     target = zoo.new_expert_dir(model.kind, task.name)
     spec = expert_spec(config, model.kind, task.name, source, factor=backbone.rate_factor)
     expert = make_expert(model, trained.values, name=task.name, task=task.name, seed=config.seed, spec=spec)
     # Scored as it ships: rounded to float16.
     expert = replace(expert, values=expert.values.half().float())
     test = first_or_drawn(task, config.test_examples)
-    answers = model.predict(expert.values, backbone.encode(task, test), task)
+    asked = backbone.encode(task, test, reporter=reporter)
+    report.phase(f"test {task.name}", len(test))
+    answers = model.predict(expert.values, asked, task, reporter=reporter)
     points = score(task.metric, answers, [example.gold for example in test])
     expert = replace(expert, card=replace(expert.card, scores={"test": round(points, 2)}))
     save_expert(expert, model, target, half=True)

@@ -60,6 +60,14 @@ class TaskSource:
         """See `load_task`."""
         return load_task(name, self.workspace)
 
+    def has(self, name: str) -> bool:
+        """Whether the examples of that task are here."""
+        return name in TASK_NAMES or name in _added(self.workspace)
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a task, be it without its examples."""
+        return self.has(name) or name in zoo_cards(self.workspace)
+
     def version(self, name: str) -> str:
         """What changes when the examples of a task do: the suite's version, or the start of a digest.
 

@@ -16,10 +16,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from pituning.errors import ArtefactError, DiskFull
 
 TEMPORARY_PREFIX = ".tmp-"
 """Opens the name of everything unfinished; whoever lists a directory of the workspace skips names with it."""
+
+LOCK_SECONDS = 60.0
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -77,6 +81,22 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_bytes` for text, as UTF-8."""
     write_bytes(path, text.encode("utf-8"))
+
+
+@contextmanager
+def table_lock(path: Path) -> Iterator[None]:
+    """Nobody else holds the lock of that file meanwhile: for those who read it, add to it and write it again.
+
+    Raises:
+        ArtefactError: somebody holds it for longer than a write can take, or it cannot be made.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        raise ArtefactError(f"{lock} is held by another process; when none writes {path.name}, remove it") from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -123,6 +123,10 @@ class Workspace:
             upgrade(root, FORMAT_VERSION)
         return cls(root)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without the database: a process that gets a workspace opens its own."""
+        return {name: value for name, value in vars(self).items() if name != "engine"}
+
     # What only the workspace holds.
 
     def task_dir(self, name: str) -> Path:

@@ -66,7 +66,7 @@ def test_runs_of_the_workspace_stand_side_by_side(measured: Workspace, open_page
 
 def test_nothing_measured_is_told(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("transfer"))
-    assert "pituning study transfer --kind lora" in texts(at)
+    assert "nobody has measured which donor helps which target" in texts(at)
 
 
 def test_a_damaged_table_is_told_in_words(workspace: Workspace, open_page: OpenPage) -> None:

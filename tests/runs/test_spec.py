@@ -45,7 +45,7 @@ def test_the_command_does_the_same():
 @pytest.mark.parametrize(
     ("kind", "config", "field", "message"),
     [
-        ("bake", {}, "kind", "unknown run kind 'bake'; known: tune, train, embed, project, answer, count"),
+        ("bake", {}, "kind", "unknown run kind 'bake'; known: tune, train, embed, project, zoo, transfer, lowshot"),
         ("train", {"task": "digits", "rank": 3}, "rank", "train has no setting 'rank'"),
         ("train", {}, "task", "train needs the setting 'task'"),
         ("train", {"task": "../x"}, "task", "'../x' cannot be used"),

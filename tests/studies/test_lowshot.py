@@ -44,7 +44,7 @@ def places(tmp_path: Path) -> Places:
 
 
 def test_cells_are_every_method_on_every_target_seed_by_seed() -> None:
-    cells = lowshot_cells(LowshotConfig(shots=(0, 16), seeds=(0, 1)))
+    cells = lowshot_cells(LowshotConfig(tasks=TASK_NAMES, shots=(0, 16), seeds=(0, 1)))
     assert len(cells) == len(set(cells))
     assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
     few = [cell for cell in cells if cell.shots == 16]
@@ -61,7 +61,6 @@ def test_cells_are_every_method_on_every_target_seed_by_seed() -> None:
 
 def test_bad_settings_are_told() -> None:
     for settings, says in (
-        ({"tasks": ()}, "tasks names nothing"),
         ({"tasks": ("N?",)}, "task 'N?' cannot be used"),
         ({"methods": ("magic",)}, "methods names 'magic'"),
         ({"methods": ()}, "methods names nothing"),
@@ -115,7 +114,7 @@ def test_cells_are_measured_once_and_the_same_again(places: Places) -> None:
     path = places.zoo.lowshot_path("lora", config.steps)
     written, told = path.read_bytes(), Count()
     again = measure_lowshot(places, config, told, processes=1)
-    assert told.advanced == [5]
+    assert sum(told.advanced) == 0
     pd.testing.assert_frame_equal(again, frame, check_exact=True)
     assert path.read_bytes() == written
 

@@ -13,7 +13,8 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Silent
 from pituning.studies.config import TransferConfig
 from pituning.studies.predictors import grade_predictors, predictions, predictors_markdown
-from pituning.studies.transfer import Cell, measure_cell, measure_transfer, transfer_cells
+from pituning.studies.transfer import measure_cell, measure_transfer
+from pituning.studies.transfer_cells import Cell, transfer_cells
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.workspace.layout import embedded_data
 from pituning.workspace.transfer import (
@@ -48,7 +49,6 @@ def test_cells_are_every_donor_on_every_target() -> None:
 
 def test_bad_settings_are_told() -> None:
     for settings, says in (
-        ({"tasks": ()}, "tasks names nothing"),
         ({"tasks": ("N?",)}, "task 'N?' cannot be used"),
         ({"shots": ()}, "shots is ()"),
         ({"seeds": (-1,)}, "seeds is (-1,)"),
@@ -90,14 +90,14 @@ def test_cells_are_measured_once_and_the_same_again(tmp_path: Path) -> None:
     assert frame["score"].between(0, 100).all()
     written, told = zoo.transfer_path("lora").read_bytes(), Count()
     again = measure_transfer(zoo, BACKBONE, config, told, processes=1)
-    assert told.advanced == [40]
+    assert sum(told.advanced) == 0
     assert again.equals(frame)
     assert zoo.transfer_path("lora").read_bytes() == written
     # Another budget is another measurement, but only where something is trained.
     more = TransferConfig(tasks=("sentiment",), shots=(0, 2), steps=3, test_examples=20)
     told = Count()
     measure_transfer(zoo, BACKBONE, more, told, processes=1)
-    assert told.advanced[0] == 20
+    assert sum(told.advanced) == 20
 
 
 @pytest.mark.slow

@@ -19,8 +19,9 @@ from pituning.experts.store import load_expert
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.predict import most_similar
 from pituning.graph.similarity import similarity_to
+from pituning.studies.built import expert_spec
 from pituning.studies.config import ZooConfig
-from pituning.studies.zoo import expert_spec, train_zoo_expert
+from pituning.studies.zoo import train_zoo_expert
 from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
 from pituning.workspace.layout import embedded_data
 from pituning.workspace.zoo import Zoo

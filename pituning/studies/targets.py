@@ -1,0 +1,50 @@
+"""Which tasks a study is about where nobody names any. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from pituning.errors import BadInput
+from pituning.studies.config import LowshotConfig, TransferConfig, ZooConfig
+from pituning.tasks.mini import TASK_NAMES
+from pituning.tasks.registry import TaskSource
+from pituning.workspace.layout import DEFAULT_BACKBONE
+from pituning.workspace.zoo import Zoo
+
+Config = TypeVar("Config", ZooConfig, TransferConfig, LowshotConfig)
+
+
+def with_tasks(config: Config, zoo: Zoo, source: TaskSource) -> Config:
+    """The configuration with the tasks that it is about: those it names, else those of the zoo.
+
+    Raises:
+        BadInput: it names none, and the zoo has none whose examples are here.
+    """
+    kinds = config.kinds if isinstance(config, ZooConfig) else (config.kind,)
+    return config if config.tasks else replace(config, tasks=tasks_of(zoo, kinds, source))
+
+
+def tasks_of(zoo: Zoo, kinds: Sequence[str], source: TaskSource) -> tuple[str, ...]:
+    """The mini suite for the embedded backbone; for others all that have an expert and whose examples are here.
+
+    Raises:
+        BadInput: there are none.
+    """
+    if zoo.backbone == DEFAULT_BACKBONE:
+        return TASK_NAMES
+    found = suite_first(name for kind in kinds for name in zoo.expert_dirs(kind) if source.has(name))
+    if not found:
+        raise BadInput(
+            f"the zoo of {zoo.backbone} has no {' or '.join(kinds)} expert of a task whose examples are here; name "
+            f"tasks, or make experts: {zoo.command('zoo build --tasks a,b,c')}",
+            field="tasks",
+        )
+    return found
+
+
+def suite_first(names: Iterable[str]) -> tuple[str, ...]:
+    """Each name once: those of the mini suite in its order, so that its figures stay what they are, then the others."""
+    given = set(names)
+    return tuple(name for name in TASK_NAMES if name in given) + tuple(sorted(given - set(TASK_NAMES)))
