@@ -31,10 +31,10 @@ def specs(runs: int, *, trained: int, tuned: int) -> dict[str, RunSpec]:
     kinds = ["tune"] * tuned + ["train"] * trained + ["count"] * (runs - tuned - trained)
     random.Random(0).shuffle(kinds)
     made: dict[str, RunSpec] = {}
-    for number, kind in enumerate(kinds):
-        if kind == "tune":
+    for number, run_kind in enumerate(kinds):
+        if run_kind == "tune":
             spec = RunSpec(kind="tune", config={"target": "mood-a", "seed": number, **SMALL})
-        elif kind == "train":
+        elif run_kind == "train":
             config = {"task": "mood-b", "shots": 8, "steps": 120, "batch_size": 6, "seed": number}
             spec = RunSpec(kind="train", config=config)
         else:
@@ -43,10 +43,10 @@ def specs(runs: int, *, trained: int, tuned: int) -> dict[str, RunSpec]:
     return made
 
 
-def final_words(workspace: Workspace, kind: str, result: Mapping[str, Any]) -> dict[str, Any]:
+def final_words(workspace: Workspace, run_kind: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """What must be the same whatever happened on the way: the result, and the tensors of the expert it made."""
     found = {key: value for key, value in result.items() if key != "run"}
-    if kind in ("train", "tune"):
+    if run_kind in ("train", "tune"):
         expert = workspace.zoo().new_expert_dir("lora", str(result.get("expert")))
         found["sha256"] = sha256_file(expert / "adapter_model.safetensors")
     return found

@@ -27,7 +27,7 @@ RANK = 4
 BATCH, PROMPT, ANSWER = 8, 120, 8
 STEPS = 2
 """The second step is the one that counts: only after the first has the optimiser its moments."""
-KINDS_OF_STEP = ("pi", "pi checkpointed", "one", "peft", "naive")
+STEP_VARIANTS = ("pi", "pi checkpointed", "one", "peft", "naive")
 VOCABULARY = 32000
 
 
@@ -46,7 +46,7 @@ SHAPES = {"small": Shape(256, 704, 8, 4), "large": Shape(1024, 2816, 16, 16)}
 
 
 def run(*, shapes: tuple[str, ...] = tuple(SHAPES), reporter: Reporter | None = None) -> dict[str, Any]:
-    """Measures every kind of step on every model.
+    """Measures every step on every model.
 
     Returns:
         ``ratio``: the peak of the process with 8 experts over that of PEFT with one, the worst of the models.
@@ -54,16 +54,16 @@ def run(*, shapes: tuple[str, ...] = tuple(SHAPES), reporter: Reporter | None = 
         and bytes: ``loaded``, and of each step ``peak`` and ``step``.
     """
     told = reporter or Silent()
-    told.phase("measure memory", len(shapes) * len(KINDS_OF_STEP))
+    told.phase("measure memory", len(shapes) * len(STEP_VARIANTS))
     models: dict[str, Any] = {}
     for shape in shapes:
         found = {}
-        for kind in KINDS_OF_STEP:
-            found[kind] = _in_a_process(shape, kind)
+        for variant in STEP_VARIANTS:
+            found[variant] = _in_a_process(shape, variant)
             told.advance()
         models[shape] = {
             "parameters": found["pi"]["parameters"],
-            "steps": {kind: {key: one[key] for key in ("loaded", "peak", "step")} for kind, one in found.items()},
+            "steps": {variant: {key: one[key] for key in ("loaded", "peak", "step")} for variant, one in found.items()},
             "ratio": round(found["pi"]["peak"] / found["peft"]["peak"], 3),
             "step_ratio": round(found["pi"]["step"] / found["peft"]["step"], 3),
             "checkpointed_step_ratio": round(found["pi checkpointed"]["step"] / found["peft"]["step"], 3),
@@ -77,8 +77,8 @@ def run(*, shapes: tuple[str, ...] = tuple(SHAPES), reporter: Reporter | None = 
     }
 
 
-def _in_a_process(shape: str, kind: str) -> dict[str, int]:
-    command = [sys.executable, "-m", "benchmarks.memory", "--shape", shape, "--step", kind]
+def _in_a_process(shape: str, variant: str) -> dict[str, int]:
+    command = [sys.executable, "-m", "benchmarks.memory", "--shape", shape, "--step", variant]
     root = Path(__file__).resolve().parent.parent
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
@@ -86,11 +86,13 @@ def _in_a_process(shape: str, kind: str) -> dict[str, int]:
     )
     if done.returncode != 0:
         last = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise RunFailed(f"benchmark memory: the step {kind!r} on the {shape} model failed ({last}); is memory enough?")
+        raise RunFailed(
+            f"benchmark memory: the step {variant!r} on the {shape} model failed ({last}); is memory enough?"
+        )
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(shape: str, kind: str) -> dict[str, int]:
+def measure(shape: str, variant: str) -> dict[str, int]:
     """Takes two steps in this process and reads what they needed, in bytes.
 
     Returns:
@@ -100,7 +102,7 @@ def measure(shape: str, kind: str) -> dict[str, int]:
 
     model = _model(SHAPES[shape])
     parameters = sum(each.numel() for each in model.parameters())
-    steps = _steps(model, kind)
+    steps = _steps(model, variant)
     ids = torch.randint(10, VOCABULARY, (BATCH, PROMPT + ANSWER), generator=torch.Generator().manual_seed(1))
     _reset_peak()
     loaded = _status("VmRSS")
@@ -121,11 +123,11 @@ def _model(shape: Shape) -> Any:
     return LlamaForCausalLM(config).eval()
 
 
-def _steps(model: Any, kind: str) -> Callable[[Any], None]:
-    return _peft(model, naive=kind == "naive") if kind in ("peft", "naive") else _pi(model, kind)
+def _steps(model: Any, variant: str) -> Callable[[Any], None]:
+    return _peft(model, naive=variant == "naive") if variant in ("peft", "naive") else _pi(model, variant)
 
 
-def _pi(model: Any, kind: str) -> Callable[[Any], None]:
+def _pi(model: Any, variant: str) -> Callable[[Any], None]:
     """A step of a mixture through the library, as a tuning takes it."""
     import numpy as np
     import torch
@@ -139,12 +141,12 @@ def _pi(model: Any, kind: str) -> Callable[[Any], None]:
 
     backbone = CausalBackbone(model, _Words(), name="random", fingerprint="0" * 64)
     expert_model = ExpertModel(backbone, "lora", {"rank": RANK})
-    mixture, count = Mixture(expert_model), 1 if kind == "one" else EXPERTS
+    mixture, count = Mixture(expert_model), 1 if variant == "one" else EXPERTS
     generator = torch.Generator().manual_seed(0)
     experts = expert_model.initial(0) + 0.01 * torch.randn(count, expert_model.space.size, generator=generator)
     experts.requires_grad_(True)
     alpha = torch.zeros(len(expert_model.space.sites), count).requires_grad_(True)
-    config = TrainConfig(steps=STEPS, batch_size=BATCH, warmup=0, checkpointing="checkpointed" in kind)
+    config = TrainConfig(steps=STEPS, batch_size=BATCH, warmup=0, checkpointing="checkpointed" in variant)
 
     def steps(ids: Any) -> None:
         rows = np.asarray(ids)
@@ -217,7 +219,7 @@ def main() -> None:
     """Measures everything, or one step of one model in this process."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--shape", choices=SHAPES)
-    parser.add_argument("--step", choices=KINDS_OF_STEP)
+    parser.add_argument("--step", choices=STEP_VARIANTS)
     given = parser.parse_args()
     print(json.dumps(run() if given.step is None else measure(given.shape or "small", given.step)))
 

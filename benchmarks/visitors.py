@@ -67,15 +67,15 @@ class Visitor:
         while True:
             found: Any = ForwardMsg()
             found.ParseFromString(await self._socket.recv())
-            kind = found.WhichOneof("type")
-            if kind == "navigation":
+            message_type = found.WhichOneof("type")
+            if message_type == "navigation":
                 self.pages = {
                     "/" if page.is_default else f"/{page.url_pathname}": page.page_script_hash
                     for page in found.navigation.app_pages
                 }
-            elif kind == "delta" and found.delta.new_element.WhichOneof("type") == "exception":
+            elif message_type == "delta" and found.delta.new_element.WhichOneof("type") == "exception":
                 self.exceptions += 1
-            elif kind == "script_finished" and found.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+            elif message_type == "script_finished" and found.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
                 return
 
     async def leave(self) -> None:

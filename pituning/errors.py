@@ -1,4 +1,4 @@
-"""The one exception tree. A message names the thing, its value and the mend, and fits on one line."""
+"""The one exception tree. A message names the thing, its value and the fix, and fits on one line."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ class Reporter(Protocol):
     def advance(self, steps: int = 1) -> None:
         """``steps`` more steps of the current phase are done."""
 
-    def metric(self, series: str, step: int, values: Mapping[str, float]) -> None:
-        """Values at a step of a curve, for example ``metric("pi", 10, {"loss": 0.7, "score": 61.0})``."""
+    def curve(self, series: str, step: int, values: Mapping[str, float]) -> None:
+        """Values at a step of a curve, for example ``curve("pi", 10, {"loss": 0.7, "score": 61.0})``."""
 
     def alpha(
         self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]
@@ -32,7 +32,7 @@ class Silent:
 
     def phase(self, name: str, total: int) -> None: ...
     def advance(self, steps: int = 1) -> None: ...
-    def metric(self, series: str, step: int, values: Mapping[str, float]) -> None: ...
+    def curve(self, series: str, step: int, values: Mapping[str, float]) -> None: ...
     def alpha(
         self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]
     ) -> None: ...

@@ -102,8 +102,8 @@ class Registry(Mapping[str, Record]):
         if not self._complete and self.group is not None:
             self._complete = True  # first, for a plug-in may look things up itself
             for point in entry_points(group=self.group):
-                found = point.load()
-                self.register(found() if callable(found) and not hasattr(found, "name") else found)
+                loaded = point.load()
+                self.register(loaded() if callable(loaded) and not hasattr(loaded, "name") else loaded)
         return self._records
 
 

@@ -213,7 +213,7 @@ def test_a_guest_run_goes_through_the_queue(door: Path, tmp_path: Path) -> None:
     else:
         assert run_claimed(queue, claim, work_on) == "succeeded"
     assert queue.result_of(run_id) == {"said": ["hello you"] * 3, "run": run_id}
-    assert [point.value for point in queue.metrics_of(run_id) if point.series == "greeting"] == [0, 1, 2]
+    assert [point.value for point in queue.curves_of(run_id) if point.series == "greeting"] == [0, 1, 2]
     with pytest.raises(BadInput, match="times is 0"):
         queue.submit(RunSpec(kind="greet", config={"name": "you", "times": 0}))
 

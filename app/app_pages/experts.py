@@ -38,5 +38,6 @@ with guarded("The experts"):
                 answers.try_it(chosen, entries)
     else:
         commands = [context.zoo().command(words) for words in ("zoo build", "experts train TASK")]
-        empty("No experts yet", f"Train them above, with `{commands[0]}` or `{commands[1]}`, or bring some.",
+        words = f"Train them above, with `{commands[0]}` or `{commands[1]}`, or import one from elsewhere."
+        empty("No experts yet", words,
               icon=":material/inventory_2:")  # fmt: skip

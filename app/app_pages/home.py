@@ -24,13 +24,13 @@ with hero, guarded("The task graph"):
         graph_view.hero()
     else:
         backbone.no_graph()
-        st.caption("Or bring a table of similarities on the page of the task graph.")
+        st.caption("Or import a table of similarities on the page of the task graph.")
 with aside:
     with guarded("This workspace"), st.container(border=True, gap="small"):
         everything = context.tasks().values()
         st.markdown("**In this workspace**")
         with st.grid(2, gap="small", min_column_width=90):
-            st.metric("Tasks", len(everything), help="Those of the embedded suite and those that were brought here.")
+            st.metric("Tasks", len(everything), help="Those of the embedded suite and those that were uploaded here.")
             st.metric("Your own", sum(info.source != "mini" for info in everything), help="Tasks made from your files.")
             st.metric("Experts", context.expert_count(), help="Small trained modules, of all kinds.")
             runs = runs_data.queue().counts(backbone=context.backbone())
@@ -48,7 +48,7 @@ with aside:
             key=f"door_{name}", help=leads_to.help,
         ):  # fmt: skip
             st.switch_page(leads_to.path, query_params=to())
-    if st.button("Bring a table of your own", icon=":material/upload_file:", type="tertiary", key="door_file"):
+    if st.button("Upload a table of your own", icon=":material/upload_file:", type="tertiary", key="door_file"):
         st.switch_page(NEW_RUN.path, query_params=to(source=SOURCES["file"]))
 
 

@@ -1,4 +1,4 @@
-"""What is to be learned, from how little, with whose help, and beside what?"""
+"""The form of a new run: task, shots, donors and baselines, with a summary of what it will do."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from app.components.guard import empty, guarded
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 st.title("New run")
-st.caption("A handful of examples, the experts of similar tasks, and honest baselines beside them.")
+st.caption("A handful of examples, the experts of similar tasks, compared with honest baselines.")
 page = st.grid(4, min_column_width=250, gap="medium")  # on a narrow page the summary goes below the form
 form, summary = page.cell(column_span=3), page.cell()
 chosen_target = settings = None
 with form, guarded("This form"):
-    st.header("1 · The task", anchor=False)
+    st.header("1 · Task", anchor=False)
     chosen_target = target.choose()
     if chosen_target is not None:
-        st.header("2 · How little", anchor=False)
+        st.header("2 · Shots and expert kind", anchor=False)
         wanted = budget.choose(chosen_target)
-        st.header("3 · Whose experts may help", anchor=False)
+        st.header("3 · Donors", anchor=False)
         helpers = donors.choose(chosen_target, wanted.kind)
-        st.header("4 · Beside what", anchor=False)
-        methods = budget.baselines()
-        details = budget.details()
+        st.header("4 · Baselines", anchor=False)
+        methods = budget.baselines(wanted)
+        details = budget.details(wanted)
         if helpers is not None and details is not None:
             settings = budget.settings(chosen_target, wanted, helpers, methods, details)
 with summary, guarded("This run"), st.container(border=True):
@@ -33,7 +33,7 @@ with summary, guarded("This run"), st.container(border=True):
                  "This backbone is not there to run on; put its directory into `backbones` of the workspace.",
                  icon=":material/error:")  # fmt: skip
     elif chosen_target is None:
-        empty("No task yet", "Choose or bring one; what the run will do is then written here.",
+        empty("No task yet", "Choose or upload one; what the run will do is then written here.",
               icon=":material/pending:", border=False)  # fmt: skip
     elif settings is None:
         empty("Not ready", "Something in the form is missing or cannot be used.", icon=":material/edit:", border=False)

@@ -45,13 +45,13 @@ def of_batch(runs: Sequence[Run]) -> Sequence[Run]:
 def wanted(runs: Sequence[Run], everything: bool) -> Run:
     """The run that the address names, also one that is too old for the list; else the newest."""
     name = st.query_params.get("run")
-    found = next((run for run in runs if run.id == name), None)
-    if found is None and name and everything:
+    wanted_run = next((run for run in runs if run.id == name), None)
+    if wanted_run is None and name and everything:
         try:
             return runs_data.queue().get(name)
         except BadInput:
             st.warning("The run that this address names is not in this workspace; here is the newest one.")
-    return found or runs[0]
+    return wanted_run or runs[0]
 
 
 def without_answers(runs: Sequence[Run]) -> Sequence[Run]:
@@ -92,6 +92,6 @@ with guarded("The queue"):
     active = anything_active()
     st.session_state["runs_were_active"] = active
     if active:
-        with guarded("Whoever works on the queue"):
+        with guarded("The workers"):
             runs_data.wake()
     st.fragment(monitor, run_every=EVERY_SECONDS if active else None)()

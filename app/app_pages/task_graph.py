@@ -20,10 +20,10 @@ with guarded("The task graph"):
         about.caption(ABOUT if outside is None else affinity_view.ABOUT)
         found = context.available() if outside is None else {}
         if outside is None and not found:
-            affinity_view.bring_first()
+            affinity_view.upload_first()
             backbone.no_graph()
         elif outside is None:
-            view, whole = graph_controls.zoo(found, more=affinity_view.bring_first)
+            view, whole = graph_controls.zoo(found, more=affinity_view.upload_first)
             known = graph_view.titles()
         else:
             table = affinity_view.load(outside)

@@ -1,4 +1,4 @@
-"""Whose experts really helped whom, and did the similarity foretell it?"""
+"""Whose experts really helped whom, and did the similarity predict it?"""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from app.components.guard import guarded
 
 st.title("Transfer")
 st.caption(
-    "Similarity is a forecast; this is the weather. Every expert was tried on every other task: a row is a target, a "
-    "column the donor whose expert it started from. Blue helped, orange did harm."
+    "Similarity only predicts transfer; this is the measurement. Every expert was tried on every other task: a row is "
+    "a target, a column the donor whose expert it started from. Blue helped, orange did harm."
 )
 with guarded("The measured transfer"):
     found = context.available()

@@ -82,19 +82,19 @@ def choose() -> str | None:
                 "Graph", names, param="graph", format_func=str, placeholder="The zoo of this workspace",
                 on_change=graph_view.forget, help_text="The tasks of this workspace, or a table that was imported.",
             )  # fmt: skip
-        bring()
+        upload()
         if name is not None:
             _delete(name)
     return name
 
 
-def bring_first() -> None:
-    """`bring`, where no table is there and `choose` draws no row for it."""
+def upload_first() -> None:
+    """`upload`, where no table is there and `choose` draws no row for it."""
     if not affinity_names(context.workspace()):
-        bring()
+        upload()
 
 
-def bring() -> None:
+def upload() -> None:
     """The door for another table."""
     with access.popover("Import a table", icon=":material/upload_file:", key="affinity_ask", width="content"):
         st.markdown("Any table of task affinity becomes a graph of its own, kept in this workspace.")
@@ -111,20 +111,20 @@ def bring() -> None:
             return
         rows = one_of("A row of a square table", ROWS, key="affinity_rows", bind=False)
         try:
-            found = parse_affinity(file.getvalue(), rows="source" if rows == "source" else "target")
+            affinity = parse_affinity(file.getvalue(), rows="source" if rows == "source" else "target")
         except BadInput as error:
             st.error(plain(str(error)), icon=":material/error:")
             return
-        st.caption(_facts(found))
+        st.caption(_facts(affinity))
         name = st.text_input("Name", _slug(file.name), key=f"affinity_name_{number}_{file.name}", max_chars=60)
         access.button("Import it", type="primary", icon=":material/add:", key="affinity_import", on_click=_keep,
-                      args=(name, found))  # fmt: skip
+                      args=(name, affinity))  # fmt: skip
 
 
-def _facts(found: Affinity) -> str:
-    count = len(found.names)
-    known = int(np.isfinite(found.values[~np.eye(count, dtype=bool)]).sum())
-    ways = "both ways alike" if found.symmetric else "each way a value of its own"
+def _facts(affinity: Affinity) -> str:
+    count = len(affinity.names)
+    known = int(np.isfinite(affinity.values[~np.eye(count, dtype=bool)]).sum())
+    ways = "both ways alike" if affinity.symmetric else "each way a value of its own"
     return f"{count:,} tasks, {known:,} of {count * (count - 1):,} values known, {ways}."
 
 
@@ -133,10 +133,10 @@ def _slug(file_name: str) -> str:
     return stem[:60].strip("-") or "table"
 
 
-def _keep(name: str, found: Affinity) -> None:
+def _keep(name: str, affinity: Affinity) -> None:
     try:
         access.actor().require(Role.RUNNER, "import tables")
-        save_affinity(context.workspace(), name.strip(), found)
+        save_affinity(context.workspace(), name.strip(), affinity)
     except PiTuningError as error:
         say("The table was not imported", error)
         return
@@ -188,7 +188,7 @@ def controls(name: str, whole: Affinity) -> GraphView:
         known = np.isfinite(mean) & ~np.eye(len(mean), dtype=bool)
         matrix = np.where(known, mean, mean[known].min())  # what is not known attracts nobody
         np.fill_diagonal(matrix, max(1.0, float(matrix.max())))
-        asked: dict[str, Any] = (
+        options: dict[str, Any] = (
             graph_controls.lines(matrix, known) if way == "mean" else graph_controls.arrows(shown.values)
         )
         size = one_of("Size", SIZES, key="points") if len(shown.names) <= CROWD else None
@@ -202,7 +202,7 @@ def controls(name: str, whole: Affinity) -> GraphView:
             gain_unit="",
             sizes="degree" if size == "degree" else None,
             colour_by=graph_controls.colour(),
-            **asked,
+            **options,
         )
         graph_view.downloads(view)
     if len(shown.names) < len(whole.names):

@@ -54,19 +54,19 @@ def try_it(entry: ExpertEntry, entries: Sequence[ExpertEntry]) -> None:
     if run.kind != "answer" or run.backbone != context.backbone() or entry.name not in run.spec.config["experts"]:
         return  # asked of another expert
     if run.active:
-        with guarded("Whoever works on the queue"):
+        with guarded("The workers"):
             runs_data.wake()
     st.fragment(_follow, run_every=EVERY_SECONDS if run.active else None)(run.id)
 
 
 def _alike(entry: ExpertEntry, entries: Sequence[ExpertEntry]) -> list[ExpertEntry]:
     """The usable experts of the same task and kind, the newest first."""
-    found = [
+    same_task = [
         one
         for one in entries
         if one.id != entry.id and (one.kind, one.task) == (entry.kind, entry.task) and one.problem is None
     ]
-    return sorted(found, key=lambda one: -(one.made or 0.0))
+    return sorted(same_task, key=lambda one: -(one.made or 0.0))
 
 
 def _first_of_each(alike: Sequence[ExpertEntry]) -> list[str]:
@@ -91,16 +91,16 @@ def _ask(entry: ExpertEntry, info: TaskInfo, alike: Sequence[ExpertEntry]) -> No
     if alike:
         titles = {one.name: one.name for one in alike}
         beside = st.multiselect(
-            "Beside it", list(titles), default=_first_of_each(alike)[:MOST_BESIDE], key=f"ask_beside_{entry.id}",
+            "Compare with", list(titles), default=_first_of_each(alike)[:MOST_BESIDE], key=f"ask_beside_{entry.id}",
             max_selections=MOST_BESIDE, placeholder="Only the backbone alone",
             help="Other experts of this task and kind. The backbone alone always answers, too.",
         )  # fmt: skip
-    asked = access.button("Ask", icon=":material/question_answer:", type="primary", key="ask",
+    clicked = access.button("Ask", icon=":material/question_answer:", type="primary", key="ask",
                           disabled=question is None)  # fmt: skip
     why_not = access.why_not(Role.RUNNER)
     if why_not is not None:
         st.caption(f":material/lock: {why_not}")
-    if asked and question is not None:
+    if clicked and question is not None:
         _start(entry, question, beside)
 
 
@@ -116,7 +116,7 @@ def _example(task: Task) -> dict[str, Any]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         number = int(st.number_input("Number", 0, len(test) - 1, key=key, width=150,
                                      help=f"Of {len(test):,} test examples, counted from 0."))  # fmt: skip
-        st.button("Another", icon=":material/casino:", key="ask_another", on_click=draw, help="Draws one by lot.")
+        st.button("Another", icon=":material/casino:", key="ask_another", on_click=draw, help="Draws one at random.")
     example = test[number]
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="ask_preview"):
         if example.image is not None:
@@ -191,7 +191,7 @@ def _start(entry: ExpertEntry, question: dict[str, Any], beside: Sequence[str]) 
         run_id = queue.submit(RunSpec.of("answer", config), priority=PRIORITY)
         runs_data.wake()
     except PiTuningError as error:
-        say("It could not be asked", error)
+        say("The question could not be submitted", error)
         return
     st.query_params[PARAM] = run_id
     st.query_params[expert_table.PARAM] = entry.id

@@ -65,21 +65,21 @@ def _question(question: Mapping[str, Any], image: ImageSource | None) -> None:
             st.markdown(f"{plain(question['text']).replace(chr(10), ' ')}{gold}")
 
 
-def _said(one: Mapping[str, Any], question: Mapping[str, Any], said: Mapping[str, Any], image: Any) -> None:
+def _said(one: Mapping[str, Any], question: Mapping[str, Any], answered: Mapping[str, Any], image: Any) -> None:
     """One answerer: its name, its answer, and how sure it is."""
     st.markdown(f"**{label(ANSWERERS, one['method'])}**", help=ANSWERERS[one["method"]].help)
     st.caption(plain(one["expert"]) if one["expert"] else "alone, without an expert")
-    answer, gold = str(said["answer"]), question.get("gold")
+    answer, gold = str(answered["answer"]), question.get("gold")
     if parse_box(answer) is not None and image is not None:
-        st.image(picture(image, gold or "", answer), width=160, alt=f"The place that was said: {answer}")
-        st.caption("Pink: the true place. Blue: what was said." if gold else "Blue: what was said.")
+        st.image(picture(image, gold or "", answer), width=160, alt=f"The place it answered: {answer}")
+        st.caption("Pink: the true place. Blue: the answer." if gold else "Blue: the answer.")
     else:
         st.markdown(answer_badge(answer) if answer else ":gray[nothing]")
-    if said.get("score") is not None:
-        st.markdown(_mark(float(said["score"])))
-    sure = float(said["probability"])
+    if answered.get("score") is not None:
+        st.markdown(_mark(float(answered["score"])))
+    sure = float(answered["probability"])
     st.progress(min(1.0, sure), text=f"{_percent(sure)} sure")
-    others = [other for other in said["others"] if other["probability"] >= LEAST]
+    others = [other for other in answered["others"] if other["probability"] >= LEAST]
     if others:
         st.caption(" · ".join(f"{plain(other['answer'])}: {_percent(other['probability'])}" for other in others))
 

@@ -1,4 +1,4 @@
-"""Which backbone the pages are about: a chooser beside them, and what to do where its zoo has nothing to show yet."""
+"""Which backbone the pages are about: a chooser above them, and what to do where its zoo has nothing to show yet."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from pituning.workspace.layout import DEFAULT_BACKBONE
 OF_ONE = ("expert", "answers", "run", "compare")
 """What addresses name that belongs to one backbone."""
 
+ABOUT = (
+    "The foundation model without any expert. Experts, similarities, maps, runs and results belong to one, and the "
+    "pages show those of the one that is chosen."
+)
+
 
 def choose() -> None:
     """The chooser, where there is anything to choose or to know; every page follows it."""
@@ -22,12 +27,13 @@ def choose() -> None:
         if wanted not in (None, DEFAULT_BACKBONE):
             st.warning(f"The address names the backbone “{plain(str(wanted))}”, which is not in this workspace.")
         return
-    with st.sidebar:
+    # A row of its own above the page: a sidebar for one choice would take a quarter of a laptop's window.
+    bar = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small")
+    bar.caption("Backbone", width="content", help=ABOUT)
+    with bar.container(width=230):
         linked_select(
             "Backbone", known, param=context.BACKBONE, format_func=str, default=known[0], on_change=_leave,
-            usual=DEFAULT_BACKBONE,
-            help_text="The foundation model without any expert. Experts, similarities, maps, runs and results belong "
-            "to one, and the pages show those of the one that is chosen.",
+            usual=DEFAULT_BACKBONE, hide_label=True,
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The steps of a new run that say how much: shots, kind, seeds, what runs beside it, and the fine print."""
+"""The steps of a new run that say how much: shots, kind, seeds, baselines, and the advanced settings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from app.components.donors import Donors
 from app.components.target import Target
 from app.components.words import KINDS, METHODS, label
 from pituning.figures.palette import method_label
+from pituning.tuning.budgets import BUDGETS, budget_settings, usual_budget
 from pituning.tuning.config import BASELINES, TuneConfig
 
 SHOTS = (1, 2, 4, 8, 16)
 MOST_SEEDS = 10
-FINE_PRINT = (
+ADVANCED = (
     "seed", "steps", "batch_size", "learning_rates", "predictor", "alpha_start", "folds", "test_examples",
     "freeze_experts",
 )  # fmt: skip
@@ -25,11 +26,16 @@ FINE_PRINT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How much a run gets."""
+    """How much a run gets; ``search`` names one of `BUDGETS`."""
 
     kind: str
     shots: int
     seeds: int
+    search: str
+
+    def settings(self) -> dict[str, Any]:
+        """What the search sets, of `TuneConfig`'s fields."""
+        return budget_settings(self.search, self.kind, context.workspace().backbone_dir(context.backbone()))
 
 
 def choose(target: Target) -> Budget:
@@ -50,16 +56,24 @@ def choose(target: Target) -> Budget:
             "Seeds", 1, MOST_SEEDS, 1, key="seeds", width=130,
             help="How often the whole run is repeated with other shots. Three or more tell luck from a real gain.",
         )  # fmt: skip
+        # Of its own for each backbone, since what is usual depends on it.
+        usual = usual_budget(context.parameters())
+        search = st.segmented_control(
+            "Search", list(BUDGETS), format_func=lambda name: BUDGETS[name].label, default=usual, required=True,
+            key=f"search_{context.backbone()}",
+            help="  \n".join(f"**{record.label}**: {record.help}" for record in BUDGETS.values()),
+        )  # fmt: skip
     if target.most_shots < SHOTS[-1]:
         st.caption(f"The rarest answer has {target.most_shots} training examples, so there are at most as many shots.")
-    return Budget(kind=kind or kinds[0], shots=int(shots or possible[-1]), seeds=int(seeds))
+    return Budget(kind=kind or kinds[0], shots=int(shots or possible[-1]), seeds=int(seeds), search=search or usual)
 
 
-def baselines() -> list[str]:
+def baselines(budget: Budget) -> list[str]:
     """The methods to run beside π-tuning, with the same budget."""
+    usual = budget.settings().get("baselines", config_form.default_of(TuneConfig, "baselines"))
     chosen = st.pills(
-        "Baselines", list(BASELINES), selection_mode="multi", format_func=method_label, key="baselines",
-        default=list(config_form.default_of(TuneConfig, "baselines")), label_visibility="collapsed", wrap=True,
+        "Baselines", list(BASELINES), selection_mode="multi", format_func=method_label, default=list(usual),
+        key=f"baselines_{budget.search}", label_visibility="collapsed", wrap=True,
     )  # fmt: skip
     chosen = [name for name in BASELINES if name in (chosen or [])]
     missing = [name for name in ("single", "placebo") if name not in chosen]
@@ -80,27 +94,29 @@ def baselines() -> list[str]:
     return chosen
 
 
-def details() -> dict[str, Any] | None:
-    """The fine print; only what the user changed. None when something written there cannot be used."""
-    with st.expander("Fine print: steps, learning rates, seed", icon=":material/tune:", key="fine_print"):
+def details(budget: Budget) -> dict[str, Any] | None:
+    """The advanced settings; only what the user changed. None when something written there cannot be used."""
+    with st.expander("Advanced: steps, learning rates, seed", icon=":material/tune:", key="advanced"):
         return config_form.advanced(
-            TuneConfig, FINE_PRINT, key="tune", check=lambda name, value: TuneConfig(target="any", **{name: value})
-        )
+            TuneConfig, ADVANCED, key=f"tune_{budget.search}", usual=budget.settings(),
+            check=lambda name, value: TuneConfig(target="any", **{name: value}),
+        )  # fmt: skip
 
 
 def settings(
-    target: Target, budget: Budget, donors: Donors, methods: Sequence[str], fine_print: Mapping[str, Any]
+    target: Target, budget: Budget, donors: Donors, methods: Sequence[str], advanced: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What `TuneConfig` takes."""
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "target": target.name,
         "kind": budget.kind,
         "shots": budget.shots,
         "donors": donors.count,
         "baselines": tuple(methods),
         "backbone": context.backbone(),
-        **fine_print,
+        **{name: value for name, value in budget.settings().items() if name != "baselines"},
+        **advanced,
     }
     if donors.names is not None:
-        found["donor_names"] = donors.names
-    return found
+        values["donor_names"] = donors.names
+    return values

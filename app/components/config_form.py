@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -31,21 +31,27 @@ def default_of(config: type, name: str) -> Any:
 
 
 def advanced(
-    config: type, names: Sequence[str], *, key: str, check: Callable[[str, Any], object]
+    config: type,
+    names: Sequence[str],
+    *,
+    key: str,
+    check: Callable[[str, Any], object],
+    usual: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | None:
     """One widget for each named field.
 
     Args:
         check: called with the name and the value of each; what it raises is shown beside the field.
+        usual: values that stand there instead of the configuration's own defaults.
 
     Returns:
-        what differs from the configuration's own defaults; None when something that was written cannot be used.
+        what differs from the usual values; None when something that was written cannot be used.
     """
     changed: dict[str, Any] = {}
     sound = True
     with st.grid(3, min_column_width=180):
         for name in names:
-            default = default_of(config, name)
+            default = (usual or {}).get(name, default_of(config, name))
             with st.container(key=f"{key}_{name}_field"):
                 try:
                     value = _widget(config, name, default, f"{key}_{name}")

@@ -13,6 +13,7 @@ import streamlit as st
 
 from app.components.words import KINDS, PREDICTORS
 from pituning.backbones import files
+from pituning.backbones.card import card_of
 from pituning.backbones.families import family_of
 from pituning.errors import ArtefactError, PiTuningError
 from pituning.experts import card
@@ -74,6 +75,22 @@ def modalities() -> tuple[str, ...]:
         return ("vision", "language", "vision-language")
 
 
+def parameters() -> int:
+    """How many parameters the backbone has; 0 where its files do not say."""
+    if not backbone_ready():
+        return 0
+    folder = workspace().backbone_dir(backbone())
+    return _parameters(str(folder), stamp(folder), workspace(), backbone())
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _parameters(folder: str, stamp: float, _workspace: Workspace, name: str) -> int:
+    try:
+        return card_of(_workspace, name).parameters
+    except PiTuningError:
+        return 0
+
+
 def zoo() -> Zoo:
     """The zoo that the pages are about."""
     return workspace().zoo(backbone())
@@ -127,14 +144,14 @@ def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
     Raises:
         ArtefactError: an embedding is damaged.
     """
-    here, found = zoo(), similarity(kind, predictor)
+    here, compared = zoo(), similarity(kind, predictor)
     probe = PREDICTORS[predictor].probe
-    if probe is None or len(found.names) > MOST_FOR_PARTS:
+    if probe is None or len(compared.names) > MOST_FOR_PARTS:
         return {}
-    paths = [here.embedding_path(kind, probe, name) for name in found.names]
+    paths = [here.embedding_path(kind, probe, name) for name in compared.names]
     space = here.space_path(kind)
     stamps = (stamp(here.similarity_path(kind, predictor)), stamp(space), *map(stamp, paths))
-    return _parts(tuple(map(str, paths)), str(space), stamps, predictor, part, found.matrix)
+    return _parts(tuple(map(str, paths)), str(space), stamps, predictor, part, compared.matrix)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Comparing part by part …")
@@ -207,8 +224,8 @@ def _study_scores(path: str, stamp: float, shots: int) -> pd.DataFrame:
 def available() -> dict[str, list[str]]:
     """The predictors that are there for each kind; a kind without any is left out."""
     here = zoo()
-    found = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
-    return {kind: names for kind, names in found.items() if names}
+    by_kind = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
+    return {kind: names for kind, names in by_kind.items() if names}
 
 
 def unusable_experts(kind: str, target: str) -> dict[str, str]:
@@ -274,7 +291,7 @@ def _damage(folder: str, stamps: tuple[float, ...]) -> str | None:
 
 def kinds() -> list[str]:
     """The kinds of which runs can be started: those of which the zoo has anything; all where there is nothing yet."""
-    return in_order({*mixable_kinds()} & {*workspace().zoo().kinds()}) or list(mixable_kinds())
+    return in_order({*mixable_kinds()} & {*zoo().kinds()}) or list(mixable_kinds())
 
 
 def expert_count() -> int:

@@ -61,7 +61,7 @@ def choose(target: Target, kind: str) -> Donors | None:
     if way == "chosen":
         titles = {name: info.title for name, info in context.tasks().items()}
         names = st.multiselect(
-            "Donors", [*candidates, *_brought(target.name, kind, candidates)], default=expected,
+            "Donors", [*candidates, *_imported(target.name, kind, candidates)], default=expected,
             max_selections=MOST_DONORS, key=f"donors_{target.name}_{kind}",
             format_func=lambda name: titles.get(name, name), placeholder="Choose one or more tasks",
         )  # fmt: skip
@@ -90,8 +90,8 @@ def choose(target: Target, kind: str) -> Donors | None:
     return Donors(count=count, names=None)
 
 
-def _brought(name: str, kind: str, candidates: Sequence[str]) -> list[str]:
-    """Experts that somebody brought under a name of their own: they lend where they are chosen by hand."""
+def _imported(name: str, kind: str, candidates: Sequence[str]) -> list[str]:
+    """Experts that somebody imported under a name of their own: they lend where they are chosen by hand."""
     return [
         entry.name
         for entry in context.experts()
@@ -102,15 +102,15 @@ def _brought(name: str, kind: str, candidates: Sequence[str]) -> list[str]:
 
 def _complaints(name: str, kind: str) -> bool:
     """Says which experts are damaged or belong to another backbone; a run reads all of its kind and would fail."""
-    found = context.unusable_experts(kind, name) if context.backbone_ready() else {}
-    for donor, reason in found.items():
+    unusable = context.unusable_experts(kind, name) if context.backbone_ready() else {}
+    for donor, reason in unusable.items():
         st.error(plain(reason), title=f"The expert “{donor}” cannot be used", icon=":material/broken_image:")
-    return bool(found)
+    return bool(unusable)
 
 
 def _predictor(kind: str) -> str | None:
-    found = context.available().get(kind) or []
-    return "probe" if "probe" in found else next(iter(found), None)
+    predictors = context.available().get(kind) or []
+    return "probe" if "probe" in predictors else next(iter(predictors), None)
 
 
 def _near(name: str, kind: str, candidates: Sequence[str], count: int) -> list[Neighbor]:
@@ -138,7 +138,7 @@ def _reasons(near: Sequence[Neighbor], candidates: int, kind: str, count: int, k
     columns: dict[str, Any] = {
         "Donor": [tasks[item.task].title if item.task in tasks else item.task for item in near],
         "Works on": [tasks[item.task].modality if item.task in tasks else "" for item in near],
-        "Nearness": [f"{item.rank} of {candidates}" for item in near],
+        "Rank": [f"{item.rank} of {candidates}" for item in near],
         "Similarity": [float(item.similarity) for item in near],
         "Confidence": [None if item.confidence is None else 100 * item.confidence for item in near],
     }

@@ -26,7 +26,7 @@ PAST_RUNS = 200
 SHOWN_RUNS = 3
 GUARD = (
     "π-tuning guards against harm, but only as well as a few held-out shots can tell: on them it chooses among the "
-    "mixture, the target’s own expert alone, the best donor trained on, and the donors untouched."
+    "mixture, the target’s own expert alone, the best donor trained on, and the donors as is."
 )
 
 
@@ -53,8 +53,8 @@ class Evidence:
 
     def harmful(self, donors: Sequence[str]) -> list[str]:
         """Those that cost at least `HARM` points, the worst first."""
-        found = [name for name in donors if self.gains.get(name, 0.0) <= -HARM]
-        return sorted(found, key=lambda name: self.gains[name])
+        harmful = [name for name in donors if self.gains.get(name, 0.0) <= -HARM]
+        return sorted(harmful, key=lambda name: self.gains[name])
 
     @property
     def help_text(self) -> str:
@@ -78,13 +78,13 @@ def measured(target: str, kind: str) -> Evidence | None:
         return None
     for measured_kind in sorted(KINDS, key=lambda name: name != kind):  # the run's own kind first
         shots = max(context.transfer_shots(measured_kind), default=0)
-        found = context.transfer(measured_kind, shots, names) if shots else None
-        if found is None:
+        transfer = context.transfer(measured_kind, shots, names) if shots else None
+        if transfer is None:
             continue
-        row = found.gains[names.index(target)]
+        row = transfer.gains[names.index(target)]
         gains = {name: float(gain) for name, gain in zip(names, row, strict=True) if np.isfinite(gain)}
         if gains:
-            return Evidence(kind=measured_kind, shots=shots, seeds=found.seeds, gains=gains)
+            return Evidence(kind=measured_kind, shots=shots, seeds=transfer.seeds, gains=gains)
     return None
 
 
@@ -164,7 +164,7 @@ def past_harm(target: str) -> list[tuple[Run, str]]:
     """The finished runs on a target, seeds together, whose verdict is harm: the newest run and the verdict's title."""
     backbone = context.backbone()
     runs = runs_data.queue().list(states=("succeeded",), kind="tune", backbone=backbone, limit=PAST_RUNS)
-    found: list[tuple[Run, str]] = []
+    harmed: list[tuple[Run, str]] = []
     seen: set[str] = set()
     for run in runs:
         if run.spec.subject != target or run.id in seen:
@@ -173,5 +173,5 @@ def past_harm(target: str) -> list[tuple[Run, str]]:
         seen |= {other.id for other in together}
         results = runs_data.results(together)
         if results and (verdict := judge(results)).outcome == "harm":
-            found.append((run, verdict.title))
-    return found
+            harmed.append((run, verdict.title))
+    return harmed

@@ -1,4 +1,4 @@
-"""Brings an expert of somebody's own: a zip of a PEFT checkpoint, its task and its name; errors beside the field."""
+"""Imports an expert of somebody's own: a zip of a PEFT checkpoint, its task and its name; errors beside the field."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from app.components.guard import plain
 from app.components.words import KINDS, label
 from pituning.backbones.places import Places
 from pituning.errors import BadInput, PiTuningError
-from pituning.experts.brought import other_base, usable_name
 from pituning.experts.catalogue import ExpertEntry
 from pituning.experts.checkpoint import Checkpoint, check_fit, check_new_name, read_checkpoint
+from pituning.experts.imported import other_base, usable_name
 from pituning.runs.imports import import_checkpoint
 from pituning.runs.roles import Role
 
-DONE = "expert_brought"
+DONE = "expert_imported"
 
 
 def form(entries: Sequence[ExpertEntry]) -> None:
     """Folded away until somebody wants it."""
-    brought = st.session_state.pop(DONE, None)
-    if brought is not None:
+    imported = st.session_state.pop(DONE, None)
+    if imported is not None:
         st.session_state["expert_import"] = False  # folded away again
-        st.toast(f"The expert “{plain(brought)}” is here.", icon=":material/inventory_2:")
-    place = st.expander("Bring an expert in", icon=":material/upload_file:", key="expert_import", on_change="rerun")
+        st.toast(f"The expert “{plain(imported)}” is here.", icon=":material/inventory_2:")
+    place = st.expander("Import an expert", icon=":material/upload_file:", key="expert_import", on_change="rerun")
     if not place.open:
         return
     with place:
@@ -59,15 +59,16 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
         return
     beside_file.caption(_read_as(checkpoint))
     known = context.tasks()
-    told = checkpoint.card.task if checkpoint.card is not None else None
+    stated = checkpoint.card.task if checkpoint.card is not None else None
     left, right = st.columns(2, gap="medium")
     with left:
         task = st.selectbox(
-            "Task", list(known), index=list(known).index(told) if told in known else None, key=f"expert_task_{digest}",
+            "Task", list(known), index=list(known).index(stated) if stated in known else None,
+            key=f"expert_task_{digest}",
             format_func=lambda name: known[name].title, placeholder="Which task was it trained on?",
         )  # fmt: skip
         if task is None:
-            why = f"Its card names the task “{plain(told)}”, which is not here. " if told else ""
+            why = f"Its card names the task “{plain(stated)}”, which is not here. " if stated else ""
             st.caption(f":material/edit: {why}Say on which task it was trained.")
     with right:
         name = st.text_input(
@@ -77,7 +78,7 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
         beside_name = st.container()
     fine = _name_fits(checkpoint, name, beside_name)
     ready = fine and task is not None
-    if access.button("Bring it in", icon=":material/download_done:", type="primary", key="expert_bring",
+    if access.button("Import it", icon=":material/download_done:", type="primary", key="import_expert",
                      disabled=not ready) and task is not None:  # fmt: skip
         try:
             import_checkpoint(runs_data.queue(), checkpoint, name=name, task=task, backbone=context.backbone())

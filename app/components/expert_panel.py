@@ -13,7 +13,7 @@ from app.components.guard import plain, say
 from app.components.links import to
 from app.components.pages import GRAPH, RUNS
 from app.components.run_results import donors_table
-from app.components.words import KINDS, METRICS, ORIGINS, label
+from app.components.words import KINDS, METRICS, ORIGINS, label, shots_label
 from pituning.errors import PiTuningError
 from pituning.experts.card import ExpertCard
 from pituning.experts.catalogue import ExpertEntry
@@ -36,7 +36,7 @@ def show(entry: ExpertEntry) -> None:
         st.badge(label(KINDS, entry.kind), color="blue", help=KINDS[entry.kind].help)
         st.badge(label(ORIGINS, entry.origin), icon=ICONS[entry.origin], color="gray", help=ORIGINS[entry.origin].help)
         if entry.shots is not None:
-            st.badge(f"{entry.shots} shots", color="gray")
+            st.badge(shots_label(entry.shots), color="gray")
     st.caption(plain(entry.name))
     problem = entry.problem or context.damage(entry)
     if problem is not None:

@@ -32,17 +32,17 @@ def title(entry: ExpertEntry) -> str:
 def choose(entries: Sequence[ExpertEntry]) -> ExpertEntry | None:
     """The filters and the table; the chosen expert, or None."""
     wanted = st.query_params.get(PARAM)
-    found = next((entry for entry in entries if entry.id == wanted), None)
-    if wanted is not None and found is None:
+    linked = next((entry for entry in entries if entry.id == wanted), None)
+    if wanted is not None and linked is None:
         st.warning(f"The address names the expert “{plain(wanted)}”, which is not in this workspace.")
     shown = _ordered(_filtered(entries))
     if len(shown) < len(entries):
         st.caption(f"{len(shown):,} of {len(entries):,} experts")
     if shown:
-        _table(shown, found)
+        _table(shown, linked)
     else:
         empty("Nothing fits", "No expert is like that; take a filter away.", icon=":material/filter_alt_off:")
-    return found
+    return linked
 
 
 def _filtered(entries: Sequence[ExpertEntry]) -> list[ExpertEntry]:

@@ -36,7 +36,7 @@ SIZES = {
 }
 
 
-def zoo(found: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> tuple[GraphView, Source]:
+def zoo(available: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> tuple[GraphView, Source]:
     """The controls of the zoo's graph.
 
     Args:
@@ -44,17 +44,17 @@ def zoo(found: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> tupl
         more: draws what stands at the end of the last row.
     """
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        kind, predictor = source.choose(found)
+        kind, predictor = source.choose(available)
         whole = source.load(kind, predictor)
         drawn = one_of("Lines show", LINES, key="view")
-        asked: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if drawn == "transfer":
-            asked = _measured(whole)
+            options = _measured(whole)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         if drawn == "similarity":
-            asked |= lines(whole.matrix)
-        elif "gains" in asked:
-            asked |= arrows(asked["gains"])
+            options |= lines(whole.matrix)
+        elif "gains" in options:
+            options |= arrows(options["gains"])
         view = GraphView(
             name=f"{kind}-{predictor}{'-transfer' if drawn == 'transfer' else ''}",
             infos=whole.infos,
@@ -62,7 +62,7 @@ def zoo(found: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> tupl
             replicates=whole.replicates,
             colour_by=colour(),
             **_sizes(whole),
-            **{"k": None, "threshold": None, **asked},
+            **{"k": None, "threshold": None, **options},
         )
         if view.missing is None:
             downloads(view)
@@ -87,7 +87,7 @@ def colour() -> ColourBy:
     chosen = st.segmented_control(
         "Colour", COLOURS, format_func=str.capitalize, required=True, default="modality", key="colour",
         bind="query-params",
-        help="Modality: what a task works on. Community: groups with more likeness inside than outside (Louvain).",
+        help="Modality: what a task works on. Community: groups with more similarity inside than outside (Louvain).",
     )  # fmt: skip
     return chosen or "modality"
 

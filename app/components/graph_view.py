@@ -105,9 +105,9 @@ class GraphView:
 
     def _key(self) -> str:
         """What tells its graphs from others; Streamlit would take its time to look at thousands of names itself."""
-        told = [self.name, *(f"{info.name}\n{info.title}\n{info.modality}" for info in self.infos)]
+        parts = [self.name, *(f"{info.name}\n{info.title}\n{info.modality}" for info in self.infos)]
         known = 0 if self.known is None else int(self.known.sum())
-        return hashlib.sha256(repr((told, float(np.sum(self.matrix**2)), known)).encode()).hexdigest()
+        return hashlib.sha256(repr((parts, float(np.sum(self.matrix**2)), known)).encode()).hexdigest()
 
 
 @st.cache_resource(max_entries=64, show_spinner="Laying out the graph …")
@@ -243,11 +243,11 @@ def _renderer(graph: nx.Graph) -> Literal["svg", "canvas"]:
 
 def _clicked(names: Sequence[str], pairs: Sequence[Pair]) -> None:
     """A click in the chart: a node becomes the chosen task, a line the chosen pair."""
-    found: dict[str, list[int]] = {"node": [], "edge": []}
+    clicked: dict[str, list[int]] = {"node": [], "edge": []}
     for group in st.session_state[CHART_KEY]["selection"]["selected"]:
-        found.setdefault(group.get("data_type", ""), []).extend(group["data_indices"])
-    nodes = [index for index in found["node"] if 0 <= index < len(names)]
-    lines = [index for index in found["edge"] if 0 <= index < len(pairs)]
+        clicked.setdefault(group.get("data_type", ""), []).extend(group["data_indices"])
+    nodes = [index for index in clicked["node"] if 0 <= index < len(names)]
+    lines = [index for index in clicked["edge"] if 0 <= index < len(pairs)]
     if lines:
         _open(pairs[lines[-1]])
     elif nodes:
@@ -262,16 +262,16 @@ def _clicked(names: Sequence[str], pairs: Sequence[Pair]) -> None:
 def _clicked_in_crowd(members: Mapping[str, Sequence[str]]) -> None:
     """The same of a graph of very many tasks, whose points are several series: the one that is new is meant."""
     last = st.session_state.get("graph_last_click")
-    found = [
+    clicked = [
         members[group["series_id"]][index]
         for group in st.session_state[CHART_KEY]["selection"]["selected"]
         if group.get("series_id") in members
         for index in group["data_indices"]
         if 0 <= index < len(members[group["series_id"]])
     ]
-    new = [name for name in found if last is None or name != last[0]]
-    if new or found:
-        _open(((new or found)[-1], None))
+    new = [name for name in clicked if last is None or name != last[0]]
+    if new or clicked:
+        _open(((new or clicked)[-1], None))
     elif last is not None and any(last[0] in tasks for tasks in members.values()):
         _open(last)  # a second click on it took the choice back in the chart
 
@@ -298,9 +298,9 @@ def open_neighbour(key: str, names: Sequence[str], *, beside: bool = False) -> N
 
 def hero() -> None:
     """The graph of the first kind and predictor, to look at; the task graph page has the controls."""
-    found = context.available()
-    kind = next(iter(found))
-    whole = source.load(kind, found[kind][0])
+    available = context.available()
+    kind = next(iter(available))
+    whole = source.load(kind, available[kind][0])
     view = GraphView(
         name=f"{kind}-{whole.predictor}", infos=whole.infos, matrix=whole.matrix, replicates=whole.replicates,
         k=min(NEAREST, max(len(whole.infos) - 1, 1)), threshold=None,

@@ -33,7 +33,7 @@ def guarded(what: str) -> Iterator[None]:
 
 
 def say(title: str, error: PiTuningError) -> None:
-    """An error in a sentence: what, and its mend."""
+    """An error in a sentence: what, and its fix."""
     message = str(error)
     st.error(plain(message[:1].upper() + message[1:]), title=title, icon=":material/error:")
 

@@ -33,10 +33,10 @@ def specs(settings: Mapping[str, Any], seeds: int) -> list[RunSpec]:
         BadInput: a setting cannot be used.
     """
     first = int(settings.get("seed", 0))
-    found = [RunSpec.of("tune", TuneConfig(**{**settings, "seed": first + number})) for number in range(seeds)]
-    for spec in found:
+    runs = [RunSpec.of("tune", TuneConfig(**{**settings, "seed": first + number})) for number in range(seeds)]
+    for spec in runs:
         spec.validate()
-    return found
+    return runs
 
 
 def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequence[str]) -> None:
@@ -72,7 +72,7 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     why_not = access.why_not(Role.RUNNER)
     if why_not is not None:
         st.caption(f":material/lock: {why_not}")
-    if target.brought is None:  # a task has to be kept before it can be one of several
+    if target.uploaded is None:  # a task has to be kept before it can be one of several
         sweep.panel(settings)
     st.caption("The same from a terminal:")
     st.code(by_option(runs[0].command()), language=None, wrap_lines=True)
@@ -93,9 +93,9 @@ def _start(target: Target, runs: Sequence[RunSpec]) -> str | None:
     try:
         queue = runs_data.queue()
         queue.actor.require(Role.RUNNER, "start runs")  # before the task is kept
-        if target.brought is not None:
+        if target.uploaded is not None:
             with st.spinner("Keeping the task …"):
-                made = save_task(target.brought.make(), context.workspace())
+                made = save_task(target.uploaded.make(), context.workspace())
         batch = queue.new_batch_name() if len(runs) > 1 else None
         ids = queue.submit_all(runs, batch=batch)
         runs_data.wake()

@@ -85,16 +85,16 @@ def linked_pair(known: Mapping[str, str], words: tuple[str, str]) -> tuple[str |
         words: what the first and the second of a pair are called.
     """
     names = sorted(known, key=lambda name: known[name].casefold())
-    found: list[str | None] = []
+    pair: list[str | None] = []
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         for title, param in zip(words, ("task", "other"), strict=True):
             with st.container(width=330):
-                found.append(
+                pair.append(
                     linked_select(
                         title, names, param=param, format_func=known.__getitem__, placeholder="Click a cell, or choose"
                     )
                 )
-    return found[0], found[1]
+    return pair[0], pair[1]
 
 
 def to(**params: str) -> dict[str, str]:

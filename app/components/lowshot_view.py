@@ -8,7 +8,7 @@ import streamlit as st
 from app.components import charts, context
 from app.components.guard import empty
 from app.components.run_results import CANDIDATES
-from app.components.words import KINDS, label
+from app.components.words import KINDS, label, shots_label
 from pituning.figures.palette import method_label
 from pituning.reports.study import comparisons, gains_by_target, methods_table
 from pituning.studies.lowshot_scores import paired_gain
@@ -36,10 +36,10 @@ def study() -> None:
     targets = sorted(titles, key=lambda name: titles[name].casefold())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         shots = st.segmented_control(
-            "Shots of the study", measured, format_func=lambda count: shots_name(count) if count else "None",
+            "Shots of the study", measured, format_func=shots_label,
             default=measured[-1], required=True, key="study_shots",
-            help="Examples per class. None: no label of the target is used, the words of its instruction predict the "
-            "donors.",
+            help="Examples per class. Zero-shot: no label of the target is used, the words of its instruction predict "
+            "the donors.",
         )  # fmt: skip
         target = st.selectbox(
             "Target of the study", targets, index=None, format_func=lambda name: titles.get(name, name),
@@ -47,7 +47,7 @@ def study() -> None:
         )  # fmt: skip
     shots = measured[-1] if shots is None else shots
     path = context.zoo().lowshot_path(kind)
-    table, told = _summed_up(str(path), path.stat().st_mtime, kind, shots, target)
+    table, summary = _summed_up(str(path), path.stat().st_mtime, kind, shots, target)
     st.dataframe(
         table, hide_index=True, placeholder="–", key="study_methods", height="content",
         column_config={
@@ -59,7 +59,7 @@ def study() -> None:
         },
         alt="Score of every method on few shots, and what π-tuning gains over it",
     )  # fmt: skip
-    st.caption(told)
+    st.caption(summary)
     _by_target(context.study_scores(kind, shots), target)
     _runs(rows[(rows["shots"] == shots) & ((rows["target"] == target) if target is not None else True)], kind, shots)
 
@@ -89,8 +89,8 @@ def _by_target(scores: pd.DataFrame, target: str | None) -> None:
     if not others:
         return
     over = st.selectbox("Compared with", others, format_func=method_label, key="study_over", width=330)
-    found = paired_gain(scores, ours, over)
-    if found is None:
+    gain = paired_gain(scores, ours, over)
+    if gain is None:
         empty("Nothing to compare", "The two methods were never measured on the same shots.", icon=":material/balance:")
         return
     name, other = method_label(ours), method_label(over)
@@ -98,10 +98,10 @@ def _by_target(scores: pd.DataFrame, target: str | None) -> None:
         charts.draw(
             gains_by_target(scores, over, context.tasks(), chosen=target, dark=charts.dark()),
             key="study_gains", stem=f"gains-over-{over}",
-            alt=f"What {name} gains over {other} on each of {len(found.by_target)} targets, in points",
+            alt=f"What {name} gains over {other} on each of {len(gain.by_target)} targets, in points",
         )  # fmt: skip
-    seeds = f"{found.seeds} seed{'s' if found.seeds > 1 else ''} of shots"
-    faint = " The faint marks are single seeds." if found.seeds > 1 else ""
+    seeds = f"{gain.seeds} seed{'s' if gain.seeds > 1 else ''} of shots"
+    faint = " The faint marks are single seeds." if gain.seeds > 1 else ""
     st.caption(f"Right of the line {name} is better, on the same shots and test examples; {seeds}.{faint}")
 
 

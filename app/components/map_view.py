@@ -21,7 +21,7 @@ from pituning.figures.palette import modality_style
 from pituning.figures.projection import Cloud, map_figure
 from pituning.graph import projection
 from pituning.graph.build import communities
-from pituning.graph.projection import Found, Projection, TaskMap
+from pituning.graph.projection import KeptProjection, Projection, TaskMap
 from pituning.graph.settings import MapSettings
 from pituning.runs.configs import ProjectRun
 from pituning.runs.plans import forecast
@@ -33,14 +33,14 @@ COLOURS = {
     "modality": Word("Modality", "What a task works on."),
     "family": Word("Family", "The first planted family of a task; grey for none."),
     "metric": Word("Metric", "How answers are scored."),
-    "community": Word("Community", "Groups with more likeness inside than outside (Louvain)."),
+    "community": Word("Community", "Groups with more similarity inside than outside (Louvain)."),
 }
 AROUND = {
     "nothing": Word("Nothing", "Only the tasks."),
     "resamplings": Word("Resamplings", "The examples behind the embeddings drawn anew: how sure a task’s place is."),
     "layers": Word("Layers", "Where a task would lie if only one layer of the network counted."),
 }
-DISTANCES = {"similarity": "1 − similarity", "profile": "Likeness of profiles"}
+DISTANCES = {"similarity": "1 − similarity", "profile": "Similarity of profiles"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +62,10 @@ class MapView:
         )  # fmt: skip
 
 
-def controls(found: Mapping[str, Sequence[str]]) -> MapView:
+def controls(available: Mapping[str, Sequence[str]]) -> MapView:
     """The rows above the maps."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        kind, predictor = source.choose(found)
+        kind, predictor = source.choose(available)
         settings = _settings()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         colour_by = _one_of("Colour", COLOURS, key="colour")
@@ -105,17 +105,17 @@ def _settings() -> MapSettings:
 
 def find(view: MapView) -> Projection | None:
     """The projection, or None after a word on why there is none and a button that makes it."""
-    found = projection.find_projection(context.zoo(), view.whole.kind, view.whole.predictor, view.settings)
+    kept = projection.find_projection(context.zoo(), view.whole.kind, view.whole.predictor, view.settings)
     loaded = None
     with guarded("The map that is kept"):
-        loaded = None if found is None else _load(found)
-    if found is None or not found.current or loaded is None:
+        loaded = None if kept is None else _load(kept)
+    if kept is None or not kept.current or loaded is None:
         _offer(view, stale=loaded is not None)
     return loaded
 
 
-def _load(found: Found) -> Projection:
-    return _projection(str(found.path), found.path.stat().st_mtime)
+def _load(kept: KeptProjection) -> Projection:
+    return _projection(str(kept.path), kept.path.stat().st_mtime)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -222,8 +222,8 @@ def _groups(view: MapView, infos: Sequence[Any]) -> list[str]:
     if view.colour_by == "metric":
         return [METRICS[info.metric].label if info.metric in METRICS else info.metric for info in infos]
     if view.colour_by == "community":
-        found = communities(view.whole.matrix, view.whole.names)
-        return [f"Community {found[info.name] + 1}" for info in infos]
+        groups = communities(view.whole.matrix, view.whole.names)
+        return [f"Community {groups[info.name] + 1}" for info in infos]
     return [modality_style(info.modality).label for info in infos]
 
 

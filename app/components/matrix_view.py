@@ -51,12 +51,12 @@ class MatrixView:
     scale: Scale
 
 
-def controls(found: Mapping[str, Sequence[str]]) -> MatrixView:
+def controls(available: Mapping[str, Sequence[str]]) -> MatrixView:
     """The rows above the matrix."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        kind, predictor = source.choose(found)
+        kind, predictor = source.choose(available)
         whole = source.load(kind, predictor)
-        against = _against(found, kind, predictor)
+        against = _against(available, kind, predictor)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         order = one_of("Order", ORDERS, key="order")
         scale = one_of("Values", SCALES, key="scale")
@@ -77,8 +77,8 @@ def controls(found: Mapping[str, Sequence[str]]) -> MatrixView:
     )
 
 
-def _against(found: Mapping[str, Sequence[str]], kind: str, predictor: str) -> Source | None:
-    options = {f"{a}.{b}": (a, b) for a, names in found.items() for b in names if (a, b) != (kind, predictor)}
+def _against(available: Mapping[str, Sequence[str]], kind: str, predictor: str) -> Source | None:
+    options = {f"{a}.{b}": (a, b) for a, names in available.items() for b in names if (a, b) != (kind, predictor)}
     if not options:
         return None
 
@@ -178,12 +178,12 @@ def agreement(view: MatrixView) -> None:
         return
     with guarded("The agreement of the two"):
         st.header("How far do the two agree?", anchor=False)
-        names = sorted(view.main.names)  # the order on the screen must not change what is drawn by lot
+        names = sorted(view.main.names)  # the order on the screen must not change what is drawn at random
         first, second = view.main.only(names), view.other.only(names)
-        found = _agreement(_key(first, second), first.matrix, second.matrix)
+        agreed = _agreement(_key(first, second), first.matrix, second.matrix)
         page = st.grid(2, min_column_width=430, gap="medium")
         with page.cell():
-            _numbers(found)
+            _numbers(agreed)
         with page.cell():
             _where_not(view)
 
@@ -197,15 +197,15 @@ def _agreement(key: tuple[Any, ...], _first: np.ndarray, _second: np.ndarray) ->
     return rank_agreement(_first, _second)
 
 
-def _numbers(found: RankAgreement) -> None:
+def _numbers(agreed: RankAgreement) -> None:
     with st.container(horizontal=True, gap="large"):
         _correlation(
-            "Over all pairs", found.pairs, found.pairs_interval,
+            "Over all pairs", agreed.pairs, agreed.pairs_interval,
             "Spearman’s rank correlation of the two similarities over all pairs of tasks. 1: the same order of pairs, "
             "0: no relation, −1: the opposite order.",
         )  # fmt: skip
         _correlation(
-            "Seen from one task", found.targets, found.targets_interval,
+            "Seen from one task", agreed.targets, agreed.targets_interval,
             "Mean over tasks of Spearman’s rank correlation within a task’s row: do the two name the same neighbours?",
         )  # fmt: skip
     st.caption(

@@ -54,21 +54,21 @@ TRANSFER = PageEntry(
     title="Transfer",
     icon=":material/compare_arrows:",
     url_path="transfer",
-    help="Whose experts helped whom, as measured, and which similarity foretold it.",
+    help="Whose experts helped whom, as measured, and which similarity predicted it.",
 )
 EXPERTS = PageEntry(
     file="experts.py",
     title="Experts",
     icon=":material/inventory_2:",
     url_path="experts",
-    help="Every expert with where it comes from: try it, download it, or bring one of your own.",
+    help="Every expert with where it comes from: try it, download it, or import one of your own.",
 )
 NEW_RUN = PageEntry(
     file="new_run.py",
     title="New run",
     icon=":material/add_circle:",
     url_path="new-run",
-    help="Choose a task or bring a file of your own, choose donors and baselines, and start a low-shot run.",
+    help="Choose a task or upload a file of your own, choose donors and baselines, and start a low-shot run.",
 )
 RUNS = PageEntry(
     file="runs.py",

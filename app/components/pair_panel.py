@@ -50,9 +50,9 @@ def show(
         return
     infos = {info.name: info for info in whole.infos}
     a, b = infos[task], infos[other]
-    found = view_pair(whole.matrix, whole.names.index(task), whole.names.index(other), whole.replicates, top=NEAR)
+    pair = view_pair(whole.matrix, whole.names.index(task), whole.names.index(other), whole.replicates, top=NEAR)
     _heading(a, b)
-    _numbers(a, b, found, len(infos) - 1, narrow=beside_graph)
+    _numbers(a, b, pair, len(infos) - 1, narrow=beside_graph)
     page = st.grid(2, min_column_width=430, gap="medium")
     with page.cell(), guarded("The parts"):
         _parts(whole, task, other)
@@ -87,15 +87,15 @@ def _heading(a: TaskInfo, b: TaskInfo) -> None:
             st.badge(family, icon=":material/account_tree:", color="gray", help="A planted family that both are of.")
 
 
-def _numbers(a: TaskInfo, b: TaskInfo, found: PairView, others: int, *, narrow: bool) -> None:
+def _numbers(a: TaskInfo, b: TaskInfo, pair: PairView, others: int, *, narrow: bool) -> None:
     cards = st.grid(2, min_column_width=180, gap="small") if narrow else st.grid(3, min_column_width=220, gap="small")
     with cards.cell(column_span="all" if narrow else 1), st.container(border=True, height="stretch", gap="xsmall"):
-        st.metric("Similarity", _signed(found.similarity, 3), help=SIMILARITY_HELP)
-        notes = [f"{_signed(found.standardised, 1, plus=True)} SD"]
-        if found.low is not None and found.high is not None:
-            notes.append(f"interval {_signed(found.low, 2)} to {_signed(found.high, 2)}")
+        st.metric("Similarity", _signed(pair.similarity, 3), help=SIMILARITY_HELP)
+        notes = [f"{_signed(pair.standardised, 1, plus=True)} SD"]
+        if pair.low is not None and pair.high is not None:
+            notes.append(f"interval {_signed(pair.low, 2)} to {_signed(pair.high, 2)}")
         st.caption(" · ".join(notes))
-    seen = ((a, b, found.rank, found.confidence), (b, a, found.rank_back, found.confidence_back))
+    seen = ((a, b, pair.rank, pair.confidence), (b, a, pair.rank_back, pair.confidence_back))
     for one, two, place, confidence in seen:
         with cards.cell(), st.container(border=True, height="stretch", gap="xsmall"):
             st.metric(
@@ -136,13 +136,14 @@ def _parts(whole: Source, task: str, other: str) -> None:
 def _measured(whole: Source, a: TaskInfo, b: TaskInfo, *, narrow: bool) -> None:
     """What was predicted for each as a donor of the other, and what was measured."""
     counts = context.transfer_shots(whole.kind)
-    found = context.transfer(whole.kind, counts[-1], tuple(whole.names)) if counts else None
-    rows = [] if found is None else [row for row in (_way(whole, found, a, b), _way(whole, found, b, a)) if row]
-    if not rows or found is None:
+    transfer = context.transfer(whole.kind, counts[-1], tuple(whole.names)) if counts else None
+    ways = () if transfer is None else (_way(whole, transfer, a, b), _way(whole, transfer, b, a))
+    rows = [row for row in ways if row]
+    if not rows or transfer is None:
         st.markdown("**Predicted and measured**")
         st.caption(f"Nobody has measured yet whether {label(KINDS, whole.kind)} experts of these two help each other.")
         return
-    shots = f"{found.shots} shots" if found.shots else "no training on the target"
+    shots = f"{transfer.shots} shots" if transfer.shots else "no training on the target"
     st.markdown(f"**Predicted and measured** :gray[· {shots}]")
     st.dataframe(
         pd.DataFrame(rows),
@@ -162,13 +163,13 @@ def _measured(whole: Source, a: TaskInfo, b: TaskInfo, *, narrow: bool) -> None:
     )
 
 
-def _way(whole: Source, found: Transfer, donor: TaskInfo, target: TaskInfo) -> dict[str, Any] | None:
+def _way(whole: Source, transfer: Transfer, donor: TaskInfo, target: TaskInfo) -> dict[str, Any] | None:
     """One direction; None where it was not measured."""
-    i, j = found.names.index(target.name), found.names.index(donor.name)
-    gains = found.gains[i]
+    i, j = transfer.names.index(target.name), transfer.names.index(donor.name)
+    gains = transfer.gains[i]
     if not np.isfinite(gains[j]):
         return None
-    known = [k for k in range(len(found.names)) if k != i and np.isfinite(gains[k])]
+    known = [k for k in range(len(transfer.names)) if k != i and np.isfinite(gains[k])]
     places = [1 + sum(values[k] > values[j] for k in known) for values in (gains, whole.matrix[i])]
     return {
         "Donor → target": f"{shorten(donor.title)} → {shorten(target.title)}",
@@ -188,14 +189,14 @@ def _predictors(whole: Source, predictors: Sequence[str], a: TaskInfo, b: TaskIn
         except PiTuningError:
             continue  # it shows when it is chosen
         if a.name in each.names and b.name in each.names:
-            found = view_pair(each.matrix, each.names.index(a.name), each.names.index(b.name))
+            pair = view_pair(each.matrix, each.names.index(a.name), each.names.index(b.name))
             rows.append(
                 {
                     "Predictor": label(PREDICTORS, predictor),
-                    "Similarity": found.similarity,
-                    "SD": found.standardised,
-                    "Seen from first": found.rank,
-                    "Seen from second": found.rank_back,
+                    "Similarity": pair.similarity,
+                    "SD": pair.standardised,
+                    "Seen from first": pair.rank,
+                    "Seen from second": pair.rank_back,
                 }
             )
     st.dataframe(

@@ -63,17 +63,17 @@ def switched_on(chosen: Run) -> bool:
 
 def show(runs: Sequence[Run]) -> None:
     """The comparison of the runs that the address names, or how to choose them. ``runs`` are those of the list."""
-    found = _find(wanted(), runs)
-    if len(found) < 2:
+    chosen = _find(wanted(), runs)
+    if len(chosen) < 2:
         empty(
             "Choose two runs or more",
             "Tick the boxes at the left of the table: up to six runs, of one task or of several.",
             icon=":material/compare:",
         )
         return
-    if len(found) > MOST:
-        st.info(f"The first {MOST} of {len(found)} runs are compared.")
-    compared = [Compared(letter, run, _result(letter, run)) for letter, run in zip(LETTERS, found, strict=False)]
+    if len(chosen) > MOST:
+        st.info(f"The first {MOST} of {len(chosen)} runs are compared.")
+    compared = [Compared(letter, run, _result(letter, run)) for letter, run in zip(LETTERS, chosen, strict=False)]
     with guarded("The overview"):
         _overview(compared)
     with guarded("The settings"):
@@ -89,13 +89,13 @@ def show(runs: Sequence[Run]) -> None:
 
 
 def _find(names: Sequence[str], runs: Sequence[Run]) -> list[Run]:
-    known, found = {run.id: run for run in runs}, []
+    known, chosen = {run.id: run for run in runs}, []
     for name in names:
         try:
-            found.append(known.get(name) or runs_data.queue().get(name))
+            chosen.append(known.get(name) or runs_data.queue().get(name))
         except BadInput:
             st.warning(f"The address names the run “{plain(name)}”, which is not in this workspace; it is left out.")
-    return found
+    return chosen
 
 
 def _result(letter: str, run: Run) -> Mapping[str, Any] | None:
@@ -156,14 +156,14 @@ def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str | None]]:
     """By setting, as people write it, its value in each run; settings that are the same everywhere are left out."""
     every = [{**run.spec.defaults(), **run.spec.config} for run in runs]
     names = dict.fromkeys(name for one in every for name in one)
-    found: dict[str, list[str | None]] = {}
+    differing: dict[str, list[str | None]] = {}
     if len({run.kind for run in runs}) > 1:
-        found["Work"] = [run.kind for run in runs]
+        differing["Work"] = [run.kind for run in runs]
     for name in names:
         values: list[str | None] = [_written(one[name]) if name in one else None for one in every]
         if len(set(values)) > 1:
-            found[name.replace("_", " ").capitalize()] = values
-    return found
+            differing[name.replace("_", " ").capitalize()] = values
+    return differing
 
 
 def _written(value: Any) -> str:
@@ -215,7 +215,7 @@ def _score(result: Mapping[str, Any], method: str) -> str | None:
 
 def _curves(compared: Sequence[Compared]) -> None:
     st.header("Curves", anchor=False)
-    measured = [runs_data.queue().metrics_of(one.run.id) for one in compared]
+    measured = [runs_data.queue().curves_of(one.run.id) for one in compared]
     titles = {**NAMES, **MORE}
     names = [name for name in titles if any(point.name == name for points in measured for point in points)]
     if not names:
@@ -224,8 +224,8 @@ def _curves(compared: Sequence[Compared]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.selectbox("What", names, format_func=titles.__getitem__, key="compare_name", width=330)
         order = list(METHODS)
-        found = {point.series for points in measured for point in points if point.name == name}
-        series = sorted(found, key=lambda one: (order.index(one) if one in order else len(order), one))
+        drawn = {point.series for points in measured for point in points if point.name == name}
+        series = sorted(drawn, key=lambda one: (order.index(one) if one in order else len(order), one))
         method = st.selectbox("Of", series, format_func=method_label, key=f"compare_series_{name}", width=200)
     frames = [
         pd.DataFrame(
@@ -246,15 +246,15 @@ def _curves(compared: Sequence[Compared]) -> None:
 
 def _classes(compared: Sequence[Compared]) -> None:
     st.header("Classes", anchor=False)
-    found = [(one, (one.result or {}).get("per_class") or {}) for one in compared]
-    if not any(classes for _, classes in found):
+    per_class = [(one, (one.result or {}).get("per_class") or {}) for one in compared]
+    if not any(classes for _, classes in per_class):
         st.caption("None of these runs has scores of single classes: their answers are open, or they are not done.")
         return
-    several = len({one.run.spec.subject for one, classes in found if classes}) > 1
+    several = len({one.run.spec.subject for one, classes in per_class if classes}) > 1
     frame = class_table(
         [
             (one.letter, {_class(one.run, name) if several else name: score for name, score in classes.items()})
-            for one, classes in found
+            for one, classes in per_class
             if classes
         ]
     )
@@ -267,7 +267,7 @@ def _classes(compared: Sequence[Compared]) -> None:
         },
         alt="π-tuning’s score of each class in each run",
     )  # fmt: skip
-    without = [one.letter for one, classes in found if not classes]
+    without = [one.letter for one, classes in per_class if not classes]
     st.caption(
         "Scores of π-tuning in points; first the classes in which the runs differ most."
         + (f" Without scores of classes: {', '.join(without)}." if without else "")
@@ -280,15 +280,15 @@ def _class(run: Run, name: str) -> str:
     return f"{info.title if info else run.spec.subject} · {name}"
 
 
-def class_table(found: Sequence[tuple[str, Mapping[str, float]]]) -> pd.DataFrame:
+def class_table(per_class: Sequence[tuple[str, Mapping[str, float]]]) -> pd.DataFrame:
     """Score of each class by run, first where the runs differ most; a class that only one of them has comes last."""
-    names = dict.fromkeys(name for _, classes in found for name in classes)
+    names = dict.fromkeys(name for _, classes in per_class for name in classes)
     rows = []
     for name in names:
-        values = [float(classes[name]) for _, classes in found if name in classes]
+        values = [float(classes[name]) for _, classes in per_class if name in classes]
         rows.append(
             {"Class": name}
-            | {letter: float(classes[name]) if name in classes else None for letter, classes in found}
+            | {letter: float(classes[name]) if name in classes else None for letter, classes in per_class}
             | {"Spread": max(values) - min(values) if len(values) > 1 else None}
         )
     return pd.DataFrame(rows).sort_values("Spread", ascending=False, kind="stable", na_position="last")
@@ -315,17 +315,19 @@ def _answers(compared: Sequence[Compared]) -> None:
         st.caption(f"{MOST_ANSWERS} of {len(apart)} are shown.")
 
 
-def disagreements(found: Sequence[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Mapping[str, Any]]]:
+def disagreements(predictions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Mapping[str, Any]]]:
     """For each example that two or more runs have kept and answered differently, what each of them said, by letter.
 
     Those where some are right and some are wrong come first.
     """
     examples: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for letter, result in found:
+    for letter, result in predictions:
         for item in result.get("predictions") or []:
             examples.setdefault(str(item.get("uid")), {})[letter] = item
-    apart = [said for said in examples.values() if len({str(item.get("prediction")) for item in said.values()}) > 1]
-    return sorted(apart, key=lambda said: len({_right(item) for item in said.values()}), reverse=True)
+    apart = [
+        by_run for by_run in examples.values() if len({str(item.get("prediction")) for item in by_run.values()}) > 1
+    ]
+    return sorted(apart, key=lambda by_run: len({_right(item) for item in by_run.values()}), reverse=True)
 
 
 def _right(item: Mapping[str, Any]) -> bool:
@@ -337,9 +339,9 @@ def _worst(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return sorted(wrong, key=lambda item: -float(item.get("loss", 0)))[:SHOWN_WORST]
 
 
-def _answer(said: Mapping[str, Mapping[str, Any]], *, key: str) -> None:
+def _answer(prediction: Mapping[str, Mapping[str, Any]], *, key: str) -> None:
     """One example, and what each run said to it."""
-    first = next(iter(said.values()))
+    first = next(iter(prediction.values()))
     answer, uid = str(first.get("answer", "")), str(first.get("uid", ""))
     task = uid.split("/", 1)[0]
     example = by_index(context.task(task).split("test"), uid) if task in context.tasks() else None
@@ -350,8 +352,8 @@ def _answer(said: Mapping[str, Mapping[str, Any]], *, key: str) -> None:
         with st.container(gap="xsmall"):
             if first.get("text"):
                 st.markdown(plain(str(first["text"])))
-            st.markdown("Pink is the true place, blue what was said." if boxes else f"True: {answer_badge(answer)}")
-            for letter, item in said.items():
+            st.markdown("Pink is the true place, blue the answer." if boxes else f"True: {answer_badge(answer)}")
+            for letter, item in prediction.items():
                 icon = ":green[:material/check:]" if _right(item) else ":red[:material/close:]"
                 st.markdown(f"{icon} **{letter}** {'' if boxes else answer_badge(str(item.get('prediction', '')))}")
                 if boxes and example is not None and example.image is not None:

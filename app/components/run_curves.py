@@ -28,7 +28,7 @@ MORE = {
 
 def curves(run: Run) -> None:
     """One chart for each thing that was measured, one line for each method."""
-    measured = runs_data.queue().metrics_of(run.id)
+    measured = runs_data.queue().curves_of(run.id)
     titles = dict(NAMES)
     if any(point.name in MORE for point in measured) and st.toggle("Speed, memory and learning rate", key="run_more"):
         titles |= MORE

@@ -36,8 +36,8 @@ def show(run: Run, runs: Sequence[Run]) -> None:
 def _failure(run: Run) -> None:
     """What went wrong, and what to do about it."""
     error = run.error or "The run ended without a reason; see its log."
-    mend = f"\n\nWhat helps: {plain(run.mend)}" if run.mend else ""
-    st.error(plain(error) + mend, title=FAILURES.get(run.failure or "", "This run failed"), icon=":material/error:")
+    fix = f"\n\nWhat helps: {plain(run.fix)}" if run.fix else ""
+    st.error(plain(error) + fix, title=FAILURES.get(run.failure or "", "This run failed"), icon=":material/error:")
 
 
 def _heading(run: Run) -> None:

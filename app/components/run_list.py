@@ -112,8 +112,8 @@ def _draw(
 
 
 def _score(run: Run) -> float | None:
-    found = runs_data.results([run])
-    score = found[0].get("score") if found else None
+    results = runs_data.results([run])
+    score = results[0].get("score") if results else None
     return float(score) if isinstance(score, int | float) else None
 
 

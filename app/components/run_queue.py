@@ -76,18 +76,18 @@ def duplicate(run: Run) -> None:
 
 def _form(run: Run) -> Mapping[str, Any]:
     settings = {**run.spec.defaults(), **run.spec.config}
-    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     if settings.get("kind") in KINDS:
         kinds = in_order({*context.kinds(), str(settings["kind"])})
-        found["kind"] = st.selectbox(
+        changes["kind"] = st.selectbox(
             "Kind", kinds, index=kinds.index(settings["kind"]), key=f"again_kind_{run.id}",
             format_func=lambda kind: label(KINDS, kind),
         )  # fmt: skip
     for name, title in WHOLE.items():
         if isinstance(settings.get(name), int):
             least = 0 if name == "seed" else 1
-            found[name] = st.number_input(title, least, None, settings[name], key=f"again_{name}_{run.id}")
-    return {name: value for name, value in found.items() if value != settings.get(name)}
+            changes[name] = st.number_input(title, least, None, settings[name], key=f"again_{name}_{run.id}")
+    return {name: value for name, value in changes.items() if value != settings.get(name)}
 
 
 def _again(run_id: str, changes: Mapping[str, Any]) -> None:

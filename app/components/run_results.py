@@ -66,10 +66,10 @@ def show(run: Run, runs: Sequence[Run]) -> None:
         _donors(result)
 
 
-def verdict(found: Verdict) -> None:
+def verdict(judgement: Verdict) -> None:
     """The verdict in its colour."""
-    alert, icon = ALERTS[found.outcome]
-    alert(found.text, title=found.title, icon=icon)
+    alert, icon = ALERTS[judgement.outcome]
+    alert(judgement.text, title=judgement.title, icon=icon)
 
 
 def side_by_side() -> tuple[DeltaGenerator, DeltaGenerator]:
@@ -225,16 +225,16 @@ def by_index(test: Sequence[Example], uid: Any) -> Example | None:
 def _prediction(item: Mapping[str, Any], example: Example | None, *, key: str) -> None:
     answer, prediction = str(item.get("answer", "")), str(item.get("prediction", ""))
     mark = ":green[:material/check: right]" if float(item.get("score", 0)) >= HALF else ":red[:material/close: wrong]"
-    said = f"{mark} · said {answer_badge(prediction)} for {answer_badge(answer)}"
+    verdict = f"{mark} · predicted {answer_badge(prediction)} for {answer_badge(answer)}"
     if parse_box(answer) is not None:
-        said = f"{mark} · pink is the true place, blue what was said"
+        verdict = f"{mark} · pink is the true place, blue the answer"
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=key):
         if example is not None and example.image is not None:
             st.image(picture(example.image, answer, prediction), width=96, alt=f"{example.text} {answer}".strip())
         with st.container(gap="xsmall"):
             if item.get("text"):
                 st.markdown(plain(str(item["text"])))
-            st.markdown(said)
+            st.markdown(verdict)
 
 
 def _classes(classes: Mapping[str, Any]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from app.components import access, context
-from app.components.words import KINDS, METHODS, PREDICTORS, STATES, duration, label
+from app.components.words import KINDS, METHODS, PREDICTORS, STATES, duration, label, shots_label
 from pituning.errors import PiTuningError
 from pituning.figures.palette import method_label
 from pituning.runs import waiting
@@ -77,7 +77,7 @@ def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, s
         return f"Answers of {name}", label(KINDS, str(settings.get("kind", "lora")))
     details = [label(KINDS, str(settings["kind"]))] if "kind" in settings else []
     if "shots" in settings:
-        details.append(f"{settings['shots']} shots")
+        details.append(shots_label(settings["shots"]))
     if "seed" in settings:
         details.append(f"seed {settings['seed']}")
     if run.backbone != DEFAULT_BACKBONE:
@@ -157,15 +157,15 @@ def _result(path: str, finished: float, run_id: str) -> dict[str, Any] | None:
 
 def results(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The results that can be read; a damaged one is left out here and shown on its own run."""
-    found = []
+    results = []
     for run in runs:
         try:
             one = result(run)
         except PiTuningError:
             continue
         if one is not None:
-            found.append(one)
-    return found
+            results.append(one)
+    return results
 
 
 def log_tail(run: Run) -> str:

@@ -7,34 +7,37 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from app.components import context
-from app.components.words import KINDS, PREDICTORS, label
+from app.components.words import KINDS, PREDICTORS, label, shots_label
 from pituning.reports.reader import Zoo
 
 
-def choose(found: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+def choose(available: Mapping[str, Sequence[str]]) -> tuple[str, str]:
     """The controls for kind and predictor. ``found`` has the predictors that are there for each kind."""
     kind = st.segmented_control(
-        "Expert kind", list(found), format_func=lambda name: label(KINDS, name), required=True,
-        default=next(iter(found)), key="kind", bind="query-params",
+        "Expert kind", list(available), format_func=lambda name: label(KINDS, name), required=True,
+        default=next(iter(available)), key="kind", bind="query-params",
         help="Which kind of expert the task embeddings are of. "
-        + " ".join(f"**{KINDS[name].label}**: {KINDS[name].help}" for name in found),
+        + " ".join(f"**{KINDS[name].label}**: {KINDS[name].help}" for name in available),
     )  # fmt: skip
-    kind = kind if kind in found else next(iter(found))
+    kind = kind if kind in available else next(iter(available))
     predictor = st.selectbox(
-        "Similarity", found[kind], format_func=lambda name: label(PREDICTORS, name), key="predictor",
+        "Similarity", available[kind], format_func=lambda name: label(PREDICTORS, name), key="predictor",
         bind="query-params", width=190,
-        help="  \n".join(f"**{PREDICTORS[name].label}**: {PREDICTORS[name].help}" for name in found[kind]),
+        help="  \n".join(f"**{PREDICTORS[name].label}**: {PREDICTORS[name].help}" for name in available[kind]),
     )  # fmt: skip
     return kind, predictor
 
 
 def choose_shots(counts: Sequence[int]) -> int:
     """At which of the measured numbers of shots; the same choice on every page."""
+    if 0 in counts and st.query_params.get("shots") == "None":  # what older addresses say
+        del st.query_params["shots"]
+        st.session_state["shots"] = 0
     chosen = st.segmented_control(
-        "Shots", counts, format_func=lambda count: f"{count} shots" if count else "None", required=True,
+        "Shots", counts, format_func=shots_label, required=True,
         default=counts[-1], key="shots", bind="query-params",
-        help="How many examples per class the donor is trained on before it is tested. None: the donor’s expert "
-        "answers the target as it is.",
+        help="How many examples per class the donor is trained on before it is tested. Zero-shot: the donor’s "
+        "expert answers the target as it is.",
     )  # fmt: skip
     return counts[-1] if chosen is None else chosen
 

@@ -9,11 +9,11 @@ from typing import Any
 import streamlit as st
 
 from app.components import context, runs_data, stories
-from app.components.words import KINDS, MAPS, ORDERS, PREDICTORS, SCALES, Word, label
+from app.components.words import KINDS, MAPS, ORDERS, PREDICTORS, SCALES, Word, label, shots_label
 from pituning.figures.palette import method_label
 from pituning.reports.study import comparisons
 from pituning.reports.views import MOST_NEIGHBOURS
-from pituning.workspace.lowshot import ALL_SHOTS, measured_shots, shots_name
+from pituning.workspace.lowshot import ALL_SHOTS, measured_shots
 from pituning.workspace.stories import VIEWS, Slide
 
 VIEW_WORDS = {
@@ -22,7 +22,7 @@ VIEW_WORDS = {
     "map": Word("Map", "All tasks in two dimensions, as near as they are alike."),
     "neighbours": Word("Neighbours of a task", "Whose experts would help one task, and how sure that is."),
     "transfer": Word("Measured transfer", "Which donor really helped which target."),
-    "prediction": Word("Predicted against measured", "Whether the similarity foretold the gain."),
+    "prediction": Word("Predicted against measured", "Whether the similarity predicted the gain."),
     "study": Word("Low-shot study", "What π-tuning gains over another method on each target."),
     "result": Word("Result of a run", "Scores beside the baselines with the verdict, donor weights, or curves."),
     "words": Word("Words alone", "A title and text, to open or to close."),
@@ -72,12 +72,12 @@ def controls(story: str, slide: Slide) -> None:
 
 def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
     """The choices of a setting, the one that is taken without a choice first, and what people read for them."""
-    found = context.available()
-    kind = str(slide.settings.get("kind") or next(iter(found), "lora"))
+    available = context.available()
+    kind = str(slide.settings.get("kind") or next(iter(available), "lora"))
     if name == "kind":
-        return list(found), lambda one: label(KINDS, one)
+        return list(available), lambda one: label(KINDS, one)
     if name == "predictor":
-        return list(found.get(kind, ())), lambda one: label(PREDICTORS, one)
+        return list(available.get(kind, ())), lambda one: label(PREDICTORS, one)
     if name == "task":
         known = context.tasks()
         return list(known), lambda one: known[one].title if one in known else one
@@ -88,7 +88,7 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
         studied = slide.view == "study"
         found_shots = measured_shots(context.lowshot(kind)) if studied else context.transfer_shots(kind)
         counts = [count for count in found_shots if count != ALL_SHOTS]
-        return counts[::-1], lambda count: f"{shots_name(count)} shots" if count else "None"
+        return counts[::-1], shots_label
     if name == "over":
         counts = measured_shots(context.lowshot(kind))
         shots = int(slide.settings.get("shots", max(counts, default=0)))
@@ -110,9 +110,9 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
 def _set(story: str, slide_id: str, name: str, key: str) -> None:
     value = st.session_state[key]
 
-    def with_it(found: Any) -> Any:
-        slide = found.slides[found.place(slide_id)]
+    def with_it(edited: Any) -> Any:
+        slide = edited.slides[edited.place(slide_id)]
         settings = {key: one for key, one in slide.settings.items() if key != name}
-        return found.changed(replace(slide, settings=settings if value is None else {**settings, name: value}))
+        return edited.changed(replace(slide, settings=settings if value is None else {**settings, name: value}))
 
     stories.change(story, with_it)

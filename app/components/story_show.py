@@ -31,7 +31,7 @@ output { min-width: 4.2em; text-align: center; font-variant-numeric: tabular-num
 """
 _HTML = """<nav class="bar" aria-label="Slides">
 <button id="back" aria-label="Back" title="Back (←)">←</button><output id="counter"></output>
-<button id="on" aria-label="On" title="On (→)">→</button>
+<button id="next" aria-label="Next" title="Next (→)">→</button>
 <button id="full" title="Full screen (F)">Full screen</button>
 <button id="close" title="Back to editing (Escape)">Close</button></nav>"""
 _JS = """
@@ -42,7 +42,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const mark = () => {
     find("counter").textContent = `${at + 1} / ${data.slides}`
     find("back").disabled = at <= 0
-    find("on").disabled = at >= last
+    find("next").disabled = at >= last
   }
   const go = (to) => {
     const next = Math.min(Math.max(to, 0), last)
@@ -69,7 +69,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     moves[event.key]()
   }
   find("back").onclick = () => go(at - 1)
-  find("on").onclick = () => go(at + 1)
+  find("next").onclick = () => go(at + 1)
   find("full").onclick = full
   find("close").onclick = close
   mark()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import streamlit as st
@@ -15,6 +15,7 @@ from app.components.words import METRICS
 from pituning.runs.outline import Subject
 from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Modality, Task
 from pituning.tasks.mini import LazySplit
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 SOURCES = {"task": "A task of this workspace", "file": "A table of my own"}
 SHOWN_ANSWERS = 20
@@ -23,7 +24,7 @@ SHOWN_ANSWERS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What is to be learned; ``brought`` when it has yet to be made from a file."""
+    """What is to be learned; ``uploaded`` when it has yet to be made from a file."""
 
     name: str
     title: str
@@ -32,7 +33,7 @@ class Target:
     closed: bool
     most_shots: int
     sizes: Mapping[str, int]
-    brought: upload.Brought | None = None
+    uploaded: upload.Uploaded | None = None
 
     @property
     def subject(self) -> Subject:
@@ -63,7 +64,7 @@ def _from_workspace() -> Target | None:
         return None
     name = linked_select(
         "Task", list(known), param="target", format_func=lambda one: f"{known[one].title} · {known[one].modality}",
-        default="digits" if "digits" in known else next(iter(known)),
+        default=_first(known),
         help_text="The task to be learned from a few examples. Its own full-data expert never takes part.",
     )  # fmt: skip
     if name is None:
@@ -89,6 +90,15 @@ def _from_workspace() -> Target | None:
     )
 
 
+def _first(known: Collection[str]) -> str:
+    """The task that is shown first: on the embedded backbone real pictures, on another one a task of its zoo."""
+    zoo = context.zoo()
+    first = ["digits"]
+    if zoo.backbone != DEFAULT_BACKBONE:
+        first = [task for kind in zoo.kinds() for task in zoo.expert_dirs(kind)]
+    return next(name for name in (*first, *known) if name in known)
+
+
 def most_shots(name: str) -> int:
     """The most shots per class that a task's training split allows."""
     info = context.tasks()[name]
@@ -108,7 +118,7 @@ def _balanced(task: Task) -> bool:
 
 
 def _balance(task: Task) -> None:
-    """How often each answer comes up, in all splits together, as for a table that is brought."""
+    """How often each answer comes up, in all splits together, as for a table that is uploaded."""
     if _balanced(task):
         st.caption("All labels are equally frequent, by construction.")
         return
@@ -121,17 +131,17 @@ def _balance(task: Task) -> None:
 
 
 def _from_file() -> Target | None:
-    brought = upload.bring()
-    if brought is None:
+    uploaded = upload.panel()
+    if uploaded is None:
         return None
-    labels = brought.preview.labels
+    labels = uploaded.preview.labels
     return Target(
-        name=brought.name,
-        title=brought.title,
-        modality=brought.preview.modality,
+        name=uploaded.name,
+        title=uploaded.title,
+        modality=uploaded.preview.modality,
         classes=len(labels) if labels else OPEN_ANSWER_CLASSES,
         closed=labels is not None,
-        most_shots=brought.preview.most_shots,
-        sizes=brought.preview.sizes,
-        brought=brought,
+        most_shots=uploaded.preview.most_shots,
+        sizes=uploaded.preview.sizes,
+        uploaded=uploaded,
     )

@@ -77,16 +77,16 @@ def neighbours(
         st.caption("This task has no expert in the zoo yet, so its place in the graph is not known.")
         return
     confidence = [None if item.confidence is None else 100 * float(item.confidence) for item in near]
-    told: dict[str, list[Any]] = {
+    columns: dict[str, list[Any]] = {
         "Task": [titles.get(item.task, item.task) for item in near],
         "Similarity": [float(item.similarity) for item in near],
     }
     if any(value is not None for value in confidence):
-        told["Confidence"] = confidence
+        columns["Confidence"] = confidence
     names, key = [item.task for item in near], table_key("neighbours")
     st.markdown("**Nearest tasks**")
     st.dataframe(
-        pd.DataFrame(told),
+        pd.DataFrame(columns),
         hide_index=True,
         placeholder="–",
         key=key,
@@ -108,23 +108,23 @@ def neighbours(
 def transfer(kind: str, name: str, titles: Mapping[str, str], *, on_open: Callable[[str, list[str]], None]) -> None:
     """Whose experts helped this task most, and whom its own helped, as measured; a click on one opens the pair."""
     counts = context.transfer_shots(kind)
-    found = context.transfer(kind, counts[-1], tuple(titles)) if counts else None
-    if found is None or name not in found.names:
+    measured = context.transfer(kind, counts[-1], tuple(titles)) if counts else None
+    if measured is None or name not in measured.names:
         st.markdown("**Measured transfer**")
         st.caption(f"Nobody has measured yet whom {label(KINDS, kind)} experts help.")
         return
-    shots = f"{found.shots} shots" if found.shots else "no training on the target"
+    shots = f"{measured.shots} shots" if measured.shots else "no training on the target"
     st.markdown(f"**Measured transfer** :gray[· {shots}]")
-    at = found.names.index(name)
+    at = measured.names.index(name)
     ways = (
-        ("Its best donors", "Nobody has measured which donors help it.", found.gains[at], "in"),
-        ("Whom it helps most", "Nobody has measured whom its expert helps.", found.gains[:, at], "out"),
+        ("Its best donors", "Nobody has measured which donors help it.", measured.gains[at], "in"),
+        ("Whom it helps most", "Nobody has measured whom its expert helps.", measured.gains[:, at], "out"),
     )
     with st.grid(2, min_column_width=260, gap="small"):
         for title, nothing, gains, way in ways:
             with st.container(gap="xsmall"):
                 gains_table(
-                    title, nothing, gains, found.names, titles, key=table_key(f"transfer-{way}"), on_open=on_open
+                    title, nothing, gains, measured.names, titles, key=table_key(f"transfer-{way}"), on_open=on_open
                 )
 
 

@@ -1,4 +1,4 @@
-"""Measured transfer: who helps whom, whether the similarity foretold it, and what runs of this workspace found."""
+"""Measured transfer: who helps whom, whether the similarity predicted it, and what runs of this workspace found."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class TransferView:
     transfer: Transfer
 
 
-def controls(found: Mapping[str, Sequence[str]]) -> TransferView | None:
+def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
     """The row above the matrix; None, and why, where nothing was measured for the chosen kind."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        kind, predictor = source.choose(found)
+        kind, predictor = source.choose(available)
         counts = context.transfer_shots(kind)
         shots = source.choose_shots(counts) if counts else None
     if not counts or shots is None:
@@ -145,20 +145,20 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
         return
     others = [k for k in range(len(names)) if k != i and np.isfinite(view.transfer.gains[i, k])]
     place = 1 + sum(view.transfer.gains[i, k] > gain for k in others)
-    likeness = 1 + sum(view.shown.matrix[i, k] > view.shown.matrix[i, j] for k in others)
+    similarity_rank = 1 + sum(view.shown.matrix[i, k] > view.shown.matrix[i, j] for k in others)
     back = view.transfer.gains[j, i]
     cards = st.grid(4, min_column_width=190, gap="small")
-    told = (
+    figures = (
         ("Alone", _score(view.transfer.alone[i]), "without a donor"),
         ("With this donor", _score(view.transfer.scores[i, j]), _gain(gain)),
-        ("Measured place", f"{place} of {len(others)}", f"by similarity {likeness}"),
+        ("Measured place", f"{place} of {len(others)}", f"by similarity {similarity_rank}"),
         (
             "The other way",
             _gain(back) if np.isfinite(back) else "–",
             f"what {shorten(infos[target].title)} does for it",
         ),
     )
-    for title, value, note in told:
+    for title, value, note in figures:
         with cards.cell(), st.container(border=True, height="stretch", gap="xsmall"):
             st.metric(title, value)
             st.caption(plain(note))
@@ -193,7 +193,7 @@ def prediction(view: TransferView, predictors: Sequence[str], target: str | None
             alt="Scatter of similarity against measured gain, a point for each target and donor",
         )
     with page.cell(column_span=2):
-        st.markdown("**Which similarity foretells the gain?**")
+        st.markdown("**Which similarity predicts the gain?**")
         st.dataframe(
             _grades(view, predictors),
             hide_index=True,
@@ -203,7 +203,7 @@ def prediction(view: TransferView, predictors: Sequence[str], target: str | None
             alt="Rank correlation, NDCG and regret of each predictor with intervals",
         )
         st.caption(
-            "Mean over targets; in brackets the 95 % bootstrap interval over targets. “By lot” is the mean of "
+            "Mean over targets; in brackets the 95 % bootstrap interval over targets. “Random order” is the mean of "
             f"{RANDOM_ORDERS} random orders."
         )
 
@@ -217,19 +217,19 @@ def _grades(view: TransferView, predictors: Sequence[str]) -> pd.DataFrame:
 @st.cache_data(max_entries=16, show_spinner="Grading the predictors …")
 def _graded(key: tuple[Any, ...], predictors: tuple[str, ...], _view: TransferView) -> pd.DataFrame:
     gains, names = _view.transfer.gains, _view.shown.names
-    found: dict[str, dict[str, np.ndarray]] = {}
+    grades: dict[str, dict[str, np.ndarray]] = {}
     for predictor in predictors:
         try:
             each = source.load(_view.shown.kind, predictor)
         except PiTuningError:
             continue  # it shows when it is chosen
         if set(names) <= set(each.names):
-            found[label(PREDICTORS, predictor)] = grade_targets(each.only(names).matrix, gains, measures=MEASURES)
+            grades[label(PREDICTORS, predictor)] = grade_targets(each.only(names).matrix, gains, measures=MEASURES)
     rng = np.random.default_rng(0)
     drawn = [grade_targets(rng.random(gains.shape), gains, measures=MEASURES) for _ in range(RANDOM_ORDERS)]
-    found["By lot"] = {name: np.mean([one[name] for one in drawn], axis=0) for name in MEASURES}
+    grades["Random order"] = {name: np.mean([one[name] for one in drawn], axis=0) for name in MEASURES}
     rows = []
-    for predictor, measured in found.items():
+    for predictor, measured in grades.items():
         row: dict[str, Any] = {"Predictor": predictor}
         for name, (title, _) in MEASURES.items():
             got = interval(measured[name])

@@ -1,4 +1,4 @@
-"""Brings a table of the user's own: file, names, columns, and what it would become, with errors beside the field."""
+"""Uploads a table of the user's own: file, names, columns, and what it would become, with errors beside the field."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHOWN_PROBLEMS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Brought:
+class Uploaded:
     """A table that can become a task: everything `task_from_table` wants, and what it would become."""
 
     name: str
@@ -79,7 +79,7 @@ class _Fields:
         place.error(plain(str(error)), icon=":material/error:")
 
 
-def bring() -> Brought | None:
+def panel() -> Uploaded | None:
     """Draws the form; None until everything in it can be used."""
     fields = _Fields()
     file = st.file_uploader(
@@ -123,7 +123,7 @@ def bring() -> Brought | None:
         _show(preview, instruction)
     if fields.failed or preview is None or preview.problems or preview.missing or choices is None:
         return None
-    return Brought(
+    return Uploaded(
         name=name,
         title=title,
         instruction=instruction,

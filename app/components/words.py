@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pituning.figures.palette import METHOD_LABELS
 from pituning.figures.words import KINDS, MAPS, METRICS, ORDERS, PREDICTORS, SCALES, Word, label
+from pituning.workspace.lowshot import ALL_SHOTS
 
 __all__ = [
     "ANSWERERS",
@@ -21,20 +22,21 @@ __all__ = [
     "Word",
     "duration",
     "label",
+    "shots_label",
 ]
 
 ORIGINS = {
     "shipped": Word("Shipped", "Comes with the Studio: trained on all the data of its task."),
     "trained": Word("Trained here", "A run of this workspace trained it on one task."),
     "tuned": Word("π-tuned here", "A run of this workspace mixed it from the experts of similar tasks."),
-    "imported": Word("Imported", "Somebody brought it as a PEFT checkpoint."),
+    "imported": Word("Imported", "Somebody imported it as a PEFT checkpoint."),
 }
 
 ANSWERERS = {
     "backbone": Word("Backbone", "The foundation model without any expert."),
     "single": Word("Single expert", "An expert trained on a few examples of this task alone."),
     "pi": Word("π-expert", "Mixed from the experts of similar tasks and trained on a few examples."),
-    "expert": Word("Expert", "Trained on all the data of its task, or brought from elsewhere."),
+    "expert": Word("Expert", "Trained on all the data of its task, or imported from elsewhere."),
 }
 """Who answers, by how they were made."""
 
@@ -50,7 +52,7 @@ METHODS = {
         "donor-untouched": "The most similar task’s expert as it is.",
         "uniform": "The same donors with equal, fixed weights.",
         "lorahub": "The donors as they are; only their weights are searched for, without gradients.",
-        "random": "Donors drawn by lot instead of by similarity.",
+        "random": "Donors drawn at random instead of by similarity.",
         "distant": "The least similar donors.",
         "same-format": "Donors that answer in the same form but are about something else.",
         "placebo": "Random parameters with the size of real donors. Only a gain over these is transfer.",
@@ -93,3 +95,10 @@ def duration(seconds: float | None) -> str:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def shots_label(shots: int | None) -> str:
+    """Examples per class as people say them: ``"Zero-shot"``, ``"16 shots"``; None stands for all there are."""
+    if shots is None or shots == ALL_SHOTS:
+        return "All data"
+    return f"{shots} shots" if shots > 1 else "1 shot" if shots else "Zero-shot"

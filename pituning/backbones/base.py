@@ -229,8 +229,8 @@ class Backbone(ABC):
         paths: dict[str, None] = {}
         for block in self.blocks:
             number = block.layer.rpartition(".")[2]
-            found = re.match(rf"(?:.+?\.)?{re.escape(number)}(?=\.)", block.module)
-            paths.setdefault(found[0] if found else block.module)
+            match = re.match(rf"(?:.+?\.)?{re.escape(number)}(?=\.)", block.module)
+            paths.setdefault(match[0] if match else block.module)
         return tuple(self.module(path) for path in paths)
 
     @property

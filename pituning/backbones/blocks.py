@@ -33,7 +33,7 @@ def find_blocks(model: nn.Module, stacks: Mapping[str, str]) -> tuple[Block, ...
     Args:
         stacks: what a stack of layers is called, and the dotted path of its `nn.ModuleList`.
     """
-    found: list[Block] = []
+    ordered: list[Block] = []
     for stack, path in stacks.items():
         layers = model.get_submodule(path)
         assert isinstance(layers, nn.ModuleList)
@@ -56,8 +56,8 @@ def find_blocks(model: nn.Module, stacks: Mapping[str, str]) -> tuple[Block, ...
                     )
                 )
             for blocks in parts.values():
-                found += sorted(blocks, key=lambda block: _ORDER[block.role])
-    return tuple(found)
+                ordered += sorted(blocks, key=lambda block: _ORDER[block.role])
+    return tuple(ordered)
 
 
 def with_roles(blocks: Sequence[Block], roles: Sequence[str]) -> list[Block]:

@@ -95,12 +95,12 @@ def read_card(directory: Path, name: str) -> BackboneCard:
         raise ArtefactError(
             f"{path} has format_version {version!r}, this version reads up to {FORMAT_VERSION}; upgrade pituning-studio"
         )
-    kinds: dict[str, Any] = {
+    types: dict[str, Any] = {
         "origin": str, "source": str, "revision": str | None, "family": str, "model_type": str, "licence": str,
         "parameters": int, "modalities": list, "size": int, "dtype": str, "max_tokens": int | None,
         "fingerprint": str, "added": float | int | None,
     }  # fmt: skip
-    bad = [key for key, kind in kinds.items() if not isinstance(document.get(key), kind)]
+    bad = [key for key, expected in types.items() if not isinstance(document.get(key), expected)]
     if bad:
         raise ArtefactError(f"{path} is damaged at {', '.join(bad)}; remove the backbone and add it again")
     known = {item.name for item in fields(BackboneCard)}
@@ -178,5 +178,5 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def max_tokens(config: Mapping[str, Any]) -> int | None:
     """The context length that a config names."""
     places = (text_config(config), config)
-    found = (place.get(key) for place in places for key in _POSITIONS)
-    return next((value for value in found if type(value) is int and value > 0), None)
+    limits = (place.get(key) for place in places for key in _POSITIONS)
+    return next((value for value in limits if type(value) is int and value > 0), None)

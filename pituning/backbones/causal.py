@@ -145,8 +145,8 @@ class CausalBackbone(Backbone):
         return self._run(batch, ids, mask, batch.labels.shape[1], keep=False)[0]
 
     def start(self, batch: Batch, *, steps: int | None = None) -> Decoding:
-        found = self._run(batch, batch.input_ids, batch.attention_mask, 1, keep=steps != 1)
-        logits, mask, positions, cache = found
+        output = self._run(batch, batch.input_ids, batch.attention_mask, 1, keep=steps != 1)
+        logits, mask, positions, cache = output
         # The batch comes first, also where a position is a vector: so the rows of a decoding can be chosen.
         return Decoding(logits=logits[:, -1], mask=mask, cache=cache, extra=positions[..., -1].movedim(-1, 0))
 

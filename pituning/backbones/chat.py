@@ -47,10 +47,10 @@ def frame_of(tokenizer: Any, *, template: str | None = None, image: bool | None 
     question = [{"role": "user", "content": _content(USER, image)}]
     answer = {"role": "assistant", "content": _content(ASSISTANT, None if image is None else False)}
     # Without thinking, where a template knows of it: the answer is to follow at once.
-    asked = tokenizer.apply_chat_template(
+    rendered = tokenizer.apply_chat_template(
         question, chat_template=template, tokenize=False, add_generation_prompt=True, enable_thinking=False
     )
-    head, _, tail = asked.partition(USER)
+    head, _, tail = rendered.partition(USER)
     answered = tokenizer.apply_chat_template([*question, answer], chat_template=template, tokenize=False)
     after = _ids(tokenizer, answered.partition(ASSISTANT)[2])
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)

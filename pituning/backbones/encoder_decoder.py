@@ -106,8 +106,8 @@ class EncoderDecoderBackbone(Backbone):
         order = np.argsort(encoded.prompt_lengths, kind="stable")
         for begin in range(0, len(order), STATES_BATCH):
             rows = order[begin : begin + STATES_BATCH]
-            found, mask = self.states(encoded.batch(rows))
-            for row, state, inside in zip(rows, found, mask.bool(), strict=True):
+            hidden, mask = self.states(encoded.batch(rows))
+            for row, state, inside in zip(rows, hidden, mask.bool(), strict=True):
                 states[int(row)] = state[inside]
         return replace(encoded, states=states)
 

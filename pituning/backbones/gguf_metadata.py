@@ -30,25 +30,25 @@ def read_metadata(path: Path) -> dict[str, Any]:
                 raise BadInput(f"{path} is of GGUF version {version}; versions 2 and 3 can be read: convert it again")
             if keys > _MOST_KEYS:
                 raise ValueError("too many keys")
-            found = {}
+            metadata = {}
             for _ in range(keys):
                 key = _text(stream)
-                (kind,) = _unpack(stream, "<I")
-                value = _value(stream, kind)
+                (value_type,) = _unpack(stream, "<I")
+                value = _value(stream, value_type)
                 if value is not None:
-                    found[key] = value
-            return found
+                    metadata[key] = value
+            return metadata
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, struct.error) as error:
         raise BadInput(f"{path} is truncated or damaged; download it again") from error
 
 
-def _value(stream: BinaryIO, kind: int) -> Any:
-    if kind == _STRING:
+def _value(stream: BinaryIO, value_type: int) -> Any:
+    if value_type == _STRING:
         return _text(stream)
-    if kind != _ARRAY:
-        return _unpack(stream, "<" + _FORMATS[kind])[0]
+    if value_type != _ARRAY:
+        return _unpack(stream, "<" + _FORMATS[value_type])[0]
     inner, count = _unpack(stream, "<IQ")
     if inner == _ARRAY:
         for _ in range(count):

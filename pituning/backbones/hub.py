@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pituning.backbones.files import CONFIG, INDEX, SETTINGS, VOCABULARIES, weight_files
 from pituning.backbones.sources import check_files, room_for
-from pituning.errors import BadInput
+from pituning.hub import explained, of_transport
 from pituning.progress import Reporter
 
 SMALL = (CONFIG, INDEX, *(name for names in VOCABULARIES for name in names), *SETTINGS)
@@ -50,31 +49,33 @@ def fetch(repository: str, revision: str | None, reporter: Reporter, *, into: Pa
         DiskFull: there is no room.
     """
     where = f"hub model {repository}"
-    with _explained(repository, revision):
+    with explained(
+        where, f"https://huggingface.co/{repository}", revision, instead="give the directory of a checkpoint"
+    ):
         info = _about(repository, revision)
         if info is None:
             return _cached(repository, revision, reporter)
         sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
         if CONFIG not in sizes:
             check_files(into.parent, where, sizes)  # which refuses it, for want of a config
-        found = _download(repository, revision, SMALL)
-        check_files(found, where, sizes)
-        weights = weight_files(found)
+        snapshot = _download(repository, revision, SMALL)
+        check_files(snapshot, where, sizes)
+        weights = weight_files(snapshot)
         size = sum(sizes[name] for name in weights)
         room_for(into, size)
         reporter.phase("download (MB)", max(1, size // _MEGABYTE))
-        commit = _commit(found) or info.sha
-        found = _download(repository, commit, (*SMALL, *weights), reporter=reporter)
-        return Snapshot(found, commit)
+        commit = _commit(snapshot) or info.sha
+        snapshot = _download(repository, commit, (*SMALL, *weights), reporter=reporter)
+        return Snapshot(snapshot, commit)
 
 
 def _cached(repository: str, revision: str | None, reporter: Reporter) -> Snapshot:
     """What the cache holds of a repository, if that is whole."""
-    found = _download(repository, revision, SMALL, offline=True)
-    found = _download(repository, revision, (*SMALL, *weight_files(found)), offline=True)
-    check_files(found, f"what the hub's cache holds of {repository}")
+    snapshot = _download(repository, revision, SMALL, offline=True)
+    snapshot = _download(repository, revision, (*SMALL, *weight_files(snapshot)), offline=True)
+    check_files(snapshot, f"what the hub's cache holds of {repository}")
     reporter.log(f"the hub cannot be reached; {repository} is taken from its cache")
-    return Snapshot(found, _commit(found))
+    return Snapshot(snapshot, _commit(snapshot))
 
 
 def _download(
@@ -108,64 +109,9 @@ def _about(repository: str, revision: str | None) -> Any:
     except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError, TimeoutError):
         return None
     except Exception as error:
-        if _of_transport(error):
+        if of_transport(error):
             return None
         raise
-
-
-@contextmanager
-def _explained(repository: str, revision: str | None) -> Iterator[None]:
-    """Makes an error of the hub's library into one line."""
-    from huggingface_hub import errors
-
-    page = f"https://huggingface.co/{repository}"
-    where = f"hub model {repository}"
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise BadInput(
-            f"{where} is gated: accept its terms at {page}, then give a token of your account: hf auth login "
-            "(or set HF_TOKEN)",
-            field="source",
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise BadInput(f"{where} has no revision {revision!r}; see {page}/commits/main", field="revision") from error
-    except errors.RepositoryNotFoundError as error:
-        raise BadInput(
-            f"{where} does not exist, or is private; check how it is written, or log in: hf auth login", field="source"
-        ) from error
-    except errors.HFValidationError as error:
-        raise BadInput(f"{repository!r} is no hub id; give owner/name", field="source") from error
-    except errors.LocalEntryNotFoundError as error:
-        raise BadInput(
-            f"the hub cannot be reached and its cache has no whole {where}; connect this machine, or give the "
-            "directory of a checkpoint",
-            field="source",
-        ) from error
-    except errors.HfHubHTTPError as error:
-        code = getattr(error.response, "status_code", None)
-        mend = "log in: hf auth login (or set HF_TOKEN)" if code in (401, 403) else "try again later"
-        raise BadInput(f"the hub answered {code} for {where}; {mend}", field="source") from error
-    except BadInput:
-        raise
-    except Exception as error:
-        if isinstance(error, errors.OfflineModeIsEnabled | ConnectionError | TimeoutError) or _of_transport(error):
-            raise BadInput(
-                f"the connection to the hub broke off while fetching {where}; run the command again: it goes on",
-                field="source",
-            ) from error
-        if type(error).__module__.partition(".")[0] in ("huggingface_hub", "hf_xet"):
-            raise BadInput(
-                f"{where} cannot be fetched: {' '.join(str(error).split())[:200]}", field="source"
-            ) from error
-        raise
-
-
-def _of_transport(error: Exception) -> bool:
-    """Whether an error comes from the library that speaks HTTP, whichever of them the hub's library uses."""
-    return any(
-        kind.__module__.partition(".")[0] in ("httpx", "httpx2", "requests") for kind in type(error).__mro__
-    ) and (getattr(error, "response", None) is None)
 
 
 def _commit(directory: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Checks of what is brought to a backbone, the same for every family."""
+"""checks of what is given to a backbone, the same for every family."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ def licence_of(directory: Path) -> str:
         text = (directory / "README.md").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return UNKNOWN
-    found = _FRONT_MATTER.match(text)
-    if found is None:
+    match = _FRONT_MATTER.match(text)
+    if match is None:
         return UNKNOWN
-    licence = _value(found[1], "license")
-    return plain((_value(found[1], "license_name") if licence in ("other", "") else "") or licence)
+    licence = _value(match[1], "license")
+    return plain((_value(match[1], "license_name") if licence in ("other", "") else "") or licence)
 
 
 def plain(text: object) -> str:
@@ -33,5 +33,5 @@ def plain(text: object) -> str:
 
 
 def _value(front_matter: str, key: str) -> str:
-    found = re.search(_KEY.format(key), front_matter)
-    return found[1].strip() if found is not None else ""
+    match = re.search(_KEY.format(key), front_matter)
+    return match[1].strip() if match is not None else ""

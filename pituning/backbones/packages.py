@@ -116,17 +116,17 @@ def installed_files(record: PackageRecord) -> list[Path]:
 
 
 def _file(record: PackageRecord, package: str) -> Path:
-    mend = f"install it: {record.install} (with a network, the same model is: pituning backbones add {record.hub})"
+    fix = f"install it: {record.install} (with a network, the same model is: pituning backbones add {record.hub})"
     try:
         files = distribution(package).files or []
     except PackageNotFoundError as error:
-        raise BadInput(f"package {package} of backbone {record.name!r} is not installed; {mend}") from error
+        raise BadInput(f"package {package} of backbone {record.name!r} is not installed; {fix}") from error
     for file in files:
         if file.name.endswith(".gguf") or _PART.search(file.name):
             path = Path(str(file.locate()))
             if path.is_file():
                 return path
-    raise BadInput(f"package {package} of backbone {record.name!r} holds no GGUF file; {mend}")
+    raise BadInput(f"package {package} of backbone {record.name!r} holds no GGUF file; {fix}")
 
 
 def _compare(record: PackageRecord, digest: str) -> None:

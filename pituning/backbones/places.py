@@ -1,7 +1,7 @@
 """Where experts attach to a backbone, as a file beside its weights. Torch-free.
 
 ``places.json`` is read from the loaded model once (`pituning.backbones.base.Backbone.places`). Whoever only checks an
-expert that is brought, as the app does, needs no more than this.
+expert that is imported, as the app does, needs no more than this.
 """
 
 from __future__ import annotations

@@ -186,8 +186,8 @@ def _no_weights(where: str, present: Collection[str]) -> str:
             "model.save_pretrained(DIR)"
         )
     others = sorted(name for name in present if name.endswith(".safetensors"))
-    found = f" (there is {_few(others)})" if others else _ggufs(present)
-    return f"{where} has no {WEIGHTS} or {INDEX}{found}; save it with save_pretrained"
+    present_instead = f" (there is {_few(others)})" if others else _ggufs(present)
+    return f"{where} has no {WEIGHTS} or {INDEX}{present_instead}; save it with save_pretrained"
 
 
 def _ggufs(present: Collection[str]) -> str:

@@ -47,8 +47,8 @@ class T5Backbone(EncoderDecoderBackbone):
         self.pad_token = int(config.pad_token_id)
         start = config.decoder_start_token_id
         self.start_token = self.pad_token if start is None else int(start)
-        said = int(tokenizer.model_max_length)
-        self.max_tokens = said if said <= LONGEST else USUAL_TOKENS
+        stated = int(tokenizer.model_max_length)
+        self.max_tokens = stated if stated <= LONGEST else USUAL_TOKENS
 
     @classmethod
     def open(cls, path: Path, *, name: str, fingerprint: str, device: torch.device, dtype: torch.dtype) -> Backbone:

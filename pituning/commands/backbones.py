@@ -122,9 +122,9 @@ def check(
     place = open_workspace(workspace)
     directory = place.backbone_dir(name)
     with terminal_reporter() as reporter:
-        found = check_backbone(directory, name=name, dtype=dtype, reporter=reporter)
-    emit(asdict(found) | {"passed": found.passed}, as_json, lambda: _print_checks(found))
-    if not found.passed:
+        checks = check_backbone(directory, name=name, dtype=dtype, reporter=reporter)
+    emit(asdict(checks) | {"passed": checks.passed}, as_json, lambda: _print_checks(checks))
+    if not checks.passed:
         raise typer.Exit(1)
 
 
@@ -226,7 +226,7 @@ def _print(document: dict[str, Any]) -> None:
         typer.echo("note: that is more than this machine has; tune it on a larger one or in smaller batches", err=True)
 
 
-def _print_checks(found: Conformance) -> None:
+def _print_checks(checks: Conformance) -> None:
     print_table(
         ("check", "result", "difference", "allowed", "what it means"),
         [
@@ -237,18 +237,18 @@ def _print_checks(found: Conformance) -> None:
                 None if each.tolerance is None else f"{each.tolerance:.0e}",
                 f"{each.meaning} ({each.note})" if each.note else each.meaning,
             )
-            for each in found.checks
+            for each in checks.checks
         ],
     )
-    applied = [each for each in found.checks if each.outcome != "not applicable"]
-    where = f"in {found.dtype} on {found.device}"
-    if found.passed:
-        typer.echo(f"all {len(applied)} checks passed {where}: backbone {found.backbone} can be trusted")
+    applied = [each for each in checks.checks if each.outcome != "not applicable"]
+    where = f"in {checks.dtype} on {checks.device}"
+    if checks.passed:
+        typer.echo(f"all {len(applied)} checks passed {where}: backbone {checks.backbone} can be trusted")
     else:
-        names = ", ".join(each.name for each in found.failed)
+        names = ", ".join(each.name for each in checks.failed)
         typer.echo(
-            f"{len(found.failed)} of {len(applied)} checks failed {where}: {names}; do not rely on results of backbone "
-            f"{found.backbone} until they pass"
+            f"{len(checks.failed)} of {len(applied)} checks failed {where}: {names}; do not rely on results of "
+            f"backbone {checks.backbone} until they pass"
         )
 
 

@@ -93,7 +93,7 @@ def import_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a PEFT checkpoint in as an expert, after comparing its answers with plain PEFT's."""
+    """Import a PEFT checkpoint as an expert, after comparing its answers with plain PEFT's."""
     from pituning.tasks.registry import load_task
 
     place = open_workspace(workspace)
@@ -102,11 +102,11 @@ def import_command(
     if not directory.is_dir():
         raise BadInput(f"directory {str(directory)!r} does not exist; give that of a PEFT checkpoint")
 
-    from pituning.experts.brought import other_base, usable_name, uses
     from pituning.experts.checkpoint import read_directory
+    from pituning.experts.imported import other_base, usable_name, uses
 
-    brought = read_directory(directory)
-    other = None if brought.card is not None else other_base(brought.document, _names(source, backbone))
+    imported = read_directory(directory)
+    other = None if imported.card is not None else other_base(imported.document, _names(source, backbone))
     warning = None if other is None else (
         f"it says that it was trained on {other!r}, and {backbone!r} is another name: where that is another model, its "
         "answers mean nothing"
@@ -212,8 +212,8 @@ def embed_command(
     for task in config.tasks:
         if task not in zoo.expert_dirs(config.kind):
             check_examples(place, task, None, 0)
-            mend = zoo.command(f"experts train {task} --kind {config.kind}")
-            raise BadInput(f"task {task!r} has no {config.kind} expert; train one: {mend}", field="tasks")
+            fix = zoo.command(f"experts train {task} --kind {config.kind}")
+            raise BadInput(f"task {task!r} has no {config.kind} expert; train one: {fix}", field="tasks")
     place.backbone_dir(config.backbone)
     work(place, "embed", config, detach, as_json, lambda r: f"embedded {', '.join(r['tasks'])}")
 
@@ -221,25 +221,25 @@ def embed_command(
 def find_expert(workspace: Workspace, name: str, kind: str | None, backbone: str) -> Path:
     """The directory of an expert of a backbone by its name; the kind is needed where several kinds have the name."""
     zoo = workspace.zoo(workspace.check_backbone(backbone))
-    found = {
+    directories = {
         each: zoo.all_expert_dirs(each)[name]
         for each in (KINDS if kind is None else (KINDS.check(kind),))
         if name in zoo.all_expert_dirs(each)
     }
-    if not found:
+    if not directories:
         raise unknown("expert", name, sorted({n for k in KINDS for n in zoo.all_expert_dirs(k)}))
-    if len(found) > 1:
-        raise BadInput(f"expert {name!r} is there as {', '.join(found)}; choose one with --kind", field="kind")
-    return next(iter(found.values()))
+    if len(directories) > 1:
+        raise BadInput(f"expert {name!r} is there as {', '.join(directories)}; choose one with --kind", field="kind")
+    return next(iter(directories.values()))
 
 
 def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int) -> None:
     """Says at once, rather than from a worker, that a task is unknown or has too few examples."""
     from pituning.tasks.registry import load_task
 
-    found = load_task(task, workspace)
+    loaded = load_task(task, workspace)
     if shots is not None:
-        found.shots(shots, seed)
+        loaded.shots(shots, seed)
 
 
 def work(workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bool, words: Any) -> None:
@@ -261,8 +261,10 @@ def _answers(result: dict[str, Any]) -> str:
         gold = "" if question["gold"] is None else f" (right: {question['gold']})"
         lines.append(f"{question['example'] or 'your question'}: {question['text']}{gold}")
         for one in result["said"]:
-            said = one["answers"][number]
-            lines.append(f"  {one['expert'] or 'backbone alone'}: {said['answer']} ({100 * said['probability']:.0f} %)")
+            answer = one["answers"][number]
+            lines.append(
+                f"  {one['expert'] or 'backbone alone'}: {answer['answer']} ({100 * answer['probability']:.0f} %)"
+            )
     return "\n".join(lines)
 
 

@@ -51,7 +51,7 @@ def follow(workspace: Workspace, run_id: str) -> dict[str, Any]:
         _stop(queue, run_id)
         raise
     if run.state == "failed":
-        raise RunFailed(f"run {run_id} failed: {run.error}" + (f"; {run.mend}" if run.mend else ""))
+        raise RunFailed(f"run {run_id} failed: {run.error}" + (f"; {run.fix}" if run.fix else ""))
     if run.state == "cancelled":
         raise RunCancelled(f"run {run_id} was cancelled; go on with: pituning runs resume {run_id}")
     return queue.result_of(run_id) or {}
@@ -60,13 +60,13 @@ def follow(workspace: Workspace, run_id: str) -> dict[str, Any]:
 def _watch(queue: RunQueue, run_id: str, line: StatusLine) -> Run:
     from pituning.runs.supervisor import ensure_supervisor
 
-    told, nudge = 0, time.monotonic() + NUDGE_SECONDS
+    printed, nudge = 0, time.monotonic() + NUDGE_SECONDS
     while True:
         run = queue.get(run_id)
         events = queue.events_of(run_id)
-        for event in events[told:]:
+        for event in events[printed:]:
             line.log(event.message)
-        told = len(events)
+        printed = len(events)
         if not run.active:
             return run
         if time.monotonic() > nudge:  # a supervisor that was killed is replaced

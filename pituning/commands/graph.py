@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The task graph: neighbors, export, project.")
 
-PredictorOption = Annotated[
-    str, typer.Option("--predictor", help="How likeness is measured: probe, paper, scaled, weights or text.")
-]
+PredictorOption = Annotated[str, typer.Option("--predictor", help="Similarity: probe, paper, scaled, weights or text.")]
 
 
 @app.command()
@@ -60,7 +58,7 @@ def neighbors(
         raise BadInput(
             f"task {task!r} has no embedding of kind {kind!r}; make one: {train}, then {embed}", field="task"
         )
-    found = predict.neighbors(similarity.matrix, similarity.names, task, k, replicates=similarity.replicates)
+    nearest = predict.neighbors(similarity.matrix, similarity.names, task, k, replicates=similarity.replicates)
     modality = {info.name: info.modality for info in infos_of(place, similarity, backbone)}
     rows = [
         {
@@ -72,7 +70,7 @@ def neighbors(
             "low": neighbor.low,
             "high": neighbor.high,
         }
-        for neighbor in found
+        for neighbor in nearest
     ]
 
     def human() -> None:

@@ -53,8 +53,8 @@ class TerminalReporter:
             self._told = time.monotonic()
             self._line(f"{self._name} {self._done}/{self._total}{self._estimate()}")
 
-    def metric(self, series: str, step: int, values: Mapping[str, float]) -> None:
-        self._forward.metric(series, step, values)
+    def curve(self, series: str, step: int, values: Mapping[str, float]) -> None:
+        self._forward.curve(series, step, values)
 
     def alpha(
         self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]

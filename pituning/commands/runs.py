@@ -74,16 +74,16 @@ def show(run: RunArgument, workspace: WorkspaceOption = None, as_json: JsonOptio
     from pituning.runs.waiting import waits_for
 
     queue = open_queue(workspace)
-    found = queue.get(run)
-    document = _document(found, waits_for(queue)) | {
+    record = queue.get(run)
+    document = _document(record, waits_for(queue)) | {
         "events": [{"time": event.time, "message": event.message} for event in queue.events_of(run)],
         "result": queue.result_of(run),
     }
 
     def human() -> None:
-        for key in ("id", "name", "batch", "state", "waits", "command", "phase", "failure", "error", "mend"):
+        for key in ("id", "name", "batch", "state", "waits", "command", "phase", "failure", "error", "fix"):
             if document[key] is not None:
-                typer.echo(f"{key:8} {document[key]}")
+                typer.echo(f"{'fix' if key == 'fix' else key:8} {document[key]}")
         for event in document["events"]:
             typer.echo(f"{time.strftime('%F %T', time.localtime(event['time']))}  {event['message']}")
         for key, value in (document["result"] or {}).items():
@@ -149,9 +149,9 @@ def delete(
     from pituning.runs.removal import delete_run, expert_of
 
     queue = open_queue(workspace)
-    found = queue.get(run)
-    if not found.active:  # else it is refused, and there is nothing to ask
-        made = expert_of(queue, found)
+    record = queue.get(run)
+    if not record.active:  # else it is refused, and there is nothing to ask
+        made = expert_of(queue, record)
         confirm(f"Delete run {run}{f' and its expert {made.name}' if made is not None else ''}?", yes)
     expert = delete_run(queue, run)
     words = f"deleted {run}" + (f" and its expert {expert}" if expert is not None else "")
@@ -222,7 +222,7 @@ def _line(run: Run, waits: Mapping[str, str]) -> tuple[str, str, str, str | None
 def _document(run: Run, waits: Mapping[str, str]) -> dict[str, Any]:
     kept = (
         "id", "name", "batch", "kind", "backbone", "state", "priority", "attempt", "max_attempts", "slot", "created",
-        "started", "finished", "phase", "done", "total", "eta_s", "failure", "error", "mend", "submitted_by",
+        "started", "finished", "phase", "done", "total", "eta_s", "failure", "error", "fix", "submitted_by",
     )  # fmt: skip
     return {key: getattr(run, key) for key in kept} | {
         "waits": waits.get(run.id),

@@ -118,7 +118,7 @@ def confirm(question: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise BadInput(f"{question} Give --yes to go on without being asked", field="yes")
     if not typer.confirm(question, err=True):
-        raise PiTuningError("as you were; nothing was deleted")
+        raise PiTuningError("cancelled; nothing was deleted")
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def _is_free(port: int) -> bool:
 
 
 def doctor_command(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """What this machine has, what is missing, and how to mend it."""
+    """What this machine has, what is missing, and how to fix it."""
     document = examine(workspace)
 
     def human() -> None:

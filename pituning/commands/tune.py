@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
@@ -11,20 +13,36 @@ from pituning.commands.options import takes_config
 from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, open_workspace, print_table
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
+from pituning.tuning.budgets import BUDGETS, budget_settings
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
+
+_OF_BUDGETS = " ".join(f"{record.name}: {record.help}" for record in BUDGETS.values())
+BudgetOption = Annotated[
+    str, typer.Option(help=f"Settings that go together; options given beside it stand. {_OF_BUDGETS}")
+]
 
 
 @takes_config(TuneConfig, argument="target")
 def tune_command(
-    config: TuneConfig, detach: DetachOption = False, workspace: WorkspaceOption = None, as_json: JsonOption = False
+    config: TuneConfig,
+    budget: BudgetOption = "full",
+    detach: DetachOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """π-tune a task on a few shots with the experts of similar tasks, and compare with honest baselines."""
     place = open_workspace(workspace)
     check_examples(place, config.target, config.shots, config.seed)
-    place.backbone_dir(config.backbone)
+    config = _within(config, budget_settings(budget, config.kind, place.backbone_dir(config.backbone)))
     _check_donors(place, config)
     work(place, "tune", config, detach, as_json, _print)
+
+
+def _within(config: TuneConfig, settings: Mapping[str, Any]) -> TuneConfig:
+    """The configuration with the settings of a budget, where it has the usual ones."""
+    usual = TuneConfig(target=config.target)
+    return replace(config, **{n: v for n, v in settings.items() if getattr(config, n) == getattr(usual, n)})
 
 
 def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
@@ -38,8 +56,8 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
             raise unknown("donor", name, sorted(known))
     can_lend = {*zoo, *config.donor_names}
     if not can_lend:
-        mend = kept.command("zoo build")
-        raise BadInput(f"there are no {config.kind} experts to lend; make them: {mend}", field="kind")
+        fix = kept.command("zoo build")
+        raise BadInput(f"there are no {config.kind} experts to lend; make them: {fix}", field="kind")
     if len(can_lend) < config.donors:
         raise BadInput(
             f"donors is {config.donors}, but {len(can_lend)} {config.kind} experts can lend; choose at most "

@@ -1,1 +1,1 @@
-"""Whether a foundation model that somebody brought does what everything here stands on."""
+"""Whether a foundation model that somebody adds does what everything here stands on."""

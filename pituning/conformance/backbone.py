@@ -80,11 +80,11 @@ def places(directory: Path, backbone: Backbone, written: bool) -> Measured:
     if not (directory / PLACES_FILE).is_file():
         backbone.places().save(directory)  # which says why it cannot be written
         written = True
-    kept, found = Places.read(directory), backbone.places()
-    if kept != found:
-        what = next(name for name in ("width", "attention", "blocks") if getattr(kept, name) != getattr(found, name))
+    kept, measured = Places.read(directory), backbone.places()
+    if kept != measured:
+        what = next(name for name in ("width", "attention", "blocks") if getattr(kept, name) != getattr(measured, name))
         return Measured(fine=False, note=f"{what} differ; delete {directory / PLACES_FILE} and check again")
-    attached = f"{len(found.blocks)} linear maps, {len(found.attention.layers)} attention layers"
+    attached = f"{len(measured.blocks)} linear maps, {len(measured.attention.layers)} attention layers"
     return Measured(note=f"it was missing and has been written: {attached}" if written else attached)
 
 
@@ -127,13 +127,13 @@ def steps(subject: Subject) -> Measured:
     given = subject.encoded().batch(range(len(subject.examples)))
     forced = backbone.logits(given)
     decoding = backbone.start(given)
-    found = [decoding.logits]
+    logits = [decoding.logits]
     for token in given.labels[:, :-1].T:
         decoding = backbone.step(decoding, token.clamp_min(0))
-        found.append(decoding.logits)
+        logits.append(decoding.logits)
     inside = given.labels != IGNORED
     once = apart(backbone.start(given, steps=1).logits, forced[:, 0])
-    return Measured(max(once, apart(torch.stack(found, 1)[inside], forced[inside])), subject.tolerance)
+    return Measured(max(once, apart(torch.stack(logits, 1)[inside], forced[inside])), subject.tolerance)
 
 
 @_check("labels", "The probabilities of the labels are those that a slow loop over all of them finds.")
@@ -150,9 +150,9 @@ def labels(subject: Subject) -> Measured:
             allowed = sorted({p[place] for p in paths if p[:place] == path[:place]})
             shares = torch.log_softmax(logits[:, place, allowed], dim=1)
             expected[:, number] += shares[:, allowed.index(path[place])].cpu()
-    found = LabelTrie(names, backbone).log_probabilities(backbone, encoded.batch(range(count)))
-    sums = float((found.exp().sum(1) - 1).abs().max())
-    return Measured(max(apart(found, expected), sums), subject.tolerance)
+    scores = LabelTrie(names, backbone).log_probabilities(backbone, encoded.batch(range(count)))
+    sums = float((scores.exp().sum(1) - 1).abs().max())
+    return Measured(max(apart(scores, expected), sums), subject.tolerance)
 
 
 @_check("generate", "Open answers are those of transformers' own greedy `generate`.")
@@ -164,7 +164,7 @@ def generate(subject: Subject) -> Measured:
     task = replace(subject.task, labels=None, metric="token_f1")
     encoded = backbone.encode(task, subject.examples[:GENERATED], keep_pixels=subject.pictures)
     ours = predict(backbone, encoded, task)
-    worst, told = 0.0, ""
+    worst, note = 0.0, ""
     for row, text in enumerate(ours):
         tokens = _generated(backbone, encoded.batch([row]))
         if len(tokens) == 0:
@@ -179,8 +179,8 @@ def generate(subject: Subject) -> Measured:
         if text != theirs and below == 0:
             return Measured(fine=False, note=f"the answer is {text!r}, that of transformers {theirs!r}")
         if text != theirs:
-            told = "two tokens were as good as equal"
-    return Measured(worst, subject.tolerance, told)
+            note = "two tokens were as good as equal"
+    return Measured(worst, subject.tolerance, note)
 
 
 def _generated(backbone: Backbone, given: Batch) -> np.ndarray:

@@ -120,8 +120,8 @@ class KindChecks:
         generator = torch.Generator().manual_seed(4)
         weights = torch.randn(len(self.model.space.sites), 2, generator=generator).softmax(1).to(experts)
         collapsed = collapse(mixture, experts, weights)
-        found = identity_check(mixture, experts, weights, collapsed, self.batch())
-        return Measured(max(found.values()), self.subject.tolerance)
+        identity = identity_check(mixture, experts, weights, collapsed, self.batch())
+        return Measured(max(identity.values()), self.subject.tolerance)
 
     def _plain(self) -> Tensor:
         with torch.no_grad():

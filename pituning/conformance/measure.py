@@ -59,32 +59,32 @@ def measured(name: str, meaning: str, work: Callable[[], Measured]) -> Check:
     """Does the work of a check. Whatever it raises is a failure, so that the checks after it are still made."""
     began = time.monotonic()
     try:
-        found = work()
+        result = work()
     except Exception as error:
         # A model of somebody else's may fail in any way, and that is what the check is there to say.
         reason = " ".join(str(error).split())[:200]
         check = Check(name=name, meaning=meaning, outcome="failed", note=f"{type(error).__name__}: {reason}")
         return replace(check, seconds=round(time.monotonic() - began, 2))
-    within = found.difference is None or (found.tolerance is not None and found.difference <= found.tolerance)
-    outcome: Outcome = "not applicable" if found.fine is None else "passed" if found.fine and within else "failed"
-    finite = found.difference is not None and abs(found.difference) < float("inf")
+    within = result.difference is None or (result.tolerance is not None and result.difference <= result.tolerance)
+    outcome: Outcome = "not applicable" if result.fine is None else "passed" if result.fine and within else "failed"
+    finite = result.difference is not None and abs(result.difference) < float("inf")
     return Check(
         name=name,
         meaning=meaning,
         outcome=outcome,
-        difference=found.difference if finite else None,
-        tolerance=found.tolerance,
-        note=found.note or ("" if finite or found.difference is None else "the difference is not a finite number"),
+        difference=result.difference if finite else None,
+        tolerance=result.tolerance,
+        note=result.note or ("" if finite or result.difference is None else "the difference is not a finite number"),
         seconds=round(time.monotonic() - began, 2),
     )
 
 
-def apart(found: Tensor, expected: Tensor) -> float:
+def apart(actual: Tensor, expected: Tensor) -> float:
     """The largest difference relative to the largest expected value; infinite where the shapes differ."""
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         return float("inf")
-    found, expected = found.double(), expected.double()
-    return float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
+    actual, expected = actual.double(), expected.double()
+    return float((actual - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
 
 
 def outputs_tolerance(dtype: torch.dtype) -> float:

@@ -19,7 +19,7 @@ def as_it_was(model: nn.Module) -> Iterator[None]:
     for module in model.modules():
         held = {key: dict(value) if isinstance(value, dict) else value for key, value in module.__dict__.items()}
         kept.append((module, held))
-    asked = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    required = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         yield
     finally:
@@ -34,5 +34,5 @@ def as_it_was(model: nn.Module) -> Iterator[None]:
                     now.update(value)
                 else:
                     module.__dict__[key] = value
-        for parameter, wanted in asked:
+        for parameter, wanted in required:
             parameter.requires_grad_(wanted)

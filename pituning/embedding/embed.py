@@ -18,7 +18,7 @@ from pituning.graph.embeddings import TaskEmbedding
 from pituning.progress import Reporter
 
 ESTIMATOR_AT: dict[str, Estimator] = {"own": "example", "common": "centred"}
-"""The estimator that suits a probe. A task's own expert has learnt what its answers look like, so that the mean
+"""The estimator that suits a probe. A task's own expert has learned what its answers look like, so that the mean
 gradient is small; at the common expert it is large and would group tasks by their answer words."""
 
 
@@ -58,21 +58,21 @@ def embed_task(
         BadInput: when there are no examples.
     """
     estimator = estimator or ESTIMATOR_AT.get(probe, "example")
-    found = fisher(
+    information = fisher(
         model, values, encoded, labels=labels, estimator=estimator, groups=groups, batch_size=batch_size, seed=seed,
         reporter=reporter,
     )  # fmt: skip
     embedding = TaskEmbedding.from_flat(
-        found.mean,
+        information.mean,
         task=task,
         kind=model.kind,
         probe=probe,
         names=model.space.names,
         sizes=model.space.sizes,
-        examples=found.examples,
+        examples=information.examples,
         meta={"backbone": model.backbone.fingerprint, "labels": labels, "estimator": estimator, **(meta or {})},
     )
-    return Embedded(embedding, found.groups)
+    return Embedded(embedding, information.groups)
 
 
 def common_probe(experts: Sequence[Expert], *, exclude: str | None = None) -> Tensor:

@@ -106,13 +106,15 @@ def fisher(
             reporter.advance(len(rows))
     sizes = torch.from_numpy(np.bincount(members, minlength=groups)).to(values)[:, None]  # (G, 1)
     if sums is None:
-        found, weights = squares / sizes, sizes / count
+        group_values, weights = squares / sizes, sizes / count
     else:
         # Unbiased within each group, pooled by degrees of freedom; rounding must not make a variance negative.
-        found = ((squares - sums.square() / sizes) / (sizes - 1)).clamp_min(0)
+        group_values = ((squares - sums.square() / sizes) / (sizes - 1)).clamp_min(0)
         weights = (sizes - 1) / (count - groups)
     return FisherResult(
-        mean=(found * weights).sum(0).float().cpu().numpy(), groups=found.float().cpu().numpy(), examples=count
+        mean=(group_values * weights).sum(0).float().cpu().numpy(),
+        groups=group_values.float().cpu().numpy(),
+        examples=count,
     )
 
 

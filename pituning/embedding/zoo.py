@@ -86,11 +86,11 @@ def embed_zoo(
     report.phase(f"embed {kind}", 2 * len(tasks))
     for task in tasks:
         encoded = model.prepare(backbone.encode(task, embedded_examples(task, examples, seed)))
-        for probe, found in embedded.items():
+        for probe, of_probe in embedded.items():
             values = loaded[task.name].values if probe == "own" else common
             made = embed_task(model, values, task.name, encoded, probe=probe, groups=groups, seed=seed)
             made.embedding.save(zoo.new_embedding_path(kind, probe, task.name))
-            found.append(made)
+            of_probe.append(made)
             report.advance()
     names = tuple(task.name for task in tasks)
     parameters = [

@@ -70,23 +70,23 @@ def lora(document: Mapping[str, Any], tensors: Tensors, places: Places) -> Conve
     # The commonest scale stays, so that most maps are kept to the last bit.
     values = list(scale_of.values())
     scale = max(values, key=values.count)
-    found = {}
+    widened = {}
     for name, tensor in tensors.items():
         module = name.removeprefix(ROOT).removesuffix(LORA_A).removesuffix(LORA_B)
         if module not in rank_of or tensor.ndim != 2:
-            found[name] = tensor
+            widened[name] = tensor
             continue
         missing = widest - rank_of[module]
         if name.endswith(LORA_A):
-            found[name] = np.pad(tensor, ((0, missing), (0, 0)))
+            widened[name] = np.pad(tensor, ((0, missing), (0, 0)))
         else:
             folded = tensor if scale_of[module] == scale else (tensor * (scale_of[module] / scale)).astype(np.float32)
-            found[name] = np.pad(folded, ((0, 0), (0, missing)))
+            widened[name] = np.pad(folded, ((0, 0), (0, missing)))
     plain = {
         **document, "r": widest, "lora_alpha": scale * widest, "use_rslora": False, "rank_pattern": {},
         "alpha_pattern": {},
     }  # fmt: skip
-    return Converted(plain, found, f"made one rank ({widest}) and one scale ({scale:g})")
+    return Converted(plain, widened, f"made one rank ({widest}) and one scale ({scale:g})")
 
 
 def prefix(document: Mapping[str, Any], tensors: Tensors, places: Places) -> Converted | None:
@@ -138,7 +138,7 @@ _LOOPS = re.compile(r"\)[*+?{]|\{")
 def _by_pattern(patterns: Mapping[str, Any], module: str, usual: Any) -> Any:
     """What the first matching pattern says of a module, as `peft.utils.other.get_pattern_key` matches."""
     for pattern, value in patterns.items():
-        # Whoever brings a pattern must not be able to keep this process busy with it.
+        # Whoever uploads a pattern must not be able to keep this process busy with it.
         if len(pattern) > 200 or len(re.findall(r"[*+]", pattern)) > 4 or _LOOPS.search(pattern):
             raise BadInput(f"has the pattern {pattern[:60]!r}, which takes too long to match; name the modules plainly")
         if re.match(rf"(.*\.)?({pattern})$", module):

@@ -21,7 +21,7 @@ CARD = "card.json"
 TENSORS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 IMPORTED = "imported"
-"""The setting of a card's spec that says from which file or directory the expert was brought."""
+"""The setting of a card's spec that says from which file or directory the expert was imported."""
 LIBRARIES = ("pituning-studio", "torch", "transformers", "peft", "safetensors", "numpy")
 
 
@@ -66,7 +66,7 @@ def read_card(directory: Path) -> ExpertCard:
     path = Path(directory) / CARD
     if not path.is_file():
         raise ArtefactError(
-            f"expert {directory} has no {CARD}; bring a PEFT checkpoint in with `pituning experts import DIR --task T`"
+            f"expert {directory} has no {CARD}; import a PEFT checkpoint with `pituning experts import DIR --task T`"
         )
     return parse_card(read_json(path), str(path))
 
@@ -105,10 +105,10 @@ def verified_card(directory: Path, *, backbone: str, fingerprint: str) -> Expert
     card, path = read_card(directory), Path(directory) / TENSORS
     if not path.is_file():
         raise ArtefactError(f"expert {directory} lacks {TENSORS}; make or import the expert again")
-    found = sha256_file(path)
-    if found != card.sha256:
+    digest = sha256_file(path)
+    if digest != card.sha256:
         raise ArtefactError(
-            f"{path} does not match the checksum of its card (SHA-256 {found[:12]}…, the card says "
+            f"{path} does not match the checksum of its card (SHA-256 {digest[:12]}…, the card says "
             f"{card.sha256[:12]}…); it is damaged, make or import it again"
         )
     if card.fingerprint != fingerprint:
@@ -129,7 +129,7 @@ def unusable_experts(
 ) -> dict[str, str]:
     """The experts of a kind that a run needs and that cannot be used with its backbone, each with the reason.
 
-    A run needs the zoo, but for experts that were brought from outside: it goes on without those.
+    A run needs the zoo, but for imported experts: it goes on without those.
 
     Args:
         target: a task whose own expert is not even opened.
@@ -141,21 +141,21 @@ def unusable_experts(
         ArtefactError: when the backbone lacks a file.
     """
     ours = fingerprint(workspace.backbone_dir(backbone))
-    found = {}
+    reasons = {}
     zoo = workspace.zoo(backbone)
     named = {name: path for name, path in zoo.all_expert_dirs(kind).items() if name in donors}
     for name, directory in {**zoo.expert_dirs(kind), **named}.items():
-        if name == target or (name not in named and was_brought(directory)):
+        if name == target or (name not in named and was_imported(directory)):
             continue
         try:
             verified_card(directory, backbone=backbone, fingerprint=ours)
         except ArtefactError as error:
-            found[name] = str(error)
-    return found
+            reasons[name] = str(error)
+    return reasons
 
 
-def was_brought(directory: Path) -> bool:
-    """Whether the expert in a directory was brought from outside, as far as its card can be read."""
+def was_imported(directory: Path) -> bool:
+    """Whether the expert in a directory was imported, as far as its card can be read."""
     try:
         return IMPORTED in read_card(directory).spec
     except ArtefactError:
@@ -170,13 +170,13 @@ def write_card(card: ExpertCard, directory: Path) -> None:
 @cache
 def library_versions() -> Mapping[str, str]:
     """The versions of the libraries that results depend on."""
-    found = {}
+    versions = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @cache

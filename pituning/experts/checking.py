@@ -1,4 +1,4 @@
-"""An expert that was brought is compared with what plain PEFT makes of the same checkpoint."""
+"""An imported expert is compared with what plain PEFT makes of the same checkpoint."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def check_against_peft(
     """
     backbone = model.backbone
     plain = plain_model(backbone, document, {name: tensor.to(backbone.device) for name, tensor in tensors.items()})
-    asked = few_prompts(backbone)
-    ran = modules_that_run(plain, backbone, asked.batch([0]))
+    prompts = few_prompts(backbone)
+    ran = modules_that_run(plain, backbone, prompts.batch([0]))
     idle = [module for module in getattr(plain, "targeted_module_names", ()) if module not in ran]
     if idle:
         raise BadInput(
@@ -40,10 +40,10 @@ def check_against_peft(
         )
     worst = 0.0
     with torch.no_grad():
-        for row in range(len(asked)):
-            theirs = plain_logits(plain, backbone, asked.batch([row]))
+        for row in range(len(prompts)):
+            theirs = plain_logits(plain, backbone, prompts.batch([row]))
             with model.using(values):
-                ours = backbone.logits(asked.batch([row]))
+                ours = backbone.logits(prompts.batch([row]))
             worst = max(worst, float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-12)))
     if not worst <= TOLERANCE[backbone.dtype]:
         raise BadInput(

@@ -1,4 +1,4 @@
-"""PEFT checkpoints without torch: read from a zip that somebody brings, checked, kept, and packed again."""
+"""PEFT checkpoints without torch: read from a zip that somebody uploads, checked, kept, and packed again."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Checkpoint:
         shapes: of the tensors by name.
         card: of an exported expert, or None.
         reason: why it cannot be mixed, or None.
-        original: ``adapter_config.json`` as it was brought, where the checkpoint was converted.
+        original: ``adapter_config.json`` as it was imported, where the checkpoint was converted.
         converted: what was done to it, or None.
     """
 
@@ -132,8 +132,8 @@ def read_checkpoint(data: bytes, filename: str) -> Checkpoint:
                 )
         folders = [PurePosixPath(path).parent for path in archive.members if PurePosixPath(path).name == CONFIG]
         if len(folders) != 1:
-            found = f"{len(folders)} files {CONFIG}" if folders else f"no {CONFIG}"
-            raise bad_file(filename, f"has {found}; put exactly one PEFT checkpoint into it")
+            what = f"{len(folders)} files {CONFIG}" if folders else f"no {CONFIG}"
+            raise bad_file(filename, f"has {what}; put exactly one PEFT checkpoint into it")
         places = {name: str(folders[0] / name) for name in (CONFIG, TENSORS, CARD)}
         if places[TENSORS] not in archive.members:
             raise bad_file(filename, f"has no {TENSORS} beside its {CONFIG}; save the expert as safetensors")
@@ -208,7 +208,7 @@ def check_fit(
     card = checkpoint.card
     if card is not None and card.fingerprint != fingerprint:
         raise checkpoint.bad(
-            f"was made on backbone {card.backbone!r} ({card.fingerprint[:12]}), here is {fingerprint[:12]}; bring an "
+            f"was made on backbone {card.backbone!r} ({card.fingerprint[:12]}), here is {fingerprint[:12]}; import an "
             "expert of this backbone"
         )
     try:
@@ -219,13 +219,13 @@ def check_fit(
         outside = _outside(checkpoint, places)
         if outside and modules is not None and all(module and module in modules for module in outside):
             return checkpoint.unmixed(f"acts on {outside[0]}, where experts that can be mixed have no place")
-        found = _converted(checkpoint, places) if card is None else checkpoint
+        fitted = _converted(checkpoint, places) if card is None else checkpoint
         try:
-            check_tensors(found.kind, found.config, found.shapes, places)
+            check_tensors(fitted.kind, fitted.config, fitted.shapes, places)
         except BadInput as error:
             hint = _about_targets(checkpoint, outside)
             raise BadInput(f"{error}{hint}") from error
-        return found
+        return fitted
     except BadInput as error:
         raise checkpoint.bad(str(error)) from error
 
@@ -258,15 +258,15 @@ def _outside(checkpoint: Checkpoint, places: Places) -> list[str]:
     if not record.of_modules:
         return []
     ends = (*record.tensors, *_ELSEWHERE)
-    found: dict[str, None] = {}
+    outside: dict[str, None] = {}
     for name in checkpoint.shapes:
         path = name.removeprefix(CHECKPOINT_ROOT)
         end = next((end for end in ends if path.endswith(f".{end}")), None)
         module = path.rpartition(".")[0] if end is None else path.removesuffix(f".{end}")
         module = module.removesuffix(".base_layer")
         if module not in places.by_module:
-            found[module] = None
-    return list(found)
+            outside[module] = None
+    return list(outside)
 
 
 def _about_targets(checkpoint: Checkpoint, outside: Sequence[str]) -> str:
@@ -288,7 +288,7 @@ def _check_modules(shapes: Mapping[str, tuple[int, ...]], places: Places) -> Non
         parts = path.split(".")
         if not any(".".join(parts[:count]) in places.by_module for count in range(1, len(parts))):
             raise BadInput(
-                f"has the tensor {name!r}, which cannot be checked without the model; bring it in on the command line: "
+                f"has the tensor {name!r}, which cannot be checked without the model; import it on the command line: "
                 "pituning experts import DIR --task TASK"
             )
 
@@ -448,19 +448,19 @@ def _parse(data: bytes, filename: str, member: str, field: str) -> Any:
 def _check_tensors(data: bytes, filename: str, field: str) -> dict[str, tuple[int, ...]]:
     """The shapes of tensors that are whole and finite."""
     try:
-        found = deserialize(data)
+        tensors = deserialize(data)
     except (SafetensorError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BadInput(
             f"{filename!r} has a {TENSORS} that is not a whole safetensors file ({reason}); copy or make it again",
             field=field,
         ) from error
-    for name, tensor in found:
+    for name, tensor in tensors:
         if not _finite(tensor["dtype"], tensor["data"]):
             raise BadInput(
                 f"{filename!r} has values that are not finite numbers in {name!r}; make the expert again", field=field
             )
-    return {name: tuple(tensor["shape"]) for name, tensor in found}
+    return {name: tuple(tensor["shape"]) for name, tensor in tensors}
 
 
 def _finite(dtype: str, data: bytes) -> bool:
@@ -471,14 +471,14 @@ def _finite(dtype: str, data: bytes) -> bool:
 
 def _arrays(data: bytes) -> Tensors:
     """The tensors of a file as float32."""
-    found = {}
+    arrays = {}
     for name, tensor in deserialize(data):
         if tensor["dtype"] == "BF16":  # the upper half of a float32
             values = (np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16).view(np.float32)
         else:
             values = np.frombuffer(tensor["data"], _FLOATS[tensor["dtype"]]).astype(np.float32)
-        found[name] = values.reshape(tensor["shape"])
-    return found
+        arrays[name] = values.reshape(tensor["shape"])
+    return arrays
 
 
 def _check_card(

@@ -69,7 +69,7 @@ def plain_model(backbone: Backbone, document: Mapping[str, Any], tensors: Mappin
         warnings.simplefilter("ignore")
         try:
             model = get_peft_model(twin(backbone, tensors), config_of(document))
-            told = set_peft_model_state_dict(model, dict(tensors))
+            loaded = set_peft_model_state_dict(model, dict(tensors))
             wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
         except PiTuningError:
             raise
@@ -79,7 +79,7 @@ def plain_model(backbone: Backbone, document: Mapping[str, Any], tensors: Mappin
     for name, (tensor, place, version) in before.items():
         if (tensor.data_ptr(), tensor._version) != (place, version):
             raise RunFailed(f"PEFT wrote over {name!r} of backbone {backbone.name!r} itself; load it again")
-    foreign = sorted(set(told.unexpected_keys) - wanted)  # PEFT names embeddings that it has put in place, too
+    foreign = sorted(set(loaded.unexpected_keys) - wanted)  # PEFT names embeddings that it has put in place, too
     if foreign:
         raise BadInput(f"has the tensor {first_of(foreign)}, which PEFT finds no place for in this backbone")
     missing = sorted(wanted - set(tensors))
@@ -112,10 +112,15 @@ def plain_logits(plain: nn.Module, backbone: Backbone, batch: Batch) -> Tensor:
     """
     ones = torch.ones_like(batch.input_ids)
     config = plain.active_peft_config if isinstance(plain, PeftModel) else None
-    told = backbone.beside_prefix(config.num_virtual_tokens) if isinstance(config, PrefixTuningConfig) else {}
+    prefix_arguments = (
+        backbone.beside_prefix(config.num_virtual_tokens) if isinstance(config, PrefixTuningConfig) else {}
+    )
     if backbone.attention.encoder_decoder:
         return plain(
-            input_ids=batch.input_ids, attention_mask=ones, decoder_input_ids=batch.decoder_input_ids, **told
+            input_ids=batch.input_ids,
+            attention_mask=ones,
+            decoder_input_ids=batch.decoder_input_ids,
+            **prefix_arguments,
         ).logits
     ids = torch.cat([batch.input_ids, batch.labels[:, :-1]], dim=1)
     # No `logits_to_keep`: what stands in front makes more logits than there are tokens.

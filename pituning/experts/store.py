@@ -26,7 +26,7 @@ from pituning.experts.card import (
     library_versions,
     read_card,
     verified_card,
-    was_brought,
+    was_imported,
     write_card,
 )
 from pituning.experts.checking import check_against_peft, peft_version
@@ -132,7 +132,7 @@ def load_expert(directory: Path, model: ExpertModel) -> Expert:
 def open_expert(directory: Path, backbone: Backbone) -> tuple[Expert, ExpertModel]:
     """An expert of any kind and size, on whatever modules, with a model of its shape; errors as `load_expert`.
 
-    What was brought in without the model at hand is compared with plain PEFT now, and its card says so from then on.
+    What was imported without the model at hand is compared with plain PEFT now, and its card says so from then on.
     """
     directory = Path(directory)
     card = verified_card(directory, backbone=backbone.name, fingerprint=backbone.fingerprint)
@@ -201,24 +201,24 @@ def load_together(directories: Mapping[str, Path], model: ExpertModel, *, needed
 
     Raises:
         BadInput: one that is needed does not fit.
-        ArtefactError: one is damaged, unless it was brought from outside and is not needed.
+        ArtefactError: one is damaged, unless it was imported and is not needed.
     """
-    found = Together(model, {}, {}, {})
+    together = Together(model, {}, {}, {})
     layout = model.space
     for name, directory in directories.items():
         try:
             expert, own = open_expert(directory, model.backbone)
             layout = model.method.together([layout, own.space])
-            found.experts[name], found.spaces[name] = expert, own.space
+            together.experts[name], together.spaces[name] = expert, own.space
         except (BadInput, ArtefactError) as error:
-            if name in needed or (isinstance(error, ArtefactError) and not was_brought(directory)):
+            if name in needed or (isinstance(error, ArtefactError) and not was_imported(directory)):
                 raise
-            found.left_out[name] = str(error)
-    return found
+            together.left_out[name] = str(error)
+    return together
 
 
 def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, workspace: Workspace) -> Expert:
-    """Brings a PEFT checkpoint, or an exported expert, into the workspace as expert ``name`` of ``task``.
+    """Imports a PEFT checkpoint, or an exported expert, into the workspace as expert ``name`` of ``task``.
 
     Its outputs are compared with plain PEFT's on a few prompts before it is kept.
 
@@ -227,9 +227,9 @@ def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, 
             is taken.
         ArtefactError: the disk is full or not writable.
     """
-    brought = read_directory(Path(directory))
+    imported = read_directory(Path(directory))
     modules = {path for path, _ in backbone.model.named_modules()}
-    fitted = check_fit(brought, backbone.places(), backbone.fingerprint, modules=modules)
+    fitted = check_fit(imported, backbone.places(), backbone.fingerprint, modules=modules)
     zoo = workspace.zoo(backbone.name)
     check_new_name(zoo, fitted.kind, name, over_shipped=True)
     method = _method(fitted.kind, fitted.document)
@@ -237,9 +237,9 @@ def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, 
     model = ExpertModel(backbone, fitted.kind, space=space, document=fitted.document)
     values = model.values_of(safetensors_load(fitted.tensors)).cpu()
     try:
-        check_against_peft(model, values, brought.document, safetensors_load(brought.tensors))
+        check_against_peft(model, values, imported.document, safetensors_load(imported.tensors))
     except BadInput as error:
-        raise brought.bad(str(error)) from error
+        raise imported.bad(str(error)) from error
     card = keep_checkpoint(
         fitted,
         zoo,
@@ -334,7 +334,7 @@ def _read_values(path: Path, model: ExpertModel) -> Tensor:
     return model.values_of(tensors).cpu()
 
 
-def _check_finite(tensors: Mapping[str, Tensor], what: str, mend: str) -> None:
+def _check_finite(tensors: Mapping[str, Tensor], what: str, fix: str) -> None:
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
-            raise ArtefactError(f"{what} has values that are not finite numbers in {name!r}; {mend}")
+            raise ArtefactError(f"{what} has values that are not finite numbers in {name!r}; {fix}")

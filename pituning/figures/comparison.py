@@ -74,14 +74,14 @@ def compared_scores(results: Sequence[Mapping[str, Any] | None], *, dark: bool =
     present = [i for i, result in enumerate(results) if result is not None]
     for place, i in enumerate(present):
         result = results[i] or {}
-        found = scores_of(result)
+        scores = scores_of(result)
         intervals = result.get("intervals") or {}
-        shown = [method for method in rows if method in found]
-        ends = [intervals.get(method) or (found[method], found[method]) for method in shown]
+        shown = [method for method in rows if method in scores]
+        ends = [intervals.get(method) or (scores[method], scores[method]) for method in shown]
         shift = 0.0 if len(present) == 1 else 0.6 * (0.5 - place / (len(present) - 1))  # the first stands highest
         figure.add_trace(
             go.Scatter(
-                x=[found[method] for method in shown],
+                x=[scores[method] for method in shown],
                 y=[rows.index(method) + shift for method in shown],
                 name=LETTERS[i],
                 mode="markers",
@@ -89,9 +89,9 @@ def compared_scores(results: Sequence[Mapping[str, Any] | None], *, dark: bool =
                 error_x={
                     "type": "data",
                     "symmetric": False,
-                    "array": [max(float(end[1]) - found[method], 0) for method, end in zip(shown, ends, strict=True)],
+                    "array": [max(float(end[1]) - scores[method], 0) for method, end in zip(shown, ends, strict=True)],
                     "arrayminus": [
-                        max(found[method] - float(end[0]), 0) for method, end in zip(shown, ends, strict=True)
+                        max(scores[method] - float(end[0]), 0) for method, end in zip(shown, ends, strict=True)
                     ],
                     "thickness": 1.5,
                     "width": 3,
@@ -125,14 +125,14 @@ def compared_scores(results: Sequence[Mapping[str, Any] | None], *, dark: bool =
 
 def scores_of(result: Mapping[str, Any]) -> dict[str, float]:
     """The finite test scores of a result, ``pi`` first."""
-    found = {"pi": result.get("score"), **(result.get("baselines") or {})}
+    values = {"pi": result.get("score"), **(result.get("baselines") or {})}
     return {
-        name: float(value) for name, value in found.items() if isinstance(value, int | float) and np.isfinite(value)
+        name: float(value) for name, value in values.items() if isinstance(value, int | float) and np.isfinite(value)
     }
 
 
 def methods_of(results: Sequence[Mapping[str, Any] | None]) -> list[str]:
     """The methods that any of the results has, in the order in which people know them."""
     order = list(METHOD_LABELS)
-    found = {method for result in results if result is not None for method in scores_of(result)}
-    return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+    methods = {method for result in results if result is not None for method in scores_of(result)}
+    return sorted(methods, key=lambda name: (order.index(name) if name in order else len(order), name))

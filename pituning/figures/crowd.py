@@ -54,8 +54,8 @@ def crowd_option(
     A click comes back as a group with the ``series_id`` and the indices of tasks in `crowd_members` of it.
     """
     near = near_of(graph, selected, other, chosen)
-    everyone = len(near) == len(graph)
-    lines = _lines(graph, dark, gain_unit, faded=not everyone)
+    all_near = len(near) == len(graph)
+    lines = _lines(graph, dark, gain_unit, faded=not all_near)
     drawn = {series["name"] for series in lines} | {category_of(data, colour_by) for _, data in graph.nodes(data=True)}
     groups = [one for one in categories(graph, colour_by, dark, plain=not gain_unit) if one["name"] in drawn]
     ink, paper = inks(dark)
@@ -72,18 +72,18 @@ def crowd_option(
         ],
         "series": [
             *lines,
-            *_points(graph, colour_by, groups, paper, faded=not everyone),
-            *([] if everyone else _standing_out(graph, near, selected, other, colour_by, groups, dark)),
+            *_points(graph, colour_by, groups, paper, faded=not all_near),
+            *([] if all_near else _standing_out(graph, near, selected, other, colour_by, groups, dark)),
         ],
     }  # fmt: skip
 
 
 def crowd_members(graph: nx.Graph, colour_by: ColourBy) -> dict[str, list[str]]:
     """The tasks of each series of points, in its order, by the series' id."""
-    found: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     for task, data in graph.nodes(data=True):
-        found.setdefault(f"tasks {category_of(data, colour_by)}", []).append(task)
-    return found
+        members.setdefault(f"tasks {category_of(data, colour_by)}", []).append(task)
+    return members
 
 
 def _axis(graph: nx.Graph, name: str) -> dict[str, Any]:
@@ -120,10 +120,10 @@ def _points(
     graph: nx.Graph, colour_by: ColourBy, groups: list[dict[str, Any]], paper: str, *, faded: bool
 ) -> list[dict[str, Any]]:
     colours = {group["name"]: group["itemStyle"]["color"] for group in groups}
-    found = []
+    points = []
     for series, tasks in crowd_members(graph, colour_by).items():
         group = series.removeprefix("tasks ")
-        found.append(
+        points.append(
             {
                 "id": series,
                 "name": group,
@@ -137,7 +137,7 @@ def _points(
                 "data": [_point(graph.nodes[task]) for task in tasks],
             }
         )  # fmt: skip
-    return found
+    return points
 
 
 def _point(data: dict[str, Any]) -> dict[str, Any]:

@@ -136,11 +136,11 @@ def group_colours(groups: Sequence[str], infos: Sequence[NodeInfo], dark: bool) 
     styles = {modality_style(info.modality).label: modality_style(info.modality).colour for info in infos}
     names = list(dict.fromkeys(group for group in groups if group))
     if set(names) <= set(styles):
-        found = {name: palette[styles[name]] for name in names}
+        by_name = {name: palette[styles[name]] for name in names}
     else:
         many = (*palette[:-1], PURPLE[dark])
-        found = {name: many[number % len(many)] for number, name in enumerate(sorted(names))}
-    return {**found, "": palette[-1]}
+        by_name = {name: many[number % len(many)] for number, name in enumerate(sorted(names))}
+    return {**by_name, "": palette[-1]}
 
 
 def _cloud(
@@ -202,14 +202,14 @@ def _names(points: np.ndarray, infos: Sequence[NodeInfo], picked: Collection[str
 
 def _legend(infos: Sequence[NodeInfo], groups: Sequence[str], paint: Mapping[str, str]) -> list[go.Scatter]:
     """The groups by colour; the modalities by shape, in grey where colour says something else."""
-    found = []
+    entries = []
     labels = {modality_style(info.modality).label for info in infos}
     for modality in in_order({info.modality for info in infos}):
         style = modality_style(modality)
-        found.append(_entry(style.label, style.marker, paint.get(style.label, MUTED)))
+        entries.append(_entry(style.label, style.marker, paint.get(style.label, MUTED)))
     for group in sorted({group for group in groups if group} - labels):
-        found.append(_entry(escape(group), "circle", paint[group]))
-    return found
+        entries.append(_entry(escape(group), "circle", paint[group]))
+    return entries
 
 
 def _entry(name: str, symbol: str, colour: str) -> go.Scatter:

@@ -25,7 +25,7 @@ from pituning.figures.palette import (
     method_label,
 )
 
-Y_TITLES = {"loss": "Loss (nats per √answer token)", "score": "Score (points, 0 to 100)"}
+Y_TITLES = {"loss": "Loss (nats, length-normalised)", "score": "Score (points, 0 to 100)"}
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MAX_CELLS_WITH_TEXT = 400
 _PI = {"pi", METHOD_LABELS["pi"]}
@@ -39,8 +39,8 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
             high)} with ``pi`` for π's own. All in points, 0 to 100. A score that is None is left out.
         metric: what the scores are.
     """
-    found = {"pi": result.get("score"), **(result.get("baselines") or {})}
-    scores = {name: float(value) for name, value in found.items() if value is not None and np.isfinite(value)}
+    reported = {"pi": result.get("score"), **(result.get("baselines") or {})}
+    scores = {name: float(value) for name, value in reported.items() if value is not None and np.isfinite(value)}
     # π first among equals; Plotly draws from the bottom up.
     names = sorted(scores, key=lambda name: (scores[name], name == "pi"))
     intervals = result.get("intervals") or {}

@@ -281,12 +281,12 @@ def line_colour(name: str, dark: bool) -> str:
 def _line_names(graph: nx.Graph) -> list[str]:
     """The kinds of lines that there are, where there is more than one."""
     directed = graph.is_directed()
-    found = {line_name(data, directed) for _, _, data in graph.edges(data=True)}
-    if found == {"Same modality"}:
+    names = {line_name(data, directed) for _, _, data in graph.edges(data=True)}
+    if names == {"Same modality"}:
         return []
     if directed and any(data["inter_modal"] for _, _, data in graph.edges(data=True)):
-        found.add("Dashed: across modalities")
-    return [name for name in _LINE_ICONS if name in found]
+        names.add("Dashed: across modalities")
+    return [name for name in _LINE_ICONS if name in names]
 
 
 def _colour(data: dict[str, Any], colour_by: ColourBy, dark: bool) -> str:

@@ -1,4 +1,4 @@
-"""Figures of measured transfer: what every donor does for every target, and whether a similarity foretold it."""
+"""Figures of measured transfer: what every donor does for every target, and whether a similarity predicted it."""
 
 from __future__ import annotations
 

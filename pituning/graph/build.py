@@ -1,4 +1,4 @@
-"""The task graph: tasks, their likeness, modality, families, communities and a place on the screen."""
+"""The task graph: tasks, their similarities, modality, families, communities and a place on the screen."""
 
 from __future__ import annotations
 
@@ -125,9 +125,9 @@ def communities(similarity: np.ndarray, names: Sequence[str], *, seed: int = 0) 
     for i, j in _pairs(sorted_similarity, rank(sorted_similarity), min(NEIGHBOURS, max(n - 1, 1)), None):
         # Modularity needs positive weights: a logistic of the standardised similarity, whatever the predictor's range.
         graph.add_edge(names[order[i]], names[order[j]], weight=float(1 / (1 + np.exp(-2 * standard[i, j]))))
-    found = nx.community.louvain_communities(graph, weight="weight", seed=seed)
-    found.sort(key=lambda members: (-len(members), min(members)))
-    return {name: number for number, members in enumerate(found) for name in members}
+    groups = nx.community.louvain_communities(graph, weight="weight", seed=seed)
+    groups.sort(key=lambda members: (-len(members), min(members)))
+    return {name: number for number, members in enumerate(groups) for name in members}
 
 
 def shorten(title: str) -> str:

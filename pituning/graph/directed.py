@@ -1,6 +1,6 @@
 """The directed view of a task graph: who helps whom, or any other table of values from one task to another.
 
-Tasks keep the places that their likeness gives them, so that the two views can be laid one over the other.
+Tasks keep the places that their similarities give them, so that the two views can be laid one over the other.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ def directed_graph(
     if values.shape != (n, n):
         raise BadInput(f"values have shape {values.shape} for {n} tasks; give one row and column per task")
     most = k if k is not None or threshold is not None else BEST
-    found = nx.DiGraph()
-    found.add_nodes_from((name, dict(data)) for name, data in graph.nodes(data=True))
+    directed = nx.DiGraph()
+    directed.add_nodes_from((name, dict(data)) for name, data in graph.nodes(data=True))
     for i, target in enumerate(names):
         donors = [j for j in range(n) if j != i and np.isfinite(values[i, j])]
         best_first = sorted(donors, key=lambda j: -values[i, j])
         places = {j: place for place, j in enumerate(best_first, start=1)}
         for j in (best_first[::-1] if worst else best_first)[:most]:
             if threshold is None or abs(values[i, j]) >= threshold:
-                found.add_edge(
+                directed.add_edge(
                     names[j],
                     target,
                     gain=float(values[i, j]),
                     rank=places[j],
                     inter_modal=crosses_modalities(graph.nodes[names[j]]["modality"], graph.nodes[target]["modality"]),
                 )
-    return found
+    return directed

@@ -133,17 +133,17 @@ class TaskEmbedding:
             ArtefactError: when a file is missing, damaged or does not fit its card.
             BackboneMismatch: when it was made with another backbone.
         """
-        mend = "make it again: pituning embed --all"
+        fix = "make it again: pituning embed --all"
         if not path.exists():
-            raise ArtefactError(f"no embedding at {path}; {mend}")
+            raise ArtefactError(f"no embedding at {path}; {fix}")
         card = read_json(path.with_suffix(".json"))
         try:
             if card["format_version"] != FORMAT_VERSION:
                 raise ArtefactError(
-                    f"{path} has format_version {card['format_version']!r}, not {FORMAT_VERSION}; {mend}"
+                    f"{path} has format_version {card['format_version']!r}, not {FORMAT_VERSION}; {fix}"
                 )
             if card["sha256"] != sha256_file(path):
-                raise ArtefactError(f"{path} does not match the checksum of its card; {mend}")
+                raise ArtefactError(f"{path} does not match the checksum of its card; {fix}")
             stored = load(path.read_bytes())
             sizes = [int(size) for size in card["sizes"]]
             roots = stored["roots"].astype(np.float64)
@@ -159,10 +159,10 @@ class TaskEmbedding:
                 meta=card["meta"],
             )
         except (KeyError, TypeError, ValueError, OSError, SafetensorError, BadInput) as error:
-            raise ArtefactError(f"{path} is damaged ({error}); {mend}") from error
+            raise ArtefactError(f"{path} is damaged ({error}); {fix}") from error
         made_with = embedding.meta.get("backbone")
         if backbone is not None and made_with != backbone:
             raise BackboneMismatch(
-                f"{path} was made with backbone {str(made_with)[:12]}, the loaded one is {backbone[:12]}; {mend}"
+                f"{path} was made with backbone {str(made_with)[:12]}, the loaded one is {backbone[:12]}; {fix}"
             )
         return embedding

@@ -27,7 +27,7 @@ def with_history(similarity: np.ndarray, gains: np.ndarray) -> np.ndarray:
         (N, N) float64, 0 on the diagonal; where no other target was measured, the similarity alone.
     """
     n = len(gains)
-    found = np.zeros((n, n))
+    combined = np.zeros((n, n))
     for i in range(n):
         others = [k for k in range(n) if k != i]
         alike = _standardised(similarity[i, others])
@@ -35,8 +35,8 @@ def with_history(similarity: np.ndarray, gains: np.ndarray) -> np.ndarray:
         weights = np.exp(alike)[:, None] * np.isfinite(places)
         total = weights.sum(0)
         history = (weights * np.nan_to_num(places)).sum(0) / np.where(total > 0, total, 1)
-        found[i, others] = alike + _standardised(history)
-    return found
+        combined[i, others] = alike + _standardised(history)
+    return combined
 
 
 def _places(gains: np.ndarray) -> np.ndarray:

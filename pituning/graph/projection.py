@@ -163,14 +163,14 @@ def _from_json(made: Mapping[str, Any], n: int, layers: int) -> TaskMap:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class KeptProjection:
     """A projection that is there, and whether it is of the similarities as they are now."""
 
     path: Path
     current: bool
 
 
-def find_projection(zoo: Zoo, kind: str, predictor: str, settings: MapSettings) -> Found | None:
+def find_projection(zoo: Zoo, kind: str, predictor: str, settings: MapSettings) -> KeptProjection | None:
     """The file of a projection, shipped or made here: a current one, else one of older similarities, else None.
 
     Raises:
@@ -180,6 +180,6 @@ def find_projection(zoo: Zoo, kind: str, predictor: str, settings: MapSettings) 
     files = zoo.projection_files(kind)
     current = next((path for path in files if path.name == wanted), None)
     if current is not None:
-        return Found(path=current, current=True)
+        return KeptProjection(path=current, current=True)
     older = next((path for path in files if path.name.startswith(_stem(predictor, settings))), None)
-    return None if older is None else Found(path=older, current=False)
+    return None if older is None else KeptProjection(path=older, current=False)

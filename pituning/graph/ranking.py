@@ -44,8 +44,8 @@ def ndcg(predicted: np.ndarray, measured: np.ndarray) -> float:
     if _constant(measured):
         return float("nan")
     discounts = 1 / np.log2(np.arange(2, len(gains) + 2))
-    found = gains[_order(predicted)] @ discounts
-    return float(found / (np.sort(gains)[::-1] @ discounts))
+    gained = gains[_order(predicted)] @ discounts
+    return float(gained / (np.sort(gains)[::-1] @ discounts))
 
 
 def regret(predicted: np.ndarray, measured: np.ndarray, k: int) -> float:
@@ -108,13 +108,13 @@ def grade_targets(
     counted = np.isfinite(measured) & ~np.eye(n, dtype=bool)
     if pairs is not None:
         counted &= pairs
-    found = {name: np.full(n, np.nan) for name in measures}
+    grades = {name: np.full(n, np.nan) for name in measures}
     for i in range(n):
         donors = np.flatnonzero(counted[i])
         if len(donors) >= 2:
-            for name, values in found.items():
+            for name, values in grades.items():
                 values[i] = MEASURES[name](predicted[i, donors], measured[i, donors])
-    return found
+    return grades
 
 
 def interval(values: np.ndarray, *, seed: int = 0) -> Interval:
@@ -131,13 +131,13 @@ def pairs_of_modalities(modalities: Sequence[str]) -> dict[str, np.ndarray]:
     """Which (target, donor) pairs (N, N) are within one modality, across two, and of each two modalities."""
     kinds = np.array(modalities)
     same = kinds[:, None] == kinds[None, :]
-    found = {"within modalities": same, "across modalities": ~same}
+    pairs = {"within modalities": same, "across modalities": ~same}
     present = list(dict.fromkeys(modalities))
     for i, one in enumerate(present):
         for other in present[i:]:
             either = (kinds[:, None] == one) & (kinds[None, :] == other)
-            found[f"{one} and {other}" if one != other else f"{one} alone"] = either | either.T
-    return found
+            pairs[f"{one} and {other}" if one != other else f"{one} alone"] = either | either.T
+    return pairs
 
 
 def _order(predicted: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Comparing: statements to judge against a picture or a text, alone, several at once, or with the reason first.
 
 The reason comes first in some answers ("the star is blue: false") because a verdict alone teaches slowly: looking the
-fact up and comparing are learnt one after the other.
+fact up and comparing are learned one after the other.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ def evaluate(
                 for sample, row in zip(batch, figures, strict=True):
                     rows[sample.objective].append(tuple(row))
     table = {}
-    for name, found in sorted(rows.items()):
-        loss, length, exact_, right_, words_ = (sum(column) for column in zip(*found, strict=True))
-        count = len(found)
+    for name, task_rows in sorted(rows.items()):
+        loss, length, exact_, right_, words_ = (sum(column) for column in zip(*task_rows, strict=True))
+        count = len(task_rows)
         table[name] = {"loss": loss / length, "exact": exact_ / count, "words": right_ / words_, "count": count}
     return table

@@ -167,7 +167,7 @@ def _train(
                 model.train()
             with (directory / "curve.jsonl").open("a") as curve:
                 curve.write(json.dumps(line) + "\n")
-            report.metric("pretrain", step + 1, {"loss": sum(values.values()) / len(values)})
+            report.curve("pretrain", step + 1, {"loss": sum(values.values()) / len(values)})
             recent.clear()
         if (step + 1) % save_every == 0 or step + 1 == config.all_steps:
             save_state(directory / STATE, step + 1, parameters, optimizers)

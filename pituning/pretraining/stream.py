@@ -28,7 +28,7 @@ def corpus_tokenizer(config: PretrainConfig) -> PreTrainedTokenizerFast:
     for _ in range(4000):
         texts += [f"{s.prompt} {s.answer}" for s in text_samples(rng, 4) + image_samples(rng, "pretrain")]
     texts += [" ".join(pseudo_word(rng) for _ in range(6)) for _ in range(6000)]
-    # Location tokens are added afterwards and must not be learnt as text.
+    # Location tokens are added afterwards and must not be learned as text.
     return train_tokenizer((t.split("<loc")[0] for t in texts), vocab_size=config.vocab_size)
 
 

@@ -20,7 +20,7 @@ def spread_unseen_embeddings(
 ) -> int:
     """Draws the embeddings of tokens that pretraining never showed from the normal distribution of the others.
 
-    Tied to the output layer, they only ever learnt to be improbable, all alike; new label words that are spelt with
+    Tied to the output layer, they only ever learned to be improbable, all alike; new label words that are spelt with
     them could not be told apart. The same is done when a vocabulary grows (Hewitt 2021, "Initializing new word
     embeddings for pretrained language models"). Returns how many tokens these are.
     """

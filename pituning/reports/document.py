@@ -89,7 +89,7 @@ def _page(story: Story, names: list[str], slides: list[str], now: float) -> str:
 <nav class="bar" aria-label="Slides">
 <button id="back" aria-label="Back" title="Back (←)">←</button>
 <span id="counter" class="counter" role="status"></span>
-<button id="on" aria-label="On" title="On (→)">→</button>
+<button id="next" aria-label="Next" title="Next (→)">→</button>
 <select id="pick" aria-label="Go to slide">{options}</select>
 <button id="mode" class="wide" title="Slides or one page (Escape)">All on one page</button>
 <button id="full" class="wide" title="Full screen (F)">Full screen</button>
@@ -104,8 +104,8 @@ def _page(story: Story, names: list[str], slides: list[str], now: float) -> str:
 def _slide(slide: Slide, drawn: Drawn | PiTuningError, title: str, number: int) -> Iterator[str]:
     figures = isinstance(drawn, PiTuningError) or bool(drawn.panels)
     level = "h1" if number == 1 and not figures else "h2"
-    kind = "with-figures" if figures else "words"
-    yield f'<section class="slide {kind}" aria-labelledby="title-{number}">'
+    css_class = "with-figures" if figures else "words"
+    yield f'<section class="slide {css_class}" aria-labelledby="title-{number}">'
     yield f'<{level} id="title-{number}">{_text(title)}</{level}><div class="body">'
     if isinstance(drawn, PiTuningError):
         message = str(drawn)
@@ -116,9 +116,10 @@ def _slide(slide: Slide, drawn: Drawn | PiTuningError, title: str, number: int) 
             yield from _panel(panel, f"{number}-{place}")
         yield "</div>"
     yield "<div>"
-    if isinstance(drawn, Drawn) and drawn.verdict is not None:
-        found = drawn.verdict
-        yield f'<div class="verdict {found.outcome}"><strong>{_text(found.title)}</strong>{_text(found.text)}</div>'
+    verdict = drawn.verdict if isinstance(drawn, Drawn) else None
+    if verdict is not None:
+        words = f"<strong>{_text(verdict.title)}</strong>{_text(verdict.text)}"
+        yield f'<div class="verdict {verdict.outcome}">{words}</div>'
     yield f'<div class="caption">{render(slide.caption)}</div>'
     if isinstance(drawn, Drawn):
         if drawn.reading:

@@ -59,16 +59,16 @@ class Zoo:
         )
 
     @classmethod
-    def of(cls, found: ZooSimilarity, known: Mapping[str, TaskInfo], kind: str, predictor: str) -> Self:
+    def of(cls, similarity: ZooSimilarity, known: Mapping[str, TaskInfo], kind: str, predictor: str) -> Self:
         """Similarities of the tasks that are in the workspace still."""
-        at = [i for i, name in enumerate(found.names) if name in known]
-        whole = len(at) == len(found.names)  # then nothing needs to be copied
+        at = [i for i, name in enumerate(similarity.names) if name in known]
+        whole = len(at) == len(similarity.names)  # then nothing needs to be copied
         return cls(
             kind=kind,
             predictor=predictor,
-            infos=tuple(known[found.names[i]] for i in at),
-            matrix=found.matrix if whole else found.matrix[np.ix_(at, at)],
-            replicates=found.replicates if whole else found.replicates[:, at][:, :, at],
+            infos=tuple(known[similarity.names[i]] for i in at),
+            matrix=similarity.matrix if whole else similarity.matrix[np.ix_(at, at)],
+            replicates=similarity.replicates if whole else similarity.replicates[:, at][:, :, at],
         )
 
 
@@ -89,8 +89,10 @@ class Reader:
     def available(self) -> dict[str, list[str]]:
         """The predictors that are there for each kind; a kind without any is left out."""
         here = self.kept
-        found = {kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS}
-        return {kind: names for kind, names in found.items() if names}
+        available = {
+            kind: [name for name in PREDICTORS if here.similarity_path(kind, name).is_file()] for kind in KINDS
+        }
+        return {kind: names for kind, names in available.items() if names}
 
     def similarity(self, kind: str, predictor: str) -> ZooSimilarity:
         return self.kept.similarity(kind, predictor)
@@ -123,13 +125,13 @@ class Reader:
             BadInput: no such kind or predictor can be.
             ArtefactError: they have not been made or are damaged.
         """
-        found = self.available()
-        if not found:
+        available = self.available()
+        if not available:
             raise ArtefactError(f"no task graph in {self.workspace.root} yet; make it with: {self.kept.how_to_graph()}")
         if predictor is not None:
             PREDICTORS.check(predictor)
-        kind = KINDS.check(kind) if kind is not None else next(iter(found))
-        predictor = predictor or next(iter(found.get(kind, PREDICTORS)))
+        kind = KINDS.check(kind) if kind is not None else next(iter(available))
+        predictor = predictor or next(iter(available.get(kind, PREDICTORS)))
         return Zoo.of(self.similarity(kind, predictor), self.tasks(), kind, predictor)
 
     def finished_runs(self) -> list[Run]:
@@ -155,8 +157,8 @@ def seeds_of(run: Run, runs: Sequence[Run]) -> list[Run]:
         rest = {key: value for key, value in other.spec.config.items() if key != "seed"}
         return other.kind, json.dumps(rest, sort_keys=True)
 
-    wanted, found = same(run), {run.spec.config.get("seed"): run}
+    wanted, by_seed = same(run), {run.spec.config.get("seed"): run}
     for other in runs:
         if other.state == "succeeded" and same(other) == wanted:
-            found.setdefault(other.spec.config.get("seed"), other)
-    return [found[seed] for seed in sorted(found, key=str)]
+            by_seed.setdefault(other.spec.config.get("seed"), other)
+    return [by_seed[seed] for seed in sorted(by_seed, key=str)]

@@ -139,7 +139,7 @@ def _weights(reader: Reader, run: Run) -> Drawn:
 
 def _curves(reader: Reader, run: Run) -> Drawn:
     order = {name: place for place, name in enumerate(METHOD_LABELS)}
-    points = [point for point in reader.queue.metrics_of(run.id) if point.name in CURVES]
+    points = [point for point in reader.queue.curves_of(run.id) if point.name in CURVES]
     if not points:
         raise ArtefactError(f"run {run.id} measured no curves; choose another one, or its scores")
     points.sort(key=lambda point: order.get(point.series, len(order)))

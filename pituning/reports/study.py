@@ -12,8 +12,6 @@ from pituning.errors import ArtefactError
 from pituning.experts.kinds import KINDS
 from pituning.figures.lowshot import gains_figure
 from pituning.figures.palette import method_label
-from pituning.figures.words import KINDS as KIND_WORDS
-from pituning.figures.words import label
 from pituning.graph.build import NodeInfo
 from pituning.registry import unknown
 from pituning.reports.drawn import Drawn, File, Panel, Table
@@ -31,7 +29,7 @@ from pituning.workspace.lowshot import lowshot_csv, measured_shots, shots_name
 
 METHODS = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))
 """In the order of the table."""
-UNTOUCHED = "untouched"
+AS_IS = "untouched"
 USUAL = "single"
 """What π-tuning is compared with where nothing was chosen."""
 
@@ -42,7 +40,7 @@ def comparisons(scores: pd.DataFrame) -> tuple[str, list[str]]:
     It is π-tuning; without shots, or before all its candidates were measured, it is the donors as they are.
     """
     measured = set(scores["method"])
-    ours = PI if PI in measured else UNTOUCHED
+    ours = PI if PI in measured else AS_IS
     others = [name for name in COMPARED if name in measured and name != ours and ours in measured]
     return ours, sorted(others, key=lambda name: name != USUAL)
 
@@ -56,13 +54,13 @@ def gains_by_target(
         ValueError: when they were never measured on the same shots.
     """
     ours, _ = comparisons(scores)
-    gains, found = paired_differences(scores, ours, over), paired_gain(scores, ours, over)
-    if found is None:
+    gains, mean_gain = paired_differences(scores, ours, over), paired_gain(scores, ours, over)
+    if mean_gain is None:
         raise ValueError(f"{ours} and {over} were never measured on the same shots")
     return gains_figure(
         {str(key): part.tolist() for key, part in gains.groupby(level="target")}, infos,
-        mean=(found.mean, found.low, found.high), names=(method_label(ours), method_label(over)), chosen=chosen,
-        dark=dark,
+        mean=(mean_gain.mean, mean_gain.low, mean_gain.high), names=(method_label(ours), method_label(over)),
+        chosen=chosen, dark=dark,
     )  # fmt: skip
 
 
@@ -71,17 +69,17 @@ def methods_table(scores: pd.DataFrame) -> pd.DataFrame:
     known = set(scores["method"])
     rows: list[dict[str, Any]] = []
     for name in METHODS:
-        found = mean_score(scores, name) if name in known else None
-        if found is not None:
+        mean = mean_score(scores, name) if name in known else None
+        if mean is not None:
             gain = None if name == PI else paired_gain(scores, PI, name)
             rows.append(
                 {
                     "Method": method_label(name),
-                    "Score": _text(found, ".1f"),
+                    "Score": _text(mean, ".1f"),
                     "π gains": None if gain is None else _text(gain, "+.1f"),
                     "π is better on": None if gain is None else f"{gain.wins} of {len(gain.by_target)}",
-                    "Targets": len(found.by_target),
-                    "Seeds": found.seeds,
+                    "Targets": len(mean.by_target),
+                    "Seeds": mean.seeds,
                 }
             )
     return pd.DataFrame(rows)
@@ -126,7 +124,7 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
         reading=f"{name} gains {_text(gain, '+.1f')} points over {other[:1].lower()}{other[1:]} and is better on "
         f"{gain.wins} of {count} targets, on the same shots and test examples: "
         f"{shots_name(shots) if shots else 'no'} shots per class, {seeds}. In brackets 95 % intervals over targets and "
-        f"seeds. {label(KIND_WORDS, kind)} experts.",
+        f"seeds. {KINDS[kind].label} experts.",
         panels=(
             Panel(
                 figure=lambda dark: gains_by_target(scores, over, infos, dark=dark),
@@ -150,12 +148,12 @@ def _means(scores: pd.DataFrame, ours: str) -> pd.DataFrame:
     column = "π gains" if ours == PI else "Gain"
     rows = []
     for name in (ours, *(name for name in COMPARED if name != ours)):
-        found, gain = mean_score(scores, name), paired_gain(scores, ours, name)
-        if found is not None and gain is not None:
+        mean, gain = mean_score(scores, name), paired_gain(scores, ours, name)
+        if mean is not None and gain is not None:
             ahead = "" if name == ours else f"{gain.mean:+.1f}".replace("-", "−")
-            rows.append({"Method": method_label(name), "Score": f"{found.mean:.1f}", column: ahead})
+            rows.append({"Method": method_label(name), "Score": f"{mean.mean:.1f}", column: ahead})
     return pd.DataFrame(rows)
 
 
-def _text(found: Estimate, form: str) -> str:
-    return f"{found.mean:{form}} ({found.low:{form}} to {found.high:{form}})".replace("-", "−")
+def _text(estimate: Estimate, form: str) -> str:
+    return f"{estimate.mean:{form}} ({estimate.low:{form}} to {estimate.high:{form}})".replace("-", "−")

@@ -29,8 +29,8 @@ attend to the same things. Look for the **dashed lines** first. They cross modal
 which no table of data sets tells.
 """
 SIMILARITY = """\
-The same likeness for all pairs, with similar tasks side by side. Blocks along the diagonal are **families**. Raw values
-crowd together, so each row shows places: 1 is the task most similar to the row’s.
+The same similarities for all pairs, with similar tasks side by side. Blocks along the diagonal are **families**. Raw
+values crowd together, so each row shows places: 1 is the task most similar to the row’s.
 """
 NEIGHBOURS = """\
 Seen from one task, these are the first to ask for help. The intervals say how far the order can be trusted: where they
@@ -41,11 +41,11 @@ All tasks at once, as near to each other as they are alike. Two dimensions canno
 its word and *far* with care.
 """
 TRANSFER = """\
-Similarity is a forecast; this is the weather. Every expert was tried on every other task: **blue helped, orange did
-harm**.
+Similarity only predicts transfer; this is the measurement. Every expert was tried on every other task: **blue
+helped, orange did harm**.
 """
 PREDICTION = """\
-If the forecast is good, points rise from left to right. The table counts what following it would have cost.
+If the prediction is good, points rise from left to right. The table counts what following it would have cost.
 """
 STUDY = """\
 Every method got the same few examples and chose its settings on them alone. Right of the line π-tuning is better. Look
@@ -92,7 +92,7 @@ def suggested_story(reader: Reader) -> Story:
             shots = {**common, "shots": counts[-1]}
             slides += [
                 Slide(id="measured", view="transfer", title="Who really helped", caption=TRANSFER, settings=shots),
-                Slide(id="foretold", view="prediction", caption=PREDICTION, settings=shots),
+                Slide(id="predicted", view="prediction", caption=PREDICTION, settings=shots),
             ]
         if not reader.lowshot(zoo.kind).empty:
             slides.append(
@@ -115,13 +115,15 @@ def _map(reader: Reader, zoo: Zoo, common: dict[str, str | int]) -> list[Slide]:
     """The map, where one has been computed."""
     if find_projection(reader.kept, zoo.kind, zoo.predictor, MapSettings()) is None:
         return []
-    return [Slide(id="map", view="map", title="The lie of the land", caption=MAP, settings=common)]
+    return [Slide(id="map", view="map", title="Map of the tasks", caption=MAP, settings=common)]
 
 
 def bridge(zoo: Zoo) -> str:
     """The task with the closest relative in another modality, among its three nearest; the first if there is none."""
-    kinds = np.array([str(info.modality) for info in zoo.infos])
+    modalities = np.array([str(info.modality) for info in zoo.infos])
     ranks = rank(zoo.matrix)
-    candidates = np.where((kinds[:, None] != kinds[None, :]) & (ranks >= 1) & (ranks <= 3), zoo.matrix, -np.inf)
+    candidates = np.where(
+        (modalities[:, None] != modalities[None, :]) & (ranks >= 1) & (ranks <= 3), zoo.matrix, -np.inf
+    )
     best = int(candidates.max(axis=1).argmax())
     return zoo.names[best] if np.isfinite(candidates).any() else zoo.names[0]

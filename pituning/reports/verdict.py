@@ -44,8 +44,8 @@ class Verdict:
 
 def scores(result: Mapping[str, Any]) -> dict[str, float]:
     """The test score of every method of a result, ``pi`` first."""
-    found = {"pi": result.get("score"), **(result.get("baselines") or {})}
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+    values = {"pi": result.get("score"), **(result.get("baselines") or {})}
+    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
 
 
 def difference(results: Sequence[Mapping[str, Any]], baseline: str) -> Difference | None:

@@ -130,9 +130,9 @@ def _map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     zoo, method = _zoo(reader, settings), settings.get("method", METHODS[0])
     if method not in METHODS:
         raise unknown("method", str(method), list(METHODS))
-    found = find_projection(reader.kept, zoo.kind, zoo.predictor, MapSettings())
-    projection = load_projection(found.path) if found is not None else None
-    if found is None or projection is None or method not in projection.maps:
+    kept_map = find_projection(reader.kept, zoo.kind, zoo.predictor, MapSettings())
+    projection = load_projection(kept_map.path) if kept_map is not None else None
+    if kept_map is None or projection is None or method not in projection.maps:
         raise ArtefactError(
             f"no {MAPS[method].label} map of {source_title(zoo)} has been computed yet; compute it on the page Map"
         )
@@ -142,7 +142,7 @@ def _map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     points, groups = made.points[at], [modality_style(info.modality).label for info in infos]
     axes = ("First component", "Second component") if method == "pca" else ("", "")
     trust = "" if made.trustworthiness is None else f" Trustworthiness {made.trustworthiness:.2f}, 1 is best."
-    older = "" if found.current else " The similarities have changed since; compute the map again."
+    older = "" if kept_map.current else " The similarities have changed since; compute the map again."
     stem = f"map-{method}-{zoo.kind}-{zoo.predictor}"
     frame = pd.DataFrame({"task": [info.name for info in infos], "x": points[:, 0], "y": points[:, 1]})
     return Drawn(
@@ -253,7 +253,7 @@ def _prediction(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
         rows.append({"Measure": title, "Mean": mean, "95 % interval": f"{low} to {high}"})
     stem = f"predicted-{zoo.kind}-{zoo.predictor}-{transfer.shots}-shots"
     return Drawn(
-        title="Did the similarity foretell it?",
+        title="Did the similarity predict it?",
         reading=f"Each point is a pair of target and donor. {_against(transfer)} Measures are means over targets with "
         f"bootstrap intervals; Regret@k counts points lost by following the prediction. {source_title(zoo)}.",
         panels=(
@@ -266,7 +266,7 @@ def _prediction(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
                 grows=True,
             ),
         ),
-        tables=(Table(title="How well it foretold", frame=pd.DataFrame(rows), stem=f"{stem}-measures"),),
+        tables=(Table(title="How well it predicted", frame=pd.DataFrame(rows), stem=f"{stem}-measures"),),
         files=(_csv_file(f"{stem}.csv", _pairs_csv(zoo, transfer), label="Pairs as CSV"),),
     )
 

@@ -15,7 +15,7 @@ from pituning.progress import Reporter
 from pituning.runs.configs import AnswerRun
 from pituning.runs.outline import LOAD_BACKBONE
 from pituning.runs.questions import Questions, find_questions
-from pituning.tasks.metrics import score
+from pituning.tasks.metrics import METRICS, score
 from pituning.workspace.layout import Workspace
 
 OTHERS = 4
@@ -30,32 +30,32 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
         BackboneMismatch: an expert belongs to another backbone.
         ArtefactError: an expert is damaged.
     """
-    asked = find_questions(config, workspace)
+    asked_questions = find_questions(config, workspace)
     reporter.phase(LOAD_BACKBONE, 1)
     backbone = Backbone.load(
         workspace.backbone_dir(config.backbone), name=config.backbone, dtype=config.dtype, quantize=config.quantize
     )
     reporter.advance()
-    encoded = backbone.encode(asked.task, asked.examples, reporter=reporter)
-    reporter.phase("answer", len(asked.examples) * (len(asked.experts) + 1))
-    said = [{"expert": None, "method": "backbone", "answers": _ask(backbone, encoded, asked)}]
-    reporter.advance(len(asked.examples))
-    for name, directory in asked.experts.items():
+    encoded = backbone.encode(asked_questions.task, asked_questions.examples, reporter=reporter)
+    reporter.phase("answer", len(asked_questions.examples) * (len(asked_questions.experts) + 1))
+    by_expert = [{"expert": None, "method": "backbone", "answers": _ask(backbone, encoded, asked_questions)}]
+    reporter.advance(len(asked_questions.examples))
+    for name, directory in asked_questions.experts.items():
         expert, model = open_expert(directory, backbone)
         with model.using(expert.values.to(model.device)):
-            answers = _ask(backbone, encoded, asked)
-        said.append({"expert": name, "method": method_of(expert.card), "answers": answers})
-        reporter.advance(len(asked.examples))
+            answers = _ask(backbone, encoded, asked_questions)
+        by_expert.append({"expert": name, "method": method_of(expert.card), "answers": answers})
+        reporter.advance(len(asked_questions.examples))
     questions = [
         {"example": name, "text": example.text, "image": config.image, "gold": example.answer if name else None}
-        for name, example in zip(asked.names, asked.examples, strict=True)
+        for name, example in zip(asked_questions.names, asked_questions.examples, strict=True)
     ]
     return {
-        "task": asked.task.name,
+        "task": asked_questions.task.name,
         "kind": config.kind,
         "backbone": config.backbone,
         "questions": questions,
-        "said": said,
+        "said": by_expert,
     }
 
 
@@ -66,12 +66,13 @@ def method_of(card: ExpertCard) -> str:
     return "single" if card.spec.get("shots") else "expert"
 
 
-def _ask(backbone: Backbone, encoded: EncodedExamples, asked: Questions) -> list[Mapping[str, Any]]:
+def _ask(backbone: Backbone, encoded: EncodedExamples, questions: Questions) -> list[Mapping[str, Any]]:
     """The answer to each question with its probability, its score where the right one is known, and the runners-up."""
-    task = asked.task
+    task = questions.task
+    over_all = METRICS[task.metric].takes == "all"  # a correlation says nothing of one example
     answers: list[Mapping[str, Any]] = []
     for row, text in enumerate(predict(backbone, encoded, task)):
-        gold = asked.examples[row].gold if asked.names[row] else None
+        gold = questions.examples[row].gold if questions.names[row] else None
         options = list(task.labels) if task.labels is not None else [text]
         sure = dict(zip(options, answer_probabilities(backbone, encoded, task, row, options), strict=True))
         others = sorted((label for label in options if label != text), key=lambda label: -sure[label])[:OTHERS]
@@ -79,7 +80,7 @@ def _ask(backbone: Backbone, encoded: EncodedExamples, asked: Questions) -> list
             {
                 "answer": text,
                 "probability": _share(sure[text]),
-                "score": None if gold is None else score(task.metric, [text], [gold]),
+                "score": None if gold is None or over_all else score(task.metric, [text], [gold]),
                 "others": [{"answer": label, "probability": _share(sure[label])} for label in others],
             }
         )

@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from pituning.errors import PiTuningError
-from pituning.runs.records import AlphaPoint, Claim, MetricPoint, Run, RunEvent
-from pituning.runs.store import ALPHAS, METRICS, ORDER, PAUSED, RUNS, SETTINGS, RunStore, note
+from pituning.runs.records import AlphaPoint, Claim, CurvePoint, Run, RunEvent
+from pituning.runs.store import ALPHAS, CURVES, ORDER, PAUSED, RUNS, SETTINGS, RunStore, note
 
 NOBODY = {"owner": None, "slot": None, "host": None, "pid": None, "pid_created": None, "eta_s": None}
 """What a run says about its worker while it has none."""
@@ -49,7 +49,7 @@ class ClaimedRuns(RunStore):
             .values(
                 **{**NOBODY, "owner": owner, "slot": slot, "host": host},
                 state="running", attempt=RUNS.c.attempt + 1, started=now, heartbeat=now, finished=None, phase=None,
-                done=0, total=0, failure=None, error=None, mend=None,
+                done=0, total=0, failure=None, error=None, fix=None,
             )
             .returning(RUNS.c.id, RUNS.c.attempt)
         )  # fmt: skip
@@ -80,7 +80,7 @@ class ClaimedRuns(RunStore):
         claim: Claim,
         *,
         progress: Mapping[str, Any],
-        metrics: Sequence[MetricPoint] = (),
+        metrics: Sequence[CurvePoint] = (),
         alphas: Sequence[AlphaPoint] = (),
         events: Sequence[RunEvent] = (),
         restart: Mapping[tuple[str, str], int] | None = None,
@@ -101,10 +101,10 @@ class ClaimedRuns(RunStore):
             LostClaimError: the claim is no longer valid; nothing was written.
         """
         with self._writing() as connection:
-            asked = self._update(connection, claim, {**progress, "heartbeat": time.time()})
+            cancel_requested = self._update(connection, claim, {**progress, "heartbeat": time.time()})
             for (series, name), step in (restart or {}).items():
-                stale = (METRICS.c.series == series, METRICS.c.name == name, METRICS.c.step >= step)
-                connection.execute(sa.delete(METRICS).where(METRICS.c.run_id == claim.run_id, *stale))
+                stale = (CURVES.c.series == series, CURVES.c.name == name, CURVES.c.step >= step)
+                connection.execute(sa.delete(CURVES).where(CURVES.c.run_id == claim.run_id, *stale))
             if restart_alphas is not None:
                 connection.execute(
                     sa.delete(ALPHAS).where(ALPHAS.c.run_id == claim.run_id, ALPHAS.c.step >= restart_alphas)
@@ -116,12 +116,12 @@ class ClaimedRuns(RunStore):
                 for a in alphas
             ]  # fmt: skip
             if finite:
-                connection.execute(sa.insert(METRICS), [{"run_id": claim.run_id, **point} for point in finite])
+                connection.execute(sa.insert(CURVES), [{"run_id": claim.run_id, **point} for point in finite])
             if weights:
                 connection.execute(sa.insert(ALPHAS), weights)
             for happened in events:
                 note(connection, claim.run_id, happened.message, happened.time)
-        return asked
+        return cancel_requested
 
     def finish(
         self,
@@ -130,7 +130,7 @@ class ClaimedRuns(RunStore):
         *,
         failure: str | None = None,
         error: str | None = None,
-        mend: str | None = None,
+        fix: str | None = None,
         result_path: str | None = None,
     ) -> None:
         """Ends the run.
@@ -139,12 +139,12 @@ class ClaimedRuns(RunStore):
             state: ``succeeded``, ``failed`` or ``cancelled``.
             failure: its class, for ``failed`` (`pituning.runs.failures`).
             error: what went wrong in one line, for ``failed``.
-            mend: what can be done about it.
+            fix: what can be done about it.
             result_path: relative to the workspace, for ``succeeded``.
         """
         with self._writing() as connection:
             self._update(connection, claim, {
-                **NOBODY, "owner": claim.owner, "state": state, "failure": failure, "error": error, "mend": mend,
+                **NOBODY, "owner": claim.owner, "state": state, "failure": failure, "error": error, "fix": fix,
                 "result_path": result_path, "finished": time.time(),
             })  # fmt: skip
             note(connection, claim.run_id, state if error is None else f"{state}: {error}")
@@ -157,7 +157,7 @@ class ClaimedRuns(RunStore):
             )  # fmt: skip
             note(connection, claim.run_id, f"{why}; queued again")
 
-    def lost(self, claim: Claim, why: str, *, failure: str = "lost", mend: str | None = None) -> str:
+    def lost(self, claim: Claim, why: str, *, failure: str = "lost", fix: str | None = None) -> str:
         """The attempt came to nothing: queue the run again, or give it up after its last one.
 
         Returns:
@@ -176,7 +176,7 @@ class ClaimedRuns(RunStore):
                 message = f"{why}; queued again"
             else:
                 error = f"{why} in attempt {run.attempt} of {run.max_attempts}; see the log, then retry"
-                values |= {"state": "failed", "failure": failure, "error": error, "mend": mend}
+                values |= {"state": "failed", "failure": failure, "error": error, "fix": fix}
                 message = f"failed: {error}"
             self._update(connection, claim, values)
             note(connection, claim.run_id, message)

@@ -62,7 +62,7 @@ def count(config: CountRun, _workspace: Workspace, reporter: Reporter, checkpoin
         digest = link(digest, step)
         if step % config.checkpoint_every == 0:
             write_json(path, {"step": step, "digest": digest, "check": link(digest, -1)})
-        reporter.metric("count", step, {"value": step})
+        reporter.curve("count", step, {"value": step})
         reporter.advance()
     return {"counted": step, "digest": digest, "seed": config.seed}
 

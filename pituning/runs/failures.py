@@ -21,7 +21,7 @@ OUT_OF_MEMORY, NAN_LOSS, DISK_FULL = "out_of_memory", "nan_loss", "disk_full"
 ARTEFACT, BACKBONE_MISMATCH, BAD_INPUT = "artefact", "backbone_mismatch", "bad_input"
 NO_RESULT, LOST, UNEXPECTED = "no_result", "lost", "unexpected"
 
-MENDS = {
+FIXES = {
     OUT_OF_MEMORY: "choose fewer donors, fewer shots or a smaller batch: "
     "pituning runs duplicate {run} --set batch_size=8",
     NAN_LOSS: "the last good checkpoint is kept; do it again with a smaller rate: "
@@ -53,41 +53,41 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memo
 class Failure:
     """What a failed run says: the class, what happened in one line, and what to do."""
 
-    kind: str
+    failure_class: str
     error: str
-    mend: str
+    fix: str
 
 
 def failure_of(error: Exception, run_id: str, *, run_kind: str = "train") -> Failure:
     """The failure that an exception stands for."""
-    kind = classify(error)
+    failure_class = classify(error)
     text = " ".join(str(error).split())[:400]
     if not isinstance(error, PiTuningError):
-        if kind == OUT_OF_MEMORY:
+        if failure_class == OUT_OF_MEMORY:
             text = "out of memory"
-        elif kind == DISK_FULL:
+        elif failure_class == DISK_FULL:
             text = "disk full"
         else:
             text = f"unexpected {type(error).__name__}: {text or '(no message)'}"
-    mend = mend_of(kind, run_id, run_kind=run_kind)
+    fix = fix_for(failure_class, run_id, run_kind=run_kind)
     if isinstance(error, OutOfMemory) and error.batch_size is not None:
-        mend = (
+        fix = (
             f"a batch of {error.batch_size} fits: pituning runs duplicate {run_id} --set batch_size={error.batch_size}"
         )
-    return Failure(kind, text, mend)
+    return Failure(failure_class, text, fix)
 
 
-def mend_of(kind: str, run_id: str, *, run_kind: str = "train") -> str:
+def fix_for(failure_class: str, run_id: str, *, run_kind: str = "train") -> str:
     """What to do about a failure of that class."""
     record = RUN_KINDS.get(run_kind)
     rate = "learning_rate" if record is None else record.rate_field
-    return MENDS[kind].format(run=run_id, rate=rate)
+    return FIXES[failure_class].format(run=run_id, rate=rate)
 
 
 def classify(error: BaseException) -> str:
     """The class of an exception. Libraries raise many kinds for a full disk and for want of memory."""
-    for kind, name in _BY_TYPE:
-        if isinstance(error, kind):
+    for exception_type, name in _BY_TYPE:
+        if isinstance(error, exception_type):
             return name
     text = str(error).lower()
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,4 +1,4 @@
-"""Brings a checkpoint into the workspace for whoever may do that. Torch-free."""
+"""Imports a checkpoint into the workspace for whoever may do that. Torch-free."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def import_checkpoint(
         NotAllowed: the queue's actor is no runner.
         ArtefactError: the backbone is damaged, or the disk is full.
     """
-    queue.actor.require(Role.RUNNER, "bring experts in")
+    queue.actor.require(Role.RUNNER, "import experts")
     workspace = queue.workspace
     load_task(task, workspace)
     folder = workspace.backbone_dir(backbone)

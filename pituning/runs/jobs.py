@@ -53,8 +53,8 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
     def evaluate(values: Tensor) -> dict[str, float]:
         if encoded_validation is None:
             return {}
-        said = model.predict(values, encoded_validation, task)
-        return {"validation_score": score(task.metric, said, [example.gold for example in validation])}
+        answers = model.predict(values, encoded_validation, task)
+        return {"validation_score": score(task.metric, answers, [example.gold for example in validation])}
 
     settings = replace(config.training(), eval_every=max(1, config.steps // VALIDATIONS))
     path = checkpoint / "train.safetensors"
@@ -74,7 +74,7 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
     reporter.phase("test", len(test))
     predictions = model.predict(trained.values, encoded_test, task, reporter=reporter)
     points = score(task.metric, predictions, [example.gold for example in test])
-    reporter.metric("single", config.steps, {"score": points})
+    reporter.curve("single", config.steps, {"score": points})
     spec = {"task": task.name, "kind": config.kind, "shots": config.shots, "seed": config.seed, "steps": config.steps}
     expert = make_expert(
         model,

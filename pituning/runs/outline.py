@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pituning.workspace.layout import Workspace
 
 CANDIDATES = ("pi", "single", "donor")
-"""What every tuning chooses from, beside the donors untouched; each gets its rate and steps by search."""
+"""What every tuning chooses from, beside the donors as is; each gets its rate and steps by search."""
 
 PROJECTED = 96
 """Fits of a map: three methods, each with 25 bootstrap replicates and six layers."""

@@ -30,7 +30,7 @@ from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 
 SEARCHED = 30
 COUNTED = 5
-"""How many finished runs an estimate is made from, the likest and newest of `SEARCHED`."""
+"""How many finished runs an estimate is made from, the most similar and newest of `SEARCHED`."""
 
 MEASURED = Path(__file__).with_name("measured.json")
 
@@ -100,7 +100,7 @@ def forecast(queue: RunQueue, spec: RunSpec, subject: Subject | None = None) -> 
     parts = outline(spec, about, workspace)
     if all(part.seconds is not None for part in parts):
         return Forecast(plan=tuple(_priced(parts, costs)), runs=0)
-    seen = [_look_back(workspace, run, tasks) for run in _likest(queue, spec)]
+    seen = [_look_back(workspace, run, tasks) for run in _most_similar(queue, spec)]
     others = [] if seen else [_look_back(workspace, run, tasks) for run in _on_backbone(queue, spec)]
     factor = 1.0 if seen or others else size_factor(workspace, spec.backbone)
     if seen or others:
@@ -216,8 +216,8 @@ def _number(value: object) -> float | None:
     return None if value is None else float(str(value))
 
 
-def _likest(queue: RunQueue, spec: RunSpec) -> list[Run]:
-    """Finished runs of the same sort that kept a plan, those with the likest settings first."""
+def _most_similar(queue: RunQueue, spec: RunSpec) -> list[Run]:
+    """Finished runs of the same sort that kept a plan, those with the most similar settings first."""
 
     def alike(other: Run) -> int:
         ours, theirs = spec.config, other.spec.config

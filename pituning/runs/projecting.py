@@ -36,12 +36,12 @@ def map_zoo(config: ProjectRun, zoo: Zoo, reporter: Reporter) -> dict[str, Any]:
         BadInput: there are too few tasks.
     """
     path = zoo.similarity_path(config.kind, config.predictor)
-    found = zoo.similarity(config.kind, config.predictor)
-    layers = _layers(zoo, config, found)
+    similarity = zoo.similarity(config.kind, config.predictor)
+    layers = _layers(zoo, config, similarity)
     if not layers:
         reporter.log("there are no embeddings of these similarities, so there are no maps by layer")
     made = projecting.project(
-        found, config.map_settings(), kind=config.kind, predictor=config.predictor, digest=similarity_digest(path),
+        similarity, config.map_settings(), kind=config.kind, predictor=config.predictor, digest=similarity_digest(path),
         layers=layers, reporter=reporter,
     )  # fmt: skip
     file = save_projection(zoo, made)
@@ -57,12 +57,12 @@ def map_zoo(config: ProjectRun, zoo: Zoo, reporter: Reporter) -> dict[str, Any]:
     }
 
 
-def _layers(zoo: Zoo, config: ProjectRun, found: ZooSimilarity) -> Mapping[str, np.ndarray]:
+def _layers(zoo: Zoo, config: ProjectRun, similarity: ZooSimilarity) -> Mapping[str, np.ndarray]:
     probe = PREDICTORS[config.predictor].probe
     if probe is None:
         return {}
-    paths = [zoo.embedding_path(config.kind, probe, name) for name in found.names]
+    paths = [zoo.embedding_path(config.kind, probe, name) for name in similarity.names]
     if not all(path.is_file() for path in (*paths, zoo.space_path(config.kind))):
         return {}
     layers = load_space(zoo.space_path(config.kind)).layer_of
-    return parts_of([TaskEmbedding.load(path) for path in paths], config.predictor, found.matrix, layers)
+    return parts_of([TaskEmbedding.load(path) for path in paths], config.predictor, similarity.matrix, layers)

@@ -47,11 +47,11 @@ def find_questions(config: AnswerRun, workspace: Workspace) -> Questions:
         BadInput: one of them is not there, or the task wants a text or an image that is missing.
         ArtefactError: the first expert's card is damaged.
     """
-    everyone = workspace.zoo(config.backbone).all_expert_dirs(config.kind)
+    directories = workspace.zoo(config.backbone).all_expert_dirs(config.kind)
     for name in config.experts:
-        if name not in everyone:
-            raise unknown("expert", name, list(everyone))
-    experts = {name: everyone[name] for name in config.experts}
+        if name not in directories:
+            raise unknown("expert", name, list(directories))
+    experts = {name: directories[name] for name in config.experts}
     task = load_task(config.task or read_card(experts[config.experts[0]]).task, workspace)
     if config.example:
         examples = [_example(task, name) for name in config.example]

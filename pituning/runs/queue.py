@@ -36,7 +36,7 @@ from pituning.runs.claims import NOBODY, ClaimedRuns, LostClaimError
 from pituning.runs.records import Run
 from pituning.runs.roles import LOCAL_OWNER, Actor, Role
 from pituning.runs.spec import RunSpec
-from pituning.runs.store import ALPHAS, METRICS, ORDER, PAUSED, RUNS, SETTINGS, checkpoint_dir, note
+from pituning.runs.store import ALPHAS, CURVES, ORDER, PAUSED, RUNS, SETTINGS, checkpoint_dir, note
 from pituning.workspace.layout import Workspace, check_name
 
 __all__ = ["MAX_ATTEMPTS", "LostClaimError", "RunQueue", "checkpoint_dir"]
@@ -263,13 +263,13 @@ class RunQueue(ClaimedRuns):
                 sa.update(RUNS)
                 .where(RUNS.c.id == run_id)
                 .values(
-                    **NOBODY, state="queued", cancel_requested=False, failure=None, error=None, mend=None,
+                    **NOBODY, state="queued", cancel_requested=False, failure=None, error=None, fix=None,
                     result_path=None, started=None, finished=None, heartbeat=None, phase=None, done=0, total=0,
                     position=time.time(), max_attempts=run.attempt + MAX_ATTEMPTS,
                 )
             )  # fmt: skip
             if clean:
-                connection.execute(sa.delete(METRICS).where(METRICS.c.run_id == run_id))
+                connection.execute(sa.delete(CURVES).where(CURVES.c.run_id == run_id))
                 connection.execute(sa.delete(ALPHAS).where(ALPHAS.c.run_id == run_id))
                 # Before the commit, while no worker can have taken the run.
                 shutil.rmtree(checkpoint_dir(self.workspace, run_id), ignore_errors=True)

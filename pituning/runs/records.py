@@ -25,7 +25,7 @@ class Run:
     """A row of the queue. ``done`` of ``total`` steps belong to the current ``phase``, ``eta_s`` to the whole run.
 
     ``submitted_by`` is the address of whoever queued it, None where nobody had to sign in. ``failure`` is the class of
-    what went wrong, ``error`` says it in one line, ``mend`` what can be done about it.
+    what went wrong, ``error`` says it in one line, ``fix`` what can be done about it.
     """
 
     id: str
@@ -56,7 +56,7 @@ class Run:
     eta_s: float | None
     failure: str | None
     error: str | None
-    mend: str | None
+    fix: str | None
     result_path: str | None
 
     @property
@@ -85,7 +85,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class MetricPoint:
+class CurvePoint:
     """One value of a curve."""
 
     series: str

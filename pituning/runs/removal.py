@@ -164,8 +164,8 @@ def _needs(spec: RunSpec, name: str, lends: Sequence[tuple[str, str]]) -> bool:
     config = spec.config
     named = [config.get("target"), config.get("task"), *config.get("tasks", ()), *config.get("donor_names", ())]
     asked = any(_asks(spec, lent, name) for lent in lends)
-    kind = RUN_KINDS.get(spec.kind)
-    return name in named or asked or (kind is not None and kind.reads_zoo and _of(spec) in lends)
+    record = RUN_KINDS.get(spec.kind)
+    return name in named or asked or (record is not None and record.reads_zoo and _of(spec) in lends)
 
 
 def _asks(spec: RunSpec, of: tuple[str, str], name: str) -> bool:

@@ -18,7 +18,7 @@ from pituning.errors import DiskFull, PiTuningError, RunCancelled, RunFailed
 from pituning.runs.eta import PlannedPhase, TimeLeft
 from pituning.runs.plans import save_plan
 from pituning.runs.queue import LostClaimError, RunQueue
-from pituning.runs.records import AlphaPoint, Claim, MetricPoint, RunEvent
+from pituning.runs.records import AlphaPoint, Claim, CurvePoint, RunEvent
 from pituning.workspace.space import MIB
 
 WRITE_SECONDS = 0.5
@@ -50,7 +50,7 @@ class DatabaseReporter:
         self._time_left = TimeLeft(plan)
         self._lock = threading.Lock()
         self._phase, self._done, self._total = "", 0, 0
-        self._metrics: list[MetricPoint] = []
+        self._metrics: list[CurvePoint] = []
         self._alphas: list[AlphaPoint] = []
         self._events: list[RunEvent] = []
         self._restart: dict[tuple[str, str], int] = {}
@@ -90,14 +90,14 @@ class DatabaseReporter:
             self._plan_changed = True
             self._done += steps
 
-    def metric(self, series: str, step: int, values: Mapping[str, float]) -> None:
+    def curve(self, series: str, step: int, values: Mapping[str, float]) -> None:
         self._check()
         with self._lock:
             for name in values:
                 if (series, name) not in self._begun:
                     self._begun.add((series, name))
                     self._restart[series, name] = step
-            self._metrics += [MetricPoint(series, int(step), name, float(value)) for name, value in values.items()]
+            self._metrics += [CurvePoint(series, int(step), name, float(value)) for name, value in values.items()]
 
     def alpha(
         self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]
@@ -159,7 +159,7 @@ class DatabaseReporter:
         if age < self._memory_due:
             return
         self._memory_due = age + MEMORY_SECONDS
-        point = MetricPoint(MEMORY[0], int(age), MEMORY[1], psutil.Process().memory_info().rss / MIB)
+        point = CurvePoint(MEMORY[0], int(age), MEMORY[1], psutil.Process().memory_info().rss / MIB)
         with self._lock:
             if MEMORY not in self._begun:
                 self._begun.add(MEMORY)
@@ -177,7 +177,7 @@ class DatabaseReporter:
             now = time.monotonic()
             plan_due = self._plan_changed and (now >= self._plan_due or self._closing.is_set())
             plan = self._time_left.plan() if plan_due else []
-        asked = self._queue.report(
+        cancel_requested = self._queue.report(
             self._claim, progress=progress, metrics=metrics, alphas=alphas, events=events, restart=restart,
             restart_alphas=restart_alphas,
         )  # fmt: skip
@@ -186,7 +186,7 @@ class DatabaseReporter:
             self._restart = {curve: step for curve, step in self._restart.items() if curve not in restart}
             if restart_alphas is not None:
                 self._restart_alphas = None
-        if asked:
+        if cancel_requested:
             self._stop = RunCancelled(f"run {self._claim.run_id!r} was asked to stop")
         if plan:
             with suppress(PiTuningError):  # an estimate is not worth a failure

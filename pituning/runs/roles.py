@@ -105,10 +105,10 @@ class Roles:
         for key in document:
             if key not in _LISTS:
                 raise _bad(path, f"has the key {key!r}; it takes {', '.join(_LISTS)}")
-        found = {role: _people(path, key, document.get(key, [])) for key, role in _LISTS.items()}
-        if not any(found.values()):
+        people = {role: _people(path, key, document.get(key, [])) for key, role in _LISTS.items()}
+        if not any(people.values()):
             raise _bad(path, 'names nobody; a line reads: admins = ["ada@example.org"]')
-        return cls(found)
+        return cls(people)
 
     def actor(self, address: str) -> Actor:
         """The person of that e-mail address with their role.

@@ -48,8 +48,8 @@ class RunSpec:
             copied = json.loads(json.dumps(dict(self.config), allow_nan=False))
         except (TypeError, ValueError) as error:
             raise BadInput(f"run configuration is not plain JSON ({error}); use text, numbers and lists") from error
-        kind = RUN_KINDS.get(self.kind)
-        if kind is not None and kind.on_backbone:
+        record = RUN_KINDS.get(self.kind)
+        if record is not None and record.on_backbone:
             copied.setdefault("backbone", DEFAULT_BACKBONE)
         object.__setattr__(self, "config", MappingProxyType(copied))
 
@@ -108,8 +108,8 @@ class RunSpec:
     @property
     def subject(self) -> str:
         """What the run is about: the name of its task or expert, or of the first of several."""
-        kind = RUN_KINDS.get(self.kind)
-        value = "" if kind is None else self.config.get(kind.subject, "")
+        record = RUN_KINDS.get(self.kind)
+        value = "" if record is None else self.config.get(record.subject, "")
         names = value if isinstance(value, list) else [value]
         return str(names[0]) if names else "all"
 

@@ -11,13 +11,13 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from pituning.registry import unknown
-from pituning.runs.records import AlphaPoint, MetricPoint, Run, RunEvent
+from pituning.runs.records import AlphaPoint, CurvePoint, Run, RunEvent
 from pituning.runs.spec import RunSpec
 from pituning.workspace.atomic import read_json
 from pituning.workspace.database import (
     AlphaRow,
+    CurveRow,
     EventRow,
-    MetricRow,
     RunRow,
     SettingRow,
     database_error,
@@ -26,8 +26,8 @@ from pituning.workspace.database import (
 )
 from pituning.workspace.layout import Workspace
 
-RUNS, METRICS, ALPHAS, EVENTS, SETTINGS = (
-    cast(sa.Table, row.__table__) for row in (RunRow, MetricRow, AlphaRow, EventRow, SettingRow)
+RUNS, CURVES, ALPHAS, EVENTS, SETTINGS = (
+    cast(sa.Table, row.__table__) for row in (RunRow, CurveRow, AlphaRow, EventRow, SettingRow)
 )
 ORDER = (RUNS.c.priority.desc(), RUNS.c.position, RUNS.c.id)
 """In which queued runs are taken."""
@@ -93,11 +93,11 @@ class RunStore:
         with self._reading() as connection:
             return connection.scalar(sa.select(SETTINGS.c.value).where(SETTINGS.c.key == key))
 
-    def metrics_of(self, run_id: str) -> Sequence[MetricPoint]:
+    def curves_of(self, run_id: str) -> Sequence[CurvePoint]:
         """All values of all curves, in the order in which they came."""
-        query = sa.select(METRICS).where(METRICS.c.run_id == run_id).order_by(METRICS.c.id)
+        query = sa.select(CURVES).where(CURVES.c.run_id == run_id).order_by(CURVES.c.id)
         with self._reading() as connection:
-            return [MetricPoint(r.series, r.step, r.name, r.value) for r in connection.execute(query)]
+            return [CurvePoint(r.series, r.step, r.name, r.value) for r in connection.execute(query)]
 
     def alphas_of(self, run_id: str, *, last: int | None = None) -> Sequence[AlphaPoint]:
         """The interpolation weights in order of steps; the ``last`` so many only, or all."""
@@ -173,5 +173,5 @@ def note(connection: sa.Connection, run_id: str, message: str, when: float | Non
 
 
 def _run(row: Any) -> Run:
-    values = dict(row._mapping)
+    values = {column.key: row._mapping[column] for column in RUNS.c}
     return Run(**{**values, "spec": RunSpec.from_json(values["spec"])})

@@ -114,7 +114,7 @@ class Supervisor:
                 return
             self.queue.finish(
                 run.claim, "failed", failure=failures.UNEXPECTED, error=f"the worker could not start ({error})",
-                mend=failures.mend_of(failures.UNEXPECTED, run.id),
+                fix=failures.fix_for(failures.UNEXPECTED, run.id),
             )  # fmt: skip
             return
         if started.pid is not None:
@@ -152,7 +152,7 @@ class Supervisor:
 
     def _lost(self, claim: Claim, why: str) -> None:
         self.clear_up()
-        self.queue.lost(claim, why, mend=failures.mend_of(failures.LOST, claim.run_id))
+        self.queue.lost(claim, why, fix=failures.fix_for(failures.LOST, claim.run_id))
 
     def _silent(self, run: Run) -> float:
         """Seconds since the last heartbeat, by this process's clock, which stands still while the machine sleeps."""
@@ -209,7 +209,7 @@ def supervise(
     except PiTuningError:
         lock.release()
         raise
-    introduced, said = False, ""
+    introduced, last_line = False, ""
     idle_since = time.monotonic()
     try:
         while not stop.is_set():
@@ -220,11 +220,11 @@ def supervise(
                     supervisor.introduce()
                     introduced = True
                 busy = supervisor.step()
-                said = ""
+                last_line = ""
             except PiTuningError as error:  # a full disk, a locked database or a lost cluster passes; the runs stay
-                if str(error) != said:
-                    said = str(error)
-                    _say(said)
+                if str(error) != last_line:
+                    last_line = str(error)
+                    _say(last_line)
             if busy:
                 idle_since = time.monotonic()
             elif idle_s is not None and time.monotonic() - idle_since > idle_s:

@@ -15,11 +15,11 @@ MOST = 1000
 """More runs than this are a mistake rather than a sweep."""
 
 
-def sweep(kind: str, settings: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> list[RunSpec]:
+def sweep(run_kind: str, settings: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> list[RunSpec]:
     """One run for each combination of the axes' values; the last axis changes fastest.
 
     Args:
-        kind: of the runs.
+        run_kind: of the runs.
         settings: what they share.
         axes: for each setting that varies, its values; an axis without values is left out.
 
@@ -33,19 +33,19 @@ def sweep(kind: str, settings: Mapping[str, Any], axes: Mapping[str, Sequence[An
     combinations = list(itertools.product(*axes.values()))
     if len(combinations) > MOST:
         raise BadInput(f"the sweep has {len(combinations)} runs; queue at most {MOST} at once")
-    made = [RunSpec(kind=kind, config={**settings, **dict(zip(axes, each, strict=True))}) for each in combinations]
+    made = [RunSpec(kind=run_kind, config={**settings, **dict(zip(axes, each, strict=True))}) for each in combinations]
     for spec in made:
         spec.validate()
     return made
 
 
-def changes_of(kind: str, words: Sequence[str]) -> dict[str, Any]:
+def changes_of(run_kind: str, words: Sequence[str]) -> dict[str, Any]:
     """Settings from ``NAME=VALUE``, as command lines have them; lists have commas, ``null`` means the default.
 
     Raises:
         BadInput: a word has no ``=``, or there is no such setting.
     """
-    fields = RunSpec(kind=kind, config={}).defaults()
+    fields = RunSpec(kind=run_kind, config={}).defaults()
     changes: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -53,7 +53,7 @@ def changes_of(kind: str, words: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise BadInput(f"{word!r} is no setting; give NAME=VALUE", field="set")
         if name not in fields:
-            raise BadInput(f"{kind} has no setting {name!r}; it has {', '.join(fields)}", field=name)
+            raise BadInput(f"{run_kind} has no setting {name!r}; it has {', '.join(fields)}", field=name)
         if isinstance(fields[name], tuple) and not text.startswith("["):
             changes[name] = [_value(part.strip()) for part in text.split(",") if part.strip()]
         else:

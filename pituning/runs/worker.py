@@ -100,13 +100,13 @@ def _give_back(queue: RunQueue, claim: Claim) -> str:
 
 
 def _fail(queue: RunQueue, claim: Claim, failure: failures.Failure) -> str:
-    if failure.kind == failures.DISK_FULL:
+    if failure.failure_class == failures.DISK_FULL:
         # The queue pauses while there is no room, and the run goes on afterwards.
         if disk_full(queue.workspace.root) is not None:
             queue.release(claim, f"{failure.error}")
             return "queued"
-        return queue.lost(claim, failure.error, failure=failure.kind, mend=failure.mend)
-    queue.finish(claim, "failed", failure=failure.kind, error=failure.error, mend=failure.mend)
+        return queue.lost(claim, failure.error, failure=failure.failure_class, fix=failure.fix)
+    queue.finish(claim, "failed", failure=failure.failure_class, error=failure.error, fix=failure.fix)
     return "failed"
 
 
@@ -138,8 +138,8 @@ def work_on(run: Run, workspace: Workspace, reporter: DatabaseReporter) -> Mappi
     checkpoint = checkpoint_dir(workspace, run.id)
     checkpoint.mkdir(parents=True, exist_ok=True)
     clear_unfinished(checkpoint)  # of an attempt that was killed while it wrote
-    with followed(run, workspace, reporter) as told:
-        return job(run.spec.settings(), workspace, told, checkpoint)
+    with followed(run, workspace, reporter) as followed_reporter:
+        return job(run.spec.settings(), workspace, followed_reporter, checkpoint)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,7 +25,7 @@ from pituning.studies.pool import side_by_side
 from pituning.tasks.metrics import chance, score
 from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
 from pituning.training.config import TrainConfig
-from pituning.tuning.baselines import Cast
+from pituning.tuning.baselines import Methods
 from pituning.tuning.config import TuneConfig
 from pituning.tuning.interpolation import Mixture
 from pituning.tuning.selection import choose, make_folds, train
@@ -45,7 +45,7 @@ def low_shot_single(backbone: Backbone, name: str, *, kind: str, shots: int, see
     config = TuneConfig(target=name, kind=kind, shots=shots, seed=seed)
     task, model = mini_task(name), ExpertModel(backbone, kind)
     examples = task.shots(shots, seed)
-    cast = Cast(
+    methods = Methods(
         config=config,
         backbone=backbone,
         mixture=Mixture(model),
@@ -56,7 +56,7 @@ def low_shot_single(backbone: Backbone, name: str, *, kind: str, shots: int, see
         task=task,
         task_of=mini_task,
     )
-    learner, encoded = cast.learner("single"), model.prepare(backbone.encode(task, examples))
+    learner, encoded = methods.learner("single"), model.prepare(backbone.encode(task, examples))
     settings = TrainConfig(steps=config.steps, batch_size=config.batch_size, warmup=config.steps // 10, seed=seed)
     folds = make_folds([e.answer for e in examples], closed=task.labels is not None, count=config.folds, seed=seed)
     choice = choose(learner, encoded, folds, config.rates("single"), settings, method="single", reporter=Silent())

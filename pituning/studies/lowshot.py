@@ -236,7 +236,7 @@ def measure(trial: Trial, method: str, scores: Scores, *, zero_shot: bool = Fals
         if not zero_shot:
             choice = trial.choose(method, Silent())
         state = trial.train(method, choice, Silent())
-    names = getattr(trial.cast.learner(method), "names", ()) if method not in ALONE else ()
+    names = getattr(trial.methods.learner(method), "names", ()) if method not in ALONE else ()
     return {
         "method": method,
         "score": scores.add(method, trial.answer(method, state, Silent())),

@@ -50,7 +50,7 @@ def lowshot_scores(frame: pd.DataFrame, shots: int) -> pd.DataFrame:
         pairs = frame.loc[frame["shots"] == 0, ["target", "seed"]].drop_duplicates()
     columns = ["target", "seed", "method", "score", "chosen"]
     parts = [alone.merge(pairs, on="target"), rows]
-    found = [part.assign(chosen="")[columns] for part in parts]
+    frames = [part.assign(chosen="")[columns] for part in parts]
     scores = rows.pivot(index=["target", "seed"], columns="method", values="score")
     losses = rows.pivot(index=["target", "seed"], columns="method", values="held_out_loss")
     counts = rows.groupby(["target", "seed"])["held_out"].max()
@@ -63,8 +63,8 @@ def lowshot_scores(frame: pd.DataFrame, shots: int) -> pd.DataFrame:
             known = {name: None if np.isnan(held[name]) else float(held[name]) for name in candidates}
             chosen = guard(known, int(counts.loc[place]))
             made.append((*place, method, points[chosen], chosen))
-        found.append(pd.DataFrame(made, columns=columns))
-    return pd.concat(found, ignore_index=True)
+        frames.append(pd.DataFrame(made, columns=columns))
+    return pd.concat(frames, ignore_index=True)
 
 
 def comparable_scores(frame: pd.DataFrame, shots: int) -> pd.DataFrame:

@@ -40,7 +40,7 @@ COMPARED = (
 SHOWN = ("backbone", "single", "full", "donor", "uniform", "random", "placebo", MIXTURE, PI)
 """Columns of the table of targets."""
 
-UNTOUCHED = ("untouched", "donor-untouched", *(f"{control}-untouched" for control in CONTROLS))
+AS_IS = ("untouched", "donor-untouched", *(f"{control}-untouched" for control in CONTROLS))
 
 LONGER = " longer"
 """Marks a method with another budget where both are in one table."""
@@ -89,8 +89,8 @@ class LowshotSummary:
             "guarded_gain_over": _known(guarded),
             "mixture_gain_over": _known(unguarded),
             "modality_gain_over": {
-                modality: _known({name: _plain(gain, gains=True) for name, gain in found.items()})
-                for modality, found in self._by_modality().items()
+                modality: _known({name: _plain(gain, gains=True) for name, gain in scores.items()})
+                for modality, scores in self._by_modality().items()
             },
             "guard": {"chosen": self.chosen(), "gain_over": _known(alone)},
             "choices": self.choices(),
@@ -147,8 +147,8 @@ class LowshotSummary:
             _table(
                 ["method", "mean steps", "largest rate in % of runs", "all steps in % of runs"],
                 [
-                    [method_label(name), *(f"{found[key]:.0f}" for key in ("steps", "largest_rate", "all_steps"))]
-                    for name, found in self.choices().items()
+                    [method_label(name), *(f"{counts[key]:.0f}" for key in ("steps", "largest_rate", "all_steps"))]
+                    for name, counts in self.choices().items()
                 ],
             ),
             *self._budget_tables(),
@@ -166,14 +166,14 @@ class LowshotSummary:
                 _mean(mean_score(self.zero_shot, name)),
                 "–" if name == "backbone" else _gain(paired_gain(self.zero_shot, name, "backbone")),
             ]
-            for name in ("backbone", *UNTOUCHED)
+            for name in ("backbone", *AS_IS)
         ]
         return _table(["method", "score", "gain over the backbone"], rows)
 
     def what_there_is(self) -> str:
         """One sentence on how complete the rows are."""
-        found = self._of(PI if self.shots else "untouched")
-        seeds = found.groupby("target")["seed"].nunique()
+        ours = self._of(PI if self.shots else "untouched")
+        seeds = ours.groupby("target")["seed"].nunique()
         if seeds.empty:
             return "No target has all candidates of π-tuning yet."
         least, most = seeds.min(), seeds.max()
@@ -191,14 +191,14 @@ class LowshotSummary:
             return ""
         pairs = len(self._of(PI))
         rows = {name: len(self._of(name)) for name in COMPARED}
-        told = []
+        notes = []
         none = [method_label(name) for name, count in rows.items() if count == 0]
         fewer = [f"{method_label(name)} ({count} of {pairs})" for name, count in rows.items() if 0 < count < pairs]
         if none:
-            told.append(f" Methods not measured yet: {', '.join(none)}.")
+            notes.append(f" Methods not measured yet: {', '.join(none)}.")
         if fewer:
-            told.append(f" Methods with fewer runs: {', '.join(fewer)}.")
-        return "".join(told)
+            notes.append(f" Methods with fewer runs: {', '.join(fewer)}.")
+        return "".join(notes)
 
     def chosen(self) -> dict[str, float]:
         """How often π-tuning is each of its candidates, in per cent of runs."""
@@ -209,17 +209,17 @@ class LowshotSummary:
         """What cross-validation chose for each trained method: mean ``steps``, and in what per cent of runs
         the ``largest_rate`` and ``all_steps``. Where these are high, a wider grid might do better.
         """
-        found = {}
+        shares = {}
         for method in (name for name in (MIXTURE, *COMPARED) if is_trained(name)):
             rows = self.rows[self.rows["method"] == method]
             if len(rows):
                 largest = TuneConfig(target="any", kind=self.kind).rates(method)[-1]
-                found[method] = {
+                shares[method] = {
                     "steps": round(float(rows["steps"].mean()), 1),
                     "largest_rate": round(100 * float(np.isclose(rows["learning_rate"], largest).mean()), 1),
                     "all_steps": round(100 * float((rows["steps"] == self.rows["steps"].max()).mean()), 1),
                 }
-        return found
+        return shares
 
     def _budgets(self) -> dict[str, dict[str, dict[str, Any] | None]]:
         """By number of steps and method: the ``gain`` of that budget over the usual one, and ``mixture_gain``, the
@@ -286,11 +286,11 @@ class LowshotSummary:
         }
 
     def _modality_rows(self) -> list[list[str]]:
-        found = self._by_modality()
+        by_modality = self._by_modality()
         return [
-            [method_label(name), *(_gain(found[modality][name]) for modality in MODALITIES)]
+            [method_label(name), *(_gain(by_modality[modality][name]) for modality in MODALITIES)]
             for name in COMPARED
-            if any(found[modality][name] for modality in MODALITIES)
+            if any(by_modality[modality][name] for modality in MODALITIES)
         ]
 
     def _targets(self) -> list[list[str]]:
@@ -303,7 +303,7 @@ class LowshotSummary:
 
 
 def predictor_figures(zoo: Zoo, kind: str, shots: int) -> dict[str, Any] | None:
-    """How well the default similarity foretells transfer; None where it was not graded.
+    """How well the default similarity predicts transfer; None where it was not graded.
 
     ``planted_top3`` is the share of planted relatives that are among the three nearest, of those that could be.
     """
@@ -311,14 +311,14 @@ def predictor_figures(zoo: Zoo, kind: str, shots: int) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     frame = pd.read_csv(path)
-    asked = {"kind": kind, "shots": shots, "pairs": ALL_PAIRS, "predictor": DEFAULT_PREDICTOR}
-    for column, value in asked.items():
+    wanted = {"kind": kind, "shots": shots, "pairs": ALL_PAIRS, "predictor": DEFAULT_PREDICTOR}
+    for column, value in wanted.items():
         frame = frame[frame[column] == value]
     if frame.empty:
         return None
     means = frame.set_index("measure")["mean"]
-    found = planted_found(zoo, kind=kind, predictor=DEFAULT_PREDICTOR).values()
-    hits, possible = sum(hit for hit, _ in found), sum(most for _, most in found)
+    planted = planted_found(zoo, kind=kind, predictor=DEFAULT_PREDICTOR).values()
+    hits, possible = sum(hit for hit, _ in planted), sum(most for _, most in planted)
     return {
         "name": DEFAULT_PREDICTOR,
         "spearman": float(means["spearman"]),
@@ -334,7 +334,7 @@ def load_summary(path: Path, kind: str, shots: int) -> LowshotSummary:
         BadInput: when nothing was measured there.
         ArtefactError: when the file is damaged.
     """
-    budgets = {int(found.group(1)): read_lowshot(other) for other, found in _other_budgets(path)}
+    budgets = {int(match.group(1)): read_lowshot(other) for other, match in _other_budgets(path)}
     there = {steps: rows for steps, rows in budgets.items() if shots in set(rows["shots"])}
     return LowshotSummary(read_lowshot(path), kind, shots, there)
 
@@ -344,21 +344,21 @@ def _other_budgets(path: Path) -> list[tuple[Path, re.Match[str]]]:
     matches = [
         (other, re.fullmatch(rf"{re.escape(path.stem)}-(\d+)-steps", other.stem)) for other in path.parent.glob("*.csv")
     ]
-    return [(other, found) for other, found in matches if found is not None]
+    return [(other, match) for other, match in matches if match is not None]
 
 
 def _plain(estimate: Estimate | None, *, gains: bool = False) -> dict[str, Any] | None:
     if estimate is None:
         return None
-    found: dict[str, Any] = {name: round(getattr(estimate, name), 4) for name in ("mean", "low", "high")}
-    found |= {"targets": len(estimate.by_target), "seeds": estimate.seeds}
+    figures: dict[str, Any] = {name: round(getattr(estimate, name), 4) for name in ("mean", "low", "high")}
+    figures |= {"targets": len(estimate.by_target), "seeds": estimate.seeds}
     if gains:
-        found |= {"wins": estimate.wins, "worst": round(estimate.worst[1], 4), "worst_target": estimate.worst[0]}
-    return found
+        figures |= {"wins": estimate.wins, "worst": round(estimate.worst[1], 4), "worst_target": estimate.worst[0]}
+    return figures
 
 
-def _known(found: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any]]:
-    return {name: value for name, value in found.items() if value is not None}
+def _known(figures: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any]]:
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _mean(estimate: Estimate | None) -> str:

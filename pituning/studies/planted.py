@@ -20,9 +20,9 @@ def nearest(zoo: Zoo, task: str, *, kind: str = "lora", predictor: str = "probe"
 
 def planted_found(zoo: Zoo, *, kind: str = "lora", predictor: str = "probe") -> dict[str, tuple[int, int]]:
     """Per task: how many planted relatives are among its three nearest, and how many could be."""
-    found = {}
+    counts = {}
     for task in TASK_NAMES:
         relatives = set(planted_relatives(task))
         hits = relatives & set(nearest(zoo, task, kind=kind, predictor=predictor))
-        found[task] = (len(hits), min(NEAREST, len(relatives)))
-    return found
+        counts[task] = (len(hits), min(NEAREST, len(relatives)))
+    return counts

@@ -21,20 +21,20 @@ from pituning.workspace.zoo import Zoo
 RANDOM = "random"
 """Donors in any order: what a prediction must beat."""
 PLANTED = "planted"
-"""Those first that have a skill in common with the target by construction, the rest by lot: no prediction, but what
+"""Those first that have a skill in common with the target by construction, the rest at random: no prediction, but what
 knowing the suite's plan, and nothing else, would bring."""
 TRIED = "tried"
 """Donors by their measured gain without shots: what trying each as it is, on the test examples, tells of few shots."""
 RETEST = "retest"
 """Donors by their measured gain with the shots of all seeds but one, graded on that one, each in turn: how well a
-measurement foretells itself. A rank correlation above about the square root of its own is out of any prediction's reach
+measurement predicts itself. A rank correlation above about the square root of its own is out of any prediction's reach
 (Spearman, 1904)."""
 HISTORY = "history"
 """The default similarity together with what donors did for the other targets (`pituning.graph.history`): what a zoo of
 measured transfer can add for a new target."""
 ORDERS = 200
 GRADES_FILE = "predictors.csv"
-"""Among the results of a zoo, how well each similarity foretells transfer."""
+"""Among the results of a zoo, how well each similarity predicts transfer."""
 CORRELATIONS = ("spearman", "kendall")
 ALL_PAIRS = "all"
 UNRELATED = "unrelated"
@@ -49,15 +49,15 @@ def sets_of_pairs() -> dict[str, np.ndarray | None]:
 
 def predictions(zoo: Zoo, kind: str) -> dict[str, np.ndarray]:
     """Every stored similarity of a kind as (N, N) in the order of `TASK_NAMES`."""
-    found = {}
+    predicted = {}
     for predictor in PREDICTORS:
         path = zoo.similarity_path(kind, predictor)
         if path.exists():
             stored = load_similarity(path)
             if set(TASK_NAMES) <= set(stored.names):
                 order = [stored.names.index(name) for name in TASK_NAMES]
-                found[predictor] = stored.matrix[np.ix_(order, order)]
-    return found
+                predicted[predictor] = stored.matrix[np.ix_(order, order)]
+    return predicted
 
 
 def grade_predictors(zoo: Zoo, kind: str, *, seed: int = 0) -> pd.DataFrame:
@@ -80,26 +80,26 @@ def grade_predictors(zoo: Zoo, kind: str, *, seed: int = 0) -> pd.DataFrame:
         transfer = load_transfer(path, count, TASK_NAMES)
         assert transfer is not None  # the number of shots is one of those measured
         unshot = load_transfer(path, 0, TASK_NAMES) if count and 0 in shots else None
-        foretold = dict(similarities)
-        if DEFAULT_PREDICTOR in foretold:
-            foretold[HISTORY] = with_history(foretold[DEFAULT_PREDICTOR], transfer.gains)
+        predicted = dict(similarities)
+        if DEFAULT_PREDICTOR in predicted:
+            predicted[HISTORY] = with_history(predicted[DEFAULT_PREDICTOR], transfer.gains)
         for name, pairs in sets_of_pairs().items():
             graded = {
-                predictor: grade_targets(matrix, transfer.gains, pairs=pairs) for predictor, matrix in foretold.items()
+                predictor: grade_targets(matrix, transfer.gains, pairs=pairs) for predictor, matrix in predicted.items()
             }
-            graded[RANDOM] = _by_lot(transfer, pairs, seed)
-            graded[PLANTED] = _by_lot(transfer, pairs, seed, first=_planted())
+            graded[RANDOM] = _at_random(transfer, pairs, seed)
+            graded[PLANTED] = _at_random(transfer, pairs, seed, first=_planted())
             if unshot is not None:
                 graded[TRIED] = grade_targets(_complete(unshot.gains), transfer.gains, pairs=pairs)
             if transfer.seeds > 1:
                 graded[RETEST] = _against_itself(path, count, pairs)
             for predictor, measured in graded.items():
                 for measure in MEASURES:
-                    found: Interval = interval(measured[measure], seed=seed)
+                    estimate: Interval = interval(measured[measure], seed=seed)
                     rows.append(
                         {
                             "kind": kind, "shots": count, "pairs": name, "predictor": predictor, "measure": measure,
-                            **{key: round(value, 4) for key, value in asdict(found).items()},
+                            **{key: round(value, 4) for key, value in asdict(estimate).items()},
                         }
                     )  # fmt: skip
     return pd.DataFrame(rows)
@@ -121,7 +121,7 @@ def predictors_markdown(zoo: Zoo, kind: str, shots: int) -> str:
     return "\n".join(lines)
 
 
-def _by_lot(
+def _at_random(
     transfer: Transfer, pairs: np.ndarray | None, seed: int, *, first: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
     """Each measure's mean over random orders of the donors.
@@ -136,26 +136,26 @@ def _by_lot(
         grade_targets(ahead + rng.random(ahead.shape), transfer.gains, pairs=pairs, measures=drawn_measures)
         for _ in range(ORDERS)
     ]
-    found = {measure: np.mean([one[measure] for one in drawn], axis=0) for measure in drawn_measures}
+    grades = {measure: np.mean([one[measure] for one in drawn], axis=0) for measure in drawn_measures}
     # A rank correlation counts ties as such and needs no orders; that of nothing but ties is 0.
     tied = grade_targets(ahead, transfer.gains, pairs=pairs, measures=CORRELATIONS)
-    ordered = np.isfinite(found["ndcg"])
-    found |= {measure: np.where(ordered, np.nan_to_num(values), np.nan) for measure, values in tied.items()}
-    return {measure: found[measure] for measure in MEASURES}
+    ordered = np.isfinite(grades["ndcg"])
+    grades |= {measure: np.where(ordered, np.nan_to_num(values), np.nan) for measure, values in tied.items()}
+    return {measure: grades[measure] for measure in MEASURES}
 
 
 def _against_itself(path: Path, shots: int, pairs: np.ndarray | None) -> dict[str, np.ndarray]:
     """Each measure's mean over seeds that are left out in turn, on the pairs that have another seed, too."""
     seeds = measured_seeds(path, shots)
-    found = []
+    grades = []
     for seed in seeds:
         others = load_transfer(path, shots, TASK_NAMES, seeds=[other for other in seeds if other != seed])
         left_out = load_transfer(path, shots, TASK_NAMES, seeds=[seed])
         assert others is not None
         assert left_out is not None
         both = np.where(np.isfinite(others.gains), left_out.gains, np.nan)
-        found.append(grade_targets(others.gains, both, pairs=pairs))
-    return {measure: pd.DataFrame([one[measure] for one in found]).mean().to_numpy() for measure in MEASURES}
+        grades.append(grade_targets(others.gains, both, pairs=pairs))
+    return {measure: pd.DataFrame([one[measure] for one in grades]).mean().to_numpy() for measure in MEASURES}
 
 
 def _planted() -> np.ndarray:

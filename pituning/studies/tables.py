@@ -31,17 +31,17 @@ def suite_markdown(zoo: Zoo) -> str:
 
 def graph_markdown(zoo: Zoo) -> str:
     """The three nearest of every task by the default similarity, and the planted relatives among them."""
-    found = planted_found(zoo)
+    counts = planted_found(zoo)
     rows: list[Sequence[object]] = [
         (
             task,
             ", ".join(nearest(zoo, task)),
             ", ".join(planted_relatives(task)) or "–",
-            "{} of {}".format(*found[task]),
+            "{} of {}".format(*counts[task]),
         )
         for task in TASK_NAMES
     ]
-    rows.append(("all", "", "", f"{sum(h for h, _ in found.values())} of {sum(n for _, n in found.values())}"))
+    rows.append(("all", "", "", f"{sum(h for h, _ in counts.values())} of {sum(n for _, n in counts.values())}"))
     return _markdown(["task", "three nearest", "planted relatives", "among the three nearest"], rows)
 
 

@@ -112,7 +112,7 @@ def _measure(
     task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
     test = first_or_drawn(task, config.test_examples)
     asked, gold = model.prepare(backbone.encode(task, test)), [example.gold for example in test]
-    learnt = model.prepare(backbone.encode(task, task.shots(shots, seed))) if shots else None
+    learned = model.prepare(backbone.encode(task, task.shots(shots, seed))) if shots else None
     settings = TrainConfig(
         steps=config.steps, batch_size=config.batch_size, learning_rate=config.rate(backbone.rate_factor), seed=seed
     )
@@ -122,9 +122,9 @@ def _measure(
         if cell.donor != NO_DONOR:
             expert, own = open_expert(zoo.expert_dir(config.kind, cell.donor), backbone)
             values = expert.values.to(model.device)
-        if learnt is not None:
-            values = train_expert(own, learnt, settings, start=values).values
-        alone = cell.donor == NO_DONOR and learnt is None
+        if learned is not None:
+            values = train_expert(own, learned, settings, start=values).values
+        alone = cell.donor == NO_DONOR and learned is None
         answers = backbone.predict(asked, task) if alone else own.predict(values, asked, task)
         found.append(score(task.metric, answers, gold))
     return found

@@ -67,13 +67,13 @@ def measure_variants(
     path = zoo.new_result_path(MATRICES_FILE, kind)
     folders = {name: zoo.expert_dir(kind, name) for name in TASK_NAMES}
     spec = _spec(fingerprint(backbone_dir), {name: read_card(folder).sha256 for name, folder in folders.items()})
-    found = load_variants(zoo.result_path(MATRICES_FILE, kind), spec=spec)
+    matrices = load_variants(zoo.result_path(MATRICES_FILE, kind), spec=spec)
     report.phase("embed in every way", len(PROBES) * len(ESTIMATES) * len(TASK_NAMES))
     model: ExpertModel | None = None
     for probe in PROBES:
         for labels, estimator in ESTIMATES:
             prefix = f"{probe}-{labels}-{estimator}"
-            if all(f"{prefix}-{form}" in found for form in FORMS):
+            if all(f"{prefix}-{form}" in matrices for form in FORMS):
                 report.advance(len(TASK_NAMES))
                 continue
             if model is None:
@@ -95,9 +95,9 @@ def measure_variants(
                 )  # fmt: skip
                 embeddings.append(made.embedding)
                 report.advance()
-            found |= {f"{prefix}-{form}": compared(embeddings, form) for form in FORMS}
+            matrices |= {f"{prefix}-{form}": compared(embeddings, form) for form in FORMS}
             write_bytes(path, save(
-                {name: np.ascontiguousarray(matrix, dtype=np.float32) for name, matrix in found.items()},
+                {name: np.ascontiguousarray(matrix, dtype=np.float32) for name, matrix in matrices.items()},
                 metadata={"spec": spec, "tasks": json.dumps(TASK_NAMES)},
             ))  # fmt: skip
     # Rounded as they are kept, so that it does not matter when they were made.

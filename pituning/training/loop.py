@@ -103,7 +103,7 @@ def fit(
             return
         values = dict(evaluate(result.steps))
         result.evaluations.append((result.steps, values))
-        reporter.metric(series, result.steps, values)
+        reporter.curve(series, result.steps, values)
 
     saved = result.steps
     logged_at = time.monotonic()
@@ -124,7 +124,7 @@ def fit(
             last = result.steps == config.steps
             if result.steps % LOG_EVERY == 0 or last or result.steps == 1:
                 recent, now = result.losses[-LOG_EVERY:], time.monotonic()
-                reporter.metric(series, result.steps, {
+                reporter.curve(series, result.steps, {
                     "loss": sum(recent) / len(recent),
                     "learning_rate": config.rate(result.steps - 1),
                     "examples_per_second": examples / max(now - logged_at, 1e-9),
@@ -281,10 +281,10 @@ def _restore(path: Path, identity: str, parameters: Sequence[Tensor], optimiser:
             raise ArtefactError(
                 f"checkpoint {path} is of another training (settings or examples differ); delete it to start anew"
             )
-        found = _digest(tensors)
-        if progress["sha256"] != found:
+        digest = _digest(tensors)
+        if progress["sha256"] != digest:
             raise ArtefactError(
-                f"checkpoint {path} is damaged: its tensors have SHA-256 {found[:12]}…, written was "
+                f"checkpoint {path} is damaged: its tensors have SHA-256 {digest[:12]}…, written was "
                 f"{str(progress['sha256'])[:12]}…; delete it to start anew"
             )
         for index, parameter in enumerate(parameters):

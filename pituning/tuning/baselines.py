@@ -25,11 +25,11 @@ DRAWN = ("random", "distant", "same-format")
 """The controls whose donors are experts of the zoo."""
 
 OWN_SHARE = 0.5
-UNTOUCHED = "-untouched"
+AS_IS = "-untouched"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cast:
+class Methods:
     """Who takes part in a tuning.
 
     Args:
@@ -69,7 +69,7 @@ class Cast:
             return BitFitLearner(backbone=self.backbone)
         if method == "single":
             return self._mixture((OWN,), self.own[None], learn_alpha=False)
-        control = method.removesuffix(UNTOUCHED)
+        control = method.removesuffix(AS_IS)
         names, donors = self.control(control) if control in CONTROLS else (self.donors, self._values(self.donors))
         if method in ("donor", "donor-untouched"):
             return self._mixture(names[:1], donors[:1], learn_alpha=False, trained=int(is_trained(method)))
@@ -90,7 +90,7 @@ class Cast:
     def control(self, name: str) -> tuple[tuple[str, ...], Tensor]:
         """Names and values (K, P) of the donors of a control; fewer than K where there are no more.
 
-        - ``random``: tasks drawn by lot. ``distant``: the least similar ones.
+        - ``random``: tasks drawn at random. ``distant``: the least similar ones.
         - ``same-format``: tasks that answer in the target's form, but are neither relatives nor among the predicted.
         - ``placebo``: random parameters of the donors' norms. ``donor-placebo``: the most similar task's expert, and
           placebos in the place of the others.
@@ -158,7 +158,7 @@ def drawn(
     task: Task,
     task_of: Callable[[str], Task],
 ) -> tuple[str, ...]:
-    """The names of the donors of a control of `DRAWN`; see `Cast.control`.
+    """The names of the donors of a control of `DRAWN`; see `Methods.control`.
 
     Raises:
         BadInput: when nobody can play the part.

@@ -18,7 +18,7 @@ from pituning.progress import Reporter
 from pituning.tasks.base import Task
 from pituning.training.config import TrainConfig
 from pituning.training.loop import fit
-from pituning.tuning.learners import Look, losses_of
+from pituning.tuning.learners import Callback, losses_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class BitFitLearner:
         return torch.cat([parameters[name].detach().flatten() for name in self._names])
 
     def fit(
-        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
+        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, callback: Callback
     ) -> None:
         biases = self.start().requires_grad_(True)
         swap = self._swap()
@@ -45,7 +45,7 @@ class BitFitLearner:
                 return self.backbone.loss(batch)
 
         def evaluate(step: int) -> Mapping[str, float]:
-            look(step, biases.detach().clone())
+            callback(step, biases.detach().clone())
             return {}
 
         fit([biases], loss, encoded.without_states(), config, reporter=reporter, series=series, evaluate=evaluate,

@@ -53,7 +53,7 @@ def load_zoo(
 
     Args:
         directories: of the zoo's experts, by task.
-        others: those that lend only where they are named as donors, such as experts that were brought.
+        others: those that lend only where they are named as donors, such as imported experts.
         reporter: is told who was left out, since it does not fit.
 
     Raises:
@@ -69,25 +69,25 @@ def load_zoo(
             raise unknown("donor", name, sorted(known))
         directories[name] = known[name]
     if not directories:
-        mend = zoo_command("zoo build", config.backbone)
-        raise BadInput(f"there are no {config.kind} experts to lend; make them: {mend}", field="kind")
-    found = load_together(directories, model, needed=config.donor_names)
+        fix = zoo_command("zoo build", config.backbone)
+        raise BadInput(f"there are no {config.kind} experts to lend; make them: {fix}", field="kind")
+    lenders = load_together(directories, model, needed=config.donor_names)
     for name in config.donor_names:
-        if found.experts[name].task == config.target:
+        if lenders.experts[name].task == config.target:
             raise BadInput(
                 f"donor {name!r} was trained on the target {config.target!r} itself; choose another",
                 field="donor_names",
             )
-    for name, reason in found.left_out.items():
+    for name, reason in lenders.left_out.items():
         (reporter or Silent()).log(f"{name} cannot lend: {reason}")
-    found.experts = {name: expert for name, expert in found.experts.items() if expert.task != config.target}
-    if len(found.experts) < config.donors:
+    lenders.experts = {name: expert for name, expert in lenders.experts.items() if expert.task != config.target}
+    if len(lenders.experts) < config.donors:
         raise BadInput(
-            f"donors is {config.donors}, but {len(found.experts)} {config.kind} experts can lend; choose at most "
-            f"{len(found.experts)}",
+            f"donors is {config.donors}, but {len(lenders.experts)} {config.kind} experts can lend; choose at most "
+            f"{len(lenders.experts)}",
             field="donors",
         )
-    return found
+    return lenders
 
 
 def predict_donors(
@@ -129,10 +129,10 @@ def predict_donors(
 def ranked(similarity: np.ndarray, names: Sequence[str], donors: int, replicates: np.ndarray) -> list[Neighbor]:
     """All tasks, most similar first, with the confidence of being among the first ``donors``."""
     sure = {item.task: item for item in most_similar(similarity, names, donors, replicates=replicates)}
-    everyone = most_similar(similarity, names, len(names), replicates=replicates)
+    neighbors = most_similar(similarity, names, len(names), replicates=replicates)
     # With k = N everybody is among the k most similar; only the donors' confidence means something.
     return [sure.get(n.task, Neighbor(task=n.task, similarity=n.similarity, rank=n.rank, low=n.low, high=n.high))
-            for n in everyone]  # fmt: skip
+            for n in neighbors]  # fmt: skip
 
 
 def kept_embeddings(experts: Mapping[str, Expert], model: ExpertModel, zoo: Zoo) -> list[TaskEmbedding]:
@@ -166,7 +166,7 @@ def embed_zoo_tasks(
     """
     reporter.phase("embed the zoo", len(names))
     probe_key = _digest(backbone.fingerprint.encode(), ESTIMATOR_AT["common"].encode(), probe.numpy().tobytes())
-    found = []
+    embeddings = []
     for name in names:
         task = load_task(name, workspace)
         examples = some_training_examples(task, ZOO_EXAMPLES)
@@ -178,9 +178,9 @@ def embed_zoo_tasks(
             made = embed_task(model, probe, name, encoded, probe="common", meta={"content": content})
             made.embedding.save(path)
             embedding = TaskEmbedding.load(path)
-        found.append(embedding)
+        embeddings.append(embedding)
         reporter.advance()
-    return found
+    return embeddings
 
 
 def some_training_examples(task: Task, count: int) -> list[Example]:
@@ -212,7 +212,7 @@ def placebo(donors: Tensor, model: ExpertModel, seed: int) -> Tensor:
 
 
 def random_donors(zoo: Sequence[str], donors: Sequence[str], seed: int) -> list[str]:
-    """As many tasks by lot, none of them a donor as long as there are enough others."""
+    """As many tasks at random, none of them a donor as long as there are enough others."""
     generator = np.random.default_rng([seed, 11])
     others = [name for name in sorted(zoo) if name not in donors]
     pool = others if len(others) >= len(donors) else sorted(zoo)
@@ -223,7 +223,7 @@ def same_format_donors(target: Task, others: Sequence[Task], seed: int) -> list[
     """The tasks that answer in the target's form but ask for something else, those alike in form first.
 
     The form is the metric and whether answers are open. The more labels are shared the more alike are two forms; then
-    the same modality counts, then a like number of labels; equals come by lot. Planted relatives are left out.
+    the same modality counts, then a like number of labels; equals come at random. Planted relatives are left out.
     """
     generator = np.random.default_rng([seed, 13])
     labels = set(target.labels or ())

@@ -20,11 +20,11 @@ from pituning.training.loop import fit
 from pituning.training.single import TunedBackbone, full_finetune
 from pituning.tuning.interpolation import Mixture
 
-Look = Callable[[int, Any], None]
-"""Called with the number of steps done and the state; may raise `Enough`."""
+Callback = Callable[[int, Any], None]
+"""Called with the number of steps done and the state; may raise `StopTraining`."""
 
 
-class Enough(Exception):
+class StopTraining(Exception):
     """Ends a training at the step at which it is raised."""
 
 
@@ -35,9 +35,9 @@ class Learner(Protocol):
         """The state before any training."""
 
     def fit(
-        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
+        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, callback: Callback
     ) -> None:
-        """Trains from the start; ``look`` sees the state every ``config.eval_every`` steps and at the end."""
+        """Trains from the start; ``callback`` sees the state every ``config.eval_every`` steps and at the end."""
 
     def losses(self, state: Any, encoded: EncodedExamples) -> np.ndarray:
         """(N,) −log p(y | x) / √length of each example: what training minimises."""
@@ -81,7 +81,7 @@ class MixtureLearner:
         return Mixed(self.experts, self._weights(self._rows()))
 
     def fit(
-        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
+        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, callback: Callback
     ) -> None:
         learning = self.experts[: self.trained].clone().requires_grad_(self.trained > 0)
         # Adam moves every parameter by about its learning rate: dividing α by the factor multiplies its rate by it.
@@ -101,11 +101,11 @@ class MixtureLearner:
             now = state()
             if self.show_alpha:
                 reporter.alpha(step, self.mixture.space.site_names, self.names, now.weights.tolist())
-            look(step, now)
+            callback(step, now)
             return {}
 
         if not parameters:
-            look(config.steps, state())
+            callback(config.steps, state())
             return
         fit(parameters, loss, encoded, config, reporter=reporter, series=series, evaluate=evaluate, announce=False)
 
@@ -133,14 +133,14 @@ class FullLearner:
         return TunedBackbone(self.backbone, tuple(self.backbone.model.parameters()))
 
     def fit(
-        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
+        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, callback: Callback
     ) -> None:
         steps = 0
 
         def evaluate(tuned: TunedBackbone) -> Mapping[str, float]:
             nonlocal steps
             steps = min(steps + config.eval_every, config.steps)
-            look(steps, tuned)
+            callback(steps, tuned)
             return {}
 
         full_finetune(

@@ -20,7 +20,7 @@ from pituning.progress import Reporter
 from pituning.tasks.base import Task
 from pituning.training.config import TrainConfig
 from pituning.tuning.interpolation import Mixture
-from pituning.tuning.learners import Look, Mixed, losses_of
+from pituning.tuning.learners import Callback, Mixed, losses_of
 
 BOUND = 1.5
 """Largest absolute weight."""
@@ -49,19 +49,19 @@ class LoraHubLearner:
         return self._state(np.zeros(len(self.experts)))
 
     def fit(
-        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, look: Look
+        self, encoded: EncodedExamples, config: TrainConfig, *, series: str, reporter: Reporter, callback: Callback
     ) -> None:
         every = config.eval_every or config.steps
-        looks = [*range(every, config.steps, every), config.steps]
-        told, done = 0, 0
+        checks = [*range(every, config.steps, every), config.steps]
+        reported, done = 0, 0
         best, best_loss = np.zeros(len(self.experts)), np.inf
 
-        def tell(step: int) -> None:
-            nonlocal told
-            reporter.advance(step - 1 - told)
-            look(step, self._state(best))
+        def report(step: int) -> None:
+            nonlocal reported
+            reporter.advance(step - 1 - reported)
+            callback(step, self._state(best))
             reporter.advance()
-            told = step
+            reported = step
 
         def loss(weights: np.ndarray) -> float:
             nonlocal best, best_loss, done
@@ -69,8 +69,8 @@ class LoraHubLearner:
             done += 1
             if value < best_loss:
                 best, best_loss = weights.copy(), value
-            while looks and evaluations(looks[0], config, len(encoded)) <= done:
-                tell(looks.pop(0))
+            while checks and evaluations(checks[0], config, len(encoded)) <= done:
+                report(checks.pop(0))
             return value
 
         edge = min(config.learning_rate, BOUND)
@@ -80,8 +80,8 @@ class LoraHubLearner:
             loss, best, method="Nelder-Mead", bounds=[(-BOUND, BOUND)] * len(best),
             options={"initial_simplex": simplex, "maxfev": limit, "xatol": 0.0, "fatol": 0.0},
         )  # fmt: skip
-        while looks:  # where the simplex came to a point before the budget was spent
-            tell(looks.pop(0))
+        while checks:  # where the simplex came to a point before the budget was spent
+            report(checks.pop(0))
 
     def losses(self, state: Mixed, encoded: EncodedExamples) -> np.ndarray:
         with torch.no_grad(), self.mixture.using(state.experts, state.weights):

@@ -1,7 +1,7 @@
 """One low-shot π-tuning, from the shots to scores beside honest baselines and one exported expert.
 
 1. The shots, and nothing else of the target, are embedded; the most similar tasks lend their experts.
-2. Mixture, single expert, best donor continued and donors untouched each get their learning rate and steps by
+2. Mixture, single expert, best donor continued and donors as is each get their learning rate and steps by
    cross-validation on the shots. π-tuning is the mixture unless the held-out shots speak for another, which guards
    against negative transfer.
 3. It and the baselines are scored on the test split; the winner collapses to one expert, is checked and exported.
@@ -98,7 +98,7 @@ class _Run:
             "kind": config.kind,
             "shots": config.shots,
             "seed": config.seed,
-            "donors": list(trial.cast.donors),
+            "donors": list(trial.methods.donors),
             "score": score,
             "baselines": baselines,
             "chosen": chosen,
@@ -108,7 +108,7 @@ class _Run:
             "intervals": {name: self.scores.interval(name) for name in self.scores.rows},
             "gains": {name: self.scores.gain("pi", name) for name in config.baselines},
             "predictor": None if config.donor_names else config.predictor,
-            "confidence": {n.task: n.confidence for n in trial.neighbors if n.task in trial.cast.donors},
+            "confidence": {n.task: n.confidence for n in trial.neighbors if n.task in trial.methods.donors},
             "neighbors": [_plain(neighbor) for neighbor in trial.neighbors],
             "methods": {name: choice.to_json() for name, choice in self.choices.items()},
             "metric": trial.task.metric,
@@ -150,7 +150,7 @@ class _Run:
     def _test(self, name: str, method: str) -> float:
         """Scores ``method`` under ``name``."""
         score = self.scores.add(name, self._outcome(method).predictions)
-        self.reporter.metric(name, self.choices[method].steps if method in self.choices else 0, {"score": score})
+        self.reporter.curve(name, self.choices[method].steps if method in self.choices else 0, {"score": score})
         return score
 
     def _outcome(self, method: str) -> _Outcome:
@@ -194,7 +194,7 @@ class _Run:
         return shown_predictions(self.trial.test, self.outcomes[chosen].predictions, self.scores.rows["pi"], losses)
 
     def _mixture_learner(self, method: str) -> MixtureLearner:
-        learner = self.trial.cast.learner(method)
+        learner = self.trial.methods.learner(method)
         assert isinstance(learner, MixtureLearner)
         return learner
 
@@ -204,12 +204,12 @@ class _Run:
         """Collapses the chosen candidate to one expert, checks it and saves it in the workspace."""
         state, learner = self.outcomes[chosen].state, self._mixture_learner(chosen)
         assert state is not None
-        collapsed = collapse(self.trial.cast.mixture, state.experts, state.weights)
+        collapsed = collapse(self.trial.methods.mixture, state.experts, state.weights)
         batch = self.trial.shots.batch(range(min(CHECKED, len(self.trial.shots))))
-        identity = identity_check(self.trial.cast.mixture, state.experts, state.weights, collapsed, batch)
+        identity = identity_check(self.trial.methods.mixture, state.experts, state.weights, collapsed, batch)
         name = self.config.expert_name
-        weights = _mean_weights(learner.names, state.weights, (OWN, *self.trial.cast.donors))
-        spec = {**asdict(self.config), "method": "pi", "chosen": chosen, "donors_used": list(self.trial.cast.donors),
+        weights = _mean_weights(learner.names, state.weights, (OWN, *self.trial.methods.donors))
+        spec = {**asdict(self.config), "method": "pi", "chosen": chosen, "donors_used": list(self.trial.methods.donors),
                 "weights": weights}  # fmt: skip
         expert = make_expert(
             collapsed.model, collapsed.values, name=name, task=self.trial.task.name, seed=self.config.seed, spec=spec,
@@ -223,7 +223,7 @@ class _Run:
             "expert": name,
             "weights": weights,
             "weights_per_site": {
-                "sites": list(self.trial.cast.mixture.space.site_names),
+                "sites": list(self.trial.methods.mixture.space.site_names),
                 "experts": list(learner.names),
                 "weights": [[round(value, 6) for value in row] for row in state.weights.tolist()],
             },
@@ -231,10 +231,10 @@ class _Run:
         }
 
 
-def _mean_weights(names: tuple[str, ...], weights: Tensor, everyone: tuple[str, ...]) -> dict[str, float]:
+def _mean_weights(names: tuple[str, ...], weights: Tensor, experts: tuple[str, ...]) -> dict[str, float]:
     """Mean over sites by expert; 0 for those that the chosen candidate leaves out."""
     means = dict(zip(names, torch.mean(weights, dim=0).tolist(), strict=True))
-    return rounded({name: means.get(name, 0.0) for name in everyone})
+    return rounded({name: means.get(name, 0.0) for name in experts})
 
 
 def _plain(neighbor: Neighbor) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
 from pituning.training.config import TrainConfig
 from pituning.tuning.config import fold_count
-from pituning.tuning.learners import Enough, Learner
+from pituning.tuning.learners import Learner, StopTraining
 
 VERSION = 3
 """Of `choose` and `train`: studies measure again what was chosen or trained under another one."""
@@ -37,7 +37,7 @@ class Choice:
 
     Args:
         loss: `held_out_loss`, between 0 and 1; None when the shots are too few to hold any out.
-        curve: the held-out loss at each look, at the chosen rate.
+        curve: the held-out loss at each check, at the chosen rate.
     """
 
     learning_rate: float
@@ -97,8 +97,8 @@ def held_out_loss(losses: np.ndarray) -> float:
     return float(-np.expm1(-losses).mean())
 
 
-def look_every(steps: int) -> int:
-    """Steps between two looks at a training."""
+def check_every(steps: int) -> int:
+    """Steps between two checks of a training."""
     return max(1, steps // LOOKS)
 
 
@@ -147,7 +147,7 @@ def choose(
     loss, rate, step = best
     curve = search.curves[rate]
     for at, value in curve.items():
-        reporter.metric(method, at, {"held_out_loss": value})
+        reporter.curve(method, at, {"held_out_loss": value})
     return Choice(learning_rate=rate, steps=step, loss=loss, curve=curve)
 
 
@@ -194,7 +194,7 @@ class _Search:
                 rows.append(self._one(rate, number, steps))
             curve = {step: float(np.mean([row[step] for row in rows])) for step in rows[0]}
             self.curves[rate] = {step: value for step, value in curve.items() if math.isfinite(value)}
-        except Enough:
+        except StopTraining:
             pass
         except RunFailed as error:
             self.failure = error
@@ -206,14 +206,16 @@ class _Search:
         held_out = self.encoded.subset(fold.held_out)
         losses: dict[int, float] = {}
 
-        def look(step: int, state: Any) -> None:
+        def callback(step: int, state: Any) -> None:
             losses[step] = held_out_loss(self.learner.losses(state, held_out))
             behind = min(losses.values()) > reached.get(step, math.inf)
             if behind and 4 * step >= 3 * self.config.steps and step < self.config.steps:
-                raise Enough
+                raise StopTraining
 
-        settings = _with_rate(self.config, rate, look_every(self.config.steps))
-        self.learner.fit(self.encoded.subset(fold.train), settings, series=self.method, reporter=steps, look=look)
+        settings = _with_rate(self.config, rate, check_every(self.config.steps))
+        self.learner.fit(
+            self.encoded.subset(fold.train), settings, series=self.method, reporter=steps, callback=callback
+        )
         smallest = math.inf
         for step, value in losses.items():
             smallest = min(smallest, value)
@@ -244,20 +246,20 @@ def train(
     held-out shots had promised.
 
     Args:
-        show_every: also look, and tell the reporter, every so many steps.
+        show_every: also check, and tell the reporter, every so many steps.
     """
     reporter.phase(f"train {method}", choice.steps)
-    found: list[Any] = []
+    states: list[Any] = []
 
-    def look(step: int, state: Any) -> None:
+    def callback(step: int, state: Any) -> None:
         if step >= choice.steps:
-            found.append(state)
+            states.append(state)
 
     every = math.gcd(choice.steps, show_every) if show_every else choice.steps
     warmup = config.warmup * choice.steps // config.steps
     settings = replace(_with_rate(config, choice.learning_rate, every), steps=choice.steps, warmup=warmup)
-    learner.fit(encoded, settings, series=method, reporter=reporter, look=look)
-    return found[0]
+    learner.fit(encoded, settings, series=method, reporter=reporter, callback=callback)
+    return states[0]
 
 
 def _with_rate(config: TrainConfig, rate: float, eval_every: int) -> TrainConfig:

@@ -20,7 +20,7 @@ from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import load_task
 from pituning.training.config import TrainConfig, without_defaults
-from pituning.tuning.baselines import DRAWN, Cast, drawn
+from pituning.tuning.baselines import DRAWN, Methods, drawn
 from pituning.tuning.config import MIXTURE, TuneConfig, is_trained
 from pituning.tuning.donors import load_zoo, predict_donors, start_values
 from pituning.tuning.evaluation import scored_examples
@@ -38,7 +38,7 @@ class Trial:
     """A target made ready.
 
     Args:
-        cast: gives the learner of each method.
+        methods: gives the learner of each method.
         shots: all that a method may learn from.
         folds: of the shots, for choosing.
         test: the examples to score on; ``encoded_test`` are the same.
@@ -49,7 +49,7 @@ class Trial:
     config: TuneConfig
     task: Task
     backbone: Backbone
-    cast: Cast
+    methods: Methods
     shots: EncodedExamples
     folds: Sequence[Fold]
     test: Sequence[Example]
@@ -63,12 +63,12 @@ class Trial:
         return sum(len(fold.held_out) for fold in self.folds)
 
     def choose(self, method: str, reporter: Reporter) -> Choice:
-        """Learning rate and steps of a method by cross-validation on the shots; of donors untouched the loss alone.
+        """Learning rate and steps of a method by cross-validation on the shots; of donors as is the loss alone.
 
         Raises:
             RunFailed: when the training diverges at every rate.
         """
-        learner = self.cast.learner(method)
+        learner = self.methods.learner(method)
         if not is_trained(method):
             return as_it_is(learner, self.shots, self.folds)
         rates, name = self.config.rates(method, self.backbone.rate_factor), series(method)
@@ -76,7 +76,7 @@ class Trial:
 
     def train(self, method: str, choice: Choice, reporter: Reporter, *, show_every: int = 0) -> Any:
         """The state of a method's learner after training on all shots as was chosen."""
-        learner = self.cast.learner(method)
+        learner = self.methods.learner(method)
         if not choice.steps:
             return learner.start()
         return train(
@@ -88,7 +88,7 @@ class Trial:
         """The answers to the test examples; the backbone alone has no state."""
         if method == "backbone":
             return self.backbone.predict(self.encoded_test, self.task)
-        return self.cast.learner(method).predict(state, self.encoded_test, self.task, reporter)
+        return self.methods.learner(method).predict(state, self.encoded_test, self.task, reporter)
 
     def _settings(self) -> TrainConfig:
         config = self.config
@@ -165,7 +165,7 @@ def prepare(
     common = zoo.model_for(dict.fromkeys(name for names in (donors, *controls) for name in names))
     if common is not model:
         reporter.log(f"donors of different sizes or modules are mixed as {config.kind} {dict(common.space.config)}")
-    cast = Cast(
+    method_learners = Methods(
         config=config,
         backbone=backbone,
         mixture=Mixture(common),
@@ -180,7 +180,7 @@ def prepare(
         config=config,
         task=task,
         backbone=backbone,
-        cast=cast,
+        methods=method_learners,
         shots=encoded,
         folds=make_folds(
             [shot.answer for shot in shots], closed=task.labels is not None, count=config.folds, seed=config.seed
@@ -212,6 +212,6 @@ def _neighbors(
     kept = stages.load("neighbors")
     if kept is not None:
         return [Neighbor(**neighbor) for neighbor in kept["neighbors"]]
-    found = predict_donors(config, task, shots, zoo, backbone, workspace, reporter)
-    stages.save("neighbors", {"neighbors": [asdict(neighbor) for neighbor in found]})
-    return found
+    neighbors = predict_donors(config, task, shots, zoo, backbone, workspace, reporter)
+    stages.save("neighbors", {"neighbors": [asdict(neighbor) for neighbor in neighbors]})
+    return neighbors

@@ -75,14 +75,14 @@ def parse_affinity(data: bytes, *, rows: Rows = "target") -> Affinity:
     header = [cell.strip() for cell in table[0][1]]
     lowered = [cell.lower() for cell in header]
     if all(column in lowered for column in LONG_COLUMNS):
-        found = _long(table, [lowered.index(column) for column in LONG_COLUMNS])
+        affinity = _long(table, [lowered.index(column) for column in LONG_COLUMNS])
     else:
-        found = _square(table)
+        affinity = _square(table)
         if rows == "source":
-            found = Affinity(names=found.names, values=found.values.T.copy())
-    if not np.isfinite(found.values[~np.eye(len(found.names), dtype=bool)]).any():
+            affinity = Affinity(names=affinity.names, values=affinity.values.T.copy())
+    if not np.isfinite(affinity.values[~np.eye(len(affinity.names), dtype=bool)]).any():
         raise _bad("the table holds no value between two different tasks")
-    return found
+    return affinity
 
 
 def _bad(message: str) -> BadInput:
@@ -162,21 +162,21 @@ def _square(table: Sequence[tuple[int, list[str]]]) -> Affinity:
 
 
 def _long(table: Sequence[tuple[int, list[str]]], at: Sequence[int]) -> Affinity:
-    found: dict[tuple[str, str], float] = {}
+    by_pair: dict[tuple[str, str], float] = {}
     for line, row in table[1:]:
         if len(row) <= max(at):
             raise _bad(f"line {line} has {len(row)} cells; it needs {', '.join(LONG_COLUMNS)}")
         source, target = (_name(row[i]) for i in at[:2])
         if not source or not target:
             raise _bad(f"line {line} has an empty name; name {LONG_COLUMNS[0]} and {LONG_COLUMNS[1]}")
-        if (source, target) in found:
+        if (source, target) in by_pair:
             raise _bad(f"line {line}: the pair {source!r} to {target!r} stands twice; keep one of its values")
-        found[source, target] = _number(row[at[2]], f"line {line}, column 'value'")
-    names = tuple(dict.fromkeys(name for pair in found for name in pair))
+        by_pair[source, target] = _number(row[at[2]], f"line {line}, column 'value'")
+    names = tuple(dict.fromkeys(name for pair in by_pair for name in pair))
     _check_count(len(names))
     place = {name: i for i, name in enumerate(names)}
     values = np.full((len(names), len(names)), np.nan)
-    for (source, target), value in found.items():
+    for (source, target), value in by_pair.items():
         values[place[target], place[source]] = value
     return Affinity(names=names, values=values)
 

@@ -42,7 +42,7 @@ def _own_prefix() -> str:
 
 
 def storage_error(error: OSError, path: Path) -> ArtefactError:
-    """The error of a failed write in one line that names the path and the mend."""
+    """The error of a failed write in one line that names the path and the fix."""
     if error.errno in FULL:
         return DiskFull(
             f"disk full while writing {path}: free some space or choose another --workspace; nothing was changed"

@@ -74,7 +74,7 @@ class RunRow(Base):
     eta_s: Mapped[float | None]
     failure: Mapped[str | None] = mapped_column(sa.String(30))
     error: Mapped[str | None]
-    mend: Mapped[str | None]
+    fix: Mapped[str | None] = mapped_column("mend", key="fix")
     result_path: Mapped[str | None]
 
     __table_args__ = (
@@ -84,7 +84,7 @@ class RunRow(Base):
     )
 
 
-class MetricRow(Base):
+class CurveRow(Base):
     """One value of one curve, for example series ``pi``, step 10, name ``loss``."""
 
     __tablename__ = "metrics"
@@ -170,7 +170,7 @@ def writing(engine: Engine) -> Iterator[sa.Connection]:
 
 
 def database_error(error: Exception, name: Path | str) -> PiTuningError:
-    """The error of a failed statement in one line that names the database and the mend."""
+    """The error of a failed statement in one line that names the database and the fix."""
     original = getattr(error, "orig", None) or error
     text = " ".join(str(original).split())
     state = str(getattr(original, "sqlstate", None) or "")
@@ -181,7 +181,7 @@ def database_error(error: Exception, name: Path | str) -> PiTuningError:
     if "not a database" in text or "malformed" in text:
         return ArtefactError(f"{name} is not a readable database: move it away; a new one is made (runs' files stay)")
     if str(name).startswith("postgresql") and isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
-        return ArtefactError(f"{name} cannot be reached ({text[:200]}); start the server or mend ${DATABASE_VARIABLE}")
+        return ArtefactError(f"{name} cannot be reached ({text[:200]}); start the server or fix ${DATABASE_VARIABLE}")
     return ArtefactError(f"database {name}: {text}")
 
 

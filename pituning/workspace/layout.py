@@ -171,10 +171,10 @@ class Workspace:
             BadInput: when there is no backbone of that name.
         """
         check_name(name, what="backbone")
-        found = next((base / name for base in self._backbones() if (base / name).is_dir()), None)
-        if found is None:
+        existing = next((base / name for base in self._backbones() if (base / name).is_dir()), None)
+        if existing is None:
             raise unknown("backbone", name, self.backbone_names())
-        return found
+        return existing
 
     def backbone_names(self) -> list[str]:
         """The backbones of the workspace and those that ship, sorted."""

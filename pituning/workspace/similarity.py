@@ -64,10 +64,10 @@ def load_similarity(path: Path) -> ZooSimilarity:
     card = read_json(path.with_suffix(".json"))
     try:
         names, digest = tuple(card["names"]), card["sha256"]
-        found = sha256_file(path)
-        if digest != found:
+        actual = sha256_file(path)
+        if digest != actual:
             raise ArtefactError(
-                f"{path} does not match the checksum of its card (SHA-256 {found[:12]}…, the card says "
+                f"{path} does not match the checksum of its card (SHA-256 {actual[:12]}…, the card says "
                 f"{str(digest)[:12]}…); make it again: pituning embed --all"
             )
         tensors = load(path.read_bytes())

@@ -107,10 +107,10 @@ class Story:
         Raises:
             BadInput: somebody removed it meanwhile.
         """
-        found = next((i for i, slide in enumerate(self.slides) if slide.id == slide_id), None)
-        if found is None:
+        place = next((i for i, slide in enumerate(self.slides) if slide.id == slide_id), None)
+        if place is None:
             raise BadInput(f"slide {slide_id} is no longer in the story {self.name!r}; reload the page")
-        return found
+        return place
 
     def added(self, slide: Slide, after: int | None = None) -> Story:
         """With one more slide, at the end or after the one at ``after``."""
@@ -149,8 +149,8 @@ def story_path(workspace: Workspace, name: str) -> Path:
 
 def story_names(workspace: Workspace) -> list[str]:
     """The stories of a workspace, damaged ones included, sorted."""
-    found = (workspace.root / "presentations").glob("*.json")
-    return sorted(path.stem for path in found if not path.name.startswith(TEMPORARY_PREFIX) and _is_name(path.stem))
+    files = (workspace.root / "presentations").glob("*.json")
+    return sorted(path.stem for path in files if not path.name.startswith(TEMPORARY_PREFIX) and _is_name(path.stem))
 
 
 def _is_name(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Opens a zip that somebody brought without trusting it: nothing is unpacked to disk, everything is bounded."""
+"""Opens a zip that somebody uploads without trusting it: nothing is unpacked to disk, everything is bounded."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def open_zip(data: bytes, name: str) -> Iterator[Zip]:
 
 
 def bad_file(name: str, what: str) -> BadInput:
-    """The error of a file that somebody brought: ``what`` is wrong with it, and the mend."""
+    """The error of an uploaded file: ``what`` is wrong with it, and the fix."""
     return BadInput(f"file {name!r} {what}", field="file")
 
 

@@ -54,11 +54,11 @@ class Zoo:
 
     def kinds(self) -> list[str]:
         """The kinds of which there is anything, sorted."""
-        found = {
+        kinds = {
             name for base in self._bases() for name, path in directories(base).items()
             if name not in (RESULTS, TASKS) and any(path.iterdir())
         }  # fmt: skip
-        return sorted(found)
+        return sorted(kinds)
 
     def command(self, words: str) -> str:
         """`zoo_command` of this zoo."""
@@ -73,10 +73,10 @@ class Zoo:
 
     def all_expert_dirs(self, kind: str) -> dict[str, Path]:
         """Every expert of a kind by name, the zoo's and those that runs and imports made; sorted by name."""
-        found: dict[str, Path] = {}
+        by_name: dict[str, Path] = {}
         for base in reversed(self._bases()):  # the root comes last and wins
-            found.update(directories(base / kind / "experts"))
-        return dict(sorted(found.items()))
+            by_name.update(directories(base / kind / "experts"))
+        return dict(sorted(by_name.items()))
 
     def expert_dirs(self, kind: str) -> dict[str, Path]:
         """The zoo in the narrow sense: each task's own full-data expert, by task. Its directory has the task's name."""
@@ -111,10 +111,10 @@ class Zoo:
 
     def embedded_tasks(self, kind: str, probe: str) -> list[str]:
         """The tasks that have an embedding of this kind at this probe, sorted."""
-        found: set[str] = set()
+        tasks: set[str] = set()
         for base in self._bases():
-            found.update(path.stem for path in (base / kind / "embeddings" / probe).glob("[!.]*.safetensors"))
-        return sorted(found)
+            tasks.update(path.stem for path in (base / kind / "embeddings" / probe).glob("[!.]*.safetensors"))
+        return sorted(tasks)
 
     def embedding_manifest(self, kind: str) -> Path:
         """What the embeddings and similarities were made from."""
@@ -146,8 +146,8 @@ class Zoo:
 
         path = self.similarity_path(kind, predictor)
         if not path.exists():
-            mend = self.command(f"embed --all --kind {kind}")
-            raise ArtefactError(f"no zoo similarity at {path}; make it with: {mend}")
+            fix = self.command(f"embed --all --kind {kind}")
+            raise ArtefactError(f"no zoo similarity at {path}; make it with: {fix}")
         return load_similarity(path)
 
     def projection_dir(self, kind: str) -> Path:

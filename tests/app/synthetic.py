@@ -19,7 +19,7 @@ from pituning.backbones.places import AttentionShape, Block, Places
 from pituning.experts.card import CONFIG, TENSORS, ExpertCard, write_card
 from pituning.experts.kinds import KINDS, shipped_kinds
 from pituning.runs.queue import RunQueue
-from pituning.runs.records import AlphaPoint, MetricPoint, Run
+from pituning.runs.records import AlphaPoint, CurvePoint, Run
 from pituning.runs.spec import RunSpec
 from pituning.tasks.registry import list_tasks
 from pituning.workspace.atomic import sha256_file, write_bytes, write_json, write_text
@@ -147,7 +147,7 @@ def running(workspace: Workspace, target: str = "digits", **config: Any) -> Run:
     ]
     luck = random.Random(run.id)
     metrics = [
-        MetricPoint(series, step, name, 2.0 * 0.97**step + 0.1 * luck.random())
+        CurvePoint(series, step, name, 2.0 * 0.97**step + 0.1 * luck.random())
         for series in ("single", "full", "pi")
         for name, every in (("loss", 5), ("held_out_loss", 20))
         for step in range(0, 60, every)

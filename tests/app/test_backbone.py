@@ -48,12 +48,12 @@ def matrix_of(at: AppTest) -> np.ndarray:
 
 
 def choose(at: AppTest, backbone: str) -> AppTest:
-    return healthy(at.sidebar.selectbox(key="backbone").set_value(backbone).run())
+    return healthy(at.selectbox(key="backbone").set_value(backbone).run())
 
 
 def test_one_backbone_needs_no_chooser(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("similarity"))
-    assert list(at.sidebar.selectbox) == []
+    assert "backbone" not in {box.key for box in at.selectbox}
     assert "backbone" not in at.query_params
     at = open_page("similarity", backbone="gone")
     assert "names the backbone “gone”, which is not in this workspace" in texts(at)
@@ -61,14 +61,14 @@ def test_one_backbone_needs_no_chooser(workspace: Workspace, open_page: OpenPage
 
 def test_the_chooser_leads_every_page_and_stands_in_the_address(two: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("similarity"))
-    assert at.sidebar.selectbox(key="backbone").options == ["mini", "other"]
+    assert at.selectbox(key="backbone").options == ["mini", "other"]
     assert "backbone" not in at.query_params  # addresses leave out the usual one
     assert matrix_of(at).shape == (20, 20)
     choose(at, "other")
     assert matrix_of(at).shape == (5, 5)
     for page in ("task_graph", "transfer", "experts", "similarity"):
         at.switch_page(f"app_pages/{page}.py").run()
-        assert at.sidebar.selectbox(key="backbone").value == "other"
+        assert at.selectbox(key="backbone").value == "other"
         assert "other" in at.query_params["backbone"]
     assert matrix_of(at).shape == (5, 5)
     choose(at, "mini")
@@ -80,7 +80,7 @@ def test_the_chooser_leads_every_page_and_stands_in_the_address(two: Workspace, 
 def test_every_page_opens_on_another_backbone(page: str, two: Workspace, open_page: OpenPage) -> None:
     synthetic.done(two)
     at = healthy(open_page(page, backbone="other"))
-    assert at.sidebar.selectbox(key="backbone").value == "other"
+    assert at.selectbox(key="backbone").value == "other"
 
 
 def test_a_link_says_which_backbone_and_what_is_not_there_is_told(two: Workspace, open_page: OpenPage) -> None:

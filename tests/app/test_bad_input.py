@@ -101,16 +101,16 @@ def test_fewer_examples_than_shots_are_not_offered(workspace: Workspace, open_pa
 
     shots = next(control for control in at.segmented_control if control.label == "Shots per class")
     assert shots.options == ["1", "2"]
-    assert "has 3 training examples, so there are at most as many shots" in beside(at, "Seeds")  # same row
+    assert "has 3 training examples, so there are at most as many shots" in beside(at, "Search")  # same row
 
 
 @pytest.mark.parametrize(
     ("key", "value", "field", "said"),
     [
-        ("tune_learning_rates", "fast", "Learning rates", "write numbers with commas"),
-        ("tune_learning_rates", "-1", "Learning rates", "learning_rates is (-1.0,); give numbers above 0"),
-        ("tune_steps", 0, "Steps", "steps is 0; give a whole number of at least 1"),
-        ("tune_folds", 11, "Folds", "folds is 11; give at most 10"),
+        ("tune_full_learning_rates", "fast", "Learning rates", "write numbers with commas"),
+        ("tune_full_learning_rates", "-1", "Learning rates", "learning_rates is (-1.0,); give numbers above 0"),
+        ("tune_full_steps", 0, "Steps", "steps is 0; give a whole number of at least 1"),
+        ("tune_full_folds", 11, "Folds", "folds is 11; give at most 10"),
     ],
 )
 def test_a_setting_that_cannot_be_used(

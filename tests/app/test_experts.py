@@ -145,17 +145,17 @@ def whole(**instead: Any) -> dict[str, Any]:
     return files | {{"config": CONFIG, "tensors": TENSORS}.get(name, name): value for name, value in instead.items()}
 
 
-def test_an_expert_is_brought_in(workspace: Workspace, open_page: OpenPage) -> None:
+def test_an_expert_is_imported(workspace: Workspace, open_page: OpenPage) -> None:
     at = importing(open_page)
     assert "It fits this foundation model" in give(at, zipped(whole()), "My Expert.zip")
-    assert at.button(key="expert_bring").disabled  # no task yet
+    assert at.button(key="import_expert").disabled  # no task yet
     at.selectbox[[box.label for box in at.selectbox].index("Task")].set_value("nli").run()
     field = next(field for field in at.text_input if field.label == "Name")
     assert field.value == "my-expert"
     field.set_value("nli").run()
     assert "already a lora expert 'nli'" in beside(at, "Name")
     next(field for field in at.text_input if field.label == "Name").set_value("my-expert").run()
-    at.button(key="expert_bring").click().run()
+    at.button(key="import_expert").click().run()
 
     healthy(at)
     card = read_card(workspace.zoo().expert_dir("lora", "my-expert"))
@@ -165,7 +165,7 @@ def test_an_expert_is_brought_in(workspace: Workspace, open_page: OpenPage) -> N
     assert rows["Origin"][rows["Name"] == "my-expert"].tolist() == ["Imported"]
 
 
-def test_what_cannot_be_brought_in_is_told_beside_the_file(workspace: Workspace, open_page: OpenPage) -> None:
+def test_what_cannot_be_imported_is_told_beside_the_file(workspace: Workspace, open_page: OpenPage) -> None:
     at = importing(open_page)
     for data, words in (
         (b"hello", "is not a zip"),
@@ -176,7 +176,7 @@ def test_what_cannot_be_brought_in_is_told_beside_the_file(workspace: Workspace,
         (zipped(whole(config="{}")), "is not a PEFT config"),
     ):
         assert words in give(at, data)
-        assert not [button for button in at.button if button.key == "expert_bring"]
+        assert not [button for button in at.button if button.key == "import_expert"]
 
 
 def test_what_is_converted_or_not_mixed_is_told(workspace: Workspace, open_page: OpenPage) -> None:

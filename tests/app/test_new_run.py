@@ -60,7 +60,7 @@ def test_predicted_donors_are_the_nearest_of_the_graph(workspace: Workspace, ope
     order = [names[i] for i in np.argsort(-similarity.matrix[names.index("rte")]) if names[i] != "rte"]
     titles = [load_task(name, workspace).title for name in order[:3]]
     assert list(at.dataframe[0].value["Donor"]) == titles
-    assert list(at.dataframe[0].value["Nearness"]) == ["1 of 19", "2 of 19", "3 of 19"]
+    assert list(at.dataframe[0].value["Rank"]) == ["1 of 19", "2 of 19", "3 of 19"]
 
 
 def test_donors_can_be_chosen_by_hand(workspace: Workspace, open_page: OpenPage) -> None:
@@ -104,7 +104,7 @@ def test_fewer_baselines_are_asked_for_and_warned_about(workspace: Workspace, op
 
 def test_the_command_line_says_only_what_is_not_the_default(workspace: Workspace, open_page: OpenPage) -> None:
     at = open_page("new_run", target="digits")
-    at.number_input(key="tune_steps").set_value(40).run()
+    at.number_input(key="tune_full_steps").set_value(40).run()
 
     command = at.code[-1].value
     assert command.startswith("pituning tune digits ")
@@ -150,7 +150,7 @@ def test_an_uploaded_table_becomes_a_task_and_a_run(workspace: Workspace, open_p
     assert task.labels == ("bad", "good")
 
 
-def test_a_task_that_was_brought_shows_how_often_each_label_comes_up(workspace: Workspace, open_page: OpenPage) -> None:
+def test_an_uploaded_task_shows_how_often_each_label_comes_up(workspace: Workspace, open_page: OpenPage) -> None:
     rows = [(f"text {i}", "rare" if i % 4 == 0 else "often") for i in range(80)]
     parsed = open_table(("text,label\n" + "\n".join(map(",".join, rows))).encode(), filename="moods.csv")
     columns = ColumnMapping(text="text", answer="label", image=None)
@@ -228,3 +228,16 @@ def test_the_estimate_of_a_new_table_goes_by_its_size(workspace: Workspace, open
         Subject(classes=2, closed=True, images=False, train=36, test=15),
     )  # fmt: skip
     assert classes == [duration(expected.seconds)]
+
+
+def test_a_short_search_sets_what_goes_together_and_what_is_written_beside_it_stands(
+    workspace: Workspace, open_page: OpenPage
+) -> None:
+    at = open_page("new_run", target="digits")
+    at.segmented_control(key="search_mini").set_value("short").run()
+    assert at.code[-1].value.count("--steps 16") == 1
+    at.number_input(key="tune_short_steps").set_value(24).run()
+    healthy(at).button(key="launch").click().run()
+    config = RunQueue(workspace).list()[0].spec.config
+    assert (config["steps"], config["folds"], len(config["learning_rates"])) == (24, 1, 1)
+    assert config["baselines"] == ["backbone", "single", "donor", "placebo"]

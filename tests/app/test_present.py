@@ -96,9 +96,9 @@ def test_the_low_shot_study_is_a_slide(workspace: Workspace, open_page: OpenPage
 
     at = healthy(open_page("present", story="mine"))
     assert "Where does it help?" in texts(at) + "".join(one.value for one in at.subheader)
-    assert at.selectbox(key="set-mine-s-shots").options == ["16 shots", "None"]
+    assert at.selectbox(key="set-mine-s-shots").options == ["16 shots", "Zero-shot"]
     over = at.selectbox(key="set-mine-s-over")
-    assert over.options == ["Single expert", "Backbone alone", "Best donor", "Donors untouched", "Placebo donors"]
+    assert over.options == ["Single expert", "Backbone alone", "Best donor", "Donors as is", "Placebo donors"]
     over.set_value("placebo").run()
     spec = json.loads(healthy(at).get("plotly_chart")[0].proto.spec)
     assert spec["data"][-1]["x"] == [13.0]

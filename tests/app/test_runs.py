@@ -243,7 +243,7 @@ def test_a_batch_is_shown_alone_and_cancelled(workspace: Workspace, open_page: O
 def test_a_failure_has_a_title_and_a_mend(workspace: Workspace, open_page: OpenPage) -> None:
     run = synthetic.running(workspace)
     RunQueue(workspace).finish(
-        run.claim, "failed", failure="out_of_memory", error="32 do not fit", mend="a batch of 8 fits"
+        run.claim, "failed", failure="out_of_memory", error="32 do not fit", fix="a batch of 8 fits"
     )
 
     at = open_page("runs", run=run.id)

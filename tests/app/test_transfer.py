@@ -33,7 +33,7 @@ def test_the_matrix_the_scatter_and_the_grades(measured: Workspace, open_page: O
     assert table["Predictor"].tolist()[0] == "Common probe"
     expected = np.nanmean(grade_targets(measured.zoo().similarity("lora", "probe").matrix, transfer.gains)["spearman"])
     assert table["Spearman"][0].startswith(f"{expected:.2f} (")
-    assert "By lot" in table["Predictor"].tolist()
+    assert "Random order" in table["Predictor"].tolist()
     assert "No pair chosen" in texts(at)
     assert "No low-shot results yet" in texts(at)
 

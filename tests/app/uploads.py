@@ -1,4 +1,4 @@
-"""Bringing a file of one's own to the New run page, and what the page says beside its fields."""
+"""Uploading a file of one's own to the New run page, and what the page says beside its fields."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def test_directories_that_are_refused(
     assert words in refused(workspace, given)
 
 
-def test_the_mend_of_a_pickle_works(workspace: Workspace, given: Path, tmp_path: Path) -> None:
+def test_the_fix_for_a_pickle_works(workspace: Workspace, given: Path, tmp_path: Path) -> None:
     import subprocess
     import sys
 
@@ -167,9 +167,9 @@ def test_the_mend_of_a_pickle_works(workspace: Workspace, given: Path, tmp_path:
     tensors = load_file(given / "model.safetensors")
     (given / "model.safetensors").unlink()
     torch.save(tensors, given / "pytorch_model.bin")
-    mend = refused(workspace, given).partition("in its directory: ")[2]
-    assert mend.startswith("python -c ")
-    subprocess.run(mend.replace("python", sys.executable, 1), shell=True, cwd=given, check=True, timeout=120)  # noqa: S602
+    fix = refused(workspace, given).partition("in its directory: ")[2]
+    assert fix.startswith("python -c ")
+    subprocess.run(fix.replace("python", sys.executable, 1), shell=True, cwd=given, check=True, timeout=120)  # noqa: S602
     assert add_backbone(workspace, str(given)).parameters == sum(tensor.numel() for tensor in tensors.values())
 
 

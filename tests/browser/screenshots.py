@@ -28,7 +28,7 @@ PAGES = {
     "map": "map",
     "similarity": "similarity?task=nli&other=visual-entailment",
     "transfer": "transfer?task=shape&other=vqa",
-    "new-run": "new-run?task=digits",
+    "new-run": "new-run?target=digits",
     "runs": "runs",
     "experts": "experts?expert=lora%2Fnli",
     "present": "present",

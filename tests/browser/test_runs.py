@@ -38,8 +38,8 @@ def make_small(page: Page, *, steps: int, by_hand: bool = False) -> None:
         if name not in ("Single expert", "Placebo donors"):
             pills.get_by_role("button", name=name, exact=True).click()
             settle(page)
-    page.get_by_text("Fine print: steps, learning rates, seed").click()
-    for key, value in (("tune_steps", steps), ("tune_test_examples", 100)):
+    page.get_by_text("Advanced: steps, learning rates, seed").click()
+    for key, value in (("tune_full_steps", steps), ("tune_full_test_examples", 100)):
         field = page.locator(f".st-key-{key} input")
         field.fill(str(value))
         field.press("Enter")
@@ -126,7 +126,7 @@ def test_an_uploaded_table_is_tuned(studio: Studio, page: Page, tmp_path: Path) 
     table = tmp_path / "restaurant.csv"
     table.write_text(TABLE, encoding="utf-8")
     page.goto(studio.url)
-    page.get_by_role("button", name="Bring a table of your own").click()
+    page.get_by_role("button", name="Upload a table of your own").click()
     page.locator("input[type=file]").set_input_files(table)
     instruction = page.get_by_role("textbox", name="Instruction")
     instruction.fill("is this review good or bad?")

@@ -195,7 +195,7 @@ def test_a_failure_shows_its_class_and_mend(pituning: Run, workspace: Workspace)
     run_id = queue.submit(RunSpec(kind="train", config={"task": "nli"}))
     claimed = queue.claim("me")
     assert claimed is not None
-    queue.finish(claimed.claim, "failed", failure="out_of_memory", error="32 do not fit", mend="a batch of 8 fits")
+    queue.finish(claimed.claim, "failed", failure="out_of_memory", error="32 do not fit", fix="a batch of 8 fits")
     shown = pituning("runs", "show", run_id)
     assert "out_of_memory" in shown.out
     assert "a batch of 8 fits" in shown.out

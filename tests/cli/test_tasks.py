@@ -111,7 +111,7 @@ def test_a_task_that_was_added_can_be_removed(
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
     outcome = pituning("tasks", "remove", "moods")
-    assert (outcome.code, outcome.error) == (1, "pituning: as you were; nothing was deleted")
+    assert (outcome.code, outcome.error) == (1, "pituning: cancelled; nothing was deleted")
     assert workspace.task_names() == ["moods"]
     monkeypatch.setattr("typer.confirm", lambda *_, **__: True)
     assert pituning("tasks", "remove", "moods", "--json").json == {"task": "moods", "removed": True, "experts": []}

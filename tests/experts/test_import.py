@@ -1,4 +1,4 @@
-"""What people bring does here what it does in plain PEFT, to rounding; or it is told why not."""
+"""What people import does here what it does in plain PEFT, to rounding; or it is told why not."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from safetensors.torch import load_file
 from pituning.backbones.base import Backbone
 from pituning.backbones.places import Places
 from pituning.errors import ArtefactError, BadInput
-from pituning.experts.brought import other_base, usable_name, uses
 from pituning.experts.card import CONFIG, TENSORS, read_card, write_card
 from pituning.experts.checkpoint import check_fit, keep_checkpoint, read_checkpoint, read_directory
+from pituning.experts.imported import other_base, usable_name, uses
 from pituning.experts.kinds import KINDS, mixable_kinds
 from pituning.experts.kinds.base import task_type
 from pituning.experts.model import ExpertModel
@@ -44,8 +44,8 @@ from pituning.tasks.base import Task
 from pituning.workspace.layout import Workspace
 from tests.app.uploads import zipped
 from tests.backbones.tiny import TINY, Tiny
-from tests.experts.brought import bring, leaves, pattern, settings
 from tests.experts.contract import noisy
+from tests.experts.peft_checkpoints import leaves, pattern, settings, write_checkpoint
 
 CHOSEN = [tiny for tiny in TINY if tiny.id in ("florence2", "llama")]
 
@@ -148,7 +148,7 @@ def test_it_does_here_what_it_does_in_plain_peft(
     case: str, backbone: Backbone, directory: Path, tiny: Tiny, workspace: Workspace, text_task: Task, tmp_path: Path
 ) -> None:
     make, kind, config = CASES[case]
-    plain = bring(make(backbone), directory, tiny, tmp_path / "given")
+    plain = write_checkpoint(make(backbone), directory, tiny, tmp_path / "given")
     before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
     expert = import_expert(tmp_path / "given", task="t", name="one", backbone=backbone, workspace=workspace)
     assert (expert.kind, dict(expert.card.config)) == (kind, config)
@@ -181,7 +181,7 @@ def test_loras_of_others_are_mixed_with_the_usual_ones(
         make_expert(usual, noisy(usual), name="usual", task="usual"), usual, zoo.new_expert_dir("lora", "usual")
     )
     for number, case in enumerate(("another rank", "queries and values", "patterns")):
-        bring(CASES[case][0](backbone), directory, tiny, tmp_path / case)
+        write_checkpoint(CASES[case][0](backbone), directory, tiny, tmp_path / case)
         import_expert(tmp_path / case, task="t", name=f"theirs-{number}", backbone=backbone, workspace=workspace)
     together = load_together(zoo.all_expert_dirs("lora"), usual)
     assert together.left_out == {}
@@ -231,7 +231,7 @@ def test_scales_of_other_modules_are_one(
         task_type=task_type(backbone), target_modules=pattern(backbone, "query", "down"),
         feedforward_modules=pattern(backbone, "down"),
     )  # fmt: skip
-    bring(config, directory, tiny, tmp_path / "given")
+    write_checkpoint(config, directory, tiny, tmp_path / "given")
     import_expert(tmp_path / "given", task="t", name="one", backbone=backbone, workspace=workspace)
     together = load_together(workspace.zoo(backbone.name).all_expert_dirs("ia3"), usual)
     common = together.model_for(["one"])
@@ -242,13 +242,13 @@ def test_scales_of_other_modules_are_one(
         torch.testing.assert_close(found, own.forward(expert.values, batch), atol=1e-5, rtol=1e-5)
 
 
-def test_what_is_brought_as_a_zip_is_compared_at_its_first_use(
+def test_what_is_imported_as_a_zip_is_compared_at_its_first_use(
     backbone: Backbone, directory: Path, tiny: Tiny, workspace: Workspace, tmp_path: Path
 ) -> None:
     zoo = workspace.zoo(backbone.name)
 
     def keep(case: str, name: str) -> Path:
-        bring(CASES[case][0](backbone), directory, tiny, tmp_path / case)
+        write_checkpoint(CASES[case][0](backbone), directory, tiny, tmp_path / case)
         files = {file: (tmp_path / case / file).read_bytes() for file in (CONFIG, TENSORS)}
         checkpoint = check_fit(read_checkpoint(zipped(files), "x.zip"), backbone.places(), backbone.fingerprint)
         keep_checkpoint(checkpoint, zoo, name=name, task="t", fingerprint=backbone.fingerprint)
@@ -270,7 +270,7 @@ def test_what_acts_outside_the_language_model_is_told(
     directory: Path, tiny: Tiny, backbone: Backbone, workspace: Workspace, tmp_path: Path
 ) -> None:
     config = LoraConfig(**settings(backbone, target_modules=[*leaves(backbone, "query", "up"), "lm_head"]))
-    bring(config, directory, tiny, tmp_path / "given")
+    write_checkpoint(config, directory, tiny, tmp_path / "given")
     files = {name: (tmp_path / "given" / name).read_bytes() for name in (CONFIG, TENSORS)}
     with pytest.raises(BadInput, match=r"no place here.*also name '(lm_head|model.vision_tower).*', which is outside"):
         check_fit(read_checkpoint(zipped(files), "x.zip"), backbone.places(), backbone.fingerprint)
@@ -285,14 +285,14 @@ def test_what_acts_outside_the_language_model_is_told(
 
 
 def test_what_cannot_be_mixed_is_not_trained_either(backbone: Backbone) -> None:
-    with pytest.raises(BadInput, match="are brought, not trained or mixed"):
+    with pytest.raises(BadInput, match="are imported, not trained or mixed"):
         ExpertModel(backbone, "peft")
 
 
 def test_files_and_folders_as_they_come(
     directory: Path, tiny: Tiny, backbone: Backbone, workspace: Workspace, tmp_path: Path
 ) -> None:
-    bring(LoraConfig(**settings(backbone)), directory, tiny, tmp_path / "given", adapter="english")
+    write_checkpoint(LoraConfig(**settings(backbone)), directory, tiny, tmp_path / "given", adapter="english")
     assert read_directory(tmp_path / "given").filename == "english"
     shutil.copytree(tmp_path / "given" / "english", tmp_path / "given" / "german")
     with pytest.raises(BadInput, match=r"has 2 checkpoints below it \(english, german\)"):
@@ -320,7 +320,7 @@ def test_patterns_that_would_keep_the_app_busy_are_refused(tmp_path: Path, tiny_
     tiny = TINY[0]
     tiny.make(tmp_path / "base")
     backbone = Backbone.load(tmp_path / "base")
-    bring(LoraConfig(**settings(backbone)), tmp_path / "base", tiny, tmp_path / "given")
+    write_checkpoint(LoraConfig(**settings(backbone)), tmp_path / "base", tiny, tmp_path / "given")
     path = tmp_path / "given" / CONFIG
     path.write_text(json.dumps(json.loads(path.read_text()) | {"rank_pattern": {"(a+)+b": 4}}))
     with pytest.raises(BadInput, match="takes too long to match"):

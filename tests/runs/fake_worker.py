@@ -38,7 +38,7 @@ def work(run, workspace, reporter):
     for step in range(steps):
         if what == "long":
             time.sleep(0.02)
-        reporter.metric("single", step, {"loss": 1.0 / (step + 1)})
+        reporter.curve("single", step, {"loss": 1.0 / (step + 1)})
         reporter.advance()
     return {"score": 50.0, "cwd": str(Path.cwd())}
 

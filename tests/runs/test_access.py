@@ -44,7 +44,7 @@ ASKED: dict[str, tuple[Callable[[RunQueue, str], object], bool, Role]] = {
     "delete_run": (delete_run, False, Role.ADMIN),
 }
 READING = {
-    "get", "list", "waiting", "counts", "setting", "place", "new_batch_name", "metrics_of", "alphas_of", "events_of",
+    "get", "list", "waiting", "counts", "setting", "place", "new_batch_name", "curves_of", "alphas_of", "events_of",
     "result_of", "log_of",
 }  # fmt: skip
 FOR_WORKERS = {"claim", "begin", "report", "finish", "release", "lost"}

@@ -67,7 +67,7 @@ def test_a_killed_run_ends_in_the_same_numbers(outcome, spec, kill_after):
     assert run.attempt == kill_after.count(",") + 2
     assert resumed == whole
     if spec.kind == "train":
-        steps = [point.step for point in queue.metrics_of(run.id) if (point.series, point.name) == ("single", "loss")]
+        steps = [point.step for point in queue.curves_of(run.id) if (point.series, point.name) == ("single", "loss")]
         assert steps == sorted(set(steps))  # curves have no step twice
         assert steps[-1] == 110
 

@@ -12,7 +12,7 @@ import pytest
 
 from pituning.errors import BadInput
 from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
-from pituning.runs.records import AlphaPoint, MetricPoint, RunEvent
+from pituning.runs.records import AlphaPoint, CurvePoint, RunEvent
 from pituning.runs.spec import RunSpec
 from pituning.workspace.layout import Workspace
 
@@ -80,7 +80,7 @@ def test_a_worker_that_lost_its_claim_changes_nothing(queue, submit):
     before = queue.get(run_id)
     for write in (
         lambda: queue.begin(old, 1),
-        lambda: queue.report(old, progress=PROGRESS, metrics=[MetricPoint("s", 1, "loss", 1.0)]),
+        lambda: queue.report(old, progress=PROGRESS, metrics=[CurvePoint("s", 1, "loss", 1.0)]),
         lambda: queue.finish(old, "failed", error="late"),
         lambda: queue.release(old),
     ):
@@ -88,7 +88,7 @@ def test_a_worker_that_lost_its_claim_changes_nothing(queue, submit):
             write()
     assert queue.lost(old, "again") == "running"
     assert queue.get(run_id) == before
-    assert queue.metrics_of(run_id) == []
+    assert queue.curves_of(run_id) == []
     queue.report(new, progress=PROGRESS)
 
 
@@ -133,7 +133,7 @@ def test_resume_keeps_and_retry_clears(queue, submit, workspace):
     claim = queue.claim("me").claim
     queue.report(
         claim, progress=PROGRESS,
-        metrics=[MetricPoint("pi", 2, "score", 61.0), *(MetricPoint("pi", s, "loss", 1.0 / s) for s in (1, 2, 3))],
+        metrics=[CurvePoint("pi", 2, "score", 61.0), *(CurvePoint("pi", s, "loss", 1.0 / s) for s in (1, 2, 3))],
         alphas=[AlphaPoint(1, ("s",), ("a", "b"), ((0.5, 0.5),))],
     )  # fmt: skip
     with pytest.raises(BadInput, match="is running; only a failed or cancelled run can start again"):
@@ -144,18 +144,18 @@ def test_resume_keeps_and_retry_clears(queue, submit, workspace):
     queue.resume(run_id)
     run = queue.get(run_id)
     assert (run.state, run.error, run.finished, run.cancel_requested) == ("queued", None, None, False)
-    assert len(queue.metrics_of(run_id)) == 4
+    assert len(queue.curves_of(run_id)) == 4
     assert checkpoint.exists()
     again = queue.claim("me").claim
     assert again.attempt == 2
     # The second attempt goes on at step 2: what the first wrote from there on goes.
-    queue.report(again, progress=PROGRESS, metrics=[MetricPoint("pi", 2, "loss", 9.0)], restart={("pi", "loss"): 2})
-    assert [(p.name, p.step, p.value) for p in queue.metrics_of(run_id)] == [
+    queue.report(again, progress=PROGRESS, metrics=[CurvePoint("pi", 2, "loss", 9.0)], restart={("pi", "loss"): 2})
+    assert [(p.name, p.step, p.value) for p in queue.curves_of(run_id)] == [
         ("score", 2, 61.0), ("loss", 1, 1.0), ("loss", 2, 9.0)
     ]  # fmt: skip
     queue.finish(again, "cancelled")
     queue.retry(run_id)
-    assert queue.metrics_of(run_id) == []
+    assert queue.curves_of(run_id) == []
     assert queue.alphas_of(run_id) == []
     assert not checkpoint.exists()
     assert queue.claim("me").attempt == 3
@@ -165,20 +165,20 @@ def test_curves_weights_and_events_are_kept(queue, submit):
     run_id, other = submit("a"), submit("b")
     claim = queue.claim("me").claim
     points = [
-        MetricPoint("pi", 1, "loss", 0.5),
-        MetricPoint("pi", 1, "score", 61.0),
-        MetricPoint("single", 1, "loss", 2),
+        CurvePoint("pi", 1, "loss", 0.5),
+        CurvePoint("pi", 1, "score", 61.0),
+        CurvePoint("single", 1, "loss", 2),
     ]
     weights = [AlphaPoint(s, ("enc.0", "dec.0"), ("own", "nli"), ((0.5, 0.5), (0.25, 0.75))) for s in (0, 10)]
     queue.report(
-        claim, progress=PROGRESS, metrics=[*points, MetricPoint("pi", 2, "loss", float("nan"))], alphas=weights,
+        claim, progress=PROGRESS, metrics=[*points, CurvePoint("pi", 2, "loss", float("nan"))], alphas=weights,
         events=[RunEvent(7.0, "hello")],
     )  # fmt: skip
-    assert queue.metrics_of(run_id) == points  # what is not a number is no point of a curve
+    assert queue.curves_of(run_id) == points  # what is not a number is no point of a curve
     assert queue.alphas_of(run_id) == weights
     assert queue.alphas_of(run_id, last=1) == weights[1:]
     assert queue.events_of(run_id)[-1] == RunEvent(7.0, "hello")
-    assert queue.metrics_of(other) == []
+    assert queue.curves_of(other) == []
 
 
 def test_unknown_runs_are_told(queue, submit):
@@ -284,9 +284,9 @@ def test_a_claim_says_where_and_by_which_process(queue, submit):
     queue.begin(claim, 4711, pid_created=12.5)
     run = queue.get(run_id)
     assert (run.slot, run.host, run.pid, run.pid_created) == ("gpu 1", "box", 4711, 12.5)
-    queue.finish(claim, "failed", failure="nan_loss", error="no", mend="yes")
+    queue.finish(claim, "failed", failure="nan_loss", error="no", fix="yes")
     run = queue.get(run_id)
-    assert (run.failure, run.error, run.mend, run.pid, run.slot) == ("nan_loss", "no", "yes", None, None)
+    assert (run.failure, run.error, run.fix, run.pid, run.slot) == ("nan_loss", "no", "yes", None, None)
 
 
 def test_the_events_tell_where_each_attempt_was(queue, submit):

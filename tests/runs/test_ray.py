@@ -57,7 +57,7 @@ def count(queue: RunQueue, seed: int, *, upto: int, pause: float = 0.05) -> str:
 
 def counted(queue: RunQueue, run_id: str) -> list[int]:
     """The curve of a run that counts."""
-    points = [point for point in queue.metrics_of(run_id) if point.series == "count"]
+    points = [point for point in queue.curves_of(run_id) if point.series == "count"]
     assert all(point.value == point.step for point in points)
     return [point.step for point in points]
 

@@ -7,7 +7,7 @@ import pytest
 
 from pituning.errors import BadInput
 from pituning.experts.card import TENSORS, ExpertCard, write_card
-from pituning.runs.records import MetricPoint
+from pituning.runs.records import CurvePoint
 from pituning.runs.removal import delete_run, own_experts, remove_expert, remove_task
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
@@ -31,7 +31,7 @@ def ended(queue, workspace):
     def make(state: str = "succeeded", spec: RunSpec | None = None) -> str:
         run_id = queue.submit(spec or RunSpec(kind="tune", config={"target": "nli"}))
         claim = queue.claim("me").claim
-        queue.report(claim, progress={"phase": "train"}, metrics=[MetricPoint("pi", 1, "loss", 1.0)])
+        queue.report(claim, progress={"phase": "train"}, metrics=[CurvePoint("pi", 1, "loss", 1.0)])
         path = workspace.run_dir(run_id) / "result.json"
         write_json(path, {"score": 1.0})
         (workspace.run_dir(run_id) / "checkpoint").mkdir()
@@ -47,9 +47,9 @@ def test_a_run_goes_with_all_it_has(state, queue, workspace, ended):
     assert delete_run(queue, gone) is None
     assert [run.id for run in queue.list()] == [other]
     assert not workspace.run_dir(gone).exists()
-    assert queue.metrics_of(gone) == []
+    assert queue.curves_of(gone) == []
     assert queue.events_of(gone) == []
-    assert len(queue.metrics_of(other)) == 1
+    assert len(queue.curves_of(other)) == 1
     assert queue.result_of(other) == {"score": 1.0}
     assert list(workspace.root.rglob(f"{TEMPORARY_PREFIX}*")) == []
     with pytest.raises(BadInput, match="unknown run"):

@@ -50,12 +50,12 @@ def test_everything_arrives_and_little_is_written(queue, running, monkeypatch):
     with DatabaseReporter(queue, running.claim, log=log) as reporter:
         reporter.phase("train pi", 400)
         for step in range(400):
-            reporter.metric("pi", step, {"loss": 1.0, "score": float(step)})
+            reporter.curve("pi", step, {"loss": 1.0, "score": float(step)})
             reporter.alpha(step, ["s"], ["own", "donor"], [[0.5, 0.5]])
             reporter.advance()
         reporter.log("two\nlines")
     assert writes <= (time.monotonic() - began) / WRITE_SECONDS + 2
-    assert len([point for point in queue.metrics_of(running.id) if point.series == "pi"]) == 800
+    assert len([point for point in queue.curves_of(running.id) if point.series == "pi"]) == 800
     assert len(queue.alphas_of(running.id)) == 400
     assert queue.events_of(running.id)[-1].message == "two lines"
     run = queue.get(running.id)
@@ -108,21 +108,21 @@ def test_what_could_not_be_written_is_written_later(queue, running, monkeypatch)
 
     monkeypatch.setattr(queue, "report", flaky)
     with DatabaseReporter(queue, running.claim) as reporter:
-        reporter.metric("pi", 1, {"loss": 1.0})
+        reporter.curve("pi", 1, {"loss": 1.0})
         wait_for(lambda: not failures)
-    assert [point.name for point in queue.metrics_of(running.id) if point.series == "pi"] == ["loss"]
+    assert [point.name for point in queue.curves_of(running.id) if point.series == "pi"] == ["loss"]
 
 
 def test_memory_is_a_curve_of_the_attempt(queue, running):
     held = bytearray(50 * 2**20)
     with DatabaseReporter(queue, running.claim):
         pass
-    (point,) = queue.metrics_of(running.id)
+    (point,) = queue.curves_of(running.id)
     assert (point.series, point.name) == ("system", "memory_mib")
     assert len(held) / 2**20 < point.value < 16_000
     with DatabaseReporter(queue, running.claim):  # the next attempt: its curve takes the place of the old one
         pass
-    assert len(queue.metrics_of(running.id)) == 1
+    assert len(queue.curves_of(running.id)) == 1
 
 
 def test_the_plan_of_a_run_serves_its_next_attempt(queue, running, workspace):

@@ -57,11 +57,11 @@ def mlflow_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ml
 
 def curve(reporter, first: int, last: int) -> None:
     for step in range(first, last + 1):
-        reporter.metric("pi", step, {"loss": 1 / step})
+        reporter.curve("pi", step, {"loss": 1 / step})
         reporter.alpha(
             step, ["encoder", "decoder"], ["own", "nli"], [[0.75, 0.25], [0.25 + step / 100, 0.75 - step / 100]]
         )
-    reporter.metric("single", last, {"score": 61.5})
+    reporter.curve("single", last, {"score": 61.5})
 
 
 def read(directory: Path) -> EventAccumulator:

@@ -24,18 +24,18 @@ def running(queue, submit):
 
 def test_a_result_is_written_and_found(queue, running, workspace):
     def work(run, _workspace, reporter):
-        reporter.metric("pi", 1, {"score": 61.0})
+        reporter.curve("pi", 1, {"score": 61.0})
         return {"score": 61.0}
 
     assert run_claimed(queue, running.claim, work) == "succeeded"
     assert queue.result_of(running.id) == {"score": 61.0, "run": running.id}
     path = workspace.root / queue.get(running.id).result_path
     assert json.loads(path.read_text())["score"] == 61.0
-    assert [point.value for point in queue.metrics_of(running.id) if point.series == "pi"] == [61.0]
+    assert [point.value for point in queue.curves_of(running.id) if point.series == "pi"] == [61.0]
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "line", "mend"),
+    ("error", "kind", "line", "fix"),
     [
         (BadInput("task 'x' is unknown;\n try 'y'"), "bad_input", "task 'x' is unknown; try 'y'", "--set NAME=VALUE"),
         (MemoryError(), "out_of_memory", "out of memory", "a smaller batch"),
@@ -47,14 +47,14 @@ def test_a_result_is_written_and_found(queue, running, workspace):
         (KeyError("a"), "unexpected", "unexpected KeyError: 'a'", "pituning runs retry"),
     ],
 )
-def test_a_failure_has_a_class_a_line_and_a_mend(queue, running, capsys, error, kind, line, mend):
+def test_a_failure_has_a_class_a_line_and_a_fix(queue, running, capsys, error, kind, line, fix):
     def work(*_):
         raise error
 
     assert run_claimed(queue, running.claim, work) == "failed"
     run = queue.get(running.id)
     assert (run.state, run.failure, run.error, run.result_path) == ("failed", kind, line, None)
-    assert mend in run.mend
+    assert fix in run.fix
     assert "Traceback" in capsys.readouterr().err
     assert queue.result_of(running.id) is None
 
@@ -74,7 +74,7 @@ def test_a_full_disk_sends_the_run_back_until_there_is_room(queue, running, monk
         assert state == ("queued" if left else "failed")
     run = queue.get(running.id)
     assert run.failure == "disk_full"
-    assert "free some space" in run.mend
+    assert "free some space" in run.fix
 
 
 def test_a_worker_insists_on_writing_down_how_the_run_ended(queue, running, monkeypatch):

@@ -1,4 +1,4 @@
-"""Images that people bring: every common kind is drawn as it looks, everything else is refused in words."""
+"""Images that people upload: every common kind is drawn as it looks, everything else is refused in words."""
 
 from __future__ import annotations
 

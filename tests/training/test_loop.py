@@ -27,7 +27,7 @@ class Recorder(Silent):
         if self.cancel_after is not None and self.steps >= self.cancel_after:
             raise RunCancelled("stopped by the user")
 
-    def metric(self, series, step, values) -> None:
+    def curve(self, series, step, values) -> None:
         self.metrics.append((series, step, dict(values)))
 
 

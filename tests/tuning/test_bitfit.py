@@ -20,7 +20,7 @@ def test_trains_as_a_plain_loop_over_the_biases(tiny_backbone: Backbone, text_ta
     states: list[torch.Tensor] = []
     config = TrainConfig(steps=3, batch_size=4, learning_rate=1e-2, warmup=0, schedule="constant", clip=1e9)
     before = copy.deepcopy(tiny_backbone.model.state_dict())
-    learner.fit(encoded, config, series="m", reporter=Silent(), look=lambda step, state: states.append(state))
+    learner.fit(encoded, config, series="m", reporter=Silent(), callback=lambda step, state: states.append(state))
     assert all(torch.equal(before[name], tensor) for name, tensor in tiny_backbone.model.state_dict().items())
 
     plain = copy.deepcopy(tiny_backbone)

@@ -120,10 +120,10 @@ def test_same_format_donors_answer_alike_but_are_no_relatives() -> None:
     assert not set(planted_relatives("shape")) & set(found("shape"))
     assert {task.metric for task in others if task.name in found("shape")} == {"accuracy"}
     assert found("sentiment", 1) == found("sentiment", 1)
-    assert len({tuple(found("sentiment", seed)) for seed in range(8)}) > 1  # equals come by lot
+    assert len({tuple(found("sentiment", seed)) for seed in range(8)}) > 1  # equals come at random
 
 
-def test_experts_that_were_brought_lend_or_stay_out_but_stop_nobody(
+def test_imported_experts_lend_or_stay_out_but_stop_nobody(
     make_workspace: MakeWorkspace, tiny_backbone: Backbone
 ) -> None:
     workspace, usual = make_workspace("w", "lora"), ExpertModel(tiny_backbone, "lora")

@@ -28,7 +28,7 @@ def make(backbone: Backbone, kind: str, count: int, **settings: object) -> Mixtu
 
 def fit(learner: MixtureLearner | FullLearner, encoded: object, config: TrainConfig) -> object:
     seen: list[object] = []
-    learner.fit(encoded, config, series="m", reporter=Silent(), look=lambda step, state: seen.append(state))  # type: ignore[arg-type]
+    learner.fit(encoded, config, series="m", reporter=Silent(), callback=lambda step, state: seen.append(state))  # type: ignore[arg-type]
     return seen[-1]
 
 

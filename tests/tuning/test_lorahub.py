@@ -46,7 +46,7 @@ def test_finds_weights_as_good_as_those_of_a_grid(tiny_backbone: Backbone, text_
     states: dict[int, Mixed] = {}
     reporter = Count()
     config = TrainConfig(steps=40, batch_size=8, learning_rate=0.5, eval_every=10)
-    learner.fit(encoded, config, series="m", reporter=reporter, look=states.__setitem__)
+    learner.fit(encoded, config, series="m", reporter=reporter, callback=states.__setitem__)
     assert list(states) == [10, 20, 30, 40]
     assert reporter.done == 40
     found = [penalised(learner, tuple(state.weights[0].tolist()), encoded) for state in states.values()]
@@ -94,5 +94,5 @@ def test_the_budget_is_kept(tiny_backbone: Backbone, text_task: Task, monkeypatc
 
     monkeypatch.setattr(LoraHubLearner, "losses", counted)
     config = TrainConfig(steps=6, batch_size=4, learning_rate=0.5)
-    learner.fit(encoded, config, series="m", reporter=Silent(), look=lambda step, state: None)
+    learner.fit(encoded, config, series="m", reporter=Silent(), callback=lambda step, state: None)
     assert len(calls) == 6 * 3 * 4 // 8

@@ -50,7 +50,7 @@ class Notes(Silent):
             if self.left < 0:
                 raise RunCancelled("asked to stop")
 
-    def metric(self, series: str, step: int, values: Mapping[str, float]) -> None:
+    def curve(self, series: str, step: int, values: Mapping[str, float]) -> None:
         self.metrics.setdefault(series, set()).update(values)
 
     def alpha(
@@ -98,7 +98,7 @@ def test_result_and_exported_expert(make_workspace: MakeWorkspace, tiny_backbone
     assert result["expert"] not in workspace.zoo().expert_dirs("lora")  # it never becomes a donor
 
 
-def test_an_expert_that_was_brought_lends_whatever_its_size_and_modules(
+def test_an_imported_expert_lends_whatever_its_size_and_modules(
     make_workspace: MakeWorkspace, tiny_backbone: Backbone
 ) -> None:
     workspace = make_workspace("w", "lora")

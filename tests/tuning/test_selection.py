@@ -10,7 +10,7 @@ import pytest
 from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
 from pituning.training.config import TrainConfig
-from pituning.tuning.selection import Fold, choose, held_out_loss, look_every, make_folds, train
+from pituning.tuning.selection import Fold, check_every, choose, held_out_loss, make_folds, train
 
 
 class Rows(list[int]):
@@ -28,13 +28,13 @@ class Parabola:
         self.seen: list[tuple[float, set[int], set[int]]] = []
         self.training: set[int] = set()
 
-    def fit(self, encoded: Rows, config: TrainConfig, *, series: str, reporter: Reporter, look: Any) -> None:
+    def fit(self, encoded: Rows, config: TrainConfig, *, series: str, reporter: Reporter, callback: Any) -> None:
         self.training, rate = set(encoded), config.learning_rate
         for step in range(1, config.steps + 1):
             if rate >= self.too_fast:
                 raise RunFailed(f"diverged with {rate}")
             if step % config.eval_every == 0 or step == config.steps:
-                look(step, (rate, step))
+                callback(step, (rate, step))
             reporter.advance()
 
     def losses(self, state: tuple[float, int], encoded: Rows) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_chooses_rate_and_step_by_held_out_loss_alone() -> None:
     assert (found.learning_rate, found.steps) == (0.024, 40)
     assert found.loss == pytest.approx(1 - math.exp(-((0.024 * 40 - 1) ** 2)))
     assert set(found.curve) == {20, 40, 60, 80}
-    # At three quarters the slow rate is behind and is given up on the first fold; 2.0 diverges before anyone looks.
+    # At three quarters the slow rate is behind and is given up on the first fold; 2.0 diverges before the first check.
     assert Counter(rate for rate, _, _ in learner.seen) == {0.024: 8, 0.001: 3}
     assert reporter.done == reporter.total == 3 * 2 * 80  # a rate that diverges is counted as done
     assert all(not (trained & held) for _, trained, held in learner.seen)
@@ -96,7 +96,7 @@ def test_chooses_rate_and_step_by_held_out_loss_alone() -> None:
 
 
 def test_one_sure_mistake_does_not_decide() -> None:
-    """Nine of ten right but one sure mistake beats ten answers by lot, though its mean −log p is larger."""
+    """Nine of ten right but one sure mistake beats ten answers at random, though its mean −log p is larger."""
     sure, by_lot = np.array([0.02] * 9 + [12.0]), np.full(10, math.log(2))
     assert sure.mean() > by_lot.mean()
     assert held_out_loss(sure) == pytest.approx(0.9 * (1 - math.exp(-0.02)) + 0.1 * (1 - math.exp(-12)))
@@ -112,8 +112,8 @@ def test_every_rate_diverges() -> None:
         )  # fmt: skip
 
 
-def test_looks() -> None:
-    assert [look_every(steps) for steps in (1, 3, 4, 80)] == [1, 1, 1, 20]
+def test_check_every() -> None:
+    assert [check_every(steps) for steps in (1, 3, 4, 80)] == [1, 1, 1, 20]
 
 
 def test_a_rate_that_was_best_early_wins() -> None:

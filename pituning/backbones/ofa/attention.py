@@ -1,4 +1,4 @@
-"""Multi-head attention with a given bias on its scores and a learnt scale for each head's output."""
+"""Multi-head attention with a given bias on its scores and a learned scale for each head's output."""
 
 from __future__ import annotations
 

@@ -78,8 +78,8 @@ def _config(sizes: dict[str, Any], given: Any, where: str) -> OfaConfig:
         config = OfaConfig(**sizes)
     else:
         if not isinstance(given, dict) or given.get("model_type") != OfaConfig.model_type:
-            kind = given.get("model_type") if isinstance(given, dict) else given
-            raise ArtefactError(f"{where}: config.json is of a {kind!r} model; give an OFA checkpoint")
+            model_type = given.get("model_type") if isinstance(given, dict) else given
+            raise ArtefactError(f"{where}: config.json is of a {model_type!r} model; give an OFA checkpoint")
         try:
             config = OfaConfig.from_dict(given)
         except Exception as error:  # transformers has its own kinds for fields of wrong types

@@ -25,7 +25,7 @@ COMPUTED = (
     r"^decoder\.image_position_idx$",
     r"^(encoder|decoder)\.version$",
 )
-"""Keys of published files (as patterns) that hold nothing learnt: buffers that are computed here, and counters."""
+"""Keys of published files (as patterns) that hold nothing learned: buffers that are computed here, and counters."""
 
 
 class OfaForConditionalGeneration(PreTrainedModel, GenerationMixin):

@@ -1,4 +1,4 @@
-"""Positions enter OFA as biases on attention scores only: an absolute part and learnt tables of relative ones."""
+"""Positions enter OFA as biases on attention scores only: an absolute part and learned tables of relative ones."""
 
 from __future__ import annotations
 

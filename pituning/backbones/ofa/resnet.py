@@ -71,12 +71,12 @@ class ResNet(nn.Module):
     """(B, 3, H, W) pixels to (B, 1024, rows, columns) features, with `patch_grid`'s rows and columns.
 
     Args:
-        kind: a key of `RESNET_BLOCKS`.
+        size: a key of `RESNET_BLOCKS`.
     """
 
-    def __init__(self, kind: str):
+    def __init__(self, size: str):
         super().__init__()
-        first, second, third = RESNET_BLOCKS[kind]
+        first, second, third = RESNET_BLOCKS[size]
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = FrozenBatchNorm2d(64)
         self.layer1 = _stage(64, 64, first, stride=1)

@@ -31,13 +31,13 @@ def sizes_of(weights: Mapping[str, Tensor], *, where: str) -> dict[str, Any]:
         return _shape(weights, key, where)[0]
 
     blocks = tuple(_count(weights, rf"encoder\.embed_images\.layer{stage}\.(\d+)\.") for stage in (1, 2, 3))
-    kinds = {value: name for name, value in RESNET_BLOCKS.items()}
-    if blocks not in kinds:
-        raise ArtefactError(f"{where}: its ResNet has {blocks} blocks; OFA has one of {', '.join(map(str, kinds))}")
+    names = {value: name for name, value in RESNET_BLOCKS.items()}
+    if blocks not in names:
+        raise ArtefactError(f"{where}: its ResNet has {blocks} blocks; OFA has one of {', '.join(map(str, names))}")
     sizes: dict[str, Any] = {
         "vocab_size": rows(TIED),
         "d_model": _shape(weights, TIED, where)[-1],
-        "resnet_type": kinds[blocks],
+        "resnet_type": names[blocks],
         "max_position_embeddings": rows("encoder.embed_positions.weight") - 2,
         "image_bucket_size": math.isqrt(rows("encoder.embed_image_positions.weight") - 1),
         "token_bucket_size": (rows("encoder.token_rel_pos_table_list.0.weight") + 1) // 2,
@@ -57,8 +57,8 @@ def _shape(weights: Mapping[str, Tensor], key: str, where: str) -> torch.Size:
 
 def _count(keys: Iterable[str], pattern: str) -> int:
     """One more than the highest number in keys that begin with the pattern."""
-    found = [int(match[1]) for key in keys if (match := re.match(pattern, key))]
-    return max(found, default=-1) + 1
+    numbers = [int(match[1]) for key in keys if (match := re.match(pattern, key))]
+    return max(numbers, default=-1) + 1
 
 
 def check_tensors(weights: Mapping[str, Tensor], config: OfaConfig, *, where: str) -> None:

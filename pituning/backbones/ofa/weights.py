@@ -79,7 +79,7 @@ def _line(error: Exception) -> str:
 
 
 def port_weights(weights: dict[str, Tensor], *, where: str) -> dict[str, Tensor]:
-    """The learnt tensors as float32 under the names of the Hugging Face port, the tied one once.
+    """The learned tensors as float32 under the names of the Hugging Face port, the tied one once.
 
     Raises:
         ArtefactError: two names became one, or the tied embeddings differ.

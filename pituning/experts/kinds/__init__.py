@@ -33,7 +33,7 @@ class KindRecord:
         tensors: what a checkpoint holds: the name of each tensor, of every module it acts on unless ``of_modules`` is
             false, and the shapes of which it has one, in settings and sizes of the backbone: ``in`` and ``out`` of the
             module, ``width`` of embedded tokens, ``prefix`` for the keys and values of all layers, or a number.
-        convert: where the function stands that brings a checkpoint of others into the form in which it is kept, a
+        convert: where the function stands that converts a checkpoint of others to the form in which it is kept, a
             `pituning.experts.canonical.Convert`; None where there is one form only.
         resizable: whether experts of other sizes or on other modules can be mixed with the usual ones.
         mixable: whether its experts can be trained and mixed at all.
@@ -90,12 +90,12 @@ def _lora_settings(document: Mapping[str, Any]) -> dict[str, float]:
     """Those of a plain LoRA; of others mixing the products B A would silently be wrong."""
     begun = str(document.get("init_lora_weights", True)).lower()
     if begun.startswith(CHANGED_BASE):
-        mend = (
+        fix = (
             "train it again with init_lora_weights=True"
             if begun.startswith("loftq")
             else "save it as a plain LoRA: model.save_pretrained(DIR, path_initial_model_for_weight_conversion=INITIAL)"
         )
-        raise BadInput(f"init_lora_weights is {begun!r}: such a LoRA acts on base weights that it changed; {mend}")
+        raise BadInput(f"init_lora_weights is {begun!r}: such a LoRA acts on base weights that it changed; {fix}")
     if document.get("layer_replication"):
         raise BadInput("layer_replication makes another model of the backbone; train it without")
     for key, value in document.items():
@@ -203,7 +203,7 @@ KINDS: Registry[KindRecord] = Registry(
         KindRecord(
             name="peft",
             label="Other PEFT method",
-            help="Brought as it is: it can be asked and exported, but not trained or mixed.",
+            help="Kept as it is: it can be asked and exported, but not trained or mixed.",
             defaults={},
             rate=0.0,
             steps=0,

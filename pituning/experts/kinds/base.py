@@ -71,8 +71,8 @@ class ExpertKind(ABC):
     def targets(self, backbone: Backbone) -> list[Block]:
         """The linear maps that get an expert: PEFT's own choice for the model's type, else those of `roles`."""
         table = self.peft_targets().get(str(backbone.model.config.model_type))
-        found = with_leaves(backbone.blocks, table) if table else []
-        return found or with_roles(backbone.blocks, self.roles)
+        listed = with_leaves(backbone.blocks, table) if table else []
+        return listed or with_roles(backbone.blocks, self.roles)
 
     def peft_targets(self) -> Mapping[str, Sequence[str]]:
         """PEFT's table of default target modules by model type."""

@@ -52,13 +52,13 @@ class Bottleneck(ExpertKind):
         """Padded with zeros, which pass nothing on."""
         if source == target:
             return values
-        found = torch.zeros(target.size, dtype=values.dtype, device=values.device)
+        placed = torch.zeros(target.size, dtype=values.dtype, device=values.device)
         place = {slot.name: slot for slot in target.slots()}
         for slot in source.slots():
             wide = torch.zeros(place[slot.name].shape, dtype=values.dtype, device=values.device)
             wide[tuple(slice(size) for size in slot.shape)] = values[slot.start : slot.stop].view(slot.shape)
-            found[place[slot.name].start : place[slot.name].stop] = wide.flatten()
-        return found
+            placed[place[slot.name].start : place[slot.name].stop] = wide.flatten()
+        return placed
 
     @contextmanager
     def attach(

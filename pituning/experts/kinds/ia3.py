@@ -48,11 +48,11 @@ class Ia3(ExpertKind):
         """What is missing is 1."""
         if source == target:
             return values
-        found = torch.ones(target.size, dtype=values.dtype, device=values.device)
+        placed = torch.ones(target.size, dtype=values.dtype, device=values.device)
         place = {slot.name: slot for slot in target.slots()}
         for slot in source.slots():
-            found[place[slot.name].start : place[slot.name].stop] = values[slot.start : slot.stop]
-        return found
+            placed[place[slot.name].start : place[slot.name].stop] = values[slot.start : slot.stop]
+        return placed
 
     def initial(self, backbone: Backbone, space: ExpertSpace, seed: int) -> Tensor:
         return torch.ones(space.size)

@@ -42,15 +42,15 @@ class LoraMap:
 
 def maps_of(space: ExpertSpace) -> list[LoraMap]:
     """The maps of a space, in its order."""
-    found: dict[str, dict[str, int]] = {}
+    pairs: dict[str, dict[str, int]] = {}
     sites: dict[str, int] = {}
     index = 0
     for number, site in enumerate(space.sites):
         for slot in site.slots:
-            found.setdefault(slot.module, {})[slot.tensor] = index
+            pairs.setdefault(slot.module, {})[slot.tensor] = index
             sites[slot.module] = number
             index += 1
-    return [LoraMap(module, pair[A], pair[B], sites[module]) for module, pair in found.items()]
+    return [LoraMap(module, pair[A], pair[B], sites[module]) for module, pair in pairs.items()]
 
 
 class Lora(ExpertKind):
@@ -204,12 +204,12 @@ class _LoraMixer:
         self.slots = list(space.slots())
         by_shape: dict[tuple[Any, ...], list[LoraMap]] = {}
         self.large: list[LoraMap] = []
-        for found in maps_of(space):
-            weight = backbone.module(found.module).weight
+        for lora_map in maps_of(space):
+            weight = backbone.module(lora_map.module).weight
             if weight.is_floating_point() and weight.numel() <= MERGED_AT_MOST:
-                by_shape.setdefault((*weight.shape, weight.device), []).append(found)
+                by_shape.setdefault((*weight.shape, weight.device), []).append(lora_map)
             else:
-                self.large.append(found)
+                self.large.append(lora_map)
         self.groups = [
             _Group(
                 names=[f"{one.module}.weight" for one in maps],

@@ -59,7 +59,7 @@ class OtherMethod(ExpertKind):
 
     def _refuse(self) -> NoReturn:
         raise BadInput(
-            "experts of other PEFT methods are brought, not trained or mixed: pituning experts import DIR --task TASK",
+            "experts of other PEFT methods are imported, not trained or mixed: pituning experts import DIR --task TASK",
             field="kind",
         )
 

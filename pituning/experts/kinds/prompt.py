@@ -49,7 +49,7 @@ class Prompt(ExpertKind):
                 field="tokens",
             )
         embeddings = backbone.model.get_input_embeddings()
-        module = next(path for path, found in backbone.model.named_modules() if found is embeddings)
+        module = next(path for path, candidate in backbone.model.named_modules() if candidate is embeddings)
         layer = backbone.blocks[0].layer  # where it enters
         builder = SpaceBuilder(self.record.name, settings)
         builder.add(
@@ -58,7 +58,7 @@ class Prompt(ExpertKind):
         return builder.build()
 
     def initial(self, backbone: Backbone, space: ExpertSpace, seed: int) -> Tensor:
-        """Embeddings of ordinary tokens by lot, which train better than random numbers (Lester et al., section 3.2)."""
+        """Embeddings of random ordinary tokens, which train better than random numbers (Lester et al., section 3.2)."""
         generator = torch.Generator().manual_seed(seed)
         embeddings = backbone.model.get_input_embeddings()
         special = set(backbone.tokenizer.all_special_ids)

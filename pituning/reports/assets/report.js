@@ -3,7 +3,7 @@
   const slides = [...document.querySelectorAll(".slide")];
   const root = document.documentElement, body = document.body;
   const pick = document.getElementById("pick"), counter = document.getElementById("counter");
-  const back = document.getElementById("back"), on = document.getElementById("on"), mode = document.getElementById("mode");
+  const back = document.getElementById("back"), next = document.getElementById("next"), mode = document.getElementById("mode");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const data = new Map();
   let at = 0, printing = false;
@@ -48,7 +48,7 @@
     counter.textContent = `${at + 1} / ${slides.length}`;
     pick.selectedIndex = at;
     back.disabled = at === 0;
-    on.disabled = at === slides.length - 1;
+    next.disabled = at === slides.length - 1;
     if (!keep) history.replaceState(null, "", `#${at + 1}`);
     if (body.classList.contains("deck")) {
       scrollTo(0, 0);
@@ -80,7 +80,7 @@
   });
   const full = () => document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen().catch(() => {});
   back.onclick = () => show(at - 1);
-  on.onclick = () => show(at + 1);
+  next.onclick = () => show(at + 1);
   mode.onclick = () => deck(!body.classList.contains("deck"));
   document.getElementById("full").onclick = full;
   pick.onchange = () => show(pick.selectedIndex);

@@ -189,12 +189,12 @@ class RayExecutor:
 def job_environment() -> dict[str, str]:
     """The environment that goes with a job; the address of the database goes without its password."""
     here = child_environment()
-    found = {name: here[name] for name in CARRIED if here.get(name)}
+    environment = {name: here[name] for name in CARRIED if here.get(name)}
     url = make_url(os.environ[DATABASE_VARIABLE])
     open_url = URL.create(  # `set(password=None)` would leave it as it is
         url.drivername, username=url.username, host=url.host, port=url.port, database=url.database, query=url.query
     )
-    return {**found, DATABASE_VARIABLE: open_url.render_as_string(hide_password=False)}
+    return {**environment, DATABASE_VARIABLE: open_url.render_as_string(hide_password=False)}
 
 
 def _ended(status: str, message: str | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pituning.errors import PiTuningError
-from pituning.runs.records import MetricPoint, Run
+from pituning.runs.records import CurvePoint, Run
 
 
 class TrackerError(PiTuningError):
@@ -19,7 +19,7 @@ class TimedPoint:
     """One value of a curve, and when it was measured (seconds since the epoch)."""
 
     time: float
-    point: MetricPoint
+    point: CurvePoint
 
 
 class Tracker(Protocol):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from pituning.errors import RunCancelled
 from pituning.progress import Reporter
-from pituning.runs.records import MetricPoint, Run
+from pituning.runs.records import CurvePoint, Run
 from pituning.runs.trackers.base import TimedPoint, Tracker, TrackerError
 from pituning.runs.trackers.mlflow import MlflowTracker
 from pituning.runs.trackers.tensorboard import TensorBoardTracker
@@ -81,9 +81,9 @@ class _Followed:
     def log(self, message: str) -> None:
         self._reporter.log(message)
 
-    def metric(self, series: str, step: int, values: Mapping[str, float]) -> None:
-        self._reporter.metric(series, step, values)
-        self._tell([MetricPoint(series, int(step), name, float(value)) for name, value in values.items()])
+    def curve(self, series: str, step: int, values: Mapping[str, float]) -> None:
+        self._reporter.curve(series, step, values)
+        self._tell([CurvePoint(series, int(step), name, float(value)) for name, value in values.items()])
 
     def alpha(
         self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]
@@ -91,9 +91,9 @@ class _Followed:
         self._reporter.alpha(step, sites, experts, weights)
         means = [sum(float(value) for value in column) / len(column) for column in zip(*weights, strict=True)]
         points = zip(experts, means, strict=True)
-        self._tell([MetricPoint(ALPHA, int(step), expert, mean) for expert, mean in points])
+        self._tell([CurvePoint(ALPHA, int(step), expert, mean) for expert, mean in points])
 
-    def _tell(self, points: Sequence[MetricPoint]) -> None:
+    def _tell(self, points: Sequence[CurvePoint]) -> None:
         now = time.time()
         for follower in self._followers:
             follower.add([TimedPoint(now, point) for point in points])

@@ -63,13 +63,13 @@ class MlflowTracker:
             self._client.log_batch(self._id, params=settings)
 
     def metrics(self, points: Sequence[TimedPoint]) -> None:
-        found = [
+        logged = [
             self._metric(_UNUSABLE.sub("-", f"{p.point.series}/{p.point.name}"), p.point.value, int(1000 * p.time),
                          p.point.step)
             for p in points
         ]  # fmt: skip
-        for first in range(0, len(found), _MOST_AT_ONCE):
-            self._client.log_batch(self._id, metrics=found[first : first + _MOST_AT_ONCE])
+        for first in range(0, len(logged), _MOST_AT_ONCE):
+            self._client.log_batch(self._id, metrics=logged[first : first + _MOST_AT_ONCE])
 
     def finish(self, state: str, error: str | None) -> None:
         if error is not None:
@@ -82,12 +82,12 @@ class MlflowTracker:
     def _experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
             try:
                 return str(self._client.create_experiment(name))
             except MlflowException:  # another run may have been first
-                found = self._client.get_experiment_by_name(name)
-                if found is None:
+                experiment = self._client.get_experiment_by_name(name)
+                if experiment is None:
                     raise
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)

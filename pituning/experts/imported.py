@@ -1,4 +1,4 @@
-"""What people are told of a checkpoint that they bring: its name, its base, what it can be used for. Torch-free."""
+"""What people are told of a checkpoint that they import: its name, its base, what it can be used for. Torch-free."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def other_base(document: Mapping[str, Any], names: Collection[str]) -> str | Non
 
 
 def uses(card: ExpertCard) -> str:
-    """What an expert that was brought can be used for, in one sentence."""
+    """What an imported expert can be used for, in one sentence."""
     record = KINDS[card.kind]
     if not record.mixable:
         return f"It can be asked and exported, but not mixed: {card.spec.get(NOT_MIXED, 'PEFT itself runs it')}"

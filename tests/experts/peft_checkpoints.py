@@ -1,4 +1,4 @@
-"""Checkpoints as people bring them, made with plain PEFT on plain models; every tensor is away from where it began."""
+"""Checkpoints as people have them, made with plain PEFT on plain models; every tensor is away from where it began."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pituning.experts.kinds.base import task_type
 from tests.backbones.tiny import Tiny
 
 
-def bring(config: PeftConfig, base: Path, tiny: Tiny, folder: Path, *, adapter: str = "default") -> PeftModel:
+def write_checkpoint(
+    config: PeftConfig, base: Path, tiny: Tiny, folder: Path, *, adapter: str = "default"
+) -> PeftModel:
     """Writes a checkpoint and gives the model that wrote it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
