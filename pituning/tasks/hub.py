@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pituning.errors import BadInput
 from pituning.hub import explained, of_transport
@@ -20,8 +22,9 @@ from pituning.tasks.reading.base import SPLIT_COLUMN, Images, Row, Table
 from pituning.tasks.reading.splits import SPLIT_NAMES, split_of
 from pituning.tasks.reading.trees import BesideImages, FolderTree
 
-WINDOW = 1_000
-"""Rows among which those that ``limit`` takes are drawn: many data sets are sorted by their labels."""
+WINDOW, WINDOWS = 1_000, 10
+"""Rows among which those that ``limit`` takes are drawn, at least, and as a multiple of them: many data sets are sorted
+by their labels."""
 
 REPORT_EVERY = 100
 IMAGE = "image"
@@ -132,8 +135,8 @@ def _reading(source: HubSource) -> Iterator[None]:
         raise BadInput(f"{where} cannot be read: {words[:240]}", field="source") from error
 
 
-def _splits(source: HubSource, commit: str) -> dict[str | None, str]:
-    """The data set's splits by ours; a single one of another name is cut into ours."""
+def _splits(source: HubSource, commit: str) -> dict[str, str]:
+    """The data set's splits by ours; a single one of another name, which is cut into ours, by an empty text."""
     if source.splits:
         return dict(source.splits)
     library = _library()
@@ -143,7 +146,7 @@ def _splits(source: HubSource, commit: str) -> dict[str | None, str]:
     if "train" in named:
         return {split: named[split] for split in ("train", "validation", "test") if split in named}
     if len(theirs) == 1:
-        return {None: theirs[0]}
+        return {"": theirs[0]}
     raise BadInput(
         f"hub data set {source.id} has the splits {', '.join(theirs)}; say which is which: "
         f"--split train={theirs[0]},test={theirs[-1]}",
@@ -174,6 +177,18 @@ def _stream(source: HubSource, commit: str, theirs: str) -> Any:
     return rows
 
 
+def _drawn(rows: Iterable[Any], limit: int, seed: int) -> list[Any]:
+    """At most ``limit`` rows, drawn among the first ones (Vitter's algorithm R), which holds no more in memory."""
+    source = np.random.default_rng(seed)
+    kept: list[Any] = []
+    for place, row in enumerate(islice(rows, max(WINDOW, WINDOWS * limit))):
+        if place < limit:
+            kept.append(row)
+        elif (other := int(source.integers(place + 1))) < limit:
+            kept[other] = row
+    return kept
+
+
 class _Spool:
     """Rows as lines of JSON and images as files, so that a table of any size is read several times for one stream."""
 
@@ -185,22 +200,22 @@ class _Spool:
         self._left_out = {name.casefold() for name in source.leave_out}
         self._split = False
 
-    def add(self, split: str | None, rows: Any, limit: int | None, seed: int, reporter: Reporter) -> None:
+    def add(self, split: str, rows: Any, limit: int | None, seed: int, reporter: Reporter) -> None:
         """Writes the rows of a split."""
-        self._split = self._split or split is not None
+        self._split = self._split or bool(split)
         names = getattr(getattr(rows, "info", None), "splits", None) or {}
         total = getattr(names.get(str(getattr(rows, "split", ""))), "num_examples", None) or 0
         self._learn_labels(rows)
         with _reading(self.source):
             if limit is not None:
-                rows = rows.shuffle(seed=seed, buffer_size=max(WINDOW, limit))
+                rows = _drawn(rows, limit, seed)
                 total = min(total, limit) if total else limit
             reporter.phase(f"stream {split or 'rows'}", total)
             with self._path.open("a", encoding="utf-8") as file:
                 taken = islice((each for row in rows for each in self._rows(row)), limit)
                 for count, row in enumerate(taken, 1):
                     cells = {column: self._cell(value) for column, value in row.items()}
-                    if split is not None:
+                    if split:
                         cells[SPLIT_COLUMN] = split
                     self.columns.update(dict.fromkeys(cells))
                     file.write(json.dumps(cells, ensure_ascii=False, default=str) + "\n")

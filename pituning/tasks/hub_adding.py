@@ -16,6 +16,7 @@ from pituning.tasks.cards import read_card_file
 from pituning.tasks.catalogue import CATALOGUE
 from pituning.tasks.hub import describe, hub_table
 from pituning.tasks.hub_source import PREFIX, HubSource, read_address, read_splits
+from pituning.tasks.reading import Table
 
 CATALOGUED = "catalogue:"
 
@@ -77,7 +78,24 @@ def plan_remote(file: str, given: AddOptions, hub: HubOptions, reporter: Reporte
             "licence": plan.about.get("licence") or facts.licence,
             "hub": pinned.card(),
         }
-        yield replace(plan, about=about)
+        yield replace(plan, about=about, warnings=(*plan.warnings, *_not_read(table, plan, pinned, hub.limit)))
+
+
+def _not_read(table: Table, plan: TaskPlan, source: HubSource, limit: int | None) -> list[str]:
+    """Says when a limit left out whole labels, as it does where a data set is sorted by them."""
+    column = plan.columns.answers[0]
+    left_out = {name.casefold() for name in source.leave_out}
+    names = [name for name in table.label_names.get(column, ()) if name.casefold() not in left_out]
+    if limit is None or not names:
+        return []
+    seen = {row.cells.get(column) for row in table.rows()}
+    missing = [name for code, name in enumerate(table.label_names[column]) if name in names and code not in seen]
+    if not missing:
+        return []
+    return [
+        f"{len(missing)} of the data set's {len(names)} labels, such as {missing[0]!r}, are in none of the rows that "
+        "were read; a larger --limit reads more of them"
+    ]
 
 
 def _source(file: str, given: AddOptions, hub: HubOptions) -> tuple[HubSource, Mapping[str, Any]]:

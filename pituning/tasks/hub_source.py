@@ -11,6 +11,7 @@ from pituning.errors import BadInput
 from pituning.tasks.base import SPLITS
 
 PREFIX = "hub:"
+_SHAPES: Mapping[str, type] = {"splits": dict, "files": dict, "leave_out": list, "spaced_labels": bool}
 _ADDRESS = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.+-]+))?")
 
 
@@ -81,10 +82,9 @@ class HubSource:
         for name, value in document.items():
             if name not in known:
                 raise BadInput(f"hub in the card has no field {name!r}; it has {', '.join(known)}", field="card")
-            shape = {"splits": Mapping, "files": Mapping, "leave_out": list, "spaced_labels": bool}.get(name, str)
-            if not isinstance(value, shape):
+            if not isinstance(value, _SHAPES.get(name, str)):
                 raise BadInput(f"hub.{name} in the card is {value!r}, which is of the wrong type", field="card")
-            values[name] = tuple(map(str, value)) if name == "leave_out" else value
+            values[name] = tuple(map(str, list(value))) if isinstance(value, list) else value
         return cls(**values)
 
 

@@ -13,10 +13,10 @@ NOTE = "GLUE's test answers are not public: validation is the test split, as in 
 
 
 def _glue(name: str, title: str, text: tuple[str, ...], instruction: str, template: str, names: Mapping[str, str],
-          origin: str, licence: str, *, test: str = "validation") -> DataSetRecord:  # fmt: skip
+          origin: str, licence: str, *, config: str = "", test: str = "validation") -> DataSetRecord:  # fmt: skip
     return DataSetRecord(
         name=name, title=title, table="glue",
-        hub=HubSource(id="nyu-mll/glue", config=name, splits={"train": "train", "test": test}),
+        hub=HubSource(id="nyu-mll/glue", config=config or name, splits={"train": "train", "test": test}),
         instruction=instruction, text=text, template=template, label_names=names, labels=len(names),
         origin=origin, licence=licence, note=NOTE,
     )  # fmt: skip
@@ -43,8 +43,8 @@ RECORDS = (
         "Wang et al., ICLR 2019, from SQuAD", "CC BY-SA 4.0",
     ),
     _glue(
-        "rte", "RTE", ("sentence1", "sentence2"), "can text1", '" {sentence1} " imply text2 " {sentence2} "?', _YES_NO,
-        "Dagan et al. and others, 2006 to 2009", "not stated; for research",
+        "glue-rte", "RTE", ("sentence1", "sentence2"), "can text1", '" {sentence1} " imply text2 " {sentence2} "?',
+        _YES_NO, "Dagan et al. and others, 2006 to 2009", "not stated; for research", config="rte",
     ),
     _glue(
         "sst2", "SST-2", ("sentence",), "is the sentiment of text", '" {sentence} " positive or negative?',
