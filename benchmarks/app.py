@@ -229,7 +229,7 @@ async def _open(page: Any, server: Server, path: str) -> None:
 
 async def _pages(browser: Any, server: Server, troubles: Troubles, report: Reporter) -> dict[str, Any]:
     """Every page from the navigation, after one round in which all are seen for the first time."""
-    found: dict[str, list[float]] = {path: [] for path in PAGES}
+    times: dict[str, list[float]] = {path: [] for path in PAGES}
     report.phase("pages", (ROUNDS + 1) * len(PAGES))
     async with _tab(browser, troubles) as page:
         await _open(page, server, "/")
@@ -237,13 +237,13 @@ async def _pages(browser: Any, server: Server, troubles: Troubles, report: Repor
             for path in [*list(PAGES)[1:], "/"]:
                 seconds = await _go(page, path)
                 if number:
-                    found[path].append(seconds)
+                    times[path].append(seconds)
                 report.advance()
-    every = [one for values in found.values() for one in values]
+    every = [one for values in times.values() for one in values]
     return {
         "page_p95_s": _quantile(every, 0.95),
         "page_median_s": _quantile(every, 0.5),
-        "page_slowest": {path: round(max(values), 3) for path, values in found.items()},
+        "page_slowest": {path: round(max(values), 3) for path, values in times.items()},
     }
 
 
@@ -331,8 +331,8 @@ async def _crowd(
             memory.append(_mib(server))
             report.advance()
 
-    everyone = [sampler(), watcher(), *map(visitor, range(sessions - 1))]
-    for ended in await asyncio.gather(*everyone, return_exceptions=True):
+    tasks = [sampler(), watcher(), *map(visitor, range(sessions - 1))]
+    for ended in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(ended, BaseException):
             troubles.messages.append(f"a session ended early: {str(ended).splitlines()[0]}")
     settled = memory[int(SETTLED * len(memory))] if memory else math.nan

@@ -200,13 +200,13 @@ class Chaos:
             return []
 
     def _processes(self, module: str) -> list[psutil.Process]:
-        found = []
+        processes = []
         for process in psutil.process_iter(["cmdline", "status"]):
             words = process.info["cmdline"] or []
             ours = str(self.workspace.root) in words and any(word.startswith(module) for word in words)
             if ours and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        return found
+                processes.append(process)
+        return processes
 
     def _at_work(self) -> list[psutil.Process]:
         """The workers whose runs are under way: those that are about to end anyway would be easy prey."""
@@ -238,10 +238,10 @@ def verdict(chaos: Chaos, expected: dict[str, Any]) -> dict[str, Any]:
         if events.count("succeeded") != 1:
             twice.add(name)
         try:
-            found = final_words(chaos.workspace, run.kind, chaos.queue.result_of(run.id) or {})
+            words = final_words(chaos.workspace, run.kind, chaos.queue.result_of(run.id) or {})
         except PiTuningError as error:
-            found = str(error)
-        if found != expected[name]:
+            words = str(error)
+        if words != expected[name]:
             wrong.append(name)
     return {
         "runs": chaos.runs,
@@ -281,8 +281,8 @@ def trial(*, runs: int, kills: int, seed: int, trained: int, tuned: int) -> dict
             chaos.go()
         finally:
             orphans = chaos.end()
-        found = {**verdict(chaos, expected), "orphans": orphans, "seed": seed, "disk": "tmpfs" if small else "none"}
-        return {**found, "free_mib": round(free_mib(disk), 1), "seconds": round(time.monotonic() - began, 1)}
+        outcome = {**verdict(chaos, expected), "orphans": orphans, "seed": seed, "disk": "tmpfs" if small else "none"}
+        return {**outcome, "free_mib": round(free_mib(disk), 1), "seconds": round(time.monotonic() - began, 1)}
     finally:
         if small:
             subprocess.run(["umount", "-l", str(disk)], capture_output=True, check=False)

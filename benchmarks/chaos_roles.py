@@ -45,11 +45,11 @@ def specs(runs: int, *, trained: int, tuned: int) -> dict[str, RunSpec]:
 
 def final_words(workspace: Workspace, run_kind: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """What must be the same whatever happened on the way: the result, and the tensors of the expert it made."""
-    found = {key: value for key, value in result.items() if key != "run"}
+    kept = {key: value for key, value in result.items() if key != "run"}
     if run_kind in ("train", "tune"):
         expert = workspace.zoo().new_expert_dir("lora", str(result.get("expert")))
-        found["sha256"] = sha256_file(expert / "adapter_model.safetensors")
-    return found
+        kept["sha256"] = sha256_file(expert / "adapter_model.safetensors")
+    return kept
 
 
 def reference(base: Path, wanted: Mapping[str, RunSpec]) -> dict[str, Any]:

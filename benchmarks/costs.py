@@ -32,9 +32,9 @@ def table(workspace: Workspace) -> dict[str, Any]:
         for name, cost in observed_costs(workspace, run, Subject.of(tasks.get(run.spec.subject))).items():
             seen[run.spec.config["kind"]][name].append(cost)
     costs = {
-        kind: {name: float(f"{median(values):.3g}") for name, values in sorted(found.items())}
-        for kind, found in seen.items()
-        if found
+        kind: {name: float(f"{median(values):.3g}") for name, values in sorted(by_phase.items())}
+        for kind, by_phase in seen.items()
+        if by_phase
     }
     return {"format_version": 1, "measured_on": "2 CPU cores", "costs": costs}
 

@@ -41,14 +41,16 @@ def run(
     """
     backbone = make_backbone(d_model=d_model, layers=layers)
     encoded = make_examples(backbone, examples)
-    told = reporter or Silent()
-    told.phase("measure Fisher information", len(mixable_kinds()) * (rounds + LOOP_ROUNDS))
-    kinds = {kind: measure(ExpertModel(backbone, kind), encoded, batch_size, rounds, told) for kind in mixable_kinds()}
+    progress = reporter or Silent()
+    progress.phase("measure Fisher information", len(mixable_kinds()) * (rounds + LOOP_ROUNDS))
+    kinds = {
+        kind: measure(ExpertModel(backbone, kind), encoded, batch_size, rounds, progress) for kind in mixable_kinds()
+    }
     return {
         "examples": examples,
-        "rel_error": max(found["rel_error"] for found in kinds.values()),
-        "speedup_vs_single": min(found["speedup_vs_single"] for found in kinds.values()),
-        "ratio_vs_backward": max(found["ratio_vs_backward"] for found in kinds.values()),
+        "rel_error": max(figures["rel_error"] for figures in kinds.values()),
+        "speedup_vs_single": min(figures["speedup_vs_single"] for figures in kinds.values()),
+        "ratio_vs_backward": max(figures["ratio_vs_backward"] for figures in kinds.values()),
         "kinds": kinds,
     }
 
@@ -80,9 +82,9 @@ def measure(model: ExpertModel, encoded: Any, batch_size: int, rounds: int, repo
     )
     loop = seconds({"single": single}, rounds=LOOP_ROUNDS, reporter=reporter)["single"]
     expected = squares / count
-    found = torch.from_numpy(fisher(model, values, encoded, batch_size=batch_size).mean)
+    information = torch.from_numpy(fisher(model, values, encoded, batch_size=batch_size).mean)
     return {
-        "rel_error": float((found - expected).norm() / expected.norm()),
+        "rel_error": float((information - expected).norm() / expected.norm()),
         "speedup_vs_single": round(loop / took["exact"], 2),
         "ratio_vs_backward": round(took["exact"] / took["plain"], 3),
         "milliseconds": round(1000 * took["exact"], 1),

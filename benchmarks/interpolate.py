@@ -38,8 +38,8 @@ def run(
     """
     backbone = make_backbone(d_model=d_model, layers=layers)
     batch = make_examples(backbone, batch_size).batch(range(batch_size))
-    told = reporter or Silent()
-    told.phase("measure training steps", len(mixable_kinds()) * rounds)
+    progress = reporter or Silent()
+    progress.phase("measure training steps", len(mixable_kinds()) * rounds)
     kinds: dict[str, dict[str, float]] = {}
     peer = 0.0
     for kind in mixable_kinds():
@@ -49,13 +49,13 @@ def run(
         work["plain"] = plain_step(model, batch)
         if kind == "lora":
             work["peer"] = plain_step(ExpertModel(backbone, kind, {"rank": 8 * int(model.space.config["rank"])}), batch)
-        took = seconds(work, rounds=rounds, reporter=told)
+        took = seconds(work, rounds=rounds, reporter=progress)
         one = min(took["1"], took["plain"])
         kinds[kind] = {name: round(value / one, 3) for name, value in took.items()}
         kinds[kind]["milliseconds"] = round(1000 * took["8"], 1)
         if kind == "lora":
             peer = round(took["peer"] / took["plain"], 3)
-    worst = {str(count): max(found[str(count)] for found in kinds.values()) for count in COUNTS}
+    worst = {str(count): max(figures[str(count)] for figures in kinds.values()) for count in COUNTS}
     return {"experts": worst, "kinds": kinds, "peer_ratio": {"lora concatenated in PEFT": peer}}
 
 

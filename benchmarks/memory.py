@@ -53,20 +53,22 @@ def run(*, shapes: tuple[str, ...] = tuple(SHAPES), reporter: Reporter | None = 
         ``step_ratio``: the same of what the step needs beside the loaded model. ``models``: of each the parameters,
         and bytes: ``loaded``, and of each step ``peak`` and ``step``.
     """
-    told = reporter or Silent()
-    told.phase("measure memory", len(shapes) * len(STEP_VARIANTS))
+    progress = reporter or Silent()
+    progress.phase("measure memory", len(shapes) * len(STEP_VARIANTS))
     models: dict[str, Any] = {}
     for shape in shapes:
-        found = {}
+        measured = {}
         for variant in STEP_VARIANTS:
-            found[variant] = _in_a_process(shape, variant)
-            told.advance()
+            measured[variant] = _in_a_process(shape, variant)
+            progress.advance()
         models[shape] = {
-            "parameters": found["pi"]["parameters"],
-            "steps": {variant: {key: one[key] for key in ("loaded", "peak", "step")} for variant, one in found.items()},
-            "ratio": round(found["pi"]["peak"] / found["peft"]["peak"], 3),
-            "step_ratio": round(found["pi"]["step"] / found["peft"]["step"], 3),
-            "checkpointed_step_ratio": round(found["pi checkpointed"]["step"] / found["peft"]["step"], 3),
+            "parameters": measured["pi"]["parameters"],
+            "steps": {
+                variant: {key: one[key] for key in ("loaded", "peak", "step")} for variant, one in measured.items()
+            },
+            "ratio": round(measured["pi"]["peak"] / measured["peft"]["peak"], 3),
+            "step_ratio": round(measured["pi"]["step"] / measured["peft"]["step"], 3),
+            "checkpointed_step_ratio": round(measured["pi checkpointed"]["step"] / measured["peft"]["step"], 3),
         }
     return {
         "ratio": max(model["ratio"] for model in models.values()),
@@ -210,9 +212,9 @@ def _reset_peak() -> None:
 
 def _status(key: str) -> int:
     """Bytes of a line of ``/proc/self/status``."""
-    found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
+    match = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert match is not None
+    return int(match[1]) * 1024
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ def binaries() -> Path | None:
     """The directory of the newest installed server's programs, or None."""
     debian = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]  # which keeps them off the path
     newest = max(debian, key=lambda path: int(path.parent.name), default=None)
-    found = shutil.which("initdb")
-    return newest or (Path(found).resolve().parent if found else None)
+    initdb = shutil.which("initdb")
+    return newest or (Path(initdb).resolve().parent if initdb else None)
 
 
 class LocalPostgres:

@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         for name, values in report.items():
             print(name, values)
-    return int(any(found and (found["double_claims"] or found["missing"]) for found in report.values()))
+    return int(any(figures and (figures["double_claims"] or figures["missing"]) for figures in report.values()))
 
 
 if __name__ == "__main__":

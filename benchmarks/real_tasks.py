@@ -72,13 +72,13 @@ def snli(half: int, answers: dict[str, str]) -> Callable[[Path], list[Row]]:
     """SNLI: every other row, so that two tasks share none."""
 
     def rows(source: Path) -> list[Row]:
-        found = []
+        rows_read = []
         for line in (source / "snli_dev_part.jsonl").read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             if row["gold_label"] in answers:
                 text = f"Premise: {row['sentence1']}\nHypothesis: {row['sentence2']}"
-                found.append((text, answers[row["gold_label"]]))
-        return found[half::2]
+                rows_read.append((text, answers[row["gold_label"]]))
+        return rows_read[half::2]
 
     return rows
 
@@ -86,11 +86,11 @@ def snli(half: int, answers: dict[str, str]) -> Callable[[Path], list[Row]]:
 def relatedness(source: Path) -> list[Row]:
     """STS benchmark: pairs that are clearly similar or clearly not; those between are left out."""
     frame = pd.read_csv(source / "stsb_dev.tsv", sep="\t", quoting=csv.QUOTE_NONE, header=None)
-    found = []
+    rows = []
     for first, second, score in frame[[7, 8, 9]].itertuples(index=False):
         if score >= 3.5 or score <= 1.5:
-            found.append((f"First: {first}\nSecond: {second}", "similar" if score >= 3.5 else "different"))
-    return found
+            rows.append((f"First: {first}\nSecond: {second}", "similar" if score >= 3.5 else "different"))
+    return rows
 
 
 def banking(source: Path) -> list[Row]:

@@ -65,17 +65,17 @@ class Visitor:
         from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
         while True:
-            found: Any = ForwardMsg()
-            found.ParseFromString(await self._socket.recv())
-            message_type = found.WhichOneof("type")
+            message: Any = ForwardMsg()
+            message.ParseFromString(await self._socket.recv())
+            message_type = message.WhichOneof("type")
             if message_type == "navigation":
                 self.pages = {
                     "/" if page.is_default else f"/{page.url_pathname}": page.page_script_hash
-                    for page in found.navigation.app_pages
+                    for page in message.navigation.app_pages
                 }
-            elif message_type == "delta" and found.delta.new_element.WhichOneof("type") == "exception":
+            elif message_type == "delta" and message.delta.new_element.WhichOneof("type") == "exception":
                 self.exceptions += 1
-            elif message_type == "script_finished" and found.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+            elif message_type == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
                 return
 
     async def leave(self) -> None:

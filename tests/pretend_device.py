@@ -98,6 +98,8 @@ class _Pretending(TorchDispatchMode):
 def register() -> None:
     """Makes the device known to PyTorch, once in a process, before its first backward pass."""
     _setup_privateuseone_for_python_backend(NAME)
+    # Layers that run again for their gradients ask every device that there is.
+    getattr(torch, NAME).get_amp_supported_dtype = lambda: [torch.bfloat16]
 
     # `torch.tensor(numbers, device=...)` passes by every mode.
     @torch.library.impl("aten::empty_strided", "PrivateUse1")

@@ -154,6 +154,7 @@ class TestKindsOnTheGuestFamily(KindContract):
     """A family needs nothing for the kinds that are there."""
 
 
+@pytest.mark.slow
 def test_a_guest_predictor_chooses_donors(
     door: Path,
     make_workspace: Any,  # noqa: F811

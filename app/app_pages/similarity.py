@@ -13,15 +13,15 @@ st.caption(
     "them. Put a second way of measuring beside it to see what the answer depends on."
 )
 with guarded("The similarity matrix"):
-    found = context.available()
-    if found:
-        view = matrix_view.controls(found)
+    available = context.available()
+    if available:
+        view = matrix_view.controls(available)
         matrix, agreement, pair = st.container(), st.container(), st.container()
         with pair:
             st.header("One pair", anchor=False)
             chosen = pair_panel.choose(view.whole)
             with guarded("This pair"):
-                pair_panel.show(view.whole, found[view.whole.kind], *chosen)
+                pair_panel.show(view.whole, available[view.whole.kind], *chosen)
         with matrix:
             matrix_view.draw(view, chosen)
         with agreement:

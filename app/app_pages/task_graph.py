@@ -18,18 +18,18 @@ with guarded("The task graph"):
     with graph_view.above():
         outside = affinity_view.choose()
         about.caption(ABOUT if outside is None else affinity_view.ABOUT)
-        found = context.available() if outside is None else {}
-        if outside is None and not found:
+        available = context.available() if outside is None else {}
+        if outside is None and not available:
             affinity_view.upload_first()
             backbone.no_graph()
         elif outside is None:
-            view, whole = graph_controls.zoo(found, more=affinity_view.upload_first)
+            view, whole = graph_controls.zoo(available, more=affinity_view.upload_first)
             known = graph_view.titles()
         else:
             table = affinity_view.load(outside)
             view = affinity_view.controls(outside, table)
             known = {info.name: info.title for info in affinity_view.infos(table.names)}
-    if outside is not None or found:
+    if outside is not None or available:
         # On a narrow page the panel goes below the graph instead of squeezing it.
         page = st.grid(5, min_column_width=196, gap="medium")
         chart, panel = page.cell(column_span=3), page.cell(column_span=2)
@@ -37,7 +37,7 @@ with guarded("The task graph"):
             task, other = graph_view.finder(known)
             with guarded("This task"):
                 if outside is None:
-                    zoo_panel.show(view, whole, found[whole.kind], task, other)
+                    zoo_panel.show(view, whole, available[whole.kind], task, other)
                 else:
                     affinity_view.panel(table, task, other)
         with chart:

@@ -13,9 +13,9 @@ st.caption(
     "it: three methods stand side by side, each with how far to trust it."
 )
 with guarded("The map"):
-    found = context.available()
-    if found:
-        view = map_view.controls(found)
+    available = context.available()
+    if available:
+        view = map_view.controls(available)
         made = map_view.find(view)
         if made is not None:
             map_view.draw(view, made)

@@ -21,13 +21,13 @@ from pituning.errors import BadInput, PiTuningError
 from pituning.graph.build import UNKNOWN_MODALITY
 from pituning.graph.layout import CROWD
 from pituning.runs.roles import Role
+from pituning.tasks.affinity_tables import read_affinity
 from pituning.workspace.affinities import (
     Affinity,
     affinity_names,
     affinity_path,
     delete_affinity,
     load_affinity,
-    parse_affinity,
     save_affinity,
 )
 
@@ -51,6 +51,7 @@ SIZES = {
     "equal": Word("Alike", "All points are of one size."),
     "degree": Word("Degree", "The area of a point is in proportion to its lines."),
 }
+FILE_TYPES = ["csv", "tsv", "txt", "json", "jsonl", "parquet", "arrow"]
 SAMPLE_SQUARE = """task,depth,normals,edges
 depth,,0.81,0.32
 normals,0.77,,0.40
@@ -100,9 +101,9 @@ def upload() -> None:
         st.markdown("Any table of task affinity becomes a graph of its own, kept in this workspace.")
         number = st.session_state.setdefault("affinity_number", 0)
         file = st.file_uploader(
-            "A table as CSV", type=["csv", "tsv", "txt"], key=f"affinity_file_{number}",
-            help="Square, with the names of the tasks in the header and in the first column, or long, with the columns "
-            "source, target and value. The file stays on this machine.",
+            "A table as CSV", type=FILE_TYPES, key=f"affinity_file_{number}",
+            help="With the names of the tasks in the header and in the first column, or long, with the columns source, "
+            "target and value; also as TSV, JSON, Parquet or Arrow. The file stays on this machine.",
         )  # fmt: skip
         if file is None:
             st.caption("Square, or one pair a row; an empty cell is not known.")
@@ -111,11 +112,15 @@ def upload() -> None:
             return
         rows = one_of("A row of a square table", ROWS, key="affinity_rows", bind=False)
         try:
-            affinity = parse_affinity(file.getvalue(), rows="source" if rows == "source" else "target")
+            affinity = read_affinity(
+                file.getvalue(), filename=file.name, rows="source" if rows == "source" else "target"
+            )
         except BadInput as error:
             st.error(plain(str(error)), icon=":material/error:")
             return
         st.caption(_facts(affinity))
+        for note in affinity.notes:
+            st.caption(f":orange[:material/warning:] {plain(note)}")
         name = st.text_input("Name", _slug(file.name), key=f"affinity_name_{number}_{file.name}", max_chars=60)
         access.button("Import it", type="primary", icon=":material/add:", key="affinity_import", on_click=_keep,
                       args=(name, affinity))  # fmt: skip

@@ -19,7 +19,7 @@ from pituning.errors import ArtefactError, PiTuningError
 from pituning.experts import card
 from pituning.experts.card import CARD, CONFIG, TENSORS
 from pituning.experts.catalogue import Catalogue, ExpertEntry
-from pituning.experts.checkpoint import check_whole
+from pituning.experts.keeping import check_whole
 from pituning.experts.kinds import in_order, mixable_kinds
 from pituning.experts.space import load_space
 from pituning.graph.embeddings import TaskEmbedding

@@ -14,8 +14,10 @@ from app.components.words import KINDS, label
 from pituning.backbones.places import Places
 from pituning.errors import BadInput, PiTuningError
 from pituning.experts.catalogue import ExpertEntry
-from pituning.experts.checkpoint import Checkpoint, check_fit, check_new_name, read_checkpoint
+from pituning.experts.checkpoint import Checkpoint, read_checkpoint
+from pituning.experts.fitting import check_fit
 from pituning.experts.imported import other_base, usable_name
+from pituning.experts.keeping import check_new_name
 from pituning.runs.imports import import_checkpoint
 from pituning.runs.roles import Role
 

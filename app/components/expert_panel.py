@@ -15,9 +15,9 @@ from app.components.pages import GRAPH, RUNS
 from app.components.run_results import donors_table
 from app.components.words import KINDS, METRICS, ORIGINS, label, shots_label
 from pituning.errors import PiTuningError
-from pituning.experts.card import ExpertCard
+from pituning.experts.card import IMPORTED, ExpertCard
 from pituning.experts.catalogue import ExpertEntry
-from pituning.experts.checkpoint import IMPORTED, pack_expert
+from pituning.experts.keeping import pack_expert
 from pituning.runs.records import Run
 from pituning.runs.removal import check_removable, expert_made, remove_expert
 from pituning.runs.roles import Role

@@ -40,7 +40,7 @@ def zoo(available: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> 
     """The controls of the zoo's graph.
 
     Args:
-        found: the predictors that are there for each kind.
+        available: the predictors that are there for each kind.
         more: draws what stands at the end of the last row.
     """
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):

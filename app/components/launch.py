@@ -51,8 +51,8 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     shots = int(settings["shots"])
     unit = "per class" if target.closed else "× 4"
     st.markdown(
-        f"{label(KINDS, str(settings['kind']))} · {shots} {unit} = **{shots * target.classes} examples** · beside "
-        f"{', '.join(method_label(name).lower() for name in methods) or 'nothing'}"
+        f"{label(KINDS, str(settings['kind']))} · {shots} {unit} = **{shots * target.classes} examples** · baselines: "
+        f"{', '.join(method_label(name).lower() for name in methods) or 'none'}"
     )
     expected = forecast(runs_data.queue(), runs[0], target.subject)
     counts = runs_data.queue().counts()

@@ -185,7 +185,7 @@ def draw(view: MapView, made: Projection) -> None:
             icon=":material/search_off:",
         )
         return
-    methods = [name for name in projection.METHODS if name in made.maps]
+    methods = [name for name in projection.MAP_METHODS if name in made.maps]
     if "umap" not in methods:
         st.info(
             f"UMAP says nothing about {len(made.names)} tasks: with so few, any picture satisfies it. MDS and PCA do.",

@@ -12,7 +12,7 @@ from pituning.reports.reader import Zoo
 
 
 def choose(available: Mapping[str, Sequence[str]]) -> tuple[str, str]:
-    """The controls for kind and predictor. ``found`` has the predictors that are there for each kind."""
+    """The controls for kind and predictor. ``available`` has the predictors that are there for each kind."""
     kind = st.segmented_control(
         "Expert kind", list(available), format_func=lambda name: label(KINDS, name), required=True,
         default=next(iter(available)), key="kind", bind="query-params",

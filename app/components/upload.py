@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -13,8 +14,9 @@ import streamlit as st
 from app.components import context
 from app.components.examples import gallery
 from app.components.guard import plain
-from app.components.upload_columns import Choices, choose_columns, read_options, show_account
+from app.components.upload_columns import Choices, choose_columns, in_the_page, read_options, show_account
 from app.components.words import METRICS
+from pituning.backbones.prompts import prompt_notes
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS
 from pituning.tasks.base import Task
@@ -76,7 +78,7 @@ class _Fields:
     def complain(self, error: BadInput, default: str) -> None:
         self.failed = True
         place = self.places.get(error.field or default, self.places[default])
-        place.error(plain(str(error)), icon=":material/error:")
+        place.error(plain(in_the_page(str(error))), icon=":material/error:")
 
 
 def panel() -> Uploaded | None:
@@ -119,8 +121,8 @@ def panel() -> Uploaded | None:
         with fields.places["file"]:
             _problems(table, preview)
         with names:
-            show_account(account(table, choices.columns, {u.column: (u.role, u.why) for u in choices.guess.account}))
-        _show(preview, instruction)
+            show_account(account(table, choices.columns, _reasons(choices)))
+        _show(preview, instruction, [*preview.warnings, *_prompt_notes(preview, instruction)])
     if fields.failed or preview is None or preview.problems or preview.missing or choices is None:
         return None
     return Uploaded(
@@ -222,9 +224,25 @@ def _problems(table: Table, preview: TablePreview) -> None:
         )
 
 
-def _show(preview: TablePreview, instruction: str) -> None:
-    for warning in preview.warnings:
-        st.caption(f":orange[:material/warning:] {plain(warning)}")
+def _reasons(choices: Choices) -> dict[str, tuple[str, str]]:
+    """Why the columns that are not read are not: because they were set aside, or because nobody chose them."""
+    guessed = choices.guess.account
+    unread = {use.column: (use.role, use.why) for use in guessed if use.role in ("ignored", "instruction")}
+    return {use.column: ("ignored", "it is not chosen") for use in guessed} | unread
+
+
+def _prompt_notes(preview: TablePreview, instruction: str) -> list[str]:
+    """What the chosen backbone would lose of the prompts of the first rows."""
+    name, workspace = context.backbone(), context.workspace()
+    if name not in workspace.backbone_names():
+        return []
+    prompts = [f"{instruction} {example.text}".strip() for example in preview.examples]
+    return prompt_notes(workspace.backbone_dir(name), prompts, name=name)
+
+
+def _show(preview: TablePreview, instruction: str, notes: Sequence[str]) -> None:
+    for warning in notes:
+        st.caption(f":orange[:material/warning:] {plain(in_the_page(warning))}")
     with st.container(border=True):
         metric = METRICS[preview.metric].label
         kind = f"{len(preview.labels)} labels" if preview.labels else ANSWER_KINDS[preview.kind].label.lower()

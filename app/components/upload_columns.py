@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,13 @@ BOX_FORMATS = {
     "xywh": "a corner, width and height",
     "cxcywh": "the middle, width and height",
 }
+
+FIELDS = {
+    "answer-column": "Column with the answer", "text-columns": "Columns with the text", "template": "Template",
+    "box-format": "Boxes are", "label-names": "Names of labels", "answers": "Answers are", "header": "The first row is",
+    "no-header": "The first row is", "encoding": "Encoding", "table": "Table",
+}  # fmt: skip
+"""The fields of the page for the options of ``pituning tasks add``."""
 
 Place = Callable[[str], None]
 Complain = Callable[[BadInput, str], None]
@@ -73,22 +81,20 @@ def choose_columns(table: Table, digest: str, place: Place, complain: Complain) 
     except BadInput as error:
         complain(error, "file")
         return None
-    for question in guess.questions:
-        st.warning(plain(_in_the_page(question)), icon=":material/help:")
+    questions = st.container()
     mapping = _mapping(table, guess, digest, place)
+    if mapping == guess.columns:  # nobody has decided yet
+        for question in guess.questions:
+            questions.warning(plain(in_the_page(question)), icon=":material/help:")
     options = _options(table, mapping, digest, place, complain)
     return None if mapping is None or options is None else Choices(columns=mapping, options=options, guess=guess)
 
 
-def _in_the_page(question: str) -> str:
-    """A question whose options of the command line are called as the fields are."""
-    fields = {
-        "--answer-column": "Column with the answer", "--text-columns": "Columns with the text",
-        "--template": "Template", "--box-format": "Boxes are", "--label-names": "Names of labels",
-    }  # fmt: skip
-    for option, name in fields.items():
-        question = question.replace(option, f"“{name}”")
-    return question
+def in_the_page(line: str) -> str:
+    """A question or a note in which the options of the command line are called as the fields are."""
+    for option, name in FIELDS.items():
+        line = re.sub(rf"--{option}\b( labels| 0=…[^ ]*| xyxy)?", f"“{name}”", line)
+    return line
 
 
 def _mapping(table: Table, guess: Guess, digest: str, place: Place) -> ColumnMapping | None:
@@ -115,7 +121,7 @@ def _mapping(table: Table, guess: Guess, digest: str, place: Place) -> ColumnMap
     template = ""
     if len(text) > 1:
         template = st.text_input(
-            "Template", key=f"upload_template_{digest}", placeholder=" ".join(f"{c}: {{{c}}}" for c in text),
+            "Template", key=f"upload_template_{digest}", placeholder=_usual_template(tuple(text)),
             help="How the columns become one text, with the names of columns in braces.",
         )  # fmt: skip
         place("template")
@@ -138,6 +144,11 @@ def _mapping(table: Table, guess: Guess, digest: str, place: Place) -> ColumnMap
         st.error(plain(str(error)), icon=":material/error:")
         return None
     return ColumnMapping(text=tuple(text), answer=tuple(answer), image=image, names=names, split=likely.split)
+
+
+def _usual_template(text: tuple[str, ...]) -> str:
+    named = zip(ColumnMapping(text=text, answer="").spoken, text, strict=True)
+    return " ".join(f"{name}: {{{column}}}" for name, column in named)
 
 
 def _options(

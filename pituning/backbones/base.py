@@ -33,6 +33,7 @@ from pituning.backbones.encoded import Batch, EncodedExamples, nll_per_example
 from pituning.backbones.places import FILE as PLACES_FILE
 from pituning.backbones.places import REFERENCE_WIDTH, AttentionShape, Block, Places
 from pituning.backbones.recompute import checkpointed
+from pituning.backbones.spelling import Spelling
 from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
 
@@ -78,7 +79,7 @@ class Decoding:
         )
 
 
-class Backbone(ABC):
+class Backbone(Spelling, ABC):
     """A frozen model in evaluation mode; see the module for the contract.
 
     Args:
@@ -274,11 +275,12 @@ class Backbone(ABC):
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of answers as `encode` makes them, without the end."""
-        return self.token_ids(texts)
+        return self.located(self.token_ids([self.spelled(text) for text in texts]), texts)
 
     def text_of(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Answers from their token ids."""
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        texts = [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        return self.with_locations(texts, ids)
 
     def predict(self, encoded: EncodedExamples, task: Task, *, batch_size: int | None = None) -> list[str]:
         """The answers of the backbone with whatever acts on it, in the order of the examples."""
@@ -326,6 +328,15 @@ class Backbone(ABC):
             yield
         finally:
             self._past, self._prompt = before
+
+    def beside_ids(self, ids: Tensor, answers: int = 0) -> dict[str, Tensor]:
+        """What transformers itself must be told, as keywords, beside token ids without padding.
+
+        Args:
+            ids: (B, T) of prompts, or of prompts and answers.
+            answers: how many of them, at the end, are of answers.
+        """
+        return {}
 
     def beside_prefix(self, length: int) -> dict[str, int]:
         """What the model itself must be told, as keywords, when PEFT puts a prefix of some tokens in front of it."""

@@ -166,6 +166,16 @@ class CausalBackbone(Backbone):
         """What the model is given beside whole sequences (B, T) and their mask: at least ``position_ids`` (…, B, T)."""
         return {"position_ids": (mask.cumsum(dim=1) - 1).clamp_min(0)}
 
+    def visible(self, mask: Tensor, queries: int, answers: int) -> Tensor:
+        """What the model is given as ``attention_mask`` with whole sequences: here, what is no padding.
+
+        Args:
+            mask: (B, S) of everything that stands there, a prefix too; 1 where it is no padding.
+            queries: how many tokens are fed; what stands before them is in the cache.
+            answers: how many of them, at the end, are of answers.
+        """
+        return mask
+
     def _run(
         self, batch: Batch, ids: Tensor, mask: Tensor, kept: int, *, keep: bool
     ) -> tuple[Tensor, Tensor, Tensor, DynamicCache | None]:
@@ -194,8 +204,9 @@ class CausalBackbone(Backbone):
             positions = torch.cat([places, positions + count], dim=-1)
             positions = positions.gather(-1, order.expand(*positions.shape[:-1], order.shape[1]))
         given["position_ids"] = positions = positions + front
+        seen = self.visible(mask, mask.shape[1] - front, ids.shape[1] - batch.input_ids.shape[1])
         output = self.model(
-            **given, attention_mask=mask, past_key_values=cache, use_cache=cache is not None, logits_to_keep=kept
+            **given, attention_mask=seen, past_key_values=cache, use_cache=cache is not None, logits_to_keep=kept
         )
         return output.logits, mask, positions, cache
 

@@ -35,5 +35,5 @@ def answer_probabilities(
             scores = LabelTrie(task.labels, backbone).log_probabilities(backbone, encoded.batch([row]))[0]
             return [math.exp(float(scores[task.labels.index(answer)])) for answer in answers]
         ids = [np.array([*tokens, backbone.end_token], dtype=np.int64) for tokens in backbone.answer_ids(answers)]
-        repeated = replace(encoded.subset([row] * len(ids)), answers=ids)
-        return [math.exp(-float(loss)) for loss in backbone.loss(repeated.batch(range(len(ids)))).double()]
+        asked = replace(encoded.subset([row] * len(ids)), answers=ids)
+        return [math.exp(-float(loss)) for loss in backbone.loss(asked.batch(range(len(ids)))).double()]

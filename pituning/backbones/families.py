@@ -111,6 +111,19 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             examples=("HuggingFaceTB/SmolVLM-256M-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct", "google/gemma-3-4b-it"),
             path="pituning.backbones.image_text:ImageTextBackbone",
         ),
+        FamilyRecord(
+            name="paligemma",
+            label="PaliGemma",
+            help="Gemma that sees and reads its prompt in both directions: PaliGemma and PaliGemma 2.",
+            model_types=("paligemma",),
+            modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
+            without=dict.fromkeys(
+                ("prefix", "prompt"),
+                "PEFT does not tell the model where the answer begins, so that what an answer sees hangs on padding",
+            ),
+            examples=("google/paligemma2-3b-mix-224", "google/paligemma-3b-mix-224"),
+            path="pituning.backbones.paligemma:PaliGemmaBackbone",
+        ),
     ],
     group="pituning.backbones",
 )  # fmt: skip

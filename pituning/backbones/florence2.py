@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,19 @@ class Florence2Backbone(SeeingBackbone):
             encoder_decoder=True,
         )
 
+    @cached_property
+    def lower_case(self) -> bool:
+        """Whether its vocabulary knows no word with a capital, as the embedded backbone's: it then reads and writes
+        lower case, and one blank between words."""
+        words = (token.lstrip("Ġ") for token in self.tokenizer.get_vocab() if not token.startswith("<"))
+        return not any(len(word) > 1 and word.isascii() and word != word.lower() for word in words)
+
+    def _in_its_case(self, text: str) -> str:
+        return " ".join(text.lower().split()) if self.lower_case else text
+
+    def spelled(self, answer: str) -> str:
+        return self._in_its_case(super().spelled(answer))
+
     @property
     def trained_part(self) -> str:
         return f"{LANGUAGE_MODEL}."
@@ -82,8 +96,9 @@ class Florence2Backbone(SeeingBackbone):
         tokens = features.shape[1] if features is not None else 0
         room = self.max_tokens - tokens - 2
         head = [self.begin_token] + [self.image_token] * tokens
-        prompt_ids = cut(self.token_ids([task.prompt(example) for example in examples]), room, reporter)
-        answer_ids = self.token_ids([example.answer for example in examples])
+        prompts = [self._in_its_case(task.prompt(example)) for example in examples]
+        prompt_ids = cut(self.token_ids(prompts), room, reporter)
+        answer_ids = self.answer_ids([example.answer for example in examples])
         answer_room = self.max_tokens - self.answer_room
         return EncodedExamples(
             prompts=[np.array([*head, *ids, self.end_token], dtype=np.int64) for ids in prompt_ids],

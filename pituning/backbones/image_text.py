@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -37,9 +37,13 @@ class ImageTextBackbone(CausalBackbone):
 
     Args:
         processor: of `processor_of`.
+
+    Attributes:
+        both_directions: whether the class says of each token what it sees, as it must where prompts are read in both.
     """
 
     record = FAMILIES["image_text"]
+    both_directions: ClassVar[bool] = False
 
     def __init__(self, model: Any, tokenizer: Any, *, processor: Any, **given: Any):
         super().__init__(model, tokenizer, **given)
@@ -61,8 +65,8 @@ class ImageTextBackbone(CausalBackbone):
         model = from_pretrained(AutoModelForImageTextToText, path, dtype)
         if model.config.is_encoder_decoder or tokenizer.eos_token_id is None:
             raise ArtefactError(f"backbone {path} is no decoder-only model whose answers end; choose another")
-        if getattr(model.config.get_text_config(), "use_bidirectional_attention", None):
-            # PaliGemma: whether transformers lets an answer see what follows it hangs on the padding of its batch.
+        if getattr(model.config.get_text_config(), "use_bidirectional_attention", None) and not cls.both_directions:
+            # Whether transformers by itself lets an answer see what follows it hangs on the padding of its batch.
             raise ArtefactError(f"backbone {path} reads in both directions, which cannot be run here; choose another")
         processor = processor_of(path, model.config.model_type, tokenizer)
         return cls(model, tokenizer, processor=processor, name=name, fingerprint=fingerprint, device=device)

@@ -73,7 +73,7 @@ class OfaBackbone(SeeingBackbone):
         )
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return self.token_ids([f" {text}" for text in texts])
+        return self.located(self.token_ids([f" {self.spelled(text)}" for text in texts]), texts)
 
     def encode(
         self, task: Task, examples: Sequence[Example], *, keep_pixels: bool = False, reporter: Reporter | None = None

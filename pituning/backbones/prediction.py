@@ -39,7 +39,8 @@ def predict(
     """
     reporter, batch_size = reporter or Silent(), batch_size or backbone.evaluation_batch
     trie = None if task.labels is None else LabelTrie(task.labels, backbone)
-    longest = METRICS[task.metric].longest_answer
+    record = METRICS[task.metric]
+    longest = record.longest_answer
     limit = longest if isinstance(longest, int) else len(backbone.answer_ids([longest])[0]) + 1
     order = np.argsort(encoded.prompt_lengths, kind="stable")
     answers = [""] * len(encoded)
@@ -48,6 +49,8 @@ def predict(
             rows = order[begin : begin + batch_size]
             batch = encoded.batch(rows)
             texts = trie.decode(backbone, batch) if trie is not None else _greedy(backbone, batch, limit)
+            if record.boxes:
+                texts = [text if (box := backbone.read_box(text)) is None else box.text() for text in texts]
             for row, text in zip(rows, texts, strict=True):
                 answers[int(row)] = text
             reporter.advance(len(rows))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pituning.commands.options import BackboneOption
 from pituning.commands.shared import (
     JsonOption,
     SeedOption,
@@ -24,11 +25,15 @@ from pituning.workspace.layout import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
     from pituning.tasks.base import Example, Task
+    from pituning.workspace.layout import Workspace
 
-app = typer.Typer(help="Tasks: list, show, preview, add, export, remove.")
+app = typer.Typer(help="Tasks: list, show, preview, add, edit, card, export, remove.")
 
-EXPORT_SIZE = 96
-"""Pixels of an exported image of a drawn task; a task from files keeps its own images."""
+PREVIEW_SIZE = 384
+"""Pixels of an image of a preview."""
+
+CHECKED_PROMPTS = 1000
+"""So many prompts are tokenised to see whether they are too long."""
 
 
 @app.command("list")
@@ -172,12 +177,14 @@ def add(
     ] = None,
     seed: SeedOption = 0,
     check: Annotated[bool, typer.Option("--check", help="Only say what the task would be.")] = False,
+    backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a task from a file of your own, or from a data set of the Hugging Face hub."""
     from pituning.commands.progress import terminal_reporter
     from pituning.tasks.adding import AddOptions, plan_task
+    from pituning.tasks.answers import ANSWER_KINDS
     from pituning.tasks.files import save_task
     from pituning.tasks.hub_adding import HubOptions, is_remote, plan_remote, remote_name
 
@@ -202,6 +209,7 @@ def add(
         else:
             plan = plan_task(file, given)
         made = plan.make()
+        warnings = [*plan.warnings, *_prompt_notes(made, place, backbone)]
         if not check:
             save_task(made, place)
     columns = plan.columns
@@ -215,19 +223,19 @@ def add(
         },
         "account": [{"column": use.column, "role": use.role, "why": use.why} for use in plan.account],
         "questions": list(plan.questions),
-        "warnings": list(plan.warnings),
+        "warnings": warnings,
         "added": not check,
     }
 
     def human() -> None:
         sizes = ", ".join(f"{size} {split}" for split, size in document["sizes"].items())
-        kind = f"{len(made.labels)} labels" if made.labels else "open answers"
+        kind = f"{len(made.labels)} labels" if made.labels else ANSWER_KINDS[made.about["answers"]].label.lower()
         typer.echo(f"{'would add' if check else 'added'} {made.name}: {made.modality}, {kind}, {made.metric}, {sizes}")
         for use in plan.account:
             typer.echo(f"  {use}")
         for question in plan.questions:
             typer.echo(f"ask: {question}", err=True)
-        for warning in plan.warnings:
+        for warning in warnings:
             typer.echo(f"note: {warning}", err=True)
 
     emit(document, as_json, human)
@@ -286,24 +294,70 @@ def remove(
 
 
 @app.command()
-def export(
+def edit(
     task: TaskArgument,
-    file: Annotated[Path | None, typer.Argument(help="Default: TASK.jsonl, or TASK.zip with images.")] = None,
+    title: Annotated[str | None, typer.Option(help="What people read.")] = None,
+    instruction: Annotated[str | None, typer.Option(help="What to do; it opens every prompt.")] = None,
+    label_names: Annotated[str | None, typer.Option(help="New names of labels: 'old=new,other=another'.")] = None,
+    answers: Annotated[str | None, typer.Option(help="labels, text, number, several or votes.")] = None,
+    metric: Annotated[str | None, typer.Option(help="How answers are scored.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the data.")] = None,
+    origin: Annotated[str | None, typer.Option(help="Of the data: who published it, and where.")] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a task as a file that `tasks add` reads."""
+    """Change what was guessed wrong about a task that was added; for columns and splits add its file again."""
+    from pituning.tasks.answers import parse_label_names
+    from pituning.tasks.cards import card_of, card_text
+    from pituning.tasks.editing import TaskChanges, edit_task
+
+    given = (title, instruction, label_names, answers, metric, licence, origin)
+    if all(value is None for value in given):
+        raise BadInput("nothing is to be changed; give --instruction, --label-names or another option")
+    changes = TaskChanges(
+        title=title, instruction=instruction, label_names=parse_label_names(label_names) if label_names else None,
+        answers=answers, metric=metric, licence=licence, origin=origin,
+    )  # fmt: skip
+    card = card_of(edit_task(open_workspace(workspace), task, changes))
+    emit(card, as_json, lambda: typer.echo(card_text(card).rstrip()))
+
+
+@app.command()
+def export(
+    task: TaskArgument,
+    file: Annotated[Path | None, typer.Argument(help="TASK.zip by default; .jsonl for the bare table.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a task as a file that `tasks add` reads: its card, its table and its images."""
+    from pituning.tasks.exporting import export_task
     from pituning.tasks.registry import load_task
-    from pituning.workspace.atomic import write_bytes
 
     found = load_task(task, open_workspace(workspace))
-    suffix = ".jsonl" if found.modality == "language" else ".zip"
-    path = file or Path(found.name + suffix)
-    if path.suffix != suffix:
-        raise BadInput(f"file {str(path)!r} must end in {suffix}: the task is of modality {found.modality}")
-    data, rows = _table_bytes(found)
-    write_bytes(path, data)
+    path = file or Path(f"{found.name}.zip")
+    rows = export_task(found, path)
     emit({"task": found.name, "file": path, "rows": rows}, as_json, lambda: typer.echo(f"{path}: {rows} rows"))
+
+
+@app.command()
+def card(task: TaskArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """The card of a task as YAML, which `tasks add --card` reads."""
+    from pituning.tasks.cards import card_of, card_text
+    from pituning.tasks.registry import load_task
+
+    document = card_of(load_task(task, open_workspace(workspace)))
+    emit(document, as_json, lambda: typer.echo(card_text(document).rstrip()))
+
+
+def _prompt_notes(task: Task, workspace: Workspace, backbone: str) -> list[str]:
+    """What the backbone would lose of the prompts of a task, from the first of them."""
+    from pituning.backbones.prompts import prompt_notes
+
+    if backbone not in workspace.backbone_names():
+        return []
+    train = task.split("train")
+    prompts = [task.prompt(train[index]) for index in range(min(len(train), CHECKED_PROMPTS))]
+    return prompt_notes(workspace.backbone_dir(backbone), prompts, name=backbone)
 
 
 def _card(task: Task) -> dict[str, Any]:
@@ -352,34 +406,5 @@ def _save_image(example: Example, directory: Path) -> str | None:
     if example.image is None:
         return None
     path = directory / f"{example.uid.replace('/', '-')}.png"
-    write_bytes(path, _png(example, 4 * EXPORT_SIZE))
+    write_bytes(path, _png(example, PREVIEW_SIZE))
     return str(path)
-
-
-def _table_bytes(task: Task) -> tuple[bytes, int]:
-    """The file of `export` and its number of rows: JSON lines, in a zip beside the images where there are any."""
-    import io
-    import json
-    import zipfile
-
-    lines: list[str] = []
-    images: dict[str, bytes] = {}
-    for split, examples in task.splits.items():
-        for index in range(len(examples)):
-            example = examples[index]
-            row = {"text": example.text, "answer": example.answer, "split": split}
-            if not example.text and example.image is not None:
-                del row["text"]
-            if example.image is not None:
-                row["image"] = f"images/{split}-{index}.png"
-                images[row["image"]] = _png(example, EXPORT_SIZE)
-            lines.append(json.dumps(row, ensure_ascii=False))
-    table = ("\n".join(lines) + "\n").encode()
-    if not images:
-        return table, len(lines)
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
-        archive.writestr("table.jsonl", table, compress_type=zipfile.ZIP_DEFLATED)
-        for name, data in images.items():
-            archive.writestr(name, data)
-    return stream.getvalue(), len(lines)

@@ -187,7 +187,8 @@ def _generated(backbone: Backbone, given: Batch) -> np.ndarray:
     """The tokens that transformers' greedy search answers to a batch of one, whatever the checkpoint's own defaults."""
     # With the pixels at hand, what the backbone itself has made of them is not for the model.
     images = given.images if given.pixel_values is None else {"pixel_values": given.pixel_values}
-    inputs: dict[str, Any] = {"input_ids": given.input_ids, "attention_mask": given.attention_mask, **images}
+    told = backbone.beside_ids(given.input_ids)
+    inputs: dict[str, Any] = {"input_ids": given.input_ids, "attention_mask": given.attention_mask, **told, **images}
     config = GenerationConfig(
         max_new_tokens=METRICS["token_f1"].longest_answer, do_sample=False, num_beams=1,
         eos_token_id=backbone.end_token, pad_token_id=backbone.pad_token, bos_token_id=backbone.tokenizer.bos_token_id,

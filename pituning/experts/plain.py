@@ -122,9 +122,10 @@ def plain_logits(plain: nn.Module, backbone: Backbone, batch: Batch) -> Tensor:
             decoder_input_ids=batch.decoder_input_ids,
             **prefix_arguments,
         ).logits
-    ids = torch.cat([batch.input_ids, batch.labels[:, :-1]], dim=1)
+    ids, answers = torch.cat([batch.input_ids, batch.labels[:, :-1]], dim=1), batch.labels.shape[1]
     # No `logits_to_keep`: what stands in front makes more logits than there are tokens.
-    return plain(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, -batch.labels.shape[1] :]
+    types = backbone.beside_ids(ids, answers - 1)
+    return plain(input_ids=ids, attention_mask=torch.ones_like(ids), **types).logits[:, -answers:]
 
 
 def few_prompts(backbone: Backbone) -> EncodedExamples:

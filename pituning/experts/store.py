@@ -30,13 +30,9 @@ from pituning.experts.card import (
     write_card,
 )
 from pituning.experts.checking import check_against_peft, peft_version
-from pituning.experts.checkpoint import (
-    CHECKED,
-    check_fit,
-    check_new_name,
-    keep_checkpoint,
-    read_directory,
-)
+from pituning.experts.checkpoint import read_directory
+from pituning.experts.fitting import check_fit
+from pituning.experts.keeping import CHECKED, check_new_name, keep_checkpoint
 from pituning.experts.kinds import KINDS, full_settings
 from pituning.experts.kinds.base import ExpertKind
 from pituning.experts.model import ExpertModel

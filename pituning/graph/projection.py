@@ -21,7 +21,7 @@ from pituning.workspace.similarity import similarity_digest
 from pituning.workspace.zoo import Zoo
 
 FORMAT_VERSION = 1
-METHODS = ("umap", "mds", "pca")
+MAP_METHODS = ("umap", "mds", "pca")
 DIGITS = 4
 
 

@@ -27,7 +27,7 @@ from pituning.studies.lowshot_summary import COMPARED
 from pituning.tuning.config import CONTROLS, MIXTURE
 from pituning.workspace.lowshot import lowshot_csv, measured_shots, shots_name
 
-METHODS = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))
+REPORTED = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))
 """In the order of the table."""
 AS_IS = "untouched"
 USUAL = "single"
@@ -68,7 +68,7 @@ def methods_table(scores: pd.DataFrame) -> pd.DataFrame:
     """A row for a method: its score and what π-tuning gains over it, with intervals."""
     known = set(scores["method"])
     rows: list[dict[str, Any]] = []
-    for name in METHODS:
+    for name in REPORTED:
         mean = mean_score(scores, name) if name in known else None
         if mean is not None:
             gain = None if name == PI else paired_gain(scores, PI, name)

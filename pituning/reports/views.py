@@ -20,7 +20,7 @@ from pituning.graph.build import NEIGHBOURS
 from pituning.graph.export import export_bytes, matrix_csv
 from pituning.graph.matrix import Order, Scale, on_scale, order_tasks
 from pituning.graph.predict import neighbors
-from pituning.graph.projection import METHODS, find_projection, load_projection
+from pituning.graph.projection import MAP_METHODS, find_projection, load_projection
 from pituning.graph.ranking import grade_targets, interval
 from pituning.graph.settings import MapSettings
 from pituning.registry import unknown
@@ -127,9 +127,9 @@ def _similarity(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
 
 
 def _map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
-    zoo, method = _zoo(reader, settings), settings.get("method", METHODS[0])
-    if method not in METHODS:
-        raise unknown("method", str(method), list(METHODS))
+    zoo, method = _zoo(reader, settings), settings.get("method", MAP_METHODS[0])
+    if method not in MAP_METHODS:
+        raise unknown("method", str(method), list(MAP_METHODS))
     kept_map = find_projection(reader.kept, zoo.kind, zoo.predictor, MapSettings())
     projection = load_projection(kept_map.path) if kept_map is not None else None
     if kept_map is None or projection is None or method not in projection.maps:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pituning.backbones.files import fingerprint
 from pituning.backbones.places import Places
 from pituning.experts.card import ExpertCard
-from pituning.experts.checkpoint import Checkpoint, check_fit, keep_checkpoint
+from pituning.experts.checkpoint import Checkpoint
+from pituning.experts.fitting import check_fit
+from pituning.experts.keeping import keep_checkpoint
 from pituning.runs.queue import RunQueue
 from pituning.runs.roles import Role
 from pituning.tasks.registry import load_task

@@ -21,7 +21,7 @@ from pituning.tasks.answers import (
     several_items,
     shown_label,
 )
-from pituning.tasks.boxes import FINE_GRID, FORMATS, GRID, Box, corners, four_numbers, location_tokens
+from pituning.tasks.boxes import FINE_GRID, FORMATS, GRID, Box, corners, four_numbers, location_tokens, read_box
 from pituning.tasks.columns import CORNER_AND_SIZE, ColumnMapping
 from pituning.tasks.hints import MIN_ROWS_PER_CLASS
 from pituning.tasks.reading import as_text
@@ -87,7 +87,9 @@ class Tally:
             return -1
         self.rows += 1
         cells_of = location_tokens(text) if "<" in text else None
-        if cells_of is not None:
+        if text.startswith("box ") and read_box(text) is not None:
+            self.boxes += 1
+        elif cells_of is not None:
             self.boxes += 1
             self.tokens = max(self.tokens, *cells_of)
         elif (numbers := four_numbers(text)) is not None:
@@ -191,6 +193,12 @@ def _several_right(questions: np.ndarray, answers: np.ndarray) -> bool:
     return bool(len(different) and (different > 1).mean() > 0.6)
 
 
+def label_parts(text: str) -> list[str]:
+    """The labels in a cell with commas or semicolons between."""
+    parts = (part.strip() for part in text.replace(";", ",").split(","))
+    return [part for part in parts if part and part != NONE_OF_THEM]
+
+
 @dataclass(kw_only=True)
 class AnswerReader:
     """Reads the answer of a row as what it is: see `AnswerKind`.
@@ -240,8 +248,7 @@ class AnswerReader:
         if self.kind == "number" and number(text) is None:
             raise AnswerProblem(f"{self._column!r} is {text[:40]!r}, not a number")
         if self.kind == "several":
-            items = [item for item in (part.strip() for part in text.replace(";", ",").split(",")) if item]
-            return self._list(items)
+            return self._list(label_parts(text))
         return self._checked(clean_text(text)), ()
 
     @property
@@ -275,7 +282,12 @@ class AnswerReader:
 
     def _box(self, values: Sequence[Any], size: tuple[int, int] | None) -> tuple[str, tuple[str, ...]] | None:
         value: Any = values[0] if len(values) == 1 else " ".join(as_text(value).strip() for value in values)
+        if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+            boxes = [box[0] for one in value if (box := self._box([one], size)) is not None]
+            return (boxes[0], tuple(boxes)) if boxes else None
         text = as_text(value)
+        if text.startswith("box ") and read_box(text) is not None:  # as exported
+            return text, ()
         if is_missing(text.strip().lower()):
             return None
         tokens = location_tokens(text)
@@ -324,6 +336,8 @@ def answer_reader(
     labels: dict[str, str] = {}
     if kind in ("labels", "several"):
         labels = {key: shown_label(spelled) for key, spelled in tally.spellings.items()}
+        if kind == "several":  # written in one cell, with commas between
+            labels |= {answer_key(part): part for label in labels.values() for part in label_parts(label)}
         if keep_missing:
             labels |= {answer_key(word): word for word in tally.missing if word}
         if names:

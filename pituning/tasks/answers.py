@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -114,9 +115,11 @@ def merge_reasons(spellings: Sequence[str]) -> list[str]:
 
 def shown_label(spellings: Mapping[str, int]) -> str:
     """How the answer of several spellings is written: as it is most often, without what nobody sees."""
-    best = max(spellings, key=lambda spelling: spellings[spelling])
-    *_, visible_form, number, _key = _steps(clean_text(best))
-    return number if _WHOLE.fullmatch(visible_form) else visible_form
+    counts: Counter[str] = Counter()
+    for spelling, count in spellings.items():
+        *_, visible_form, number_form, _key = _steps(clean_text(spelling))
+        counts[number_form if _WHOLE.fullmatch(visible_form) else visible_form] += count
+    return max(counts, key=lambda form: (counts[form], form.islower()))
 
 
 def is_missing(key: str) -> bool:

@@ -45,7 +45,10 @@ class Box:
         return cls(x1, y1, x2, y2, size, size)
 
     def text(self) -> str:
-        """How tasks hold it: ``box 81 88 522 408 of 650 x 417``."""
+        """How tasks hold it: ``box 81 88 522 408 of 650 x 417``; on the suite's grid as its location tokens."""
+        corners = (self.x1, self.y1, self.x2, self.y2)
+        if self.width == self.height == GRID and all(float(v).is_integer() and 0 <= v < GRID for v in corners):
+            return tokens_text([int(v) for v in corners])
         x1, y1, x2, y2, width, height = (
             f"{value:.2f}".rstrip("0").rstrip(".")
             for value in (self.x1, self.y1, self.x2, self.y2, self.width, self.height)

@@ -18,6 +18,7 @@ CORNERS = (
     ("left", "top", "right", "bottom"),
 )  # fmt: skip
 CORNER_AND_SIZE = (("x", "y", "w", "h"), ("x", "y", "width", "height"))
+_NO_NAME = re.compile(r"column \d+")
 _PLACE = re.compile(r"\{([^{}]+)\}")
 
 
@@ -67,7 +68,16 @@ class ColumnMapping:
             return _PLACE.sub(lambda place: parts[place[1].strip()], self.template).strip()
         if len(parts) == 1:
             return next(iter(parts.values()))
-        return " ".join(f"{column}: {part}" for column, part in parts.items() if part)
+        named = zip(self.spoken, parts.values(), strict=True)
+        return " ".join(f"{name}: {part}" for name, part in named if part)
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """What stands before each text where there are several and no template: the names of the columns, in words."""
+        return tuple(
+            f"text {place}" if _NO_NAME.fullmatch(column) else column.replace("_", " ")
+            for place, column in enumerate(self.texts, start=1)
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from pituning.errors import BadInput
-from pituning.tasks.answering import MAX_LABELS, AnswerProblem, AnswerReader, Tally, answer_reader, find_kind, minus_one
+from pituning.tasks.answering import (
+    MAX_LABELS,
+    AnswerProblem,
+    AnswerReader,
+    Tally,
+    answer_reader,
+    find_kind,
+    label_parts,
+    minus_one,
+)
 from pituning.tasks.answers import answer_key, clean_text, shown_label
 from pituning.tasks.base import SPLITS, ImageSource, Modality
 from pituning.tasks.boxes import four_numbers
@@ -148,7 +157,7 @@ def examine(table: Table, columns: ColumnMapping, options: TableOptions | None =
             "choose open answers or another column",
             field="answer",
         )
-    drop = kind == "labels" and options.missing != "keep" and not options.label_names and minus_one(tally)
+    drop = kind == "labels" and options.missing != "keep" and "-1" not in options.label_names and minus_one(tally)
     names = _label_names(table, columns, options)
     reader, notes = answer_reader(
         tally, kind, names=names, drop_minus_one=drop, keep_missing=options.missing == "keep",
@@ -175,6 +184,12 @@ def examine(table: Table, columns: ColumnMapping, options: TableOptions | None =
                 counts[row.answer] += 1
     if len(numbers) + len(problems) + missing.total() < MIN_ROWS:
         raise BadInput(f"file {table.filename!r} has {len(numbers)} rows; give at least {MIN_ROWS}", field="file")
+    if kind == "several":
+        known = sorted(reader.labels.values()) if len(columns.answers) == 1 else list(columns.answers)
+        single = sorted({part for label in known for part in label_parts(label)})
+        notes.append(f"{len(single)} labels, of which several can be true at once: {', '.join(single[:10])}")
+    if kind == "number":
+        notes.append("answers are numbers and scored by their correlation; --answers labels takes them as labels")
     if columns.names is not None:
         notes.append(f"the labels are named by the column {columns.names!r}; --label-names names them otherwise")
     if kind == "labels" and not names and counts and all(label.isdigit() for label in counts):

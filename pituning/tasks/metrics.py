@@ -143,6 +143,7 @@ class MetricRecord:
             score, 0 to 100, of answering with a random training answer.
         longest_answer: tokens that an open answer may have, its end included; or the answer that takes most, where
             backbones write it with as many tokens as they need.
+        boxes: whether answers are boxes, which each backbone writes in its own way.
     """
 
     name: str
@@ -152,6 +153,7 @@ class MetricRecord:
     takes: Literal["one", "votes", "all", "corpus"] = "one"
     guessing: str = "pituning.tasks.metrics:guessing_by_pairs"
     longest_answer: int | str = 48
+    boxes: bool = False
 
 
 METRICS: Registry[MetricRecord] = Registry(
@@ -170,6 +172,7 @@ METRICS: Registry[MetricRecord] = Registry(
             help="Share of boxes that overlap the true one by half or more (IoU ≥ 0.5).",
             path="pituning.tasks.metrics:box_hit",
             longest_answer="<loc_47>" * 4,
+            boxes=True,
         ),
         MetricRecord(
             name="multilabel_f1",

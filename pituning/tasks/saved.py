@@ -26,14 +26,17 @@ _IMAGE_NAME = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")
 _TEXTS = ("name", "title", "instruction", "modality", "metric", "description", "examples_sha256")
 
 
-def save_task(task: Task, workspace: Workspace) -> Path:
+def save_task(task: Task, workspace: Workspace, *, replace: bool = False) -> Path:
     """Writes a task into the workspace, whole or not at all.
+
+    Args:
+        replace: whether one of that name may be there, whose place this one takes.
 
     Raises:
         BadInput: a task of that name is there already.
     """
     directory = workspace.task_dir(task.name)
-    if task.name in TASK_NAMES or directory.exists():
+    if task.name in TASK_NAMES or (directory.exists() and not replace):
         raise BadInput(f"there is a task {task.name!r} already; choose another name", field="name")
     with atomic_directory(directory) as folder:
         (folder / "images").mkdir()

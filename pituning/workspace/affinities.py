@@ -1,7 +1,8 @@
 """Tables of task affinity from elsewhere, kept in a workspace as ``affinities/<name>.csv``. Torch-free.
 
-Two forms are read: a square table whose header and first column name the tasks, and a long one with the columns
-``source``, ``target`` and ``value``. An empty cell, or a pair that is not listed, is not known.
+Two forms are read: a table whose header and first column name the tasks, and a long one with the columns ``source``,
+``target`` and ``value``. An empty cell, a pair that is not listed, and, where rows and columns are not the same tasks,
+whatever has no cell, is not known. `pituning.tasks.affinity_tables` reads them from every form of file.
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ from pituning.workspace.layout import Workspace, check_name
 
 LEAST_TASKS, MOST_TASKS = 2, 5000
 LONG_COLUMNS = ("source", "target", "value")
+_LONG_NAMES: tuple[tuple[str, ...], ...] = (
+    ("source", "from", "donor", "source_task", "src"),
+    ("target", "to", "receiver", "recipient", "target_task", "dst"),
+    ("value", "score", "affinity", "similarity", "weight", "gain", "transfer"),
+)
+"""What the three columns may be called, too."""
+
 CORNER = "target \\ source"
 """Above the first column of the files that are kept: their rows are targets."""
 
@@ -39,10 +47,12 @@ class Affinity:
     Args:
         names: the tasks, in the order of rows and columns.
         values: (N, N), targets in the rows and sources in the columns; NaN where nothing is known.
+        notes: one line each about how the table was read.
     """
 
     names: tuple[str, ...]
     values: np.ndarray
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def symmetric(self) -> bool:
@@ -66,20 +76,25 @@ def parse_affinity(data: bytes, *, rows: Rows = "target") -> Affinity:
 
     Args:
         data: CSV, with commas, semicolons or tabs, as UTF-8.
-        rows: what the rows of a square table are.
+        rows: what the rows of a table with names on two sides are, where its corner does not say so.
 
     Raises:
         BadInput: with what is wrong and where; ``field`` is ``"file"``.
     """
-    table = _table(data)
+    return affinity_of(_table(data), rows=rows)
+
+
+def affinity_of(table: Sequence[tuple[int, list[str]]], *, rows: Rows = "target") -> Affinity:
+    """The affinities in the rows of a table, each with the number of its line; the first is the header.
+
+    Raises:
+        BadInput: as `parse_affinity`.
+    """
     header = [cell.strip() for cell in table[0][1]]
     lowered = [cell.lower() for cell in header]
-    if all(column in lowered for column in LONG_COLUMNS):
-        affinity = _long(table, [lowered.index(column) for column in LONG_COLUMNS])
-    else:
-        affinity = _square(table)
-        if rows == "source":
-            affinity = Affinity(names=affinity.names, values=affinity.values.T.copy())
+    at = [next((lowered.index(name) for name in names if name in lowered), None) for names in _LONG_NAMES]
+    places = [place for place in at if place is not None]
+    affinity = _long(table, places) if len(places) == len(LONG_COLUMNS) else _two_sided(table, rows)
     if not np.isfinite(affinity.values[~np.eye(len(affinity.names), dtype=bool)]).any():
         raise _bad("the table holds no value between two different tasks")
     return affinity
@@ -133,32 +148,51 @@ def _check_names(names: Sequence[str], where: str) -> None:
         seen.add(name)
 
 
-def _square(table: Sequence[tuple[int, list[str]]]) -> Affinity:
+def _corner(cell: str) -> Rows | None:
+    """What the corner cell says that rows are: ``source\\target`` names first what stands below it, the rows."""
+    words = [word for word in re.split(r"[^a-z_]+", cell.lower()) if word]
+    sides = [
+        "source" if word.rstrip("s") in _LONG_NAMES[0] else "target" if word.rstrip("s") in _LONG_NAMES[1] else None
+        for word in words
+    ]
+    known = [side for side in sides if side is not None]
+    if len(known) != 2 or known[0] == known[1]:
+        return None
+    return "source" if known[0] == "source" else "target"
+
+
+def _two_sided(table: Sequence[tuple[int, list[str]]], rows: Rows) -> Affinity:
     columns = [_name(cell) for cell in table[0][1][1:]]
     while columns and not columns[-1]:  # a comma at the end of each line
         columns.pop()
-    names = [_name(row[0]) for _, row in table[1:]]
-    if len(names) != len(columns):
-        raise _bad(
-            f"the table is not square: {len(names)} rows and {len(columns)} columns of values; give each task one row "
-            f"and one column, or the columns {', '.join(LONG_COLUMNS)}"
-        )
-    _check_count(len(names))
+    below = [_name(row[0]) for _, row in table[1:]]
     _check_names(columns, "the header")
-    _check_names(names, "the first column")
-    alone = [name for name in names if name not in set(columns)]
-    if alone:
-        raise _bad(f"the table is not square: task {alone[0]!r} has a row but no column")
+    _check_names(below, "the first column")
+    names = tuple(dict.fromkeys([*below, *columns]))
+    _check_count(len(names))
+    if not set(below) & set(columns):
+        also = "; ".join(f"{one[0]}: {', '.join(one[1:])}" for one in _LONG_NAMES)
+        raise _bad(
+            f"no task has both a row and a column; name the tasks in the header and in the first column, or give the "
+            f"columns {', '.join(LONG_COLUMNS)} (or {also})"
+        )
+    notes: list[str] = []
+    said = _corner(table[0][1][0])
+    if said is not None and said != rows:
+        notes.append(f"the corner says {table[0][1][0].strip()!r}, so a row is what one {said} has, not one {rows}")
+    if len(below) != len(columns) or set(below) != set(columns):
+        notes.append(f"{len(below)} rows and {len(columns)} columns: what has no cell is not known")
     values = np.full((len(names), len(names)), np.nan)
     place = {name: i for i, name in enumerate(names)}
-    at = [place[column] for column in columns]
-    for i, (line, row) in enumerate(table[1:]):
-        cells = row[1:]
+    for line, row in table[1:]:
+        cells, name = row[1:], _name(row[0])
         if len(cells) < len(columns) or any(cell.strip() for cell in cells[len(columns) :]):
-            raise _bad(f"line {line} (task {names[i]!r}) has {len(cells)} values for {len(columns)} columns")
-        for j, cell in zip(at, cells, strict=False):
-            values[i, j] = _number(cell, f"row {names[i]!r} (line {line}), column {names[j]!r}")
-    return Affinity(names=tuple(names), values=values)
+            raise _bad(f"line {line} (task {name!r}) has {len(cells)} values for {len(columns)} columns")
+        for column, cell in zip(columns, cells, strict=False):
+            values[place[name], place[column]] = _number(cell, f"row {name!r} (line {line}), column {column!r}")
+    if (said or rows) == "source":
+        values = values.T.copy()
+    return Affinity(names=names, values=values, notes=tuple(notes))
 
 
 def _long(table: Sequence[tuple[int, list[str]]], at: Sequence[int]) -> Affinity:
@@ -242,7 +276,10 @@ def load_affinity(workspace: Workspace, name: str) -> Affinity:
     """
     path = affinity_path(workspace, name)
     try:
-        return parse_affinity(path.read_bytes())
+        affinity = parse_affinity(path.read_bytes())
+        if affinity.notes:  # what is kept is square
+            raise _bad(f"the table is cut off: {affinity.notes[0]}")
+        return affinity
     except FileNotFoundError as error:
         raise unknown("table", name, affinity_names(workspace)) from error
     except OSError as error:

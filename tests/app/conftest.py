@@ -28,8 +28,8 @@ OpenPage = Callable[..., AppTest]
 def _one_scan() -> Iterator[None]:
     """Each AppTest looks through all installed packages for components of Streamlit; once is enough."""
     with pytest.MonkeyPatch.context() as patched:
-        found = manifest_scanner.scan_component_manifests()
-        patched.setattr(manifest_scanner, "scan_component_manifests", lambda: list(found))
+        manifests = manifest_scanner.scan_component_manifests()
+        patched.setattr(manifest_scanner, "scan_component_manifests", lambda: list(manifests))
         yield
 
 
@@ -44,9 +44,9 @@ def _main_module() -> Iterator[None]:
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[Workspace]:
     """The workspaces whose supervisor was asked for; none is started."""
-    asked: list[Workspace] = []
-    monkeypatch.setattr("app.components.runs_data.ensure_supervisor", asked.append)
-    return asked
+    workspaces: list[Workspace] = []
+    monkeypatch.setattr("app.components.runs_data.ensure_supervisor", workspaces.append)
+    return workspaces
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ from pituning.workspace.similarity import ZooSimilarity, save_similarity
 SHIPPED = shipped_kinds()
 PREDICTORS = ("probe", "paper")
 REPLICATES = 20
-METHODS = {"single": 61.0, "full": 63.5, "uniform": 64.0, "random": 60.2, "placebo": 61.4}
+SCORES = {"single": 61.0, "full": 63.5, "uniform": 64.0, "random": 60.2, "placebo": 61.4}
 
 
 def make_workspace(root: Path) -> Workspace:
@@ -218,7 +218,7 @@ def cancelled(workspace: Workspace) -> Run:
 def result_of(run: Run, gain: float) -> dict[str, Any]:
     """A result with everything that a page can show."""
     seed = int(run.spec.config.get("seed", 0))
-    scores = {name: value + 0.3 * seed for name, value in METHODS.items()}
+    scores = {name: value + 0.3 * seed for name, value in SCORES.items()}
     pi = scores["single"] + gain
     target = run.spec.subject
     return {

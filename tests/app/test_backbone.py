@@ -76,6 +76,7 @@ def test_the_chooser_leads_every_page_and_stands_in_the_address(two: Workspace, 
     assert "backbone" not in at.query_params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens_on_another_backbone(page: str, two: Workspace, open_page: OpenPage) -> None:
     synthetic.done(two)
@@ -119,14 +120,14 @@ def test_runs_and_what_is_started_are_on_it(two: Workspace, open_page: OpenPage)
 def test_a_zoo_without_similarities_says_what_to_run(two: Workspace, open_page: OpenPage) -> None:
     shutil.rmtree(two.zoo("other").root / "lora" / "similarity")
     for page in ("home", "task_graph", "task_map", "similarity", "transfer"):
-        said = texts(healthy(open_page(page, backbone="other")))
-        assert "No task graph of other yet" in said
-        assert "`pituning embed --all --kind lora --backbone other`" in said
+        page_text = texts(healthy(open_page(page, backbone="other")))
+        assert "No task graph of other yet" in page_text
+        assert "`pituning embed --all --kind lora --backbone other`" in page_text
     shutil.rmtree(two.zoo("other").root)
-    said = texts(healthy(open_page("task_graph", backbone="other")))
-    assert "`pituning zoo build --backbone other`" in said
-    said = texts(healthy(open_page("experts", backbone="other")))
-    assert "`pituning experts train TASK --backbone other`" in said
+    page_text = texts(healthy(open_page("task_graph", backbone="other")))
+    assert "`pituning zoo build --backbone other`" in page_text
+    page_text = texts(healthy(open_page("experts", backbone="other")))
+    assert "`pituning experts train TASK --backbone other`" in page_text
 
 
 def test_measured_transfer_is_kept_apart(measured: Workspace, two: Workspace, open_page: OpenPage) -> None:

@@ -202,7 +202,7 @@ def finish(workspace: Workspace, run: Run) -> None:
     claimed = queue.claim("test-owner")
     assert claimed is not None
     others = [{"answer": "4", "probability": 0.07}]
-    said = [
+    answers = [
         {"expert": name, "method": method,
          "answers": [{"answer": answer, "probability": 0.93, "score": points, "others": others}]}
         for name, method, answer, points in ((None, "backbone", "7", 0.0), (PI, "pi", "3", 100.0))
@@ -210,7 +210,7 @@ def finish(workspace: Workspace, run: Run) -> None:
     question = {"example": "test/5", "text": "", "image": None, "gold": "3"}
     path = workspace.run_dir(run.id) / "result.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"task": "digits", "kind": "lora", "questions": [question], "said": said}))
+    path.write_text(json.dumps({"task": "digits", "kind": "lora", "questions": [question], "said": answers}))
     queue.finish(claimed.claim, "succeeded", result_path=str(path.relative_to(workspace.root)))
 
 
@@ -229,11 +229,11 @@ def test_an_expert_answers_beside_the_others(workspace: Workspace, open_page: Op
     assert "loads the foundation model first" in texts(at)
     finish(workspace, run)
     at.run()
-    said = texts(healthy(at))
-    assert "**Backbone**" in said
-    assert "**π-expert**" in said
-    assert said.index(":red[:material/close: wrong]") < said.index(":green[:material/check: right]")
-    assert "4: 7 %" in said
+    page_text = texts(healthy(at))
+    assert "**Backbone**" in page_text
+    assert "**π-expert**" in page_text
+    assert page_text.index(":red[:material/close: wrong]") < page_text.index(":green[:material/check: right]")
+    assert "4: 7 %" in page_text
 
     runs = healthy(open_page("runs"))
     assert not runs.dataframe  # out of the way

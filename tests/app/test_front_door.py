@@ -38,17 +38,17 @@ def free_port() -> int:
 def test_streamlit_reads_the_settings_as_they_are_meant() -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
     done = subprocess.run([sys.executable, "-c", READ], cwd=ROOT, env=clean, check=True, capture_output=True, text=True)
-    found = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    actual = dict(line.split(" ", 1) for line in done.stdout.splitlines())
 
-    assert found["server.address"] == "127.0.0.1"
-    assert found["server.allowedHosts"] == "['127.0.0.1', 'localhost']"
-    assert found["server.enableXsrfProtection"] == "True"
-    assert found["server.enableCORS"] == "True"
-    assert int(found["server.maxUploadSize"]) <= 64
-    assert found["server.enableAgentApi"] == "False"
-    assert found["server.trustedUserHeaders"] == "{}"
-    assert found["browser.gatherUsageStats"] == "False"
-    assert found["client.showErrorDetails"] == "none"
+    assert actual["server.address"] == "127.0.0.1"
+    assert actual["server.allowedHosts"] == "['127.0.0.1', 'localhost']"
+    assert actual["server.enableXsrfProtection"] == "True"
+    assert actual["server.enableCORS"] == "True"
+    assert int(actual["server.maxUploadSize"]) <= 64
+    assert actual["server.enableAgentApi"] == "False"
+    assert actual["server.trustedUserHeaders"] == "{}"
+    assert actual["browser.gatherUsageStats"] == "False"
+    assert actual["client.showErrorDetails"] == "none"
 
 
 @contextlib.contextmanager
@@ -79,8 +79,8 @@ def serving(workspace: Path, **environment: str) -> Iterator[tuple[psutil.Proces
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[psutil.Process, int]]:
-    with serving(tmp_path_factory.mktemp("front") / "workspace") as found:
-        yield found
+    with serving(tmp_path_factory.mktemp("front") / "workspace") as running:
+        yield running
 
 
 def open_websocket(port: int, *, host: str, origin: str | None = None) -> int:

@@ -128,8 +128,8 @@ def test_several_at_once_are_one_batch(workspace: Workspace, woken: list[Workspa
 
     runs = RunQueue(workspace).waiting()
     assert {run.batch for run in runs} == {"first"}
-    found = [(run.spec.config["target"], run.spec.config["shots"], run.spec.config["seed"]) for run in runs]
-    assert found == [(target, shots, seed) for target in ("digits", "nli") for shots in (4, 16) for seed in (0, 1)]
+    actual = [(run.spec.config["target"], run.spec.config["shots"], run.spec.config["seed"]) for run in runs]
+    assert actual == [(target, shots, seed) for target in ("digits", "nli") for shots in (4, 16) for seed in (0, 1)]
     assert woken
 
 

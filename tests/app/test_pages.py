@@ -46,13 +46,14 @@ def test_a_page_of_a_bare_workspace_says_what_to_do(page: str, bare: Workspace, 
     at = open_page(page)
 
     assert not at.exception
-    said = texts(at)
+    page_text = texts(at)
     if page == "runs":
-        assert "No runs yet" in said
+        assert "No runs yet" in page_text
     else:
-        assert "pituning zoo build" in said
+        assert "pituning zoo build" in page_text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_of_a_workspace_whose_every_file_is_damaged_says_so_in_words(
     page: str, measured: Workspace, open_page: OpenPage
@@ -68,13 +69,13 @@ def test_a_page_of_a_workspace_whose_every_file_is_damaged_says_so_in_words(
     at = open_page(page)
 
     assert not at.exception
-    said = texts(at)
-    assert "Traceback" not in said
-    assert "incident" not in said, "a failure that nobody foresaw"
+    page_text = texts(at)
+    assert "Traceback" not in page_text
+    assert "incident" not in page_text, "a failure that nobody foresaw"
     told = [alert.value.replace("\\", "") for alert in (*at.error, *at.warning)]
     told += [str(table.value.values.tolist()) for table in at.dataframe]
     if page == "present":
-        assert "Slide 1 of 1" in said, "of what cannot be read there are no slides"
+        assert "Slide 1 of 1" in page_text, "of what cannot be read there are no slides"
     elif page == "new_run":
         assert any("no experts of this kind" in text for text in told), told
     else:
@@ -112,10 +113,10 @@ def test_an_unforeseen_failure_shows_an_incident_and_no_traceback(
     at = open_page("task_graph", k="7")
 
     assert not at.exception
-    said = texts(at)
-    assert "incident" in said
-    assert "secret detail" not in said
-    assert "Traceback" not in said
+    page_text = texts(at)
+    assert "incident" in page_text
+    assert "secret detail" not in page_text
+    assert "Traceback" not in page_text
 
 
 def test_an_error_of_ours_is_shown_with_its_mend(
@@ -131,6 +132,7 @@ def test_an_error_of_ours_is_shown_with_its_mend(
     assert "The shelf is empty; fill it" in texts(at)
 
 
+@pytest.mark.slow
 def test_no_page_imports_torch_or_umap_even_indirectly(tmp_path: Path) -> None:
     # In a process of its own: other tests of this one may well have imported it.
     root = ENTRY.parents[1]

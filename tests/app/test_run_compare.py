@@ -43,9 +43,9 @@ def test_two_runs_side_by_side(workspace: Workspace, open_page: OpenPage) -> Non
     assert len(classes) == 10
     curves, marks = (json.loads(chart.proto.spec) for chart in reversed(at.get("plotly_chart")))
     assert [trace["name"] for trace in curves["data"]] == [trace["name"] for trace in marks["data"]] == ["A", "B"]
-    said = texts(at)
-    assert "do not agree" in said
-    assert said.count("True: ") == 1
+    page_text = texts(at)
+    assert "do not agree" in page_text
+    assert page_text.count("True: ") == 1
 
 
 def test_runs_of_different_targets_and_without_results(workspace: Workspace, open_page: OpenPage) -> None:
@@ -60,10 +60,10 @@ def test_runs_of_different_targets_and_without_results(workspace: Workspace, ope
 
     at = healthy(open_page("runs", compare=",".join(run.id for run in runs)))
 
-    said = texts(at)
-    assert "different targets" in said
-    assert "Without a result: C, D, E, F." in said
-    assert "Not measured by D, F." in said
+    page_text = texts(at)
+    assert "different targets" in page_text
+    assert "Without a result: C, D, E, F." in page_text
+    assert "Not measured by D, F." in page_text
     classes = table(at, "Spread")
     assert classes["Spread"].isna().all(), "classes of different tasks are not compared"
     assert len(classes) == 20
@@ -78,9 +78,9 @@ def test_nothing_to_compare_is_told_in_words(workspace: Workspace, open_page: Op
 
     at = healthy(open_page("runs", compare=f"{first.id},{second.id}"))
 
-    said = texts(at)
+    page_text = texts(at)
     for words in ("same settings", "No scores yet", "No curves yet", "None of these runs has kept answers"):
-        assert words in said
+        assert words in page_text
 
 
 def test_one_run_alone_and_one_that_is_not_there(workspace: Workspace, open_page: OpenPage) -> None:
@@ -124,13 +124,13 @@ def test_classes_and_answers_by_hand(workspace: Workspace) -> None:
     def said(uid: str, prediction: str, score: float) -> dict[str, Any]:
         return {"uid": uid, "prediction": prediction, "score": score}
 
-    found = disagreements(
+    actual = disagreements(
         [
             ("A", {"predictions": [said("1", "no", 0), said("2", "yes", 100), said("3", "yes", 100)]}),
             ("B", {"predictions": [said("1", "maybe", 0), said("2", "no", 0), said("3", "yes", 100)]}),
             ("C", {}),
         ]
     )
-    assert [(set(one), next(iter(one.values()))["uid"]) for one in found] == [({"A", "B"}, "2"), ({"A", "B"}, "1")]
+    assert [(set(one), next(iter(one.values()))["uid"]) for one in actual] == [({"A", "B"}, "2"), ({"A", "B"}, "1")]
     same = [synthetic.queued(workspace, "nli", donors=3), synthetic.queued(workspace, "nli", donors=5)]
     assert settings_that_differ(same) == {"Donors": ["3", "5"]}

@@ -34,15 +34,15 @@ def test_every_view_of_a_finished_run(view: str, workspace: Workspace, open_page
     at.segmented_control(key="run_view").set_value(view).run()
 
     healthy(at)
-    said = texts(at)
-    assert "Transfer" in said
+    page_text = texts(at)
+    assert "Transfer" in page_text
     if view == "Log":
-        assert "160 examples of digits" in said
+        assert "160 examples of digits" in page_text
     if view == "Settings":
-        assert "pituning tune digits" in said
+        assert "pituning tune digits" in page_text
     if view == "Predictions":
-        assert said.count("right") >= 3
-        assert "wrong" in said
+        assert page_text.count("right") >= 3
+        assert "wrong" in page_text
 
 
 def test_seeds_are_put_together(workspace: Workspace, open_page: OpenPage) -> None:

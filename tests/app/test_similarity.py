@@ -48,9 +48,9 @@ def test_a_link_to_a_pair_opens_it(workspace: Workspace, open_page: OpenPage) ->
     ranks = [value for name, value in values.items() if name.startswith("Seen from")]
     assert len(ranks) == 2
     assert all(rank.endswith("of 19") for rank in ranks)
-    said = texts(at)
-    assert "of resamplings" in said
-    assert "can be told part by part" in said  # the embeddings that are there belong to another similarity
+    page_text = texts(at)
+    assert "of resamplings" in page_text
+    assert "can be told part by part" in page_text  # the embeddings that are there belong to another similarity
     table = at.dataframe[0].value
     assert list(table["Predictor"]) == [PREDICTORS["probe"].label, PREDICTORS["paper"].label]
     assert [link.proto.label for link in at.get("page_link")] == [
@@ -95,10 +95,10 @@ def test_two_predictors_side_by_side(workspace: Workspace, open_page: OpenPage) 
 
     zoos = [workspace.zoo().similarity("lora", name) for name in ("probe", "paper")]
     assert len(heatmaps(at)) == 2
-    found = rank_agreement(*(zoo.matrix for zoo in zoos))
+    actual = rank_agreement(*(zoo.matrix for zoo in zoos))
     values = {metric.label: metric.value for metric in at.metric}
-    assert values["Over all pairs"] == f"ρ = {found.pairs:.2f}"
-    assert values["Seen from one task"] == f"ρ = {found.targets:.2f}"
+    assert values["Over all pairs"] == f"ρ = {actual.pairs:.2f}"
+    assert values["Seen from one task"] == f"ρ = {actual.targets:.2f}"
     assert len(at.dataframe[0].value) == 5  # where they differ most
 
 
@@ -133,11 +133,11 @@ def test_a_link_to_nonsense_falls_back(workspace: Workspace, open_page: OpenPage
         open_page("similarity", tasks="<b>,nli", order="Size", scale="9", against="lora", task="x", other="nli")
     )
 
-    said = texts(at)
-    assert "they are left out" in said
-    assert "The address names the task “x”" in said
-    assert "“lora”, which is not in this workspace" in said
-    assert "No pair chosen" in said
+    page_text = texts(at)
+    assert "they are left out" in page_text
+    assert "The address names the task “x”" in page_text
+    assert "“lora”, which is not in this workspace" in page_text
+    assert "No pair chosen" in page_text
 
 
 def test_a_damaged_second_matrix_is_told_in_words(workspace: Workspace, open_page: OpenPage) -> None:

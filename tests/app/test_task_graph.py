@@ -34,9 +34,9 @@ def test_the_graph_has_every_task_of_the_zoo(workspace: Workspace, open_page: Op
 def test_a_link_to_a_task_opens_its_panel(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("task_graph", task="nli"))
 
-    said = texts(at)
-    assert "Natural language inference" in said
-    assert "Nearest tasks" in said
+    page_text = texts(at)
+    assert "Natural language inference" in page_text
+    assert "Nearest tasks" in page_text
     near = at.dataframe[0].value
     matrix, names = (s := workspace.zoo().similarity("lora", "probe")).matrix, list(s.names)
     row = matrix[names.index("nli")].copy()

@@ -53,9 +53,9 @@ def test_three_maps_with_how_far_to_trust_them(workspace: Workspace, open_page: 
 
     assert len(figures(at)) == 3
     assert len(trace(figures(at)[0], "tasks")["customdata"]) == 20
-    said = texts(at)
+    page_text = texts(at)
     for words in ("**UMAP** :gray[· trustworthiness 0.90]", "Stress 0.31", "They hold 60 % of the variance"):
-        assert words in said
+        assert words in page_text
 
 
 @pytest.mark.parametrize("colour", ["Family", "Metric", "Community"])
@@ -73,11 +73,11 @@ def test_colours_clouds_and_which_map_is_large(colour: str, workspace: Workspace
 
 
 def test_a_lasso_picks_tasks_out_and_an_empty_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[list[str]] = []
-    monkeypatch.setattr(map_view, "choose_tasks", told.append)
+    chosen: list[list[str]] = []
+    monkeypatch.setattr(map_view, "choose_tasks", chosen.append)
     map_view._lassoed([{"customdata": "nli"}, {"x": 1.0}, {"customdata": "rte"}, {"customdata": "nli"}])
     map_view._lassoed([{"x": 1.0}])
-    assert told == [["nli", "rte"]]
+    assert chosen == [["nli", "rte"]]
 
 
 def test_a_map_that_is_missing_is_computed_by_a_run(

@@ -59,11 +59,11 @@ def can_launch(at: AppTest) -> bool:
 
 def beside(at: AppTest, label: str) -> str:
     """What the page says between the field of that label and the next one."""
-    said: list[str] = []
+    texts: list[str] = []
     inside = False
     for node in at.main:
         if isinstance(node, Widget) or node.type in ("button", "download_button"):
             inside = getattr(node, "label", "") == label
         elif inside and isinstance(node, Element) and hasattr(node, "value"):
-            said += [str(getattr(node.proto, "title", "")), str(node.value)]
-    return "\n".join(said).replace("\\", "")
+            texts += [str(getattr(node.proto, "title", "")), str(node.value)]
+    return "\n".join(texts).replace("\\", "")

@@ -129,11 +129,12 @@ class BackboneContract:
         plain = tiny.plain.from_pretrained(directory, dtype=torch.float32).eval()
         expected = []
         for row in range(2):
+            prompt = torch.tensor(encoded.prompts[row])[None]
             ids = plain.generate(
-                torch.tensor(encoded.prompts[row])[None], max_new_tokens=48, do_sample=False, num_beams=1,
+                prompt, **backbone.beside_ids(prompt), max_new_tokens=48, do_sample=False, num_beams=1,
                 eos_token_id=backbone.end_token, pad_token_id=backbone.pad_token, forced_eos_token_id=None,
                 forced_bos_token_id=None, no_repeat_ngram_size=0,
-                attention_mask=torch.ones(1, len(encoded.prompts[row]), dtype=torch.long),
+                attention_mask=torch.ones_like(prompt),
             )[0]  # fmt: skip
             new = ids[len(encoded.prompts[row]) :] if not backbone.attention.encoder_decoder else ids[1:]
             expected += backbone.text_of([new.tolist()])
@@ -155,7 +156,8 @@ class BackboneContract:
                     loss = plain(input_ids=prompt, labels=answer).loss
                 else:
                     labels = torch.cat([torch.full_like(prompt, -100), answer], dim=1)
-                    loss = plain(input_ids=torch.cat([prompt, answer], dim=1), labels=labels).loss
+                    whole = torch.cat([prompt, answer], dim=1)
+                    loss = plain(input_ids=whole, labels=labels, **backbone.beside_ids(whole, answer.shape[1])).loss
                 ours = backbone.loss(encoded.batch([row]))[0] / answer.shape[1]
             torch.testing.assert_close(ours, loss, **TOLERANCE)
 

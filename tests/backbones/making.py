@@ -38,6 +38,14 @@ class Tiny:
     plain: Any
     labels: bool = True
 
+    def below(self, base: Path) -> Path:
+        """Its directory, which is made once for all tests that share ``base`` and only read it."""
+        path = base / "tiny-checkpoints" / self.id
+        if not path.is_dir():
+            path.parent.mkdir(exist_ok=True)
+            self.make(path)
+        return path
+
 
 def tokenizer(*, chat: bool, vocabulary: int = 330, more: Sequence[str] = (), **named: str) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer, with a chat template or without.

@@ -66,11 +66,11 @@ def test_loss_gradients_answers_and_fisher_of_a_kind(tiny_backbone_dir, vision_t
 
     expected = work(torch.device("cpu"))
     with pretended_device() as there:
-        found = work(there)
+        actual = work(there)
 
-    assert found.pop("answers") == expected.pop("answers")
+    assert actual.pop("answers") == expected.pop("answers")
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6, msg=name)
+        torch.testing.assert_close(actual[name], value, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_an_interrupted_training_goes_on_there(tiny_backbone_dir, vision_task: Task, tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_the_jobs_run_there(tmp_path: Path, monkeypatch) -> None:
     expected = work(_copy(workspace, tmp_path / "here"))
     with pretended_device() as there:
         monkeypatch.setattr(loading, "best_device", lambda: there)
-        found = work(_copy(workspace, tmp_path / "there"))
+        actual = work(_copy(workspace, tmp_path / "there"))
 
-    assert json.dumps(found) == json.dumps(expected)
+    assert json.dumps(actual) == json.dumps(expected)
 
 
 def test_pretraining_goes_on_there(tmp_path: Path, tiny_backbone: Backbone, monkeypatch) -> None:

@@ -420,14 +420,14 @@ def test_smollm2_answers(workspace: Workspace) -> None:
     directory = workspace.backbone_dir("smollm2")
     tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, local_files_only=True)
-    asked = tokenizer.apply_chat_template(
+    prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "What is the capital of France?"}],
         add_generation_prompt=True,
         return_tensors="pt",
         return_dict=True,
     )
-    said = model.generate(**asked, max_new_tokens=12, do_sample=False)[0, asked["input_ids"].shape[1] :]
-    assert "Paris" in tokenizer.decode(said)
+    answer = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    assert "Paris" in tokenizer.decode(answer)
 
 
 # From the hub, at the boundary of its library.
@@ -459,10 +459,10 @@ class Hub:
 def hub(given: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     import huggingface_hub
 
-    found = Hub(given)
-    monkeypatch.setattr(huggingface_hub, "model_info", found.model_info)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", found.snapshot_download)
-    return found
+    hub = Hub(given)
+    monkeypatch.setattr(huggingface_hub, "model_info", hub.model_info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
+    return hub
 
 
 def http_error(kind: str, status: int) -> Exception:

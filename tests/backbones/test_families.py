@@ -9,19 +9,17 @@ import pytest
 from pituning.backbones.base import Backbone
 from tests.backbones.contract import BackboneContract
 from tests.backbones.making import Tiny
-from tests.backbones.tiny import TINY
+from tests.backbones.tiny import each
 
 
-@pytest.fixture(scope="module", params=TINY, ids=lambda tiny: tiny.id)
+@pytest.fixture(scope="module", params=each())
 def tiny(request: pytest.FixtureRequest) -> Tiny:
     return request.param
 
 
 @pytest.fixture(scope="module")
 def directory(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tiny") / tiny.id
-    tiny.make(path)
-    return path
+    return tiny.below(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")

@@ -115,12 +115,14 @@ def test_spread_over_what_there_is(directory: Path, text_task: Task, monkeypatch
     spread, plain = Backbone.load(directory), Backbone.load(directory, device="cpu")
     examples = text_task.split("train")[:3]
     with torch.no_grad():
-        found = spread.loss(spread.encode(text_task, examples).batch(range(3)))
+        actual = spread.loss(spread.encode(text_task, examples).batch(range(3)))
         expected = plain.loss(plain.encode(text_task, examples).batch(range(3)))
-    torch.testing.assert_close(found.cpu(), expected)
+    torch.testing.assert_close(actual.cpu(), expected)
 
 
-@pytest.mark.parametrize("kind", mixable_kinds())
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind == "lora" else pytest.mark.slow) for kind in mixable_kinds()]
+)
 def test_experts_go_to_where_their_map_is(directory: Path, kind: str, text_task: Task) -> None:
     """A model that is spread over two devices; the second takes no tensor of the first."""
     backbone = Backbone.load(directory)
@@ -140,14 +142,14 @@ def test_experts_go_to_where_their_map_is(directory: Path, kind: str, text_task:
         ]
         try:
             with torch.no_grad():
-                found = (
+                actual = (
                     model.forward(experts[0], batch),
                     Mixture(model).forward(experts, Mixture(model).uniform(2), batch),
                 )
         finally:
             for handle in handles:
                 handle.remove()
-    for one, two in zip(found, expected, strict=True):
+    for one, two in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
 
 

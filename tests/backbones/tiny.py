@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tokenizers import pre_tokenizers
 from transformers import (
     Florence2ForConditionalGeneration,
@@ -25,10 +26,12 @@ from transformers import (
     UMT5ForConditionalGeneration,
 )
 
+from pituning.backbones.families import FAMILIES
 from pituning.backbones.ofa.config import OfaConfig
 from pituning.backbones.ofa.model import OfaForConditionalGeneration
 from pituning.backbones.ofa.pixels import preprocessor_config
 from pituning.backbones.ofa.tokenizer import ofa_tokenizer
+from pituning.experts.kinds import mixable_kinds
 from pituning.workspace.atomic import write_json
 from tests.backbones.making import TEXTS, Tiny, save, tokenizer
 from tests.backbones.tiny_image_text import IMAGE_TEXT, t5gemma2
@@ -112,3 +115,29 @@ TINY = (
     Tiny("t5gemma2", "t5gemma2", t5gemma2, T5Gemma2ForConditionalGeneration),
     *IMAGE_TEXT,
 )  # fmt: skip
+
+FIRST = tuple(
+    {tiny.family: tiny for tiny in reversed(TINY)}[family] for family in dict.fromkeys(t.family for t in TINY)
+)
+"""One of each family."""
+
+
+def each(tinies: Sequence[Tiny] = TINY) -> list[Any]:
+    """Parameters of tests of every tiny checkpoint; in the fast part are those of one of each family."""
+    return [pytest.param(tiny, id=tiny.id, marks=() if tiny in FIRST else pytest.mark.slow) for tiny in tinies]
+
+
+def pairs() -> list[Any]:
+    """Parameters of tests of every kind of experts on every tiny checkpoint that can have it.
+
+    In the fast part each kind meets two families and each family one kind.
+    """
+    found = []
+    for tiny in TINY:
+        kinds = fast = [kind for kind in mixable_kinds() if kind not in FAMILIES[tiny.family].without]
+        if tiny not in FIRST[:2]:
+            fast = [kinds[FIRST.index(tiny) % len(kinds)]] if tiny in FIRST else []
+        for kind in kinds:
+            marks = () if kind in fast else pytest.mark.slow
+            found.append(pytest.param(tiny, kind, id=f"{tiny.id}-{kind}", marks=marks))
+    return found

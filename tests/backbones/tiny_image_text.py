@@ -14,11 +14,14 @@ from transformers import (
     Idefics3ImageProcessorPil,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    PaliGemmaConfig,
+    PaliGemmaForConditionalGeneration,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2VLImageProcessorPil,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
+    SiglipImageProcessorPil,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
     T5Gemma2Config,
@@ -53,7 +56,7 @@ QWEN_TOKENS = {
 def seeing(
     model_class: Any, config_class: Any, images: Any, *, processor: dict[str, Any], tokens: dict[str, str],
     template: str | None, text: dict[str, Any], vision: dict[str, Any], more: tuple[str, ...] = (),
-    named: tuple[str, ...] = (), **given: Any,
+    named: tuple[str, ...] = (), family: str = "image_text", **given: Any,
 ) -> Tiny:  # fmt: skip
     """A tiny checkpoint.
 
@@ -85,7 +88,7 @@ def seeing(
         write_json(directory / "processor_config.json", processor)
 
     name = config_class.model_type
-    return Tiny(name, "image_text", make, model_class)
+    return Tiny(name, family, make, model_class)
 
 
 def qwen(config_class: Any, model_class: Any, processor: str, text: dict[str, Any], vision: dict[str, Any]) -> Tiny:
@@ -96,6 +99,17 @@ def qwen(config_class: Any, model_class: Any, processor: str, text: dict[str, An
         processor={"processor_class": processor}, tokens=QWEN_TOKENS,
         template="<|vision_start|><|image_pad|><|vision_end|>", text=text, vision={**QWEN, **vision},
         tie_word_embeddings=True,
+    )  # fmt: skip
+
+
+def paligemma(text: dict[str, Any]) -> Tiny:
+    """A PaliGemma; its processor adds the tokens of places, for which there must be embeddings."""
+    return seeing(
+        PaliGemmaForConditionalGeneration, PaliGemmaConfig,
+        SiglipImageProcessorPil(size={"height": 16, "width": 16}, image_seq_length=16),
+        processor={"processor_class": "PaliGemmaProcessor"}, tokens={"image_token_index": "<image>"},
+        named=("image_token",), template=None, text={**text, "vocab_size": 1600},
+        vision={**SIGLIP, "vision_use_head": False}, projection_dim=32, family="paligemma",
     )  # fmt: skip
 
 
@@ -157,4 +171,5 @@ IMAGE_TEXT = (
         tokens={"image_token_index": "<image>"}, template=None, text={"model_type": "llama"},
         vision={**SIGLIP, "model_type": "clip_vision_model", "num_hidden_layers": 2}, vision_feature_layer=-2,
     ),
+    paligemma({"model_type": "gemma2", "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 160}),
 )  # fmt: skip

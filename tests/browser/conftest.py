@@ -33,12 +33,12 @@ class Studio(Server):
 
     def workers(self) -> list[psutil.Process]:
         """The supervisor and the workers of this workspace, which outlive the app."""
-        found = []
+        workers = []
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
             if str(self.workspace) in words and any(word.startswith("pituning.runs.") for word in words):
-                found.append(process)
-        return found
+                workers.append(process)
+        return workers
 
 
 @pytest.fixture

@@ -99,17 +99,17 @@ class Provider:
             secret = parse_qs(f"s={secret}")["s"][0]  # RFC 6749, 2.3.1: form-encoded before Basic
         self._check((client, secret) == (CLIENT, SECRET), "wrong client secret")
         self._check(form.get("grant_type") == "authorization_code", "unsupported grant_type")
-        asked = self.codes.pop(form.get("code", ""), None)
-        self._check(asked is not None and asked["until"] > time.time(), "unknown, used or old code")
-        assert asked is not None
-        self._check(form.get("redirect_uri") == asked["redirect_uri"], "another redirect_uri")
+        request = self.codes.pop(form.get("code", ""), None)
+        self._check(request is not None and request["until"] > time.time(), "unknown, used or old code")
+        assert request is not None
+        self._check(form.get("redirect_uri") == request["redirect_uri"], "another redirect_uri")
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        self._check(secrets.compare_digest(challenge, asked["code_challenge"]), "wrong code_verifier")
+        self._check(secrets.compare_digest(challenge, request["code_challenge"]), "wrong code_verifier")
         now = int(time.time())
         claims = {
-            "iss": self.issuer, "sub": hashlib.sha256(asked["person"].encode()).hexdigest()[:16], "aud": CLIENT,
-            "iat": now, "exp": now + 300, "nonce": asked["nonce"], **self.people[asked["person"]],
+            "iss": self.issuer, "sub": hashlib.sha256(request["person"].encode()).hexdigest()[:16], "aud": CLIENT,
+            "iat": now, "exp": now + 300, "nonce": request["nonce"], **self.people[request["person"]],
         }  # fmt: skip
         id_token = jwt.encode({"alg": "RS256", "kid": "first"}, claims, self.signing_key)
         return {"access_token": secrets.token_urlsafe(), "token_type": "Bearer", "expires_in": 300,

@@ -61,11 +61,11 @@ def take(
                 _keep(page.screenshot(), out / f"{name}.png")
             for name, (address, part) in parts.items():
                 page.goto(f"{studio.url}/{address}")
-                found = page.locator(part)
-                found.locator(".main-svg").first.wait_for(timeout=60 * SECOND)
-                found.scroll_into_view_if_needed()
+                element = page.locator(part)
+                element.locator(".main-svg").first.wait_for(timeout=60 * SECOND)
+                element.scroll_into_view_if_needed()
                 page.wait_for_timeout(2.5 * SECOND)
-                _keep(found.screenshot(), out / f"{name}.png")
+                _keep(element.screenshot(), out / f"{name}.png")
         finally:
             browser.close()
             studio.stop()

@@ -24,11 +24,11 @@ CONTRAST = {"type": "rule", "values": ["color-contrast"]}
 
 
 def violations(page: Page, rules: dict[str, Any] = RULES) -> list[dict[str, Any]]:
-    found = Axe().run(page, options={"runOnly": rules}).response["violations"]
+    violations = Axe().run(page, options={"runOnly": rules}).response["violations"]
     return [
         {"rule": one["id"], "impact": one["impact"], "where": [node["html"][:200] for node in one["nodes"][:3]],
          "why": [check["message"] for check in one["nodes"][0]["any"]][:2]}
-        for one in found
+        for one in violations
     ]  # fmt: skip
 
 
@@ -43,19 +43,19 @@ def test_no_page_keeps_anybody_out(studio: Studio, page: Page) -> None:
         "new-run?source=file", "experts?expert=lora%2Fnli", f"runs?run={done.id}", f"runs?compare={done.id},{more.id}",
         "present?story=overview&slide=2",
     )  # fmt: skip
-    found = []
+    actual = []
     for address in addresses:
         page.emulate_media(color_scheme="light")
         page.goto(f"{studio.url}/{address}")
         settle(page)
         no_errors(page)
         page.wait_for_timeout(FADE)
-        found += [(address, "light", one) for one in violations(page)]
+        actual += [(address, "light", one) for one in violations(page)]
         page.emulate_media(color_scheme="dark")
         settle(page)
         page.wait_for_timeout(FADE)
-        found += [(address, "dark", one) for one in violations(page, CONTRAST)]
-    assert found == []
+        actual += [(address, "dark", one) for one in violations(page, CONTRAST)]
+    assert actual == []
 
 
 def test_axe_finds_what_is_wrong(page: Page) -> None:

@@ -56,8 +56,8 @@ def studio_of_long_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def layout(page: Page) -> dict[str, Any]:
-    found: dict[str, Any] = page.evaluate(LAYOUT)
-    return found
+    measures: dict[str, Any] = page.evaluate(LAYOUT)
+    return measures
 
 
 @pytest.mark.parametrize("width", [1280, 800])
@@ -69,13 +69,13 @@ def test_long_names_break_no_page(studio_of_long_names: Studio, page: Page, name
     page.get_by_role("heading").first.wait_for()
     page.wait_for_timeout(1.5 * SECOND)  # charts take their size
 
-    found = layout(page)
+    actual = layout(page)
 
-    assert found["count"] >= LEAST_ELEMENTS
-    assert found["page"] <= 0
-    assert found["main"] <= 0
-    assert found["outside"] == []
-    assert found["over"] == []
+    assert actual["count"] >= LEAST_ELEMENTS
+    assert actual["page"] <= 0
+    assert actual["main"] <= 0
+    assert actual["outside"] == []
+    assert actual["over"] == []
     no_errors(page)
 
 
@@ -88,7 +88,7 @@ def test_a_broken_layout_would_be_seen(studio_of_long_names: Studio, page: Page)
     page.add_style_tag(content='[data-testid="stButton"] { width: 900px }')
     page.add_style_tag(content='[data-testid="stElementContainer"] { margin-bottom: -30px; flex-shrink: 0 }')
 
-    found = layout(page)
+    actual = layout(page)
 
-    assert found["over"]
-    assert found["main"] > 0 or found["outside"]
+    assert actual["over"]
+    assert actual["main"] > 0 or actual["outside"]

@@ -49,16 +49,17 @@ def test_those_are_all_the_commands() -> None:
     def leaves(command: Any, path: str) -> dict[str, Any]:
         if not hasattr(command, "commands"):
             return {path: command}
-        found: dict[str, Any] = {}
+        actual: dict[str, Any] = {}
         for name, inner in command.commands.items():
-            found |= leaves(inner, f"{path} {name}".strip())
-        return found
+            actual |= leaves(inner, f"{path} {name}".strip())
+        return actual
 
     every = leaves(typer.main.get_command(cli.app), "")
     taking = {path for path, command in every.items() if any("--backbone" in each.opts for each in command.params)}
     assert taking == set(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_backbone_is_told_with_close_names(
     command: str, pituning: Run, two: Workspace, tmp_path: Path

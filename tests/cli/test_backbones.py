@@ -154,11 +154,11 @@ def test_from_a_hub(workspace: Workspace, llama: Path, tmp_path: Path) -> None:
 
 def test_check_says_whether_it_can_be_trusted(pituning: Run, workspace: Workspace, llama: Path) -> None:
     pituning("backbones", "add", llama, "--name", "mine")
-    found = pituning("backbones", "check", "mine", "--json")
-    assert found.code == 0, found.err
-    assert found.json["passed"] is True
-    assert {check["outcome"] for check in found.json["checks"]} == {"passed", "not applicable"}
-    assert "check mine (" in found.err
+    actual = pituning("backbones", "check", "mine", "--json")
+    assert actual.code == 0, actual.err
+    assert actual.json["passed"] is True
+    assert {check["outcome"] for check in actual.json["checks"]} == {"passed", "not applicable"}
+    assert "check mine (" in actual.err
     places = workspace.root / "backbones" / "mine" / "places.json"
     write_json(places, json.loads(places.read_text()) | {"width": 7})
     wrong = pituning("backbones", "check", "mine", "--dtype", "auto")

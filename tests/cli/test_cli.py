@@ -43,6 +43,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", COMMANDS)
 def test_every_command_has_help(pituning: Run, group: str) -> None:
     for words in [(group,), *((group, command) for command in COMMANDS[group])]:
@@ -99,7 +100,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["tasks", "show", "nil"], "task 'nil' is unknown; did you mean 'nli'"),
         (["tasks", "show", "../etc"], "task '../etc' is unknown"),
         (["tasks", "preview", "nli", "--split", "dev"], "no split 'dev'; it has train, validation, test"),
-        (["tasks", "export", "nli", "nli.txt"], "'nli.txt' must end in .jsonl"),
+        (["tasks", "export", "nli", "nli.txt"], "'nli.txt' must end in .zip or .jsonl"),
         (["experts", "list", "--kind", "lorra"], "unknown expert kind 'lorra'; did you mean lora?"),
         (["experts", "train", "nil"], "task 'nil' is unknown"),
         (["experts", "train", "nli", "--kind", "lorra"], "unknown expert kind 'lorra'"),

@@ -64,9 +64,9 @@ def test_an_import_says_what_it_is_good_for(
     assert "imported run-2-checkpoint-500: lora for nli, made one rank (4) and one scale (4)" in outcome.out
     assert "pituning tune TASK --kind lora --donor-names run-2-checkpoint-500" in outcome.out
     assert "warning: it says that it was trained on 'somebody/another-base', and 'mini' is another name" in outcome.err
-    found = pituning("experts", "import", odd, "--task", "nli", "--name", "again", "--json").json
-    assert found["spec"]["adapter_config"]["use_rslora"]
-    assert "somebody/another-base" in found["warning"]
+    actual = pituning("experts", "import", odd, "--task", "nli", "--name", "again", "--json").json
+    assert actual["spec"]["adapter_config"]["use_rslora"]
+    assert "somebody/another-base" in actual["warning"]
     config = odd / "adapter_config.json"
     config.write_text(json.dumps(given | {"init_lora_weights": "pissa"}))
     assert "path_initial_model_for_weight_conversion" in pituning("experts", "import", odd, "--task", "nli").error

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from pituning.runs.queue import RunQueue
@@ -60,7 +61,7 @@ def test_add_twice_is_refused(pituning: Run, moods: Path) -> None:
 def test_check_adds_nothing(pituning: Run, workspace: Workspace, moods: Path) -> None:
     document = pituning("tasks", "add", moods, "--instruction", "mood?", "--check", "--json").json
     assert document["added"] is False
-    assert document["columns"] == {"text": "text", "answer": "answer", "image": None}
+    assert document["columns"] == {"text": ["text"], "answer": ["answer"], "image": None, "split": None, "names": None}
     assert workspace.task_names() == []
 
 
@@ -83,11 +84,49 @@ def test_export_comes_back_the_same(pituning: Run, moods: Path, tmp_path: Path) 
         assert again[key] == first[key]
 
 
+def test_a_task_comes_back_with_its_card(pituning: Run, moods: Path, tmp_path: Path) -> None:
+    pituning("tasks", "add", moods, "--instruction", "mood?", "--title", "Moods of people")
+    pituning(
+        "tasks", "edit", "moods", "--licence", "CC0", "--label-names", "bad=gloomy", "--instruction", "Which mood?"
+    )
+    assert pituning("tasks", "export", "moods", tmp_path / "out.zip").code == 0
+    assert pituning("tasks", "add", tmp_path / "out.zip", "--name", "again").code == 0
+    first, again = (pituning("tasks", "card", name, "--json").json for name in ("moods", "again"))
+    assert (first["instruction"], first["labels"], first["licence"]) == ("Which mood?", ["gloomy", "good"], "CC0")
+    for key in ("title", "instruction", "answers", "labels", "metric", "splits", "licence"):
+        assert again[key] == first[key]
+    card = yaml.safe_load(pituning("tasks", "card", "moods").out)
+    assert card == first
+    (tmp_path / "card.yaml").write_text("instruction: from the card\ncolumns: {text: text, answer: answer}\n")
+    words = ("tasks", "add", moods, "--name", "third", "--card", tmp_path / "card.yaml", "--json")
+    assert pituning(*words).json["instruction"] == "from the card"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("moods",), "nothing is to be changed"),
+        (("digits", "--title", "x"), "ships with the Studio"),
+        (("moods", "--label-names", "sad=x"), "no label 'sad'; it has 'bad', 'good'"),
+        (("moods", "--label-names", "bad=good"), "two labels would have one name"),
+        (("moods", "--answers", "number"), "is not a number"),
+        (("moods", "--metric", "bleu"), "unknown metric 'bleu'"),
+    ],
+)
+def test_what_cannot_be_changed_stays(pituning: Run, moods: Path, words: tuple[str, ...], error: str) -> None:
+    pituning("tasks", "add", moods, "--instruction", "mood?")
+    before = pituning("tasks", "card", "moods").out
+    outcome = pituning("tasks", "edit", *words)
+    assert outcome.code == 2
+    assert error in outcome.error
+    assert pituning("tasks", "card", "moods").out == before
+
+
 @pytest.mark.slow
 def test_a_drawn_task_exports_its_images(pituning: Run, tmp_path: Path) -> None:
     document = pituning("tasks", "export", "digits", tmp_path / "digits.zip", "--json").json
     with zipfile.ZipFile(tmp_path / "digits.zip") as archive:
-        assert len(archive.namelist()) == document["rows"] + 1
+        assert len(archive.namelist()) == document["rows"] + 2
     again = pituning(
         "tasks", "add", tmp_path / "digits.zip", "--name", "numbers", "--instruction", "which digit?", "--json"
     ).json

@@ -33,27 +33,27 @@ def llama(tmp_path: Path) -> Path:
     return tmp_path / "llama"
 
 
-def failed(found: Conformance) -> set[str]:
-    return {check.name for check in found.failed}
+def failed(conformance: Conformance) -> set[str]:
+    return {check.name for check in conformance.failed}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tiny", TINY, ids=lambda tiny: tiny.id)
 def test_every_family_passes(tiny: Tiny, tmp_path: Path) -> None:
     tiny.make(tmp_path / tiny.id)
-    found = check_backbone(tmp_path / tiny.id)
-    assert found.passed, found.failed
-    assert (found.backbone, found.dtype) == (tiny.id, "float32")
-    names = [check.name for check in found.checks]
+    actual = check_backbone(tmp_path / tiny.id)
+    assert actual.passed, actual.failed
+    assert (actual.backbone, actual.dtype) == (tiny.id, "float32")
+    names = [check.name for check in actual.checks]
     assert len(names) == len(set(names))
     without = set(FAMILIES[tiny.family].without) & set(mixable_kinds())
     kinds = {f"{kind}: {check}" for kind in set(mixable_kinds()) - without for check in KIND_CHECKS}
     assert {name for name in names if ": " in name} == kinds | {f"{kind}: places" for kind in without}
-    not_for_it = {check.name for check in found.checks if check.outcome == "not applicable"}
+    not_for_it = {check.name for check in actual.checks if check.outcome == "not applicable"}
     assert not_for_it - {"pictures"} == {f"{kind}: places" for kind in without}
     assert {"places", "answers", "batch", "padding", "steps", "labels", "generate"} <= set(names)
     assert ("pictures" in names) != ("batch, with pictures" in names)
-    for check in found.checks:
+    for check in actual.checks:
         assert check.meaning.endswith(".")
         assert check.outcome == "passed" or check.name in not_for_it
         assert (check.difference is None) or check.difference <= (check.tolerance or 0)
@@ -61,10 +61,11 @@ def test_every_family_passes(tiny: Tiny, tmp_path: Path) -> None:
     assert not any(name.startswith("base_model") for name in (path.name for path in tmp_path.iterdir()))
 
 
+@pytest.mark.slow
 def test_half_precision_has_wider_limits(llama: Path) -> None:
-    found = check_backbone(llama, dtype="bfloat16")
-    assert found.passed, found.failed
-    assert {check.tolerance for check in found.checks if check.name in ("batch", "lora: PEFT")} == {5e-2}
+    actual = check_backbone(llama, dtype="bfloat16")
+    assert actual.passed, actual.failed
+    assert {check.tolerance for check in actual.checks if check.name in ("batch", "lora: PEFT")} == {5e-2}
 
 
 def test_missing_places_are_written_and_wrong_ones_found(llama: Path) -> None:
@@ -73,9 +74,9 @@ def test_missing_places_are_written_and_wrong_ones_found(llama: Path) -> None:
     document = json.loads((llama / PLACES_FILE).read_text())
     document["width"] += 1
     (llama / PLACES_FILE).write_text(json.dumps(document))
-    found = check_backbone(llama)
-    assert failed(found) == {"places"}
-    assert found.checks[0].note == f"width differ; delete {llama / PLACES_FILE} and check again"
+    actual = check_backbone(llama)
+    assert failed(actual) == {"places"}
+    assert actual.checks[0].note == f"width differ; delete {llama / PLACES_FILE} and check again"
 
 
 def sabotaged(llama: Path, **methods: Callable[..., Any]) -> Conformance:
@@ -89,9 +90,9 @@ def test_logits_that_ignore_the_mask(llama: Path) -> None:
     def _run(self: Any, batch: Batch, ids: Tensor, mask: Tensor, kept: int, *, keep: bool) -> Any:
         return super(type(self), self)._run(batch, ids, torch.ones_like(mask), kept, keep=keep)
 
-    found = failed(sabotaged(llama, _run=_run))
-    assert {"batch", "padding", "generate"} <= found
-    assert not found & {"places", "answers", "lora: training", "lora: disk", "lora: PEFT"}
+    actual = failed(sabotaged(llama, _run=_run))
+    assert {"batch", "padding", "generate"} <= actual
+    assert not actual & {"places", "answers", "lora: training", "lora: disk", "lora: PEFT"}
 
 
 def test_steps_that_miscount_positions(llama: Path) -> None:
@@ -107,9 +108,9 @@ def test_what_is_not_a_number(llama: Path) -> None:
     def logits(self: Any, batch: Batch) -> Tensor:
         return super(type(self), self).logits(batch) * float("nan")
 
-    found = sabotaged(llama, logits=logits)
-    assert {"batch", "padding", "steps", "labels", "lora: training", "lora: gradients"} <= failed(found)
-    json.dumps([check.difference for check in found.checks], allow_nan=False)
+    actual = sabotaged(llama, logits=logits)
+    assert {"batch", "padding", "steps", "labels", "lora: training", "lora: gradients"} <= failed(actual)
+    json.dumps([check.difference for check in actual.checks], allow_nan=False)
 
 
 def test_an_expert_that_is_not_what_peft_runs(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,28 +122,28 @@ def test_an_expert_that_is_not_what_peft_runs(llama: Path, monkeypatch: pytest.M
         return attach(self, backbone, space, [tensor * 0.7 for tensor in tensors], tape)
 
     monkeypatch.setattr(Lora, "attach", weaker)
-    found = failed(check_backbone(llama))
-    assert "lora: PEFT" in found
-    assert not {name for name in found if not name.startswith("lora")}
+    actual = failed(check_backbone(llama))
+    assert "lora: PEFT" in actual
+    assert not {name for name in actual if not name.startswith("lora")}
 
 
 def test_a_kind_without_places_does_not_apply(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pituning.experts.kinds.bottleneck import Bottleneck
 
     monkeypatch.setattr(Bottleneck, "targets", lambda self, backbone: [])
-    found = check_backbone(llama)
-    mine = [check for check in found.checks if check.name.startswith("bottleneck")]
+    actual = check_backbone(llama)
+    mine = [check for check in actual.checks if check.name.startswith("bottleneck")]
     assert [check.outcome for check in mine] == ["not applicable"]
     assert "finds no module" in mine[0].note
-    assert found.passed
+    assert actual.passed
 
 
 def test_what_a_check_raises_is_its_failure() -> None:
     def work() -> Measured:
         raise IndexError("no\nsuch row")
 
-    found = measured("x", "X.", work)
-    assert (found.outcome, found.note) == ("failed", "IndexError: no such row")
+    actual = measured("x", "X.", work)
+    assert (actual.outcome, actual.note) == ("failed", "IndexError: no such row")
     assert measured("x", "X.", lambda: Measured(float("nan"), 1.0)).outcome == "failed"
     assert measured("x", "X.", lambda: Measured(0.5, 1.0)).outcome == "passed"
     assert measured("x", "X.", lambda: Measured(2.0, 1.0)).outcome == "failed"
@@ -177,6 +178,6 @@ def test_the_run_tells_of_every_check(llama: Path) -> None:
         def advance(self, steps: int = 1) -> None:
             advanced[0] += steps
 
-    found = check_backbone(llama, reporter=Listening())
-    assert told == [("load", 1), ("check llama", len(found.checks) - 1)]  # that of pictures does not apply
-    assert advanced[0] == len(found.checks)
+    actual = check_backbone(llama, reporter=Listening())
+    assert told == [("load", 1), ("check llama", len(actual.checks) - 1)]  # that of pictures does not apply
+    assert advanced[0] == len(actual.checks)

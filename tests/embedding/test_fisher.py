@@ -51,8 +51,8 @@ def test_exact_in_float64(
     encoded = double(backbone.encode(task, task.split("train")[:7]))
     values = perturbed(model).double()
     expected = loop(model, values, encoded)
-    found = example_gradients(model, values, encoded.batch(range(7)))
-    assert (found - expected).norm() <= 1e-9 * expected.norm()
+    actual = example_gradients(model, values, encoded.batch(range(7)))
+    assert (actual - expected).norm() <= 1e-9 * expected.norm()
     assert (expected.norm(dim=1) > 0).all()
     mean = fisher(model, values, encoded, batch_size=3).mean
     assert np.linalg.norm(mean - expected.square().mean(0).numpy()) <= 1e-5 * np.linalg.norm(mean)
@@ -65,9 +65,9 @@ def test_close_in_float32_and_leaves_no_hooks(kind: str, tiny_backbone: Backbone
     encoded = tiny_backbone.encode(box_task, box_task.split("train")[:6])
     before = model.forward(values, encoded.batch([0]))
     expected = loop(model, values, encoded).square().mean(0).numpy()
-    found = fisher(model, values, encoded, batch_size=4)
-    assert np.linalg.norm(found.mean - expected) <= 1e-3 * np.linalg.norm(expected)
-    assert found.examples == 6
+    actual = fisher(model, values, encoded, batch_size=4)
+    assert np.linalg.norm(actual.mean - expected) <= 1e-3 * np.linalg.norm(expected)
+    assert actual.examples == 6
     assert not any(module._forward_hooks for module in tiny_backbone.model.modules())
     assert torch.equal(model.forward(values, encoded.batch([0])), before)
     assert not any(parameter.requires_grad for parameter in tiny_backbone.model.parameters())
@@ -77,15 +77,15 @@ def test_groups_average_to_the_mean(tiny_backbone: Backbone, text_task: Task) ->
     model = ExpertModel(tiny_backbone, "lora")
     values = perturbed(model)
     encoded = tiny_backbone.encode(text_task, text_task.split("train")[:12])
-    found = fisher(model, values, encoded, groups=4, batch_size=5)
-    assert found.groups.shape == (4, model.space.size)
-    np.testing.assert_allclose(found.groups.mean(0), found.mean, rtol=1e-5, atol=1e-12)
+    actual = fisher(model, values, encoded, groups=4, batch_size=5)
+    assert actual.groups.shape == (4, model.space.size)
+    np.testing.assert_allclose(actual.groups.mean(0), actual.mean, rtol=1e-5, atol=1e-12)
     squares = loop(model, values, encoded).square().numpy()
     # Three examples each: every group is the mean of some three rows, and no row is used twice.
     members = np.empty(12, dtype=int)
     members[np.random.default_rng([0, 4]).permutation(12)] = np.arange(12) % 4
     for group in range(4):
-        np.testing.assert_allclose(found.groups[group], squares[members == group].mean(0), rtol=2e-3, atol=1e-9)
+        np.testing.assert_allclose(actual.groups[group], squares[members == group].mean(0), rtol=2e-3, atol=1e-9)
     assert len(fisher(model, values, encoded, groups=50).groups) == 12
 
 
@@ -100,13 +100,13 @@ def test_centred_is_the_variance_of_the_gradients(kind: str, tiny_backbone: Back
     expected = gradients.var(0, ddof=1)
     assert np.linalg.norm(whole.mean - expected) <= 1e-4 * np.linalg.norm(expected)
     # The groups: whichever examples they hold, each is the variance of some three of the nine.
-    found = fisher(model, values, encoded, estimator="centred", groups=3, batch_size=4, seed=5)
+    actual = fisher(model, values, encoded, estimator="centred", groups=3, batch_size=4, seed=5)
     members = np.empty(9, dtype=int)
     members[np.random.default_rng([5, 3]).permutation(9)] = np.arange(9) % 3
     for group in range(3):
         expected = gradients[members == group].var(0, ddof=1)
-        assert np.linalg.norm(found.groups[group] - expected) <= 1e-4 * np.linalg.norm(expected)
-    assert np.allclose(found.mean, found.groups.mean(0), rtol=1e-4)
+        assert np.linalg.norm(actual.groups[group] - expected) <= 1e-4 * np.linalg.norm(expected)
+    assert np.allclose(actual.mean, actual.groups.mean(0), rtol=1e-4)
 
 
 def test_a_shared_gradient_leaves_no_variance(tiny_backbone: Backbone, text_task: Task) -> None:
@@ -126,8 +126,8 @@ def test_batch_estimator_squares_the_mean_gradient(tiny_backbone: Backbone, text
     values = perturbed(model)
     encoded = tiny_backbone.encode(text_task, text_task.split("train")[:6])
     gradients = loop(model, values, encoded)
-    found = fisher(model, values, encoded, estimator="batch", batch_size=6)
-    np.testing.assert_allclose(found.mean, gradients.mean(0).square().numpy(), rtol=5e-3, atol=1e-8)
+    actual = fisher(model, values, encoded, estimator="batch", batch_size=6)
+    np.testing.assert_allclose(actual.mean, gradients.mean(0).square().numpy(), rtol=5e-3, atol=1e-8)
 
 
 def test_sampled_answers_follow_the_model(tiny_backbone: Backbone, text_task: Task) -> None:

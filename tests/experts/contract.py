@@ -15,7 +15,7 @@ from peft import PeftModel
 import pituning.experts.bottleneck  # noqa: F401 (registers the method with PEFT)
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import Batch
-from pituning.experts.checkpoint import check_tensors
+from pituning.experts.fitting import check_tensors
 from pituning.experts.kinds.base import mix
 from pituning.experts.model import ExpertModel
 from pituning.experts.plain import plain_logits
@@ -116,8 +116,8 @@ class KindContract:
             assert leaf.grad is not None
             expected.append(leaf.grad)
         with ExitStack() as stack:
-            found = torch.cat([g.flatten(1) for g in model.example_gradients(values, stack)(batch)], dim=1)
-        torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=1e-3)
+            actual = torch.cat([g.flatten(1) for g in model.example_gradients(values, stack)(batch)], dim=1)
+        torch.testing.assert_close(actual, torch.stack(expected), atol=1e-5, rtol=1e-3)
         for slot in model.space.slots():
             assert torch.stack(expected)[:, slot.start : slot.stop].abs().max() > 0, slot.name
 

@@ -18,7 +18,9 @@ from pituning.backbones.places import Places
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.card import CARD, CONFIG, TENSORS, read_card
 from pituning.experts.catalogue import Catalogue
-from pituning.experts.checkpoint import check_fit, keep_checkpoint, pack_expert, read_checkpoint
+from pituning.experts.checkpoint import read_checkpoint
+from pituning.experts.fitting import check_fit
+from pituning.experts.keeping import keep_checkpoint, pack_expert
 from pituning.experts.kinds import mixable_kinds
 from pituning.workspace.layout import Workspace
 from tests.app.uploads import zipped
@@ -30,13 +32,13 @@ def zoo(tmp_path_factory, tiny_backbone):
     from pituning.experts.model import ExpertModel
     from pituning.experts.store import make_expert, save_expert
 
-    found = {}
+    experts = {}
     for kind in mixable_kinds():
         model = ExpertModel(tiny_backbone, kind)
         expert = make_expert(model, model.initial(1), name="one", task="nli", seed=1, scores={"test": 50.5})
-        found[kind] = tmp_path_factory.mktemp("zoo") / kind / "one"
-        save_expert(expert, model, found[kind], half=kind == "prefix")
-    return found
+        experts[kind] = tmp_path_factory.mktemp("zoo") / kind / "one"
+        save_expert(expert, model, experts[kind], half=kind == "prefix")
+    return experts
 
 
 @pytest.fixture
@@ -49,8 +51,8 @@ def workspace(tmp_path, tiny_backbone_dir) -> Workspace:
 def members(directory: Path, **instead: bytes | None) -> dict[str, bytes]:
     """The files of a checkpoint; ``card=None`` leaves one out."""
     files = {"config": CONFIG, "tensors": TENSORS, "card": CARD}
-    found = {name: instead.get(key, (directory / name).read_bytes()) for key, name in files.items()}
-    return {name: data for name, data in found.items() if data is not None}
+    files_of = {name: instead.get(key, (directory / name).read_bytes()) for key, name in files.items()}
+    return {name: data for name, data in files_of.items() if data is not None}
 
 
 @pytest.mark.parametrize("kind", mixable_kinds())

@@ -26,8 +26,10 @@ from pituning.backbones.base import Backbone
 from pituning.backbones.places import Places
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.card import CONFIG, TENSORS, read_card, write_card
-from pituning.experts.checkpoint import check_fit, keep_checkpoint, read_checkpoint, read_directory
+from pituning.experts.checkpoint import read_checkpoint, read_directory
+from pituning.experts.fitting import check_fit
 from pituning.experts.imported import other_base, usable_name, uses
+from pituning.experts.keeping import keep_checkpoint
 from pituning.experts.kinds import KINDS, mixable_kinds
 from pituning.experts.kinds.base import task_type
 from pituning.experts.model import ExpertModel
@@ -47,19 +49,18 @@ from tests.backbones.tiny import TINY, Tiny
 from tests.experts.contract import noisy
 from tests.experts.peft_checkpoints import leaves, pattern, settings, write_checkpoint
 
-CHOSEN = [tiny for tiny in TINY if tiny.id in ("florence2", "llama")]
+FLORENCE2, LLAMA = (next(tiny for tiny in TINY if tiny.id == name) for name in ("florence2", "llama"))
+CHOSEN = [pytest.param(FLORENCE2, id="florence2"), pytest.param(LLAMA, id="llama", marks=pytest.mark.slow)]
 
 
-@pytest.fixture(scope="module", params=CHOSEN, ids=lambda tiny: tiny.id)
+@pytest.fixture(scope="module", params=CHOSEN)
 def tiny(request: pytest.FixtureRequest) -> Tiny:
     return request.param
 
 
 @pytest.fixture(scope="module")
 def directory(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tiny") / tiny.id
-    tiny.make(path)
-    return path
+    return tiny.below(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +195,8 @@ def test_loras_of_others_are_mixed_with_the_usual_ones(
     with torch.no_grad():
         for name in together.experts:
             own, model = open_expert(zoo.expert_dir("lora", name), backbone)
-            found = common.forward(together.placed(name, common).values, batch)
-            torch.testing.assert_close(found, model.forward(own.values, batch), atol=1e-4, rtol=1e-4)
+            actual = common.forward(together.placed(name, common).values, batch)
+            torch.testing.assert_close(actual, model.forward(own.values, batch), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", mixable_kinds())
@@ -219,8 +220,8 @@ def test_experts_of_other_sizes_meet_in_one_layout_or_are_left_out(
     batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
     with torch.no_grad():
         for name, model in (("usual", usual), ("wide", wide)):
-            found = common.forward(together.placed(name, common).values, batch)
-            torch.testing.assert_close(found, model.forward(noisy(model), batch), atol=1e-4, rtol=1e-4)
+            actual = common.forward(together.placed(name, common).values, batch)
+            torch.testing.assert_close(actual, model.forward(noisy(model), batch), atol=1e-4, rtol=1e-4)
 
 
 def test_scales_of_other_modules_are_one(
@@ -238,8 +239,8 @@ def test_scales_of_other_modules_are_one(
     expert, own = open_expert(workspace.zoo(backbone.name).expert_dir("ia3", "one"), backbone)
     batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
     with torch.no_grad():
-        found = common.forward(together.placed("one", common).values, batch)
-        torch.testing.assert_close(found, own.forward(expert.values, batch), atol=1e-5, rtol=1e-5)
+        actual = common.forward(together.placed("one", common).values, batch)
+        torch.testing.assert_close(actual, own.forward(expert.values, batch), atol=1e-5, rtol=1e-5)
 
 
 def test_what_is_imported_as_a_zip_is_compared_at_its_first_use(

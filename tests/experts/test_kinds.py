@@ -18,20 +18,18 @@ from pituning.experts.kinds.lora import common_space, placed
 from pituning.experts.model import ExpertModel
 from pituning.tasks.base import Task
 from tests.backbones.making import Tiny
-from tests.backbones.tiny import TINY
+from tests.backbones.tiny import TINY, each, pairs
 from tests.experts.contract import KindContract, noisy
 
 
-@pytest.fixture(scope="module", params=TINY, ids=lambda tiny: tiny.id)
+@pytest.fixture(scope="module", params=each())
 def tiny(request: pytest.FixtureRequest) -> Tiny:
     return request.param
 
 
 @pytest.fixture(scope="module")
 def directory(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tiny") / tiny.id
-    tiny.make(path)
-    return path
+    return tiny.below(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +37,7 @@ def backbone(directory: Path) -> Backbone:
     return Backbone.load(directory)
 
 
-PAIRS = [
-    pytest.param(tiny, kind, id=f"{tiny.id}-{kind}")
-    for tiny in TINY
-    for kind in mixable_kinds()
-    if kind not in FAMILIES[tiny.family].without
-]
-
-
-@pytest.mark.parametrize(("tiny", "kind"), PAIRS, indirect=["tiny"], scope="module")
+@pytest.mark.parametrize(("tiny", "kind"), pairs(), indirect=["tiny"], scope="module")
 class TestKinds(KindContract):
     pass
 
@@ -138,6 +128,10 @@ def test_large_maps_mix_in_activation_space_as_small_ones_merged(
         torch.testing.assert_close(Mixture(model).forward(experts, weights, batch), merged, atol=5e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "tiny", each([tiny for tiny in TINY if "prompt" not in FAMILIES[tiny.family].without]),
+    indirect=True, scope="module",
+)  # fmt: skip
 def test_a_prompt_starts_from_ordinary_tokens_and_leaves_room_for_the_text(backbone: Backbone, text_task: Task) -> None:
     model = ExpertModel(backbone, "prompt", {"tokens": 40})
     table = backbone.model.get_input_embeddings()(torch.arange(len(backbone.tokenizer))).float()

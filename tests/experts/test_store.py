@@ -34,6 +34,7 @@ def saved(backbone, directory, kind="lora", **options):
     return model, expert
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("kind", mixable_kinds())
 def test_checkpoint_loads_in_plain_peft(

@@ -39,15 +39,15 @@ def test_a_point_says_its_task_its_modality_and_its_group() -> None:
 
 
 def test_modalities_have_their_own_colours() -> None:
-    found = traces(map_figure(POINTS, INFOS, MODALITIES))
-    assert list(found["tasks"].marker.color) == list(LIGHT[:3])
-    assert [found[name].marker.color for name in MODALITIES] == list(LIGHT[:3])
+    actual = traces(map_figure(POINTS, INFOS, MODALITIES))
+    assert list(actual["tasks"].marker.color) == list(LIGHT[:3])
+    assert [actual[name].marker.color for name in MODALITIES] == list(LIGHT[:3])
 
 
 def test_what_is_not_picked_out_fades() -> None:
-    found = traces(map_figure(POINTS, INFOS, MODALITIES, chosen=["b", "gone"]))
-    assert list(found["tasks"].marker.opacity) == [FADED, 1, FADED]
-    assert list(found["names"].text) == ["Does &lt;i&gt; follow?"]
+    actual = traces(map_figure(POINTS, INFOS, MODALITIES, chosen=["b", "gone"]))
+    assert list(actual["tasks"].marker.opacity) == [FADED, 1, FADED]
+    assert list(actual["names"].text) == ["Does &lt;i&gt; follow?"]
     everything = traces(map_figure(POINTS, INFOS, MODALITIES, chosen=["gone"]))
     assert list(everything["tasks"].marker.opacity) == [1, 1, 1]
 
@@ -78,9 +78,9 @@ def test_small_many_none_and_unfit() -> None:
 @given(seed=st.integers(0, 999), n=st.integers(0, 12))
 def test_every_name_has_a_place(seed: int, n: int) -> None:
     points = np.random.default_rng(seed).uniform(0, 500, (n, 2))
-    found = place_labels(points, ["name"] * n, (500, 500))
-    assert len(found) == n
-    assert set(found) <= set(PLACES)
+    actual = place_labels(points, ["name"] * n, (500, 500))
+    assert len(actual) == n
+    assert set(actual) <= set(PLACES)
 
 
 def test_names_keep_out_of_each_others_way_and_inside() -> None:

@@ -95,12 +95,12 @@ def test_modules() -> None:
 
 
 def test_neighbours() -> None:
-    found = [
+    actual = [
         Neighbor(task="rte", similarity=0.6, rank=1, confidence=1.0, low=0.5, high=0.65),
         Neighbor(task="vqa", similarity=0.4, rank=2, confidence=0.62, low=0.3, high=0.45),
     ]
     modalities = {"rte": "language", "vqa": "vision-language"}
-    figure = neighbor_bars(found, titles={"rte": "Does <i> follow?"}, modalities=modalities)
+    figure = neighbor_bars(actual, titles={"rte": "Does <i> follow?"}, modalities=modalities)
     bars, texts = figure.data
     assert list(bars.x) == [0.4, 0.6]  # best on top
     assert list(figure.layout.yaxis.ticktext) == ["vqa", "Does &lt;i&gt; follow?"]

@@ -18,8 +18,8 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 def test_the_readme_has_the_table() -> None:
     text = README.read_text(encoding="utf-8")
     assert text.count(BEGIN) == text.count(END) == 1
-    found = text.partition(BEGIN)[2].partition(END)[0].strip()
-    assert found == support_markdown(), "put what `pituning backbones families --markdown` prints between the markers"
+    actual = text.partition(BEGIN)[2].partition(END)[0].strip()
+    assert actual == support_markdown(), "put what `pituning backbones families --markdown` prints between the markers"
 
 
 def test_every_family_and_kind_is_told() -> None:

@@ -86,8 +86,8 @@ def test_nothing_moves_with_the_slider_or_the_order() -> None:
 
 def test_communities_are_the_planted_cliques() -> None:
     names = [f"task-{i}" for i in range(15)]
-    found = communities(cliques((5, 6, 4)), names)
-    assert [found[name] for name in names] == [1] * 5 + [0] * 6 + [2] * 4
+    actual = communities(cliques((5, 6, 4)), names)
+    assert [actual[name] for name in names] == [1] * 5 + [0] * 6 + [2] * 4
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3])

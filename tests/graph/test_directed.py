@@ -43,16 +43,16 @@ def test_the_best_and_the_worst_donors_of_each_task(graph: nx.Graph) -> None:
 
 
 def test_a_threshold_counts_harm_too(graph: nx.Graph) -> None:
-    found = directed_graph(graph, VALUES, threshold=2.5)
-    assert arrows(found) == {("1", "0"): 5.0, ("2", "0"): -9.0, ("2", "1"): 2.5}
+    actual = directed_graph(graph, VALUES, threshold=2.5)
+    assert arrows(actual) == {("1", "0"): 5.0, ("2", "0"): -9.0, ("2", "1"): 2.5}
 
 
 def test_tasks_stay_where_they_are(graph: nx.Graph) -> None:
-    found = directed_graph(graph, VALUES, k=3)
-    assert list(found) == list(graph)
-    assert dict(found.nodes(data=True)) == dict(graph.nodes(data=True))
-    assert found["task-1"]["task-0"]["inter_modal"] is True
-    assert found["task-0"]["task-3"]["inter_modal"] is False
+    actual = directed_graph(graph, VALUES, k=3)
+    assert list(actual) == list(graph)
+    assert dict(actual.nodes(data=True)) == dict(graph.nodes(data=True))
+    assert actual["task-1"]["task-0"]["inter_modal"] is True
+    assert actual["task-0"]["task-3"]["inter_modal"] is False
 
 
 def test_nothing_known_is_no_arrow(graph: nx.Graph) -> None:
@@ -66,14 +66,14 @@ def test_values_that_do_not_fit(graph: nx.Graph) -> None:
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_files_keep_the_direction(graph: nx.Graph, file_format: str) -> None:
-    found = directed_graph(graph, VALUES, k=3)
-    data = export_bytes(found, file_format)
+    actual = directed_graph(graph, VALUES, k=3)
+    data = export_bytes(actual, file_format)
     if file_format == "csv":
         rows = list(csv.DictReader(data.decode().splitlines()))
         assert {(row["source"], row["target"]): float(row["gain"]) for row in rows} == dict(
-            nx.get_edge_attributes(found, "gain")
+            nx.get_edge_attributes(actual, "gain")
         )
     if file_format == "graphml":
-        assert set(nx.parse_graphml(data.decode()).edges) == set(found.edges)
+        assert set(nx.parse_graphml(data.decode()).edges) == set(actual.edges)
     if file_format == "json":
         assert json.loads(data)["directed"] is True

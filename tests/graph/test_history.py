@@ -44,15 +44,16 @@ def slowly(similarity: np.ndarray, gains: np.ndarray, i: int, j: int) -> tuple[f
 @pytest.mark.parametrize("unmeasured", [0, 12])
 def test_it_is_the_weighted_mean_place_and_the_similarity(unmeasured: int) -> None:
     similarity, gains = a_zoo(3, unmeasured=unmeasured)
-    found = with_history(similarity, gains)
+    actual = with_history(similarity, gains)
     for i in range(6):
         others = [j for j in range(6) if j != i]
         history, alike = np.array([slowly(similarity, gains, i, j) for j in others]).T
         expected = (history - history.mean()) / history.std() + alike
-        assert found[i, others] == pytest.approx(expected, abs=1e-9)
-        assert found[i, i] == 0
+        assert actual[i, others] == pytest.approx(expected, abs=1e-9)
+        assert actual[i, i] == 0
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000), st.integers(0, 5))
 def test_nothing_measured_of_the_target_is_used(seed: int, target: int) -> None:
     similarity, gains = a_zoo(seed)
@@ -68,13 +69,13 @@ def test_a_donor_that_helped_similar_targets_comes_before_its_equals() -> None:
     # Target 0 is like 1; donors 2 and 3 are equally like 0, but 3 helped 1.
     similarity = np.array([[1, 0.9, 0.1, 0.1], [0.9, 1, 0.1, 0.1], [0.1, 0.1, 1, 0.1], [0.1, 0.1, 0.1, 1]])
     gains = np.array([[np.nan, 0, 9, 0], [0, np.nan, 0, 9], [0, 0, np.nan, 0], [0, 0, 0, np.nan]], dtype=float)
-    found = with_history(similarity, gains)
-    assert found[0, 3] > found[0, 2]
+    actual = with_history(similarity, gains)
+    assert actual[0, 3] > actual[0, 2]
 
 
 def test_without_any_history_the_similarity_decides() -> None:
     similarity, _ = a_zoo(0)
-    found = with_history(similarity, np.full((6, 6), np.nan))
+    actual = with_history(similarity, np.full((6, 6), np.nan))
     for i in range(6):
         others = [j for j in range(6) if j != i]
-        assert (np.argsort(found[i, others]) == np.argsort(similarity[i, others])).all()
+        assert (np.argsort(actual[i, others]) == np.argsort(similarity[i, others])).all()

@@ -70,8 +70,8 @@ def test_similar_tasks_stand_together() -> None:
 
 def test_classical_scaling_recovers_a_plane() -> None:
     points = np.random.default_rng(0).normal(size=(10, 2))
-    found = _classical_scaling(squareform(pdist(points)))
-    np.testing.assert_allclose(pdist(found), pdist(points), atol=1e-9)
+    actual = _classical_scaling(squareform(pdist(points)))
+    np.testing.assert_allclose(pdist(actual), pdist(points), atol=1e-9)
 
 
 CROWDED = CROWD + 300

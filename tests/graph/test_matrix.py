@@ -106,9 +106,9 @@ def test_a_pair_agrees_with_the_neighbours() -> None:
             if a == b:
                 continue
             pair = view_pair(matrix, a, b, replicates, top=6)
-            found = {item.task: item for item in neighbors(matrix, names, names[a], 6, replicates=replicates)}
-            assert (pair.similarity, pair.rank) == (found[names[b]].similarity, found[names[b]].rank)
-            assert (pair.low, pair.high) == (found[names[b]].low, found[names[b]].high)
+            actual = {item.task: item for item in neighbors(matrix, names, names[a], 6, replicates=replicates)}
+            assert (pair.similarity, pair.rank) == (actual[names[b]].similarity, actual[names[b]].rank)
+            assert (pair.low, pair.high) == (actual[names[b]].low, actual[names[b]].high)
             near = neighbors(matrix, names, names[a], 2, replicates=replicates)
             for item in near:
                 if item.task == names[b]:
@@ -125,12 +125,12 @@ def test_a_pair_agrees_with_the_neighbours() -> None:
 def test_weighted_spearman_is_that_of_repeated_values(data: st.DataObject, n: int) -> None:
     few = st.lists(st.integers(0, 4), min_size=n, max_size=n)
     x, y, weights = (np.array(data.draw(few)) for _ in range(3))
-    found = weighted_spearman(x, y, weights[:, None].astype(float))[0]
+    actual = weighted_spearman(x, y, weights[:, None].astype(float))[0]
     a, b = np.repeat(x, weights), np.repeat(y, weights)
     if len(set(a)) < 2 or len(set(b)) < 2:
-        assert np.isnan(found)
+        assert np.isnan(actual)
     else:
-        assert found == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
+        assert actual == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
 
 
 def slow_agreement(first: np.ndarray, second: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
@@ -146,13 +146,13 @@ def slow_agreement(first: np.ndarray, second: np.ndarray, drawn: np.ndarray) -> 
 
 def test_agreement_and_its_interval_equal_the_slow_loop() -> None:
     first, second = zoo(4, 8), zoo(4, 8) + 0.8 * zoo(5, 8)
-    found = rank_agreement(first, second, replicates=60, seed=6)
+    actual = rank_agreement(first, second, replicates=60, seed=6)
     pairs, targets = slow_agreement(first, second, np.arange(8))
-    assert (found.pairs, found.targets) == (pytest.approx(pairs), pytest.approx(targets))
+    assert (actual.pairs, actual.targets) == (pytest.approx(pairs), pytest.approx(targets))
     draws = np.random.default_rng(6).multinomial(8, np.full(8, 1 / 8), size=60)
     slow = np.array([slow_agreement(first, second, np.repeat(np.arange(8), draw)) for draw in draws])
-    assert found.pairs_interval == pytest.approx(tuple(np.percentile(slow[:, 0], [2.5, 97.5])))
-    assert found.targets_interval == pytest.approx(tuple(np.percentile(slow[:, 1], [2.5, 97.5])))
+    assert actual.pairs_interval == pytest.approx(tuple(np.percentile(slow[:, 0], [2.5, 97.5])))
+    assert actual.targets_interval == pytest.approx(tuple(np.percentile(slow[:, 1], [2.5, 97.5])))
 
 
 @settings(max_examples=15, deadline=None)
@@ -182,9 +182,9 @@ def test_disagreements() -> None:
     i, j = np.triu_indices(6, k=1)
     places = [rankdata(-matrix[i, j]) for matrix in (first, second)]
     gaps = sorted(np.abs(places[0] - places[1]), reverse=True)
-    found = disagreements(first, second, 4)
-    assert [abs(item.first - item.second) for item in found] == gaps[:4]
-    for item in found:
+    actual = disagreements(first, second, 4)
+    assert [abs(item.first - item.second) for item in actual] == gaps[:4]
+    for item in actual:
         (pair,) = np.flatnonzero((i == item.i) & (j == item.j))
         assert (item.first, item.second) == (places[0][pair], places[1][pair])
     assert disagreements(np.eye(1), np.eye(1)) == []

@@ -12,17 +12,17 @@ S = np.array([[1, 0.9, 0.2, 0.5], [0.9, 1, 0.3, 0.4], [0.2, 0.3, 1, 0.8], [0.5, 
 
 
 def test_neighbors() -> None:
-    found = neighbors(S, NAMES, "d", 2)
-    assert [(n.task, n.similarity, n.rank, n.confidence) for n in found] == [("c", 0.8, 1, None), ("a", 0.5, 2, None)]
+    actual = neighbors(S, NAMES, "d", 2)
+    assert [(n.task, n.similarity, n.rank, n.confidence) for n in actual] == [("c", 0.8, 1, None), ("a", 0.5, 2, None)]
 
 
 def test_confidence_is_the_share_of_replicates_in_the_top_k() -> None:
     replicates = np.stack([S, S, S, S])
     replicates[3, 0] = [1, 0.1, 0.2, 0.5]  # in one of four replicates, a's neighbours are d and c
-    found = neighbors(S, NAMES, "a", 2, replicates=replicates)
-    assert [(n.task, n.confidence) for n in found] == [("b", 0.75), ("d", 1.0)]
-    assert found[0].low is not None
-    assert 0.1 <= found[0].low < 0.9 == found[0].high
+    actual = neighbors(S, NAMES, "a", 2, replicates=replicates)
+    assert [(n.task, n.confidence) for n in actual] == [("b", 0.75), ("d", 1.0)]
+    assert actual[0].low is not None
+    assert 0.1 <= actual[0].low < 0.9 == actual[0].high
 
 
 def test_ties_go_by_order() -> None:

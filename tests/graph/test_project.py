@@ -108,12 +108,12 @@ def test_trustworthiness_is_sklearns(seed: int, n: int, k: int) -> None:
 
 def test_profiles_equal_the_slow_loop() -> None:
     matrix = zoo(7).matrix
-    found = 1 - distances(matrix, "profile")
+    actual = 1 - distances(matrix, "profile")
     for i in range(7):
         for j in range(7):
             others = [k for k in range(7) if k not in (i, j)]
             expected = 1 if i == j else np.corrcoef(matrix[i, others], matrix[j, others])[0, 1]
-            assert found[i, j] == pytest.approx(expected, abs=1e-9)
+            assert actual[i, j] == pytest.approx(expected, abs=1e-9)
 
 
 @settings(max_examples=20, deadline=None)
@@ -128,14 +128,14 @@ def test_align_undoes_moves_turns_mirrors_and_scales(seed: int, angle: float, sc
 
 def test_few_tasks_have_no_umap() -> None:
     layers = {"encoder.0": zoo(seed=5).matrix, "decoder.0": zoo(seed=6).matrix}
-    found = made(layers=layers)
-    assert list(found.maps) == ["mds", "pca"]
-    assert found.layers == ("encoder.0", "decoder.0")
-    for each in found.maps.values():
+    actual = made(layers=layers)
+    assert list(actual.maps) == ["mds", "pca"]
+    assert actual.layers == ("encoder.0", "decoder.0")
+    for each in actual.maps.values():
         assert (each.points.shape, each.resampled.shape, each.layers.shape) == ((6, 2), (4, 6, 2), (2, 6, 2))
         spread = np.abs(each.resampled - each.points).mean()
         assert spread < np.abs(each.points).mean() / 2  # replicates lie near their task
-    assert 0 < found.maps["mds"].detail["stress"] < 0.5
+    assert 0 < actual.maps["mds"].detail["stress"] < 0.5
     with pytest.raises(BadInput, match="2 tasks are too few"):
         project(zoo(2), MapSettings(), kind="lora", predictor="probe", digest="x")
 
@@ -158,9 +158,9 @@ def test_a_map_is_found_again_and_known_to_be_old(tmp_path: Path) -> None:
     assert find_projection(workspace.zoo(), "lora", "probe", MapSettings()) is None
     kept = save_projection(workspace.zoo(), made(digest=similarity_digest(path)))
 
-    found = find_projection(workspace.zoo(), "lora", "probe", MapSettings())
-    assert found is not None
-    assert (found.path, found.current) == (kept, True)
+    actual = find_projection(workspace.zoo(), "lora", "probe", MapSettings())
+    assert actual is not None
+    assert (actual.path, actual.current) == (kept, True)
     assert find_projection(workspace.zoo(), "lora", "probe", MapSettings(seed=1)) is None
     loaded, original = load_projection(kept), made(digest=similarity_digest(path))
     assert (loaded.names, loaded.settings, loaded.neighbours) == (
@@ -215,11 +215,11 @@ def test_the_maps_that_ship_are_of_the_similarities_that_ship(tmp_path: Path) ->
     assert data is not None, "the embedded default is not there; make it with `pituning zoo build`"
     workspace = Workspace(tmp_path)
     for kind in ("lora", "bottleneck", "prefix"):
-        found = find_projection(workspace.zoo(), kind, "probe", MapSettings())
-        assert found is not None, f"no map of {kind}; make it: pituning zoo maps data/zoos/mini"
-        assert found.current, f"{found.path} is out of date; make it again: pituning zoo maps data/zoos/mini"
-        assert found.path.stat().st_size < 100_000
-        loaded = load_projection(found.path)
+        actual = find_projection(workspace.zoo(), kind, "probe", MapSettings())
+        assert actual is not None, f"no map of {kind}; make it: pituning zoo maps data/zoos/mini"
+        assert actual.current, f"{actual.path} is out of date; make it again: pituning zoo maps data/zoos/mini"
+        assert actual.path.stat().st_size < 100_000
+        loaded = load_projection(actual.path)
         assert list(loaded.maps) == ["umap", "mds", "pca"]
         for each in loaded.maps.values():
             assert len(each.resampled) == 25

@@ -51,9 +51,9 @@ def test_the_right_order_is_best_and_regret_falls_with_more_guesses(vectors):
     predicted, measured = (np.array(values, dtype=float) for values in vectors)
     for name, best in (("spearman", 1), ("kendall", 1), ("ndcg", 1), ("regret1", 0), ("regret3", 0)):
         assert MEASURES[name](measured * 3 + 1, measured) == pytest.approx(best)
-    found = [regret(predicted, measured, k) for k in range(1, len(measured) + 1)]
-    assert all(one >= other >= 0 for one, other in pairwise(found))
-    assert found[-1] == 0
+    actual = [regret(predicted, measured, k) for k in range(1, len(measured) + 1)]
+    assert all(one >= other >= 0 for one, other in pairwise(actual))
+    assert actual[-1] == 0
 
 
 def test_regret_by_hand():
@@ -75,24 +75,24 @@ def test_targets_are_graded_one_by_one_on_the_pairs_that_count():
     predicted, measured = rng.random((5, 5)), rng.random((5, 5))
     measured[2, 3] = np.nan
     pairs = rng.random((5, 5)) < 0.8
-    found = grade_targets(predicted, measured, pairs=pairs)
+    actual = grade_targets(predicted, measured, pairs=pairs)
     for i in range(5):
         donors = [j for j in range(5) if j != i and pairs[i, j] and not math.isnan(measured[i, j])]
         if len(donors) < 2:
-            assert math.isnan(found["spearman"][i])
+            assert math.isnan(actual["spearman"][i])
         else:
-            assert found["spearman"][i] == pytest.approx(spearman(predicted[i, donors], measured[i, donors]))
+            assert actual["spearman"][i] == pytest.approx(spearman(predicted[i, donors], measured[i, donors]))
     assert list(grade_targets(predicted, measured, measures=["ndcg"])) == ["ndcg"]
     with pytest.raises(BadInput, match="square and of the same size"):
         grade_targets(predicted[:4], measured)
 
 
 def test_pairs_of_modalities():
-    found = pairs_of_modalities(["vision", "language", "vision"])
-    assert found["within modalities"].sum() == 5
-    assert not (found["within modalities"] & found["across modalities"]).any()
-    assert found["vision and language"].tolist() == [[False, True, False], [True, False, True], [False, True, False]]
-    assert set(found) == {
+    actual = pairs_of_modalities(["vision", "language", "vision"])
+    assert actual["within modalities"].sum() == 5
+    assert not (actual["within modalities"] & actual["across modalities"]).any()
+    assert actual["vision and language"].tolist() == [[False, True, False], [True, False, True], [False, True, False]]
+    assert set(actual) == {
         "within modalities", "across modalities", "vision alone", "vision and language", "language alone",
     }  # fmt: skip
 
@@ -100,8 +100,8 @@ def test_pairs_of_modalities():
 def test_an_interval_holds_the_mean_and_shrinks_with_more_targets():
     rng = np.random.default_rng(1)
     few, many = interval(rng.normal(size=8)), interval(rng.normal(size=800))
-    for found in (few, many):
-        assert found.low < found.mean < found.high
+    for actual in (few, many):
+        assert actual.low < actual.mean < actual.high
     assert many.high - many.low < (few.high - few.low) / 3
     # The normal approximation of the standard error.
     assert many.high - many.low == pytest.approx(2 * 1.96 / math.sqrt(800), rel=0.15)

@@ -229,9 +229,9 @@ def test_a_module_is_the_mean_of_its_tensors_in_all_layers() -> None:
         )
         for i, row in enumerate(values)
     ]
-    found = per_part(zoo, "paper", {name: name.split(".", 3)[3].removesuffix(".weight") for name in names})
-    assert list(found) == ["self_attn.q_proj", "fc2"]
-    for offset, matrix in enumerate(found.values()):
+    actual = per_part(zoo, "paper", {name: name.split(".", 3)[3].removesuffix(".weight") for name in names})
+    assert list(actual) == ["self_attn.q_proj", "fc2"]
+    for offset, matrix in enumerate(actual.values()):
         a, b = values[0, offset::2], values[1, offset::2]
         cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
         assert matrix[0, 1] == pytest.approx(cosines.mean(), abs=1e-6)

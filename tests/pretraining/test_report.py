@@ -29,7 +29,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_losses_and_hits_are_those_of_one_sample_at_a_time(tiny_backbone: Backbone, few) -> None:
     tokenizer, model = tiny_backbone.tokenizer, tiny_backbone.model
-    found = evaluation.evaluate(model, tokenizer, CONFIG)
+    actual = evaluation.evaluate(model, tokenizer, CONFIG)
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * 5)
     for sample in SAMPLES:
         ids = torch.tensor([tokenizer(sample.prompt).input_ids])
@@ -41,19 +41,19 @@ def test_losses_and_hits_are_those_of_one_sample_at_a_time(tiny_backbone: Backbo
         hits = [int(row.argmax()) == t for row, t in zip(logits, answer, strict=True)]
         values = (sum(losses), len(answer), all(hits), sum(hits[:-1]), len(answer) - 1)
         sums[sample.objective] = [a + b for a, b in zip(sums[sample.objective], values, strict=True)]
-    assert set(found) == set(sums)
+    assert set(actual) == set(sums)
     for name, (loss, length, exact, right, words) in sums.items():
         count = sum(s.objective == name for s in SAMPLES)
-        assert found[name]["loss"] == pytest.approx(loss / length, rel=1e-4)
-        assert found[name]["exact"] == pytest.approx(exact / count)
-        assert found[name]["words"] == pytest.approx(right / words)
+        assert actual[name]["loss"] == pytest.approx(loss / length, rel=1e-4)
+        assert actual[name]["exact"] == pytest.approx(exact / count)
+        assert actual[name]["words"] == pytest.approx(right / words)
 
 
 def test_unigram_losses_are_those_of_counted_tokens(tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "heldout_groups", lambda config, n: ([], SAMPLES[:1]))
     monkeypatch.setattr(report, "mixed_samples", lambda rng, images, texts: [SAMPLES[rng.randrange(2)]])
     tokenizer = tiny_backbone.tokenizer
-    found = report.unigram_losses(tokenizer, CONFIG, draws=50)
+    actual = report.unigram_losses(tokenizer, CONFIG, draws=50)
     rng, seen = Random(f"{CONFIG.seed}/unigram"), Counter()
 
     def tokens(sample: Sample) -> list[int]:
@@ -62,4 +62,4 @@ def test_unigram_losses_are_those_of_counted_tokens(tiny_backbone: Backbone, mon
     for _ in range(50):
         seen.update(tokens(SAMPLES[rng.randrange(2)]))
     losses = [-math.log((seen[t] + 1) / (sum(seen.values()) + len(tokenizer))) for t in tokens(SAMPLES[0])]
-    assert found == {"check": pytest.approx(sum(losses) / len(losses))}
+    assert actual == {"check": pytest.approx(sum(losses) / len(losses))}

@@ -54,11 +54,11 @@ def test_the_zoo_is_whole_small_and_holds_no_text_of_the_data_sets() -> None:
 
 
 def test_tasks_of_one_sort_are_each_other_s_nearest() -> None:
-    found = ZOO.similarity("lora", "probe")
+    actual = ZOO.similarity("lora", "probe")
     for name, relative in RELATIVES.items():
-        row = found.matrix[found.names.index(name)].copy()
-        row[found.names.index(name)] = -np.inf
-        assert found.names[int(np.argmax(row))] == relative
+        row = actual.matrix[actual.names.index(name)].copy()
+        row[actual.names.index(name)] = -np.inf
+        assert actual.names[int(np.argmax(row))] == relative
 
 
 def test_its_tasks_are_known_without_their_examples(tmp_path: Path) -> None:

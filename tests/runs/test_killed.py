@@ -75,9 +75,9 @@ def test_a_killed_run_ends_in_the_same_numbers(outcome, spec, kill_after):
 @pytest.mark.slow
 def test_counting_is_the_same_through_kills_and_a_damaged_checkpoint(outcome):
     spec = RunSpec(kind="count", config={"upto": 12, "pause": 0.0, "seed": 3})
-    found, run, _ = outcome(spec, "4,9,3")
+    actual, run, _ = outcome(spec, "4,9,3")
     digest = link("", 3)
     for step in range(1, 13):
         digest = link(digest, step)
-    assert found == {"counted": 12, "digest": digest, "seed": 3}
+    assert actual == {"counted": 12, "digest": digest, "seed": 3}
     assert run.attempt == 4

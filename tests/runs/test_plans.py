@@ -48,12 +48,12 @@ def names(spec: RunSpec, subject: Subject) -> list[str]:
 def test_the_phases_of_a_tuning():
     spec = RunSpec(kind="tune", config={"target": "digits", "steps": 80, "baselines": list(BASELINES)})
     parts = outline(spec, Subject())
-    found = [part.name for part in parts]
+    actual = [part.name for part in parts]
     for method in ("pi", *BASELINES):
-        assert found.index(f"test {method}") > found.index("choose pi")
-    assert found.count("choose single") == 1  # once, for the guard and the baseline
-    assert {"choose full", "choose placebo", "train random", "embed the zoo", "encode images"} <= set(found)
-    assert not {"choose backbone", "train backbone", "choose untouched"} & set(found)
+        assert actual.index(f"test {method}") > actual.index("choose pi")
+    assert actual.count("choose single") == 1  # once, for the guard and the baseline
+    assert {"choose full", "choose placebo", "train random", "embed the zoo", "encode images"} <= set(actual)
+    assert not {"choose backbone", "train backbone", "choose untouched"} & set(actual)
     # 160 shots are split once, 3 rates of 80 steps.
     assert {part.total for part in parts if part.name.startswith("choose")} == {240}
 

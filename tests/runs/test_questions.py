@@ -178,8 +178,8 @@ def test_an_open_answer_has_the_probability_of_its_tokens(tiny_backbone, box_tas
     labels = encoded.batch([0, 1, 2]).labels
     for row, gold in enumerate(golds):
         by_hand = sum(float(losses[row, i, token]) for i, token in enumerate(labels[row].tolist()) if token >= 0)
-        (found,) = answer_probabilities(tiny_backbone, encoded, box_task, row, [gold])
-        assert found == pytest.approx(math.exp(-by_hand), rel=1e-4)
+        (actual,) = answer_probabilities(tiny_backbone, encoded, box_task, row, [gold])
+        assert actual == pytest.approx(math.exp(-by_hand), rel=1e-4)
 
 
 def test_a_question_of_ones_own_with_an_image_goes_through_a_prefix(studio, tmp_path):

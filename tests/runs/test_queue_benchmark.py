@@ -13,9 +13,9 @@ from pituning.runs.store import ORDER, RUNS
 def test_no_run_is_handed_out_twice(postgres):
     report = measure(runs=120, workers=3, table=300)
     assert set(report) == {"sqlite", "postgresql"}
-    for found in report.values():
-        assert (found["double_claims"], found["missing"], found["table"]) == (0, 0, 300)
-        assert found["claims_per_second"] > 0
+    for actual in report.values():
+        assert (actual["double_claims"], actual["missing"], actual["table"]) == (0, 0, 300)
+        assert actual["claims_per_second"] > 0
 
 
 def test_queries_of_the_queue_and_of_the_page_use_an_index(workspace):

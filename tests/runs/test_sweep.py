@@ -10,8 +10,8 @@ from pituning.runs.sweep import changes_of, sweep
 def test_every_combination_once():
     axes = {"target": ["nli", "rte"], "kind": ["lora", "prefix"], "shots": [4], "seed": [0, 1, 2]}
     specs = sweep("tune", {"steps": 20}, axes)
-    found = [(s.config["target"], s.config["kind"], s.config["shots"], s.config["seed"]) for s in specs]
-    assert found == [(t, k, 4, s) for t in ("nli", "rte") for k in ("lora", "prefix") for s in (0, 1, 2)]
+    actual = [(s.config["target"], s.config["kind"], s.config["shots"], s.config["seed"]) for s in specs]
+    assert actual == [(t, k, 4, s) for t in ("nli", "rte") for k in ("lora", "prefix") for s in (0, 1, 2)]
     assert {spec.config["steps"] for spec in specs} == {20}
     assert sweep("tune", {"target": "nli"}, {"seed": []}) == [RunSpec(kind="tune", config={"target": "nli"})]
 

@@ -59,9 +59,9 @@ def test_cells_are_measured_once(tmp_path: Path) -> None:
 def test_every_task_was_measured_on_the_shipped_backbone() -> None:
     frame = pd.read_csv(ZOO.result_path("suite.csv"), keep_default_na=False)
     assert set(frame["backbone"]) == {Backbone.load(BACKBONE).fingerprint[:12]}
-    found = {Cell(r["task"], r["method"], r["kind"], r["shots"], r["seed"]) for r in frame.to_dict("records")}
+    actual = {Cell(r["task"], r["method"], r["kind"], r["shots"], r["seed"]) for r in frame.to_dict("records")}
     wanted = difficulty_cells(TASK_NAMES, seeds=(0,))
-    assert {cell for cell in wanted if cell.method != "single on random weights"} <= found
+    assert {cell for cell in wanted if cell.method != "single on random weights"} <= actual
 
 
 @pytest.mark.slow  # the column of chance draws every example of the suite

@@ -129,16 +129,16 @@ def test_cells_are_measured_once_and_the_same_again(places: Places) -> None:
 def test_a_shipped_row_is_measured_again(cell: Cell, tmp_path: Path) -> None:
     places = Places(zoo=ZOO, backbone=BACKBONE, workspace=Workspace.open(tmp_path / "ws"))
     config = LowshotConfig(tasks=(cell.target,), shots=(cell.shots,), seeds=(cell.seed,), methods=(cell.method,))
-    (found,) = measure_group(places, config, [cell])
+    (actual,) = measure_group(places, config, [cell])
     shipped = read_lowshot(ZOO.lowshot_path("lora"))
     (row,) = shipped[[Cell(r.target, r.shots, r.seed, r.method) == cell for r in shipped.itertuples()]].to_dict(
         "records"
     )
-    assert (found["donors"], row["spec"]) == (row["donors"], lowshot_specs(places, config)[cell])
+    assert (actual["donors"], row["spec"]) == (row["donors"], lowshot_specs(places, config)[cell])
     # Other processors round otherwise, and a borderline answer or two may flip.
-    assert found["score"] == pytest.approx(row["score"], abs=1.5)
+    assert actual["score"] == pytest.approx(row["score"], abs=1.5)
     if cell.shots:
-        assert found["held_out_loss"] == pytest.approx(row["held_out_loss"], abs=0.02)
+        assert actual["held_out_loss"] == pytest.approx(row["held_out_loss"], abs=0.02)
 
 
 @pytest.mark.parametrize("steps", [STEPS, 480])

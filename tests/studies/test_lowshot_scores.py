@@ -42,8 +42,8 @@ def test_pi_is_the_candidate_that_the_guard_chooses() -> None:
     }
     given = [
         (target, seed, name, score, loss)
-        for (target, seed), found in measured.items()
-        for name, (score, loss) in zip(("mixture", "single", "donor", "untouched"), found, strict=True)
+        for (target, seed), actual in measured.items()
+        for name, (score, loss) in zip(("mixture", "single", "donor", "untouched"), actual, strict=True)
     ]
     without_donor = [("b", 1, "mixture", 63, 0.2), ("b", 1, "single", 53, 0.3), ("b", 1, "untouched", 9, 0.9)]
     control = [("a", 0, "random", 40, 0.6), ("a", 0, "random-untouched", 5, 0.2)]
@@ -78,9 +78,9 @@ def test_the_backbone_alone_stands_for_every_seed() -> None:
             rows(("a", 0, "single", 50, 0.1), ("a", 3, "single", 60, 0.1)),
         ]
     )
-    found = paired_gain(lowshot_scores(frame, 16), "single", "backbone")
-    assert found is not None
-    assert found.by_target == {"a": 45}
+    actual = paired_gain(lowshot_scores(frame, 16), "single", "backbone")
+    assert actual is not None
+    assert actual.by_target == {"a": 45}
     zero = paired_gain(lowshot_scores(frame, 0), "untouched", "backbone")
     assert zero is not None
     assert zero.mean == 15
@@ -94,12 +94,12 @@ def test_gains_are_paired_over_what_both_methods_have() -> None:
         ("c", 0, "full", 10, 0.1),
         ("d", 0, "full", 20, 0.1), ("d", 0, "single", 20.5, 0.1),
     )  # fmt: skip
-    found = paired_gain(lowshot_scores(frame, 16), "full", "single")
-    assert found is not None
-    assert found.by_target == pytest.approx({"a": 8, "b": -3, "d": -0.5})
-    assert found.mean == pytest.approx((8 - 3 - 0.5) / 3)
-    assert (found.wins, found.harmless, found.worst, found.seeds) == (1, 2, ("b", -3), 1)
-    assert found.low <= found.mean <= found.high
+    actual = paired_gain(lowshot_scores(frame, 16), "full", "single")
+    assert actual is not None
+    assert actual.by_target == pytest.approx({"a": 8, "b": -3, "d": -0.5})
+    assert actual.mean == pytest.approx((8 - 3 - 0.5) / 3)
+    assert (actual.wins, actual.harmless, actual.worst, actual.seeds) == (1, 2, ("b", -3), 1)
+    assert actual.low <= actual.mean <= actual.high
     assert paired_gain(lowshot_scores(frame, 16), "full", "bitfit") is None
     assert mean_score(lowshot_scores(frame, 16), "bitfit") is None
 

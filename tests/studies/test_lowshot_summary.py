@@ -41,22 +41,22 @@ def made(targets: tuple[str, ...], seeds: tuple[int, ...]) -> pd.DataFrame:
 def test_gains_of_pi() -> None:
     targets = ("nli", "rte", "vqa")
     summary = LowshotSummary(made(targets, (0, 1)), "lora", 16)
-    found = json.loads(json.dumps(summary.to_json(), allow_nan=False))
-    assert (found["shots"], found["kind"], found["targets"], found["seeds"]) == (16, "lora", 3, 2)
+    actual = json.loads(json.dumps(summary.to_json(), allow_nan=False))
+    assert (actual["shots"], actual["kind"], actual["targets"], actual["seeds"]) == (16, "lora", 3, 2)
     for name, points in (("single", 50), ("full", 52), ("placebo", 49), ("random", 40)):
-        gain = found["gain_over"][name]
+        gain = actual["gain_over"][name]
         assert gain["mean"] == pytest.approx(60 - points)
         assert gain["low"] == gain["high"] == pytest.approx(60 - points)
         assert (gain["wins"], gain["worst"]) == (3, pytest.approx(60 - points))
     # The guarded placebo is the single expert, whose loss is smaller.
-    assert found["guarded_gain_over"]["placebo"]["mean"] == pytest.approx(10)
-    assert set(found["guarded_gain_over"]) == set(CONTROLS)
-    assert found["guard"]["chosen"] == {"mixture": 100.0}
-    assert found["not_below_single"] == 3
+    assert actual["guarded_gain_over"]["placebo"]["mean"] == pytest.approx(10)
+    assert set(actual["guarded_gain_over"]) == set(CONTROLS)
+    assert actual["guard"]["chosen"] == {"mixture": 100.0}
+    assert actual["not_below_single"] == 3
     # Without seeds of its own the backbone is 10, 11, 12; with two seeds the others gain half a point on the average.
-    assert found["gain_over"]["backbone"]["mean"] == pytest.approx(50.5)
-    assert found["zero_shot_gain"]["mean"] == pytest.approx(10)
-    assert found["scores"]["pi"]["mean"] == pytest.approx(60 + 1 + 0.5)
+    assert actual["gain_over"]["backbone"]["mean"] == pytest.approx(50.5)
+    assert actual["zero_shot_gain"]["mean"] == pytest.approx(10)
+    assert actual["scores"]["pi"]["mean"] == pytest.approx(60 + 1 + 0.5)
 
 
 def test_gains_by_modality() -> None:
@@ -64,9 +64,9 @@ def test_gains_by_modality() -> None:
     frame = made(("nli", "rte", "vqa"), (0,))
     worse = (frame["target"] == "vqa") & (frame["method"] == "single")
     summary = LowshotSummary(frame.assign(score=frame["score"] - 6 * worse), "lora", 16)
-    found = summary.to_json()["modality_gain_over"]
-    assert found["vision"] == {}
-    assert {name: gains["single"]["mean"] for name, gains in found.items() if gains} == {
+    actual = summary.to_json()["modality_gain_over"]
+    assert actual["vision"] == {}
+    assert {name: gains["single"]["mean"] for name, gains in actual.items() if gains} == {
         "language": 10, "vision-language": 16,
     }  # fmt: skip
     assert "| Single expert | – | +10.0 (+10.0 to +10.0) | +16.0 (+16.0 to +16.0) |" in summary.markdown()
@@ -103,31 +103,31 @@ def test_a_longer_budget_has_its_own_table(tmp_path: Path) -> None:
     zoo.new_lowshot_path("lora", 480).write_text(lowshot_csv(longer))
     (path.parent / "other-9-steps.csv").write_text("no table of this kind")
     summary = load_summary(path, "lora", 16)
-    found = summary.to_json()["budgets"]["480"]
-    assert found["single"]["gain"] == {
+    actual = summary.to_json()["budgets"]["480"]
+    assert actual["single"]["gain"] == {
         "mean": 4, "low": 4, "high": 4, "targets": 1, "seeds": 2, "wins": 1, "worst": 4, "worst_target": "nli",
     }  # fmt: skip
-    assert found["single"]["mixture_gain"]["mean"] == 7
-    assert (found["mixture"]["gain"]["mean"], found["mixture"]["mixture_gain"]) == (1, None)
+    assert actual["single"]["mixture_gain"]["mean"] == 7
+    assert (actual["mixture"]["gain"]["mean"], actual["mixture"]["mixture_gain"]) == (1, None)
     row = "| Single expert | 1, 2 | +4.0 (+4.0 to +4.0) | +7.0 (+7.0 to +7.0) | +10.0 (+10.0 to +10.0) |"
     assert row in summary.markdown()
     assert load_summary(path, "lora", 0).budgets == {}
 
 
 def test_the_shipped_figures_of_the_predictor() -> None:
-    found = predictor_figures(ZOO, "lora", 16)
-    assert found is not None
+    actual = predictor_figures(ZOO, "lora", 16)
+    assert actual is not None
     frame = pd.read_csv(ZOO.result_path("predictors.csv"))
     rows = frame.query("kind == 'lora' and shots == 16 and pairs == 'all' and predictor == 'probe'")
     means = dict(zip(rows["measure"], rows["mean"], strict=True))
-    assert (found["spearman"], found["regret3"]) == (means["spearman"], means["regret3"])
+    assert (actual["spearman"], actual["regret3"]) == (means["spearman"], means["regret3"])
     stored = ZOO.similarity("lora", "probe")
     hits = possible = 0
     for i, name in enumerate(stored.names):
         others = [other for other in np.argsort(-stored.matrix[i]) if other != i][:3]
         hits += sum(stored.names[j] in planted_relatives(name) for j in others)
         possible += min(3, len(planted_relatives(name)))
-    assert found["planted_top3"] == pytest.approx(hits / possible, abs=1e-4)
+    assert actual["planted_top3"] == pytest.approx(hits / possible, abs=1e-4)
     assert set(stored.names) == set(TASK_NAMES)
     assert predictor_figures(ZOO, "bottleneck", 16) is None
     assert predictor_figures(Zoo.at(ZOO.root / "none"), "lora", 16) is None

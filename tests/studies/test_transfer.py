@@ -66,11 +66,11 @@ def test_what_was_measured_is_read_back_as_gains(tmp_path: Path) -> None:
     rows = [("a", NO_DONOR, 4, 0, 50), ("a", NO_DONOR, 4, 1, 60), ("a", "b", 4, 0, 70), ("a", "b", 4, 1, 80),
             ("b", NO_DONOR, 4, 0, 10), ("a", "b", 0, 0, 3)]  # fmt: skip
     pd.DataFrame([(*row, "x") for row in rows], columns=list(COLUMNS)).to_csv(path, index=False)
-    found = load_transfer(path, 4, ["a", "b"])
-    assert found is not None
-    assert found.gains[0, 1] == pytest.approx(20)
-    assert np.isnan(found.gains[1, 0])
-    assert (found.alone.tolist(), found.seeds) == ([55, 10], 2)
+    actual = load_transfer(path, 4, ["a", "b"])
+    assert actual is not None
+    assert actual.gains[0, 1] == pytest.approx(20)
+    assert np.isnan(actual.gains[1, 0])
+    assert (actual.alone.tolist(), actual.seeds) == ([55, 10], 2)
     assert measured_shots(path) == [0, 4]
     assert load_transfer(path, 64, ["a", "b"]) is None
     assert load_transfer(Zoo.at(tmp_path).transfer_path("prefix"), 4, ["a", "b"]) is None
@@ -109,10 +109,11 @@ def test_a_shipped_score_is_computed_again(cell: Cell) -> None:
         & (frame["seed"] == cell.seed)
     ]  # fmt: skip
     # Other processors round otherwise, and a borderline answer or two may flip.
-    found = measure_cell(ZOO, BACKBONE, TransferConfig(), cell)
-    assert found == pytest.approx(row["score"].item(), abs=1.5)
+    actual = measure_cell(ZOO, BACKBONE, TransferConfig(), cell)
+    assert actual == pytest.approx(row["score"].item(), abs=1.5)
 
 
+@pytest.mark.slow
 def test_predictors_are_graded_against_the_shipped_transfer() -> None:
     frame = grade_predictors(ZOO, "lora")
     shipped = pd.read_csv(ZOO.result_path("predictors.csv"))
@@ -160,8 +161,8 @@ def test_a_measurement_is_graded_against_itself_with_other_shots(
         left_out = [spearmanr(mine.drop(columns=seed).mean(axis=1), mine[seed]).statistic for seed in range(3)]
         expected.append(np.mean(left_out))
     frame = grade_predictors(Zoo.at(tmp_path), "lora")
-    found = frame.query("predictor == 'retest' and pairs == 'all' and measure == 'spearman'")
-    assert found["mean"].item() == pytest.approx(np.mean(expected), abs=1e-3)
+    actual = frame.query("predictor == 'retest' and pairs == 'all' and measure == 'spearman'")
+    assert actual["mean"].item() == pytest.approx(np.mean(expected), abs=1e-3)
     # A seed that was measured in part, as where a study was interrupted, counts where it can.
     whole = pd.DataFrame(rows)
     whole[(whole["seed"] == 0) | ((whole["seed"] == 1) & (whole["target"] == "nli"))].to_csv(path, index=False)
@@ -179,12 +180,12 @@ def test_a_measurement_is_graded_against_itself_with_other_shots(
 def test_every_pair_of_the_suite_was_measured() -> None:
     for shots in (0, *TRAINED):
         assert len(measured_seeds(ZOO.transfer_path("lora"), shots)) == (3 if shots else 1)
-        found = load_transfer(ZOO.transfer_path("lora"), shots, TASK_NAMES)
-        assert found is not None
-        assert np.isfinite(found.alone).all()
-        assert np.isfinite(found.scores).sum() == 20 * 19
+        actual = load_transfer(ZOO.transfer_path("lora"), shots, TASK_NAMES)
+        assert actual is not None
+        assert np.isfinite(actual.alone).all()
+        assert np.isfinite(actual.scores).sum() == 20 * 19
         rows = read_rows(ZOO.transfer_path("lora"))
-        assert (rows["shots"] == shots).sum() == found.seeds * 20 * 20
+        assert (rows["shots"] == shots).sum() == actual.seeds * 20 * 20
 
 
 def test_the_documents_show_the_grades() -> None:

@@ -54,23 +54,24 @@ def test_ranks_are_compared_by_spearmans_correlation_of_each_tensor() -> None:
     rng = np.random.default_rng(0)
     values = rng.exponential(size=(3, 40))
     values[:, :5] = 0  # ties
-    found = compared([embedding(str(i), row, 15) for i, row in enumerate(values)], "rank")
+    actual = compared([embedding(str(i), row, 15) for i, row in enumerate(values)], "rank")
     for i in range(3):
         for j in range(3):
             parts = [spearmanr(values[i, part], values[j, part]).statistic for part in (slice(15), slice(15, 40))]
-            assert found[i, j] == pytest.approx(np.mean(parts), abs=1e-6)
+            assert actual[i, j] == pytest.approx(np.mean(parts), abs=1e-6)
 
 
 def test_what_ships_has_every_variant_and_agrees_with_the_predictors() -> None:
-    found = load_variants(ZOO.result_path(MATRICES_FILE, "lora"))
-    assert set(found) == {f"{p}-{labels}-{e}-{form}" for p in PROBES for labels, e in ESTIMATES for form in FORMS}
+    actual = load_variants(ZOO.result_path(MATRICES_FILE, "lora"))
+    assert set(actual) == {f"{p}-{labels}-{e}-{form}" for p in PROBES for labels, e in ESTIMATES for form in FORMS}
     for predictor, name in PREDICTORS.items():
         stored = ZOO.similarity("lora", predictor)
         assert stored.names == TASK_NAMES
         # Fisher information of another build of torch differs by rounding.
-        np.testing.assert_allclose(found[name], stored.matrix, atol=KEPT_TOLERANCE)
+        np.testing.assert_allclose(actual[name], stored.matrix, atol=KEPT_TOLERANCE)
 
 
+@pytest.mark.slow
 def test_grades_are_those_of_the_measured_transfer(tmp_path: Path) -> None:
     zoo = Zoo.at(tmp_path)
     for file in (MATRICES_FILE, "transfer.csv"):
@@ -86,16 +87,16 @@ def test_grades_are_those_of_the_measured_transfer(tmp_path: Path) -> None:
         spearman(np.delete(matrix[i], i), np.delete(transfer.gains[i], i)) for i in range(len(TASK_NAMES))
     ])  # fmt: skip
     here = "shots == 16 and probe == 'own' and labels == 'model' and estimator == 'example' and form == 'rank'"
-    found = frame.query(f"{here} and measure == 'spearman'").set_index("pairs")["mean"]
-    assert found["all"] == pytest.approx(expected, abs=1e-4)
+    actual = frame.query(f"{here} and measure == 'spearman'").set_index("pairs")["mean"]
+    assert actual["all"] == pytest.approx(expected, abs=1e-4)
     # Among the six language tasks each target has five donors.
     language = [i for i, name in enumerate(TASK_NAMES) if mini_task(name).modality == "language"]
     expected = np.mean([
         spearman(matrix[i, donors], transfer.gains[i, donors])
         for i in language if (donors := [j for j in language if j != i])
     ])  # fmt: skip
-    assert found["language alone"] == pytest.approx(expected, abs=1e-4)
-    assert set(found.index) == set(sets_of_pairs())
+    assert actual["language alone"] == pytest.approx(expected, abs=1e-4)
+    assert set(actual.index) == set(sets_of_pairs())
 
 
 def test_the_documents_show_them() -> None:
@@ -131,13 +132,13 @@ def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     measure: Callable[[], dict[str, np.ndarray]] = lambda: measure_variants(  # noqa: E731
         Zoo.at(tmp_path), BACKBONE, "lora", Silent()
     )
-    found = measure()
+    actual = measure()
     assert len(embedded) == 2 * 20
-    assert all(matrix.shape == (20, 20) and np.isfinite(matrix).all() for matrix in found.values())
+    assert all(matrix.shape == (20, 20) and np.isfinite(matrix).all() for matrix in actual.values())
     again = measure()
     assert len(embedded) == 2 * 20
-    assert again.keys() == found.keys()
-    assert all((again[name] == found[name]).all() for name in found)
+    assert again.keys() == actual.keys()
+    assert all((again[name] == actual[name]).all() for name in actual)
     monkeypatch.setattr(variants, "ESTIMATES", (("data", "example"), ("model", "centred")))
     assert len(measure()) == 2 * 2 * len(FORMS)
     assert set(embedded[40:]) == {"own-model-centred", "common-model-centred"}

@@ -70,9 +70,9 @@ def test_an_expert_and_its_embedding_come_out_again(tmp_path: Path) -> None:
     score = train_zoo_expert(Zoo.at(tmp_path), model, task, config)
     shipped = load_expert(ZOO.expert_dir("lora", task.name), model)
     assert abs(score - shipped.card.scores["test"]) <= 1.0
-    found = load_expert(tmp_path / "lora" / "experts" / task.name, model)
+    actual = load_expert(tmp_path / "lora" / "experts" / task.name, model)
     encoded = backbone.encode(task, embedded_examples(task, config.fisher_examples, config.seed))
-    mine = embed_task(model, found.values, task.name, encoded, probe="own", seed=config.seed).embedding
+    mine = embed_task(model, actual.values, task.name, encoded, probe="own", seed=config.seed).embedding
     others = [name for name in TASK_NAMES if name != task.name]
     zoo = [TaskEmbedding.load(ZOO.embedding_path("lora", "own", name)) for name in others]
     nearest = [

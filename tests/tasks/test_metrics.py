@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import f1_score
 
 from pituning.errors import BadInput
 from pituning.tasks.base import Example, Task
+from pituning.tasks.boxes import Box, corners, read_box
 from pituning.tasks.metrics import box_iou, chance, parse_box, per_example, score, token_f1
 
 cells = st.integers(0, 47)
@@ -123,3 +126,65 @@ def test_chance_of_open_answers():
     assert chance(same) == pytest.approx(200 / 3)
     far = make_task("box_iou", None, ["<loc_0><loc_0><loc_5><loc_5>"], ["<loc_20><loc_20><loc_40><loc_40>"])
     assert chance(far) == 0.0
+
+
+numbers = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=3, max_size=30)
+
+
+@settings(deadline=None, max_examples=50)
+@given(numbers)
+def test_correlations_are_those_of_scipy(pairs):
+    predicted, wanted = ([float(value) / 4 for value in values] for values in zip(*pairs, strict=True))
+    texts = [f"{value}" for value in predicted], [f"{value:.2f}" for value in wanted]
+    constant = len(set(predicted)) == 1 or len(set(wanted)) == 1
+    for metric, function in (("pearson", stats.pearsonr), ("spearman", stats.spearmanr)):
+        expected = 0.0 if constant else float(function(predicted, wanted).statistic)
+        assert score(metric, *texts) == pytest.approx(100 * expected, abs=1e-6)
+        assert per_example(metric, *texts).shape == (len(pairs),)
+
+
+def test_what_is_no_number_counts_as_the_mean():
+    assert score("pearson", ["1", "who knows", "3"], ["1", "2", "3"]) == pytest.approx(100)
+    assert score("pearson", ["a", "b", "c"], ["1", "2", "3"]) == 0
+    with pytest.raises(BadInput, match="an answer is not a number"):
+        score("pearson", ["1"], ["one"])
+
+
+LABELS = ("bad", "good", "phone")
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.sets(st.sampled_from(LABELS)), st.sets(st.sampled_from(LABELS))), min_size=1, max_size=20))
+def test_f1_of_labels_is_that_of_scikit_learn(pairs):
+    texts = [[", ".join(sorted(labels)) or "none" for labels in side] for side in zip(*pairs, strict=True)]
+    marks = [[[int(label in labels) for label in LABELS] for labels in side] for side in zip(*pairs, strict=True)]
+    expected = f1_score(marks[1], marks[0], average="samples", zero_division=1)
+    assert score("multilabel_f1", *texts) == pytest.approx(100 * expected)
+
+
+def test_vqa_accuracy_is_the_mean_over_the_people():
+    people = ["red"] * 2 + ["dark red"] * 7 + ["blue"]
+
+    def slow(prediction):  # each person against the nine others
+        return np.mean([min(1, people[:i].count(prediction) / 3 + people[i + 1 :].count(prediction) / 3)
+                        for i in range(10)])  # fmt: skip
+
+    for prediction in ("red", "dark red", "blue", "green"):
+        assert score("vqa_accuracy", [prediction], [people]) == pytest.approx(100 * slow(prediction))
+    assert score("vqa_accuracy", ["Red"], ["red"]) == 100.0
+
+
+def test_the_best_of_several_right_answers_counts():
+    assert score("token_f1", ["a red ball"], [("a blue box", "one red ball")]) == pytest.approx(200 / 3)
+    assert score("accuracy", ["b"], [("a", "b")]) == 100.0
+
+
+@settings(deadline=None)
+@given(st.integers(0, 90), st.integers(0, 50), st.integers(1, 40), st.integers(1, 40))
+def test_boxes_in_pixels_are_held_and_read_back(x, y, width, height):
+    box = Box(*corners((x, y, width, height), "xywh"), 200, 100)
+    assert read_box(box.text()) == box
+    assert box_iou(parse_box(box.text()), parse_box(box.text())) == 1.0
+    cells = Box.from_grid(box.on_grid(1000), 1000)  # at most a cell away
+    assert abs(cells.x1 / 1000 - x / 200) <= 1e-3
+    assert abs(cells.y2 / 1000 - (y + height) / 100) <= 1e-3

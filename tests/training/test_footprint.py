@@ -14,11 +14,9 @@ from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import Batch, EncodedExamples
-from pituning.backbones.families import FAMILIES
 from pituning.backbones.swap import ParameterSwap
 from pituning.errors import BadInput, Diverged, OutOfMemory
 from pituning.experts.kinds import lora as lora_module
-from pituning.experts.kinds import mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.runs.configs import EmbedRun, TrainRun
 from pituning.tasks.base import Task
@@ -28,28 +26,18 @@ from pituning.training.loop import fit
 from pituning.training.single import full_finetune, train_expert
 from pituning.tuning.config import TuneConfig
 from pituning.tuning.interpolation import Mixture
-from tests.backbones.tiny import TINY, Tiny
+from tests.backbones.tiny import TINY, Tiny, each, pairs
 from tests.experts.contract import noisy
 
 
-@pytest.fixture(scope="module", params=TINY, ids=lambda tiny: tiny.id)
+@pytest.fixture(scope="module", params=each())
 def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     tiny: Tiny = request.param
-    path = tmp_path_factory.mktemp("tiny") / tiny.id
-    tiny.make(path)
-    return Backbone.load(path)
+    return Backbone.load(tiny.below(tmp_path_factory.getbasetemp()))
 
 
 def encode(backbone: Backbone, task: Task, count: int = 7) -> EncodedExamples:
     return backbone.encode(task, task.split("train")[:count])
-
-
-PAIRS = [
-    pytest.param(tiny, kind, id=f"{tiny.id}-{kind}")
-    for tiny in TINY
-    for kind in mixable_kinds()
-    if kind not in FAMILIES[tiny.family].without
-]
 
 
 def kept_for_backward(work: Callable[[], Tensor]) -> tuple[Tensor, int]:
@@ -75,7 +63,7 @@ def test_layers_are_those_that_hold_the_blocks(backbone: Backbone) -> None:
         assert sum(block.module.startswith(f"{names[layer]}.") for layer in backbone.layers) == 1
 
 
-@pytest.mark.parametrize(("backbone", "kind"), PAIRS, indirect=["backbone"], scope="module")
+@pytest.mark.parametrize(("backbone", "kind"), pairs(), indirect=["backbone"], scope="module")
 def test_checkpointing_changes_neither_losses_nor_gradients(backbone: Backbone, kind: str, text_task: Task) -> None:
     """Though what acts on the layers is gone when the backward pass runs them again."""
     model, batch = ExpertModel(backbone, kind), encode(backbone, text_task).batch(range(4))
@@ -92,9 +80,9 @@ def test_checkpointing_changes_neither_losses_nor_gradients(backbone: Backbone, 
         assert leaf.grad is not None
         return loss.detach(), leaf.grad
 
-    (plain, expected), (loss, found) = work(False), work(True)
+    (plain, expected), (loss, actual) = work(False), work(True)
     assert torch.equal(loss, plain)
-    torch.testing.assert_close(found, expected, atol=0, rtol=1e-5)
+    torch.testing.assert_close(actual, expected, atol=0, rtol=1e-5)
     assert not any("forward" in layer.__dict__ for layer in backbone.layers)
     assert not any(module._forward_hooks for module in backbone.model.modules())
 
@@ -121,8 +109,8 @@ def test_checkpointing_of_a_mixture(
         assert weights.grad is not None
         return [experts.grad, weights.grad]
 
-    for found, expected in zip(work(True), work(False), strict=True):
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    for actual, expected in zip(work(True), work(False), strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_checkpointing_keeps_far_less(backbone: Backbone, text_task: Task) -> None:
@@ -168,7 +156,7 @@ def test_a_layer_that_runs_again_finds_the_parameters_of_its_first_run(backbone:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backbone", "kind"), PAIRS, indirect=["backbone"], scope="module")
+@pytest.mark.parametrize(("backbone", "kind"), pairs(), indirect=["backbone"], scope="module")
 def test_a_training_goes_the_same_way(backbone: Backbone, kind: str, text_task: Task) -> None:
     """In parts, with checkpointing, and with both."""
     model = ExpertModel(backbone, kind)
@@ -179,10 +167,10 @@ def test_a_training_goes_the_same_way(backbone: Backbone, kind: str, text_task: 
         replace(config, accumulate=3), replace(config, checkpointing=True),
         replace(config, accumulate=7, checkpointing=True),
     ):  # fmt: skip
-        found = train_expert(model, encoded, other)
-        np.testing.assert_allclose(found.fit.losses, whole.fit.losses, rtol=1e-4)
+        actual = train_expert(model, encoded, other)
+        np.testing.assert_allclose(actual.fit.losses, whole.fit.losses, rtol=1e-4)
         # Adam takes the sign of what is next to nothing: nearly all of the values, not each of them.
-        moved = (found.values - whole.values).abs()
+        moved = (actual.values - whole.values).abs()
         assert float(torch.quantile(moved, 0.99)) < 1e-4
 
 
@@ -190,8 +178,8 @@ def test_full_fine_tuning_with_checkpointing(tiny_backbone: Backbone, vision_tas
     encoded = tiny_backbone.encode(vision_task, vision_task.split("train")[:6], keep_pixels=True)
     config = TrainConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=0)
     _, whole = full_finetune(tiny_backbone, encoded, config)
-    _, found = full_finetune(tiny_backbone, encoded, replace(config, checkpointing=True, accumulate=2))
-    np.testing.assert_allclose(found.losses, whole.losses, rtol=1e-4)
+    _, actual = full_finetune(tiny_backbone, encoded, replace(config, checkpointing=True, accumulate=2))
+    np.testing.assert_allclose(actual.losses, whole.losses, rtol=1e-4)
 
 
 # Accumulation.
@@ -243,9 +231,9 @@ def test_gradients_in_parts_are_those_of_the_whole(backbone: Backbone, text_task
 
     whole, expected = gradient(1)
     for accumulate in (2, 3, 7):
-        value, found = gradient(accumulate)
+        value, actual = gradient(accumulate)
         assert value == pytest.approx(whole, rel=1e-5)
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_a_part_that_is_no_number_ends_the_training(fixed: Fixed) -> None:

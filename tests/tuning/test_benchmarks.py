@@ -13,28 +13,28 @@ pytestmark = pytest.mark.slow
 
 
 def test_fisher() -> None:
-    found = fisher.run(examples=6, batch_size=3, rounds=1, d_model=32, layers=1)
-    assert found["examples"] == 6
-    assert found["rel_error"] <= 1e-3
-    assert found["ratio_vs_backward"] > 0
-    assert found["speedup_vs_single"] > 0
+    actual = fisher.run(examples=6, batch_size=3, rounds=1, d_model=32, layers=1)
+    assert actual["examples"] == 6
+    assert actual["rel_error"] <= 1e-3
+    assert actual["ratio_vs_backward"] > 0
+    assert actual["speedup_vs_single"] > 0
 
 
 def test_interpolate() -> None:
-    found = interpolate.run(batch_size=3, rounds=1, d_model=32, layers=1)
-    assert set(found["experts"]) == {"1", "2", "4", "8"}
-    assert set(found["kinds"]) == set(mixable_kinds())
-    assert found["peer_ratio"]
+    actual = interpolate.run(batch_size=3, rounds=1, d_model=32, layers=1)
+    assert set(actual["experts"]) == {"1", "2", "4", "8"}
+    assert set(actual["kinds"]) == set(mixable_kinds())
+    assert actual["peer_ratio"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
 def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "KINDS_OF_STEP", ("pi", "pi checkpointed", "peft"))
-    found = memory.run(shapes=("small",))
-    model = found["models"]["small"]
+    actual = memory.run(shapes=("small",))
+    model = actual["models"]["small"]
     assert 20e6 < model["parameters"] < 30e6
     assert set(model["steps"]) == {"pi", "pi checkpointed", "peft"}
     assert all(step["peak"] > step["loaded"] > step["step"] > 0 for step in model["steps"].values())
-    assert found["ratio"] == model["ratio"] > 0
+    assert actual["ratio"] == model["ratio"] > 0
     # Of what a step needs beside the model, where other work on the machine does not count.
-    assert model["checkpointed_step_ratio"] < found["step_ratio"] < 1.25
+    assert model["checkpointed_step_ratio"] < actual["step_ratio"] < 1.25

@@ -46,8 +46,8 @@ def test_zoo_embeddings_are_kept_by_content(
     monkeypatch.setattr(donors, "embed_task", lambda m, v, task, e, **k: made.append(task) or real(m, v, task, e, **k))
 
     def embed(values: torch.Tensor) -> list[np.ndarray]:
-        found = donors.embed_zoo_tasks(names, values, model, tiny_backbone, workspace, Silent())
-        return [embedding.flat() for embedding in found]
+        actual = donors.embed_zoo_tasks(names, values, model, tiny_backbone, workspace, Silent())
+        return [embedding.flat() for embedding in actual]
 
     first = embed(probe)
     assert made == names
@@ -133,17 +133,17 @@ def test_imported_experts_lend_or_stay_out_but_stop_nobody(
         values = wide.initial(1) + 0.05
         expert = make_expert(wide, values, name=name, task=task, spec={"imported": "x", "checked": "peft 0"})
         save_expert(expert, wide, zoo.new_expert_dir("lora", name))
-    everyone = zoo.all_expert_dirs("lora")
+    every_expert = zoo.all_expert_dirs("lora")
 
     def load(*names: str, **given: object) -> Together:
         config = TuneConfig(target="tiny-mood", donor_names=names, donors=2)
-        return donors.load_zoo(config, zoo.expert_dirs("lora"), usual, others=everyone, **given)
+        return donors.load_zoo(config, zoo.expert_dirs("lora"), usual, others=every_expert, **given)
 
-    found = load()
-    assert sorted(found.experts) == ["other-colour", "other-mood", "tiny-box", "tiny-colour"]
-    assert sorted(found.usual) == ["other-colour", "other-mood", "tiny-box"]
-    assert found.model_for(["tiny-box", "other-mood"]) is usual
-    assert found.model_for(["tiny-box", "tiny-colour"]).space.config["rank"] == 6
+    actual = load()
+    assert sorted(actual.experts) == ["other-colour", "other-mood", "tiny-box", "tiny-colour"]
+    assert sorted(actual.usual) == ["other-colour", "other-mood", "tiny-box"]
+    assert actual.model_for(["tiny-box", "other-mood"]) is usual
+    assert actual.model_for(["tiny-box", "tiny-colour"]).space.config["rank"] == 6
     assert "mine" in load("mine").experts
     with pytest.raises(BadInput, match="'target-s' was trained on the target 'tiny-mood' itself"):
         load("target-s")

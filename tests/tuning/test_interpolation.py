@@ -102,8 +102,8 @@ def test_collapses_to_one_expert_that_plain_peft_loads(
     encoded = tiny_backbone.encode(vision_task, vision_task.split("train")[:4])
     batch = encoded.batch(range(4))
     collapsed = collapse(mixture, experts, weights)
-    found = identity_check(mixture, experts, weights, collapsed, batch)
-    assert max(found.values()) < 1e-4
+    actual = identity_check(mixture, experts, weights, collapsed, batch)
+    assert max(actual.values()) < 1e-4
     if kind == "lora":
         assert collapsed.model.space.config == {"rank": 12, "scale": 2.0}
     expert = store.make_expert(collapsed.model, collapsed.values, name="mixed", task=vision_task.name)

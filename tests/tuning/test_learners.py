@@ -73,13 +73,13 @@ def test_losses_are_those_of_training(tiny_backbone: Backbone, text_task: Task) 
     learner = make(tiny_backbone, "lora", 2)
     encoded = tiny_backbone.encode(text_task, text_task.split("train")[:5])
     state = learner.start()
-    found = learner.losses(state, encoded)
+    actual = learner.losses(state, encoded)
     for index in range(5):
         batch = encoded.batch([index])
         with torch.no_grad():
             logits = learner.mixture.forward(state.experts, state.weights, batch)
         log_p = logits.log_softmax(2)[0, torch.arange(batch.labels.shape[1]), batch.labels[0]]
-        assert found[index] == pytest.approx(float(-log_p.sum()) / len(log_p) ** 0.5, rel=1e-4)
+        assert actual[index] == pytest.approx(float(-log_p.sum()) / len(log_p) ** 0.5, rel=1e-4)
 
 
 def test_full_fine_tuning_sees_images_with_its_own_eyes(tiny_backbone: Backbone, vision_task: Task) -> None:

@@ -49,11 +49,11 @@ def test_finds_weights_as_good_as_those_of_a_grid(tiny_backbone: Backbone, text_
     learner.fit(encoded, config, series="m", reporter=reporter, callback=states.__setitem__)
     assert list(states) == [10, 20, 30, 40]
     assert reporter.done == 40
-    found = [penalised(learner, tuple(state.weights[0].tolist()), encoded) for state in states.values()]
-    assert found == sorted(found, reverse=True)
+    actual = [penalised(learner, tuple(state.weights[0].tolist()), encoded) for state in states.values()]
+    assert actual == sorted(actual, reverse=True)
     grid = np.linspace(-1.5, 1.5, 13)
     best = min(penalised(learner, pair, encoded) for pair in itertools.product(grid, grid))
-    assert found[-1] <= best + 0.01
+    assert actual[-1] <= best + 0.01
     last = states[40]
     assert torch.equal(last.experts, learner.experts)  # the donors stay as they are
     assert (last.weights == last.weights[0]).all()
@@ -66,8 +66,8 @@ def test_starts_from_nothing(tiny_backbone: Backbone, text_task: Task) -> None:
     with torch.no_grad():
         batch = encoded.batch(range(4))
         expected = tiny_backbone.logits(batch).log_softmax(2)[:, 0].gather(1, batch.labels[:, :1])
-        found = learner.mixture.forward(learner.start().experts, learner.start().weights, batch)
-    assert torch.allclose(found.log_softmax(2)[:, 0].gather(1, batch.labels[:, :1]), expected, atol=1e-5)
+        actual = learner.mixture.forward(learner.start().experts, learner.start().weights, batch)
+    assert torch.allclose(actual.log_softmax(2)[:, 0].gather(1, batch.labels[:, :1]), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

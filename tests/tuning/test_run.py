@@ -121,9 +121,9 @@ def test_an_imported_expert_lends_whatever_its_size_and_modules(
     assert result["donors"] == ["theirs", "other-mood"]
     assert max(result["identity"].values()) < 1e-4
     assert "checked" in read_card(workspace.zoo().expert_dir("lora", "theirs")).spec  # at its first use
-    found, made = open_expert(workspace.zoo().expert_dir("lora", result["expert"]), tiny_backbone)
+    actual, made = open_expert(workspace.zoo().expert_dir("lora", result["expert"]), tiny_backbone)
     assert set(made.space.modules) <= {*usual.space.modules, *names}
-    assert found.card.spec["donors_used"] == ["theirs", "other-mood"]
+    assert actual.card.spec["donors_used"] == ["theirs", "other-mood"]
 
 
 @dataclass(frozen=True)

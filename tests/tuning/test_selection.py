@@ -80,16 +80,16 @@ def test_chooses_rate_and_step_by_held_out_loss_alone() -> None:
     folds = [Fold(np.arange(6), np.arange(6, 8)), Fold(np.arange(2, 8), np.arange(2))]
     config = TrainConfig(steps=80, warmup=0)
     # Looks at 20, 40, 60, 80: the smallest of (r s - 1)² is at r = 0.024, s = 40.
-    found = choose(learner, Rows(range(8)), folds, (0.001, 0.024, 2.0), config, method="m", reporter=reporter)
-    assert (found.learning_rate, found.steps) == (0.024, 40)
-    assert found.loss == pytest.approx(1 - math.exp(-((0.024 * 40 - 1) ** 2)))
-    assert set(found.curve) == {20, 40, 60, 80}
+    actual = choose(learner, Rows(range(8)), folds, (0.001, 0.024, 2.0), config, method="m", reporter=reporter)
+    assert (actual.learning_rate, actual.steps) == (0.024, 40)
+    assert actual.loss == pytest.approx(1 - math.exp(-((0.024 * 40 - 1) ** 2)))
+    assert set(actual.curve) == {20, 40, 60, 80}
     # At three quarters the slow rate is behind and is given up on the first fold; 2.0 diverges before the first check.
     assert Counter(rate for rate, _, _ in learner.seen) == {0.024: 8, 0.001: 3}
     assert reporter.done == reporter.total == 3 * 2 * 80  # a rate that diverges is counted as done
     assert all(not (trained & held) for _, trained, held in learner.seen)
 
-    state = train(learner, Rows(range(8)), found, config, method="m", reporter=reporter)
+    state = train(learner, Rows(range(8)), actual, config, method="m", reporter=reporter)
     assert state == (0.024, 40)
     assert reporter.done == reporter.total == 40
     assert learner.training == set(range(8))
@@ -120,20 +120,20 @@ def test_a_rate_that_was_best_early_wins() -> None:
     folds = [Fold(np.arange(3), np.arange(3, 4))]
     # (r s - 1)²: 0.01 comes to 0.04 at step 80; 0.05 to 0 at step 20, and gets worse from there.
     learner = Parabola()
-    found = choose(
+    actual = choose(
         learner, Rows(range(4)), folds, (0.002, 0.01, 0.05), TrainConfig(steps=80), method="m", reporter=Silent()
     )
-    assert (found.learning_rate, found.steps) == (0.05, 20)
+    assert (actual.learning_rate, actual.steps) == (0.05, 20)
     assert Counter(rate for rate, _, _ in learner.seen) == {0.01: 4, 0.05: 4}  # smaller ones are not tried then
 
 
 def test_a_rate_that_is_behind_at_half_time_may_win() -> None:
     folds = [Fold(np.arange(3), np.arange(3, 4))]
     # (r s - 1)²: at step 40 it is 0.04 for 0.02 and 0.12 for 0.0165; at 60 it is 0.04 and 0.0001.
-    found = choose(
+    actual = choose(
         Parabola(), Rows(range(4)), folds, (0.0165, 0.02, 2.0), TrainConfig(steps=80), method="m", reporter=Silent()
     )
-    assert (found.learning_rate, found.steps) == (0.0165, 60)
+    assert (actual.learning_rate, actual.steps) == (0.0165, 60)
 
 
 def test_climbs_past_rates_that_diverge_or_get_worse() -> None:
@@ -141,7 +141,7 @@ def test_climbs_past_rates_that_diverge_or_get_worse() -> None:
     # At step 4 and rate 0.25 the loss is 0; from 0.5 on everything diverges.
     rates = (0.01, 0.05, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
     learner, reporter = Parabola(too_fast=0.5), Count()
-    found = choose(learner, Rows(range(4)), folds, rates, TrainConfig(steps=4), method="m", reporter=reporter)
-    assert (found.learning_rate, found.steps) == (0.25, 4)
+    actual = choose(learner, Rows(range(4)), folds, rates, TrainConfig(steps=4), method="m", reporter=reporter)
+    assert (actual.learning_rate, actual.steps) == (0.25, 4)
     assert {rate for rate, _, _ in learner.seen} == {0.25, 0.05}  # 0.05 is worse, so 0.01 is left out
     assert reporter.done == reporter.total

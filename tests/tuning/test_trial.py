@@ -21,7 +21,7 @@ from pituning.tuning.trial import prepare
 from pituning.workspace.layout import Workspace
 
 
-@pytest.mark.parametrize("name", ["tiny-colour", "tiny-mood"])
+@pytest.mark.parametrize("name", [pytest.param("tiny-colour", marks=pytest.mark.slow), "tiny-mood"])
 def test_pi_of_the_rows_is_that_of_a_tuning(name: str, make_workspace: Callable[..., Workspace]) -> None:
     workspace = make_workspace("w", "lora")
     few = {"shots": 4, "steps": 4, "donors": 2, "test_examples": 12, "folds": 1}
@@ -33,12 +33,12 @@ def test_pi_of_the_rows_is_that_of_a_tuning(name: str, make_workspace: Callable[
         {"target": name, "kind": "lora", "shots": 4, "seed": 0, "spec": "", **measure(trial, method, scores)}
         for method in (*CANDIDATES, "uniform", "bitfit", "lorahub", "distant")
     ]
-    found = lowshot_scores(pd.DataFrame(rows), 4).set_index("method")
-    assert found.loc[PI, "chosen"] == tuned["chosen"]
-    assert found.loc[PI, "score"] == tuned["score"]
-    assert found.loc["mixture", "score"] == tuned["mixture_score"]
+    actual = lowshot_scores(pd.DataFrame(rows), 4).set_index("method")
+    assert actual.loc[PI, "chosen"] == tuned["chosen"]
+    assert actual.loc[PI, "score"] == tuned["score"]
+    assert actual.loc["mixture", "score"] == tuned["mixture_score"]
     for method, score in tuned["baselines"].items():
-        assert found.loc[method, "score"] == score
+        assert actual.loc[method, "score"] == score
     losses = {row["method"]: round(row["held_out_loss"], 6) for row in rows}
     assert {m: losses[m] for m in CANDIDATES} == {m: c["held_out_loss"] for m, c in tuned["candidates"].items()}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.tasks.affinity_tables import read_affinity
 from pituning.workspace import affinities
 from pituning.workspace.affinities import (
     Affinity,
@@ -33,9 +35,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_a_square_table() -> None:
-    found = parse_affinity(SQUARE.encode())
-    assert found.names == ("a", "b", "c")
-    np.testing.assert_array_equal(found.values, WANTED)
+    actual = parse_affinity(SQUARE.encode())
+    assert actual.names == ("a", "b", "c")
+    np.testing.assert_array_equal(actual.values, WANTED)
     turned = parse_affinity(SQUARE.encode(), rows="source")
     np.testing.assert_array_equal(turned.values, WANTED.T)
 
@@ -47,32 +49,61 @@ def test_other_delimiters_byte_order_marks_and_line_ends(delimiter: str) -> None
 
 
 def test_columns_may_stand_in_another_order() -> None:
-    found = parse_affinity(b"task,b,a\na,2,1\nb,4,3\n")
-    np.testing.assert_array_equal(found.values, [[1, 2], [3, 4]])
+    actual = parse_affinity(b"task,b,a\na,2,1\nb,4,3\n")
+    np.testing.assert_array_equal(actual.values, [[1, 2], [3, 4]])
 
 
 def test_a_long_table_is_from_source_to_target() -> None:
-    found = parse_affinity(b"value,Target,source,note\n0.5,b,a,x\n-2,a,c,y\n")
-    assert found.names == ("a", "b", "c")
-    assert found.values[1, 0] == 0.5  # b receives from a
-    assert found.values[0, 2] == -2
-    assert np.isfinite(found.values).sum() == 2
+    actual = parse_affinity(b"value,Target,source,note\n0.5,b,a,x\n-2,a,c,y\n")
+    assert actual.names == ("a", "b", "c")
+    assert actual.values[1, 0] == 0.5  # b receives from a
+    assert actual.values[0, 2] == -2
+    assert np.isfinite(actual.values).sum() == 2
 
 
 def test_one_direction_alone_is_symmetric() -> None:
-    found = parse_affinity(b"source,target,value\na,b,1\nb,c,2\n")
-    assert found.symmetric
-    np.testing.assert_array_equal(found.mean, [[NAN, 1, NAN], [1, NAN, 2], [NAN, 2, NAN]])
+    actual = parse_affinity(b"source,target,value\na,b,1\nb,c,2\n")
+    assert actual.symmetric
+    np.testing.assert_array_equal(actual.mean, [[NAN, 1, NAN], [1, NAN, 2], [NAN, 2, NAN]])
     assert not parse_affinity(SQUARE.encode()).symmetric
     assert parse_affinity(SQUARE.encode()).mean[0, 1] == 3
+
+
+def test_what_has_no_cell_is_not_known() -> None:
+    table = parse_affinity(b"source\\target,a,b\na,1,2\nb,3,4\nc,5,6\n")
+    assert table.names == ("a", "b", "c")
+    np.testing.assert_array_equal(table.values, [[1, 3, 5], [2, 4, 6], [np.nan] * 3])
+    assert len(table.notes) == 2
+
+
+@pytest.mark.parametrize("corner", ["source\\target", "from / to", "Sources vs. targets", "donor→receiver"])
+def test_a_corner_that_says_which_way_is_obeyed(corner: str) -> None:
+    text = SQUARE.split(",", 1)[1]
+    turned = parse_affinity(f"{corner},{text}".encode())
+    np.testing.assert_array_equal(turned.values, np.array(WANTED).T)
+    assert "the corner says" in turned.notes[0]
+    assert not parse_affinity(f"{corner},{text}".encode(), rows="source").notes
+
+
+def test_a_long_table_may_have_other_names() -> None:
+    usual, others = "source,target,value", "from,to,score"
+    ours, theirs = (parse_affinity(f"{names}\na,b,1\nb,c,2\n".encode()) for names in (usual, others))
+    np.testing.assert_array_equal(ours.values, theirs.values)
+
+
+def test_every_form_of_file_is_read(tmp_path: Path) -> None:
+    pairs = [{"from": "a", "to": "b", "score": 0.5}, {"from": "b", "to": "a", "score": 1}]
+    (tmp_path / "t.json").write_text(json.dumps(pairs))
+    (tmp_path / "t.csv").write_text(SQUARE)
+    np.testing.assert_array_equal(read_affinity(tmp_path / "t.json").values, [[np.nan, 1], [0.5, np.nan]])
+    np.testing.assert_array_equal(read_affinity(tmp_path / "t.csv").values, WANTED)
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "is empty"),
-        (",a,b\na,1,2\n", "not square: 1 rows and 2 columns"),
-        (",a,b\na,1,2\nc,3,4\n", "task 'c' has a row but no column"),
+        (",a,b\nc,1,2\n", "no task has both a row and a column; .*source: from, donor"),
         (",a,a\na,1,2\nb,3,4\n", "task 'a' stands twice in the header"),
         (",a,b\na,1,2\na,3,4\n", "task 'a' stands twice in the first column"),
         (",a,b\na,1,oops\nb,3,4\n", r"row 'a' \(line 2\), column 'b': 'oops' is not a number"),
@@ -131,9 +162,9 @@ def test_whatever_is_kept_is_read_again(chosen: list[str], data: st.DataObject) 
     if {"source", "target", "value"} <= {name.lower() for name in chosen}:
         return
     kept = Affinity(names=tuple(chosen), values=values)
-    found = parse_affinity(affinity_csv(kept))
-    assert found.names == kept.names
-    np.testing.assert_array_equal(found.values, kept.values)
+    actual = parse_affinity(affinity_csv(kept))
+    assert actual.names == kept.names
+    np.testing.assert_array_equal(actual.values, kept.values)
 
 
 def test_a_table_is_kept_listed_and_deleted(workspace: Workspace) -> None:

@@ -166,8 +166,8 @@ def test_runs_from_before_there_was_a_choice_are_on_mini(location: Path | str) -
             connection.execute(sa.insert(table).values(**values, **whole, done=0, total=0))
     engine.dispose()
     with open_database(location).connect() as connection:
-        found = {row.id: (row.backbone, row.spec) for row in connection.execute(sa.select(RunRow))}
-        assert {run_id: backbone for run_id, (backbone, _) in found.items()} == {
+        actual = {row.id: (row.backbone, row.spec) for row in connection.execute(sa.select(RunRow))}
+        assert {run_id: backbone for run_id, (backbone, _) in actual.items()} == {
             "a": "mini", "b": "other", "c": "mini", "d": "mini",
         }  # fmt: skip
-        assert {run_id: spec for run_id, (_, spec) in found.items()} == specs
+        assert {run_id: spec for run_id, (_, spec) in actual.items()} == specs

@@ -77,9 +77,9 @@ def test_everything_is_found_again(old: Path) -> None:
     assert zoo.embedding_manifest("lora").is_file()
     assert TaskEmbedding.load(zoo.embedding_path("lora", "probe-0123456789abcdef", "nli")).task == "nli"
     assert zoo.similarity("lora", "probe").matrix[0, 1] == 0.5
-    found = find_projection(zoo, "lora", "probe", MapSettings())
-    assert found is not None
-    assert found.current
+    actual = find_projection(zoo, "lora", "probe", MapSettings())
+    assert actual is not None
+    assert actual.current
     transfer = load_transfer(zoo.transfer_path("lora"), 0, ("nli", "rte"))
     assert transfer is not None
     assert transfer.scores[0, 1] == 50.5

@@ -113,6 +113,17 @@ def _ia3_settings(document: Mapping[str, Any]) -> dict[str, float]:
     return {}
 
 
+def _fourier_settings(document: Mapping[str, Any]) -> dict[str, float]:
+    for key in ("modules_to_save", "n_frequency_pattern", "fan_in_fan_out"):
+        if document.get(key):
+            raise NotMixable(f"{key}: {WHY_NOT_MIXED.get(key, 'its maps are not all alike')}")
+    if document.get("bias", "none") != "none":
+        raise NotMixable("bias: its biases replace the backbone's own")
+    if not document.get("random_loc_seed"):
+        raise NotMixable("random_loc_seed: experts without a seed above 0 have no frequencies in common")
+    return {"frequencies": document["n_frequency"], "scale": document["scaling"], "seed": document["random_loc_seed"]}
+
+
 KINDS: Registry[KindRecord] = Registry(
     "expert kind",
     [
@@ -199,6 +210,20 @@ KINDS: Registry[KindRecord] = Registry(
             tensors={"ia3_l": [("out", 1), (1, "in")]},
             resizable=True,
             path="pituning.experts.kinds.ia3:Ia3",
+        ),
+        KindRecord(
+            name="fourier",
+            label="FourierFT",
+            help="A few learned frequencies of the updates of linear maps; a mixture has the size of one expert.",
+            defaults={"frequencies": 128, "scale": 150.0, "seed": 777},
+            whole=("frequencies", "seed"),
+            rate=3e-1,
+            steps=1200,
+            peft_type="FOURIERFT",
+            settings_of=_fourier_settings,
+            tensors={"fourierft_spectrum": [("frequencies",)]},
+            resizable=True,
+            path="pituning.experts.kinds.fourier:Fourier",
         ),
         KindRecord(
             name="peft",
