@@ -38,6 +38,5 @@ with guarded("The experts"):
                 answers.try_it(chosen, entries)
     else:
         commands = [context.zoo().command(words) for words in ("zoo build", "experts train TASK")]
-        words = f"Train them above, with `{commands[0]}` or `{commands[1]}`, or import one from elsewhere."
-        empty("No experts yet", words,
+        empty("No experts yet", f"Train them above, with `{commands[0]}` or `{commands[1]}`, or import some.",
               icon=":material/inventory_2:")  # fmt: skip

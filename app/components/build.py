@@ -17,7 +17,7 @@ from pituning.runs.spec import RunSpec
 from pituning.runs.study_configs import ZooRun
 from pituning.tasks.registry import TaskSource
 
-FINE_PRINT = ("batch_size", "seed", "fisher_examples")
+ADVANCED = ("batch_size", "seed", "fisher_examples")
 
 
 def zoo() -> None:
@@ -44,7 +44,7 @@ def zoo() -> None:
         "Tasks without an expert", list(missing), own, format_func=missing.__getitem__, key=f"build_tasks_{kind}",
         help="Each gets an expert, trained on all its training examples. Then all tasks with an expert are compared.",
     )  # fmt: skip
-    with st.expander("Fine print: batch, seed, examples", icon=":material/tune:", key="build_fine_print"):
+    with st.expander("Advanced: steps, batch, seed, examples", icon=":material/tune:", key="build_advanced"):
         steps = st.number_input(
             "Steps",
             1,
@@ -53,9 +53,7 @@ def zoo() -> None:
             key=f"build_steps_{kind}",
             help=config_form.help_of(ZooRun, "steps"),
         )
-        details = config_form.advanced(
-            ZooRun, FINE_PRINT, key="build", check=lambda name, value: ZooRun(**{name: value})
-        )
+        details = config_form.advanced(ZooRun, ADVANCED, key="build", check=lambda name, value: ZooRun(**{name: value}))
     if not tasks or details is None:
         st.caption("Choose at least one task.")
         return

@@ -13,7 +13,8 @@ from pituning.figures.palette import method_label
 from pituning.reports.study import comparisons, gains_by_target, methods_table
 from pituning.studies.lowshot_scores import paired_gain
 from pituning.studies.lowshot_summary import LowshotSummary
-from pituning.workspace.lowshot import measured_shots, shots_name
+from pituning.workspace.lowshot import measured_shots
+from pituning.workspace.shots import shots_name
 
 INTERVAL = "In brackets the 95 % interval: over targets and seeds, or over the seeds of the one target."
 

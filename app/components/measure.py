@@ -23,7 +23,7 @@ from pituning.tasks.registry import TaskSource
 
 SHOTS = (0, 1, 4, 8, 16, 32)
 MOST_SEEDS = 10
-FINE_PRINT = ("steps", "batch_size", "test_examples")
+ADVANCED = ("steps", "batch_size", "test_examples")
 LEAST = 2
 """Fewer tasks have nobody to help."""
 
@@ -66,9 +66,9 @@ def _form(kind: str, able: list[str]) -> TransferRun | None:
             "Seeds", 1, MOST_SEEDS, 1, key="measure_seeds", width=130,
             help="How often everything with shots is repeated with other shots. Three or more tell luck from a gain.",
         )  # fmt: skip
-    with st.expander("Fine print: steps, batch, test examples", icon=":material/tune:", key="measure_fine_print"):
+    with st.expander("Advanced: steps, batch, test examples", icon=":material/tune:", key="measure_advanced"):
         details = config_form.advanced(
-            TransferRun, FINE_PRINT, key="measure", check=lambda name, value: TransferRun(**{name: value})
+            TransferRun, ADVANCED, key="measure", check=lambda name, value: TransferRun(**{name: value})
         )
     if len(tasks) < LEAST or not shots or details is None:
         st.caption(f"Choose at least {LEAST} tasks and one number of shots.")

@@ -21,7 +21,7 @@ from pituning.runs.records import Run
 from pituning.runs.supervisor import ensure_supervisor
 from pituning.tasks.registry import TaskInfo
 from pituning.workspace.layout import DEFAULT_BACKBONE
-from pituning.workspace.lowshot import shots_name
+from pituning.workspace.shots import shots_name
 
 LOG_LINES = 60
 PHASES = {"choose": "Choosing rate and steps of", "train": "Training", "test": "Testing"}

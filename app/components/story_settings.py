@@ -13,7 +13,8 @@ from app.components.words import KINDS, MAPS, ORDERS, PREDICTORS, SCALES, Word, 
 from pituning.figures.palette import method_label
 from pituning.reports.study import comparisons
 from pituning.reports.views import MOST_NEIGHBOURS
-from pituning.workspace.lowshot import ALL_SHOTS, measured_shots
+from pituning.workspace.lowshot import measured_shots
+from pituning.workspace.shots import ALL_SHOTS
 from pituning.workspace.stories import VIEWS, Slide
 
 VIEW_WORDS = {

@@ -13,7 +13,7 @@ from app.components.links import to
 from app.components.pages import GRAPH, TRANSFER
 from app.components.words import KINDS, label
 from pituning.figures.palette import method_label
-from pituning.workspace.lowshot import shots_name
+from pituning.workspace.shots import shots_name
 
 
 def _title(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pituning.figures.palette import METHOD_LABELS
 from pituning.figures.words import KINDS, MAPS, METRICS, ORDERS, PREDICTORS, SCALES, Word, label
-from pituning.workspace.lowshot import ALL_SHOTS
+from pituning.workspace.shots import ALL_SHOTS
 
 __all__ = [
     "ANSWERERS",

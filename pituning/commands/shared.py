@@ -96,8 +96,8 @@ def check_experts(workspace: Workspace, config: Any) -> None:
     check_zoo(workspace, config)
     zoo = workspace.zoo(config.backbone)
     if not zoo.expert_dirs(config.kind):
-        mend = zoo.command(f"zoo build --kind {config.kind}")
-        raise BadInput(f"there are no {config.kind} experts to measure; make them: {mend}", field="kind")
+        fix = zoo.command(f"zoo build --kind {config.kind} --tasks {','.join(config.tasks) or 'a,b,c'}")
+        raise BadInput(f"there are no {config.kind} experts to measure; make them: {fix}", field="kind")
 
 
 def in_place(detach: bool) -> None:

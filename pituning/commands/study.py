@@ -135,12 +135,14 @@ def study_predictors(
     from pituning.experts.kinds import KINDS
 
     KINDS.check(kind)
-    zoo = zoo_of(out, open_workspace(workspace), backbone)
+    place = open_workspace(workspace)
+    zoo = zoo_of(out, place, backbone)
 
     from pituning.studies.predictors import GRADES_FILE, grade_predictors
+    from pituning.tasks.registry import TaskSource
     from pituning.workspace.atomic import write_text
 
-    frame = grade_predictors(zoo, kind)
+    frame = grade_predictors(zoo, kind, source=TaskSource(place))
     table = zoo.new_result_path(GRADES_FILE)
     write_text(table, frame.to_csv(index=False))
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
@@ -210,7 +212,7 @@ def study_summary(
     """Print what the low-shot study says, paired over targets and seeds: the tables of docs/science.md."""
     from pituning.experts.kinds import KINDS
     from pituning.studies.lowshot_summary import load_summary, predictor_figures
-    from pituning.workspace.lowshot import parse_shots
+    from pituning.workspace.shots import parse_shots
 
     KINDS.check(kind)
     count = parse_shots(shots)

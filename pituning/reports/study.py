@@ -25,7 +25,8 @@ from pituning.studies.lowshot_scores import (
 )
 from pituning.studies.lowshot_summary import COMPARED
 from pituning.tuning.config import CONTROLS, MIXTURE
-from pituning.workspace.lowshot import lowshot_csv, measured_shots, shots_name
+from pituning.workspace.lowshot import lowshot_csv, measured_shots
+from pituning.workspace.shots import shots_name
 
 REPORTED = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))
 """In the order of the table."""

@@ -12,7 +12,7 @@ from pituning.runs.study_outline import chunks, encoding_seconds, shared_part, s
 from pituning.studies import lowshot
 from pituning.tuning.config import fold_count, is_trained
 from pituning.workspace.layout import Workspace
-from pituning.workspace.lowshot import ALL_SHOTS
+from pituning.workspace.shots import ALL_SHOTS
 
 
 def lowshot_parts(config: LowshotRun, _subject: Subject, workspace: Workspace) -> list[Part]:

@@ -203,8 +203,8 @@ def _on_backbone(queue: RunQueue, spec: RunSpec) -> list[Run]:
     if spec.backbone == DEFAULT_BACKBONE:
         return []
     runs = queue.list(states=["succeeded"], backbone=spec.backbone, limit=SEARCHED)
-    told = [run for run in runs if run.kind in RUN_KINDS and _expert_kind(run.spec) == _expert_kind(spec)]
-    return [run for run in told if any(p.name not in OF_MACHINE for p in load_plan(queue.workspace, run.id))][:COUNTED]
+    same = [run for run in runs if run.kind in RUN_KINDS and _expert_kind(run.spec) == _expert_kind(spec)]
+    return [run for run in same if any(p.name not in OF_MACHINE for p in load_plan(queue.workspace, run.id))][:COUNTED]
 
 
 def _expert_kind(spec: RunSpec) -> str:

@@ -11,7 +11,7 @@ from pituning.errors import BadInput
 from pituning.experts.kinds import kind_words
 from pituning.studies.config import TASKS_HELP, LowshotConfig, TransferConfig, ZooConfig
 from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
-from pituning.workspace.lowshot import parse_shots
+from pituning.workspace.shots import parse_shots
 
 USUAL_PROCESSES = 2
 """How many processes share a study on a CPU; on a GPU one has it for itself."""

@@ -11,7 +11,7 @@ from pituning.graph.predictors import DEFAULT_PREDICTOR
 from pituning.training.config import TrainConfig
 from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
 from pituning.workspace.layout import DEFAULT_BACKBONE, check_name
-from pituning.workspace.lowshot import ALL_SHOTS
+from pituning.workspace.shots import ALL_SHOTS
 
 TASKS_HELP = "Tasks, of any suite or your own. Left out: the mini suite for mini, else all that have an expert."
 

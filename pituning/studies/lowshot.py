@@ -35,7 +35,8 @@ from pituning.tuning.selection import Choice
 from pituning.tuning.trial import Trial, prepare
 from pituning.workspace.atomic import table_lock, write_text
 from pituning.workspace.layout import Workspace
-from pituning.workspace.lowshot import ALL_SHOTS, COLUMNS, lowshot_csv, read_lowshot, shots_name
+from pituning.workspace.lowshot import COLUMNS, lowshot_csv, read_lowshot
+from pituning.workspace.shots import ALL_SHOTS, shots_name
 from pituning.workspace.zoo import Zoo
 
 VERSION = 1

@@ -27,9 +27,11 @@ from pituning.studies.lowshot_scores import (
 )
 from pituning.studies.planted import planted_found
 from pituning.studies.predictors import ALL_PAIRS, GRADES_FILE
+from pituning.studies.targets import suite_first
 from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
-from pituning.workspace.lowshot import read_lowshot, shots_name
+from pituning.workspace.lowshot import read_lowshot
+from pituning.workspace.shots import shots_name
 from pituning.workspace.zoo import Zoo
 
 COMPARED = (
@@ -178,10 +180,13 @@ class LowshotSummary:
             return "No target has all candidates of π-tuning yet."
         least, most = seeds.min(), seeds.max()
         each = f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds"
-        lacking = [name for name in TASK_NAMES if name not in seeds.index]
+        measured = set(map(str, self.rows["target"]))
+        # A zoo of one's own has as many targets as were measured; of the suite all should be.
+        targets = suite_first({*measured, *(TASK_NAMES if measured & set(TASK_NAMES) else ())})
+        lacking = [name for name in targets if name not in seeds.index]
         without = f"; not measured yet: {', '.join(lacking)}" if lacking else ""
         return (
-            f"{self.kind}, {shots_name(self.shots)} shots per class: {len(seeds)} of {len(TASK_NAMES)} targets with "
+            f"{self.kind}, {shots_name(self.shots)} shots per class: {len(seeds)} of {len(targets)} targets with "
             f"{each}{without}.{self._methods_lacking()}"
         )
 
@@ -296,7 +301,7 @@ class LowshotSummary:
     def _targets(self) -> list[list[str]]:
         means = self.scores.groupby(["target", "method"])["score"].mean().unstack()
         rows = []
-        for target in (name for name in TASK_NAMES if name in means.index):
+        for target in suite_first(map(str, means.index)):
             cells = [means.loc[target].get(name) for name in SHOWN]
             rows.append([target, *("–" if pd.isna(cell) else f"{cell:.1f}" for cell in cells)])
         return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from pituning.errors import BadInput
 from pituning.graph.history import with_history
 from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
 from pituning.graph.ranking import MEASURES, Interval, grade_targets, interval, pairs_of_modalities
-from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
+from pituning.studies.built import SUITE
+from pituning.studies.targets import suite_first
+from pituning.tasks.mini import TASK_NAMES, planted_relatives
+from pituning.tasks.registry import TaskSource
 from pituning.workspace.similarity import load_similarity
-from pituning.workspace.transfer import Transfer, load_transfer, measured_seeds, measured_shots
+from pituning.workspace.transfer import NO_DONOR, Transfer, load_transfer, measured_seeds, measured_shots, read_rows
 from pituning.workspace.zoo import Zoo
 
 RANDOM = "random"
@@ -41,27 +45,46 @@ UNRELATED = "unrelated"
 """The pairs without a common skill by construction."""
 
 
-def sets_of_pairs() -> dict[str, np.ndarray | None]:
-    """The pairs (N, N) bool on which predictions are graded, by name; None for all of them."""
-    modalities = [mini_task(name).modality for name in TASK_NAMES]
-    return {ALL_PAIRS: None, **pairs_of_modalities(modalities), UNRELATED: ~_planted()}
+def sets_of_pairs(names: Sequence[str] = TASK_NAMES, source: TaskSource = SUITE) -> dict[str, np.ndarray | None]:
+    """The pairs (N, N) bool of tasks on which predictions are graded, by name; None for all of them.
+
+    Raises:
+        BadInput: there is no such task.
+    """
+    modalities = [source.load(name).modality for name in names]
+    planted = _planted(names)
+    unrelated = {UNRELATED: ~planted} if planted.any() else {}
+    return {ALL_PAIRS: None, **pairs_of_modalities(modalities), **unrelated}
 
 
-def predictions(zoo: Zoo, kind: str) -> dict[str, np.ndarray]:
-    """Every stored similarity of a kind as (N, N) in the order of `TASK_NAMES`."""
+def measured_tasks(zoo: Zoo, kind: str) -> tuple[str, ...]:
+    """The tasks between which transfer was measured, the mini suite's first.
+
+    Raises:
+        ArtefactError: the table is damaged.
+    """
+    rows = read_rows(zoo.transfer_path(kind))
+    return suite_first({*rows["target"], *rows["donor"]} - {NO_DONOR})
+
+
+def predictions(zoo: Zoo, kind: str, names: Sequence[str] = TASK_NAMES) -> dict[str, np.ndarray]:
+    """Every stored similarity of a kind that has all these tasks, as (N, N) in their order."""
     predicted = {}
     for predictor in PREDICTORS:
         path = zoo.similarity_path(kind, predictor)
         if path.exists():
             stored = load_similarity(path)
-            if set(TASK_NAMES) <= set(stored.names):
-                order = [stored.names.index(name) for name in TASK_NAMES]
+            if set(names) <= set(stored.names):
+                order = [stored.names.index(name) for name in names]
                 predicted[predictor] = stored.matrix[np.ix_(order, order)]
     return predicted
 
 
-def grade_predictors(zoo: Zoo, kind: str, *, seed: int = 0) -> pd.DataFrame:
+def grade_predictors(zoo: Zoo, kind: str, *, source: TaskSource = SUITE, seed: int = 0) -> pd.DataFrame:
     """One row per number of shots, set of pairs, predictor and measure, with a 95 % interval over targets.
+
+    Args:
+        source: where the tasks are from.
 
     Returns:
         Columns ``kind, shots, pairs, predictor, measure, mean, low, high, targets``.
@@ -73,26 +96,30 @@ def grade_predictors(zoo: Zoo, kind: str, *, seed: int = 0) -> pd.DataFrame:
     path = zoo.transfer_path(kind)
     shots = measured_shots(path)
     if not shots:
-        raise BadInput(f"no transfer of {kind} was measured; run: pituning study transfer --kind {kind}", field="kind")
-    similarities = predictions(zoo, kind)
+        fix = zoo.command(f"study transfer --kind {kind}")
+        raise BadInput(f"no transfer of {kind} was measured; run: {fix}", field="kind")
+    names = measured_tasks(zoo, kind)
+    similarities = predictions(zoo, kind, names)
+    pairs_by_name, planted = sets_of_pairs(names, source), _planted(names)
     rows: list[dict[str, Any]] = []
     for count in shots:
-        transfer = load_transfer(path, count, TASK_NAMES)
+        transfer = load_transfer(path, count, names)
         assert transfer is not None  # the number of shots is one of those measured
-        unshot = load_transfer(path, 0, TASK_NAMES) if count and 0 in shots else None
+        unshot = load_transfer(path, 0, names) if count and 0 in shots else None
         predicted = dict(similarities)
         if DEFAULT_PREDICTOR in predicted:
             predicted[HISTORY] = with_history(predicted[DEFAULT_PREDICTOR], transfer.gains)
-        for name, pairs in sets_of_pairs().items():
+        for name, pairs in pairs_by_name.items():
             graded = {
                 predictor: grade_targets(matrix, transfer.gains, pairs=pairs) for predictor, matrix in predicted.items()
             }
             graded[RANDOM] = _at_random(transfer, pairs, seed)
-            graded[PLANTED] = _at_random(transfer, pairs, seed, first=_planted())
+            if planted.any():
+                graded[PLANTED] = _at_random(transfer, pairs, seed, first=planted)
             if unshot is not None:
                 graded[TRIED] = grade_targets(_complete(unshot.gains), transfer.gains, pairs=pairs)
             if transfer.seeds > 1:
-                graded[RETEST] = _against_itself(path, count, pairs)
+                graded[RETEST] = _against_itself(path, count, names, pairs)
             for predictor, measured in graded.items():
                 for measure in MEASURES:
                     estimate: Interval = interval(measured[measure], seed=seed)
@@ -144,13 +171,13 @@ def _at_random(
     return {measure: grades[measure] for measure in MEASURES}
 
 
-def _against_itself(path: Path, shots: int, pairs: np.ndarray | None) -> dict[str, np.ndarray]:
+def _against_itself(path: Path, shots: int, names: Sequence[str], pairs: np.ndarray | None) -> dict[str, np.ndarray]:
     """Each measure's mean over seeds that are left out in turn, on the pairs that have another seed, too."""
     seeds = measured_seeds(path, shots)
     grades = []
     for seed in seeds:
-        others = load_transfer(path, shots, TASK_NAMES, seeds=[other for other in seeds if other != seed])
-        left_out = load_transfer(path, shots, TASK_NAMES, seeds=[seed])
+        others = load_transfer(path, shots, names, seeds=[other for other in seeds if other != seed])
+        left_out = load_transfer(path, shots, names, seeds=[seed])
         assert others is not None
         assert left_out is not None
         both = np.where(np.isfinite(others.gains), left_out.gains, np.nan)
@@ -158,9 +185,10 @@ def _against_itself(path: Path, shots: int, pairs: np.ndarray | None) -> dict[st
     return {measure: pd.DataFrame([one[measure] for one in grades]).mean().to_numpy() for measure in MEASURES}
 
 
-def _planted() -> np.ndarray:
-    """(N, N) bool, whether two tasks of the suite are relatives."""
-    return np.array([[donor in planted_relatives(target) for donor in TASK_NAMES] for target in TASK_NAMES])
+def _planted(names: Sequence[str]) -> np.ndarray:
+    """(N, N) bool, whether two tasks are relatives by construction, as only those of the mini suite can be."""
+    kin = {name: planted_relatives(name) if name in TASK_NAMES else () for name in names}
+    return np.array([[donor in kin[target] for donor in names] for target in names])
 
 
 def _complete(gains: np.ndarray) -> np.ndarray:

@@ -111,7 +111,7 @@ def _measure(
     model = ExpertModel(backbone, config.kind)
     task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
     test = first_or_drawn(task, config.test_examples)
-    asked, gold = model.prepare(backbone.encode(task, test)), [example.answer for example in test]
+    asked, gold = model.prepare(backbone.encode(task, test)), [example.gold for example in test]
     learned = model.prepare(backbone.encode(task, task.shots(shots, seed))) if shots else None
     settings = TrainConfig(
         steps=config.steps, batch_size=config.batch_size, learning_rate=config.rate(backbone.rate_factor), seed=seed

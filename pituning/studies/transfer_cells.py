@@ -13,11 +13,14 @@ from pituning.experts.card import read_card
 from pituning.registry import unknown
 from pituning.studies.config import TransferConfig
 from pituning.studies.targets import suite_first
+from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import TaskSource
 from pituning.workspace.transfer import NO_DONOR, read_rows
 from pituning.workspace.zoo import Zoo
 
 PHASE = "measure transfer"
+DRAWN = "drawn"
+"""In the spec of a cell whose test rows are drawn, as those of all tasks but the suite's are; see `first_or_drawn`."""
 AT_ONCE = 5
 """Cells that are measured before their rows are written: what a kill may cost."""
 
@@ -71,7 +74,7 @@ def cell_specs(
         trained = [config.steps, config.batch_size, config.rate(factor)] if cell.shots else []
         parts = [
             config.kind, fingerprint, cell.target, versions[cell.target], donors.get(cell.donor), cell.shots,
-            cell.seed, trained, config.test_examples, *half,
+            cell.seed, trained, config.test_examples, *half, *([] if cell.target in TASK_NAMES else [DRAWN]),
         ]  # fmt: skip
         specs[cell] = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
     return specs

@@ -13,33 +13,12 @@ from pathlib import Path
 import pandas as pd
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.workspace.shots import ALL_SHOTS, parse_shots, shots_name
 
 COLUMNS = (
     "target", "kind", "shots", "seed", "method", "score", "held_out_loss", "held_out", "learning_rate", "steps",
     "donors", "test_examples", "spec",
 )  # fmt: skip
-ALL_SHOTS = -1
-"""Stands for all training examples; in the file and for people it is ``full``."""
-FULL = "full"
-
-
-def shots_name(shots: int) -> str:
-    """What people read."""
-    return FULL if shots == ALL_SHOTS else str(shots)
-
-
-def parse_shots(text: str) -> int:
-    """The inverse of `shots_name`.
-
-    Raises:
-        BadInput: for anything else.
-    """
-    if text.strip() == FULL:
-        return ALL_SHOTS
-    try:
-        return int(text)
-    except ValueError as error:
-        raise BadInput(f"shots is {text!r}; give whole numbers, or {FULL} for all examples", field="shots") from error
 
 
 def read_lowshot(path: Path) -> pd.DataFrame:

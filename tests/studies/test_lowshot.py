@@ -23,7 +23,8 @@ from pituning.studies.lowshot import (
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tuning.config import STEPS
 from pituning.workspace.layout import Workspace, embedded_data
-from pituning.workspace.lowshot import ALL_SHOTS, lowshot_csv, parse_shots, read_lowshot
+from pituning.workspace.lowshot import lowshot_csv, read_lowshot
+from pituning.workspace.shots import ALL_SHOTS, parse_shots
 from pituning.workspace.zoo import Zoo
 
 ZOO, BACKBONE = Zoo.at(embedded_data() / "zoos" / "mini"), embedded_data() / "backbones" / "mini"

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pituning.errors import BadInput, RunFailed
+from pituning.errors import BadInput, RunCancelled, RunFailed
 from pituning.studies.pool import side_by_side
 from pituning.workspace.atomic import TEMPORARY_PREFIX
 from tests.studies import pool_work
@@ -30,6 +30,16 @@ def test_nothing_to_do_starts_nothing() -> None:
 def test_an_error_of_the_work_is_that_of_the_pool() -> None:
     with pytest.raises(BadInput, match="number is 3; give another"):
         side_by_side(pool_work.fail, [(3,)], lambda *_: None, processes=2)
+
+
+def test_whoever_asks_to_stop_need_not_wait_for_a_result(tmp_path: Path) -> None:
+    def stop() -> None:
+        if list(tmp_path.glob("begun-*")):
+            raise RunCancelled("stop")
+
+    with pytest.raises(RunCancelled):  # each call takes a minute
+        side_by_side(pool_work.write, [(tmp_path, "a")], lambda *_: None, processes=1, meanwhile=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["begun-a"]
 
 
 def test_a_killed_process_is_told() -> None:
