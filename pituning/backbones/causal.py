@@ -42,6 +42,9 @@ class CausalBackbone(Backbone):
 
     def __init__(self, model: Any, tokenizer: Any, **given: Any):
         super().__init__(model, tokenizer, **given)
+        # The last places of a sequence are a slice of it, for which PyTorch would copy the vocabulary's whole matrix
+        # once for each row of the batch.
+        model.get_output_embeddings().register_forward_pre_hook(_in_one_piece)
         config = model.config.get_text_config()
         self.turn = turn_of(tokenizer)
         self.end_token = self.turn.end
@@ -209,6 +212,10 @@ class CausalBackbone(Backbone):
             **given, attention_mask=seen, past_key_values=cache, use_cache=cache is not None, logits_to_keep=kept
         )
         return output.logits, mask, positions, cache
+
+
+def _in_one_piece(_module: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensor.contiguous() for tensor in given)
 
 
 def after_padding(mask: Tensor, count: int) -> Tensor:

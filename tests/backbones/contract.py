@@ -86,6 +86,21 @@ class BackboneContract:
             torch.testing.assert_close(torch.stack(steps, 1)[inside], forced[inside], **TOLERANCE)
             torch.testing.assert_close(once, forced[:, 0], **TOLERANCE)
 
+    def test_the_last_map_is_given_one_piece_of_memory(self, backbone: Backbone, text_task: Task) -> None:
+        """For a slice PyTorch would copy the matrix of the whole vocabulary once for each row."""
+        head, whole = backbone.model.get_output_embeddings(), []
+        if head is None:  # an architecture of our own, which cuts nothing
+            return
+        handle = head.register_forward_hook(lambda _module, given, _out: whole.append(given[0].is_contiguous()))
+        try:
+            batch = backbone.collate(backbone.encode(text_task, text_task.split("train")[:3]), [0, 1, 2])
+            backbone.logits(batch)
+            backbone.start(batch)
+        finally:
+            handle.remove()
+        assert whole
+        assert all(whole)
+
     def test_rows_of_a_decoding_can_be_chosen(self, backbone: Backbone, text_task: Task) -> None:
         batch = backbone.encode(text_task, text_task.split("train")[:3]).batch(range(3))
         tokens = torch.tensor([5, 6, 7, 8])

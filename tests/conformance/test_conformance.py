@@ -27,6 +27,13 @@ LLAMA = next(tiny for tiny in TINY if tiny.id == "llama")
 KIND_CHECKS = ("places", "training", "disk", "PEFT", "gradients", "mixture")
 
 
+@pytest.fixture(autouse=True)
+def two_kinds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a fault is told by needs no more kinds than these; all of them are for the long tests."""
+    if not request.node.get_closest_marker("slow"):
+        monkeypatch.setattr(running, "mixable_kinds", lambda: ("lora", "bottleneck"))
+
+
 @pytest.fixture
 def llama(tmp_path: Path) -> Path:
     LLAMA.make(tmp_path / "llama")

@@ -144,7 +144,13 @@ CASES: dict[str, tuple[Callable[[Backbone], PeftConfig], str, dict[str, float]]]
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+VARIANTS = {"queries and values", "everything", "rslora", "prefix", "prompt", "bias", "head"}
+"""Cases of which the fast part has a harder one."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow if case in VARIANTS else ()) for case in CASES]
+)
 def test_it_does_here_what_it_does_in_plain_peft(
     case: str, backbone: Backbone, directory: Path, tiny: Tiny, workspace: Workspace, text_task: Task, tmp_path: Path
 ) -> None:
