@@ -26,7 +26,7 @@ WINDOW, WINDOWS = 1_000, 10
 """Rows among which those that ``limit`` takes are drawn, at least, and as a multiple of them: many data sets are sorted
 by their labels."""
 
-REPORT_EVERY = 100
+REPORT_EVERY, LOG_EVERY = 100, 10_000
 IMAGE = "image"
 _BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
 
@@ -89,6 +89,21 @@ def hub_table(
     Raises:
         BadInput: the library is not installed, or the data set cannot be read.
     """
+    check_source(source, images)
+    with tempfile.TemporaryDirectory(prefix="pituning-hub-") as folder:
+        spool = _Spool(source, Path(folder))
+        for split, theirs in _splits(source, commit).items():
+            spool.add(split, _stream(source, commit, theirs), limit, seed, reporter or Silent())
+        yield spool.table(BesideImages(spool.folder) if images is None else FolderTree(images).images(""))
+
+
+def check_source(source: HubSource, images: Path | None) -> None:
+    """Says before anything is fetched what is lacking on this side: the library, or the folder with the images.
+
+    Raises:
+        BadInput: one of them is.
+    """
+    _library()
     if source.image_name is not None and images is None:
         whence = f" ({source.images_from})" if source.images_from else ""
         raise BadInput(
@@ -98,11 +113,6 @@ def hub_table(
         )
     if images is not None and not images.is_dir():
         raise BadInput(f"images {str(images)!r} is no directory; give the folder with the image files", field="images")
-    with tempfile.TemporaryDirectory(prefix="pituning-hub-") as folder:
-        spool = _Spool(source, Path(folder))
-        for split, theirs in _splits(source, commit).items():
-            spool.add(split, _stream(source, commit, theirs), limit, seed, reporter or Silent())
-        yield spool.table(BesideImages(spool.folder) if images is None else FolderTree(images).images(""))
 
 
 def _library() -> Any:
@@ -210,7 +220,11 @@ class _Spool:
             if limit is not None:
                 rows = _drawn(rows, limit, seed)
                 total = min(total, limit) if total else limit
-            reporter.phase(f"stream {split or 'rows'}", total)
+            what = f"stream {split or 'rows'}"
+            if total:
+                reporter.phase(what, total)
+            else:
+                reporter.log(f"{what}; the hub does not say how many rows there are")
             with self._path.open("a", encoding="utf-8") as file:
                 taken = islice((each for row in rows for each in self._rows(row)), limit)
                 for count, row in enumerate(taken, 1):
@@ -219,8 +233,10 @@ class _Spool:
                         cells[SPLIT_COLUMN] = split
                     self.columns.update(dict.fromkeys(cells))
                     file.write(json.dumps(cells, ensure_ascii=False, default=str) + "\n")
-                    if count % REPORT_EVERY == 0:
+                    if total and count % REPORT_EVERY == 0:
                         reporter.advance(REPORT_EVERY)
+                    elif count % LOG_EVERY == 0:
+                        reporter.log(f"{what}: {count:,} rows")
 
     def table(self, images: Images) -> Table:
         """The rows that were written."""

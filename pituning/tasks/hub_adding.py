@@ -14,7 +14,7 @@ from pituning.tasks.adding import AddOptions, TaskPlan, plan_table
 from pituning.tasks.captions import check_metric
 from pituning.tasks.cards import read_card_file
 from pituning.tasks.catalogue import CATALOGUE
-from pituning.tasks.hub import describe, hub_table
+from pituning.tasks.hub import check_source, describe, hub_table
 from pituning.tasks.hub_source import PREFIX, HubSource, read_address, read_splits
 from pituning.tasks.reading import Table
 
@@ -66,6 +66,7 @@ def plan_remote(file: str, given: AddOptions, hub: HubOptions, reporter: Reporte
     metric = given.metric or card.get("metric")
     if metric:
         check_metric(str(metric))
+    check_source(source, hub.images)
     facts = describe(source)
     pinned = replace(source, revision=facts.commit)
     with hub_table(
