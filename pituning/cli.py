@@ -21,6 +21,7 @@ from pituning.commands import (
     build,
     experts,
     graph,
+    predict,
     queueing,
     report,
     runs,
@@ -42,6 +43,7 @@ app.add_typer(experts.app, name="experts")
 app.command("embed")(experts.embed_command)
 app.add_typer(graph.app, name="graph")
 app.command("tune")(tune.tune_command)
+app.command("predict")(predict.predict_command)
 app.add_typer(study_paper.app, name="study")  # the verbs of `study`, with the paper's tables
 app.add_typer(queueing.app, name="runs")  # the verbs of `runs`, with those that put things into the queue
 app.command("worker")(runs.worker_command)

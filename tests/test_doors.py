@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from pituning.runs.sweep import changes_of
 from pituning.runs.worker import run_claimed, work_on
 from pituning.tasks.base import Example, Task
 from pituning.tasks.metrics import METRICS, chance, score
+from pituning.tasks.reading import FORMATS, open_table
 from pituning.tasks.registry import list_tasks, load_task
 from pituning.tasks.saved import save_task
 from pituning.tuning.config import TuneConfig
@@ -50,7 +52,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 _BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-REGISTRIES: tuple[Registry[Any], ...] = (KINDS, FAMILIES, PREDICTORS, METRICS, RUN_KINDS)
+REGISTRIES: tuple[Registry[Any], ...] = (KINDS, FAMILIES, PREDICTORS, FORMATS, METRICS, RUN_KINDS)
 GPTJ = Tiny("gptj", "gptj",
             causal(GPTJConfig, GPTJForCausalLM, n_inner=48, rotary_dim=8, num_key_value_heads=4),
             GPTJForCausalLM)  # fmt: skip
@@ -195,6 +197,15 @@ def test_a_guest_metric_scores_a_saved_task(
     monkeypatch.setattr(tiny_backbone, "step", lambda *given: steps.append(1) or step(*given))
     assert len(tiny_backbone.predict(tiny_backbone.encode(saved, saved.split("test")[:4]), saved)) == 4
     assert 1 + len(steps) <= METRICS["close-number"].longest_answer  # the first token costs no step
+
+
+def test_a_guest_form_of_tables_is_read(door: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.ft").write_text("__label__good a fine day\n__label__bad rain again\n")
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.write(tmp_path / "t.ft", "t.ft")
+    for file in ("t.ft", "t.zip"):
+        rows = [row.cells for row in open_table(tmp_path / file).rows()]
+        assert rows == [{"label": "good", "text": "a fine day"}, {"label": "bad", "text": "rain again"}]
 
 
 def test_a_guest_run_goes_through_the_queue(door: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from app.components import context
 from app.components.guard import empty, plain
 from app.components.links import linked_select, to
 from app.components.pages import EXPERTS, GRAPH
+from pituning.backbones.embedded import ADD, REAL, beyond
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 OF_ONE = ("expert", "answers", "run", "compare")
@@ -54,3 +55,17 @@ def _leave() -> None:
     """What the address names on the backbone of before is left behind."""
     for param in OF_ONE:
         st.query_params.pop(param, None)
+
+
+def warn_beyond(source: str) -> None:
+    """Says plainly where the backbone is not made for a task, and what helps.
+
+    Args:
+        source: `Task.source`.
+    """
+    reason = beyond(context.backbone(), source)
+    if reason is None:
+        return
+    ready = REAL in context.backbones()
+    how = f"choose {REAL} as the backbone" if ready else f"add one with `{ADD}`, then choose it as the backbone"
+    st.warning(f"{plain(reason)}: {how}.", icon=":material/draw:", title="Not made for real data")

@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import access, context, expert_table, runs_data
+from app.components import access, context, expert_table, guessing, runs_data
 from app.components.guard import plain, say
+from app.components.labelling import calibration_words
 from app.components.links import to
-from app.components.pages import GRAPH, RUNS
+from app.components.pages import GRAPH, LABEL, RUNS
 from app.components.run_results import donors_table
 from app.components.words import KINDS, METRICS, ORIGINS, label, shots_label
 from pituning.errors import PiTuningError
@@ -72,6 +73,11 @@ def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:
         if entry.origin != "shipped":
             _delete(entry)
     with st.container(gap="xsmall"):
+        if entry.task in context.tasks() and usable:
+            st.page_link(
+                LABEL.path, label="Label more rows with it", icon=LABEL.icon,
+                query_params=to(**{expert_table.PARAM: entry.id}),
+            )  # fmt: skip
         if entry.task in context.tasks():
             st.page_link(
                 GRAPH.path, label="Its neighbours in the task graph", icon=GRAPH.icon,
@@ -114,6 +120,9 @@ def _scores(entry: ExpertEntry, card: ExpertCard) -> None:
             st.metric(f"{metric}, {split} split", f"{value:.1f}", help="Points of the metric, 0 to 100.")
         if entry.parameters is not None and entry.size is not None:
             st.metric("Parameters", f"{entry.parameters:,}", help=f"{entry.size / expert_table.KIB:,.0f} KiB on disk.")
+    if card.scores:
+        st.caption(guessing.words(card.task))
+    st.caption(calibration_words(card))
 
 
 def _donors(card: ExpertCard, made: Run | None) -> None:

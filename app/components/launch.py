@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import access, context, queueing, runs_data, sweep
+from app.components import access, context, guessing, queueing, runs_data, sweep
 from app.components.guard import plain, say
 from app.components.links import to
 from app.components.pages import RUNS
@@ -57,6 +57,10 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     expected = forecast(runs_data.queue(), runs[0], target.subject)
     counts = runs_data.queue().counts()
     before = sum(counts.get(state, 0) for state in ACTIVE)
+    uploaded = target.uploaded
+    guess = guessing.words(target.name) if uploaded is None else guessing.of_counts(uploaded.preview)
+    if guess:
+        st.caption(guess)
     st.metric("Will take about", duration(expected.seconds * len(runs)))
     st.caption(queueing.made_from(expected))
     if len(runs) > 1:

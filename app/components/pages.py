@@ -77,6 +77,13 @@ RUNS = PageEntry(
     url_path="runs",
     help="The queue: progress, curves and weights as they form, and results against the baselines.",
 )
+LABEL = PageEntry(
+    file="label.py",
+    title="Label",
+    icon=":material/label:",
+    url_path="label",
+    help="Upload rows without labels; an expert labels them and says how sure it is. Sort by the least sure.",
+)
 PRESENT = PageEntry(
     file="present.py",
     title="Present",
@@ -84,4 +91,4 @@ PRESENT = PageEntry(
     url_path="present",
     help="Views with captions, one after the other: to show on a screen, or to send as one file that works offline.",
 )
-NAVIGATION = (HOME, GRAPH, MAP, SIMILARITY, TRANSFER, EXPERTS, NEW_RUN, RUNS, PRESENT)
+NAVIGATION = (HOME, GRAPH, MAP, SIMILARITY, TRANSFER, EXPERTS, NEW_RUN, RUNS, LABEL, PRESENT)

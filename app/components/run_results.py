@@ -9,12 +9,15 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import answers_view, charts, context, runs_data, study_results
+from app.components import answers_view, charts, context, guessing, labelling_result, runs_data, study_results
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
+from app.components.links import to
+from app.components.pages import LABEL
 from app.components.words import METRICS
 from pituning.figures.palette import method_label
 from pituning.figures.results import score_bars
+from pituning.reports.advice import advice
 from pituning.reports.reader import seeds_of
 from pituning.reports.verdict import Outcome, Verdict, difference, judge, scores
 from pituning.runs.records import Run
@@ -47,23 +50,52 @@ def show(run: Run, runs: Sequence[Run]) -> None:
     if result is None:
         empty("No result", "The run is done but left no result; retry it.", icon=":material/error:")
         return
-    if run.kind == "answer":
-        answers_view.show(run)
-        return
-    if run.kind in study_results.SHOW:
-        study_results.SHOW[run.kind](result)
-        return
-    if run.kind != "tune":
-        st.json(result, expanded=False)
-        return
+    VIEWS.get(run.kind, _plain)(run, runs)
+
+
+def _plain(run: Run, _runs: Sequence[Run]) -> None:
+    """The result as it is, of a kind that has no view of its own."""
+    st.json(runs_data.result(run), expanded=False)
+
+
+def _study(run: Run, _runs: Sequence[Run]) -> None:
+    result = runs_data.result(run)
+    assert result is not None
+    study_results.SHOW[run.kind](result)
+
+
+def _labels(run: Run, _runs: Sequence[Run]) -> None:
+    labelling_result.show(run)
+
+
+def _answers(run: Run, _runs: Sequence[Run]) -> None:
+    answers_view.show(run)
+
+
+def _tuned(run: Run, runs: Sequence[Run]) -> None:
+    """Verdict, scores and donors."""
+    result = runs_data.result(run)
+    assert result is not None
     siblings = seeds_of(run, runs)
     together = runs_data.results(siblings)
     verdict(judge(together))
+    next_steps(result)
     left, right = side_by_side()
     with left:
         _scores(result, together, run)
     with right:
         _donors(result)
+
+
+VIEWS = {"answer": _answers, "predict": _labels, "tune": _tuned, **dict.fromkeys(study_results.SHOW, _study)}
+"""What is shown of a result, by the kind of run."""
+
+
+def next_steps(result: Mapping[str, Any]) -> None:
+    """What would help where the run was not worth it."""
+    lines = advice(result)
+    if lines:
+        st.info("\n".join(f"- {plain(line)}" for line in lines), title="What would help", icon=":material/lightbulb:")
 
 
 def verdict(judgement: Verdict) -> None:
@@ -90,8 +122,13 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
         key="scores",
         alt="Test score of π-tuning and of every baseline, with intervals",
     )
-    st.caption("Lines across the bars: 95 % intervals over test examples.")
+    st.caption(f"Lines across the bars: 95 % intervals over test examples. {guessing.words(run.spec.subject)}")
     _guard(result)
+    curve = result.get("learning_curve") or []
+    if curve:
+        st.markdown("**By how many shots it was trained on**")
+        st.line_chart(pd.DataFrame(curve), x="shots", y=["score", "low", "high"], height=220,
+                      x_label="Shots per class", y_label="Points")  # fmt: skip
     if len(together) > 1:
         st.markdown(f"**Over {len(together)} seeds**")
         st.dataframe(seeds_table(together), hide_index=True, alt="Mean score of each method over seeds, and π minus it")
@@ -165,6 +202,10 @@ def _donors(result: Mapping[str, Any]) -> None:
     )
     if result.get("expert"):
         st.caption(f":material/inventory_2: Kept as one ordinary expert: {plain(str(result['expert']))}")
+        st.page_link(
+            LABEL.path, label="Label more rows with it", icon=LABEL.icon,
+            query_params=to(expert=f"{result['kind']}/{result['expert']}"),
+        )  # fmt: skip
 
 
 def expert_title(name: str) -> str:

@@ -67,6 +67,8 @@ def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, s
         settings = {**run.spec.defaults(), **settings}
         kind, predictor = str(settings["kind"]), str(settings["predictor"])
         return "Map of the tasks", f"{label(KINDS, kind)} · {label(PREDICTORS, predictor)}"
+    if run.kind == "predict":
+        return f"Labels by {run.spec.subject}", label(KINDS, str(settings.get("kind") or "lora"))
     known_tasks = tasks or context.tasks()
     record = RUN_KINDS.get(run.kind)
     if record is not None and record.outlines_workspace:

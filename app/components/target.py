@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.components import context, task_panel, upload
+from app.components import backbone, context, task_panel, upload
 from app.components.guard import guarded
 from app.components.links import linked_select
 from app.components.words import METRICS
@@ -79,6 +79,7 @@ def _from_workspace() -> Target | None:
             task_panel.about(info)
             with guarded("The balance of its answers"):
                 _balance(context.task(name))
+    backbone.warn_beyond(info.source)
     return Target(
         name=name,
         title=info.title,

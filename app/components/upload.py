@@ -11,7 +11,7 @@ from pathlib import PurePath
 import pandas as pd
 import streamlit as st
 
-from app.components import context
+from app.components import backbone, context
 from app.components.examples import gallery
 from app.components.guard import plain
 from app.components.upload_columns import Choices, choose_columns, in_the_page, read_options, show_account
@@ -20,7 +20,6 @@ from pituning.backbones.prompts import prompt_notes
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS
 from pituning.tasks.base import Task
-from pituning.tasks.columns import ColumnMapping, account
 from pituning.tasks.files import (
     ReadOptions,
     Table,
@@ -31,6 +30,7 @@ from pituning.tasks.files import (
     preview_table,
     task_from_table,
 )
+from pituning.tasks.mapping import ColumnMapping, account
 
 FILE_TYPES = ["csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "feather", "zip"]
 SAMPLE = """text,label
@@ -84,6 +84,7 @@ class _Fields:
 def panel() -> Uploaded | None:
     """Draws the form; None until everything in it can be used."""
     fields = _Fields()
+    backbone.warn_beyond("file")
     file = st.file_uploader(
         "A table, or a zip with a table and its images",
         type=FILE_TYPES,

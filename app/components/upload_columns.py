@@ -13,8 +13,9 @@ from app.components.guard import plain
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS, parse_label_names
 from pituning.tasks.boxes import FORMATS
-from pituning.tasks.columns import ColumnMapping, ColumnUse, Guess, guess_columns
+from pituning.tasks.columns import Guess, guess_columns
 from pituning.tasks.examining import TableOptions
+from pituning.tasks.mapping import ColumnMapping, ColumnUse
 from pituning.tasks.reading import ReadOptions, Table
 
 FIND_OUT = "Find out"

@@ -12,6 +12,7 @@ import torch
 
 from pituning.backbones.encoded import EncodedExamples
 from pituning.backbones.prediction import LabelTrie
+from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -35,5 +36,37 @@ def answer_probabilities(
             scores = LabelTrie(task.labels, backbone).log_probabilities(backbone, encoded.batch([row]))[0]
             return [math.exp(float(scores[task.labels.index(answer)])) for answer in answers]
         ids = [np.array([*tokens, backbone.end_token], dtype=np.int64) for tokens in backbone.answer_ids(answers)]
-        asked = replace(encoded.subset([row] * len(ids)), answers=ids)
-        return [math.exp(-float(loss)) for loss in backbone.loss(asked.batch(range(len(ids)))).double()]
+        repeated = replace(encoded.subset([row] * len(ids)), answers=ids)
+        return [math.exp(-float(loss)) for loss in backbone.loss(repeated.batch(range(len(ids)))).double()]
+
+
+def label_scores(
+    backbone: Backbone, encoded: EncodedExamples, labels: Sequence[str], *, reporter: Reporter | None = None
+) -> np.ndarray:
+    """(N, L) log probability of every label for every example; those of an example sum to 1.
+
+    Args:
+        reporter: told of each example; the phase is the caller's.
+    """
+    trie, reporter = LabelTrie(labels, backbone), reporter or Silent()
+    scores = np.empty((len(encoded), len(labels)))
+    order = np.argsort(encoded.prompt_lengths, kind="stable")
+    with torch.no_grad():
+        for begin in range(0, len(order), backbone.evaluation_batch):
+            rows = order[begin : begin + backbone.evaluation_batch]
+            scores[rows] = trie.log_probabilities(backbone, encoded.batch(rows)).numpy()
+            reporter.advance(len(rows))
+    return scores
+
+
+def open_answer_scores(backbone: Backbone, encoded: EncodedExamples, answers: Sequence[str]) -> np.ndarray:
+    """(N,) log probability of one answer to each example, where answers are open: that of its tokens."""
+    ids = [np.array([*tokens, backbone.end_token], dtype=np.int64) for tokens in backbone.answer_ids(answers)]
+    asked = replace(encoded, answers=ids)
+    scores = np.empty(len(encoded))
+    order = np.argsort(encoded.prompt_lengths, kind="stable")
+    with torch.no_grad():
+        for begin in range(0, len(order), backbone.evaluation_batch):
+            rows = order[begin : begin + backbone.evaluation_batch]
+            scores[rows] = -backbone.loss(asked.batch(rows)).double().cpu().numpy()
+    return scores

@@ -45,5 +45,9 @@ def cut(prompt_ids: Sequence[Sequence[int]], room: int, reporter: Reporter | Non
     """The prompts with at most ``room`` tokens each; the reporter is told how many were longer."""
     long = sum(len(ids) > room for ids in prompt_ids)
     if long:
-        (reporter or Silent()).log(f"{long} of {len(prompt_ids)} prompts are longer than {room} tokens and were cut")
+        lost, whole = (sum(count(ids) for ids in prompt_ids) for count in (lambda ids: max(0, len(ids) - room), len))
+        (reporter or Silent()).log(
+            f"{long} of {len(prompt_ids)} prompts are longer than {room} tokens and were cut at the end: "
+            f"{100 * lost / whole:.0f} % of all text is lost"
+        )
     return [ids[:room] for ids in prompt_ids]

@@ -92,6 +92,16 @@ class LabelTrie:
                 )
         # Of each node only the tokens that go on: a table over the vocabulary would not fit for large ones.
         self._tokens = [torch.tensor(list(children), device=self.device) for children in self.children]
+        self._routes: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def routes(self, node: int) -> tuple[Tensor, Tensor]:
+        """The labels below a node that can still differ, and of each by which of the node's tokens it goes on."""
+        if node not in self._routes:
+            children = list(self.children[node].values())
+            labels = [label for child in children for label in self.below[child]]
+            which = [place for place, child in enumerate(children) for _ in self.below[child]]
+            self._routes[node] = torch.tensor(labels), torch.tensor(which)
+        return self._routes[node]
 
     @property
     def deep(self) -> bool:
@@ -144,11 +154,10 @@ class LabelTrie:
             parents: list[int] = []
             fed: list[int] = []
             for place, (row, node) in enumerate(frontier):
-                allowed = self._tokens[node]
-                steps = torch.log_softmax(decoding.logits[place, allowed].double(), dim=0).cpu()
-                for token, value in zip(allowed.tolist(), steps, strict=True):
-                    child = self.children[node][token]
-                    scores[row, self.below[child]] += value
+                labels, which = self.routes(node)
+                steps = torch.log_softmax(decoding.logits[place, self._tokens[node]].double(), dim=0).cpu()
+                scores[row, labels] += steps[which]
+                for token, child in self.children[node].items():
                     if len(self.below[child]) > 1:
                         going.append((row, child))
                         parents.append(place)

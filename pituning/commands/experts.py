@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,14 +21,15 @@ from pituning.commands.shared import (
     open_workspace,
     print_table,
 )
-from pituning.errors import ArtefactError, BadInput
+from pituning.errors import ArtefactError, BadInput, PiTuningError
 from pituning.experts.kinds import KINDS, kind_words
-from pituning.registry import unknown
+from pituning.labelling.experts import expert_directory
 from pituning.runs.configs import AnswerRun, EmbedRun, TrainRun
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 
 if TYPE_CHECKING:
     from pituning.experts.card import ExpertCard
+    from pituning.tasks.base import Task
 
 app = typer.Typer(help="Experts: list, train, import, export, answer, remove.")
 
@@ -54,15 +56,19 @@ def list_command(
             except ArtefactError as error:
                 damaged[f"{each}/{name}"] = str(error)
 
+    guessed = _guessing(sorted({row["task"] for row in rows}), place)
+    rows = [row | guessed[row["task"]] for row in rows]
+
     def human() -> None:
-        columns = ("expert", "kind", "task", "score", "shots", "zoo", "backbone")
+        columns = ("expert", "kind", "task", "score", "largest class", "at random", "shots", "zoo", "backbone")
         print_table(
             columns,
             [
-                (r["name"], r["kind"], r["task"], r["score"], r["shots"], "yes" if r["zoo"] else "", r["backbone"])
+                (r["name"], r["kind"], r["task"], r["score"], r["largest"], r["chance"], r["shots"],
+                 "yes" if r["zoo"] else "", r["backbone"])
                 for r in rows
             ],
-        )
+        )  # fmt: skip
         for name, reason in damaged.items():
             typer.echo(f"{name} cannot be used: {reason}", err=True)
 
@@ -80,7 +86,8 @@ def train(
     place.backbone_dir(config.backbone)
     work(
         place, "train", config, detach, as_json,
-        lambda r: f"{r['expert']}: {r['score']:.1f} points on {r['task']} ({r['kind']}, {r['examples']} examples)",
+        lambda r: f"{r['expert']}: {r['score']:.1f} points on {r['task']} ({r['kind']}, {r['examples']} examples)"
+        + "".join(f"; {what} {points:.1f}" for what, points in guesses(r)),
     )  # fmt: skip
 
 
@@ -150,7 +157,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write an expert as a PEFT checkpoint of its own."""
-    source = find_expert(open_workspace(workspace), name, kind, backbone)
+    source = expert_directory(open_workspace(workspace), name, kind=kind, backbone=backbone)
 
     from pituning.experts.store import export_expert
 
@@ -189,7 +196,7 @@ def remove(
     from pituning.runs.removal import check_removable, remove_expert
 
     queue = RunQueue(open_workspace(workspace))
-    kind = find_expert(queue.workspace, name, kind, backbone).parent.parent.name
+    kind = expert_directory(queue.workspace, name, kind=kind, backbone=backbone).parent.parent.name
     check_removable(queue, kind, name, backbone=backbone)
     confirm(f"Remove the {kind} expert {name}?", yes)
     remove_expert(queue, kind, name, backbone=backbone)
@@ -218,28 +225,21 @@ def embed_command(
     work(place, "embed", config, detach, as_json, lambda r: f"embedded {', '.join(r['tasks'])}")
 
 
-def find_expert(workspace: Workspace, name: str, kind: str | None, backbone: str) -> Path:
-    """The directory of an expert of a backbone by its name; the kind is needed where several kinds have the name."""
-    zoo = workspace.zoo(workspace.check_backbone(backbone))
-    directories = {
-        each: zoo.all_expert_dirs(each)[name]
-        for each in (KINDS if kind is None else (KINDS.check(kind),))
-        if name in zoo.all_expert_dirs(each)
-    }
-    if not directories:
-        raise unknown("expert", name, sorted({n for k in KINDS for n in zoo.all_expert_dirs(k)}))
-    if len(directories) > 1:
-        raise BadInput(f"expert {name!r} is there as {', '.join(directories)}; choose one with --kind", field="kind")
-    return next(iter(directories.values()))
+def guesses(result: dict[str, Any]) -> list[tuple[str, float]]:
+    """What guessing scores, in the words that stand beside a result's own scores."""
+    guessed = result.get("guessing") or {}
+    rows = (("always the largest class", guessed.get("largest")), ("at random", guessed.get("chance")))
+    return [(what, points) for what, points in rows if points is not None]
 
 
-def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int) -> None:
-    """Says at once, rather than from a worker, that a task is unknown or has too few examples."""
+def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int) -> Task:
+    """The task; says at once, rather than from a worker, that it is unknown or has too few examples."""
     from pituning.tasks.registry import load_task
 
     loaded = load_task(task, workspace)
     if shots is not None:
         loaded.shots(shots, seed)
+    return loaded
 
 
 def work(workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bool, words: Any) -> None:
@@ -266,6 +266,20 @@ def _answers(result: dict[str, Any]) -> str:
                 f"  {one['expert'] or 'backbone alone'}: {answer['answer']} ({100 * answer['probability']:.0f} %)"
             )
     return "\n".join(lines)
+
+
+def _guessing(tasks: list[str], workspace: Workspace) -> dict[str, dict[str, float | None]]:
+    """What guessing scores on each of some tasks; nothing where a task is not here."""
+    from pituning.tasks.metrics import guessing
+    from pituning.tasks.registry import load_task
+
+    found: dict[str, dict[str, float | None]] = {}
+    for name in tasks:
+        found[name] = {"chance": None, "largest": None}
+        with suppress(PiTuningError):
+            guessed = guessing(load_task(name, workspace))
+            found[name] = found[name] if guessed is None else guessed.to_json()
+    return found
 
 
 def _row(card: ExpertCard, zoo: bool) -> dict[str, Any]:

@@ -48,6 +48,18 @@ def output_directory(path: Path) -> Path:
     return path
 
 
+def output_file(path: Path) -> Path:
+    """A file that can be written; told before work of hours instead of after it.
+
+    Raises:
+        BadInput: a directory stands there, or something else in the way to it.
+    """
+    if path.is_dir():
+        raise BadInput(f"{path} is a directory; give --out the name of a file", field="out")
+    output_directory(path.resolve().parent)
+    return path
+
+
 def zoo_of(out: Path | None, workspace: Workspace, backbone: str) -> Zoo:
     """The zoo in a directory, such as ``data/zoos/mini``; by default the workspace's.
 

@@ -82,11 +82,12 @@ def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False)
 @app.command()
 def show(task: TaskArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Everything about one task."""
-    from pituning.tasks.metrics import chance
+    from pituning.tasks.metrics import guessing
     from pituning.tasks.registry import load_task
 
     found = load_task(task, open_workspace(workspace))
-    document = _card(found) | {"chance": chance(found)}
+    guessed = guessing(found)
+    document = _card(found) | ({"chance": None, "largest": None} if guessed is None else guessed.to_json())
 
     def human() -> None:
         for key, value in document.items():

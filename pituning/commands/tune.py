@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from pituning.commands.experts import check_examples, work
+from pituning.backbones.embedded import told_beyond
+from pituning.backbones.prompts import prompt_notes
+from pituning.commands.experts import check_examples, guesses, work
 from pituning.commands.options import takes_config
 from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, open_workspace, print_table
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
+from pituning.reports.advice import advice
 from pituning.tuning.budgets import BUDGETS, budget_settings
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
@@ -33,7 +36,14 @@ def tune_command(
 ) -> None:
     """π-tune a task on a few shots with the experts of similar tasks, and compare with honest baselines."""
     place = open_workspace(workspace)
-    check_examples(place, config.target, config.shots, config.seed)
+    task = check_examples(place, config.target, config.shots, config.seed)
+    warning = told_beyond(config.backbone, task)
+    if warning is not None:
+        typer.echo(warning, err=True)
+    if task.modality == "language":
+        prompts = [task.prompt(shot) for shot in task.shots(config.shots, config.seed)]
+        for note in prompt_notes(place.backbone_dir(config.backbone), prompts, name=config.backbone):
+            typer.echo(f"warning: {note}", err=True)
     config = _within(config, budget_settings(budget, config.kind, place.backbone_dir(config.backbone)))
     _check_donors(place, config)
     work(place, "tune", config, detach, as_json, _print)
@@ -86,5 +96,18 @@ def _print(result: dict[str, Any]) -> None:
         )
         for name, score in sorted(scores.items(), key=lambda item: -item[1])
     ]
+    rows += [(what, points, None, None, None) for what, points in guesses(result)]
     print_table(("method", "score", "low", "high", "π gains"), rows)
-    typer.echo(f"expert {result['expert']}; take it along with: pituning experts export {result['expert']} DIR")
+    curve = result["learning_curve"]
+    if curve:
+        typer.echo("by shots: " + ", ".join(f"{point['shots']}: {point['score']:.1f}" for point in curve))
+    for line in advice(result):
+        typer.echo(line)
+    if result["calibration"] is not None:
+        ece = [f"{100 * result['calibration'][name]['ece']:.1f}" for name in ("before", "after")]
+        typer.echo(
+            f"probabilities are calibrated: ECE {ece[0]} → {ece[1]} points on {result['test_examples']:,} test rows"
+        )
+    name = result["expert"]
+    typer.echo(f"expert {name}; label new rows with: pituning predict {name} FILE --out answers.csv")
+    typer.echo(f"take it along with: pituning experts export {name} DIR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -40,6 +41,9 @@ class ExpertCard:
         seed: of its training, None where unknown.
         spec: how it was made, as the run that made it was told.
         scores: in points of the task's metric, for example ``{"test": 96.4}``.
+        temperature: divides the labels' log scores (`pituning.labelling.calibration`); None where none was fitted.
+        calibration: how well that does: ``rows`` that it was fitted on, and ``before`` and ``after`` as a
+            `Reliability` of the test split.
     """
 
     name: str
@@ -52,6 +56,8 @@ class ExpertCard:
     seed: int | None = None
     spec: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    temperature: float | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     format_version: int = FORMAT_VERSION
@@ -86,13 +92,21 @@ def parse_card(document: Any, path: str) -> ExpertCard:
         )
     texts = ("name", "kind", "task", "backbone", "fingerprint", "sha256")
     bad = [key for key in texts if not isinstance(document.get(key), str)]
-    bad += [key for key in ("config", "spec", "scores", "versions") if not isinstance(document.get(key, {}), dict)]
+    mappings = ("config", "spec", "scores", "calibration", "versions")
+    bad += [key for key in mappings if not isinstance(document.get(key, {}), dict)]
+    temperature = document.get("temperature")
+    if temperature is not None and not (_is_number(temperature) and 0 < temperature < math.inf):
+        bad.append("temperature")
     if bad or document["kind"] not in KINDS or "config" not in document:
         raise ArtefactError(
             f"{path} is damaged at {', '.join(bad) or 'kind or config'}; make or import the expert again"
         )
     known = {item.name for item in fields(ExpertCard)}
     return ExpertCard(**{key: value for key, value in document.items() if key in known})
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def verified_card(directory: Path, *, backbone: str, fingerprint: str) -> ExpertCard:

@@ -64,6 +64,8 @@ def make_expert(
     seed: int | None = None,
     spec: Mapping[str, Any] | None = None,
     scores: Mapping[str, float] | None = None,
+    temperature: float | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> Expert:
     """An expert with a card that names its backbone, library versions and commit."""
     card = ExpertCard(
@@ -76,6 +78,8 @@ def make_expert(
         seed=seed,
         spec=dict(spec or {}),
         scores=dict(scores or {}),
+        temperature=temperature,
+        calibration=dict(calibration or {}),
         versions=library_versions(),
         commit=git_commit(),
     )

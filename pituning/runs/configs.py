@@ -146,3 +146,32 @@ class AnswerRun(Precision):
             raise BadInput("give either examples, or a text or an image of your own", field="example")
         if self.text is not None and len(self.text) > MOST_TEXT:
             raise BadInput(f"the text has {len(self.text)} characters; give at most {MOST_TEXT}", field="text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictRun(Precision):
+    """Label rows that have no labels, with an expert.
+
+    Raises:
+        BadInput: when a value is out of its range; ``field`` names it.
+    """
+
+    expert: str = field(metadata={"help": "Name of the expert."})
+    kind: str | None = field(
+        default=None, metadata={"help": f"Its kind, where several have the name: {kind_words(everything=True)}."}
+    )
+    source: str = field(default="", metadata={"help": "A file that the workspace keeps, in place of FILE."})
+    text_columns: tuple[str, ...] = field(default=(), metadata={"help": "Columns that are read; those of the task."})
+    image_column: str | None = field(default=None, metadata={"help": "Column with the images; that of the task."})
+    probabilities: bool = field(default=True, metadata={"help": "A column with the probability of each label."})
+    top: int | None = field(default=None, metadata={"help": "Instead, columns for this many of the likeliest labels."})
+    backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
+
+    def __post_init__(self) -> None:
+        check_name(self.expert, what="expert")
+        if self.kind is not None:
+            KINDS.check(self.kind)
+        check_name(self.backbone, what="backbone")
+        self.check_precision()
+        if self.top is not None and self.top < 1:
+            raise BadInput(f"top is {self.top}; give a whole number of at least 1", field="top")

@@ -16,7 +16,7 @@ from pituning.experts.store import make_expert, save_expert
 from pituning.progress import Reporter
 from pituning.registry import unknown
 from pituning.runs.configs import EmbedRun, TrainRun
-from pituning.tasks.metrics import score
+from pituning.tasks.metrics import guessing, score
 from pituning.tasks.registry import load_task
 from pituning.training.single import train_expert
 from pituning.workspace.layout import Workspace
@@ -86,7 +86,8 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
         scores={"test": points},
     )
     save_expert(expert, model, workspace.zoo(config.backbone).new_expert_dir(config.kind, expert.name))
-    return {**spec, "backbone": config.backbone, "score": points, "expert": expert.name, "examples": len(examples)}
+    return {**spec, "backbone": config.backbone, "score": points, "expert": expert.name, "examples": len(examples),
+            "guessing": None if (guessed := guessing(task)) is None else guessed.to_json()}  # fmt: skip
 
 
 def embed(config: EmbedRun, workspace: Workspace, reporter: Reporter, _checkpoint: Path) -> dict[str, Any]:

@@ -158,6 +158,17 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             curves=False,
         ),
         RunKindRecord(
+            name="predict",
+            label="Labels",
+            help="Label the rows of a file with an expert.",
+            config="pituning.runs.configs:PredictRun",
+            job="pituning.runs.predicting:predict",
+            outline="pituning.runs.outline:predict_parts",
+            command=("predict",),
+            subject="expert",
+            curves=False,
+        ),
+        RunKindRecord(
             name="count",
             label="Counting",
             help="Count to a number, which shows that the queue works.",

@@ -11,10 +11,10 @@ from pituning.runs.spec import RunSpec
 from pituning.tasks.base import OPEN_ANSWER_CLASSES
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import TaskInfo
-from pituning.tuning.config import TuneConfig, fold_count, is_trained
+from pituning.tuning.config import TuneConfig, curve_shots, fold_count, is_trained
 
 if TYPE_CHECKING:
-    from pituning.runs.configs import AnswerRun, EmbedRun, ProjectRun, TrainRun
+    from pituning.runs.configs import AnswerRun, EmbedRun, PredictRun, ProjectRun, TrainRun
     from pituning.runs.counting import CountRun
     from pituning.workspace.layout import Workspace
 
@@ -24,6 +24,9 @@ CANDIDATES = ("pi", "single", "donor")
 PROJECTED = 96
 """Fits of a map: three methods, each with 25 bootstrap replicates and six layers."""
 LOAD_BACKBONE = "load the foundation model"
+LABEL_ROWS = "label rows"
+USUAL_ROWS = 1000
+"""How many rows a file has, before it has been read."""
 
 FULL_BATCH = 32
 STEP_BASE = 0.1
@@ -141,6 +144,10 @@ def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
         if method in searched:
             parts.append(Part(f"train {method}", config.steps, weight))
         parts.append(Part(f"test {method}", test))
+    for count in curve_shots(config.shots) if config.learning_curve else ():
+        parts += [Part(f"train curve-{count}", config.steps, weight), Part(f"test curve-{count}", test)]
+    if folds and subject.closed:
+        parts += [Part("choose temperature", folds * config.steps, weight), Part("test temperature", test)]
     return parts
 
 
@@ -174,6 +181,11 @@ def answer_parts(config: AnswerRun, subject: Subject) -> list[Part]:
     asked = len(config.example) or 1
     images = _images(subject, asked) if config.example or config.image else []
     return [LOAD_LIBRARIES, Part(LOAD_BACKBONE, 1), *images, Part("answer", asked * (len(config.experts) + 1))]
+
+
+def predict_parts(_config: PredictRun, _subject: Subject) -> list[Part]:
+    """The phases of labelling a file whose rows nobody has counted yet."""
+    return [LOAD_LIBRARIES, Part(LOAD_BACKBONE, 1), Part(LABEL_ROWS, USUAL_ROWS)]
 
 
 def count_parts(config: CountRun, _subject: Subject) -> list[Part]:

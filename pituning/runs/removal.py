@@ -9,6 +9,7 @@ import numpy as np
 
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS
+from pituning.labelling.sources import drop_source
 from pituning.registry import unknown
 from pituning.runs.kinds import RUN_KINDS
 from pituning.runs.questions import drop_image
@@ -39,6 +40,9 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
     image = run.spec.config.get("image")
     if image and not any(other.spec.config.get("image") == image for other in queue.list(kind="answer")):
         drop_image(str(image), queue.workspace)
+    source = run.spec.config.get("source")
+    if source and not any(other.spec.config.get("source") == source for other in queue.list(kind="predict")):
+        drop_source(str(source), queue.workspace)
     remove_directory(queue.workspace.run_dir(run_id))
     made = expert_of(queue, run)
     if made is None:
@@ -170,12 +174,13 @@ def _needs(spec: RunSpec, name: str, lends: Sequence[tuple[str, str]]) -> bool:
 
 def _asks(spec: RunSpec, of: tuple[str, str], name: str) -> bool:
     """Whether a run asks an expert of a backbone and kind."""
-    return _of(spec) == of and name in spec.config.get("experts", ())
+    asked = [*spec.config.get("experts", ()), spec.config.get("expert")]
+    return _of(spec) == of and name in asked
 
 
 def _of(spec: RunSpec) -> tuple[str, str]:
     """Backbone and kind of a run."""
-    return spec.backbone, spec.config.get("kind", "lora")
+    return spec.backbone, spec.config.get("kind") or "lora"
 
 
 def _leave_graph(zoo: Zoo, kind: str, name: str) -> None:

@@ -11,9 +11,10 @@ from pituning.errors import BadInput
 from pituning.tasks.answers import parse_label_names
 from pituning.tasks.base import Task
 from pituning.tasks.cards import about_of, card_options, read_card_file
-from pituning.tasks.columns import ColumnMapping, ColumnUse, Guess, guess_columns
+from pituning.tasks.columns import Guess, guess_columns
 from pituning.tasks.examining import TableOptions
 from pituning.tasks.files import preview_table, task_from_table
+from pituning.tasks.mapping import ColumnMapping, ColumnUse
 from pituning.tasks.reading import ReadOptions, Table, open_table
 
 

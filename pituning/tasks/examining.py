@@ -16,23 +16,15 @@ from typing import Any
 import numpy as np
 
 from pituning.errors import BadInput
-from pituning.tasks.answering import (
-    MAX_LABELS,
-    AnswerProblem,
-    AnswerReader,
-    Tally,
-    answer_reader,
-    find_kind,
-    label_parts,
-    minus_one,
-)
+from pituning.tasks.answering import AnswerProblem, AnswerReader, answer_reader, label_parts
 from pituning.tasks.answers import answer_key, clean_text, shown_label
 from pituning.tasks.base import SPLITS, ImageSource, Modality
 from pituning.tasks.boxes import four_numbers
-from pituning.tasks.columns import ColumnMapping
 from pituning.tasks.images import BytesImage, FileImage, open_image
+from pituning.tasks.mapping import ColumnMapping
 from pituning.tasks.reading import Row, RowProblem, Table, as_text
 from pituning.tasks.reading.splits import SPLIT_NAMES
+from pituning.tasks.tallying import MAX_LABELS, Tally, find_kind, minus_one
 
 MIN_ROWS = 4
 MAX_TEXT = 100_000
@@ -209,7 +201,7 @@ def _check_images(table: Table, columns: ColumnMapping) -> None:
     if columns.image is None:
         return
     first = [row.cells.get(columns.image) for row, _ in zip(table.rows(), range(FIRST_IMAGES), strict=False)]
-    if any(isinstance(cell, dict) and cell.get("bytes") is not None for cell in first):
+    if any(isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes) for cell in first):
         return
     names = [name for cell in first if (name := as_text(cell).strip()) and not isinstance(cell, dict)]
     if table.images is not None and (not names or any(map(table.images.has, names))):
@@ -370,8 +362,8 @@ def _checked_image(
 
 
 def _image(table: Table, cell: Any) -> tuple[ImageSource, bytes]:
-    if isinstance(cell, dict) and cell.get("bytes") is not None:
-        data = bytes(cell["bytes"])
+    if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes):
+        data: bytes = cell["bytes"]
         return BytesImage(data), data
     name = str(cell.get("path")) if isinstance(cell, dict) else as_text(cell).strip()
     if table.images is None:

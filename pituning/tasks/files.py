@@ -13,9 +13,10 @@ import numpy as np
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS, clean_text
 from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Example, ImageSource, Modality, Task
-from pituning.tasks.columns import ColumnMapping, ColumnUse, Guess, account, guess_columns
+from pituning.tasks.columns import Guess, guess_columns
 from pituning.tasks.examining import MIN_ROWS, Examined, TableOptions, TableRow, examine
 from pituning.tasks.hints import hints
+from pituning.tasks.mapping import ColumnMapping, ColumnUse, account
 from pituning.tasks.metrics import METRICS
 from pituning.tasks.reading import ReadOptions, RowProblem, Table, open_table
 from pituning.tasks.saved import load_saved_task, save_task
@@ -135,13 +136,19 @@ def task_from_table(
         source="file",
         splits=plan.store(name),
         about={
-            "columns": {use.column: str(use.role) for use in account(table, columns)},
+            "columns": _roles(table, columns),
             "template": columns.template,
             "answers": kind.name,
             "file": table.filename,
             **(about or {}),
         },
     )
+
+
+def _roles(table: Table, columns: ColumnMapping) -> dict[str, str]:
+    """What each column is, those of the text first, in the order in which they are read."""
+    roles = {use.column: use.role for use in account(table, columns)}
+    return {column: roles[column] for column in (*columns.texts, *roles)}
 
 
 def preview_table(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -61,9 +60,3 @@ def _balance(counts: Counter[str]) -> list[str]:
             f"{most[0]!r} would score {share:.1f}"
         )
     return notes
-
-
-def numbered(values: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    """Names as their places in a list of all of them."""
-    place = {name: number for number, name in enumerate(names)}
-    return np.fromiter((place[value] for value in values), dtype=np.int8, count=len(values))

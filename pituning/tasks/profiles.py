@@ -137,7 +137,7 @@ def _words(text: str) -> float:
 
 def _names_image(table: Table, cell: Any, text: str) -> bool:
     if isinstance(cell, dict):
-        return "bytes" in cell or is_image(str(cell.get("path")))
+        return isinstance(cell.get("bytes"), bytes) or is_image(str(cell.get("path")))
     if is_image(text):
         return True
     return table.images is not None and 0 < len(text) < 200 and "." not in text and table.images.has(text)

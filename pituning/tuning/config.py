@@ -68,6 +68,11 @@ def fold_count(shots: int) -> int:
     return 1 if shots >= FEW else 2 if shots >= VERY_FEW else 3
 
 
+def curve_shots(shots: int) -> tuple[int, ...]:
+    """How many shots the points of a learning curve have, but for the last one."""
+    return tuple(count for count in (1, 2, 4, 8, 16) if count < shots)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TuneConfig(Footprint):
     """Settings of one low-shot tuning; every method gets the same steps, learning rates, shots and seed.
@@ -120,6 +125,10 @@ class TuneConfig(Footprint):
     )
     freeze_experts: bool = field(
         default=False, metadata={"help": "Learn the interpolation weights alone and leave the experts as they are."}
+    )
+    learning_curve: bool = field(
+        default=False,
+        metadata={"help": "Also train on 1, 2, 4 and 8 of the shots, which tells whether more of them would help."},
     )
     test_examples: int = field(default=1000, metadata={"help": "Most test examples to score on."})
     backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pituning.backbones.base import Backbone
+from pituning.backbones.certainty import label_scores
 from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.backbones.prediction import predict
 from pituning.progress import Reporter
@@ -115,6 +116,13 @@ class MixtureLearner:
 
     def predict(self, state: Mixed, encoded: EncodedExamples, task: Task, reporter: Reporter) -> list[str]:
         return self.mixture.predict(state.experts, state.weights, encoded, task, reporter=reporter)
+
+    def label_scores(
+        self, state: Mixed, encoded: EncodedExamples, labels: Sequence[str], reporter: Reporter
+    ) -> np.ndarray:
+        """(N, L) log probability of every label for every example."""
+        with torch.no_grad(), self.mixture.using(state.experts, state.weights):
+            return label_scores(self.mixture.backbone, encoded, labels, reporter=reporter)
 
     def _rows(self) -> Tensor:
         return self.alpha.repeat(len(self.mixture.space.sites), 1)

@@ -15,19 +15,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pituning.errors import RunFailed
 from pituning.experts.store import make_expert, save_expert
 from pituning.graph.predict import Neighbor
+from pituning.labelling.calibration import fit_temperature, reliability, temper
 from pituning.progress import Reporter, Silent
+from pituning.tasks.metrics import guessing
 from pituning.tuning.baselines import OWN
 from pituning.tuning.config import CANDIDATES, MIXTURE, TuneConfig, guard
 from pituning.tuning.evaluation import Scores, rounded, shown_predictions
 from pituning.tuning.interpolation import collapse, identity_check
 from pituning.tuning.learners import Mixed, MixtureLearner
+from pituning.tuning.learning_curve import learning_curve
 from pituning.tuning.selection import Choice
-from pituning.tuning.trial import FORMAT_VERSION, prepare, series
+from pituning.tuning.trial import FORMAT_VERSION, TEMPERATURE, prepare, series
 from pituning.workspace.layout import Workspace
 
 CHECKED = 8
@@ -54,7 +59,8 @@ def tune(
         ``donors``, ``weights`` (mean over sites by expert), ``score`` (points), ``baselines``, ``expert``; with
         ``chosen`` and ``candidates`` of the guard, ``mixture_score`` of the mixture whatever was chosen, ``intervals``,
         ``gains`` (paired), ``confidence`` and ``neighbors`` of the prediction, ``weights_per_site``, ``methods``
-        (learning rate, steps, held-out curve), ``per_class``, ``predictions`` and ``identity``.
+        (learning rate, steps, held-out curve), ``per_class``, ``predictions``, ``identity``,
+        ``calibration`` and ``learning_curve``.
 
     Raises:
         BadInput: for an unknown task or donor, or too few examples.
@@ -90,7 +96,9 @@ class _Run:
         score = self._test("pi", chosen)
         mixture_score = score if chosen == MIXTURE else self._test(MIXTURE, MIXTURE)
         baselines = {name: self._test(name, name) for name in config.baselines}
-        exported = self._export(chosen, score)
+        curve = self._curve(chosen)
+        calibration = self._calibrate(chosen)
+        exported = self._export(chosen, score, calibration)
         self.reporter.log(f"π-tuning ({chosen}): {score:.1f} points in {time.monotonic() - began:.0f} s")
         return {
             "format_version": FORMAT_VERSION,
@@ -112,9 +120,11 @@ class _Run:
             "neighbors": [_plain(neighbor) for neighbor in trial.neighbors],
             "methods": {name: choice.to_json() for name, choice in self.choices.items()},
             "metric": trial.task.metric,
+            "guessing": None if (guessed := guessing(trial.task)) is None else guessed.to_json(),
             "examples": len(trial.shots),
             "test_examples": len(trial.test),
             "per_class": self.scores.per_class("pi"),
+            "learning_curve": curve,
             "predictions": self._shown(chosen),
             "backbone": config.backbone,
             "fingerprint": trial.backbone.fingerprint,
@@ -198,9 +208,61 @@ class _Run:
         assert isinstance(learner, MixtureLearner)
         return learner
 
+    def _curve(self, chosen: str) -> list[dict[str, Any]]:
+        """The learning curve, where it was asked for and anything is trained."""
+        if not self.config.learning_curve or not self.choices[chosen].steps:
+            return []
+        kept = self.trial.stages.load("curve")
+        if kept is not None:
+            return list(kept["points"])
+        points = learning_curve(self.trial, chosen, self.choices[chosen], self.scores, self.reporter)
+        self.trial.stages.save("curve", {"points": points})
+        return points
+
+    # How far the probabilities can be trusted.
+
+    def _calibrate(self, chosen: str) -> dict[str, Any]:
+        """The temperature of the chosen candidate, and how well it does on the test examples.
+
+        It is fitted on the shots that the folds hold out; the test examples take no part. Empty for open answers, and
+        where nothing could be held out.
+        """
+        trial, labels = self.trial, self.trial.task.labels
+        if labels is None or not trial.folds:
+            return {}
+        kept = trial.stages.load("calibration")
+        if kept is not None:
+            return kept
+        try:
+            scores, gold = trial.held_out_scores(chosen, self.choices[chosen], self.reporter)
+        except RunFailed as error:  # what was tuned is good without
+            self.reporter.log(f"probabilities stay as they are: {error}")
+            return {}
+        temperature = round(fit_temperature(scores, gold), 6)
+        self.reporter.phase(f"test {TEMPERATURE}", len(trial.test))
+        state, learner = self.outcomes[chosen].state, self._mixture_learner(chosen)
+        assert state is not None
+        raw = learner.label_scores(state, trial.encoded_test, labels, self.reporter)
+        right = np.array([labels[place] for place in raw.argmax(axis=1)]) == np.array([e.answer for e in trial.test])
+        measured = {
+            name: reliability(np.exp(temper(raw, value)).max(axis=1), right)
+            for name, value in (("before", 1.0), ("after", temperature))
+        }
+        before, after = (f"{100 * each.ece:.1f}" for each in measured.values())
+        self.reporter.log(
+            f"temperature {temperature:.2f} from {len(gold)} held-out shots: ECE {before} → {after} points"
+        )
+        found = {
+            "temperature": temperature,
+            "rows": len(gold),
+            **{name: each.to_json() for name, each in measured.items()},
+        }
+        trial.stages.save("calibration", found)
+        return found
+
     # Export.
 
-    def _export(self, chosen: str, score: float) -> dict[str, Any]:
+    def _export(self, chosen: str, score: float, calibration: Mapping[str, Any]) -> dict[str, Any]:
         """Collapses the chosen candidate to one expert, checks it and saves it in the workspace."""
         state, learner = self.outcomes[chosen].state, self._mixture_learner(chosen)
         assert state is not None
@@ -213,7 +275,8 @@ class _Run:
                 "weights": weights}  # fmt: skip
         expert = make_expert(
             collapsed.model, collapsed.values, name=name, task=self.trial.task.name, seed=self.config.seed, spec=spec,
-            scores={"test": score},
+            scores={"test": score}, temperature=calibration.get("temperature"),
+            calibration={key: value for key, value in calibration.items() if key != "temperature"},
         )  # fmt: skip
         save_expert(
             expert, collapsed.model, self.workspace.zoo(self.config.backbone).new_expert_dir(self.config.kind, name)
@@ -228,6 +291,7 @@ class _Run:
                 "weights": [[round(value, 6) for value in row] for row in state.weights.tolist()],
             },
             "identity": identity,
+            "calibration": dict(calibration) or None,
         }
 
 

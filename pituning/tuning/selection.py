@@ -187,7 +187,7 @@ class _Search:
     def try_rate(self, rate: float) -> None:
         """Trains at a rate on every fold."""
         self.tried.append(rate)
-        steps = _OnlySteps(self.reporter)
+        steps = OnlySteps(self.reporter)
         rows: list[dict[int, float]] = []
         try:
             for number in range(len(self.folds)):
@@ -266,7 +266,7 @@ def _with_rate(config: TrainConfig, rate: float, eval_every: int) -> TrainConfig
     return replace(config, learning_rate=rate, eval_every=eval_every)
 
 
-class _OnlySteps(Silent):
+class OnlySteps(Silent):
     """Passes on steps alone: the curves of the search are not those of the method."""
 
     def __init__(self, reporter: Reporter):

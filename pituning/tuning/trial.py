@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import EncodedExamples
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import Together
 from pituning.graph.predict import Neighbor
-from pituning.progress import Reporter
+from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import load_task
 from pituning.training.config import TrainConfig, without_defaults
@@ -25,10 +27,12 @@ from pituning.tuning.config import MIXTURE, TuneConfig, is_trained
 from pituning.tuning.donors import load_zoo, predict_donors, start_values
 from pituning.tuning.evaluation import scored_examples
 from pituning.tuning.interpolation import Mixture
-from pituning.tuning.selection import Choice, Fold, as_it_is, choose, make_folds, train
+from pituning.tuning.learners import MixtureLearner
+from pituning.tuning.selection import Choice, Fold, OnlySteps, as_it_is, choose, make_folds, train
 from pituning.tuning.stages import Stages
 from pituning.workspace.layout import Workspace
 
+TEMPERATURE = "temperature"
 FORMAT_VERSION = 1
 """Of a tuning's result and of what is kept of an unfinished one."""
 
@@ -41,6 +45,7 @@ class Trial:
         methods: gives the learner of each method.
         shots: all that a method may learn from.
         folds: of the shots, for choosing.
+        answers: of the shots.
         test: the examples to score on; ``encoded_test`` are the same.
         neighbors: the prediction of donors, most similar first; empty where donors were named.
         stages: where a run keeps what it has finished.
@@ -51,6 +56,7 @@ class Trial:
     backbone: Backbone
     methods: Methods
     shots: EncodedExamples
+    answers: Sequence[str]
     folds: Sequence[Fold]
     test: Sequence[Example]
     encoded_test: EncodedExamples
@@ -74,14 +80,28 @@ class Trial:
         rates, name = self.config.rates(method, self.backbone.rate_factor), series(method)
         return choose(learner, self.shots, self.folds, rates, self._settings(), method=name, reporter=reporter)
 
-    def train(self, method: str, choice: Choice, reporter: Reporter, *, show_every: int = 0) -> Any:
-        """The state of a method's learner after training on all shots as was chosen."""
+    def train(
+        self,
+        method: str,
+        choice: Choice,
+        reporter: Reporter,
+        *,
+        show_every: int = 0,
+        shots: EncodedExamples | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """The state of a method's learner after training as was chosen.
+
+        Args:
+            shots: by default all.
+            name: of the curve; by default the method's.
+        """
         learner = self.methods.learner(method)
         if not choice.steps:
             return learner.start()
         return train(
-            learner, self.shots, choice, self._settings(), method=series(method), reporter=reporter,
-            show_every=show_every,
+            learner, self.shots if shots is None else shots, choice, self._settings(), method=name or series(method),
+            reporter=reporter, show_every=show_every,
         )  # fmt: skip
 
     def answer(self, method: str, state: Any, reporter: Reporter) -> list[str]:
@@ -89,6 +109,29 @@ class Trial:
         if method == "backbone":
             return self.backbone.predict(self.encoded_test, self.task)
         return self.methods.learner(method).predict(state, self.encoded_test, self.task, reporter)
+
+    def held_out_scores(self, method: str, choice: Choice, reporter: Reporter) -> tuple[np.ndarray, np.ndarray]:
+        """What a mixture says of the shots that the folds hold out, trained on the others as it was chosen.
+
+        Returns:
+            (M, L) log probability of every label, and (M,) which one is right.
+        """
+        labels, learner = self.task.labels, self.methods.learner(method)
+        assert labels is not None
+        assert isinstance(learner, MixtureLearner)
+        reporter.phase(f"choose {TEMPERATURE}", max(1, choice.steps) * len(self.folds))
+        steps, scores, rows = OnlySteps(reporter), [], []
+        for fold in self.folds:
+            state: Any = learner.start()
+            if choice.steps:
+                shots = self.shots.subset(fold.train)
+                state = train(learner, shots, choice, self._settings(), method=series(method), reporter=steps)
+            else:
+                reporter.advance()
+            held_out = self.shots.subset(fold.held_out)
+            scores.append(learner.label_scores(state, held_out, labels, Silent()))
+            rows += [labels.index(self.answers[row]) for row in fold.held_out]
+        return np.concatenate(scores), np.array(rows)
 
     def _settings(self) -> TrainConfig:
         config = self.config
@@ -182,6 +225,7 @@ def prepare(
         backbone=backbone,
         methods=method_learners,
         shots=encoded,
+        answers=[shot.answer for shot in shots],
         folds=make_folds(
             [shot.answer for shot in shots], closed=task.labels is not None, count=config.folds, seed=config.seed
         ),

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -58,13 +58,30 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         ArtefactError: when the disk is full or not writable; the old file, if any, is still there.
     """
+    with atomic_file(path) as stream:
+        stream.write(data)
+
+
+def copy_file(path: Path, destination: Path) -> None:
+    """Copies a file of any size atomically; errors as `write_bytes`."""
+    with path.open("rb") as source, atomic_file(destination) as stream:
+        shutil.copyfileobj(source, stream, 2**20)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yields a file to write; on leaving, it is fsynced and takes the name ``path``. On any exception it is gone.
+
+    Raises:
+        ArtefactError: when the disk is full or not writable; the old file, if any, is still there.
+    """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=_own_prefix(), dir=path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(0o644)

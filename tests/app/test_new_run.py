@@ -241,3 +241,12 @@ def test_a_short_search_sets_what_goes_together_and_what_is_written_beside_it_st
     config = RunQueue(workspace).list()[0].spec.config
     assert (config["steps"], config["folds"], len(config["learning_rates"])) == (24, 1, 1)
     assert config["baselines"] == ["backbone", "single", "donor", "placebo"]
+
+
+def test_the_embedded_backbone_says_what_it_is_not_made_for(workspace: Workspace, open_page: OpenPage) -> None:
+    at = healthy(open_page("new_run", target="digits"))
+    assert "only ever seen drawn scenes" not in texts(at)
+    said = texts(healthy(open_page("new_run", source="A table of my own"))).replace("\\", "")
+    assert "has only ever seen drawn scenes and simple sentences" in said
+    assert "49.8 points on restaurant reviews" in said
+    assert "pituning backbones add smollm2" in said

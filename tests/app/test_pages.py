@@ -14,7 +14,7 @@ from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
 from tests.app import synthetic
 from tests.app.conftest import ENTRY, OpenPage, healthy, texts
 
-PAGES = ("home", "task_graph", "task_map", "similarity", "transfer", "experts", "new_run", "runs", "present")
+PAGES = ("home", "task_graph", "task_map", "similarity", "transfer", "experts", "new_run", "runs", "label", "present")
 
 
 def add_task(workspace: Workspace) -> None:

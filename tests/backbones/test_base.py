@@ -154,7 +154,7 @@ def test_any_text_can_be_encoded_and_long_ones_are_cut_with_a_word(tiny_backbone
         text_task, [Example(uid=str(i), text=t, answer="unsure") for i, t in enumerate(texts)], reporter=Listening()
     )
     assert max(encoded.prompt_lengths) == tiny_backbone.max_tokens
-    assert logged == ["1 of 3 prompts are longer than 94 tokens and were cut"]
+    assert logged == ["1 of 3 prompts are longer than 94 tokens and were cut at the end: 94 % of all text is lost"]
     assert len(tiny_backbone.predict(encoded, text_task)) == 3
 
 

@@ -31,6 +31,7 @@ PAGES = {
     "new-run": "new-run?target=digits",
     "runs": "runs",
     "experts": "experts?expert=lora%2Fnli",
+    "label": "label?expert=lora%2Fnli",
     "present": "present",
 }
 PARTS = {

@@ -23,7 +23,7 @@ Run = Callable[..., Outcome]
 
 COMMANDS = {
     "app": (),
-    "tasks": ("list", "show", "preview", "add", "export", "remove"),
+    "tasks": ("list", "show", "preview", "add", "edit", "card", "export", "remove"),
     "backbones": ("add", "list", "show", "remove", "check", "families"),
     "experts": ("list", "train", "import", "export", "answer", "remove"),
     "embed": (),

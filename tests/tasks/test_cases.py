@@ -480,6 +480,20 @@ def test_a_folder_is_read_like_a_zip(tmp_path: Path) -> None:
     assert len(load_saved_task(saved).split("train")) == len(task.split("train"))
 
 
+def test_half_a_character_is_a_problem_of_its_row(tmp_path: Path) -> None:
+    rows = [{"text": f"row {i}", "labels": ["ac"[i % 2], "\ud800" if i == 3 else "b"]} for i in range(9)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(BadInput, match=r"row 4: 'labels' holds half a character"):
+        plan(tmp_path / "t.jsonl", Case("", "")).make()
+
+
+def test_the_order_of_text_columns_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(csv("a,b,label", [f"one {i},two {i},{i % 2}" for i in range(20)]))
+    task = plan(tmp_path / "t.csv", Case("", "", options={"text_columns": "b,a"})).make()
+    assert task.split("train")[0].text.startswith("b: two")
+    assert list(task.about["columns"])[:2] == ["b", "a"]
+
+
 def test_several_right_answers_are_kept(tmp_path: Path) -> None:
     case = CASES["VQA's ten answers"]
     assert isinstance(case.content, bytes)

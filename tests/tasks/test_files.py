@@ -80,7 +80,7 @@ def test_open_answers_and_boxes_are_detected(monkeypatch):
     assert make(rows_of({f"l{i}": 2 for i in range(6)})).labels is None
     assert len(make(rows_of({f"l{i}": 2 for i in range(6)}), answers="labels").labels) == 6
     assert len(make(rows_of({f"l{i}": 3 for i in range(120)})).labels) == 120  # closed sets may have any size
-    monkeypatch.setattr("pituning.tasks.answering.MAX_LABELS", 50)
+    monkeypatch.setattr("pituning.tasks.tallying.MAX_LABELS", 50)
     assert make(rows_of({f"l{i}": 3 for i in range(60)})).labels is None
     with pytest.raises(BadInput, match="different answers, too many for labels"):
         make(rows_of({f"l{i}": 3 for i in range(60)}), answers="labels")

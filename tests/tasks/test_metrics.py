@@ -14,7 +14,18 @@ from sklearn.metrics import f1_score
 from pituning.errors import BadInput
 from pituning.tasks.base import Example, Task
 from pituning.tasks.boxes import Box, corners, read_box
-from pituning.tasks.metrics import box_iou, chance, parse_box, per_example, score, token_f1
+from pituning.tasks.metrics import (
+    Guessing,
+    box_iou,
+    chance,
+    guessing,
+    largest_class,
+    parse_box,
+    per_example,
+    score,
+    token_f1,
+)
+from pituning.tasks.mini import TASK_NAMES, mini_task
 
 cells = st.integers(0, 47)
 
@@ -126,6 +137,21 @@ def test_chance_of_open_answers():
     assert chance(same) == pytest.approx(200 / 3)
     far = make_task("box_iou", None, ["<loc_0><loc_0><loc_5><loc_5>"], ["<loc_20><loc_20><loc_40><loc_40>"])
     assert chance(far) == 0.0
+
+
+def test_what_guessing_scores_is_counted_and_kept_for_the_suite():
+    for name in ("digits", "texture", "sentiment"):
+        task = mini_task(name)
+        counts = [[example.answer for example in task.split(split)] for split in ("train", "test")]
+        most = max(sorted(set(counts[0])), key=counts[0].count)
+        kept = guessing(task)
+        assert kept is not None
+        assert kept.chance == pytest.approx(chance(task), abs=1e-3)
+        assert kept.largest == pytest.approx(largest_class(task), abs=1e-3)
+        by_hand = 100 * counts[1].count(most) / len(counts[1])
+        assert kept.largest == pytest.approx(by_hand, abs=1.0) or name == "digits"  # ties
+    assert all(guessing(mini_task(name)) is not None for name in TASK_NAMES)
+    assert str(Guessing(25.0, 40.0)) == "guessing at random scores 25.0, always the largest class 40.0"
 
 
 numbers = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=3, max_size=30)

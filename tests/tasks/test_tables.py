@@ -99,13 +99,13 @@ def read_or_refuse(data: bytes, name: str) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(data=st.binary(max_size=200), suffix=st.sampled_from(["csv", "tsv", "jsonl", "zip"]))
+@given(data=st.binary(max_size=200), suffix=st.sampled_from(["csv", "tsv", "jsonl", "json", "parquet", "arrow", "zip"]))
 def test_any_bytes_are_read_or_refused_in_one_line(data, suffix):
     read_or_refuse(data, f"t.{suffix}")
 
 
 @settings(max_examples=100, deadline=None)
-@given(content=st.text(max_size=80), suffix=st.sampled_from(["csv", "jsonl"]))
+@given(content=st.text(max_size=80), suffix=st.sampled_from(["csv", "tsv", "txt", "json", "jsonl"]))
 def test_any_text_is_read_or_refused(content, suffix):
     read_or_refuse(content.encode("utf-8", "surrogatepass"), f"t.{suffix}")
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pituning.backbones.base import Backbone
+from pituning.backbones.certainty import answer_probabilities
 from pituning.errors import BadInput, RunCancelled
 from pituning.experts.card import read_card
 from pituning.experts.model import ExpertModel
@@ -23,6 +24,7 @@ from pituning.tasks.metrics import score
 from pituning.tasks.registry import load_task
 from pituning.tuning import evaluation
 from pituning.tuning.config import BASELINES, TuneConfig
+from pituning.tuning.learning_curve import first_of_each
 from pituning.tuning.run import tune
 from pituning.workspace.layout import Workspace
 
@@ -149,6 +151,52 @@ def spoil(task: Task, kept: set[str]) -> Task:
 
 
 @pytest.mark.slow
+def test_a_learning_curve_ends_with_the_run(make_workspace: MakeWorkspace, text_task: Task) -> None:
+    config = TuneConfig(target=text_task.name, donor_names=("other-mood",), baselines=(), learning_curve=True,
+                        **{**FEW, "donors": 1})  # fmt: skip
+    result = tune(config, make_workspace("w", "lora"), notes := Notes())
+    curve = result["learning_curve"]
+    if result["chosen"] == "untouched":
+        assert curve == []
+    else:
+        assert [point["shots"] for point in curve] == [1, 2, 4]
+        assert curve[-1]["score"] == result["score"]
+        assert all(point["low"] <= point["score"] <= point["high"] for point in curve)
+        phases = [name for name, _, _ in notes.phases]
+        assert phases.index("train curve-1") < phases.index("test curve-2")
+    answers = ["a", "b", "a", "a", "b", "c"]
+    assert first_of_each(answers, 1, closed=True) == [0, 1, 5]
+    assert first_of_each(answers, 2, closed=True) == [0, 1, 2, 4, 5]
+    assert first_of_each(answers, 1, closed=False) == [0, 1, 2, 3]
+
+
+def test_how_sure_it_is_is_measured_where_nothing_was_fitted(
+    make_workspace: MakeWorkspace, tiny_backbone: Backbone, text_task: Task
+) -> None:
+    workspace = make_workspace("w", "lora")
+    config = TuneConfig(target=text_task.name, donor_names=("other-mood",), baselines=(), **{**FEW, "donors": 1})
+    result = tune(config, workspace)
+    found = result["calibration"]
+    directory = workspace.zoo().expert_dir("lora", result["expert"])
+    assert (found["rows"], found["before"]["rows"], found["after"]["rows"]) == (3, 12, 12)
+    assert read_card(directory).temperature == found["temperature"]
+    assert read_card(directory).calibration == {key: found[key] for key in ("rows", "before", "after")}
+    task = load_task(text_task.name, workspace)
+    test = evaluation.scored_examples(task, 12)
+    encoded = tiny_backbone.encode(task, test)
+    expert, model = open_expert(directory, tiny_backbone)
+    pairs = []
+    with model.using(expert.values):
+        for row, example in enumerate(test):
+            shares = answer_probabilities(tiny_backbone, encoded, task, row, task.labels)
+            pairs.append((max(shares), task.labels[int(np.argmax(shares))] == example.answer))
+    gaps = 0.0
+    for place in range(10):
+        members = [(sure, right) for sure, right in pairs if place <= sure * 10 < place + 1]
+        gaps += abs(sum(sure for sure, _ in members) - sum(right for _, right in members))
+    assert found["before"]["ece"] == pytest.approx(gaps / 12, abs=1e-3)
+
+
 @pytest.mark.parametrize("name", ["tiny-colour", "tiny-mood"])
 def test_nothing_of_the_target_but_its_shots_gets_in(
     name: str, make_workspace: MakeWorkspace, tiny_tasks: list[Task]

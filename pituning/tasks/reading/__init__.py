@@ -10,7 +10,7 @@ A form is a `FormatRecord` of `FORMATS`; adding one is one file.
 
 from __future__ import annotations
 
-from pituning.tasks.reading.base import ReadOptions, Row, RowProblem, Table, as_text
+from pituning.tasks.reading.base import FormatRecord, ReadOptions, Row, RowProblem, Table, as_text
 from pituning.tasks.reading.opening import FORMATS, open_table
 
-__all__ = ["FORMATS", "ReadOptions", "Row", "RowProblem", "Table", "as_text", "open_table"]
+__all__ = ["FORMATS", "FormatRecord", "ReadOptions", "Row", "RowProblem", "Table", "as_text", "open_table"]

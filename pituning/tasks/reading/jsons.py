@@ -132,7 +132,7 @@ def _row(number: int, record: Any, columns: tuple[str, ...] | None) -> Iterator[
     plain = plain_record(record)
     yield Row(number, plain if columns is None else dict.fromkeys(columns) | plain)
     for key, value in plain.items():
-        if isinstance(value, str) and not value.isascii() and _has_surrogate(value):
+        if any(_has_surrogate(text) for text in _texts(value)):
             yield RowProblem(number, f"{key!r} holds half a character (a lone surrogate)", column=key)
 
 
@@ -142,6 +142,15 @@ def _what(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else "a number with too many digits"
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
 def _has_surrogate(text: str) -> bool:
     """JSON can spell half of a surrogate pair, which no file can store."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)

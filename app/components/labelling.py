@@ -1,0 +1,219 @@
+"""Labelling rows: which expert, which file, and the run in the queue that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.components import access, charts, context, expert_table, guessing, labelling_result, runs_data
+from app.components.guard import plain, say
+from app.components.links import linked_select
+from app.components.words import METRICS
+from pituning.errors import BadInput, PiTuningError
+from pituning.experts.card import ExpertCard
+from pituning.experts.catalogue import ExpertEntry
+from pituning.figures.reliability import reliability_figure
+from pituning.labelling.calibration import Reliability
+from pituning.labelling.inputs import reading_of
+from pituning.labelling.rows import all_rows, open_rows
+from pituning.labelling.sources import find_source, keep_upload
+from pituning.runs.configs import PredictRun
+from pituning.runs.roles import Role
+from pituning.runs.spec import RunSpec
+from pituning.tasks.columns import ColumnMapping
+from pituning.tasks.reading import Row, Table, as_text
+from pituning.tasks.reading.opening import suffixes
+
+PRIORITY = 5
+"""Somebody waits for these, though not as for an answer."""
+
+SHOWN = 5
+FILE_TYPES = [suffix.lstrip(".") for suffix in suffixes()]
+COLUMNS = {"every": "Every label", "top": "The three likeliest", "answer": "The answer alone"}
+TOP = 3
+
+
+def usable(entries: Sequence[ExpertEntry]) -> list[ExpertEntry]:
+    """The experts that can label, those that runs of this workspace made first, the newest of them on top."""
+    able = [one for one in entries if one.problem is None and one.task in context.tasks()]
+    return sorted(able, key=lambda one: (one.origin not in ("tuned", "trained"), -(one.made or 0.0), one.id))
+
+
+def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
+    """The expert, the file and the button."""
+    known = {one.id: one for one in experts}
+    name = linked_select(
+        "Expert", list(known), param=expert_table.PARAM, default=next(iter(known)),
+        format_func=lambda one: " · ".join((expert_table.title(known[one]), known[one].name, known[one].kind)),
+        help_text="Those that runs of this workspace made come first.",
+    )  # fmt: skip
+    if name is None:
+        return None
+    entry = known[name]
+    task = context.task(str(entry.task))
+    st.caption(f"It answers “{plain(task.instruction)}” with {_answers(task.labels)}.")
+    file = st.file_uploader(
+        "Rows without labels", type=FILE_TYPES, key="label_file",
+        help="A table in any common form, a zip of a table with its images, or a zip of images alone. Its columns come "
+        "back as they are, with the answers beside them. The file stays on this machine.",
+    )  # fmt: skip
+    if file is None:
+        return entry
+    source = _kept(file)
+    if source is None:
+        return entry
+    try:
+        found = find_source(source, context.workspace())
+        table = _open(str(found.path), found.filename)
+        reading = _reading(entry, table)
+        if reading is None:
+            return entry
+        _preview(table, reading)
+    except PiTuningError as error:
+        say("This file cannot be labelled", error)
+        return entry
+    columns = "answer"
+    if task.labels is not None:
+        columns = st.segmented_control(
+            "Columns with probabilities of", list(COLUMNS), format_func=COLUMNS.__getitem__, default="every",
+            required=True, key="label_columns",
+        ) or "every"  # fmt: skip
+    if access.button("Label them", icon=":material/label:", type="primary", key="label_start"):
+        _start(entry, source, reading, columns)
+    why_not = access.why_not(Role.RUNNER)
+    if why_not is not None:
+        st.caption(f":material/lock: {why_not}")
+    return entry
+
+
+def _answers(labels: Sequence[str] | None) -> str:
+    if labels is None:
+        return "free text"
+    shown = ", ".join(plain(one) for one in labels[:6])
+    return shown if len(labels) <= 6 else f"one of {len(labels)} labels ({shown} …)"
+
+
+def _kept(file: Any) -> str | None:
+    """The name under which the workspace keeps an upload; it is written once."""
+    key = f"label_source_{file.file_id}"
+    if key not in st.session_state:
+        try:
+            runs_data.queue().actor.require(Role.RUNNER, "label rows")  # before the file is kept
+            st.session_state[key] = keep_upload(file.getvalue(), file.name, context.workspace())
+        except PiTuningError as error:
+            say("The file could not be kept", error)
+            return None
+    return str(st.session_state[key])
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the file …")
+def _open(path: str, name: str) -> Table:
+    return open_rows(Path(path), name)
+
+
+def _reading(entry: ExpertEntry, table: Table) -> ColumnMapping | None:
+    """The columns that are read; where those of the task are not there, they are asked for."""
+    task = context.task(str(entry.task))
+    try:
+        return reading_of(task, table)
+    except BadInput as error:
+        if error.field == "file":
+            raise
+        st.warning(plain(str(error).partition(": name the column")[0]) + ". Choose the column.", icon=":material/help:")
+    texts: list[str] = []
+    image = None
+    if task.modality != "vision":
+        key = f"label_text_{entry.id}_{table.filename}"
+        texts = st.multiselect("Columns with the text", table.columns, key=key)
+    if task.modality != "language":
+        key = f"label_image_{entry.id}_{table.filename}"
+        image = st.selectbox("Column with the image", table.columns, index=None, key=key)
+    if (task.modality != "vision" and not texts) or (task.modality != "language" and image is None):
+        return None
+    return reading_of(task, table, texts=texts, image=image)
+
+
+def _preview(table: Table, reading: ColumnMapping) -> None:
+    """The first rows, and what becomes of their columns."""
+    rows = []
+    for row in all_rows(table):
+        if isinstance(row, Row):
+            rows.append({column: as_text(row.cells.get(column))[:200] for column in table.columns})
+        if len(rows) == SHOWN:
+            break
+    read = [*reading.texts, *([] if reading.image is None else [reading.image])]
+    others = len(table.columns) - len(read)
+    kept = f"; {others} other {'column is' if others == 1 else 'columns are'} kept as they are" if others else ""
+    st.caption(f":material/check_circle: {plain(table.form)}: it reads {', '.join(map(plain, read))}{kept}.")
+    for note in table.notes:
+        st.caption(f":material/info: {plain(note)}")
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="The first rows of the file")
+
+
+def _start(entry: ExpertEntry, source: str, reading: ColumnMapping, columns: str) -> None:
+    try:
+        queue = runs_data.queue()
+        config = PredictRun(
+            expert=entry.name, kind=entry.kind, source=source, text_columns=reading.texts, image_column=reading.image,
+            probabilities=columns == "every", top=TOP if columns == "top" else None, backbone=context.backbone(),
+        )  # fmt: skip
+        run_id = queue.submit(RunSpec.of("predict", config), priority=PRIORITY)
+        runs_data.wake()
+    except PiTuningError as error:
+        say("It could not be started", error)
+        return
+    st.query_params[labelling_result.PARAM] = run_id
+    st.rerun()
+
+
+def how_sure(entry: ExpertEntry) -> None:
+    """Its score beside chance, and how far its probabilities can be trusted."""
+    card = entry.card
+    if card is None:
+        return
+    points = card.scores.get("test")
+    with st.container(horizontal=True, gap="large"):
+        if points is not None:
+            metric = context.tasks()[card.task].metric
+            st.metric(METRICS[metric].label, f"{points:.1f}", help="Points of the metric on the test split, 0 to 100.")
+        if card.temperature is not None:
+            st.metric("Temperature", f"{card.temperature:.2f}", help="Above 1: it was too sure of itself.")
+    if points is not None:
+        st.caption(guessing.words(card.task))
+    st.caption(calibration_words(card))
+    curves = _curves(card.calibration)
+    if curves:
+        charts.draw(reliability_figure(curves), key="reliability", savable=False,
+                    alt="How often answers are right, by how sure they are, before and after calibration")  # fmt: skip
+
+
+def calibration_words(card: ExpertCard) -> str:
+    """How well its probabilities are calibrated, in a sentence."""
+    if card.temperature is None:
+        return (
+            "Not calibrated: its probabilities are as the model gives them, and may be far too sure. Experts that are "
+            "tuned from now on are calibrated on the shots that they were not trained on."
+        )
+    try:
+        before, after = (Reliability.from_json(card.calibration[name]) for name in ("before", "after"))
+    except (KeyError, TypeError, ValueError):
+        return "Calibrated; how well was not measured."
+    return (
+        f"Calibrated on {card.calibration.get('rows')} held-out shots. On {after.rows:,} test rows its probabilities "
+        f"are off by {100 * after.ece:.1f} points on average (ECE); {100 * before.ece:.1f} without calibration."
+    )
+
+
+def _curves(calibration: Mapping[str, Any]) -> list[tuple[str, list[tuple[int, float, float]]]]:
+    found = []
+    for name, title in (("before", "As the model says"), ("after", "Calibrated")):
+        try:
+            measured = Reliability.from_json(calibration[name])
+        except (KeyError, TypeError, ValueError):
+            return []
+        found.append((title, [(each.count, each.confidence, each.accuracy) for each in measured.bins]))
+    return found

@@ -1,0 +1,146 @@
+"""What became of a run that labels: how far it is, then its rows, the least sure first, and the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.components import access, context, runs_data
+from app.components.guard import empty, guarded, plain
+from app.components.words import FAILURES
+from pituning.errors import BadInput, PiTuningError
+from pituning.runs.records import Run
+
+PARAM = "run"
+EVERY_SECONDS = 1
+ROWS = 200
+"""How many rows are shown; the file has all."""
+
+CHUNK = 50_000
+ORDERS = {"least": "Least sure first", "most": "Most sure first", "file": "As in the file"}
+
+
+def follow() -> None:
+    """The run that the address names, redrawn on a timer until it is done."""
+    run_id = st.query_params.get(PARAM)
+    if run_id is None:
+        return
+    try:
+        run = runs_data.queue().get(run_id)
+    except BadInput:
+        st.warning("The run that this address names is not in this workspace.")
+        return
+    if run.kind != "predict":
+        return
+    if run.active:
+        with guarded("Whoever works on the queue"):
+            runs_data.wake()
+    st.fragment(_follow, run_every=EVERY_SECONDS if run.active else None)(run.id)
+
+
+def _follow(run_id: str) -> None:
+    with guarded("The labels"):
+        run = runs_data.queue().get(run_id)
+        if run.active:
+            st.session_state["labels_awaited"] = run_id
+            fraction = run.fraction()
+            st.progress(0.0 if fraction is None else min(1.0, fraction), text=plain(runs_data.progress_text(run)))
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption("You can go on meanwhile: the address of this page leads back, and so does the run’s page.")
+                access.button("Stop", icon=":material/stop_circle:", key="label_stop", type="tertiary",
+                              disabled=run.cancel_requested, on_click=_ask, args=("cancel", run.id))  # fmt: skip
+            return
+        if st.session_state.pop("labels_awaited", None) == run_id:
+            st.rerun()  # the whole page once more, without the timer
+        if run.state == "failed":
+            st.error(plain(run.error or "The run ended without a reason; see its log."),
+                     title=FAILURES.get(run.failure or "", "There are no labels"), icon=":material/error:")  # fmt: skip
+        elif run.state == "cancelled":
+            st.info("It was stopped. What had been labelled is kept.", icon=":material/cancel:")
+            access.button("Go on", icon=":material/play_arrow:", key="label_resume", on_click=_ask,
+                          args=("resume", run.id))  # fmt: skip
+        else:
+            show(run)
+
+
+def _ask(what: str, run_id: str) -> None:
+    try:
+        getattr(runs_data.queue(), what)(run_id)
+    except PiTuningError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
+
+
+def show(run: Run) -> None:
+    """Counts, rows and files of a run that is done."""
+    result = runs_data.result(run)
+    path = context.workspace().run_dir(run.id) / "answers.csv"
+    if result is None or not path.is_file():
+        empty("No labels", "The run is done but its file is gone; retry it.", icon=":material/error:")
+        return
+    own = result["own_columns"]
+    st.header(f"{result['rows']:,} rows of {plain(result['file'])}", anchor=False)
+    with st.container(horizontal=True, gap="large"):
+        if result["mean_probability"] is not None:
+            st.metric("Mean probability", f"{100 * result['mean_probability']:.0f} %",
+                      help="Calibrated." if result["temperature"] else "Not calibrated.")  # fmt: skip
+        st.metric("Less than half sure", f"{result['below_half']:,}")
+        if result["unread"]:
+            st.metric("Could not be read", f"{result['unread']:,}", help=plain("; ".join(result["problems"][:5])))
+        if result["cut"]:
+            st.metric("Cut", f"{result['cut']:,}", help="Prompts that were longer than the backbone reads.")
+    with st.container(horizontal=True, gap="small"):
+        st.download_button("Download all rows", path.read_bytes, file_name=_named(result["file"], "labelled"),
+                           mime="text/csv", icon=":material/download:", key="label_download", type="primary",
+                           on_click="ignore")  # fmt: skip
+        st.download_button(
+            "Download the least sure", lambda: least_sure(path, own).to_csv(index=False).encode(),
+            file_name=_named(result["file"], "to-check"), mime="text/csv", icon=":material/checklist:",
+            key="label_download_least", on_click="ignore",
+            help=f"The {ROWS} rows about which the expert is least sure. Correct their answers by hand, add them to "
+            "the examples of the task, and tune again: no other rows teach it more.",
+        )  # fmt: skip
+    order = st.segmented_control("Order", list(ORDERS), format_func=ORDERS.__getitem__, default="least", required=True,
+                                 key="label_order", label_visibility="collapsed")  # fmt: skip
+    frame = _shown(str(path), run.finished or 0.0, own, order or "least").copy()
+    shares = list(own["probabilities"])
+    frame[shares] = 100 * frame[shares]
+    config = {column: st.column_config.NumberColumn(format="%.1f %%") for column in shares}
+    config[own["probability"]] = st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100)
+    first = [own["answer"], own["probability"]]
+    hidden = [*first, *([] if result["unread"] else [result["columns"][-1]])]
+    st.dataframe(frame[[*first, *(column for column in frame if column not in hidden)]], hide_index=True,
+                 column_config=config, alt="Rows with their answers")  # fmt: skip
+    if len(frame) < result["rows"]:
+        st.caption(f"{len(frame)} of {result['rows']:,} rows; the file has all.")
+
+
+def least_sure(path: Path, own: Mapping[str, Any], rows: int = ROWS, *, largest: bool = False) -> pd.DataFrame:
+    """The rows about which the expert is least sure, or most, whatever the size of the file."""
+    found = pd.DataFrame()
+    for chunk in _chunks(path, own):
+        both = pd.concat([found, chunk]) if len(found) else chunk
+        found = both.sort_values(own["probability"], ascending=not largest, kind="stable").head(rows)
+    return found
+
+
+def _chunks(path: Path, own: Mapping[str, Any]) -> Iterator[pd.DataFrame]:
+    """The file in pieces; only our probabilities are read as numbers, everything else as it is written."""
+    numbers = set(own["probabilities"])
+    text = {column: str for column in pd.read_csv(path, nrows=0).columns if column not in numbers}
+    empty_cells = {column: [""] for column in numbers}
+    yield from pd.read_csv(path, chunksize=CHUNK, dtype=text, keep_default_na=False, na_values=empty_cells)
+
+
+@st.cache_data(max_entries=8, show_spinner="Sorting …")
+def _shown(path: str, finished: float, own: Mapping[str, Any], order: str) -> pd.DataFrame:
+    if order == "file":
+        return next(_chunks(Path(path), own)).head(ROWS)
+    return least_sure(Path(path), own, largest=order == "most")
+
+
+def _named(file: str, what: str) -> str:
+    return f"{Path(file).stem or 'rows'}-{what}.csv"

@@ -1,0 +1,114 @@
+"""How far a probability can be trusted: temperature scaling, reliability curves and ECE. Torch-free.
+
+Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017): one number T, fitted on labelled rows that were not
+trained on, divides the log scores of all labels. The most likely label stays the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from pituning.errors import BadInput
+
+COLDEST, HOTTEST = 0.05, 20.0
+"""Temperatures beyond these say that the rows were too few, not that a model is that wrong about itself."""
+
+BINS = 10
+
+
+def temper(log_scores: np.ndarray, temperature: float) -> np.ndarray:
+    """(N, L) log probabilities at a temperature, of log scores (N, L) up to a constant of each row."""
+    return log_softmax(np.asarray(log_scores, dtype=np.float64) / temperature, axis=1)
+
+
+def temperature_loss(log_scores: np.ndarray, gold: np.ndarray, temperature: float) -> float:
+    """What `fit_temperature` minimises: the mean cross-entropy in nats, with one further row that could be any label.
+
+    Without that row a dozen rows that all came out right would say that the model is never wrong, and T would fall to
+    nothing; Platt (1999) smooths the targets of his sigmoid for the same reason. Among many rows it does not count.
+
+    Args:
+        log_scores: (N, L).
+        gold: (N,) which label is right.
+    """
+    tempered = temper(log_scores, temperature)
+    count = len(gold)
+    right = tempered[np.arange(count), gold].mean()
+    return float(-(count * right + tempered.mean()) / (count + 1))
+
+
+def fit_temperature(log_scores: np.ndarray, gold: np.ndarray) -> float:
+    """The T between `COLDEST` and `HOTTEST` with the smallest `temperature_loss`, which is convex in 1/T.
+
+    Raises:
+        BadInput: there are no rows.
+    """
+    if len(gold) == 0:
+        raise BadInput("a temperature needs labelled rows that were not trained on; there are none")
+    found = minimize_scalar(
+        lambda inverse: temperature_loss(log_scores, gold, 1 / inverse),
+        bounds=(1 / HOTTEST, 1 / COLDEST), method="bounded", options={"xatol": 1e-6},
+    )  # fmt: skip
+    return float(1 / found.x)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The rows whose probability lies in a tenth of 0 to 1.
+
+    Args:
+        confidence: their mean probability.
+        accuracy: the share of them that is right.
+    """
+
+    count: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How far probabilities and shares of right answers agree, on some rows.
+
+    Args:
+        ece: expected calibration error, 0 to 1: the mean gap between the two, weighted by rows.
+        bins: those that have rows, the least sure first.
+    """
+
+    rows: int
+    ece: float
+    bins: tuple[Bin, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        bins = [{key: round(value, 4) for key, value in asdict(each).items()} for each in self.bins]
+        return {"rows": self.rows, "ece": round(self.ece, 4), "bins": bins}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Reliability:
+        """Raises KeyError, TypeError or ValueError for what `to_json` did not write."""
+        bins = tuple(Bin(int(b["count"]), float(b["confidence"]), float(b["accuracy"])) for b in document["bins"])
+        return cls(int(document["rows"]), float(document["ece"]), bins)
+
+
+def reliability(probabilities: Sequence[float] | np.ndarray, right: Sequence[bool] | np.ndarray) -> Reliability:
+    """The curve over `BINS` bins of equal width.
+
+    Args:
+        probabilities: (N,) of the answers that were given, 0 to 1.
+        right: (N,) whether they were right.
+    """
+    sure, hit = np.asarray(probabilities, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    place = np.minimum((sure * BINS).astype(int), BINS - 1)
+    bins = [
+        Bin(int((place == each).sum()), float(sure[place == each].mean()), float(hit[place == each].mean()))
+        for each in range(BINS)
+        if (place == each).any()
+    ]
+    gap = sum(each.count * abs(each.confidence - each.accuracy) for each in bins)
+    return Reliability(len(sure), gap / len(sure) if len(sure) else 0.0, tuple(bins))

@@ -1,0 +1,52 @@
+"""What would help where a run was not worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pituning.reports.verdict import Outcome, judge
+from pituning.workspace.layout import DEFAULT_BACKBONE
+
+POOR: tuple[Outcome, ...] = ("none", "harm")
+
+
+def advice(result: Mapping[str, Any]) -> list[str]:
+    """What to try next, a sentence each; empty where the run was worth it: its score is clearly above guessing, and the
+    donors did something."""
+    guessed = guess_of(result)
+    low = (result.get("intervals") or {}).get("pi", [None])[0]
+    at_guessing = guessed is not None and low is not None and low <= guessed
+    outcome = judge([result]).outcome
+    if not at_guessing and outcome not in POOR:
+        return []
+    found = []
+    if at_guessing:
+        found.append(f"The score is not clearly above guessing ({guessed:.1f} points): do not use these answers yet.")
+    found.append(_shots(result))
+    if result.get("backbone", DEFAULT_BACKBONE) == DEFAULT_BACKBONE and at_guessing:
+        found.append("Another backbone: the embedded one knows drawn scenes alone. `pituning backbones add smollm2`.")
+    found.append(
+        "A labelled batch of the least sure rows: label new rows with this expert, correct the least sure answers by "
+        "hand, and add them to the task."
+    )
+    return found
+
+
+def guess_of(result: Mapping[str, Any]) -> float | None:
+    """The better of guessing at random and of always answering the largest class; None where it is not known."""
+    guesses = [value for value in (result.get("guessing") or {}).values() if value is not None]
+    return max(guesses, default=None)
+
+
+def _shots(result: Mapping[str, Any]) -> str:
+    """What the learning curve says of more shots."""
+    curve = result.get("learning_curve") or []
+    if len(curve) < 2:
+        return "More shots: whether they would help is told by a learning curve, `--learning-curve`."
+    before, last = curve[-2], curve[-1]
+    gain = last["score"] - before["score"]
+    step = f"from {before['shots']} to {last['shots']} shots the score changed by {gain:+.1f} points"
+    if last["low"] > before["score"]:
+        return f"More shots: {step}, and it may go on rising."
+    return f"More shots would hardly help by themselves: {step}, which is within chance."
