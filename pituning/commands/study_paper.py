@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -81,13 +82,19 @@ def study_paper(
     runs: list[str] = []
     if not show:
         check_experts(place, configs[0])
-        runs = _queue(place, [RunSpec.of("lowshot", config) for config in _unmeasured(place, configs)], chosen, shots)
+    specs = _specs(place, replace(configs[0], tasks=here))
+    if not show:
+        known = set(_measured(place, configs[0])["spec"])
+        missing = {target for target, digests in specs.items() if digests - known}
+        left = [config for config in configs if missing & set(config.tasks)]
+        runs = _queue(place, [RunSpec.of("lowshot", config) for config in left], chosen, shots)
         if detach:
             emit({"runs": runs}, as_json, lambda: typer.echo(f"queued {len(runs)} runs; see: pituning runs list"))
             return
         for run in runs:
             follow(place, run)
     measured = _measured(place, configs[0])
+    measured = measured[measured["spec"].isin(set().union(*specs.values()))]
     made = {table: table_rows(table, count, measured, who=backbone, tasks=here) for table in chosen}
     document = {
         "shots": shots_name(count),
@@ -119,18 +126,22 @@ def _shots_words(shots: int) -> str:
     return {-1: "with all training data", 0: "without shots"}.get(shots, f"with {shots} shots per class")
 
 
-def _unmeasured(place: Workspace, configs: list[LowshotRun]) -> list[LowshotRun]:
-    """The runs that have anything left to measure."""
+def _specs(place: Workspace, config: LowshotRun) -> dict[str, set[str]]:
+    """By data set, digests of all that its rows depend on. This reads the backbone's weights, once."""
     from pituning.backbones.precision import loading_as
-    from pituning.studies.lowshot import Places, lowshot_specs, missing_cells
+    from pituning.studies.lowshot import Places, lowshot_specs
 
-    zoo = place.zoo(configs[0].backbone)
+    zoo = place.zoo(config.backbone)
     places = Places(zoo=zoo, backbone=place.backbone_dir(zoo.backbone), workspace=place)
-    with loading_as(configs[0].dtype):
-        return [config for config in configs if missing_cells(places, config, lowshot_specs(places, config))]
+    specs: dict[str, set[str]] = {}
+    with loading_as(config.dtype):
+        for cell, digest in lowshot_specs(places, config).items():
+            specs.setdefault(cell.target, set()).add(digest)
+    return specs
 
 
 def _measured(place: Workspace, config: LowshotRun) -> Any:
+    """All rows of the table that such runs write."""
     from pituning.studies.lowshot import table_path
     from pituning.workspace.lowshot import read_lowshot
 

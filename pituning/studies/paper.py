@@ -107,8 +107,9 @@ class TableRow:
 
     @property
     def mean(self) -> float | None:
-        """Over the data sets that it has; None where it has none."""
-        return sum(self.scores.values()) / len(self.scores) if self.scores else None
+        """Over the data sets that it has; None where it has none, or where they are scored by different metrics."""
+        metrics = {CATALOGUE[name].metric for name in self.scores}
+        return sum(self.scores.values()) / len(self.scores) if len(metrics) == 1 else None
 
 
 def table_rows(table: str, shots: int, measured: pd.DataFrame, *, who: str, tasks: Sequence[str]) -> list[TableRow]:
@@ -117,9 +118,10 @@ def table_rows(table: str, shots: int, measured: pd.DataFrame, *, who: str, task
     Args:
         measured: rows as `pituning.workspace.lowshot.read_lowshot` reads them.
         who: the backbone that they are of.
-        tasks: the data sets of the table that are here.
+        tasks: the data sets that are here; those of other tables are passed over.
     """
-    frame = measured[measured["target"].isin(tasks) & measured["shots"].isin([shots, 0])]
+    names = {record.name for record in TABLES[table].records} & set(tasks)
+    frame = measured[measured["target"].isin(names) & measured["shots"].isin([shots, 0])]
     rows: list[TableRow] = []
     if (frame["shots"] == shots).any():
         scores = lowshot_scores(frame, shots)

@@ -46,7 +46,7 @@ def test_what_was_measured_stands_above_what_the_paper_prints() -> None:
          for place, method in enumerate(("mixture", "single", "donor", "untouched"))],
         columns=list(COLUMNS),
     )  # fmt: skip
-    rows = table_rows("vision", 16, frame, who="tiny", tasks=("dtd",))
+    rows = table_rows("vision", 16, frame, who="tiny", tasks=("dtd", "sst2"))
     assert [(each.who, each.method) for each in rows] == [
         ("tiny", "untouched"), ("tiny", "single"), ("tiny", "donor"), ("tiny", "mixture"), ("tiny", "pi"),
         ("OFA-base", "adapter"), ("OFA-base", "pi-adapter"),
@@ -55,10 +55,13 @@ def test_what_was_measured_stands_above_what_the_paper_prints() -> None:
     assert rows[4].scores == {"dtd": 41.5}  # the guard keeps the mixture
     assert rows[-1].scores["dtd"] == 57.33
     assert rows[-1].source == "table 2"
+    assert rows[-1].mean == pytest.approx(66.01, abs=0.01)
     # Of a vision-language task the figure is that of the same test examples.
     [*_, large] = table_rows("vl", ALL_SHOTS, frame, who="tiny", tasks=())
     assert large.scores == {"refcoco": 92.93, "refcocoplus": 90.03, "refcocog": 86.92, "snli-ve": 90.01,
                             "coco-captions": 140.7, "vqav2": 78.78}  # fmt: skip
+    assert large.mean is None  # of different metrics
+    assert table_rows("glue", 16, frame, who="tiny", tasks=("dtd",)) == []
     assert [each.source for each in table_rows("vl", 16, frame, who="tiny", tasks=())] == []
     assert [table.records[0].name for table in TABLES.values()] == ["food101", "mnli", "refcoco"]
     assert (usual_seeds(16), usual_seeds(0), usual_methods(0)) == ((1, 2, 3), (1,), ("backbone", "untouched"))
