@@ -27,7 +27,7 @@ def beyond(backbone: str, source: str) -> str | None:
     return DRAWN_ONLY if backbone == DEFAULT_BACKBONE and source != SUITE else None
 
 
-def told_beyond(backbone: str, task: Task) -> str | None:
+def warning_beyond(backbone: str, task: Task) -> str | None:
     """The same in one line with what helps, for a terminal."""
     reason = beyond(backbone, task.source)
     return None if reason is None else f"warning: {reason}: {ADD}, then --backbone {REAL}"

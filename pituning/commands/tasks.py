@@ -192,6 +192,8 @@ def add(
     if drop_missing and keep_missing:
         raise BadInput("--drop-missing and --keep-missing exclude each other; give one of them", field="missing")
     place = open_workspace(workspace)
+    if backbone != DEFAULT_BACKBONE:  # a task can be added before there is any backbone
+        place.check_backbone(backbone)
     address = str(file)
     given = AddOptions(
         name=name or remote_name(address) or _name_of(file), title=title, instruction=instruction,

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pituning.backbones.embedded import told_beyond
-from pituning.backbones.prompts import prompt_notes
 from pituning.commands.experts import check_examples, guesses, work
 from pituning.commands.options import takes_config
 from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, open_workspace, print_table
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
-from pituning.reports.advice import advice
 from pituning.tuning.budgets import BUDGETS, budget_settings
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
+
+if TYPE_CHECKING:
+    from pituning.tasks.base import Task
 
 _OF_BUDGETS = " ".join(f"{record.name}: {record.help}" for record in BUDGETS.values())
 BudgetOption = Annotated[
@@ -37,16 +37,25 @@ def tune_command(
     """π-tune a task on a few shots with the experts of similar tasks, and compare with honest baselines."""
     place = open_workspace(workspace)
     task = check_examples(place, config.target, config.shots, config.seed)
-    warning = told_beyond(config.backbone, task)
-    if warning is not None:
-        typer.echo(warning, err=True)
-    if task.modality == "language":
-        prompts = [task.prompt(shot) for shot in task.shots(config.shots, config.seed)]
-        for note in prompt_notes(place.backbone_dir(config.backbone), prompts, name=config.backbone):
-            typer.echo(f"warning: {note}", err=True)
     config = _within(config, budget_settings(budget, config.kind, place.backbone_dir(config.backbone)))
     _check_donors(place, config)
+    _warn(place, config, task)
     work(place, "tune", config, detach, as_json, _print)
+
+
+def _warn(workspace: Workspace, config: TuneConfig, task: Task) -> None:
+    """Says before any training what the backbone is not made for, and what it would cut of the shots."""
+    from pituning.backbones.embedded import warning_beyond
+    from pituning.backbones.prompts import prompt_notes
+
+    warnings = [warning_beyond(config.backbone, task)]
+    if task.modality == "language":
+        prompts = [task.prompt(shot) for shot in task.shots(config.shots, config.seed)]
+        notes = prompt_notes(workspace.backbone_dir(config.backbone), prompts, name=config.backbone)
+        warnings += [f"warning: {note}" for note in notes]
+    for line in warnings:
+        if line is not None:
+            typer.echo(line, err=True)
 
 
 def _within(config: TuneConfig, settings: Mapping[str, Any]) -> TuneConfig:
@@ -83,6 +92,8 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
 
 
 def _print(result: dict[str, Any]) -> None:
+    from pituning.reports.advice import advice
+
     weights = result["weights"]
     donors = ", ".join(f"{name} {weights[name]:.2f}" if name in weights else str(name) for name in result["donors"])
     typer.echo(f"{result['target']}, {result['shots']} shots per class, {result['kind']}; donors: {donors}")

@@ -135,4 +135,5 @@ def test_measured_transfer_is_kept_apart(measured: Workspace, two: Workspace, op
     at = healthy(open_page("transfer"))
     assert "Predicted against measured" in texts(at)
     choose(at, "other")
-    assert "pituning study transfer --kind lora --backbone other" in texts(at)
+    assert "Predicted against measured" not in texts(at)
+    assert "Measure transfer between my tasks" in texts(at)

@@ -32,7 +32,7 @@ def make_small(page: Page, *, steps: int, by_hand: bool = False) -> None:
     Args:
         by_hand: the expected donor is chosen by hand, which saves the run to embed all tasks.
     """
-    pills = page.locator(".st-key-baselines")
+    pills = page.locator(".st-key-baselines_full")
     expect(pills.get_by_role("button").first).to_be_visible()
     for name in [text.strip() for text in pills.get_by_role("button", pressed=True).all_inner_texts()]:
         if name not in ("Single expert", "Placebo donors"):

@@ -26,7 +26,8 @@ COMMANDS = {
     "graph neighbors": "nli", "graph export": "graph.csv", "graph project": "", "tune": "nli", "study transfer": "",
     "study lowshot": "", "study predictors": "", "study variants": "", "study tables": "", "study summary": "",
     "zoo build": "", "zoo maps": "", "zoo measure": "", "zoo tables": "", "report": "story.html",
-    "runs list": "", "runs sweep": "nli",
+    "runs list": "", "runs sweep": "nli", "predict": "nli DIR/new.csv --out DIR/out.csv",
+    "tasks add": "DIR/new.csv --instruction sort",
 }  # fmt: skip
 """What takes ``--backbone``, each with arguments that are right but for it."""
 
@@ -64,6 +65,7 @@ def test_those_are_all_the_commands() -> None:
 def test_an_unknown_backbone_is_told_with_close_names(
     command: str, pituning: Run, two: Workspace, tmp_path: Path
 ) -> None:
+    (tmp_path / "new.csv").write_text("text,label\n" + "".join(f"soup {n},good\ntea {n},bad\n" for n in range(9)))
     words = [*command.split(), *COMMANDS[command].replace("DIR", str(tmp_path)).split()]
     outcome = pituning(*words, "--backbone", "othr")
     assert outcome.error == "pituning: unknown backbone 'othr'; did you mean other?"

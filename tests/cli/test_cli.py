@@ -29,6 +29,7 @@ COMMANDS = {
     "embed": (),
     "graph": ("neighbors", "project", "export"),
     "tune": (),
+    "predict": (),
     "study": ("transfer", "lowshot", "predictors", "summary", "tables", "variants"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
