@@ -25,7 +25,7 @@ from pituning.commands import (
     queueing,
     report,
     runs,
-    study,
+    study_paper,
     system,
     tasks,
     tune,
@@ -44,7 +44,7 @@ app.command("embed")(experts.embed_command)
 app.add_typer(graph.app, name="graph")
 app.command("tune")(tune.tune_command)
 app.command("predict")(predict.predict_command)
-app.add_typer(study.app, name="study")
+app.add_typer(study_paper.app, name="study")  # the verbs of `study`, with the paper's tables
 app.add_typer(queueing.app, name="runs")  # the verbs of `runs`, with those that put things into the queue
 app.command("worker")(runs.worker_command)
 app.command("report")(report.report_command)

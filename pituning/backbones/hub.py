@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pituning.backbones.files import CONFIG, INDEX, SETTINGS, VOCABULARIES, weight_files
 from pituning.backbones.sources import check_files, room_for
-from pituning.errors import BadInput
+from pituning.hub import explained, of_transport
 from pituning.progress import Reporter
 
 SMALL = (CONFIG, INDEX, *(name for names in VOCABULARIES for name in names), *SETTINGS)
@@ -50,7 +49,9 @@ def fetch(repository: str, revision: str | None, reporter: Reporter, *, into: Pa
         DiskFull: there is no room.
     """
     where = f"hub model {repository}"
-    with _explained(repository, revision):
+    with explained(
+        where, f"https://huggingface.co/{repository}", revision, instead="give the directory of a checkpoint"
+    ):
         info = _about(repository, revision)
         if info is None:
             return _cached(repository, revision, reporter)
@@ -108,64 +109,9 @@ def _about(repository: str, revision: str | None) -> Any:
     except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError, TimeoutError):
         return None
     except Exception as error:
-        if _of_transport(error):
+        if of_transport(error):
             return None
         raise
-
-
-@contextmanager
-def _explained(repository: str, revision: str | None) -> Iterator[None]:
-    """Makes an error of the hub's library into one line."""
-    from huggingface_hub import errors
-
-    page = f"https://huggingface.co/{repository}"
-    where = f"hub model {repository}"
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise BadInput(
-            f"{where} is gated: accept its terms at {page}, then give a token of your account: hf auth login "
-            "(or set HF_TOKEN)",
-            field="source",
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise BadInput(f"{where} has no revision {revision!r}; see {page}/commits/main", field="revision") from error
-    except errors.RepositoryNotFoundError as error:
-        raise BadInput(
-            f"{where} does not exist, or is private; check how it is written, or log in: hf auth login", field="source"
-        ) from error
-    except errors.HFValidationError as error:
-        raise BadInput(f"{repository!r} is no hub id; give owner/name", field="source") from error
-    except errors.LocalEntryNotFoundError as error:
-        raise BadInput(
-            f"the hub cannot be reached and its cache has no whole {where}; connect this machine, or give the "
-            "directory of a checkpoint",
-            field="source",
-        ) from error
-    except errors.HfHubHTTPError as error:
-        code = getattr(error.response, "status_code", None)
-        fix = "log in: hf auth login (or set HF_TOKEN)" if code in (401, 403) else "try again later"
-        raise BadInput(f"the hub answered {code} for {where}; {fix}", field="source") from error
-    except BadInput:
-        raise
-    except Exception as error:
-        if isinstance(error, errors.OfflineModeIsEnabled | ConnectionError | TimeoutError) or _of_transport(error):
-            raise BadInput(
-                f"the connection to the hub broke off while fetching {where}; run the command again: it goes on",
-                field="source",
-            ) from error
-        if type(error).__module__.partition(".")[0] in ("huggingface_hub", "hf_xet"):
-            raise BadInput(
-                f"{where} cannot be fetched: {' '.join(str(error).split())[:200]}", field="source"
-            ) from error
-        raise
-
-
-def _of_transport(error: Exception) -> bool:
-    """Whether an error comes from the library that speaks HTTP, whichever of them the hub's library uses."""
-    return any(
-        base.__module__.partition(".")[0] in ("httpx", "httpx2", "requests") for base in type(error).__mro__
-    ) and (getattr(error, "response", None) is None)
 
 
 def _commit(directory: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,7 +127,11 @@ def preview(
 @app.command()
 def add(
     file: Annotated[
-        Path, typer.Argument(help="A table (CSV, TSV, JSON, Parquet, Arrow), or a zip or folder with tables or images.")
+        Path,
+        typer.Argument(
+            help="A table (CSV, TSV, JSON, Parquet, Arrow), or a zip or folder with tables or images; or a data set: "
+            "hub:OWNER/NAME[:CONFIG], or catalogue:NAME (see `pituning tasks catalogue`)."
+        ),
     ],
     instruction: Annotated[
         str, typer.Option(help="What to do, as in 'is this review good or bad?'; default: what the file or card says.")
@@ -163,36 +168,53 @@ def add(
     box_format: Annotated[str | None, typer.Option(help="What four numbers are: xyxy, xywh or cxcywh.")] = None,
     metric: Annotated[str | None, typer.Option(help="How answers are scored; default: the usual way.")] = None,
     card: Annotated[Path | None, typer.Option(help="A card (YAML) that says all this; options go before it.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a data set of the hub: branch, tag or commit.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Which splits of a data set of the hub to read: 'train=train,test=validation'.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Most rows of each split of a data set of the hub.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with image files, where a data set of the hub has their names only.")
+    ] = None,
     seed: SeedOption = 0,
     check: Annotated[bool, typer.Option("--check", help="Only say what the task would be.")] = False,
     backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a task from a file of your own."""
+    """Make a task from a file of your own, or from a data set of the Hugging Face hub."""
+    from pituning.commands.progress import terminal_reporter
     from pituning.tasks.adding import AddOptions, plan_task
     from pituning.tasks.answers import ANSWER_KINDS
     from pituning.tasks.files import save_task
+    from pituning.tasks.hub_adding import HubOptions, is_remote, plan_remote, remote_name
 
     if drop_missing and keep_missing:
         raise BadInput("--drop-missing and --keep-missing exclude each other; give one of them", field="missing")
     place = open_workspace(workspace)
     if backbone != DEFAULT_BACKBONE:  # a task can be added before there is any backbone
         place.check_backbone(backbone)
-    plan = plan_task(
-        file,
-        AddOptions(
-            name=name or _name_of(file), title=title, instruction=instruction, text_columns=text_columns,
-            answer_column=answer_column, image_column=image, template=template, answers=answers,
-            label_names=label_names, missing="drop" if drop_missing else "keep" if keep_missing else "refuse",
-            header=header, encoding=encoding, delimiter=delimiter, table=table, box_format=box_format, metric=metric,
-            card=card, seed=seed,
-        ),
+    address = str(file)
+    given = AddOptions(
+        name=name or remote_name(address) or _name_of(file), title=title, instruction=instruction,
+        text_columns=text_columns, answer_column=answer_column, image_column=image, template=template, answers=answers,
+        label_names=label_names, missing="drop" if drop_missing else "keep" if keep_missing else "refuse",
+        header=header, encoding=encoding, delimiter=delimiter, table=table, box_format=box_format, metric=metric,
+        card=card, seed=seed,
     )  # fmt: skip
-    made = plan.make()
-    warnings = [*plan.warnings, *_prompt_notes(made, place, backbone)]
-    if not check:
-        save_task(made, place)
+    hub = HubOptions(revision=revision, split=split, limit=limit, images=images)
+    with ExitStack() as stack:
+        if is_remote(address):
+            reporter = stack.enter_context(terminal_reporter())
+            plan = stack.enter_context(plan_remote(address, given, hub, reporter))
+        elif hub != HubOptions():
+            raise BadInput("--revision, --split, --limit and --images are for data sets of the hub: hub:OWNER/NAME")
+        else:
+            plan = plan_task(file, given)
+        made = plan.make()
+        warnings = [*plan.warnings, *_prompt_notes(made, place, backbone)]
+        if not check:
+            save_task(made, place)
     columns = plan.columns
     document = _card(made) | {
         "columns": {
@@ -220,6 +242,40 @@ def add(
             typer.echo(f"note: {warning}", err=True)
 
     emit(document, as_json, human)
+
+
+@app.command()
+def catalogue(
+    name: Annotated[str | None, typer.Argument(help="One data set, whose card is printed, to change and use.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The data sets of the paper, which `tasks add catalogue:NAME` adds; or the card of one, for --card."""
+    from pituning.tasks.cards import card_text
+    from pituning.tasks.catalogue import CATALOGUE
+
+    if name is not None:
+        card = CATALOGUE[name].card()
+        emit(card, as_json, lambda: typer.echo(card_text(card), nl=False))
+        return
+
+    records = list(CATALOGUE.values())
+    rows = [
+        {
+            "name": record.name, "title": record.title, "table": record.table, "address": record.hub.address,
+            "labels": record.labels, "metric": record.metric, "prompt": record.prompt, "seeds": record.seeds,
+            "note": record.note, "card": record.card(),
+        }
+        for record in records
+    ]  # fmt: skip
+
+    def human() -> None:
+        columns = ("name", "data set", "table", "answers", "metric", "on the hub")
+        print_table(
+            columns,
+            [(r.name, r.title, r.table, r.labels or r.answers, r.metric, r.hub.address) for r in records],
+        )
+
+    emit({"data_sets": rows}, as_json, human)
 
 
 @app.command()

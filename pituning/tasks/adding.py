@@ -94,6 +94,18 @@ def plan_task(file: Path, given: AddOptions) -> TaskPlan:
             table=given.table or outer.get("table"),
         ),
     )
+    return plan_table(table, given, outer)
+
+
+def plan_table(table: Table, given: AddOptions, outer: Mapping[str, Any]) -> TaskPlan:
+    """Settles everything about the task that a table makes.
+
+    Args:
+        outer: what a card says that did not come with the table.
+
+    Raises:
+        BadInput: a column, the card or an option cannot be used.
+    """
     card = card_options({**table.card, **outer})
     guess = guess_columns(
         table,

@@ -139,7 +139,8 @@ class MetricRecord:
         help: one sentence for people.
         path: of its function, which takes a predicted and the true answer and gives 0 to 1; or, with ``takes``
             ``"votes"``, all right answers; or, with ``"all"``, all predictions and all answers, and gives (N,) numbers
-            whose mean is the score, as of a correlation.
+            whose mean is the score, as of a correlation; or, with ``"corpus"``, all predictions and all right answers
+            of each, and gives such numbers.
         takes: see ``path``. A metric that takes one answer gives the best over all that are right.
         guessing: path of the function that takes the record, the training and the test answers, and gives the expected
             score, 0 to 100, of answering with a random training answer.
@@ -152,7 +153,7 @@ class MetricRecord:
     label: str
     help: str
     path: str
-    takes: Literal["one", "votes", "all"] = "one"
+    takes: Literal["one", "votes", "all", "corpus"] = "one"
     guessing: str = "pituning.tasks.metrics:guessing_by_pairs"
     longest_answer: int | str = 48
     boxes: bool = False
@@ -214,6 +215,31 @@ METRICS: Registry[MetricRecord] = Registry(
             help="How many words of the answer are those of the true one, and the other way round.",
             path="pituning.tasks.metrics:token_f1",
         ),
+        MetricRecord(
+            name="cider",
+            label="CIDEr",
+            help="How alike the caption and those of people are in the words that few other captions have (CIDEr-D; "
+            "from 0, and above 100 where they agree well).",
+            path="pituning.tasks.captions:cider",
+            takes="corpus",
+            longest_answer=24,
+        ),
+        MetricRecord(
+            name="bleu4",
+            label="BLEU-4",
+            help="How many runs of one to four words of the captions are those of people's.",
+            path="pituning.tasks.captions:bleu4",
+            takes="corpus",
+            longest_answer=24,
+        ),
+        MetricRecord(
+            name="meteor",
+            label="METEOR",
+            help="How many words of the caption are those of people's, or their stems, synonyms or paraphrases.",
+            path="pituning.tasks.captions:meteor",
+            takes="corpus",
+            longest_answer=24,
+        ),
     ],
     group="pituning.metrics",
 )
@@ -236,6 +262,9 @@ def per_example(metric: str, predictions: Sequence[str], answers: Sequence[Gold]
     scorer = load(record.path)
     if record.takes == "all":
         return np.asarray(scorer(predictions, [_first(answer) for answer in answers]), dtype=np.float64)
+    if record.takes == "corpus":
+        right = [(answer,) if isinstance(answer, str) else tuple(answer) for answer in answers]
+        return np.asarray(scorer(predictions, right), dtype=np.float64)
     pairs = zip(predictions, answers, strict=True)
     if record.takes == "votes":
         values = (scorer(p, (a,) if isinstance(a, str) else a) for p, a in pairs)
