@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pituning import cli
@@ -14,10 +15,12 @@ from pituning.backbones.packages import PACKAGES
 from pituning.experts.card import TENSORS, read_card
 from pituning.experts.space import load_space
 from pituning.graph.embeddings import TaskEmbedding
+from pituning.studies.predictors import GRADES_FILE, grade_predictors
 from pituning.tasks.base import Example, Task
-from pituning.tasks.registry import list_tasks, load_task
+from pituning.tasks.registry import TaskSource, list_tasks, load_task
 from pituning.workspace.atomic import sha256_file
 from pituning.workspace.layout import Workspace, embedded_data
+from pituning.workspace.transfer import NO_DONOR, read_rows
 from pituning.workspace.zoo import Zoo
 from tests.conftest import lacking
 
@@ -59,6 +62,18 @@ def test_tasks_of_one_sort_are_each_other_s_nearest() -> None:
         row = actual.matrix[actual.names.index(name)].copy()
         row[actual.names.index(name)] = -np.inf
         assert actual.names[int(np.argmax(row))] == relative
+
+
+def test_transfer_was_measured_between_all_its_tasks_and_the_predictors_graded(tmp_path: Path) -> None:
+    names = set(ZOO.expert_dirs("lora"))
+    rows = read_rows(ZOO.transfer_path("lora"))
+    for shots in (0, 16):
+        cells = {(row.target, row.donor) for row in rows[rows.shots == shots].itertuples()}
+        assert cells == {(target, donor) for target in names for donor in {NO_DONOR, *names} - {target}}
+    assert rows.score.between(0, 100).all()
+    kept = pd.read_csv(ZOO.result_path(GRADES_FILE))
+    graded = grade_predictors(ZOO, "lora", source=TaskSource(Workspace.open(tmp_path / "ws")))
+    pd.testing.assert_frame_equal(graded, kept, check_dtype=False, atol=1e-4)
 
 
 def test_its_tasks_are_known_without_their_examples(tmp_path: Path) -> None:
