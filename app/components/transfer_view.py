@@ -182,7 +182,7 @@ def _gain(value: float) -> str:
 
 def prediction(view: TransferView, predictors: Sequence[str], target: str | None) -> None:
     """Similarity against gain, and how every predictor of the kind does."""
-    page = st.grid(5, min_column_width=196, gap="medium")
+    page = st.grid(5, min_column_width=280, gap="medium")  # the table needs 600 pixels: on a laptop it goes below
     with page.cell(column_span=3):
         st.markdown(f"**{view.shown.title}** :gray[against the measured gain]")
         charts.draw(

@@ -320,7 +320,9 @@ class Guessing:
 
     def __str__(self) -> str:
         by_chance = f"guessing at random scores {self.chance:.1f}"
-        return by_chance if self.largest is None else f"{by_chance}, always the largest class {self.largest:.1f}"
+        return (
+            by_chance if self.largest is None else f"{by_chance}, always answering the largest class {self.largest:.1f}"
+        )
 
     def to_json(self) -> dict[str, float | None]:
         largest = None if self.largest is None else round(self.largest, 4)
