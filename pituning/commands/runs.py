@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pituning.commands.experts import guesses
 from pituning.commands.follow import IDLE_SECONDS, follow
 from pituning.commands.progress import duration
 from pituning.commands.shared import (
@@ -89,6 +90,8 @@ def show(run: RunArgument, workspace: WorkspaceOption = None, as_json: JsonOptio
         for key, value in (document["result"] or {}).items():
             if isinstance(value, str | int | float):
                 typer.echo(f"{key:8} {value}")
+        for what, points in guesses(document["result"] or {}):
+            typer.echo(f"to compare: {what} scores {points:.1f}")
 
     emit(document, as_json, human)
 
