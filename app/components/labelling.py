@@ -228,8 +228,9 @@ def calibration_words(card: ExpertCard) -> str:
         before, after = (Reliability.from_json(card.calibration[name]) for name in ("before", "after"))
     except (KeyError, TypeError, ValueError):
         return "Calibrated; how well was not measured."
+    rows = plain(str(card.calibration.get("rows")))
     return (
-        f"Calibrated on {card.calibration.get('rows')} held-out examples. On {after.rows:,} test rows its "
+        f"Calibrated on {rows} held-out examples. On {after.rows:,} test rows its "
         f"probabilities are off by {100 * after.ece:.1f} points on average (ECE); {100 * before.ece:.1f} without "
         "calibration."
     )

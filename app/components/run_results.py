@@ -138,7 +138,8 @@ def _guard(result: Mapping[str, Any]) -> None:
     """What π-tuning chose on held-out shots, and between what."""
     chosen, candidates = result.get("chosen"), result.get("candidates") or {}
     losses = {name: one.get("held_out_loss") for name, one in candidates.items()}
-    known = "; ".join(f"{CANDIDATES.get(name, name)}: {loss:.2f}" for name, loss in losses.items() if loss is not None)
+    named = {plain(CANDIDATES.get(name, name)): loss for name, loss in losses.items() if loss is not None}
+    known = "; ".join(f"{name}: {loss:.2f}" for name, loss in named.items())
     if not chosen or not known:
         return
     why = (
@@ -146,7 +147,7 @@ def _guard(result: Mapping[str, Any]) -> None:
         if chosen == "mixture"
         else "its loss on held-out shots is smaller by more than chance"
     )
-    text = f"π-tuning took **{CANDIDATES.get(chosen, chosen)}**: {why} ({known})."
+    text = f"π-tuning took **{plain(CANDIDATES.get(chosen, chosen))}**: {why} ({known})."
     mixture = result.get("mixture_score")
     if chosen != "mixture" and mixture is not None:
         text += f" The mixture itself scores {mixture:.1f}."
