@@ -27,7 +27,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
         subject, settings = runs_data.about(run, tasks)
         rows.append(
             {
-                "State": PLAIN_STATES[run.state] + STATES[run.state][0],
+                "State": PLAIN_STATES[run.state] + STATES[run.state][0] if run.damage is None else "⚠ Damaged",
                 "Run": subject,
                 "Settings": settings,
                 "Batch": run.batch,
