@@ -18,13 +18,15 @@ from pituning.workspace.database import writing
 from tests.conftest import make_text_task
 
 FUTURE = {"kind": "tune", "config": {"target": {"name": "nli"}}, "schema_version": 2}
-ANY_JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-                        lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=5), some, max_size=3),
-                        max_leaves=6)  # fmt: skip
-SPECS = st.text(max_size=20) | st.builds(json.dumps, ANY_JSON) | st.builds(
-    json.dumps,
-    st.fixed_dictionaries({"kind": st.just("train") | ANY_JSON, "config": ANY_JSON, "schema_version": st.just(1)}),
-)  # fmt: skip
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+DOCUMENTS = st.fixed_dictionaries(
+    {"kind": st.just("train") | ANY_JSON, "config": ANY_JSON, "schema_version": st.just(1) | ANY_JSON}
+)
+SPECS = st.text(max_size=20) | st.builds(json.dumps, ANY_JSON) | st.builds(json.dumps, DOCUMENTS)
 COLUMNS = ["name", "kind", "state", "priority", "position", "done", "created", "eta_s", "pid", "started", "batch"]
 VALUES = st.text(max_size=10) | st.binary(max_size=5) | st.floats(allow_nan=False) | st.integers(-(2**63), 2**63 - 1)
 
