@@ -56,9 +56,9 @@ def wanted(runs: Sequence[Run], everything: bool) -> Run | None:
     return wanted_run or next(iter(runs), None)
 
 
-def newest() -> Sequence[Run]:
-    """The newest runs, with a word where there are more. Those that only answered a question are left out unless they
-    are asked for."""
+def newest() -> tuple[Sequence[Run], int]:
+    """The newest runs, and how many there are in all. Those that only answered a question are left out unless they are
+    asked for."""
     queue, backbone = runs_data.queue(), context.backbone()
     answers = queue.count(kind="answer", backbone=backbone)
     without: str | None = "answer"
@@ -68,13 +68,17 @@ def newest() -> Sequence[Run]:
         without = None
     limit = st.session_state.get("runs_listed", AT_ONCE)
     runs = runs_data.of_backbone(without=without, limit=limit)
-    total = queue.count(without=without, backbone=backbone)
-    if total > len(runs):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"The newest {len(runs):,} of {total:,} runs are listed.", width="content")
-            st.button(f"List {min(AT_ONCE, total - len(runs)):,} more", icon=":material/expand_more:", key="runs_more",
-                      type="tertiary", on_click=list_more)  # fmt: skip
-    return runs
+    return runs, queue.count(without=without, backbone=backbone)
+
+
+def left_out(listed: int, total: int) -> None:
+    """Says below a table that it is cut, and offers more."""
+    if total <= listed:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"The newest {listed:,} of {total:,} runs are listed.", width="content")
+        st.button(f"List {min(AT_ONCE, total - listed):,} more", icon=":material/expand_more:", key="runs_more",
+                  type="tertiary", on_click=list_more)  # fmt: skip
 
 
 def list_more() -> None:
@@ -84,7 +88,7 @@ def list_more() -> None:
 def monitor() -> None:
     """The queue and the chosen run, or several runs side by side; redrawn on a timer while something is active."""
     with guarded("The queue"):
-        everything = newest()
+        everything, total = newest()
         runs = of_batch(everything)
         chosen = wanted(runs, runs is everything)
         if chosen is None:
@@ -95,9 +99,11 @@ def monitor() -> None:
         run_queue.banner()
         if run_compare.switched_on(chosen):
             run_list.table_of_several(runs, chosen=run_compare.wanted(), on_choice=run_compare.choose, key="runs-table")
+            left_out(len(runs), total if runs is everything else len(runs))
             run_compare.show([*everything, *(run for run in runs if run not in everything)])
         else:
             run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
+            left_out(len(runs), total if runs is everything else len(runs))
             run_detail.show(chosen)
         if st.session_state.get("runs_were_active") and not anything_active():
             st.session_state["runs_were_active"] = False
