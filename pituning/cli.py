@@ -81,6 +81,9 @@ def run(arguments: Sequence[str]) -> int:
     given = list(arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"] or ["--help"]
+    for argument in given:
+        if not argument.isascii() and any("\ud800" <= character <= "\udfff" for character in argument):
+            return _fail(f"argument {argument!a} is no text in UTF-8; write or rename it in UTF-8", EXIT_USAGE)
     previous = _terminate_like_interrupt()
     try:
         code = app(args=given, prog_name="pituning", standalone_mode=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 MOST_IN_MESSAGE = 1_000
@@ -21,6 +22,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 _IN_MARKDOWN = re.compile(r"[\\`*_\[\]#$|<>~:&!]")
 # What opens a list, a heading's underline or a rule at the start of a line.
 _OPENS_BLOCK = re.compile(r"^(?:([-+=])|(\d{1,9})([.)]))", re.MULTILINE)
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^/\s'\"“”‘’,;:()<>|]+/)+")
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
@@ -54,6 +56,20 @@ def markdown(text: str, most: int = MOST_ON_PAGE) -> str:
 def one_line(text: str, most: int = MOST_IN_MESSAGE) -> str:
     """A message as one line for a terminal or a log."""
     return visible(shorten(" ".join(text.split()), most, keep_end=True))
+
+
+def without_folders(text: str, *known: Path) -> str:
+    """A message without the folders of this machine, for a file that leaves it: ``/home/ada/w/zoo/a.csv`` is
+    ``zoo/a.csv``.
+
+    Args:
+        text: any.
+        known: folders that go as a whole, and may have spaces in their names; of other paths the last part stays.
+    """
+    for folder in sorted({str(path) for path in (*known, Path.home(), Path.cwd())}, key=len, reverse=True):
+        if folder != "/":
+            text = text.replace(f"{folder}/", "").replace(folder, Path(folder).name)
+    return _FOLDERS.sub("", text)
 
 
 def json_text(document: Any, **options: Any) -> str:

@@ -8,14 +8,14 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from pituning import cli
 from pituning.commands import progress
 from pituning.commands.shared import echo, emit, print_table
-from pituning.text import json_text, markdown, one_line, shorten, visible
+from pituning.text import json_text, markdown, one_line, shorten, visible, without_folders
 
 COMMANDS = Path(cli.__file__).parent / "commands"
 SYNTAX = [
@@ -26,17 +26,17 @@ SYNTAX = [
     "\x9b31m", "\r", "\u202e", "\ud800", "\0", "\u2028",
 ]  # fmt: skip
 FOREIGN = st.lists(st.sampled_from(SYNTAX) | st.text(max_size=3), max_size=8).map("".join)
+FAST = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 READ = {"text", "softbreak", "hardbreak", "text_special"}
 
 
 def is_tame(text: str) -> bool:
     text.encode()
-    return (
-        all(char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs") for char in text) and "\u202e" not in text
-    )
+    odd = [char for char in text if unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t"]
+    return not odd and "\u202e" not in text
 
 
-@settings(max_examples=120)
+@settings(FAST, max_examples=120)
 @given(FOREIGN)
 def test_markdown_shows_any_text_as_it_is(text: str) -> None:
     escaped = markdown(text)
@@ -50,6 +50,7 @@ def test_markdown_shows_any_text_as_it_is(text: str) -> None:
     assert "".join(shown.split()) == "".join(visible(text).split())
 
 
+@settings(FAST)
 @given(FOREIGN, st.integers(1, 40))
 def test_shortening(text: str, most: int) -> None:
     for keep_end in (False, True):
@@ -66,7 +67,7 @@ def test_a_message_keeps_its_start_and_its_end() -> None:
     assert line.endswith("x is no task; see: pituning tasks list")
 
 
-@settings(max_examples=25)
+@settings(FAST, max_examples=25)
 @given(FOREIGN)
 def test_whatever_prints_leaves_the_terminal_alone(text: str) -> None:
     with pytest.MonkeyPatch.context() as patched:
@@ -95,3 +96,16 @@ def test_commands_print_in_no_other_way() -> None:
                 strays.append(f"{path.name}: {ast.unparse(node)[:60]}")
     assert len(strays) == 2, strays  # `echo` and `emit` themselves
     assert all(stray.startswith("shared.py") for stray in strays)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("/data/my work/w/zoo/a.csv is damaged", "zoo/a.csv is damaged"),
+        ("cannot read '/srv/x/b.json': gone", "cannot read 'b.json': gone"),
+        ("see https://example.org/a/b and 1/2, and/or a/b", "see https://example.org/a/b and 1/2, and/or a/b"),
+        ("(/srv/x/y)", "(y)"),
+    ],
+)
+def test_folders_of_this_machine_stay_here(text: str, left: str) -> None:
+    assert without_folders(text, Path("/data/my work/w")) == left

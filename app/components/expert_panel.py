@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from pituning.experts.keeping import pack_expert
 from pituning.runs.records import Run
 from pituning.runs.removal import check_removable, expert_made, remove_expert
 from pituning.runs.roles import Role
+from pituning.text import MOST_IN_MESSAGE
 
 SETTINGS = ("shots", "steps", "batch_size", "learning_rate", "data", "suite", "chosen", "alpha_start", IMPORTED)
 """What of a card's spec is told, in this order; the whole of it is in the file."""
@@ -129,9 +131,10 @@ def _donors(card: ExpertCard, made: Run | None) -> None:
     """Who was mixed into a π-expert and how much each counts, from the run where it is known."""
     result: Mapping[str, Any] | None = runs_data.result(made) if made is not None else None
     weights = card.spec.get("weights")
-    if not (result and result.get("weights")) and not isinstance(weights, Mapping):
-        return
-    table = donors_table(result if result and result.get("weights") else {"weights": weights})
+    if not (result and result.get("weights")):
+        told = weights if isinstance(weights, Mapping) else {}
+        result = {"weights": told if all(type(value) in (int, float) for value in told.values()) else {}}
+    table = donors_table(result)
     if table.empty:
         return
     st.markdown("**Whose experts were mixed, and how much each counts**")
@@ -154,14 +157,19 @@ def provenance(entry: ExpertEntry) -> list[tuple[str, str]]:
     if card is None:
         return []
     shape = ", ".join(f"{name} {value:g}" for name, value in card.config.items())
-    rows = [("Settings", shape), ("Seed", "" if card.seed is None else str(card.seed))]
+    rows = [("Settings", plain(shape)), ("Seed", "" if card.seed is None else str(card.seed))]
     for name in SETTINGS:
         if card.spec.get(name) not in (None, "", [], {}):
-            rows.append((name.replace("_", " ").capitalize(), str(card.spec[name])))
+            rows.append((name.replace("_", " ").capitalize(), plain(str(card.spec[name]), MOST_IN_MESSAGE)))
     rows += [
-        ("Backbone", f"{card.backbone} {card.fingerprint[:16]}…"),
-        ("SHA-256", f"{card.sha256[:16]}…"),
-        ("Commit", f"{card.commit[:12]}…" if card.commit else ""),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),
+        ("Backbone", f"{plain(card.backbone)} {_code(card.fingerprint[:16])}"),
+        ("SHA-256", _code(card.sha256[:16])),
+        ("Commit", _code(card.commit[:12]) if card.commit else ""),
+        ("Versions", plain(", ".join(f"{name} {version}" for name, version in card.versions.items()))),
     ]
-    return [(name, plain(value)) for name, value in rows if value]
+    return [(name, value) for name, value in rows if value]
+
+
+def _code(digits: str) -> str:
+    """The start of a checksum; whatever else a card has in its place is no code but text."""
+    return f"`{digits}…`" if re.fullmatch("[0-9a-f]+", digits) else plain(f"{digits}…")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from pituning.errors import PiTuningError
-from pituning.text import markdown, shorten
+from pituning.text import MOST_ON_PAGE, markdown, shorten
 
 _log = logging.getLogger("pituning.app")
 
@@ -44,10 +44,10 @@ def sentence(error: object) -> str:
     return markdown(message[:1].upper() + message[1:])
 
 
-def plain(text: str) -> str:
+def plain(text: str, most: int = MOST_ON_PAGE) -> str:
     """Text of a user or a file as Markdown that shows it as it is; every text that is not the app's own goes through it
     on its way to a page."""
-    return markdown(text)
+    return markdown(text, most)
 
 
 def empty(title: str, text: str, *, icon: str, border: bool = True) -> None:

@@ -27,6 +27,7 @@ from pituning.runs.configs import ProjectRun
 from pituning.runs.plans import forecast
 from pituning.runs.records import Run
 from pituning.runs.spec import RunSpec
+from pituning.text import MOST_IN_MESSAGE
 
 EVERY_SECONDS = 2
 COLOURS = {
@@ -143,7 +144,9 @@ def _offer(view: MapView, *, stale: bool) -> None:
               icon=":material/scatter_plot:")  # fmt: skip
     if same and same[0].state == "failed":
         st.error(
-            plain(same[0].error or "It ended without a reason."), title="The last try failed", icon=":material/error:"
+            plain(same[0].error or "It ended without a reason.", MOST_IN_MESSAGE),
+            title="The last try failed",
+            icon=":material/error:",
         )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="left" if stale else "center"):
         access.button("Compute the map", icon=":material/rocket_launch:", type="primary", key="map_compute",

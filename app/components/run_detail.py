@@ -7,13 +7,14 @@ import json
 import streamlit as st
 
 from app.components import access, run_curves, run_queue, run_results, runs_data
-from app.components.guard import empty, guarded, plain, say, sentence
+from app.components.guard import empty, guarded, plain, say
 from app.components.words import FAILURES, duration
 from pituning.errors import PiTuningError
 from pituning.runs import removal
 from pituning.runs.kinds import RUN_KINDS
 from pituning.runs.records import Run
 from pituning.runs.roles import Role
+from pituning.text import MOST_IN_MESSAGE
 
 
 def show(run: Run) -> None:
@@ -39,8 +40,12 @@ def show(run: Run) -> None:
 def _failure(run: Run) -> None:
     """What went wrong, and what to do about it."""
     error = run.error or "The run ended without a reason; see its log."
-    fix = f"\n\nWhat helps: {sentence(run.fix)}" if run.fix else ""
-    st.error(sentence(error) + fix, title=FAILURES.get(run.failure or "", "This run failed"), icon=":material/error:")
+    fix = f"\n\nWhat helps: {plain(run.fix, MOST_IN_MESSAGE)}" if run.fix else ""
+    st.error(
+        plain(error, MOST_IN_MESSAGE) + fix,
+        title=FAILURES.get(run.failure or "", "This run failed"),
+        icon=":material/error:",
+    )
 
 
 def _heading(run: Run) -> None:
@@ -147,7 +152,7 @@ def _log(run: Run) -> None:
     events = runs_data.queue().events_of(run.id)
     text = runs_data.log_tail(run)
     if events:
-        st.caption(" · ".join(plain(event.message) for event in events[-4:]))
+        st.caption(" · ".join(plain(event.message, MOST_IN_MESSAGE) for event in events[-4:]))
     if text:
         st.code(text, language=None, height=340, wrap_lines=True)
     elif not events:

@@ -13,6 +13,7 @@ from pituning.backbones.precision import DTYPE_HELP
 from pituning.errors import BadInput, PiTuningError
 from pituning.experts.kinds import kind_words
 from pituning.text import json_text, one_line, visible
+from pituning.workspace.documents import MOST_WHOLE
 from pituning.workspace.layout import Workspace
 from pituning.workspace.zoo import Zoo
 
@@ -25,7 +26,7 @@ KindOption = Annotated[str, typer.Option("--kind", help=f"Kind of expert: {kind_
 DetachOption = Annotated[bool, typer.Option("--detach", help="Queue it and return at once; it runs in the background.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 DtypeOption = Annotated[str | None, typer.Option("--dtype", help=DTYPE_HELP)]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MOST_WHOLE, help="Seed of everything that is drawn.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task; see `pituning tasks list`.")]
 
 

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from pituning.errors import ArtefactError, BadInput, DiskFull
+from pituning.workspace.documents import parse_json
 
 TEMPORARY_PREFIX = ".tmp-"
 """Opens the name of everything unfinished; whoever lists a directory of the workspace skips names with it."""
@@ -149,16 +150,16 @@ def read_json(path: Path) -> Any:
     """A JSON document.
 
     Raises:
-        ArtefactError: when the file is missing, unreadable or not JSON.
+        ArtefactError: when the file is missing, unreadable or not JSON, or holds what `parse_json` refuses.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ArtefactError(f"{path} is missing") from error
     except OSError as error:
         raise ArtefactError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise ArtefactError(f"{path} is not a JSON document: it is truncated or was edited; make it again") from error
+        raise ArtefactError(f"{path} cannot be read: {error}; it is truncated or was edited, make it again") from error
 
 
 @contextmanager

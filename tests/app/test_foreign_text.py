@@ -26,10 +26,7 @@ def markdown_of(message: Message) -> Iterator[str]:
     for descriptor, value in message.ListFields():
         if descriptor.name in PLAIN:
             continue
-        each = (
-            value if isinstance(value, (list, tuple)) or hasattr(value, "add") or hasattr(value, "append") else [value]
-        )
-        for one in each:
+        for one in value if hasattr(value, "append") else [value]:
             if isinstance(one, Message):
                 yield from markdown_of(one)
             elif isinstance(one, str):
@@ -72,6 +69,7 @@ def test_an_experts_card(workspace: Workspace, open_page: OpenPage) -> None:
     path.write_text(json.dumps(card))
     at = open_page("experts", expert="lora/vqa")
     assert not at.exception
+    assert "steps" in str(at.table[0].value).lower()
     assert pictures(at) == []
 
 
@@ -92,3 +90,12 @@ def test_a_failed_run(workspace: Workspace, open_page: OpenPage) -> None:
 def test_plain_is_the_one_escape() -> None:
     assert guard.plain(BAD).count("\\") > 10
     assert sys.modules["pituning.text"].markdown(BAD) == guard.plain(BAD)
+
+
+def test_an_address_that_no_page_can_use(workspace: Workspace, open_page: OpenPage) -> None:
+    at = open_page("task_map")
+    at.query_params["seed"], at.query_params["n_neighbors"] = "1e999", "9" * 400
+    at.run()
+    assert not at.exception
+    assert [warning.value.count("left out") for warning in at.warning][:2] == [1, 1]
+    assert "seed" not in at.query_params
