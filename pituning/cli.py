@@ -31,6 +31,7 @@ from pituning.commands import (
     tune,
 )
 from pituning.errors import PiTuningError
+from pituning.text import one_line
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 _INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
@@ -125,7 +126,7 @@ def _explain(error: Exception | KeyboardInterrupt) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"pituning: {' '.join(message.split())}", file=sys.stderr)
+    print(f"pituning: {one_line(message)}", file=sys.stderr)
     return code
 
 

@@ -25,7 +25,7 @@ examples of a measurement, a point is a handful. The Transfer page counts gains 
 SHOWN_RUNS = 3
 GUARD = (
     "π-tuning guards against harm, but only as well as a few held-out shots can tell: on them it chooses among the "
-    "mixture, the target’s own expert alone, the best donor trained on, and the donors as is."
+    "mixture, the target’s own expert alone, the best donor trained further, and the donors as is."
 )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app.components import access, context, expert_table, guessing, runs_data
-from app.components.guard import plain, say
+from app.components.guard import plain, say, sentence
 from app.components.labelling import calibration_words
 from app.components.links import to
 from app.components.pages import GRAPH, LABEL, RUNS
@@ -41,7 +41,7 @@ def show(entry: ExpertEntry) -> None:
     st.caption(plain(entry.name))
     problem = entry.problem or context.damage(entry)
     if problem is not None:
-        st.error(plain(problem[:1].upper() + problem[1:]), title="It cannot be used", icon=":material/broken_image:")
+        st.error(sentence(problem), title="It cannot be used", icon=":material/broken_image:")
     made = maker(entry)
     _doors(entry, made, usable=problem is None)
     if entry.card is not None:
@@ -94,7 +94,7 @@ def _delete(entry: ExpertEntry) -> None:
         try:
             check_removable(queue, entry.kind, entry.name, backbone=context.backbone())
         except PiTuningError as error:
-            st.caption(f":material/lock: {plain(str(error))}")
+            st.caption(f":material/lock: {sentence(error)}")
             return
         zoo = entry.task == entry.name
         also = " With it goes its place in the task graph; nobody can borrow from it any more." if zoo else ""
@@ -117,7 +117,7 @@ def _scores(entry: ExpertEntry, card: ExpertCard) -> None:
     metric = METRICS[info.metric].label if info else "Score"
     with st.container(horizontal=True, gap="large"):
         for split, value in card.scores.items():
-            st.metric(f"{metric}, {split} split", f"{value:.1f}", help="Points of the metric, 0 to 100.")
+            st.metric(f"{metric}, {plain(split)} split", f"{value:.1f}", help="Points of the metric, 0 to 100.")
         if entry.parameters is not None and entry.size is not None:
             st.metric("Parameters", f"{entry.parameters:,}", help=f"{entry.size / expert_table.KIB:,.0f} KiB on disk.")
     if card.scores:
@@ -159,13 +159,9 @@ def provenance(entry: ExpertEntry) -> list[tuple[str, str]]:
         if card.spec.get(name) not in (None, "", [], {}):
             rows.append((name.replace("_", " ").capitalize(), str(card.spec[name])))
     rows += [
-        ("Backbone", f"{card.backbone} {_code(card.fingerprint[:16])}"),
-        ("SHA-256", _code(card.sha256[:16])),
-        ("Commit", _code(card.commit[:12]) if card.commit else ""),
+        ("Backbone", f"{card.backbone} {card.fingerprint[:16]}…"),
+        ("SHA-256", f"{card.sha256[:16]}…"),
+        ("Commit", f"{card.commit[:12]}…" if card.commit else ""),
         ("Versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),
     ]
-    return [(name, value if "`" in value else plain(value)) for name, value in rows if value]
-
-
-def _code(digits: str) -> str:
-    return f"`{digits}…`"
+    return [(name, plain(value)) for name, value in rows if value]

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app.components import access, context, runs_data
-from app.components.guard import empty, guarded, plain
+from app.components.guard import empty, guarded, plain, sentence
 from app.components.words import FAILURES
 from pituning.errors import BadInput, PiTuningError
 from pituning.runs.records import Run
@@ -71,7 +71,7 @@ def _ask(what: str, run_id: str) -> None:
     try:
         getattr(runs_data.queue(), what)(run_id)
     except PiTuningError as error:
-        st.toast(plain(str(error)), icon=":material/error:")
+        st.toast(sentence(error), icon=":material/error:")
 
 
 def show(run: Run) -> None:

@@ -7,7 +7,7 @@ import json
 import streamlit as st
 
 from app.components import access, run_curves, run_queue, run_results, runs_data
-from app.components.guard import empty, guarded, plain, say
+from app.components.guard import empty, guarded, plain, say, sentence
 from app.components.words import FAILURES, duration
 from pituning.errors import PiTuningError
 from pituning.runs import removal
@@ -39,8 +39,8 @@ def show(run: Run) -> None:
 def _failure(run: Run) -> None:
     """What went wrong, and what to do about it."""
     error = run.error or "The run ended without a reason; see its log."
-    fix = f"\n\nWhat helps: {plain(run.fix)}" if run.fix else ""
-    st.error(plain(error) + fix, title=FAILURES.get(run.failure or "", "This run failed"), icon=":material/error:")
+    fix = f"\n\nWhat helps: {sentence(run.fix)}" if run.fix else ""
+    st.error(sentence(error) + fix, title=FAILURES.get(run.failure or "", "This run failed"), icon=":material/error:")
 
 
 def _heading(run: Run) -> None:
@@ -50,7 +50,7 @@ def _heading(run: Run) -> None:
         elapsed = run.elapsed()
         took = f" · took {duration(elapsed)}" if run.finished and elapsed is not None else ""
         attempt = f" · attempt {run.attempt}" if run.attempt > 1 else ""
-        attempt += f" · {run.slot}" if run.state == "running" and run.slot else ""
+        attempt += f" · {plain(run.slot)}" if run.state == "running" and run.slot else ""
         queued_by = f" · queued by {plain(run.submitted_by)}" if run.submitted_by else ""
         began = runs_data.when(run.started or run.created)
         st.markdown(f"{runs_data.state_text(run)} :gray[· {began}{took}{attempt}{queued_by}]")
@@ -94,7 +94,7 @@ def _delete(run: Run) -> None:
     """A button that asks once more."""
     with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="run_delete_ask"):
         expert = removal.expert_of(runs_data.queue(), run)
-        also = f" and its expert “{expert.name}”" if expert is not None else ""
+        also = f" and its expert “{plain(expert.name)}”" if expert is not None else ""
         st.markdown(f"This run’s result, curves and log{also} will be gone for good.")
         st.button("Delete it", icon=":material/delete_forever:", type="primary", key="run_delete",
                   on_click=_delete_now, args=(run.id,))  # fmt: skip

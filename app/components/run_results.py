@@ -30,7 +30,7 @@ HALF = 50.0
 CANDIDATES = {
     "mixture": "the mixture",
     "single": "its own expert alone",
-    "donor": "the best donor, trained on",
+    "donor": "the best donor, trained further",
     "untouched": "the donors as they are",
 }
 
@@ -96,7 +96,7 @@ def next_steps(result: Mapping[str, Any]) -> None:
     """What would help where the run was not worth it."""
     lines = advice(result)
     if lines:
-        st.info("\n".join(f"- {plain(line)}" for line in lines), title="What would help", icon=":material/lightbulb:")
+        st.info("\n".join(f"- {line}" for line in lines), title="What would help", icon=":material/lightbulb:")
 
 
 def verdict(judgement: Verdict) -> None:
@@ -139,7 +139,8 @@ def _guard(result: Mapping[str, Any]) -> None:
     """What π-tuning chose on held-out shots, and between what."""
     chosen, candidates = result.get("chosen"), result.get("candidates") or {}
     losses = {name: one.get("held_out_loss") for name, one in candidates.items()}
-    known = ", ".join(f"{CANDIDATES.get(name, name)} {loss:.2f}" for name, loss in losses.items() if loss is not None)
+    named = {plain(CANDIDATES.get(name, name)): loss for name, loss in losses.items() if loss is not None}
+    known = "; ".join(f"{name}: {loss:.2f}" for name, loss in named.items())
     if not chosen or not known:
         return
     why = (
@@ -147,7 +148,7 @@ def _guard(result: Mapping[str, Any]) -> None:
         if chosen == "mixture"
         else "its loss on held-out shots is smaller by more than chance"
     )
-    text = f"π-tuning took **{CANDIDATES.get(chosen, chosen)}**: {why} ({known})."
+    text = f"π-tuning took **{plain(CANDIDATES.get(chosen, chosen))}**: {why} ({known})."
     mixture = result.get("mixture_score")
     if chosen != "mixture" and mixture is not None:
         text += f" The mixture itself scores {mixture:.1f}."

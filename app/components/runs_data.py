@@ -54,7 +54,8 @@ def waits() -> Mapping[str, str]:
 
 def title(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> str:
     """What a run is about, for headings and links."""
-    return " · ".join(part for part in about(run, tasks) if part)
+    backbone = "" if run.backbone == DEFAULT_BACKBONE else run.backbone
+    return " · ".join(part for part in (*about(run, tasks), backbone) if part)
 
 
 def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, str]:
@@ -84,8 +85,6 @@ def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, s
         details.append(shots_label(settings["shots"]))
     if "seed" in settings:
         details.append(f"seed {settings['seed']}")
-    if run.backbone != DEFAULT_BACKBONE:
-        details.append(run.backbone)
     return name, " · ".join(details)
 
 
@@ -98,8 +97,6 @@ def _about_zoo(run: Run, record: RunKindRecord, tasks: Mapping[str, TaskInfo]) -
     details = [label(KINDS, str(settings["kind"]))]
     if "shots" in settings:
         details.append(f"{', '.join(map(shots_name, settings['shots']))} shots")
-    if run.backbone != DEFAULT_BACKBONE:
-        details.append(run.backbone)
     return f"{record.label} of {which}", " · ".join(details)
 
 

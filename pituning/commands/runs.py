@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pituning.commands.experts import guesses
 from pituning.commands.follow import IDLE_SECONDS, follow
 from pituning.commands.progress import duration
 from pituning.commands.shared import (
@@ -18,6 +19,7 @@ from pituning.commands.shared import (
     WorkspaceOption,
     YesOption,
     confirm,
+    echo,
     emit,
     open_workspace,
     print_table,
@@ -68,7 +70,7 @@ def list_command(
         if total > len(runs):
             typer.echo(f"these are the newest {len(runs):,} of {total:,} runs; all: --limit {total}", err=True)
         if held is not None:
-            typer.echo(f"nothing is taken: {held}", err=True)
+            echo(f"nothing is taken: {held}", err=True)
 
     emit({"runs": [_document(run, waits) for run in runs], "total": total, "held_up": held}, as_json, human)
 
@@ -88,12 +90,14 @@ def show(run: RunArgument, workspace: WorkspaceOption = None, as_json: JsonOptio
     def human() -> None:
         for key in ("id", "name", "batch", "state", "damage", "waits", "command", "phase", "failure", "error", "fix"):
             if document[key] is not None:
-                typer.echo(f"{'fix' if key == 'fix' else key:8} {document[key]}")
+                echo(f"{'fix' if key == 'fix' else key:8} {document[key]}")
         for event in document["events"]:
-            typer.echo(f"{time.strftime('%F %T', time.localtime(event['time']))}  {event['message']}")
+            echo(f"{time.strftime('%F %T', time.localtime(event['time']))}  {event['message']}")
         for key, value in (document["result"] or {}).items():
             if isinstance(value, str | int | float):
-                typer.echo(f"{key:8} {value}")
+                echo(f"{key:8} {value}")
+        for what, points in guesses(document["result"] or {}):
+            echo(f"to compare: {what} scores {points:.1f}")
 
     emit(document, as_json, human)
 
@@ -107,7 +111,7 @@ def logs(
 ) -> None:
     """The end of a run's log."""
     text = open_queue(workspace).log_of(run, lines=lines)
-    emit({"run": run, "log": text}, as_json, lambda: typer.echo(text))
+    emit({"run": run, "log": text}, as_json, lambda: echo(text))
 
 
 @app.command()
@@ -120,7 +124,7 @@ def cancel(
 
     def human() -> None:
         for each, state in states.items():
-            typer.echo(f"{each}: {'asked to stop' if state == 'running' else state}")
+            echo(f"{each}: {'asked to stop' if state == 'running' else state}")
 
     document = {"run": run, "state": states[run]} if run is not None else {"batch": batch, "states": states}
     emit(document, as_json, human)
@@ -160,7 +164,7 @@ def delete(
         confirm(f"Delete run {run}{f' and its expert {made.name}' if made is not None else ''}?", yes)
     expert = delete_run(queue, run)
     words = f"deleted {run}" + (f" and its expert {expert}" if expert is not None else "")
-    emit({"run": run, "deleted": True, "expert": expert}, as_json, lambda: typer.echo(words))
+    emit({"run": run, "deleted": True, "expert": expert}, as_json, lambda: echo(words))
 
 
 def worker_command(
@@ -181,7 +185,7 @@ def worker_command(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
-    typer.echo(f"working on the queue of {place.root}; stop with Ctrl-C", err=True)
+    echo(f"working on the queue of {place.root}; stop with Ctrl-C", err=True)
     supervise(place, executor=executor, slots=slots, gpus=gpus, idle_s=idle, stop=stop)
 
 
@@ -211,10 +215,10 @@ def _go_on(queue: RunQueue, run: str, detach: bool, as_json: bool) -> None:
 
     ensure_supervisor(queue.workspace, idle_s=IDLE_SECONDS)
     if detach:
-        emit({"run": run}, as_json, lambda: typer.echo(f"queued {run}"))
+        emit({"run": run}, as_json, lambda: echo(f"queued {run}"))
         return
     result = follow(queue.workspace, run)
-    emit(result, as_json, lambda: typer.echo(f"{run}: succeeded; see: pituning runs show {run}"))
+    emit(result, as_json, lambda: echo(f"{run}: succeeded; see: pituning runs show {run}"))
 
 
 def _line(run: Run, waits: Mapping[str, str]) -> tuple[str, str, str, str | None, str | None]:

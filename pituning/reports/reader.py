@@ -19,6 +19,8 @@ from pituning.graph.predictors import PREDICTORS
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.studies.lowshot_scores import comparable_scores
+from pituning.tasks.guessing import guesses_of, mean_guess
+from pituning.tasks.metrics import Guessing
 from pituning.tasks.registry import TaskInfo, list_tasks
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 from pituning.workspace.lowshot import read_lowshot
@@ -107,6 +109,14 @@ class Reader:
     def study_scores(self, kind: str, shots: int) -> pd.DataFrame:
         """What the rows of the study at some shots come to."""
         return comparable_scores(self.lowshot(kind), shots)
+
+    def guesses(self, tasks: Sequence[str]) -> dict[str, Guessing]:
+        """What guessing scores on tasks; those of which nothing can be known are left out."""
+        return guesses_of(tasks, self.workspace)
+
+    def mean_guess(self, tasks: Sequence[str]) -> Guessing | None:
+        """The mean over tasks, None where one of them is not known."""
+        return mean_guess(self.guesses(tasks), tasks)
 
     @cached_property
     def queue(self) -> RunQueue:
