@@ -14,8 +14,7 @@ from pituning.errors import BadInput
 from pituning.runs.records import ACTIVE, Run
 
 EVERY_SECONDS = 2
-AT_ONCE = 200
-"""Runs in the table, and as many more with each click."""
+AT_ONCE = 200  # runs in the table, and as many more with each click
 
 
 def choose(run_id: str) -> None:

@@ -62,7 +62,7 @@ def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, s
     """What a run is about in two parts, for tables: its subject, which may be long, and the settings that tell runs on
     the same subject apart. Of a run that cannot be understood, its name: it hides no other one."""
     if not run.understood:
-        return run.name or run.id, run.kind
+        return run.name or run.id, ""
     if run.kind == "count":
         return f"Counting to {run.spec.subject}", ""
     settings = run.spec.config
