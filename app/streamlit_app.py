@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # Streamlit adds app/ itself, the pages import `app.components`
     sys.path.insert(0, str(HERE.parent))
 
-from app.components import access, backbone  # noqa: E402
+from app.components import access, backbone, links  # noqa: E402
 from app.components.guard import guarded  # noqa: E402
 from app.components.pages import NAVIGATION  # noqa: E402
 
@@ -38,6 +38,8 @@ page = st.navigation(
     position="top" if admitted else "hidden",
 )
 if admitted:
+    with guarded("The address"):
+        links.check_address()
     with guarded("The backbone"):
         backbone.choose()
     with guarded(f"The page “{page.title}”"):

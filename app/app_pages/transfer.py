@@ -37,4 +37,4 @@ with guarded("The low-shot study"):
     lowshot_view.study()
 st.header("Low-shot runs of this workspace", anchor=False)
 with guarded("The low-shot results"):
-    transfer_view.results(runs_data.of_backbone())
+    transfer_view.results(runs_data.of_backbone(kind="tune", states=("succeeded",)))

@@ -222,15 +222,17 @@ def calibration_words(card: ExpertCard) -> str:
     if card.temperature is None:
         return (
             "Not calibrated: its probabilities are as the model gives them, and may be far too sure. Experts that are "
-            "tuned from now on are calibrated on the shots that they were not trained on."
+            "tuned from now on, or trained where there is a validation split, are calibrated on held-out examples."
         )
     try:
         before, after = (Reliability.from_json(card.calibration[name]) for name in ("before", "after"))
     except (KeyError, TypeError, ValueError):
         return "Calibrated; how well was not measured."
+    rows = plain(str(card.calibration.get("rows")))
     return (
-        f"Calibrated on {card.calibration.get('rows')} held-out shots. On {after.rows:,} test rows its probabilities "
-        f"are off by {100 * after.ece:.1f} points on average (ECE); {100 * before.ece:.1f} without calibration."
+        f"Calibrated on {rows} held-out examples. On {after.rows:,} test rows its "
+        f"probabilities are off by {100 * after.ece:.1f} points on average (ECE); {100 * before.ece:.1f} without "
+        "calibration."
     )
 
 

@@ -32,9 +32,9 @@ def queue() -> RunQueue:
     return RunQueue(context.workspace(), actor=access.actor())
 
 
-def of_backbone(limit: int = 500) -> Sequence[Run]:
-    """The runs on the backbone that the pages are about, newest first."""
-    return queue().list(backbone=context.backbone(), limit=limit)
+def of_backbone(**which: Any) -> Sequence[Run]:
+    """The runs on the backbone that the pages are about, newest first; ``which`` as `RunStore.list` takes it."""
+    return queue().list(backbone=context.backbone(), **which)
 
 
 def wake() -> None:
@@ -60,7 +60,9 @@ def title(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> str:
 
 def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, str]:
     """What a run is about in two parts, for tables: its subject, which may be long, and the settings that tell runs on
-    the same subject apart."""
+    the same subject apart. Of a run that cannot be understood, its name: it hides no other one."""
+    if not run.understood:
+        return run.name or run.id, run.kind
     if run.kind == "count":
         return f"Counting to {run.spec.subject}", ""
     settings = run.spec.config
@@ -100,6 +102,8 @@ def _about_zoo(run: Run, record: RunKindRecord, tasks: Mapping[str, TaskInfo]) -
 
 def state_text(run: Run) -> str:
     """The state with its icon as Markdown."""
+    if run.damage is not None and not run.active:
+        return ":red[:material/broken_image:] Damaged"
     if run.state == "running" and run.cancel_requested:
         return ":orange[:material/stop_circle:] Stopping"
     words, icon, colour = STATES[run.state]

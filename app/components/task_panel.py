@@ -27,9 +27,9 @@ def heading(info: TaskInfo) -> None:
     """The task's title with what kind of task it is."""
     st.header(plain(info.title))
     with st.container(horizontal=True, gap="xsmall"):
-        st.badge(info.modality, icon=MODALITY_ICONS[info.modality], color="blue")
+        st.badge(plain(info.modality), icon=MODALITY_ICONS.get(info.modality), color="blue")
         for family in info.families:
-            st.badge(family, icon=":material/account_tree:", color="gray", help="A planted family of the suite.")
+            st.badge(plain(family), icon=":material/account_tree:", color="gray", help="A planted family of the suite.")
         if info.source != "mini":
             st.badge("yours", icon=":material/person:", color="violet")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from app.components.guard import plain
+from app.components.guard import plain, sentence
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS, parse_label_names
 from pituning.tasks.boxes import FORMATS
@@ -142,7 +142,7 @@ def _mapping(table: Table, guess: Guess, digest: str, place: Place) -> ColumnMap
         if template.strip():
             return guess_columns(table, answer=answer, template=template.strip(), image=image).columns
     except BadInput as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(sentence(error), icon=":material/error:")
         return None
     return ColumnMapping(text=tuple(text), answer=tuple(answer), image=image, names=names, split=likely.split)
 

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from pituning.tasks.base import Task
+from pituning.tasks.mini import LazySplit
+from pituning.workspace.documents import parse_json
 
 ENDS = 2
 """Tokens that a prompt has beside its own, at its beginning and end."""
 
 SHOWN = 60
+CHECKED = 1000
+"""Prompts of a task that are looked at."""
+
+
+def notes_of_task(task: Task, directory: Path, *, name: str) -> list[str]:
+    """`prompt_notes` of the first `CHECKED` prompts of a task; none of the suite, whose prompts are made to be short.
+
+    Args:
+        directory: of the backbone.
+        name: of the backbone, for people.
+    """
+    train = task.split("train")
+    if isinstance(train, LazySplit):  # to draw them takes long
+        return []
+    prompts = [task.prompt(train[index]) for index in range(min(len(train), CHECKED))]
+    return prompt_notes(directory, prompts, name=name)
 
 
 def prompt_notes(directory: Path, prompts: Sequence[str], *, name: str, image_tokens: int = 0) -> list[str]:
@@ -53,7 +72,7 @@ def prompt_notes(directory: Path, prompts: Sequence[str], *, name: str, image_to
 def _positions(directory: Path) -> int | None:
     """How many tokens a backbone reads at once, as its configuration says."""
     try:
-        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        config = parse_json((directory / "config.json").read_bytes())
     except (OSError, ValueError):
         return None
     for part in (config.get("text_config") or {}, config):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,11 +16,12 @@ from pituning.commands.shared import (
     WorkspaceOption,
     YesOption,
     confirm,
+    echo,
     emit,
     open_workspace,
     print_table,
 )
-from pituning.errors import ArtefactError, BadInput, PiTuningError
+from pituning.errors import ArtefactError, BadInput
 from pituning.experts.kinds import KINDS, kind_words
 from pituning.labelling.experts import expert_directory
 from pituning.runs.configs import AnswerRun, EmbedRun, TrainRun
@@ -70,7 +70,7 @@ def list_command(
             ],
         )  # fmt: skip
         for name, reason in damaged.items():
-            typer.echo(f"{name} cannot be used: {reason}", err=True)
+            echo(f"{name} cannot be used: {reason}", err=True)
 
     emit({"experts": rows, "damaged": damaged}, as_json, human)
 
@@ -132,10 +132,10 @@ def import_command(
 
     def human() -> None:
         done = expert.card.spec.get("converted")
-        typer.echo(f"imported {expert.name}: {expert.kind} for {task}{f', {done}' if done else ''}")
-        typer.echo(uses(expert.card))
+        echo(f"imported {expert.name}: {expert.kind} for {task}{f', {done}' if done else ''}")
+        echo(uses(expert.card))
         if warning is not None:
-            typer.echo(f"warning: {warning}", err=True)
+            echo(f"warning: {warning}", err=True)
 
     emit(_row(expert.card, expert.name == task) | {"uses": uses(expert.card), "warning": warning}, as_json, human)
 
@@ -162,7 +162,7 @@ def export(
     from pituning.experts.store import export_expert
 
     path = export_expert(source, directory)
-    emit({"expert": name, "kind": source.parent.parent.name, "directory": path}, as_json, lambda: typer.echo(str(path)))
+    emit({"expert": name, "kind": source.parent.parent.name, "directory": path}, as_json, lambda: echo(str(path)))
 
 
 @app.command()
@@ -200,7 +200,7 @@ def remove(
     check_removable(queue, kind, name, backbone=backbone)
     confirm(f"Remove the {kind} expert {name}?", yes)
     remove_expert(queue, kind, name, backbone=backbone)
-    emit({"expert": name, "kind": kind, "removed": True}, as_json, lambda: typer.echo(f"removed {name} ({kind})"))
+    emit({"expert": name, "kind": kind, "removed": True}, as_json, lambda: echo(f"removed {name} ({kind})"))
 
 
 @takes_config(EmbedRun, argument="tasks")
@@ -227,9 +227,9 @@ def embed_command(
 
 def guesses(result: dict[str, Any]) -> list[tuple[str, float]]:
     """What guessing scores, in the words that stand beside a result's own scores."""
-    guessed = result.get("guessing") or {}
-    rows = (("always the largest class", guessed.get("largest")), ("at random", guessed.get("chance")))
-    return [(what, points) for what, points in rows if points is not None]
+    from pituning.tasks.guessing import guess_rows
+
+    return guess_rows(result.get("guessing"))
 
 
 def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int) -> Task:
@@ -248,10 +248,10 @@ def work(workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bo
 
     run_id = submit(workspace, RunSpec.of(kind, config))
     if detach:
-        emit({"run": run_id}, as_json, lambda: typer.echo(f"queued {run_id}; see: pituning runs show {run_id}"))
+        emit({"run": run_id}, as_json, lambda: echo(f"queued {run_id}; see: pituning runs show {run_id}"))
         return
     result = follow(workspace, run_id)
-    emit(result, as_json, lambda: typer.echo(words(result)))
+    emit(result, as_json, lambda: echo(words(result)))
 
 
 def _answers(result: dict[str, Any]) -> str:
@@ -270,16 +270,10 @@ def _answers(result: dict[str, Any]) -> str:
 
 def _guessing(tasks: list[str], workspace: Workspace) -> dict[str, dict[str, float | None]]:
     """What guessing scores on each of some tasks; nothing where a task is not here."""
-    from pituning.tasks.metrics import guessing
-    from pituning.tasks.registry import load_task
+    from pituning.tasks.guessing import document, guesses_of
 
-    found: dict[str, dict[str, float | None]] = {}
-    for name in tasks:
-        found[name] = {"chance": None, "largest": None}
-        with suppress(PiTuningError):
-            guessed = guessing(load_task(name, workspace))
-            found[name] = found[name] if guessed is None else guessed.to_json()
-    return found
+    known = guesses_of(tasks, workspace)
+    return {name: document(known.get(name)) for name in tasks}
 
 
 def _row(card: ExpertCard, zoo: bool) -> dict[str, Any]:

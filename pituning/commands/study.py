@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pituning.backbones.precision import use_dtype
-from pituning.commands.experts import work
+from pituning.commands.experts import guesses, work
 from pituning.commands.options import BackboneOption, takes_config
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import (
@@ -18,6 +18,7 @@ from pituning.commands.shared import (
     KindOption,
     WorkspaceOption,
     check_experts,
+    echo,
     emit,
     in_place,
     open_workspace,
@@ -61,13 +62,14 @@ def study_transfer(
     with terminal_reporter() as reporter:
         frame = measure_transfer(zoo, backbone_dir, config, reporter, source=source, processes=processes)
     table = zoo.new_transfer_path(config.kind)
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
 
 
 def _transferred(result: dict[str, Any]) -> str:
     """For each target who helped most, and where the table is."""
     lines = [
         f"{row['target']}, {row['shots']} shots: {row['alone']:.1f} alone, {row['gain']:+.1f} with {row['donor']}"
+        + "".join(f"; {what} {points:.1f}" for what, points in guesses(row))
         for row in result["best"]
     ]
     return "\n".join([*lines, str(result["table"])])
@@ -107,19 +109,20 @@ def study_lowshot(
             differences = check_lowshot(places, config, reporter)
         count = len(lowshot_specs(places, config))
         document = {"table": table, "cells": count, "differences": differences}
-        emit(document, as_json, lambda: typer.echo("\n".join([*differences, f"{count} cells measured again"])))
+        emit(document, as_json, lambda: echo("\n".join([*differences, f"{count} cells measured again"])))
         if differences:
             raise PiTuningError(f"{len(differences)} of {count} cells differ from {table}; first: {differences[0]}")
         return
     with terminal_reporter() as reporter:
         frame = measure_lowshot(places, config, reporter, processes=config.processes_on(gpu=False))
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")  # JSON knows no NaN
-    emit({"table": table, "rows": rows}, as_json, lambda: typer.echo(str(table)))
+    emit({"table": table, "rows": rows}, as_json, lambda: echo(str(table)))
 
 
 def _compared(result: dict[str, Any]) -> str:
     """The mean score of each method, and where the table is."""
     lines = [f"{row['shots']} shots, {row['method']}: {row['score']:.1f}" for row in result["means"]]
+    lines += [f"{what}: {points:.1f}" for what, points in guesses(result)]
     return "\n".join([*lines, str(result["table"])])
 
 
@@ -145,7 +148,7 @@ def study_predictors(
     frame = grade_predictors(zoo, kind, source=TaskSource(place))
     table = zoo.new_result_path(GRADES_FILE)
     write_text(table, frame.to_csv(index=False))
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
 
 
 @app.command("variants")
@@ -169,7 +172,7 @@ def study_variants(
     with terminal_reporter() as reporter:
         measure_variants(zoo, backbone_dir, kind, reporter)
     table, frame = zoo.new_result_path(GRADES_FILE, kind), grade_variants(zoo, kind)
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
 
 
 @app.command("tables")
@@ -197,7 +200,7 @@ def study_tables(
     tables = {str(count): predictors_markdown(zoo, kind, count) for count in shots}
     if zoo.result_path(VARIANTS_FILE, kind).is_file():
         tables |= {f"variants-{count}": variants_markdown(zoo, kind, count) for count in shots}
-    emit(tables, as_json, lambda: typer.echo("\n\n".join(tables.values())))
+    emit(tables, as_json, lambda: echo("\n\n".join(tables.values())))
 
 
 @app.command("summary")
@@ -211,12 +214,20 @@ def study_summary(
 ) -> None:
     """Print what the low-shot study says, paired over targets and seeds: the tables of docs/science.md."""
     from pituning.experts.kinds import KINDS
-    from pituning.studies.lowshot_summary import load_summary, predictor_figures
+    from pituning.studies.lowshot_summary import guess_table, load_summary, predictor_figures
+    from pituning.tasks.guessing import document as guess_document
+    from pituning.tasks.guessing import guesses_of, mean_guess
     from pituning.workspace.shots import parse_shots
 
     KINDS.check(kind)
-    count = parse_shots(shots)
-    zoo = zoo_of(out, open_workspace(workspace), backbone)
+    count, place = parse_shots(shots), open_workspace(workspace)
+    zoo = zoo_of(out, place, backbone)
     summary = load_summary(zoo.lowshot_path(kind), kind, count)
-    document = {**summary.to_json(), "predictor": predictor_figures(zoo, kind, count)}
-    emit(document, as_json, lambda: typer.echo(summary.markdown()))
+    targets = summary.targets()
+    guesses = guesses_of(targets, place)
+    document = {
+        **summary.to_json(),
+        "predictor": predictor_figures(zoo, kind, count),
+        "guessing": guess_document(mean_guess(guesses, targets)),
+    }
+    emit(document, as_json, lambda: echo(f"{summary.markdown()}\n\n{guess_table(targets, guesses)}"))

@@ -16,6 +16,7 @@ from pituning.commands.shared import (
     WorkspaceOption,
     YesOption,
     confirm,
+    echo,
     emit,
     open_workspace,
     print_table,
@@ -31,9 +32,6 @@ app = typer.Typer(help="Tasks: list, show, preview, add, edit, card, export, rem
 
 PREVIEW_SIZE = 384
 """Pixels of an image of a preview."""
-
-CHECKED_PROMPTS = 1000
-"""So many prompts are tokenised to see whether they are too long."""
 
 
 @app.command("list")
@@ -74,7 +72,7 @@ def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False)
             ],
         )
         for name, reason in damaged.items():
-            typer.echo(f"{name} cannot be used: {reason}", err=True)
+            echo(f"{name} cannot be used: {reason}", err=True)
 
     emit({"tasks": rows, "damaged": damaged}, as_json, human)
 
@@ -82,16 +80,16 @@ def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False)
 @app.command()
 def show(task: TaskArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Everything about one task."""
+    from pituning.tasks.guessing import document as guess_document
     from pituning.tasks.metrics import guessing
     from pituning.tasks.registry import load_task
 
     found = load_task(task, open_workspace(workspace))
-    guessed = guessing(found)
-    document = _card(found) | ({"chance": None, "largest": None} if guessed is None else guessed.to_json())
+    document = _card(found) | guess_document(guessing(found))
 
     def human() -> None:
         for key, value in document.items():
-            typer.echo(f"{key:12} {_words(value)}")
+            echo(f"{key:12} {_words(value)}")
 
     emit(document, as_json, human)
 
@@ -119,7 +117,7 @@ def preview(
 
     def human() -> None:
         for row in rows:
-            typer.echo(f"{row['prompt']}  →  {row['answer']}" + (f"  [{row['image']}]" if row["image"] else ""))
+            echo(f"{row['prompt']}  →  {row['answer']}" + (f"  [{row['image']}]" if row["image"] else ""))
 
     emit({"task": found.name, "split": split, "examples": rows}, as_json, human)
 
@@ -233,13 +231,13 @@ def add(
     def human() -> None:
         sizes = ", ".join(f"{size} {split}" for split, size in document["sizes"].items())
         kind = f"{len(made.labels)} labels" if made.labels else ANSWER_KINDS[made.about["answers"]].label.lower()
-        typer.echo(f"{'would add' if check else 'added'} {made.name}: {made.modality}, {kind}, {made.metric}, {sizes}")
+        echo(f"{'would add' if check else 'added'} {made.name}: {made.modality}, {kind}, {made.metric}, {sizes}")
         for use in plan.account:
-            typer.echo(f"  {use}")
+            echo(f"  {use}")
         for question in plan.questions:
-            typer.echo(f"ask: {question}", err=True)
+            echo(f"ask: {question}", err=True)
         for warning in warnings:
-            typer.echo(f"note: {warning}", err=True)
+            echo(f"note: {warning}", err=True)
 
     emit(document, as_json, human)
 
@@ -255,7 +253,7 @@ def catalogue(
 
     if name is not None:
         card = CATALOGUE[name].card()
-        emit(card, as_json, lambda: typer.echo(card_text(card), nl=False))
+        emit(card, as_json, lambda: echo(card_text(card), nl=False))
         return
 
     records = list(CATALOGUE.values())
@@ -293,7 +291,7 @@ def remove(
     confirm(f"Remove task {task}{experts}?", yes)
     remove_task(queue, task)
     words = f"removed {task}{experts}"
-    emit({"task": task, "removed": True, "experts": kinds}, as_json, lambda: typer.echo(words))
+    emit({"task": task, "removed": True, "experts": kinds}, as_json, lambda: echo(words))
 
 
 @app.command()
@@ -322,7 +320,7 @@ def edit(
         answers=answers, metric=metric, licence=licence, origin=origin,
     )  # fmt: skip
     card = card_of(edit_task(open_workspace(workspace), task, changes))
-    emit(card, as_json, lambda: typer.echo(card_text(card).rstrip()))
+    emit(card, as_json, lambda: echo(card_text(card).rstrip()))
 
 
 @app.command()
@@ -339,7 +337,7 @@ def export(
     found = load_task(task, open_workspace(workspace))
     path = file or Path(f"{found.name}.zip")
     rows = export_task(found, path)
-    emit({"task": found.name, "file": path, "rows": rows}, as_json, lambda: typer.echo(f"{path}: {rows} rows"))
+    emit({"task": found.name, "file": path, "rows": rows}, as_json, lambda: echo(f"{path}: {rows} rows"))
 
 
 @app.command()
@@ -349,18 +347,16 @@ def card(task: TaskArgument, workspace: WorkspaceOption = None, as_json: JsonOpt
     from pituning.tasks.registry import load_task
 
     document = card_of(load_task(task, open_workspace(workspace)))
-    emit(document, as_json, lambda: typer.echo(card_text(document).rstrip()))
+    emit(document, as_json, lambda: echo(card_text(document).rstrip()))
 
 
 def _prompt_notes(task: Task, workspace: Workspace, backbone: str) -> list[str]:
     """What the backbone would lose of the prompts of a task, from the first of them."""
-    from pituning.backbones.prompts import prompt_notes
+    from pituning.backbones.prompts import notes_of_task
 
     if backbone not in workspace.backbone_names():
         return []
-    train = task.split("train")
-    prompts = [task.prompt(train[index]) for index in range(min(len(train), CHECKED_PROMPTS))]
-    return prompt_notes(workspace.backbone_dir(backbone), prompts, name=backbone)
+    return notes_of_task(task, workspace.backbone_dir(backbone), name=backbone)
 
 
 def _card(task: Task) -> dict[str, Any]:

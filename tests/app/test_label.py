@@ -117,7 +117,7 @@ def test_how_sure_it_is_is_drawn_before_and_after(workspace: Workspace, open_pag
     write_card(replace(read_card(directory), temperature=1.7, calibration={"rows": 12, **measured}), directory)
     at = healthy(open_page("label", expert="lora/nli"))
     said = texts(at)
-    assert "Calibrated on 12 held-out shots. On 3 test rows" in said
+    assert "Calibrated on 12 held-out examples. On 3 test rows" in said
     assert "ECE" in said
     assert {metric.label: metric.value for metric in at.metric}["Temperature"] == "1.70"
     assert at.get("plotly_chart")

@@ -27,7 +27,7 @@ COMMANDS = {
     "study lowshot": "", "study predictors": "", "study variants": "", "study tables": "", "study summary": "",
     "zoo build": "", "zoo maps": "", "zoo measure": "", "zoo tables": "", "report": "story.html",
     "runs list": "", "runs sweep": "nli", "predict": "nli DIR/new.csv --out DIR/out.csv",
-    "tasks add": "DIR/new.csv --instruction sort",
+    "tasks add": "DIR/new.csv --instruction sort", "study paper": "--tables glue",
 }  # fmt: skip
 """What takes ``--backbone``, each with arguments that are right but for it."""
 

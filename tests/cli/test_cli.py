@@ -23,14 +23,14 @@ Run = Callable[..., Outcome]
 
 COMMANDS = {
     "app": (),
-    "tasks": ("list", "show", "preview", "add", "edit", "card", "export", "remove"),
+    "tasks": ("list", "show", "preview", "add", "edit", "card", "export", "remove", "catalogue"),
     "backbones": ("add", "list", "show", "remove", "check", "families"),
     "experts": ("list", "train", "import", "export", "answer", "remove"),
     "embed": (),
     "graph": ("neighbors", "project", "export"),
     "tune": (),
     "predict": (),
-    "study": ("transfer", "lowshot", "predictors", "summary", "tables", "variants"),
+    "study": ("transfer", "lowshot", "predictors", "summary", "tables", "variants", "paper"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
         "sweep", "duplicate", "submit", "count", "move", "priority", "pause", "unpause",
@@ -62,7 +62,10 @@ def test_every_command_takes_a_workspace_and_prints_json() -> None:
 
     options = dict(leaves(typer.main.get_command(cli.app), ""))
     assert set(options) == {" ".join((group, *word)) for group, words in COMMANDS.items() for word in each(words)}
-    assert [path for path, taken in options.items() if "--workspace" not in taken] == ["backbones families"]
+    assert [path for path, taken in options.items() if "--workspace" not in taken] == [
+        "tasks catalogue",
+        "backbones families",
+    ]
     assert [path for path, taken in options.items() if "--json" not in taken] == ["app", "worker"]  # they serve
 
 
