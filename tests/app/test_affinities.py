@@ -86,7 +86,7 @@ def test_a_table_is_imported(workspace: Workspace, open_page: OpenPage) -> None:
     ("text", "complaint"),
     [
         (",a,b\na,1,oops\nb,2,3\n", "is not a number"),
-        (",a,b\nc,1,2\n", "no task has both"),
+        (",a,b\nc,1,2\n", "No task has both"),
         (",a,a\na,1,2\nb,3,4\n", "twice"),
     ],
 )
