@@ -191,7 +191,8 @@ def show_account(uses: Sequence[ColumnUse]) -> None:
     """What becomes of every column."""
     st.dataframe(
         pd.DataFrame(
-            [(use.column, use.role, in_the_page(use.why)) for use in uses], columns=["Column", "Read as", "Because"]
+            [(use.column, use.role, use.why.partition("; --")[0]) for use in uses],
+            columns=["Column", "Read as", "Because"],
         ),
         hide_index=True,
         alt="What becomes of every column of the file",

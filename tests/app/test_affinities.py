@@ -53,7 +53,7 @@ def test_each_way_is_an_arrow(imported: Workspace, open_page: OpenPage) -> None:
 
 def test_the_panel_of_a_task_and_of_a_pair(imported: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("task_graph", graph="outside", task="edges"))
-    tables = {frame.value.columns[1]: frame.value for frame in at.dataframe}
+    tables = {frame.value.columns[0]: frame.value for frame in at.dataframe}
     assert tables["Receives most from"]["Value"].tolist() == [0.7, 0.5, 0.3]
     assert tables["Gives most to"]["Value"].tolist() == [0.9, 0.6, 0.4]
     assert "what it works on is not known" in texts(at)
@@ -86,7 +86,7 @@ def test_a_table_is_imported(workspace: Workspace, open_page: OpenPage) -> None:
     ("text", "complaint"),
     [
         (",a,b\na,1,oops\nb,2,3\n", "is not a number"),
-        (",a,b\nc,1,2\n", "no task has both"),
+        (",a,b\nc,1,2\n", "No task has both"),
         (",a,a\na,1,2\nb,3,4\n", "twice"),
     ],
 )

@@ -223,11 +223,11 @@ def test_the_panel_tells_measured_transfer_in_and_out(measured: Workspace, open_
 
     names = measured.zoo().similarity("lora", "probe").names
     gains = load_transfer(measured.zoo().transfer_path("lora"), 16, names).gains  # type: ignore[union-attr]
-    tables = {frame.value.columns[1]: frame.value for frame in at.dataframe}
+    tables = {frame.value.columns[0]: frame.value for frame in at.dataframe}
     i = names.index("nli")
     for title, values in (("Its best donors", gains[i]), ("Whom it helps most", gains[:, i])):
         assert tables[title]["Gain"].tolist() == pytest.approx(np.sort(values[np.isfinite(values)])[::-1][:3])
-        assert tables[title].iloc[0, 1] == graph_view.titles()[names[int(np.nanargmax(values))]]
+        assert tables[title].iloc[0, 0] == graph_view.titles()[names[int(np.nanargmax(values))]]
     assert f"{int((gains[i] < 0).sum())} of 19 do harm" in texts(at)
 
 
