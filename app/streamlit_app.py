@@ -18,8 +18,7 @@ from app.components.pages import NAVIGATION  # noqa: E402
 st.set_page_config(page_title="π-Tuning Studio", page_icon=str(HERE / "assets" / "mark.svg"), layout="wide")
 st.logo(str(HERE / "assets" / "logo.svg"), size="large")
 
-# White letters, which Streamlit sets in dark, too, are too faint on a colour that is light enough for a dark page.
-st.html('<style>[data-testid^="stBaseButton-primary"] { color: light-dark(#ffffff, #0f151c); }</style>')
+st.html(HERE / "assets" / "frame.css")
 
 admitted = False
 with guarded("The Studio"):

@@ -19,11 +19,10 @@ from pituning.text import json_text, markdown, one_line, shorten, visible, witho
 
 COMMANDS = Path(cli.__file__).parent / "commands"
 SYNTAX = [
-    "`", "``", "```\n", "![x](https://evil.example/p.png)", "[x]: https://evil.example\n", "<img src=x>",
-    "**", "_", "~~",
-    "\n", "\n\n", "- ", "+ ", "1. ", "2) ", "# ", "> ", "    ", "\t", "---\n", "===\n", "|", "a | b\n- | -\n", "&amp;",
-    "&#33;",
-    "\\", "<https://evil.example>", "<!--", "$x$", ":red[", ":material/home:", "word", "\x1b[2J", "\x1b]0;t\x07",
+    "`", "``", "```\n", "![x](https://evil.example/p.png)", "[x]: https://evil.example\n", "<img src=x>", "**", "_",
+    "~~", "\n", "\n\n", "- ", "+ ", "1. ", "2) ", "# ", "> ", "    ", "\t", "---\n", "===\n", "|", "a | b\n- | -\n",
+    "&amp;", "&#33;", "\\",
+    "<https://evil.example>", "<!--", "$x$", ":red[", ":material/home:", "word", "\x1b[2J", "\x1b]0;t\x07",
     "\x9b31m", "\r", "\u202e", "\ud800", "\0", "\u2028",
 ]  # fmt: skip
 FOREIGN = st.lists(st.sampled_from(SYNTAX) | st.text(max_size=3), max_size=8).map("".join)

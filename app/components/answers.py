@@ -52,7 +52,8 @@ def try_it(entry: ExpertEntry, entries: Sequence[ExpertEntry]) -> None:
     except BadInput:
         st.warning("The answers that this address names are not in this workspace.")
         return
-    if run.kind != "answer" or run.backbone != context.backbone() or entry.name not in run.spec.config["experts"]:
+    asked = run.spec.config.get("experts", ()) if run.kind == "answer" else ()
+    if run.backbone != context.backbone() or entry.name not in asked:
         return  # asked of another expert
     if run.active:
         with guarded("The workers"):

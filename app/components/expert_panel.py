@@ -60,7 +60,7 @@ def maker(entry: ExpertEntry) -> Run | None:
         return None
     backbone = context.backbone()
     runs = runs_data.queue().list(states=["succeeded"], backbone=backbone)
-    return next((run for run in runs if expert_made(run.spec) == (backbone, entry.kind, entry.name)), None)
+    return next((run for run in runs if expert_made(run) == (backbone, entry.kind, entry.name)), None)
 
 
 def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:

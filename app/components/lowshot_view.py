@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context
+from app.components import charts, context, guessing
 from app.components.guard import empty
 from app.components.run_results import CANDIDATES
 from app.components.words import KINDS, label, shots_label
 from pituning.figures.palette import method_label
-from pituning.reports.study import comparisons, gains_by_target, methods_table
+from pituning.reports.study import comparisons, gains_by_target, methods_table, with_guesses
 from pituning.studies.lowshot_scores import paired_gain
 from pituning.studies.lowshot_summary import LowshotSummary
 from pituning.workspace.lowshot import measured_shots
@@ -49,8 +49,10 @@ def study() -> None:
     shots = measured[-1] if shots is None else shots
     path = context.zoo().lowshot_path(kind)
     table, summary = _summed_up(str(path), path.stat().st_mtime, kind, shots, target)
+    measured_on = sorted(map(str, context.study_scores(kind, shots)["target"].unique())) if target is None else [target]
+    guessed = guessing.mean(measured_on)
     st.dataframe(
-        table, hide_index=True, placeholder="–", key="study_methods", height="content",
+        with_guesses(table, guessed), hide_index=True, placeholder="–", key="study_methods", height="content",
         column_config={
             "Score": st.column_config.TextColumn(help=f"Test score in points, mean over seeds and targets. {INTERVAL}"),
             "π gains": st.column_config.TextColumn(
@@ -60,7 +62,7 @@ def study() -> None:
         },
         alt="Score of every method on few shots, and what π-tuning gains over it",
     )  # fmt: skip
-    st.caption(summary)
+    st.caption(summary if guessed is None else f"{summary} {guessing.sentence(guessed)}")
     _by_target(context.study_scores(kind, shots), target)
     _runs(rows[(rows["shots"] == shots) & ((rows["target"] == target) if target is not None else True)], kind, shots)
 
@@ -109,10 +111,16 @@ def _by_target(scores: pd.DataFrame, target: str | None) -> None:
 def _runs(rows: pd.DataFrame, kind: str, shots: int) -> None:
     """Each row of the file, so that any figure can be followed to its runs and measured again."""
     with st.expander(f"The {len(rows):,} runs behind these figures", icon=":material/list:", key="study_runs"):
-        shown = rows.assign(shots=rows["shots"].map(shots_name), method=rows["method"].map(method_label))
+        guesses = {str(name): guessing.short(str(name)) for name in rows["target"].unique()}
+        shown = rows.assign(
+            shots=rows["shots"].map(shots_name), method=rows["method"].map(method_label),
+            guessing=rows["target"].map(guesses),
+        )  # fmt: skip
         st.dataframe(
             shown.rename(columns=lambda name: name.replace("_", " ").capitalize()), hide_index=True, placeholder="–",
-            key="study_rows", column_config={"Score": st.column_config.NumberColumn(format="%.1f")},
+            key="study_rows", column_config={
+                "Score": st.column_config.NumberColumn(format="%.1f"), guessing.COLUMN: guessing.column(),
+            },
             alt="Every run of the study with its seed, what was chosen, its donors and the digest of its settings",
         )  # fmt: skip
         st.download_button(

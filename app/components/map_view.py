@@ -127,8 +127,8 @@ def _projection(path: str, stamp: float) -> Projection:
 def _offer(view: MapView, *, stale: bool) -> None:
     """Says that the map is missing or old, and offers to compute it; while that runs, how far it is."""
     spec = RunSpec.of("project", view.run)
-    maps = runs_data.queue().list(kind="project", backbone=view.run.backbone, limit=30)
-    same = [run for run in maps if run.spec.settings() == view.run]
+    maps = runs_data.queue().list(kind="project", backbone=view.run.backbone)
+    same = [run for run in maps if run.understood and run.spec.settings() == view.run]
     active = next((run for run in same if run.active), None)
     if active is not None:
         st.fragment(partial(_watch, active.id), run_every=EVERY_SECONDS)()

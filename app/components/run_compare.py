@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, runs_data
+from app.components import charts, context, guessing, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, guarded, plain, sentence
 from app.components.run_curves import MORE, NAMES
@@ -118,6 +118,7 @@ def _overview(compared: Sequence[Compared]) -> None:
                 "State": STATES[one.run.state][0],
                 "Measure": _metric(one.run),
                 method_label("pi"): None if one.result is None else scores_of(one.result).get("pi"),
+                guessing.COLUMN: None if one.result is None else guessing.short(one.run.spec.subject, one.result),
                 "π minus single": "–" if gain is None else f"{gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})",
                 "Took": "" if elapsed is None else duration(elapsed),
             }
@@ -127,6 +128,7 @@ def _overview(compared: Sequence[Compared]) -> None:
         column_config={
             "Letter": st.column_config.TextColumn(width=60),
             method_label("pi"): st.column_config.NumberColumn(format="%.1f", help="Test score in points."),
+            guessing.COLUMN: guessing.column(),
             "π minus single": st.column_config.TextColumn(help="In points, with a 95 % interval over test examples."),
         },
         alt="The runs that are compared, each with its letter, state and score",
@@ -200,9 +202,14 @@ def _scores(compared: Sequence[Compared]) -> None:
         for one in compared:
             row[one.letter] = _score(one.result or {}, method)
         rows.append(row)
+    rows.append(
+        {"Method": "Guessing"}
+        | {one.letter: one.result and guessing.short(one.run.spec.subject, one.result) for one in compared}
+    )
     st.dataframe(pd.DataFrame(rows), hide_index=True, placeholder="–", key="compare_table",
                  alt="Test score of every method of every run")  # fmt: skip
-    st.caption("Test scores in points, in brackets 95 % intervals over test examples.")
+    st.caption("Test scores in points, in brackets 95 % intervals over test examples. Guessing: at random · always the "
+               "largest class.")  # fmt: skip
 
 
 def _score(result: Mapping[str, Any], method: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 import streamlit as st
 
@@ -18,9 +17,13 @@ from pituning.runs.roles import Role
 from pituning.text import MOST_IN_MESSAGE
 
 
-def show(run: Run, runs: Sequence[Run]) -> None:
+def show(run: Run) -> None:
     """The whole run; redrawn every two seconds while it is active."""
     _heading(run)
+    if run.damage is not None:
+        st.error(plain(run.damage[:1].upper() + run.damage[1:]), title="This run cannot be read",
+                 icon=":material/broken_image:")  # fmt: skip
+        return
     if run.active:
         _progress(run)
     elif run.state == "failed":
@@ -30,7 +33,7 @@ def show(run: Run, runs: Sequence[Run]) -> None:
                    icon=":material/cancel:")  # fmt: skip
     if run.state == "succeeded":
         with guarded("The result of this run"):
-            run_results.show(run, runs)
+            run_results.show(run)
     _measured(run)
 
 
@@ -69,7 +72,7 @@ def _actions(run: Run) -> None:
             on_click=run_queue.ask, args=("cancel", run.id),
             help="Stops at the next step. What it has measured stays, and it can be resumed.",
         )  # fmt: skip
-    if run.state in ("failed", "cancelled"):
+    if run.state in ("failed", "cancelled") and run.damage is None:
         access.button(
             "Resume", icon=":material/play_arrow:", key="run_resume", type="primary", on_click=run_queue.ask,
             args=("resume", run.id), help="Goes on where it stopped.",
@@ -78,7 +81,7 @@ def _actions(run: Run) -> None:
             "Retry", icon=":material/replay:", key="run_retry", on_click=run_queue.ask, args=("retry", run.id),
             help="Starts again from the very beginning.",
         )  # fmt: skip
-    if run.kind != "answer":
+    if run.kind != "answer" and run.understood:
         run_queue.duplicate(run)
     if not run.active:
         _delete(run)

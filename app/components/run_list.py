@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from app.components import context, runs_data
+from app.components import context, guessing, runs_data
 from app.components.words import STATES, duration
 from pituning.reports.verdict import difference
 from pituning.runs.records import Run
@@ -27,19 +27,21 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
         subject, settings = runs_data.about(run, tasks)
         rows.append(
             {
-                "State": PLAIN_STATES[run.state] + STATES[run.state][0],
+                "State": PLAIN_STATES[run.state] + STATES[run.state][0] if run.damage is None else "⚠ Damaged",
                 "Run": subject,
                 "Settings": settings,
                 "Batch": run.batch,
                 "Progress": None if fraction is None or run.state in ("failed", "cancelled") else 100 * fraction,
                 "Score": _score(run),
+                guessing.COLUMN: _guess(run),
                 "Gain": _gain(run),
                 "Started": runs_data.when(run.started or run.created),
                 "Took": duration(elapsed) if elapsed is not None else "",
             }
         )
     return pd.DataFrame(
-        rows, columns=["State", "Run", "Settings", "Batch", "Progress", "Score", "Gain", "Started", "Took"]
+        rows,
+        columns=["State", "Run", "Settings", "Batch", "Progress", "Score", guessing.COLUMN, "Gain", "Started", "Took"],
     )
 
 
@@ -81,8 +83,11 @@ def _draw(
     mode: Literal["single-row", "multi-row"],
     rows: list[int],
 ) -> None:
+    shown = frame(runs)
+    if not any(run.batch for run in runs):
+        shown = shown.drop(columns="Batch")
     st.dataframe(
-        frame(runs),
+        shown,
         hide_index=True,
         height=ROW * (min(len(runs), MOST_ROWS) + 1) + 3,
         placeholder="–",
@@ -99,12 +104,13 @@ def _draw(
             "Score": st.column_config.NumberColumn(
                 format="%.1f", width="small", help="Test score of π-tuning, in points of the task’s metric."
             ),
+            guessing.COLUMN: guessing.column(),
             "Gain": st.column_config.NumberColumn(
                 format="%+.1f",
                 width="small",
                 help="π-tuning minus a single expert on the same shots, in points.",
             ),
-            "Started": st.column_config.TextColumn(width="small"),
+            "Started": st.column_config.TextColumn(width=115),
             "Took": st.column_config.TextColumn(width="small"),
         },
         alt="Runs with their state, progress and score",
@@ -115,6 +121,11 @@ def _score(run: Run) -> float | None:
     results = runs_data.results([run])
     score = results[0].get("score") if results else None
     return float(score) if isinstance(score, int | float) else None
+
+
+def _guess(run: Run) -> str | None:
+    """Only beside a score: the queue is drawn often, and counting the answers of a large task takes a while."""
+    return None if _score(run) is None else guessing.short(run.spec.subject, runs_data.results([run])[0])
 
 
 def _gain(run: Run) -> float | None:

@@ -101,5 +101,5 @@ def _again(run_id: str, changes: Mapping[str, Any]) -> None:
 def cancel_batch(batch: str) -> None:
     """Cancels what has not ended of a batch."""
     queue = runs_data.queue()
-    for run in queue.list(states=["queued", "running"], batch=batch, limit=10_000):
+    for run in queue.list(states=["queued", "running"], batch=batch):
         ask("cancel", run.id)

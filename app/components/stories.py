@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from app.components import access, context, runs_data
+from app.components import access, context, guessing, runs_data
 from app.components.guard import say
 from pituning.errors import PiTuningError
 from pituning.graph.build import task_graph
@@ -18,6 +18,7 @@ from pituning.reports.reader import Reader, Zoo
 from pituning.reports.suggestion import NAME, opening_story
 from pituning.runs.queue import RunQueue
 from pituning.runs.roles import Role
+from pituning.tasks.metrics import Guessing
 from pituning.tasks.registry import TaskInfo
 from pituning.workspace.similarity import ZooSimilarity
 from pituning.workspace.stories import Story, load_story, save_story, story_names
@@ -44,6 +45,9 @@ class CachedReader(Reader):
 
     def study_scores(self, kind: str, shots: int) -> pd.DataFrame:
         return context.study_scores(kind, shots)
+
+    def guesses(self, tasks: Sequence[str]) -> dict[str, Guessing]:
+        return guessing.several(tasks)
 
     def graph(self, zoo: Zoo, k: int) -> nx.Graph:
         return _graph(self.backbone, zoo.kind, zoo.predictor, k, tuple(zoo.names), float((zoo.matrix**2).sum()), zoo)

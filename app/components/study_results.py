@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import context
+from app.components import context, guessing
 from app.components.links import to
 from app.components.pages import GRAPH, TRANSFER
 from app.components.words import KINDS, label
@@ -22,15 +22,18 @@ def _title(name: str) -> str:
 
 
 def _points(*names: str) -> dict[str, Any]:
-    return {name: st.column_config.NumberColumn(format="%.1f") for name in names}
+    """The columns of scores, and what guessing scores."""
+    numbers = {name: st.column_config.NumberColumn(format="%.1f") for name in names}
+    return {**numbers, guessing.COLUMN: guessing.column()}
 
 
 def _zoo(result: Mapping[str, Any]) -> None:
     scores = result["scores"]
     rows = [
-        {"Task": _title(name), "Test score": score, "Trained": "now" if name in result["trained"] else "before"}
+        {"Task": _title(name), "Test score": score, guessing.COLUMN: guessing.short(name),
+         "Trained": "now" if name in result["trained"] else "before"}
         for name, score in scores.items()
-    ]
+    ]  # fmt: skip
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, placeholder="–", column_config=_points("Test score"),
         alt="Test score of the expert of each task",
@@ -46,6 +49,7 @@ def _zoo(result: Mapping[str, Any]) -> None:
 def _transfer(result: Mapping[str, Any]) -> None:
     rows = [
         {"Target": _title(row["target"]), "Shots": row["shots"], "Alone": row["alone"],
+         guessing.COLUMN: guessing.short(row["target"], row),
          "Best donor": _title(row["donor"]), "Points it adds": row["gain"]}
         for row in result["best"]
     ]  # fmt: skip
@@ -68,6 +72,9 @@ def _lowshot(result: Mapping[str, Any]) -> None:
     st.dataframe(
         table, hide_index=True, column_config=_points("Score"), alt="Mean score of each method over targets and seeds"
     )
+    guessed = guessing.mean(map(str, result["targets"]))
+    if guessed is not None:
+        st.caption(guessing.sentence(guessed))
     st.page_link(TRANSFER.path, label="All methods and targets", icon=TRANSFER.icon, query_params=_kind(result))
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
 from app.components import backbone, context, task_panel, upload
-from app.components.guard import guarded
+from app.components.guard import guarded, plain
 from app.components.links import linked_select
 from app.components.words import METRICS
+from pituning.backbones.prompts import notes_of_task
 from pituning.runs.outline import Subject
 from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Modality, Task
 from pituning.tasks.mini import LazySplit
@@ -80,6 +82,9 @@ def _from_workspace() -> Target | None:
             with guarded("The balance of its answers"):
                 _balance(context.task(name))
     backbone.warn_beyond(info.source)
+    with guarded("What the backbone reads of its prompts"):
+        for note in _prompt_notes(name):
+            st.caption(f":orange[:material/warning:] {plain(note)}")
     return Target(
         name=name,
         title=info.title,
@@ -89,6 +94,24 @@ def _from_workspace() -> Target | None:
         most_shots=most_shots(name),
         sizes=info.sizes,
     )
+
+
+def _prompt_notes(name: str) -> list[str]:
+    """What the chosen backbone would lose of a task's prompts."""
+    chosen = context.backbone()
+    if not context.backbone_ready():
+        return []
+    folder = context.workspace().backbone_dir(chosen)
+    stamps = (
+        context.stamp(context.workspace().root / "tasks" / name),
+        *(context.stamp(folder / file) for file in ("tokenizer.json", "config.json")),
+    )
+    return _noted(name, str(folder), stamps, chosen, context.task(name))
+
+
+@st.cache_data(max_entries=64, show_spinner="Reading the prompts …")
+def _noted(name: str, folder: str, stamps: tuple[float, ...], chosen: str, _task: Task) -> list[str]:
+    return notes_of_task(_task, Path(folder), name=chosen)
 
 
 def _first(known: Collection[str]) -> str:

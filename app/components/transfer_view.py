@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, measure, runs_data, source
+from app.components import charts, context, guessing, measure, runs_data, source
 from app.components.evidence import HARM
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, set_linked, to
@@ -23,9 +23,10 @@ from pituning.figures.transfer import predicted_against_measured, transfer_heatm
 from pituning.graph.build import shorten
 from pituning.graph.matrix import order_tasks
 from pituning.graph.ranking import grade_targets, interval
-from pituning.reports.reader import seeds_of
+from pituning.reports.reader import by_seeds
 from pituning.reports.verdict import difference, scores
 from pituning.runs.records import Run
+from pituning.tasks.guessing import UNKNOWN, document
 from pituning.workspace.transfer import Transfer
 
 RANDOM_ORDERS = 100
@@ -99,22 +100,38 @@ def matrix(view: TransferView, chosen: tuple[str | None, str | None]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
             f"Points above {against}; {seeds}. {(known >= HARM).mean():.0%} of {known.size} pairs gain a point or "
-            f"more, {(known <= -HARM).mean():.0%} lose as much. Click a cell to see its pair below.",
+            f"more, {(known <= -HARM).mean():.0%} lose as much.{_above_guessing(view)} Click a cell to see its pair "
+            "below.",
             width="stretch",
         )
         st.download_button(
             "Download CSV", lambda: _csv(view), file_name=f"transfer-{view.shown.kind}-{view.transfer.shots}-shots.csv",
             mime="text/csv", icon=":material/download:", key="transfer_download", on_click="ignore",
-            help="A row for each pair: target, donor, score alone, score with the donor, gain, similarity.",
+            help="A row for each pair: target, donor, score alone, score with the donor, gain, similarity, "
+            "and what guessing scores.",
         )  # fmt: skip
+
+
+def _above_guessing(view: TransferView) -> str:
+    """How many targets are no better alone than by guessing; a gain on those says little."""
+    guesses = guessing.several(view.transfer.names)
+    alone = {name: float(value) for name, value in zip(view.transfer.names, view.transfer.alone, strict=True)}
+    known = [name for name in guesses if np.isfinite(alone[name])]
+    below = [name for name in known if alone[name] <= guesses[name].best]
+    if not known:
+        return ""
+    return f" Alone, {len(below)} of {len(known)} targets score no better than guessing."
 
 
 def _csv(view: TransferView) -> bytes:
     names, transfer = view.shown.names, view.transfer
+    guesses = {name: document(guessed) for name, guessed in guessing.several(names).items()}
     rows = [
         {
             "target": names[i], "donor": names[j], "alone": transfer.alone[i], "score": transfer.scores[i, j],
             "gain": transfer.gains[i, j], "similarity": view.shown.matrix[i, j],
+            "at_random": guesses.get(names[i], UNKNOWN)["chance"],
+            "largest_class": guesses.get(names[i], UNKNOWN)["largest"],
         }
         for i in range(len(names))
         for j in range(len(names))
@@ -162,6 +179,9 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
         with cards.cell(), st.container(border=True, height="stretch", gap="xsmall"):
             st.metric(title, value)
             st.caption(plain(note))
+    words = guessing.words(target)
+    if words:
+        st.caption(words)
     with st.container(horizontal=True, gap="medium"):
         st.page_link(
             SIMILARITY.path, label="Why these two are alike", icon=SIMILARITY.icon,
@@ -182,7 +202,7 @@ def _gain(value: float) -> str:
 
 def prediction(view: TransferView, predictors: Sequence[str], target: str | None) -> None:
     """Similarity against gain, and how every predictor of the kind does."""
-    page = st.grid(5, min_column_width=196, gap="medium")
+    page = st.grid(5, min_column_width=280, gap="medium")  # the table needs 600 pixels: on a laptop it goes below
     with page.cell(column_span=3):
         st.markdown(f"**{view.shown.title}** :gray[against the measured gain]")
         charts.draw(
@@ -241,15 +261,8 @@ def _graded(key: tuple[Any, ...], predictors: tuple[str, ...], _view: TransferVi
 
 def results(runs: Sequence[Run]) -> None:
     """Every finished low-shot run of this workspace, seeds together: a row opens its newest run."""
-    groups: list[list[Run]] = []
-    seen: set[str] = set()
-    for run in runs:
-        if run.kind == "tune" and run.state == "succeeded" and run.id not in seen:
-            together = seeds_of(run, runs)
-            seen |= {other.id for other in together}
-            groups.append(together)
     rows, first = [], []
-    for together in groups:
+    for together in by_seeds(runs):
         measured = runs_data.results(together)
         if not measured:
             continue
@@ -261,6 +274,7 @@ def results(runs: Sequence[Run]) -> None:
             "Kind": label(KINDS, str(config.get("kind", "lora"))),
             "Shots": config.get("shots", 16),
             "Seeds": len(measured),
+            guessing.COLUMN: guessing.short(together[0].spec.subject, measured[0]),
             "π minus single": "–" if gain is None else f"{gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})",
             method_label("pi"): float(np.mean([one["pi"] for one in every if "pi" in one])),
         }
@@ -283,8 +297,9 @@ def results(runs: Sequence[Run]) -> None:
         column_config={
             name: st.column_config.NumberColumn(format="%.1f")
             for name in table.columns
-            if name not in ("Target", "Kind", "Shots", "Seeds", "π minus single")
-        },
+            if name not in ("Target", "Kind", "Shots", "Seeds", "π minus single", guessing.COLUMN)
+        }
+        | {guessing.COLUMN: guessing.column()},
         alt="Test scores of all methods for each target, kind and number of shots",
     )  # fmt: skip
     st.caption(

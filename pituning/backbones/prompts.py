@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pituning.tasks.base import Task
+from pituning.tasks.mini import LazySplit
 from pituning.workspace.documents import parse_json
 
 ENDS = 2
 """Tokens that a prompt has beside its own, at its beginning and end."""
 
 SHOWN = 60
+CHECKED = 1000
+"""Prompts of a task that are looked at."""
+
+
+def notes_of_task(task: Task, directory: Path, *, name: str) -> list[str]:
+    """`prompt_notes` of the first `CHECKED` prompts of a task; none of the suite, whose prompts are made to be short.
+
+    Args:
+        directory: of the backbone.
+        name: of the backbone, for people.
+    """
+    train = task.split("train")
+    if isinstance(train, LazySplit):  # to draw them takes long
+        return []
+    prompts = [task.prompt(train[index]) for index in range(min(len(train), CHECKED))]
+    return prompt_notes(directory, prompts, name=name)
 
 
 def prompt_notes(directory: Path, prompts: Sequence[str], *, name: str, image_tokens: int = 0) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +21,7 @@ from pituning.commands.shared import (
     open_workspace,
     print_table,
 )
-from pituning.errors import ArtefactError, BadInput, PiTuningError
+from pituning.errors import ArtefactError, BadInput
 from pituning.experts.kinds import KINDS, kind_words
 from pituning.labelling.experts import expert_directory
 from pituning.runs.configs import AnswerRun, EmbedRun, TrainRun
@@ -228,9 +227,9 @@ def embed_command(
 
 def guesses(result: dict[str, Any]) -> list[tuple[str, float]]:
     """What guessing scores, in the words that stand beside a result's own scores."""
-    guessed = result.get("guessing") or {}
-    rows = (("always the largest class", guessed.get("largest")), ("at random", guessed.get("chance")))
-    return [(what, points) for what, points in rows if points is not None]
+    from pituning.tasks.guessing import guess_rows
+
+    return guess_rows(result.get("guessing"))
 
 
 def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int) -> Task:
@@ -271,16 +270,10 @@ def _answers(result: dict[str, Any]) -> str:
 
 def _guessing(tasks: list[str], workspace: Workspace) -> dict[str, dict[str, float | None]]:
     """What guessing scores on each of some tasks; nothing where a task is not here."""
-    from pituning.tasks.metrics import guessing
-    from pituning.tasks.registry import load_task
+    from pituning.tasks.guessing import document, guesses_of
 
-    found: dict[str, dict[str, float | None]] = {}
-    for name in tasks:
-        found[name] = {"chance": None, "largest": None}
-        with suppress(PiTuningError):
-            guessed = guessing(load_task(name, workspace))
-            found[name] = found[name] if guessed is None else guessed.to_json()
-    return found
+    known = guesses_of(tasks, workspace)
+    return {name: document(known.get(name)) for name in tasks}
 
 
 def _row(card: ExpertCard, zoo: bool) -> dict[str, Any]:

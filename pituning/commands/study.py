@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pituning.backbones.precision import use_dtype
-from pituning.commands.experts import work
+from pituning.commands.experts import guesses, work
 from pituning.commands.options import BackboneOption, takes_config
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import (
@@ -69,6 +69,7 @@ def _transferred(result: dict[str, Any]) -> str:
     """For each target who helped most, and where the table is."""
     lines = [
         f"{row['target']}, {row['shots']} shots: {row['alone']:.1f} alone, {row['gain']:+.1f} with {row['donor']}"
+        + "".join(f"; {what} {points:.1f}" for what, points in guesses(row))
         for row in result["best"]
     ]
     return "\n".join([*lines, str(result["table"])])
@@ -121,6 +122,7 @@ def study_lowshot(
 def _compared(result: dict[str, Any]) -> str:
     """The mean score of each method, and where the table is."""
     lines = [f"{row['shots']} shots, {row['method']}: {row['score']:.1f}" for row in result["means"]]
+    lines += [f"{what}: {points:.1f}" for what, points in guesses(result)]
     return "\n".join([*lines, str(result["table"])])
 
 
@@ -212,12 +214,20 @@ def study_summary(
 ) -> None:
     """Print what the low-shot study says, paired over targets and seeds: the tables of docs/science.md."""
     from pituning.experts.kinds import KINDS
-    from pituning.studies.lowshot_summary import load_summary, predictor_figures
+    from pituning.studies.lowshot_summary import guess_table, load_summary, predictor_figures
+    from pituning.tasks.guessing import document as guess_document
+    from pituning.tasks.guessing import guesses_of, mean_guess
     from pituning.workspace.shots import parse_shots
 
     KINDS.check(kind)
-    count = parse_shots(shots)
-    zoo = zoo_of(out, open_workspace(workspace), backbone)
+    count, place = parse_shots(shots), open_workspace(workspace)
+    zoo = zoo_of(out, place, backbone)
     summary = load_summary(zoo.lowshot_path(kind), kind, count)
-    document = {**summary.to_json(), "predictor": predictor_figures(zoo, kind, count)}
-    emit(document, as_json, lambda: echo(summary.markdown()))
+    targets = summary.targets()
+    guesses = guesses_of(targets, place)
+    document = {
+        **summary.to_json(),
+        "predictor": predictor_figures(zoo, kind, count),
+        "guessing": guess_document(mean_guess(guesses, targets)),
+    }
+    emit(document, as_json, lambda: echo(f"{summary.markdown()}\n\n{guess_table(targets, guesses)}"))

@@ -60,6 +60,7 @@ def study_paper(
     from pituning.runs.spec import RunSpec
     from pituning.runs.study_configs import LowshotRun
     from pituning.studies.paper import TABLES, table_rows, targets_of, usual_methods, usual_seeds
+    from pituning.tasks.guessing import guesses_of
     from pituning.tasks.registry import TaskSource
     from pituning.workspace.lowshot import parse_shots, shots_name
 
@@ -96,7 +97,8 @@ def study_paper(
             follow(place, run)
     measured = _measured(place, configs[0])
     measured = measured[measured["spec"].isin(set().union(*specs.values()))]
-    made = {table: table_rows(table, count, measured, who=backbone, tasks=here) for table in chosen}
+    guesses = guesses_of(here, place)
+    made = {table: table_rows(table, count, measured, who=backbone, tasks=here, guesses=guesses) for table in chosen}
     document = {
         "shots": shots_name(count),
         "runs": runs,

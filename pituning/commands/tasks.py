@@ -33,9 +33,6 @@ app = typer.Typer(help="Tasks: list, show, preview, add, edit, card, export, rem
 PREVIEW_SIZE = 384
 """Pixels of an image of a preview."""
 
-CHECKED_PROMPTS = 1000
-"""So many prompts are tokenised to see whether they are too long."""
-
 
 @app.command("list")
 def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
@@ -83,12 +80,12 @@ def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False)
 @app.command()
 def show(task: TaskArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Everything about one task."""
+    from pituning.tasks.guessing import document as guess_document
     from pituning.tasks.metrics import guessing
     from pituning.tasks.registry import load_task
 
     found = load_task(task, open_workspace(workspace))
-    guessed = guessing(found)
-    document = _card(found) | ({"chance": None, "largest": None} if guessed is None else guessed.to_json())
+    document = _card(found) | guess_document(guessing(found))
 
     def human() -> None:
         for key, value in document.items():
@@ -355,13 +352,11 @@ def card(task: TaskArgument, workspace: WorkspaceOption = None, as_json: JsonOpt
 
 def _prompt_notes(task: Task, workspace: Workspace, backbone: str) -> list[str]:
     """What the backbone would lose of the prompts of a task, from the first of them."""
-    from pituning.backbones.prompts import prompt_notes
+    from pituning.backbones.prompts import notes_of_task
 
     if backbone not in workspace.backbone_names():
         return []
-    train = task.split("train")
-    prompts = [task.prompt(train[index]) for index in range(min(len(train), CHECKED_PROMPTS))]
-    return prompt_notes(workspace.backbone_dir(backbone), prompts, name=backbone)
+    return notes_of_task(task, workspace.backbone_dir(backbone), name=backbone)
 
 
 def _card(task: Task) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pituning.reports.drawn import Drawn, Panel, Table
 from pituning.reports.reader import Reader, seeds_of
 from pituning.reports.verdict import difference, judge, scores
 from pituning.runs.records import Run
+from pituning.tasks.guessing import guess_rows
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 SHOWS = ("scores", "weights", "curves")
@@ -67,7 +68,7 @@ def _scores(reader: Reader, run: Run, finished: Sequence[Run]) -> Drawn:
     return Drawn(
         title=f"Did it help? {info.title if info else run.spec.subject}",
         reading=f"{run_title(reader, run)}. {metric} on the test split; lines across the bars are 95 % intervals over "
-        "test examples.",
+        f"test examples.{_guess_words(reader, run, result)}",
         verdict=judge(together),
         panels=(
             Panel(
@@ -81,6 +82,12 @@ def _scores(reader: Reader, run: Run, finished: Sequence[Run]) -> Drawn:
             Table(title="Whose experts were mixed", frame=_donors_table(reader, result), stem=f"donors-{run.id}"),
         ),
     )
+
+
+def _guess_words(reader: Reader, run: Run, result: Mapping[str, Any]) -> str:
+    """What guessing scores, as the run counted it; of older runs, as the task is now."""
+    rows = guess_rows(result.get("guessing")) or guess_rows(reader.guesses([run.spec.subject]).get(run.spec.subject))
+    return f" To compare: {', '.join(f'{what} scores {points:.1f}' for what, points in rows)}." if rows else ""
 
 
 def _over(together: Sequence[Mapping[str, Any]]) -> str:

@@ -24,6 +24,8 @@ from pituning.studies.lowshot_scores import (
     paired_gain,
 )
 from pituning.studies.lowshot_summary import COMPARED
+from pituning.tasks.guessing import guess_rows
+from pituning.tasks.metrics import Guessing
 from pituning.tuning.config import CONTROLS, MIXTURE
 from pituning.workspace.lowshot import lowshot_csv, measured_shots
 from pituning.workspace.shots import shots_name
@@ -86,6 +88,14 @@ def methods_table(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def with_guesses(table: pd.DataFrame, guessed: Guessing | None) -> pd.DataFrame:
+    """A table of methods and scores with what guessing scores on the same targets below."""
+    rows = pd.DataFrame(
+        [{"Method": f"{what[:1].upper()}{what[1:]}", "Score": f"{points:.1f}"} for what, points in guess_rows(guessed)]
+    )
+    return table if rows.empty else pd.concat([table, rows], ignore_index=True)
+
+
 def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     """What π-tuning gains on each target; by default over a single expert, at the largest number of shots.
 
@@ -120,12 +130,14 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     seeds = f"{gain.seeds} seed{'s' if gain.seeds > 1 else ''}"
     stem = f"study-{kind}-{shots_name(shots)}-shots"
     infos = reader.tasks()
+    guessed = reader.mean_guess(sorted(map(str, scores["target"].unique())))
+    means = with_guesses(_means(scores, ours), guessed).fillna("")
     return Drawn(
         title=f"Where does it help? {name} over {other[:1].lower()}{other[1:]}",
         reading=f"{name} gains {_text(gain, '+.1f')} points over {other[:1].lower()}{other[1:]} and is better on "
         f"{gain.wins} of {count} targets, on the same shots and test examples: "
         f"{shots_name(shots) if shots else 'no'} shots per class, {seeds}. In brackets 95 % intervals over targets and "
-        f"seeds. {KINDS[kind].label} experts.",
+        f"seeds. {KINDS[kind].label} experts.{'' if guessed is None else f' To compare: {guessed}.'}",
         panels=(
             Panel(
                 figure=lambda dark: gains_by_target(scores, over, infos, dark=dark),
@@ -134,7 +146,7 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
                 grows=True,
             ),
         ),
-        tables=(Table(title="All methods, means", frame=_means(scores, ours), stem=stem),),
+        tables=(Table(title="All methods, means", frame=means, stem=stem),),
         files=(
             File(
                 label="Runs as CSV", name=f"{stem}-runs.csv", mime="text/csv",

@@ -28,6 +28,7 @@ from pituning.reports.drawn import Drawn, File, Panel, Table
 from pituning.reports.reader import Reader, Zoo
 from pituning.reports.results import draw_result
 from pituning.reports.study import draw_study
+from pituning.tasks.guessing import document
 from pituning.workspace.stories import Slide
 from pituning.workspace.transfer import Transfer
 
@@ -236,7 +237,7 @@ def _transfer(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
                 grows=True,
             ),
         ),
-        files=(_csv_file(f"{stem}.csv", _pairs_csv(zoo, transfer)),),
+        files=(_csv_file(f"{stem}.csv", _pairs_csv(reader, zoo, transfer)),),
     )
 
 
@@ -267,17 +268,27 @@ def _prediction(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
             ),
         ),
         tables=(Table(title="How well it predicted", frame=pd.DataFrame(rows), stem=f"{stem}-measures"),),
-        files=(_csv_file(f"{stem}.csv", _pairs_csv(zoo, transfer), label="Pairs as CSV"),),
+        files=(_csv_file(f"{stem}.csv", _pairs_csv(reader, zoo, transfer), label="Pairs as CSV"),),
     )
 
 
-def _pairs_csv(zoo: Zoo, transfer: Transfer) -> bytes:
+def _pairs_csv(reader: Reader, zoo: Zoo, transfer: Transfer) -> bytes:
     gains, names = transfer.gains, zoo.names
+    guesses = reader.guesses(names)
+    guessed = {name: tuple(document(guesses.get(name)).values()) for name in names}
     rows = [
-        (names[i], names[j], transfer.alone[i], transfer.scores[i, j], gains[i, j], zoo.matrix[i, j])
+        (
+            names[i],
+            names[j],
+            transfer.alone[i],
+            transfer.scores[i, j],
+            gains[i, j],
+            zoo.matrix[i, j],
+            *guessed[names[i]],
+        )
         for i, j in zip(*np.nonzero(np.isfinite(gains)), strict=True)
     ]
-    columns = ["target", "donor", "alone", "score", "gain", "similarity"]
+    columns = ["target", "donor", "alone", "score", "gain", "similarity", "at_random", "largest_class"]
     return pd.DataFrame(rows, columns=columns).round(4).to_csv(index=False).encode()
 
 

@@ -13,6 +13,7 @@ from pituning.embedding.zoo import embed_zoo
 from pituning.errors import ArtefactError, DiskFull
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import make_expert, save_expert
+from pituning.labelling.calibrating import VALIDATED, calibrate
 from pituning.progress import Reporter
 from pituning.registry import unknown
 from pituning.runs.configs import EmbedRun, TrainRun
@@ -22,11 +23,9 @@ from pituning.training.single import train_expert
 from pituning.workspace.layout import Workspace
 
 TEST_EXAMPLES = 1000
-VALIDATED = 100
-"""How many validation examples are scored while an expert is trained."""
 
 VALIDATIONS = 4
-"""How often."""
+"""How often validation examples are scored while an expert is trained."""
 
 
 def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint: Path) -> dict[str, Any]:
@@ -84,6 +83,7 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
         seed=config.seed,
         spec=spec,
         scores={"test": points},
+        **calibrate(model, trained.values, task, test=test, reporter=reporter),
     )
     save_expert(expert, model, workspace.zoo(config.backbone).new_expert_dir(config.kind, expert.name))
     return {**spec, "backbone": config.backbone, "score": points, "expert": expert.name, "examples": len(examples),

@@ -159,6 +159,7 @@ def train_parts(config: TrainRun, subject: Subject) -> list[Part]:
         Part("train single", config.steps, step_load(config, subject)),
         *_images(subject, subject.test),
         Part("test", subject.test),
+        *([Part("test temperature", subject.test)] if subject.closed else []),
     ]
 
 

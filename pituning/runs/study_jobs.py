@@ -24,6 +24,7 @@ from pituning.studies.lowshot import Places, measure_lowshot, table_path
 from pituning.studies.targets import suite_first, with_tasks
 from pituning.studies.transfer import measure_transfer
 from pituning.studies.zoo import train_zoo_expert
+from pituning.tasks.guessing import document, guesses_of, mean_guess
 from pituning.tasks.registry import TaskSource
 from pituning.workspace.layout import Workspace
 from pituning.workspace.transfer import NO_DONOR
@@ -49,18 +50,19 @@ def build(config: ZooRun, workspace: Workspace, reporter: Reporter, checkpoint: 
         source.version(name)  # told at once where there is no such task
     with loading_as(config.dtype):
         backbone = Backbone.load(workspace.backbone_dir(config.backbone), name=config.backbone)
-    trained = []
+    trained, guesses = [], guesses_of(study.tasks, workspace)
     for name in study.tasks:
         if is_built(zoo, study, config.kind, name, backbone.fingerprint, source, factor=backbone.rate_factor):
             reporter.log(f"{name} has its expert already")
             continue
         points = _train(zoo, ExpertModel(backbone, config.kind), study, source, name, reporter, checkpoint)
-        reporter.log(f"{name}: {points:.1f} points")
+        reporter.log(f"{name}: {points:.1f} points" + (f" ({guesses[name]})" if name in guesses else ""))
         trained.append(name)
     return {
         "kind": config.kind, "backbone": config.backbone, "trained": trained,
         "tasks": _embed(config, study, zoo, source, backbone, reporter, anew=bool(trained)),
         "scores": {name: read_card(zoo.expert_dir(config.kind, name)).scores.get("test") for name in study.tasks},
+        "guesses": {name: document(guesses.get(name)) for name in study.tasks},
     }  # fmt: skip
 
 
@@ -121,7 +123,7 @@ def transfer(config: TransferRun, workspace: Workspace, reporter: Reporter, _che
             zoo, workspace.backbone_dir(config.backbone), config, reporter, source=TaskSource(workspace),
             processes=_processes(config),
         )  # fmt: skip
-    best = []
+    best, guesses = [], guesses_of(sorted(set(frame["target"])), workspace)
     for target, shots in sorted(set(zip(frame["target"], frame["shots"], strict=True))):
         rows = frame[(frame["target"] == target) & (frame["shots"] == shots)]
         means = rows.groupby("donor")["score"].mean()
@@ -129,7 +131,8 @@ def transfer(config: TransferRun, workspace: Workspace, reporter: Reporter, _che
         if len(donors):
             winner, alone = str(donors.idxmax()), float(means[NO_DONOR])
             best.append({"target": target, "shots": int(shots), "alone": round(alone, 2), "donor": winner,
-                         "gain": round(float(donors[winner]) - alone, 2)})  # fmt: skip
+                         "gain": round(float(donors[winner]) - alone, 2),
+                         "guessing": document(guesses.get(target))})  # fmt: skip
     return {
         "kind": config.kind, "backbone": config.backbone, "targets": sorted(set(frame["target"])),
         "cells": len(frame), "table": str(zoo.new_transfer_path(config.kind)), "best": best,
@@ -149,8 +152,10 @@ def lowshot(config: LowshotRun, workspace: Workspace, reporter: Reporter, _check
     with loading_as(config.dtype):
         frame = measure_lowshot(places, config, reporter, processes=_processes(config))
     means = pd.DataFrame(frame.groupby(["shots", "method"], as_index=False)["score"].mean())
+    targets = sorted(set(frame["target"]))
     return {
-        "kind": config.kind, "backbone": config.backbone, "targets": sorted(set(frame["target"])),
+        "kind": config.kind, "backbone": config.backbone, "targets": targets,
+        "guessing": document(mean_guess(guesses_of(targets, workspace), targets)),
         "cells": len(frame), "table": str(table_path(zoo, config)),
         "means": means.round(2).to_dict("records"),
     }  # fmt: skip

@@ -83,6 +83,7 @@ def zoo_parts(config: ZooRun, _subject: Subject, workspace: Workspace) -> list[P
         images = [[Part("encode images", count)] if subject.images else [] for count in (subject.train, test)]
         parts += [*images[0], Part(f"train {task}", study.steps_of(config.kind), load), *images[1]]
         parts.append(Part(f"test {task}", test))
+        parts += [Part("test temperature", test)] if subject.closed else []
     names = {name for name in (*zoo.expert_dirs(config.kind), *study.tasks) if source.has(name)}
     if len(names) < LEAST_TASKS or not (trained or not is_embedded(zoo, config.kind, names)):
         return parts

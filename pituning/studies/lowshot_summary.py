@@ -28,6 +28,8 @@ from pituning.studies.lowshot_scores import (
 from pituning.studies.planted import planted_found
 from pituning.studies.predictors import ALL_PAIRS, GRADES_FILE
 from pituning.studies.targets import suite_first
+from pituning.tasks.guessing import mean_guess
+from pituning.tasks.metrics import Guessing
 from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
 from pituning.workspace.lowshot import read_lowshot
@@ -205,6 +207,10 @@ class LowshotSummary:
             notes.append(f" Methods with fewer runs: {', '.join(fewer)}.")
         return "".join(notes)
 
+    def targets(self) -> list[str]:
+        """Those that are measured, the suite's first."""
+        return list(suite_first(set(map(str, (self.scores if self.shots else self.zero_shot)["target"]))))
+
     def chosen(self) -> dict[str, float]:
         """How often π-tuning is each of its candidates, in per cent of runs."""
         share = self._of(PI)["chosen"].value_counts(normalize=True)
@@ -305,6 +311,19 @@ class LowshotSummary:
             cells = [means.loc[target].get(name) for name in SHOWN]
             rows.append([target, *("–" if pd.isna(cell) else f"{cell:.1f}" for cell in cells)])
         return rows
+
+
+def guess_table(targets: Sequence[str], guesses: Mapping[str, Guessing]) -> str:
+    """What guessing scores on each target and on all, beside the means of `LowshotSummary.markdown`."""
+    mean = mean_guess(guesses, targets)
+    rows = [[name, *_guess(guesses.get(name))] for name in targets]
+    rows += [] if mean is None else [["all targets", *_guess(mean)]]
+    return f"What guessing scores:\n\n{_table(['target', 'at random', 'always the largest class'], rows)}"
+
+
+def _guess(guessed: Guessing | None) -> list[str]:
+    values = (None, None) if guessed is None else (guessed.chance, guessed.largest)
+    return ["–" if value is None else f"{value:.1f}" for value in values]
 
 
 def predictor_figures(zoo: Zoo, kind: str, shots: int) -> dict[str, Any] | None:

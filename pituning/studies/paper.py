@@ -6,7 +6,7 @@ kept. The figures in ``paper_figures.csv`` are those of Wu et al., ICML 2023; ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -18,6 +18,8 @@ from pituning.registry import Registry
 from pituning.studies.lowshot_scores import GUARDED, PI, lowshot_scores
 from pituning.tasks.catalogue import CATALOGUE
 from pituning.tasks.catalogue.record import DataSetRecord
+from pituning.tasks.guessing import guess_rows
+from pituning.tasks.metrics import Guessing
 from pituning.tasks.registry import TaskSource
 from pituning.tuning.config import CANDIDATES, MIXTURE
 from pituning.workspace.lowshot import shots_name
@@ -112,13 +114,22 @@ class TableRow:
         return sum(self.scores.values()) / len(self.scores) if len(metrics) == 1 else None
 
 
-def table_rows(table: str, shots: int, measured: pd.DataFrame, *, who: str, tasks: Sequence[str]) -> list[TableRow]:
-    """What was measured, then what the paper prints for the same shots.
+def table_rows(
+    table: str,
+    shots: int,
+    measured: pd.DataFrame,
+    *,
+    who: str,
+    tasks: Sequence[str],
+    guesses: Mapping[str, Guessing] | None = None,
+) -> list[TableRow]:
+    """What was measured and what guessing scores, then what the paper prints for the same shots.
 
     Args:
         measured: rows as `pituning.workspace.lowshot.read_lowshot` reads them.
         who: the backbone that they are of.
         tasks: the data sets that are here; those of other tables are passed over.
+        guesses: what guessing scores on them.
     """
     names = {record.name for record in TABLES[table].records} & set(tasks)
     frame = measured[measured["target"].isin(names) & measured["shots"].isin([shots, 0])]
@@ -132,6 +143,10 @@ def table_rows(table: str, shots: int, measured: pd.DataFrame, *, who: str, task
             rows.append(
                 TableRow(who=who, method=method, scores=dict(zip(of["target"], of["score"].map(float), strict=True)))
             )
+    guessed = {name: dict(guess_rows((guesses or {}).get(name))) for name in sorted(names)}
+    for what in dict.fromkeys(what for one in guessed.values() for what in one):
+        scores_of = {name: one[what] for name, one in guessed.items() if what in one}
+        rows.append(TableRow(who="guessing", method=what, scores=scores_of))
     figures = paper_figures()
     figures = figures[(figures["table"] == table) & (figures["shots"] == shots_name(shots))]
     for (model, method), part in figures.groupby(["model", "method"], sort=False):

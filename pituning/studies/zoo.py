@@ -15,6 +15,7 @@ from pituning.backbones.base import Backbone
 from pituning.embedding.zoo import embed_zoo
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert, make_expert, save_expert
+from pituning.labelling.calibrating import calibrate
 from pituning.progress import Reporter, Silent
 from pituning.studies.built import SUITE, expert_spec, is_built
 from pituning.studies.config import ZooConfig
@@ -163,7 +164,8 @@ def train_zoo_expert(
     report.phase(f"test {task.name}", len(test))
     answers = model.predict(expert.values, asked, task, reporter=reporter)
     points = score(task.metric, answers, [example.gold for example in test])
-    expert = replace(expert, card=replace(expert.card, scores={"test": round(points, 2)}))
+    calibrated = calibrate(model, expert.values, task, test=test, reporter=report)
+    expert = replace(expert, card=replace(expert.card, scores={"test": round(points, 2)}, **calibrated))
     save_expert(expert, model, target, half=True)
     load_expert(target, model)
     return points

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -206,7 +206,7 @@ def _check_images(table: Table, columns: ColumnMapping) -> None:
     names = [name for cell in first if (name := as_text(cell).strip()) and not isinstance(cell, dict)]
     if table.images is not None and (not names or any(map(table.images.has, names))):
         return
-    form = "give a zip or a folder with this table and the image files"
+    form = f"give a zip or a folder with this table and the image files{_box_form(table, columns, names)}"
     if any("://" in name for name in names):
         message = f"column {columns.image!r} holds web addresses ({names[0][:80]!r}), which are not fetched; {form}"
     elif table.images is None:
@@ -217,6 +217,17 @@ def _check_images(table: Table, columns: ColumnMapping) -> None:
             f"column {columns.image!r} names images ({first_name!r}), and {table.filename!r} has none of them; {form}"
         )
     raise BadInput(message, field="image")
+
+
+def _box_form(table: Table, columns: ColumnMapping, names: Sequence[str]) -> str:
+    """How a table of boxes lies beside its images, and what is read of it; empty where answers are no boxes."""
+    if len(columns.answers) != 4:
+        return ""
+    looked_for = f"what to look for in it ({', '.join(map(repr, columns.texts))}) " if columns.texts else ""
+    return (
+        f": {PurePath(table.filename).name} beside {names[0][:80] if names else 'a.jpg'}, where each row is an image "
+        f"({columns.image!r}), {looked_for}and a box in its pixels ({', '.join(map(repr, columns.answers))})"
+    )
 
 
 def _count(table: Table, columns: ColumnMapping) -> tuple[Tally, np.ndarray, np.ndarray]:

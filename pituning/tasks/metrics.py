@@ -312,15 +312,31 @@ class Guessing:
 
     Args:
         chance: of the answer of a random training example.
-        largest: of always answering the largest class; None where answers are open.
+        largest: of always answering the largest class; None where answers are open, or not here.
+        counted: False where only the number of labels is known: ``chance`` is then that of a random label.
     """
 
     chance: float
     largest: float | None
+    counted: bool = True
 
     def __str__(self) -> str:
         by_chance = f"guessing at random scores {self.chance:.1f}"
-        return by_chance if self.largest is None else f"{by_chance}, always the largest class {self.largest:.1f}"
+        if not self.counted:
+            return f"{by_chance}, the largest class is not known"
+        return (
+            by_chance if self.largest is None else f"{by_chance}, always answering the largest class {self.largest:.1f}"
+        )
+
+    @property
+    def best(self) -> float:
+        """The better of the two, of what is known."""
+        return max(self.chance, self.largest or 0.0)
+
+    def short(self) -> str:
+        """For a cell of a table: at random · always the largest class, ``?`` where that is not known."""
+        largest = "?" if not self.counted else None if self.largest is None else f"{self.largest:.1f}"
+        return f"{self.chance:.1f}" if largest is None else f"{self.chance:.1f} · {largest}"
 
     def to_json(self) -> dict[str, float | None]:
         largest = None if self.largest is None else round(self.largest, 4)
@@ -328,11 +344,14 @@ class Guessing:
 
 
 def guessing(task: Task) -> Guessing | None:
-    """What guessing scores on a task; None where its examples are not here. The suite's is known beforehand."""
+    """What guessing scores on a task; None where that cannot be known. The suite's is known beforehand.
+
+    Of a task whose examples are not here the number of labels tells what one of them at random scores.
+    """
     if task.source == "mini" and task.name in _suite():
         return Guessing(*_suite()[task.name])
     if not len(task.split("train")) or not len(task.split("test")):
-        return None
+        return Guessing(100 / len(task.labels), None, False) if task.labels and task.metric == "accuracy" else None
     return Guessing(chance(task), None if task.labels is None else largest_class(task))
 
 

@@ -34,9 +34,10 @@ def save_task(task: Task, workspace: Workspace, *, replace: bool = False) -> Pat
         BadInput: a task of that name is there already.
     """
     directory = workspace.task_dir(task.name)
+    taken = BadInput(f"there is a task {task.name!r} already; choose another name", field="name")
     if task.name in TASK_NAMES or (directory.exists() and not replace):
-        raise BadInput(f"there is a task {task.name!r} already; choose another name", field="name")
-    with atomic_directory(directory) as folder:
+        raise taken
+    with atomic_directory(directory, taken=None if replace else taken) as folder:
         (folder / "images").mkdir()
         digest = hashlib.sha256()
         with (folder / "examples.jsonl").open("wb") as file:

@@ -265,10 +265,8 @@ def save_affinity(workspace: Workspace, name: str, affinity: Affinity) -> None:
         BadInput: the name cannot be used, or is taken; ``field`` is ``"name"``.
         ArtefactError: the disk is full or not writable.
     """
-    path = affinity_path(workspace, name)
-    if path.exists():
-        raise BadInput(f"there is a table {name!r} already; choose another name, or delete that one", field="name")
-    write_bytes(path, affinity_csv(affinity))
+    taken = BadInput(f"there is a table {name!r} already; choose another name, or delete that one", field="name")
+    write_bytes(affinity_path(workspace, name), affinity_csv(affinity), taken=taken)
 
 
 def load_affinity(workspace: Workspace, name: str) -> Affinity:

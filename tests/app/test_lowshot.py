@@ -38,6 +38,8 @@ def test_all_methods_with_what_pi_gains(studied: Workspace, open_page: OpenPage)
     assert table.loc["Placebo donors", "π is better on"] == "2 of 2"
     assert table.loc["π-tuning", ["Targets", "Seeds"]].tolist() == [2, 2]
     assert table.loc["Backbone alone", "Score"].startswith("5.0")
+    assert {"At random", "Always the largest class"} <= set(table.index)
+    assert "To compare: guessing at random scores" in texts(at)
     assert "2 of 20 targets with 2 seeds" in texts(at)
     assert "π-tuning took, by the loss on held-out shots: the mixture 100 %" in texts(at)
 
@@ -51,6 +53,9 @@ def test_one_target_and_its_runs(studied: Workspace, open_page: OpenPage) -> Non
     assert table.loc["π-tuning", "Targets"] == 1
     (rows,) = [frame.value for frame in at.dataframe if "Spec" in frame.value]
     assert set(rows["Target"]) == {"digits"}
+    assert (
+        rows["Guessing"][0] == f"{table.loc['At random', 'Score']} · {table.loc['Always the largest class', 'Score']}"
+    )
     assert set(rows["Spec"]) == {"0a1", "1a1"}
     assert len(rows) == 2 * len(synthetic.STUDIED)
 

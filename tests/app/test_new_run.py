@@ -4,8 +4,10 @@ import io
 import json
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from app.components.words import duration
@@ -14,6 +16,7 @@ from pituning.runs.outline import Subject
 from pituning.runs.plans import forecast, save_plan
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
+from pituning.tasks.base import Task
 from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
 from pituning.tasks.registry import load_task
 from pituning.tuning.config import TuneConfig
@@ -21,6 +24,7 @@ from pituning.workspace.layout import Workspace
 from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
 from tests.app.uploads import TABLE, can_launch, own_table, upload
+from tests.conftest import make_text_task
 
 
 def test_a_task_of_the_workspace_becomes_a_queued_run(
@@ -250,3 +254,20 @@ def test_the_embedded_backbone_says_what_it_is_not_made_for(workspace: Workspace
     assert "has only ever seen drawn scenes and simple sentences" in said
     assert "49.8 points on restaurant reviews" in said
     assert "pituning backbones add smollm2" in said
+
+
+def test_what_would_be_cut_of_a_task_is_told_and_counted_once(
+    workspace: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+
+    def notes(task: Task, _directory: Path, *, name: str) -> list[str]:
+        counted.append(f"{task.name} on {name}")
+        return ["3 of 60 prompts are longer than the 7 tokens"]
+
+    monkeypatch.setattr("app.components.target.notes_of_task", notes)
+    save_task(make_text_task(), workspace)
+    at = healthy(open_page("new_run", target="tiny-mood"))
+    assert "3 of 60 prompts are longer" in texts(at)
+    assert "3 of 60 prompts are longer" in texts(healthy(at.run()))
+    assert counted == ["tiny-mood on mini"]

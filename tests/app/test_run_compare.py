@@ -36,6 +36,7 @@ def test_two_runs_side_by_side(workspace: Workspace, open_page: OpenPage) -> Non
     assert settings.to_dict("index") == {"Seed": {"A": "0", "B": "1"}, "Shots": {"A": "16", "B": "4"}}
     scores = table(at, "Method").set_index("Method")
     assert scores.loc["π-tuning", "A"] == "67.0 (65.0 to 69.0)"
+    assert scores.loc["Guessing", "A"] == table(at, "Measure")["Guessing"][0] == "9.9 · 8.0"
     assert scores.loc["Single expert", "B"] == "61.3 (59.3 to 63.3)"
     classes = table(at, "Spread")
     assert classes["Class"].tolist()[:2] == ["0", "1"]

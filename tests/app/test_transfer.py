@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from pituning.graph.ranking import grade_targets
+from pituning.tasks.metrics import guessing
+from pituning.tasks.mini import mini_task
 from pituning.workspace.atomic import write_text
 from pituning.workspace.layout import Workspace
 from pituning.workspace.transfer import load_transfer
@@ -48,6 +50,8 @@ def test_a_link_to_a_pair_opens_it(measured: Workspace, open_page: OpenPage) -> 
     values = {metric.label: metric.value for metric in at.metric}
     assert values["With this donor"] == f"{transfer.scores[i, j]:.1f}"
     assert values["Measured place"].endswith("of 19")
+    assert str(guessing(mini_task("nli"))) in texts(at)
+    assert "targets score no better than guessing" in texts(at)
     assert len(figures(at)[1]["data"]) == 3  # the target stands out
     links = {link.proto.label: link.proto.query_string for link in at.get("page_link")}
     assert links["Why these two are alike"] == "task=nli&other=rte"

@@ -62,7 +62,10 @@ def test_every_command_takes_a_workspace_and_prints_json() -> None:
 
     options = dict(leaves(typer.main.get_command(cli.app), ""))
     assert set(options) == {" ".join((group, *word)) for group, words in COMMANDS.items() for word in each(words)}
-    assert [path for path, taken in options.items() if "--workspace" not in taken] == ["tasks catalogue", "backbones families"]
+    assert [path for path, taken in options.items() if "--workspace" not in taken] == [
+        "tasks catalogue",
+        "backbones families",
+    ]
     assert [path for path, taken in options.items() if "--json" not in taken] == ["app", "worker"]  # they serve
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pituning.errors import BadInput, RunCancelled
+from pituning.experts.card import read_card
 from pituning.progress import Silent
 from pituning.runs.configs import TrainRun
 from pituning.tasks.saved import save_task
@@ -41,6 +42,10 @@ def test_train_goes_on_where_it_was_stopped(studio, tmp_path):
     result = train(CONFIG, studio, Silent(), tmp_path / "a")
     expert = studio.zoo().expert_dir("lora", "tiny-mood-4-shot-0")
     whole = (expert / "adapter_model.safetensors").read_bytes()
+    card = read_card(expert)
+    assert card.temperature is not None
+    assert card.calibration["rows"] == 12  # the validation split
+    assert card.calibration["before"]["rows"] == card.calibration["after"]["rows"] == 24
     assert result["expert"] == expert.name
     assert result["examples"] == 12
     assert 0.0 <= result["score"] <= 100.0
@@ -84,7 +89,6 @@ def test_bad_input_is_told_before_anything_is_written(studio, tmp_path):
 
 
 def test_a_run_on_another_backbone_stays_in_its_own_zoo(studio, two_layer_backbone_dir, tmp_path):
-    from pituning.experts.card import read_card
     from pituning.runs.jobs import train
 
     shutil.copytree(two_layer_backbone_dir, studio.root / "backbones" / "two")

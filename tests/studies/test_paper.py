@@ -13,6 +13,7 @@ from pituning.studies.paper import TABLES, paper_figures, table_rows, targets_of
 from pituning.tasks.adding import AddOptions
 from pituning.tasks.catalogue import CATALOGUE
 from pituning.tasks.hub_adding import HubOptions, plan_remote
+from pituning.tasks.metrics import Guessing
 from pituning.tasks.registry import TaskSource
 from pituning.tasks.saved import save_task
 from pituning.workspace.layout import Workspace
@@ -56,6 +57,17 @@ def test_what_was_measured_stands_above_what_the_paper_prints() -> None:
     assert rows[-1].scores["dtd"] == 57.33
     assert rows[-1].source == "table 2"
     assert rows[-1].mean == pytest.approx(66.01, abs=0.01)
+    guessed = table_rows(
+        "vision",
+        16,
+        frame,
+        who="tiny",
+        tasks=("dtd",),
+        guesses={"dtd": Guessing(2.1, 2.5), "sst2": Guessing(50.0, 51.0)},
+    )
+    assert [(each.method, each.scores) for each in guessed if each.who == "guessing"] == [
+        ("always the largest class", {"dtd": 2.5}), ("at random", {"dtd": 2.1}),
+    ]  # fmt: skip
     # Of a vision-language task the figure is that of the same test examples.
     [*_, large] = table_rows("vl", ALL_SHOTS, frame, who="tiny", tasks=())
     assert large.scores == {"refcoco": 92.93, "refcocoplus": 90.03, "refcocog": 86.92, "snli-ve": 90.01,

@@ -387,7 +387,8 @@ CASES = {
     ),
     "VOC columns without images": Case(
         "t.csv", csv("filename,width,height,class,xmin,ymin,xmax,ymax", ["a.jpg,96,64,cat,1,2,3,4"] * 8),
-        refused="give a zip or a folder with this table and the image files",
+        refused="give a zip or a folder with this table and the image files: t.csv beside a.jpg, where each row is an "
+        "image ('filename'), what to look for in it ('class') and a box in its pixels ('xmin', 'ymin', 'xmax', 'ymax')",
     ),
     "VOC files": Case(
         "t.zip",
