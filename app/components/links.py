@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from app.components import context
 from app.components.guard import plain
@@ -19,22 +21,31 @@ TASKS = "tasks"
 MOST_IN_ADDRESS = 8_000
 """Characters of one value: the names of some hundred tasks."""
 _TASKS_WRITTEN = "tasks_in_address"
+_LEFT_OUT = "left_out_of_address"
 
 
 def check_address() -> None:
     """Takes out of the address what no page can use, before a widget reads it: numbers that are not finite or beyond
     64 bits, which widgets trip over, and values of a length that nobody follows."""
+    left_out = []
     for name in list(st.query_params):
-        for value in st.query_params.get_all(name):
-            if len(value) > MOST_IN_ADDRESS or not _is_plain(value):
-                del st.query_params[name]
-                given = f"“{plain(shorten(name, 40))}” as “{plain(shorten(value, 40))}”"
-                st.warning(f"The address gives {given}, which cannot be used; it is left out.")
-                break
+        value = next((one for one in st.query_params.get_all(name) if not _is_plain(one)), None)
+        if value is None:
+            continue
+        with suppress(StreamlitAPIException):  # raised of a widget that is there already, with a value of its own
+            del st.query_params[name]
+            left_out.append(f"“{plain(shorten(name, 40))}” as “{plain(shorten(value, 40))}”")
+    if left_out:
+        st.session_state[_LEFT_OUT] = left_out
+        st.rerun()  # widgets read the address as it was when the run began
+    for given in st.session_state.pop(_LEFT_OUT, ()):
+        st.warning(f"The address gives {given}, which cannot be used; it is left out.")
 
 
 def _is_plain(value: str) -> bool:
     """Whether a value is a text, or a number that there is room for."""
+    if len(value) > MOST_IN_ADDRESS:
+        return False
     try:
         number = float(value)
     except ValueError:

@@ -179,7 +179,7 @@ def _parse(data: bytes, filename: str, member: str, field: str) -> Any:
         return parse_json(data, most_bytes=MAX_JSON_BYTES)
     except DocumentError as error:
         raise BadInput(
-            f"{filename!r} has a {member} that cannot be read: {error}; save the expert again", field=field
+            f"{filename!r} has a {member} that is not JSON as it is read ({error}); save the expert again", field=field
         ) from error
 
 

@@ -49,7 +49,7 @@ class RunSpec:
             check_document(dict(self.config))
             copied = json.loads(json.dumps(dict(self.config), allow_nan=False))
         except DocumentError as error:
-            raise BadInput(f"run configuration cannot be kept: {error}", field=error.field) from error
+            raise BadInput(f"run configuration is not plain JSON: {error}", field=error.field) from error
         except (TypeError, ValueError) as error:
             raise BadInput(f"run configuration is not plain JSON ({error}); use text, numbers and lists") from error
         record = RUN_KINDS.get(self.kind)

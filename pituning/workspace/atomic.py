@@ -159,7 +159,9 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise ArtefactError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise ArtefactError(f"{path} cannot be read: {error}; it is truncated or was edited, make it again") from error
+        raise ArtefactError(
+            f"{path} is not a JSON document ({error}): it is truncated or was edited; make it again"
+        ) from error
 
 
 @contextmanager

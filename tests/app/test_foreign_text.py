@@ -93,9 +93,11 @@ def test_plain_is_the_one_escape() -> None:
 
 
 def test_an_address_that_no_page_can_use(workspace: Workspace, open_page: OpenPage) -> None:
-    at = open_page("task_map")
+    at = open_page("home")
     at.query_params["seed"], at.query_params["n_neighbors"] = "1e999", "9" * 400
-    at.run()
+    at.switch_page("app_pages/task_map.py").run()
     assert not at.exception
+    assert [error.value for error in at.error] == []
+    assert at.number_input(key="seed").value == 0
     assert [warning.value.count("left out") for warning in at.warning][:2] == [1, 1]
     assert "seed" not in at.query_params

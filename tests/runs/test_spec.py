@@ -52,7 +52,7 @@ def test_the_command_does_the_same():
         ("train", {"task": "digits", "shots": 0}, "shots", "shots is 0"),
         ("train", {"task": "digits", "steps": 0}, "steps", "steps is 0"),
         ("train", {"task": "digits", "kind": "lorax"}, "kind", "'lorax'"),
-        ("train", {"task": "digits", "shots": "many"}, None, "a setting of train has a value of the wrong type"),
+        ("train", {"task": "digits", "shots": "many"}, "shots", "shots is 'many'; give a whole number or nothing"),
         ("tune", {"target": "digits", "donors": 0}, "donors", "donors is 0"),
         ("embed", {"tasks": ["a b"]}, "task", "'a b' cannot be used"),
     ],

@@ -12,6 +12,7 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.tasks.affinity_tables import read_affinity
 from pituning.workspace import affinities
 from pituning.workspace.affinities import (
+    MOST_VALUE,
     Affinity,
     affinity_csv,
     affinity_names,
@@ -150,7 +151,7 @@ names = st.lists(
     max_size=5,
     unique=True,
 )
-numbers = st.floats(allow_nan=True, allow_infinity=False)
+numbers = st.floats(-MOST_VALUE, MOST_VALUE) | st.just(float("nan"))
 
 
 @settings(max_examples=60, deadline=None)
