@@ -11,15 +11,14 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # Streamlit adds app/ itself, the pages import `app.components`
     sys.path.insert(0, str(HERE.parent))
 
-from app.components import access, backbone  # noqa: E402
+from app.components import access, backbone, links  # noqa: E402
 from app.components.guard import guarded  # noqa: E402
 from app.components.pages import NAVIGATION  # noqa: E402
 
 st.set_page_config(page_title="π-Tuning Studio", page_icon=str(HERE / "assets" / "mark.svg"), layout="wide")
 st.logo(str(HERE / "assets" / "logo.svg"), size="large")
 
-# White letters, which Streamlit sets in dark, too, are too faint on a colour that is light enough for a dark page.
-st.html('<style>[data-testid^="stBaseButton-primary"] { color: light-dark(#ffffff, #0f151c); }</style>')
+st.html(HERE / "assets" / "frame.css")
 
 admitted = False
 with guarded("The Studio"):
@@ -39,6 +38,8 @@ page = st.navigation(
     position="top" if admitted else "hidden",
 )
 if admitted:
+    with guarded("The address"):
+        links.check_address()
     with guarded("The backbone"):
         backbone.choose()
     with guarded(f"The page “{page.title}”"):

@@ -31,6 +31,7 @@ from pituning.commands import (
     tune,
 )
 from pituning.errors import PiTuningError
+from pituning.text import one_line
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 _INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
@@ -80,6 +81,9 @@ def run(arguments: Sequence[str]) -> int:
     given = list(arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"] or ["--help"]
+    for argument in given:
+        if not argument.isascii() and any("\ud800" <= character <= "\udfff" for character in argument):
+            return _fail(f"argument {argument!a} is no text in UTF-8; write or rename it in UTF-8", EXIT_USAGE)
     previous = _terminate_like_interrupt()
     try:
         code = app(args=given, prog_name="pituning", standalone_mode=False)
@@ -125,7 +129,7 @@ def _explain(error: Exception | KeyboardInterrupt) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"pituning: {' '.join(message.split())}", file=sys.stderr)
+    print(f"pituning: {one_line(message)}", file=sys.stderr)
     return code
 
 

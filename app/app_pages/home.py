@@ -58,7 +58,7 @@ def open_run(run_id: str) -> None:
 
 with guarded("The last runs"):
     st.header("Last runs")
-    last = [run for run in runs_data.of_backbone(limit=20 * LAST_RUNS) if run.kind != "answer"][:LAST_RUNS]
+    last = runs_data.of_backbone(without="answer", limit=LAST_RUNS)
     if last:
         run_list.table(last, chosen=None, on_open=open_run, key="home-runs")
         chosen = st.session_state.pop("home_open_run", None)

@@ -10,7 +10,10 @@ from app.components.links import to
 from app.components.pages import NEW_RUN
 
 st.title("Label")
-st.caption("An expert, put to use: upload rows without labels, and take them home with an answer and how sure it is.")
+st.caption(
+    "Upload rows without labels. An expert answers each and says how sure it is: the least sure come first, to check "
+    "them by hand."
+)
 with guarded("The experts"):
     entries = context.experts()
     usable = labelling.usable(entries)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import access, run_compare, run_detail, run_list, run_queue, runs_data
+from app.components import access, context, run_compare, run_detail, run_list, run_queue, runs_data
 from app.components.guard import empty, guarded
 from app.components.links import to
 from app.components.pages import NEW_RUN
@@ -14,6 +14,8 @@ from pituning.errors import BadInput
 from pituning.runs.records import ACTIVE, Run
 
 EVERY_SECONDS = 2
+AT_ONCE = 200
+"""Runs in the table, and as many more with each click."""
 
 
 def choose(run_id: str) -> None:
@@ -27,22 +29,22 @@ def anything_active() -> bool:
 
 
 def of_batch(runs: Sequence[Run]) -> Sequence[Run]:
-    """The runs of the batch that is chosen, or all."""
-    batches = list(dict.fromkeys(run.batch for run in runs if run.batch))
+    """The runs of the batch that is chosen, every one of them, or those that were given."""
+    batches = runs_data.queue().batches(backbone=context.backbone())
     if not batches:
         return runs
     with st.container(horizontal=True, vertical_alignment="bottom"):
         batch = st.selectbox("Batch", batches, index=None, placeholder="All runs", key="runs_batch", width=320)
         if batch is None:
             return runs
-        chosen = [run for run in runs if run.batch == batch]
+        chosen = runs_data.of_backbone(batch=batch)
         if any(run.active for run in chosen):
             access.button("Cancel the batch", icon=":material/stop_circle:", key="batch_cancel",
                           on_click=run_queue.cancel_batch, args=(batch,))  # fmt: skip
     return chosen
 
 
-def wanted(runs: Sequence[Run], everything: bool) -> Run:
+def wanted(runs: Sequence[Run], everything: bool) -> Run | None:
     """The run that the address names, also one that is too old for the list; else the newest."""
     name = st.query_params.get("run")
     wanted_run = next((run for run in runs if run.id == name), None)
@@ -51,37 +53,58 @@ def wanted(runs: Sequence[Run], everything: bool) -> Run:
             return runs_data.queue().get(name)
         except BadInput:
             st.warning("The run that this address names is not in this workspace; here is the newest one.")
-    return wanted_run or runs[0]
+    return wanted_run or next(iter(runs), None)
 
 
-def without_answers(runs: Sequence[Run]) -> Sequence[Run]:
-    """The runs without those that only answered a question, unless they are asked for or the address names one."""
-    answers = sum(run.kind == "answer" for run in runs)
-    if not answers:
-        return runs
-    if st.toggle(f"Show answers ({answers})", key="runs_answers", help="Questions that experts were asked."):
-        return runs
-    return [run for run in runs if run.kind != "answer" or run.id == st.query_params.get("run")]
+def newest() -> tuple[Sequence[Run], int]:
+    """The newest runs, and how many there are in all. Those that only answered a question are left out unless they are
+    asked for."""
+    queue, backbone = runs_data.queue(), context.backbone()
+    answers = queue.count(kind="answer", backbone=backbone)
+    without: str | None = "answer"
+    if answers and st.toggle(
+        f"Show answers ({answers:,})", key="runs_answers", help="Questions that experts were asked."
+    ):
+        without = None
+    limit = st.session_state.get("runs_listed", AT_ONCE)
+    runs = runs_data.of_backbone(without=without, limit=limit)
+    return runs, queue.count(without=without, backbone=backbone)
+
+
+def left_out(listed: int, total: int) -> None:
+    """Says below a table that it is cut, and offers more."""
+    if total <= listed:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"The newest {listed:,} of {total:,} runs are listed.", width="content")
+        st.button(f"List {min(AT_ONCE, total - listed):,} more", icon=":material/expand_more:", key="runs_more",
+                  type="tertiary", on_click=list_more)  # fmt: skip
+
+
+def list_more() -> None:
+    st.session_state["runs_listed"] = st.session_state.get("runs_listed", AT_ONCE) + AT_ONCE
 
 
 def monitor() -> None:
     """The queue and the chosen run, or several runs side by side; redrawn on a timer while something is active."""
     with guarded("The queue"):
-        everything = without_answers(runs_data.of_backbone(limit=200))
-        if not everything:
+        everything, total = newest()
+        runs = of_batch(everything)
+        chosen = wanted(runs, runs is everything)
+        if chosen is None:
             empty("No runs yet", "A run takes a few labelled examples of a task and asks whose experts help.",
                   icon=":material/monitoring:")  # fmt: skip
             st.page_link(NEW_RUN.path, label="Start the first run", icon=":material/add_circle:", query_params=to())
             return
         run_queue.banner()
-        runs = of_batch(everything)
-        chosen = wanted(runs, len(runs) == len(everything))
         if run_compare.switched_on(chosen):
             run_list.table_of_several(runs, chosen=run_compare.wanted(), on_choice=run_compare.choose, key="runs-table")
-            run_compare.show(everything)
+            left_out(len(runs), total if runs is everything else len(runs))
+            run_compare.show([*everything, *(run for run in runs if run not in everything)])
         else:
             run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
-            run_detail.show(chosen, runs)
+            left_out(len(runs), total if runs is everything else len(runs))
+            run_detail.show(chosen)
         if st.session_state.get("runs_were_active") and not anything_active():
             st.session_state["runs_were_active"] = False
             st.rerun()  # the whole page once more, without the timer

@@ -9,8 +9,8 @@ from app.components.guard import guarded
 
 st.title("Transfer")
 st.caption(
-    "Similarity only predicts transfer; this is the measurement. Every expert was tried on every other task: a row is "
-    "a target, a column the donor whose expert it started from. Blue helped, orange did harm."
+    "Similarity only predicts transfer; here it is measured. A row is a target, a column the donor whose expert it "
+    "started from. Blue helped, orange did harm; an empty cell has not been measured."
 )
 with guarded("The measured transfer"):
     found = context.available()
@@ -37,4 +37,4 @@ with guarded("The low-shot study"):
     lowshot_view.study()
 st.header("Low-shot runs of this workspace", anchor=False)
 with guarded("The low-shot results"):
-    transfer_view.results(runs_data.of_backbone())
+    transfer_view.results(runs_data.of_backbone(kind="tune", states=("succeeded",)))

@@ -12,8 +12,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.components.guard import plain, say
-from pituning.errors import BadInput, NotAllowed, PiTuningError
-from pituning.runs.roles import LOCAL_OWNER, ROLES_VARIABLE, Actor, Role, Roles
+from pituning.errors import BadInput, PiTuningError
+from pituning.runs.roles import LOCAL_OWNER, ROLES_VARIABLE, Actor, Role, Roles, address_of
 
 _CREDENTIAL = "client_id"
 
@@ -22,7 +22,7 @@ def actor() -> Actor:
     """Who is looking, with their role of this moment.
 
     Raises:
-        NotAllowed: they have not signed in, or are in no list.
+        NotAllowed: they have not signed in, nobody vouches for their address, or they are in no list.
         BadInput: the file of roles, or the sign-in, is not set up as it should be.
     """
     roles = Roles.from_environment()
@@ -34,13 +34,7 @@ def actor() -> Actor:
             f"{ROLES_VARIABLE} is set, but there is no sign-in to tell people apart; add [auth] to secrets.toml as "
             "docs/deploy.md shows, or unset it"
         )
-    if not st.user.get("is_logged_in"):
-        raise NotAllowed("nobody has signed in; reload the page and sign in")
-    address = str(st.user.get("email") or "")
-    if not address:
-        raise NotAllowed('the identity provider tells no e-mail address; let it grant the scope "email"')
-    if st.user.get("email_verified") is False:
-        raise NotAllowed(f"{address} has not been verified by the identity provider; verify it there, then sign in")
+    address = address_of(st.user.to_dict())
     # Where the provider alone decides who comes in, all who do are equal.
     return Actor(address, Role.ADMIN) if roles is None else roles.actor(address)
 
@@ -48,7 +42,7 @@ def actor() -> Actor:
 def admit() -> bool:
     """Lets the page be drawn, with a line that says who is signed in; else draws what stands in the way."""
     try:
-        if _providers() and not st.user.get("is_logged_in"):
+        if _providers() and st.user.get("is_logged_in") is not True:
             _ask_to_sign_in()
             return False
         visitor = actor()

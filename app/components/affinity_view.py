@@ -14,7 +14,7 @@ import streamlit as st
 
 from app.components import access, context, graph_controls, graph_view, task_panel
 from app.components.graph_view import GraphView
-from app.components.guard import empty, plain, say
+from app.components.guard import empty, plain, say, sentence
 from app.components.links import linked_select, one_of, set_linked
 from app.components.words import MODALITY_ICONS, Word
 from pituning.errors import BadInput, PiTuningError
@@ -116,7 +116,7 @@ def upload() -> None:
                 file.getvalue(), filename=file.name, rows="source" if rows == "source" else "target"
             )
         except BadInput as error:
-            st.error(plain(str(error)), icon=":material/error:")
+            st.error(sentence(error), icon=":material/error:")
             return
         st.caption(_facts(affinity))
         for note in affinity.notes:
@@ -262,7 +262,7 @@ def _task(whole: Affinity, name: str) -> None:
     if info.modality == UNKNOWN_MODALITY:
         st.caption("Only the table names this task: what it works on is not known.")
     else:
-        st.badge(info.modality, icon=MODALITY_ICONS.get(info.modality), color="blue")
+        st.badge(plain(info.modality), icon=MODALITY_ICONS.get(info.modality), color="blue")
     i = whole.names.index(name)
     ways: list[tuple[str, np.ndarray]] = [("Nearest", whole.mean[i])]
     if not whole.symmetric:

@@ -23,6 +23,7 @@ from pituning.runs.spec import RunSpec
 from pituning.tasks.base import Task
 from pituning.tasks.images import open_image
 from pituning.tasks.registry import TaskInfo
+from pituning.text import MOST_IN_MESSAGE
 
 PARAM = "answers"
 EVERY_SECONDS = 1
@@ -51,7 +52,8 @@ def try_it(entry: ExpertEntry, entries: Sequence[ExpertEntry]) -> None:
     except BadInput:
         st.warning("The answers that this address names are not in this workspace.")
         return
-    if run.kind != "answer" or run.backbone != context.backbone() or entry.name not in run.spec.config["experts"]:
+    asked = run.spec.config.get("experts", ()) if run.kind == "answer" else ()
+    if run.backbone != context.backbone() or entry.name not in asked:
         return  # asked of another expert
     if run.active:
         with guarded("The workers"):
@@ -208,7 +210,7 @@ def _follow(run_id: str) -> None:
         if st.session_state.pop("answers_awaited", None) == run_id:
             st.rerun()  # the whole page once more, without the timer
         if run.state == "failed":
-            st.error(plain(run.error or "The run ended without a reason; see its log."),
+            st.error(plain(run.error or "The run ended without a reason; see its log.", MOST_IN_MESSAGE),
                      title=FAILURES.get(run.failure or "", "There is no answer"), icon=":material/error:")  # fmt: skip
         elif run.state == "cancelled":
             st.info("It was stopped before there was an answer. Ask again whenever you like.",

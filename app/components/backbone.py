@@ -28,8 +28,11 @@ def choose() -> None:
         if wanted not in (None, DEFAULT_BACKBONE):
             st.warning(f"The address names the backbone “{plain(str(wanted))}”, which is not in this workspace.")
         return
-    # A row of its own above the page: a sidebar for one choice would take a quarter of a laptop's window.
-    bar = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small")
+    # Above the page, or beside its title (frame.css): a sidebar for one choice would take a quarter of a laptop's
+    # window.
+    bar = st.container(
+        horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small", key="backbone_bar"
+    )
     bar.caption("Backbone", width="content", help=ABOUT)
     with bar.container(width=230):
         linked_select(

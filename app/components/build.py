@@ -36,8 +36,8 @@ def zoo() -> None:
         if name not in there and source.has(name) and info.modality in able and info.sizes["train"]
     }  # fmt: skip
     if not missing:
-        empty("Every task has its expert", "Bring a table of your own to add a task.", icon=":material/done_all:")
-        st.page_link(NEW_RUN.path, label="Bring a table", icon=NEW_RUN.icon, query_params=to(source=SOURCES["file"]))
+        empty("Every task has its expert", "Upload a table of your own to add a task.", icon=":material/done_all:")
+        st.page_link(NEW_RUN.path, label="Upload a table", icon=NEW_RUN.icon, query_params=to(source=SOURCES["file"]))
         return
     own = [name for name in missing if context.tasks()[name].source != "mini"]
     tasks = st.multiselect(

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.guard import plain
+from app.components.guard import sentence
 from pituning.errors import BadInput
 
 
@@ -57,7 +57,7 @@ def advanced(
                     value = _widget(config, name, default, f"{key}_{name}")
                     check(name, value)
                 except BadInput as error:
-                    st.error(plain(str(error)), icon=":material/error:")
+                    st.error(sentence(error), icon=":material/error:")
                     sound = False
                     continue
             if value != default:

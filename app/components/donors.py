@@ -104,7 +104,7 @@ def _complaints(name: str, kind: str) -> bool:
     """Says which experts are damaged or belong to another backbone; a run reads all of its kind and would fail."""
     unusable = context.unusable_experts(kind, name) if context.backbone_ready() else {}
     for donor, reason in unusable.items():
-        st.error(plain(reason), title=f"The expert “{donor}” cannot be used", icon=":material/broken_image:")
+        st.error(plain(reason), title=f"The expert “{plain(donor)}” cannot be used", icon=":material/broken_image:")
     return bool(unusable)
 
 

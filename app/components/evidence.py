@@ -14,7 +14,7 @@ from app.components.links import to
 from app.components.pages import RUNS, TRANSFER
 from app.components.target import Target
 from app.components.words import KINDS, label
-from pituning.reports.reader import seeds_of
+from pituning.reports.reader import by_seeds
 from pituning.reports.verdict import judge
 from pituning.runs.records import Run
 
@@ -22,11 +22,10 @@ HARM = 1.0
 """Points that a donor has to cost before it is warned of. Less is the luck of the draw: of the few hundred test
 examples of a measurement, a point is a handful. The Transfer page counts gains and losses from there on, too."""
 
-PAST_RUNS = 200
 SHOWN_RUNS = 3
 GUARD = (
     "π-tuning guards against harm, but only as well as a few held-out shots can tell: on them it chooses among the "
-    "mixture, the target’s own expert alone, the best donor trained on, and the donors as is."
+    "mixture, the target’s own expert alone, the best donor trained further, and the donors as is."
 )
 
 
@@ -163,15 +162,10 @@ def tell_past_harm(target: str) -> None:
 def past_harm(target: str) -> list[tuple[Run, str]]:
     """The finished runs on a target, seeds together, whose verdict is harm: the newest run and the verdict's title."""
     backbone = context.backbone()
-    runs = runs_data.queue().list(states=("succeeded",), kind="tune", backbone=backbone, limit=PAST_RUNS)
+    runs = runs_data.queue().list(states=("succeeded",), kind="tune", backbone=backbone)
     harmed: list[tuple[Run, str]] = []
-    seen: set[str] = set()
-    for run in runs:
-        if run.spec.subject != target or run.id in seen:
-            continue
-        together = seeds_of(run, runs)
-        seen |= {other.id for other in together}
+    for together in by_seeds([run for run in runs if run.spec.subject == target]):
         results = runs_data.results(together)
         if results and (verdict := judge(results)).outcome == "harm":
-            harmed.append((run, verdict.title))
+            harmed.append((max(together, key=lambda run: run.created), verdict.title))
     return harmed

@@ -9,7 +9,7 @@ from pathlib import PurePath
 import streamlit as st
 
 from app.components import access, context, expert_table, runs_data
-from app.components.guard import plain
+from app.components.guard import plain, sentence
 from app.components.words import KINDS, label
 from pituning.backbones.places import Places
 from pituning.errors import BadInput, PiTuningError
@@ -141,5 +141,4 @@ def _free_name(checkpoint: Checkpoint, filename: str, entries: Sequence[ExpertEn
 
 
 def _complain(beside: st.delta_generator.DeltaGenerator, error: PiTuningError) -> None:
-    message = str(error)
-    beside.error(plain(message[:1].upper() + message[1:]), icon=":material/error:")
+    beside.error(sentence(error), icon=":material/error:")

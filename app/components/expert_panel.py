@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app.components import access, context, expert_table, guessing, runs_data
-from app.components.guard import plain, say
+from app.components.guard import plain, say, sentence
 from app.components.labelling import calibration_words
 from app.components.links import to
 from app.components.pages import GRAPH, LABEL, RUNS
@@ -22,6 +23,7 @@ from pituning.experts.keeping import pack_expert
 from pituning.runs.records import Run
 from pituning.runs.removal import check_removable, expert_made, remove_expert
 from pituning.runs.roles import Role
+from pituning.text import MOST_IN_MESSAGE
 
 SETTINGS = ("shots", "steps", "batch_size", "learning_rate", "data", "suite", "chosen", "alpha_start", IMPORTED)
 """What of a card's spec is told, in this order; the whole of it is in the file."""
@@ -41,7 +43,7 @@ def show(entry: ExpertEntry) -> None:
     st.caption(plain(entry.name))
     problem = entry.problem or context.damage(entry)
     if problem is not None:
-        st.error(plain(problem[:1].upper() + problem[1:]), title="It cannot be used", icon=":material/broken_image:")
+        st.error(sentence(problem), title="It cannot be used", icon=":material/broken_image:")
     made = maker(entry)
     _doors(entry, made, usable=problem is None)
     if entry.card is not None:
@@ -58,7 +60,7 @@ def maker(entry: ExpertEntry) -> Run | None:
         return None
     backbone = context.backbone()
     runs = runs_data.queue().list(states=["succeeded"], backbone=backbone)
-    return next((run for run in runs if expert_made(run.spec) == (backbone, entry.kind, entry.name)), None)
+    return next((run for run in runs if expert_made(run) == (backbone, entry.kind, entry.name)), None)
 
 
 def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:
@@ -94,7 +96,7 @@ def _delete(entry: ExpertEntry) -> None:
         try:
             check_removable(queue, entry.kind, entry.name, backbone=context.backbone())
         except PiTuningError as error:
-            st.caption(f":material/lock: {plain(str(error))}")
+            st.caption(f":material/lock: {sentence(error)}")
             return
         zoo = entry.task == entry.name
         also = " With it goes its place in the task graph; nobody can borrow from it any more." if zoo else ""
@@ -117,7 +119,7 @@ def _scores(entry: ExpertEntry, card: ExpertCard) -> None:
     metric = METRICS[info.metric].label if info else "Score"
     with st.container(horizontal=True, gap="large"):
         for split, value in card.scores.items():
-            st.metric(f"{metric}, {split} split", f"{value:.1f}", help="Points of the metric, 0 to 100.")
+            st.metric(f"{metric}, {plain(split)} split", f"{value:.1f}", help="Points of the metric, 0 to 100.")
         if entry.parameters is not None and entry.size is not None:
             st.metric("Parameters", f"{entry.parameters:,}", help=f"{entry.size / expert_table.KIB:,.0f} KiB on disk.")
     if card.scores:
@@ -129,9 +131,10 @@ def _donors(card: ExpertCard, made: Run | None) -> None:
     """Who was mixed into a π-expert and how much each counts, from the run where it is known."""
     result: Mapping[str, Any] | None = runs_data.result(made) if made is not None else None
     weights = card.spec.get("weights")
-    if not (result and result.get("weights")) and not isinstance(weights, Mapping):
-        return
-    table = donors_table(result if result and result.get("weights") else {"weights": weights})
+    if not (result and result.get("weights")):
+        told = weights if isinstance(weights, Mapping) else {}
+        result = {"weights": told if all(type(value) in (int, float) for value in told.values()) else {}}
+    table = donors_table(result)
     if table.empty:
         return
     st.markdown("**Whose experts were mixed, and how much each counts**")
@@ -154,18 +157,19 @@ def provenance(entry: ExpertEntry) -> list[tuple[str, str]]:
     if card is None:
         return []
     shape = ", ".join(f"{name} {value:g}" for name, value in card.config.items())
-    rows = [("Settings", shape), ("Seed", "" if card.seed is None else str(card.seed))]
+    rows = [("Settings", plain(shape)), ("Seed", "" if card.seed is None else str(card.seed))]
     for name in SETTINGS:
         if card.spec.get(name) not in (None, "", [], {}):
-            rows.append((name.replace("_", " ").capitalize(), str(card.spec[name])))
+            rows.append((name.replace("_", " ").capitalize(), plain(str(card.spec[name]), MOST_IN_MESSAGE)))
     rows += [
-        ("Backbone", f"{card.backbone} {_code(card.fingerprint[:16])}"),
+        ("Backbone", f"{plain(card.backbone)} {_code(card.fingerprint[:16])}"),
         ("SHA-256", _code(card.sha256[:16])),
         ("Commit", _code(card.commit[:12]) if card.commit else ""),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),
+        ("Versions", plain(", ".join(f"{name} {version}" for name, version in card.versions.items()))),
     ]
-    return [(name, value if "`" in value else plain(value)) for name, value in rows if value]
+    return [(name, value) for name, value in rows if value]
 
 
 def _code(digits: str) -> str:
-    return f"`{digits}…`"
+    """The start of a checksum; whatever else a card has in its place is no code but text."""
+    return f"`{digits}…`" if re.fullmatch("[0-9a-f]+", digits) else plain(f"{digits}…")

@@ -139,19 +139,19 @@ def _table(entries: Sequence[ExpertEntry], chosen: ExpertEntry | None) -> None:
         selection_mode="single-row",
         selection_default=None if at is None else {"selection": {"rows": [at]}},
         column_config={
-            "Task": st.column_config.TextColumn(width=180),
+            "Task": st.column_config.TextColumn(width=160),
             "Kind": st.column_config.TextColumn(width=82),
             "Score": st.column_config.NumberColumn(
                 format="%.1f", width=62, help="On the test split of its task, in points of the metric (0 to 100)."
             ),
             guessing.COLUMN: guessing.column(),
-            "Metric": st.column_config.TextColumn(width=90),
+            "Metric": st.column_config.TextColumn(width=78),
             "Usable": st.column_config.TextColumn(
                 width=112, help="Whether its files are whole and made on this backbone. Choose it to "
                 "read why not, and to compare its checksum.",
             ),
             "Origin": st.column_config.TextColumn(width=100),
-            "Name": st.column_config.TextColumn(width=150),
+            "Name": st.column_config.TextColumn(width=185),
             "Parameters": st.column_config.NumberColumn(format="localized", width=88, help="Numbers it is made of."),
             "KiB": st.column_config.NumberColumn(format="%.0f", width=52, help="Size of its tensors on disk."),
             "Made": st.column_config.DatetimeColumn(

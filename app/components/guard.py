@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from pituning.errors import PiTuningError
+from pituning.text import MOST_ON_PAGE, markdown, shorten
 
 _log = logging.getLogger("pituning.app")
 
@@ -34,15 +35,19 @@ def guarded(what: str) -> Iterator[None]:
 
 def say(title: str, error: PiTuningError) -> None:
     """An error in a sentence: what, and its fix."""
-    message = str(error)
-    st.error(plain(message[:1].upper() + message[1:]), title=title, icon=":material/error:")
+    st.error(sentence(error), title=title, icon=":material/error:")
 
 
-def plain(text: str) -> str:
-    """Text of a user or a file, with everything that Markdown would read escaped."""
-    for character in "\\`*_[]#$|<>~:":
-        text = text.replace(character, f"\\{character}")
-    return text
+def sentence(error: object) -> str:
+    """A message, which may quote anything at any length, as a sentence in Markdown."""
+    message = shorten(str(error), keep_end=True)
+    return markdown(message[:1].upper() + message[1:])
+
+
+def plain(text: str, most: int = MOST_ON_PAGE) -> str:
+    """Text of a user or a file as Markdown that shows it as it is; every text that is not the app's own goes through it
+    on its way to a page."""
+    return markdown(text, most)
 
 
 def empty(title: str, text: str, *, icon: str, border: bool = True) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from app.components import access, charts, context, expert_table, guessing, labelling_result, runs_data
 from app.components.guard import plain, say
 from app.components.links import linked_select
-from app.components.words import METRICS
+from app.components.words import KINDS, METRICS, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.experts.card import ExpertCard
 from pituning.experts.catalogue import ExpertEntry
@@ -24,6 +24,7 @@ from pituning.labelling.sources import find_source, keep_upload
 from pituning.runs.configs import PredictRun
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
+from pituning.tasks.base import Task
 from pituning.tasks.columns import ColumnMapping
 from pituning.tasks.reading import Row, Table, as_text
 from pituning.tasks.reading.opening import suffixes
@@ -32,6 +33,7 @@ PRIORITY = 5
 """Somebody waits for these, though not as for an answer."""
 
 SHOWN = 5
+SAMPLES = 3
 FILE_TYPES = [suffix.lstrip(".") for suffix in suffixes()]
 COLUMNS = {"every": "Every label", "top": "The three likeliest", "answer": "The answer alone"}
 TOP = 3
@@ -48,20 +50,21 @@ def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
     known = {one.id: one for one in experts}
     name = linked_select(
         "Expert", list(known), param=expert_table.PARAM, default=next(iter(known)),
-        format_func=lambda one: " · ".join((expert_table.title(known[one]), known[one].name, known[one].kind)),
+        format_func=lambda one: _named(known[one]),
         help_text="Those that runs of this workspace made come first.",
     )  # fmt: skip
     if name is None:
         return None
     entry = known[name]
     task = context.task(str(entry.task))
-    st.caption(f"It answers “{plain(task.instruction)}” with {_answers(task.labels)}.")
+    st.caption(f"It was trained to answer “{plain(task.instruction)}” with {_answers(task.labels)}.")
     file = st.file_uploader(
         "Rows without labels", type=FILE_TYPES, key="label_file",
         help="A table in any common form, a zip of a table with its images, or a zip of images alone. Its columns come "
         "back as they are, with the answers beside them. The file stays on this machine.",
     )  # fmt: skip
     if file is None:
+        _sample(task)
         return entry
     source = _kept(file)
     if source is None:
@@ -90,11 +93,34 @@ def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
     return entry
 
 
+def _named(entry: ExpertEntry) -> str:
+    return " · ".join((expert_table.title(entry), entry.name, label(KINDS, entry.kind)))
+
+
 def _answers(labels: Sequence[str] | None) -> str:
     if labels is None:
         return "free text"
-    shown = ", ".join(plain(one) for one in labels[:6])
-    return shown if len(labels) <= 6 else f"one of {len(labels)} labels ({shown} …)"
+    named = [plain(one) for one in labels[:6]]
+    if len(labels) > 6:
+        return f"one of {len(labels)} labels ({', '.join(named)} …)"
+    return " or ".join(part for part in (", ".join(named[:-1]), named[-1]) if part)
+
+
+def _sample(task: Task) -> None:
+    """What can be uploaded for a task."""
+    with st.expander("What such a file looks like", icon=":material/description:"):
+        if task.modality == "vision":
+            st.caption(
+                "A zip of pictures. Or a zip of pictures and a table, with a column of the pictures’ file names."
+            )
+            return
+        texts = [one.text or "" for one in task.split("test")[:SAMPLES]]
+        lines = pd.DataFrame({"text": texts}).to_csv(index=False).strip()
+        if task.modality == "language":
+            st.code(lines, language=None, wrap_lines=True)
+            st.caption("One row to label in each line. It may have more columns; they come back as they are.")
+        else:
+            st.caption("A zip of pictures and a table, with one column of text and one of the pictures’ file names.")
 
 
 def _kept(file: Any) -> str | None:
@@ -147,7 +173,7 @@ def _preview(table: Table, reading: ColumnMapping) -> None:
             break
     read = [*reading.texts, *([] if reading.image is None else [reading.image])]
     others = len(table.columns) - len(read)
-    kept = f"; {others} other {'column is' if others == 1 else 'columns are'} kept as they are" if others else ""
+    kept = "" if not others else "; the other column is kept" if others == 1 else f"; {others} other columns are kept"
     st.caption(f":material/check_circle: {plain(table.form)}: it reads {', '.join(map(plain, read))}{kept}.")
     for note in table.notes:
         st.caption(f":material/info: {plain(note)}")
@@ -202,8 +228,9 @@ def calibration_words(card: ExpertCard) -> str:
         before, after = (Reliability.from_json(card.calibration[name]) for name in ("before", "after"))
     except (KeyError, TypeError, ValueError):
         return "Calibrated; how well was not measured."
+    rows = plain(str(card.calibration.get("rows")))
     return (
-        f"Calibrated on {card.calibration.get('rows')} held-out examples. On {after.rows:,} test rows its "
+        f"Calibrated on {rows} held-out examples. On {after.rows:,} test rows its "
         f"probabilities are off by {100 * after.ece:.1f} points on average (ECE); {100 * before.ece:.1f} without "
         "calibration."
     )

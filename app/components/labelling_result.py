@@ -10,10 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from app.components import access, context, runs_data
-from app.components.guard import empty, guarded, plain
+from app.components.guard import empty, guarded, plain, sentence
 from app.components.words import FAILURES
 from pituning.errors import BadInput, PiTuningError
 from pituning.runs.records import Run
+from pituning.text import MOST_IN_MESSAGE
 
 PARAM = "run"
 EVERY_SECONDS = 1
@@ -57,7 +58,7 @@ def _follow(run_id: str) -> None:
         if st.session_state.pop("labels_awaited", None) == run_id:
             st.rerun()  # the whole page once more, without the timer
         if run.state == "failed":
-            st.error(plain(run.error or "The run ended without a reason; see its log."),
+            st.error(plain(run.error or "The run ended without a reason; see its log.", MOST_IN_MESSAGE),
                      title=FAILURES.get(run.failure or "", "There are no labels"), icon=":material/error:")  # fmt: skip
         elif run.state == "cancelled":
             st.info("It was stopped. What had been labelled is kept.", icon=":material/cancel:")
@@ -71,7 +72,7 @@ def _ask(what: str, run_id: str) -> None:
     try:
         getattr(runs_data.queue(), what)(run_id)
     except PiTuningError as error:
-        st.toast(plain(str(error)), icon=":material/error:")
+        st.toast(sentence(error), icon=":material/error:")
 
 
 def show(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
@@ -10,10 +11,35 @@ import streamlit as st
 from app.components import context
 from app.components.guard import plain
 from app.components.words import Word
+from pituning.text import shorten, visible
+from pituning.workspace.documents import MOST_WHOLE
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 TASKS = "tasks"
+MOST_IN_ADDRESS = 8_000
+"""Characters of one value: the names of some hundred tasks."""
 _TASKS_WRITTEN = "tasks_in_address"
+
+
+def check_address() -> None:
+    """Takes out of the address what no page can use, before a widget reads it: numbers that are not finite or beyond
+    64 bits, which widgets trip over, and values of a length that nobody follows."""
+    for name in list(st.query_params):
+        for value in st.query_params.get_all(name):
+            if len(value) > MOST_IN_ADDRESS or not _is_plain(value):
+                del st.query_params[name]
+                given = f"“{plain(shorten(name, 40))}” as “{plain(shorten(value, 40))}”"
+                st.warning(f"The address gives {given}, which cannot be used; it is left out.")
+                break
+
+
+def _is_plain(value: str) -> bool:
+    """Whether a value is a text, or a number that there is room for."""
+    try:
+        number = float(value)
+    except ValueError:
+        return visible(value) == value
+    return math.isfinite(number) and abs(number) < MOST_WHOLE
 
 
 def linked_select(

@@ -27,6 +27,7 @@ from pituning.runs.configs import ProjectRun
 from pituning.runs.plans import forecast
 from pituning.runs.records import Run
 from pituning.runs.spec import RunSpec
+from pituning.text import MOST_IN_MESSAGE
 
 EVERY_SECONDS = 2
 COLOURS = {
@@ -126,8 +127,8 @@ def _projection(path: str, stamp: float) -> Projection:
 def _offer(view: MapView, *, stale: bool) -> None:
     """Says that the map is missing or old, and offers to compute it; while that runs, how far it is."""
     spec = RunSpec.of("project", view.run)
-    maps = runs_data.queue().list(kind="project", backbone=view.run.backbone, limit=30)
-    same = [run for run in maps if run.spec.settings() == view.run]
+    maps = runs_data.queue().list(kind="project", backbone=view.run.backbone)
+    same = [run for run in maps if run.understood and run.spec.settings() == view.run]
     active = next((run for run in same if run.active), None)
     if active is not None:
         st.fragment(partial(_watch, active.id), run_every=EVERY_SECONDS)()
@@ -143,7 +144,9 @@ def _offer(view: MapView, *, stale: bool) -> None:
               icon=":material/scatter_plot:")  # fmt: skip
     if same and same[0].state == "failed":
         st.error(
-            plain(same[0].error or "It ended without a reason."), title="The last try failed", icon=":material/error:"
+            plain(same[0].error or "It ended without a reason.", MOST_IN_MESSAGE),
+            title="The last try failed",
+            icon=":material/error:",
         )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="left" if stale else "center"):
         access.button("Compute the map", icon=":material/rocket_launch:", type="primary", key="map_compute",

@@ -95,14 +95,17 @@ def _summary(config: TransferRun) -> None:
     except PiTuningError as error:
         say("Not ready", error)
         return
+    done = left.cells - len(left.missing)
     with st.grid(3, min_column_width=150, gap="small"):
         st.metric("Cells", f"{left.cells:,}", help="Pairs of target and donor, and each target alone, times shots and "
                   "seeds.")  # fmt: skip
-        st.metric("Measured already", f"{left.cells - len(left.missing):,}", help="They are kept and not done again.")
+        st.metric("Measured already", f"{done:,}", help="With these very settings: they are kept and not done again.")
         st.metric("Will take about", duration(expected.seconds) if left.missing else "–")
     if not left.missing:
         st.caption(":material/check_circle: All of this is measured; add tasks, shots or seeds to measure more.")
     else:
+        if not done and context.transfer_shots(config.kind):
+            st.caption("What is shown above was measured with other settings (steps, or test examples).")
         st.caption(queueing.made_from(expected))
     queueing.start(spec, "Measure transfer", key="measure_start", disabled=not left.missing)
     queueing.command(spec)

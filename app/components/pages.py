@@ -30,7 +30,7 @@ HOME = PageEntry(
 )
 GRAPH = PageEntry(
     file="task_graph.py",
-    title="Task graph",
+    title="Graph",
     icon=":material/hub:",
     url_path="graph",
     help="Which tasks are alike, across modalities. Click a task for its examples and its nearest neighbours.",

@@ -80,11 +80,11 @@ def _heading(a: TaskInfo, b: TaskInfo) -> None:
     shared = [family for family in a.families if family in b.families]
     with st.container(horizontal=True, gap="xsmall"):
         for modality in dict.fromkeys((a.modality, b.modality)):
-            st.badge(modality, icon=MODALITY_ICONS.get(modality), color="blue")
+            st.badge(plain(modality), icon=MODALITY_ICONS.get(modality), color="blue")
         if a.modality != b.modality:
             st.badge("across modalities", icon=":material/swap_horiz:", color="violet")
         for family in shared:
-            st.badge(family, icon=":material/account_tree:", color="gray", help="A planted family that both are of.")
+            st.badge(plain(family), icon=":material/account_tree:", color="gray", help="A family of both.")
 
 
 def _numbers(a: TaskInfo, b: TaskInfo, pair: PairView, others: int, *, narrow: bool) -> None:

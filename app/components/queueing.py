@@ -61,7 +61,7 @@ def command(spec: RunSpec) -> None:
 
 def watched(run_kind: str, kind: str, words: str) -> bool:
     """Shows how far the run of that kind on these experts is; whether there is one."""
-    runs = runs_data.queue().list(states=ACTIVE, kind=run_kind, backbone=context.backbone(), limit=30)
+    runs = runs_data.queue().list(states=ACTIVE, kind=run_kind, backbone=context.backbone())
     active = next((run for run in runs if run.spec.config.get("kind", "lora") == kind), None)
     if active is None:
         return False

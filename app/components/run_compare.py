@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.components import charts, context, guessing, runs_data
 from app.components.examples import answer_badge, picture
-from app.components.guard import empty, guarded, plain
+from app.components.guard import empty, guarded, plain, sentence
 from app.components.run_curves import MORE, NAMES
 from app.components.run_results import HALF, by_index
 from app.components.words import KINDS, METHODS, METRICS, STATES, duration, label
@@ -102,7 +102,7 @@ def _result(letter: str, run: Run) -> Mapping[str, Any] | None:
     try:
         return runs_data.result(run)
     except PiTuningError as error:
-        st.warning(plain(str(error)), title=f"The result of run {letter} cannot be read", icon=":material/warning:")
+        st.warning(sentence(error), title=f"The result of run {letter} cannot be read", icon=":material/warning:")
         return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 import streamlit as st
 
@@ -15,11 +14,16 @@ from pituning.runs import removal
 from pituning.runs.kinds import RUN_KINDS
 from pituning.runs.records import Run
 from pituning.runs.roles import Role
+from pituning.text import MOST_IN_MESSAGE
 
 
-def show(run: Run, runs: Sequence[Run]) -> None:
+def show(run: Run) -> None:
     """The whole run; redrawn every two seconds while it is active."""
     _heading(run)
+    if run.damage is not None:
+        st.error(plain(run.damage[:1].upper() + run.damage[1:]), title="This run cannot be read",
+                 icon=":material/broken_image:")  # fmt: skip
+        return
     if run.active:
         _progress(run)
     elif run.state == "failed":
@@ -29,15 +33,19 @@ def show(run: Run, runs: Sequence[Run]) -> None:
                    icon=":material/cancel:")  # fmt: skip
     if run.state == "succeeded":
         with guarded("The result of this run"):
-            run_results.show(run, runs)
+            run_results.show(run)
     _measured(run)
 
 
 def _failure(run: Run) -> None:
     """What went wrong, and what to do about it."""
     error = run.error or "The run ended without a reason; see its log."
-    fix = f"\n\nWhat helps: {plain(run.fix)}" if run.fix else ""
-    st.error(plain(error) + fix, title=FAILURES.get(run.failure or "", "This run failed"), icon=":material/error:")
+    fix = f"\n\nWhat helps: {plain(run.fix, MOST_IN_MESSAGE)}" if run.fix else ""
+    st.error(
+        plain(error, MOST_IN_MESSAGE) + fix,
+        title=FAILURES.get(run.failure or "", "This run failed"),
+        icon=":material/error:",
+    )
 
 
 def _heading(run: Run) -> None:
@@ -47,7 +55,7 @@ def _heading(run: Run) -> None:
         elapsed = run.elapsed()
         took = f" · took {duration(elapsed)}" if run.finished and elapsed is not None else ""
         attempt = f" · attempt {run.attempt}" if run.attempt > 1 else ""
-        attempt += f" · {run.slot}" if run.state == "running" and run.slot else ""
+        attempt += f" · {plain(run.slot)}" if run.state == "running" and run.slot else ""
         queued_by = f" · queued by {plain(run.submitted_by)}" if run.submitted_by else ""
         began = runs_data.when(run.started or run.created)
         st.markdown(f"{runs_data.state_text(run)} :gray[· {began}{took}{attempt}{queued_by}]")
@@ -64,7 +72,7 @@ def _actions(run: Run) -> None:
             on_click=run_queue.ask, args=("cancel", run.id),
             help="Stops at the next step. What it has measured stays, and it can be resumed.",
         )  # fmt: skip
-    if run.state in ("failed", "cancelled"):
+    if run.state in ("failed", "cancelled") and run.damage is None:
         access.button(
             "Resume", icon=":material/play_arrow:", key="run_resume", type="primary", on_click=run_queue.ask,
             args=("resume", run.id), help="Goes on where it stopped.",
@@ -73,7 +81,7 @@ def _actions(run: Run) -> None:
             "Retry", icon=":material/replay:", key="run_retry", on_click=run_queue.ask, args=("retry", run.id),
             help="Starts again from the very beginning.",
         )  # fmt: skip
-    if run.kind != "answer":
+    if run.kind != "answer" and run.understood:
         run_queue.duplicate(run)
     if not run.active:
         _delete(run)
@@ -91,7 +99,7 @@ def _delete(run: Run) -> None:
     """A button that asks once more."""
     with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="run_delete_ask"):
         expert = removal.expert_of(runs_data.queue(), run)
-        also = f" and its expert “{expert.name}”" if expert is not None else ""
+        also = f" and its expert “{plain(expert.name)}”" if expert is not None else ""
         st.markdown(f"This run’s result, curves and log{also} will be gone for good.")
         st.button("Delete it", icon=":material/delete_forever:", type="primary", key="run_delete",
                   on_click=_delete_now, args=(run.id,))  # fmt: skip
@@ -144,7 +152,7 @@ def _log(run: Run) -> None:
     events = runs_data.queue().events_of(run.id)
     text = runs_data.log_tail(run)
     if events:
-        st.caption(" · ".join(plain(event.message) for event in events[-4:]))
+        st.caption(" · ".join(plain(event.message, MOST_IN_MESSAGE) for event in events[-4:]))
     if text:
         st.code(text, language=None, height=340, wrap_lines=True)
     elif not events:

@@ -27,7 +27,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
         subject, settings = runs_data.about(run, tasks)
         rows.append(
             {
-                "State": PLAIN_STATES[run.state] + STATES[run.state][0],
+                "State": PLAIN_STATES[run.state] + STATES[run.state][0] if run.damage is None else "⚠ Damaged",
                 "Run": subject,
                 "Settings": settings,
                 "Batch": run.batch,
@@ -83,8 +83,11 @@ def _draw(
     mode: Literal["single-row", "multi-row"],
     rows: list[int],
 ) -> None:
+    shown = frame(runs)
+    if not any(run.batch for run in runs):
+        shown = shown.drop(columns="Batch")
     st.dataframe(
-        frame(runs),
+        shown,
         hide_index=True,
         height=ROW * (min(len(runs), MOST_ROWS) + 1) + 3,
         placeholder="–",
@@ -107,7 +110,7 @@ def _draw(
                 width="small",
                 help="π-tuning minus a single expert on the same shots, in points.",
             ),
-            "Started": st.column_config.TextColumn(width="small"),
+            "Started": st.column_config.TextColumn(width=115),
             "Took": st.column_config.TextColumn(width="small"),
         },
         alt="Runs with their state, progress and score",

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.components import access, context, runs_data
-from app.components.guard import plain, say
+from app.components.guard import say, sentence
 from app.components.words import KINDS, label
 from pituning.errors import PiTuningError
 from pituning.experts.kinds import in_order
@@ -25,7 +25,7 @@ def banner() -> None:
     held, paused = runs_data.held_up(), queue.setting(PAUSED) is not None
     waiting = queue.counts().get("queued", 0)
     if held is not None and (paused or waiting):
-        st.warning(plain(held[:1].upper() + held[1:]), title="Nothing is started", icon=":material/pause_circle:")
+        st.warning(sentence(held), title="Nothing is started", icon=":material/pause_circle:")
     if paused:
         access.button(
             "Go on with the queue", icon=":material/play_circle:", key="queue_unpause", on_click=ask, args=("unpause",)
@@ -101,5 +101,5 @@ def _again(run_id: str, changes: Mapping[str, Any]) -> None:
 def cancel_batch(batch: str) -> None:
     """Cancels what has not ended of a batch."""
     queue = runs_data.queue()
-    for run in queue.list(states=["queued", "running"], batch=batch, limit=10_000):
+    for run in queue.list(states=["queued", "running"], batch=batch):
         ask("cancel", run.id)

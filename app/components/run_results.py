@@ -30,7 +30,7 @@ HALF = 50.0
 CANDIDATES = {
     "mixture": "the mixture",
     "single": "its own expert alone",
-    "donor": "the best donor, trained on",
+    "donor": "the best donor, trained further",
     "untouched": "the donors as they are",
 }
 
@@ -44,38 +44,39 @@ ALERTS: dict[Outcome, tuple[Any, str]] = {
 }
 
 
-def show(run: Run, runs: Sequence[Run]) -> None:
+def show(run: Run) -> None:
     """Verdict, scores and donors of a run that is done."""
     result = runs_data.result(run)
     if result is None:
         empty("No result", "The run is done but left no result; retry it.", icon=":material/error:")
         return
-    VIEWS.get(run.kind, _plain)(run, runs)
+    VIEWS.get(run.kind, _plain)(run)
 
 
-def _plain(run: Run, _runs: Sequence[Run]) -> None:
+def _plain(run: Run) -> None:
     """The result as it is, of a kind that has no view of its own."""
     st.json(runs_data.result(run), expanded=False)
 
 
-def _study(run: Run, _runs: Sequence[Run]) -> None:
+def _study(run: Run) -> None:
     result = runs_data.result(run)
     assert result is not None
     study_results.SHOW[run.kind](result)
 
 
-def _labels(run: Run, _runs: Sequence[Run]) -> None:
+def _labels(run: Run) -> None:
     labelling_result.show(run)
 
 
-def _answers(run: Run, _runs: Sequence[Run]) -> None:
+def _answers(run: Run) -> None:
     answers_view.show(run)
 
 
-def _tuned(run: Run, runs: Sequence[Run]) -> None:
+def _tuned(run: Run) -> None:
     """Verdict, scores and donors."""
     result = runs_data.result(run)
     assert result is not None
+    runs = runs_data.queue().list(states=("succeeded",), kind=run.kind, backbone=run.backbone)
     siblings = seeds_of(run, runs)
     together = runs_data.results(siblings)
     verdict(judge(together))
@@ -95,7 +96,7 @@ def next_steps(result: Mapping[str, Any]) -> None:
     """What would help where the run was not worth it."""
     lines = advice(result)
     if lines:
-        st.info("\n".join(f"- {plain(line)}" for line in lines), title="What would help", icon=":material/lightbulb:")
+        st.info("\n".join(f"- {line}" for line in lines), title="What would help", icon=":material/lightbulb:")
 
 
 def verdict(judgement: Verdict) -> None:
@@ -138,7 +139,8 @@ def _guard(result: Mapping[str, Any]) -> None:
     """What π-tuning chose on held-out shots, and between what."""
     chosen, candidates = result.get("chosen"), result.get("candidates") or {}
     losses = {name: one.get("held_out_loss") for name, one in candidates.items()}
-    known = ", ".join(f"{CANDIDATES.get(name, name)} {loss:.2f}" for name, loss in losses.items() if loss is not None)
+    named = {plain(CANDIDATES.get(name, name)): loss for name, loss in losses.items() if loss is not None}
+    known = "; ".join(f"{name}: {loss:.2f}" for name, loss in named.items())
     if not chosen or not known:
         return
     why = (
@@ -146,7 +148,7 @@ def _guard(result: Mapping[str, Any]) -> None:
         if chosen == "mixture"
         else "its loss on held-out shots is smaller by more than chance"
     )
-    text = f"π-tuning took **{CANDIDATES.get(chosen, chosen)}**: {why} ({known})."
+    text = f"π-tuning took **{plain(CANDIDATES.get(chosen, chosen))}**: {why} ({known})."
     mixture = result.get("mixture_score")
     if chosen != "mixture" and mixture is not None:
         text += f" The mixture itself scores {mixture:.1f}."

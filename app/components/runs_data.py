@@ -32,9 +32,9 @@ def queue() -> RunQueue:
     return RunQueue(context.workspace(), actor=access.actor())
 
 
-def of_backbone(limit: int = 500) -> Sequence[Run]:
-    """The runs on the backbone that the pages are about, newest first."""
-    return queue().list(backbone=context.backbone(), limit=limit)
+def of_backbone(**which: Any) -> Sequence[Run]:
+    """The runs on the backbone that the pages are about, newest first; ``which`` as `RunStore.list` takes it."""
+    return queue().list(backbone=context.backbone(), **which)
 
 
 def wake() -> None:
@@ -54,12 +54,15 @@ def waits() -> Mapping[str, str]:
 
 def title(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> str:
     """What a run is about, for headings and links."""
-    return " · ".join(part for part in about(run, tasks) if part)
+    backbone = "" if run.backbone == DEFAULT_BACKBONE else run.backbone
+    return " · ".join(part for part in (*about(run, tasks), backbone) if part)
 
 
 def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, str]:
     """What a run is about in two parts, for tables: its subject, which may be long, and the settings that tell runs on
-    the same subject apart."""
+    the same subject apart. Of a run that cannot be understood, its name: it hides no other one."""
+    if not run.understood:
+        return run.name or run.id, run.kind
     if run.kind == "count":
         return f"Counting to {run.spec.subject}", ""
     settings = run.spec.config
@@ -82,8 +85,6 @@ def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, s
         details.append(shots_label(settings["shots"]))
     if "seed" in settings:
         details.append(f"seed {settings['seed']}")
-    if run.backbone != DEFAULT_BACKBONE:
-        details.append(run.backbone)
     return name, " · ".join(details)
 
 
@@ -96,13 +97,13 @@ def _about_zoo(run: Run, record: RunKindRecord, tasks: Mapping[str, TaskInfo]) -
     details = [label(KINDS, str(settings["kind"]))]
     if "shots" in settings:
         details.append(f"{', '.join(map(shots_name, settings['shots']))} shots")
-    if run.backbone != DEFAULT_BACKBONE:
-        details.append(run.backbone)
     return f"{record.label} of {which}", " · ".join(details)
 
 
 def state_text(run: Run) -> str:
     """The state with its icon as Markdown."""
+    if run.damage is not None and not run.active:
+        return ":red[:material/broken_image:] Damaged"
     if run.state == "running" and run.cancel_requested:
         return ":orange[:material/stop_circle:] Stopping"
     words, icon, colour = STATES[run.state]

@@ -17,9 +17,8 @@ from pituning.workspace.stories import (
     MOST_IN_TITLE,
     Slide,
     Story,
+    add_story,
     delete_story,
-    new_name,
-    save_story,
     story_path,
 )
 
@@ -77,8 +76,7 @@ def _new(copied: str | None) -> None:
         access.actor().require(Role.RUNNER, "make stories")
         title = st.session_state["story_new_title"].strip() or "Untitled story"
         slides = stories.load(copied).slides if copied is not None else ()
-        story = Story(name=new_name(context.workspace(), title), title=title, slides=slides)
-        save_story(context.workspace(), story)
+        story = add_story(context.workspace(), title, tuple(slides))
     except PiTuningError as error:
         say("That did not work", error)
     else:

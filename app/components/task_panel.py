@@ -27,9 +27,9 @@ def heading(info: TaskInfo) -> None:
     """The task's title with what kind of task it is."""
     st.header(plain(info.title))
     with st.container(horizontal=True, gap="xsmall"):
-        st.badge(info.modality, icon=MODALITY_ICONS[info.modality], color="blue")
+        st.badge(plain(info.modality), icon=MODALITY_ICONS.get(info.modality), color="blue")
         for family in info.families:
-            st.badge(family, icon=":material/account_tree:", color="gray", help="A planted family of the suite.")
+            st.badge(plain(family), icon=":material/account_tree:", color="gray", help="A planted family of the suite.")
         if info.source != "mini":
             st.badge("yours", icon=":material/person:", color="violet")
 
@@ -148,7 +148,7 @@ def gains_table(
     best = sorted(known, key=lambda i: -gains[i])[:most]
     shown = [names[i] for i in best]
     st.dataframe(
-        pd.DataFrame({column: [float(gains[i]) for i in best], title: [titles[one] for one in shown]}),
+        pd.DataFrame({title: [titles[one] for one in shown], column: [float(gains[i]) for i in best]}),
         hide_index=True,
         key=key,
         on_select=lambda: on_open(key, shown),
@@ -162,7 +162,7 @@ def gains_table(
     if column != "Gain":
         return
     harm = sum(gains[i] < 0 for i in known)
-    st.caption(f"{harm} of {len(known)} do harm." if harm else f"None of {len(known)} does harm.")
+    st.caption(f"{harm or 'None'} of {len(known)} {'do' if harm > 1 else 'does'} harm.")
 
 
 def use_as_target(name: str) -> None:

@@ -23,7 +23,7 @@ from pituning.figures.transfer import predicted_against_measured, transfer_heatm
 from pituning.graph.build import shorten
 from pituning.graph.matrix import order_tasks
 from pituning.graph.ranking import grade_targets, interval
-from pituning.reports.reader import seeds_of
+from pituning.reports.reader import by_seeds
 from pituning.reports.verdict import difference, scores
 from pituning.runs.records import Run
 from pituning.tasks.guessing import UNKNOWN, document
@@ -202,7 +202,7 @@ def _gain(value: float) -> str:
 
 def prediction(view: TransferView, predictors: Sequence[str], target: str | None) -> None:
     """Similarity against gain, and how every predictor of the kind does."""
-    page = st.grid(5, min_column_width=196, gap="medium")
+    page = st.grid(5, min_column_width=280, gap="medium")  # the table needs 600 pixels: on a laptop it goes below
     with page.cell(column_span=3):
         st.markdown(f"**{view.shown.title}** :gray[against the measured gain]")
         charts.draw(
@@ -261,15 +261,8 @@ def _graded(key: tuple[Any, ...], predictors: tuple[str, ...], _view: TransferVi
 
 def results(runs: Sequence[Run]) -> None:
     """Every finished low-shot run of this workspace, seeds together: a row opens its newest run."""
-    groups: list[list[Run]] = []
-    seen: set[str] = set()
-    for run in runs:
-        if run.kind == "tune" and run.state == "succeeded" and run.id not in seen:
-            together = seeds_of(run, runs)
-            seen |= {other.id for other in together}
-            groups.append(together)
     rows, first = [], []
-    for together in groups:
+    for together in by_seeds(runs):
         measured = runs_data.results(together)
         if not measured:
             continue

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from app.components.guard import plain
+from app.components.guard import plain, sentence
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS, parse_label_names
 from pituning.tasks.boxes import FORMATS
@@ -18,9 +18,9 @@ from pituning.tasks.examining import TableOptions
 from pituning.tasks.mapping import ColumnMapping, ColumnUse
 from pituning.tasks.reading import ReadOptions, Table
 
-FIND_OUT = "Find out"
+FIND_OUT = "Detect"
 HEADERS = {FIND_OUT: None, "Column names": True, "A row": False}
-MISSING = {"Stop and tell": "refuse", "Leave out": "drop", "Take words as labels": "keep"}
+MISSING = {"Report them": "refuse", "Leave out": "drop", "Take words as labels": "keep"}
 BOX_FORMATS = {
     "xyxy": "two corners",
     "xywh": "a corner, width and height",
@@ -142,7 +142,7 @@ def _mapping(table: Table, guess: Guess, digest: str, place: Place) -> ColumnMap
         if template.strip():
             return guess_columns(table, answer=answer, template=template.strip(), image=image).columns
     except BadInput as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(sentence(error), icon=":material/error:")
         return None
     return ColumnMapping(text=tuple(text), answer=tuple(answer), image=image, names=names, split=likely.split)
 
@@ -172,7 +172,7 @@ def _options(
     )  # fmt: skip
     place("label_names")
     missing = st.segmented_control(
-        "Rows without an answer", list(MISSING), default="Stop and tell", required=True,
+        "Rows without an answer", list(MISSING), default="Report them", required=True,
         key=f"upload_missing_{digest}",
         help="Rows whose answer is empty or says NaN, null, NA or -, or -1 among classes.",
     )  # fmt: skip
@@ -183,14 +183,16 @@ def _options(
         complain(error, "label_names")
         return None
     return TableOptions(
-        answers=kinds[kind], missing=MISSING[missing or "Stop and tell"], label_names=given, box_format=box_format
+        answers=kinds[kind], missing=MISSING[missing or "Report them"], label_names=given, box_format=box_format
     )
 
 
 def show_account(uses: Sequence[ColumnUse]) -> None:
     """What becomes of every column."""
     st.dataframe(
-        pd.DataFrame([(use.column, use.role, use.why) for use in uses], columns=["Column", "Read as", "Because"]),
+        pd.DataFrame(
+            [(use.column, use.role, in_the_page(use.why)) for use in uses], columns=["Column", "Read as", "Because"]
+        ),
         hide_index=True,
         alt="What becomes of every column of the file",
     )

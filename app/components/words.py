@@ -48,7 +48,7 @@ METHODS = {
         "single": "One new expert of the same kind, trained on the shots alone.",
         "full": "All parameters of the backbone trained on the shots.",
         "bitfit": "The backbone’s biases alone trained on the shots.",
-        "donor": "The most similar task’s expert, trained on.",
+        "donor": "The most similar task’s expert, trained further on the shots.",
         "donor-untouched": "The most similar task’s expert as it is.",
         "uniform": "The same donors with equal, fixed weights.",
         "lorahub": "The donors as they are; only their weights are searched for, without gradients.",

@@ -9,7 +9,15 @@ from pituning.backbones.card import DIRECTORY, GGUF, HUB, BackboneCard, describe
 from pituning.backbones.headers import DTYPES
 from pituning.backbones.licence import licence_of, plain
 from pituning.backbones.packages import PACKAGES, gguf_of, installed_files
-from pituning.backbones.sources import Source, check_files, check_free_name, copy_checkpoint, find_source, room_for
+from pituning.backbones.sources import (
+    Source,
+    check_files,
+    check_free_name,
+    copy_checkpoint,
+    find_source,
+    name_taken,
+    room_for,
+)
 from pituning.errors import ArtefactError, BadInput, DiskFull
 from pituning.progress import Reporter, Silent
 from pituning.workspace.atomic import atomic_directory
@@ -47,13 +55,13 @@ def add_backbone(
         from pituning.backbones.hub import fetch
 
         snapshot = fetch(source.text, revision, reporter, into=place)
-        with atomic_directory(place) as staged:
+        with atomic_directory(place, taken=name_taken(place.name)) as staged:
             copy_checkpoint(snapshot.directory, staged, reporter, cache=True)
             return _finish(staged, place.name, source, reporter, revision=snapshot.commit)
     if source.origin == DIRECTORY:
         directory = Path(source.text)
         check_files(directory, f"directory {directory}")
-        with atomic_directory(place) as staged:
+        with atomic_directory(place, taken=name_taken(place.name)) as staged:
             copy_checkpoint(directory, staged, reporter)
             return _finish(staged, place.name, source, reporter, licence=_carded_licence(directory))
     from pituning.backbones.conversion import check_gguf, convert_gguf
@@ -63,12 +71,12 @@ def add_backbone(
         file = Path(source.text)
         licence = plain(check_gguf(file).get("general.license"))
         room_for(place, file.stat().st_size)
-        with atomic_directory(place) as staged:
+        with atomic_directory(place, taken=name_taken(place.name)) as staged:
             convert_gguf(file, staged, dtype=chosen, reporter=reporter)
             return _finish(staged, place.name, source, reporter, licence=licence)
     record = PACKAGES[source.text]
     room_for(place, sum(piece.stat().st_size for piece in installed_files(record)))
-    with atomic_directory(place) as staged:
+    with atomic_directory(place, taken=name_taken(place.name)) as staged:
         with gguf_of(record, staged) as file:
             convert_gguf(file, staged, dtype=chosen, reporter=reporter)
         return _finish(staged, place.name, source, reporter, licence=record.licence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pituning.errors import ArtefactError
+from pituning.workspace.documents import parse_json
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """Types of weights that can be tuned, as safetensors and as PyTorch call them."""
@@ -58,7 +58,7 @@ def _header(path: Path) -> dict[str, Any]:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > min(size - 8, LARGEST_HEADER):
                 raise ValueError("its header is longer than the file")
-            document = json.loads(stream.read(length))
+            document = parse_json(stream.read(length))
         tensors = {name: value for name, value in document.items() if name != "__metadata__"}
         end = max((value["data_offsets"][1] for value in tensors.values()), default=0)
         if size != 8 + length + end:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from pituning.tasks.base import Task
 from pituning.tasks.mini import LazySplit
+from pituning.workspace.documents import parse_json
 
 ENDS = 2
 """Tokens that a prompt has beside its own, at its beginning and end."""
@@ -72,7 +72,7 @@ def prompt_notes(directory: Path, prompts: Sequence[str], *, name: str, image_to
 def _positions(directory: Path) -> int | None:
     """How many tokens a backbone reads at once, as its configuration says."""
     try:
-        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        config = parse_json((directory / "config.json").read_bytes())
     except (OSError, ValueError):
         return None
     for part in (config.get("text_config") or {}, config):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from pituning.backbones.encoder_decoder import EncoderDecoderBackbone
 from pituning.errors import ArtefactError
 from pituning.progress import Reporter
 from pituning.tasks.base import Example
+from pituning.workspace.atomic import read_json
 
 IMAGE_BATCH = 64
 HALF = (0.5, 0.5, 0.5)
@@ -103,7 +103,7 @@ def image_settings(path: Path) -> dict[str, Any]:
     Raises:
         ArtefactError: the images are no squares.
     """
-    settings = json.loads((path / "preprocessor_config.json").read_text(encoding="utf-8"))
+    settings = read_json(path / "preprocessor_config.json")
     size = settings.get("size") if isinstance(settings, dict) else None
     if not isinstance(size, dict) or not isinstance(size.get("height"), int) or size["height"] != size.get("width"):
         raise ArtefactError(f"backbone {path}: preprocessor_config.json has size {size!r}; it must be a square")

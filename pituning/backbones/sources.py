@@ -88,12 +88,17 @@ def check_free_name(workspace: Workspace, name: str) -> Path:
         raise BadInput(f"name {name!r} is the embedded backbone's; give another --name", field="name")
     place = workspace.root / "backbones" / name
     if place.exists():
-        raise BadInput(
-            f"backbone {name!r} is there already; give another --name, or remove it first: "
-            f"pituning backbones remove {name}",
-            field="name",
-        )
+        raise name_taken(name)
     return place
+
+
+def name_taken(name: str) -> BadInput:
+    """What is said to whoever adds a backbone under a name that another one has."""
+    return BadInput(
+        f"backbone {name!r} is there already; give another --name, or remove it first: "
+        f"pituning backbones remove {name}",
+        field="name",
+    )
 
 
 def check_files(directory: Path, where: str, names: Collection[str] | None = None) -> FamilyRecord:

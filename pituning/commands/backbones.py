@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace, print_table
+from pituning.commands.shared import JsonOption, WorkspaceOption, echo, emit, open_workspace, print_table
 
 if TYPE_CHECKING:
     from pituning.backbones.card import BackboneCard
@@ -48,7 +48,7 @@ def add(
     document = _document(place, card)
 
     def human() -> None:
-        typer.echo(f"added {card.name} from {_origin(card)}")
+        echo(f"added {card.name} from {_origin(card)}")
         _print(document)
 
     emit(document, as_json, human)
@@ -88,7 +88,7 @@ def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False)
             ],
         )
         for name, reason in damaged.items():
-            typer.echo(f"{name} cannot be used: {reason}", err=True)
+            echo(f"{name} cannot be used: {reason}", err=True)
 
     emit({"backbones": [asdict(card) for card in cards], "damaged": damaged}, as_json, human)
 
@@ -140,7 +140,7 @@ def remove(
     from pituning.runs.queue import RunQueue
 
     remove_backbone(RunQueue(open_workspace(workspace)), name, force=force)
-    emit({"backbone": name, "removed": True}, as_json, lambda: typer.echo(f"removed backbone {name}"))
+    emit({"backbone": name, "removed": True}, as_json, lambda: echo(f"removed backbone {name}"))
 
 
 @app.command()
@@ -155,7 +155,7 @@ def families(
 
     def human() -> None:
         if markdown:
-            typer.echo(support_markdown())
+            echo(support_markdown())
             return
         print_table(
             ("family", "modalities", "kinds of experts", "model types", "for example"),
@@ -172,7 +172,7 @@ def families(
         )
         for row in rows:
             for kind, reason in row["without"].items():
-                typer.echo(f"{row['family']} has no {kind} experts: {reason}")
+                echo(f"{row['family']} has no {kind} experts: {reason}")
 
     emit({"families": rows}, as_json, human)
 
@@ -221,9 +221,9 @@ def _print(document: dict[str, Any]) -> None:
         "fingerprint": document["fingerprint"],
     }
     for key, value in rows.items():
-        typer.echo(f"{key:12} {value}")
+        echo(f"{key:12} {value}")
     if memory["total"] > machine["total"]:
-        typer.echo("note: that is more than this machine has; tune it on a larger one or in smaller batches", err=True)
+        echo("note: that is more than this machine has; tune it on a larger one or in smaller batches", err=True)
 
 
 def _print_checks(checks: Conformance) -> None:
@@ -243,10 +243,10 @@ def _print_checks(checks: Conformance) -> None:
     applied = [each for each in checks.checks if each.outcome != "not applicable"]
     where = f"in {checks.dtype} on {checks.device}"
     if checks.passed:
-        typer.echo(f"all {len(applied)} checks passed {where}: backbone {checks.backbone} can be trusted")
+        echo(f"all {len(applied)} checks passed {where}: backbone {checks.backbone} can be trusted")
     else:
         names = ", ".join(each.name for each in checks.failed)
-        typer.echo(
+        echo(
             f"{len(checks.failed)} of {len(applied)} checks failed {where}: {names}; do not rely on results of "
             f"backbone {checks.backbone} until they pass"
         )

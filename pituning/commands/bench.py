@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pituning.commands.progress import terminal_reporter
-from pituning.commands.shared import JsonOption, WorkspaceOption, emit
+from pituning.commands.shared import JsonOption, WorkspaceOption, echo, emit
 from pituning.errors import ArtefactError
 from pituning.workspace.layout import resources
 
@@ -73,6 +73,6 @@ def _module(name: str) -> Any:
 def _emit(result: dict[str, Any], as_json: bool) -> None:
     def human() -> None:
         for key, value in result.items():
-            typer.echo(f"{key:20} {value}")
+            echo(f"{key:20} {value}")
 
     emit(result, as_json, human)

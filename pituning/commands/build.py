@@ -18,6 +18,7 @@ from pituning.commands.shared import (
     JsonOption,
     WorkspaceOption,
     check_zoo,
+    echo,
     emit,
     in_place,
     open_workspace,
@@ -75,7 +76,7 @@ def pretrain_mini(
     emit(
         {"backbone": checkpoint, "curve": curve, "steps": config.all_steps},
         as_json,
-        lambda: typer.echo(str(checkpoint)),
+        lambda: echo(str(checkpoint)),
     )
 
 
@@ -100,7 +101,7 @@ def pretrain_report(
 
     frame = heldout_table(backbone, text_only, PretrainConfig())
     write_text(out, frame.to_csv(index=False))
-    emit({"table": out, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(frame.to_string(index=False)))
+    emit({"table": out, "rows": frame.to_dict("records")}, as_json, lambda: echo(frame.to_string(index=False)))
 
 
 @zoo_app.command("build")
@@ -147,7 +148,7 @@ def zoo_build(
         build_zoo(zoo, backbone_dir, study, reporter, source=source, processes=processes)
         _make_maps(zoo, study.kinds, reporter)
     document = {"directory": zoo.root, "backbone": backbone_dir, "kinds": study.kinds, "tasks": study.tasks}
-    emit(document, as_json, lambda: typer.echo(f"{zoo.root}: {len(study.tasks)} tasks, {', '.join(study.kinds)}"))
+    emit(document, as_json, lambda: echo(f"{zoo.root}: {len(study.tasks)} tasks, {', '.join(study.kinds)}"))
 
 
 def _queue(workspace: Workspace, configs: Sequence[ZooRun], detach: bool, as_json: bool) -> None:
@@ -157,14 +158,14 @@ def _queue(workspace: Workspace, configs: Sequence[ZooRun], detach: bool, as_jso
 
     ids = [submit(workspace, RunSpec.of("zoo", config)) for config in configs]
     if detach:
-        emit({"runs": ids}, as_json, lambda: typer.echo(f"queued {', '.join(ids)}; see: pituning runs list"))
+        emit({"runs": ids}, as_json, lambda: echo(f"queued {', '.join(ids)}; see: pituning runs list"))
         return
     results = [follow(workspace, run_id) for run_id in ids]
     lines = [
         f"{result['kind']}: {len(result['trained'])} experts trained, {len(result['tasks'])} tasks compared"
         for result in results
     ]
-    emit({"runs": results}, as_json, lambda: typer.echo("\n".join(lines)))
+    emit({"runs": results}, as_json, lambda: echo("\n".join(lines)))
 
 
 @zoo_app.command("maps")
@@ -183,7 +184,7 @@ def zoo_maps(
     zoo = zoo_of(directory, open_workspace(workspace), backbone)
     with terminal_reporter() as reporter:
         files = _make_maps(zoo, tuple(in_order(zoo.kinds())) if kinds is None else words(kinds), reporter)
-    emit({"files": files}, as_json, lambda: typer.echo("\n".join(map(str, files))))
+    emit({"files": files}, as_json, lambda: echo("\n".join(map(str, files))))
 
 
 def _make_maps(zoo: Zoo, kinds: tuple[str, ...], reporter: Reporter) -> list[str]:
@@ -221,7 +222,7 @@ def zoo_measure(
     with terminal_reporter() as reporter:
         frame = measure_difficulty(zoo, backbone_dir, cells, reporter, processes=processes)
     table = zoo.new_result_path(SUITE_FILE)
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
 
 
 @zoo_app.command("tables")
@@ -245,4 +246,4 @@ def zoo_tables(
         "kinds": planted_by_kind(zoo),
         "heldout": heldout_markdown(zoo),
     }
-    emit(tables, as_json, lambda: typer.echo("\n\n".join(tables.values())))
+    emit(tables, as_json, lambda: echo("\n\n".join(tables.values())))

@@ -16,6 +16,7 @@ from pituning.commands.shared import (
     WorkspaceOption,
     YesOption,
     confirm,
+    echo,
     emit,
     open_workspace,
     print_table,
@@ -69,7 +70,7 @@ def list_command(
             ],
         )  # fmt: skip
         for name, reason in damaged.items():
-            typer.echo(f"{name} cannot be used: {reason}", err=True)
+            echo(f"{name} cannot be used: {reason}", err=True)
 
     emit({"experts": rows, "damaged": damaged}, as_json, human)
 
@@ -131,10 +132,10 @@ def import_command(
 
     def human() -> None:
         done = expert.card.spec.get("converted")
-        typer.echo(f"imported {expert.name}: {expert.kind} for {task}{f', {done}' if done else ''}")
-        typer.echo(uses(expert.card))
+        echo(f"imported {expert.name}: {expert.kind} for {task}{f', {done}' if done else ''}")
+        echo(uses(expert.card))
         if warning is not None:
-            typer.echo(f"warning: {warning}", err=True)
+            echo(f"warning: {warning}", err=True)
 
     emit(_row(expert.card, expert.name == task) | {"uses": uses(expert.card), "warning": warning}, as_json, human)
 
@@ -161,7 +162,7 @@ def export(
     from pituning.experts.store import export_expert
 
     path = export_expert(source, directory)
-    emit({"expert": name, "kind": source.parent.parent.name, "directory": path}, as_json, lambda: typer.echo(str(path)))
+    emit({"expert": name, "kind": source.parent.parent.name, "directory": path}, as_json, lambda: echo(str(path)))
 
 
 @app.command()
@@ -199,7 +200,7 @@ def remove(
     check_removable(queue, kind, name, backbone=backbone)
     confirm(f"Remove the {kind} expert {name}?", yes)
     remove_expert(queue, kind, name, backbone=backbone)
-    emit({"expert": name, "kind": kind, "removed": True}, as_json, lambda: typer.echo(f"removed {name} ({kind})"))
+    emit({"expert": name, "kind": kind, "removed": True}, as_json, lambda: echo(f"removed {name} ({kind})"))
 
 
 @takes_config(EmbedRun, argument="tasks")
@@ -247,10 +248,10 @@ def work(workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bo
 
     run_id = submit(workspace, RunSpec.of(kind, config))
     if detach:
-        emit({"run": run_id}, as_json, lambda: typer.echo(f"queued {run_id}; see: pituning runs show {run_id}"))
+        emit({"run": run_id}, as_json, lambda: echo(f"queued {run_id}; see: pituning runs show {run_id}"))
         return
     result = follow(workspace, run_id)
-    emit(result, as_json, lambda: typer.echo(words(result)))
+    emit(result, as_json, lambda: echo(words(result)))
 
 
 def _answers(result: dict[str, Any]) -> str:

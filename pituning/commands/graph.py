@@ -15,6 +15,7 @@ from pituning.commands.shared import (
     KindOption,
     TaskArgument,
     WorkspaceOption,
+    echo,
     emit,
     open_workspace,
     print_table,
@@ -104,7 +105,7 @@ def export(
     graph = task_graph(similarity.matrix, infos_of(place, similarity, backbone), k=k, threshold=threshold)
     export_graph(graph, file)
     document = {"file": file, "tasks": graph.number_of_nodes(), "edges": graph.number_of_edges()}
-    emit(document, as_json, lambda: typer.echo(f"{file}: {document['tasks']} tasks, {document['edges']} edges"))
+    emit(document, as_json, lambda: echo(f"{file}: {document['tasks']} tasks, {document['edges']} edges"))
 
 
 @app.command()

@@ -10,7 +10,7 @@ import typer
 
 from pituning.commands.follow import follow, submit
 from pituning.commands.options import takes_config
-from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, emit, open_workspace, output_file
+from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, echo, emit, open_workspace, output_file
 from pituning.errors import BadInput
 from pituning.runs.configs import PredictRun
 
@@ -60,11 +60,11 @@ def predict_command(
     config = dataclasses.replace(config, kind=card.kind)
     run_id = _unfinished(place, RunSpec.of("predict", config)) or submit(place, RunSpec.of("predict", config))
     if detach:
-        emit({"run": run_id}, as_json, lambda: typer.echo(f"queued {run_id}; see: pituning runs show {run_id}"))
+        emit({"run": run_id}, as_json, lambda: echo(f"queued {run_id}; see: pituning runs show {run_id}"))
         return
     result = follow(place, run_id)
     result["answers"] = str(place.run_dir(run_id) / result["answers"]) if out is None else result["out"]
-    emit(result, as_json, lambda: typer.echo(words(result)))
+    emit(result, as_json, lambda: echo(words(result)))
 
 
 def _unfinished(workspace: Workspace, spec: RunSpec) -> str | None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pituning.progress import Reporter, Silent
+from pituning.text import one_line
 
 QUIET_INTERVAL = 10.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -26,7 +27,7 @@ class TerminalReporter:
         from pituning.runs.eta import TimeLeft
 
         self._bar = bar
-        self._line = log_line
+        self._log_line = log_line
         self._forward: Reporter = forward or Silent()
         self._left = TimeLeft()
         self._task: Any = None
@@ -41,7 +42,7 @@ class TerminalReporter:
             return
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(name, total=max(total, 1), left="")
+        self._task = self._bar.add_task(one_line(name), total=max(total, 1), left="")
 
     def advance(self, steps: int = 1) -> None:
         self._forward.advance(steps)
@@ -64,6 +65,9 @@ class TerminalReporter:
     def log(self, message: str) -> None:
         self._forward.log(message)
         self._line(message)
+
+    def _line(self, words: str) -> None:
+        self._log_line(one_line(words))
 
     def _estimate(self) -> str:
         seconds = self._left.seconds()
@@ -100,21 +104,21 @@ class StatusLine:
     """One line on stderr that says how a run stands; where stderr is no terminal, a line now and then."""
 
     def __init__(self, bar: Any, print_line: Any):
-        self._bar, self._line = bar, print_line
+        self._bar, self._print = bar, print_line
         self._task = bar.add_task("", total=1.0) if bar is not None else None
         self._shown = 0.0
 
     def show(self, words: str, fraction: float | None) -> None:
         """``fraction`` of the whole is done, 0 to 1; None when that is not known."""
         if self._bar is not None:
-            self._bar.update(self._task, description=words, total=1.0 if fraction is not None else None)
+            self._bar.update(self._task, description=one_line(words), total=1.0 if fraction is not None else None)
             self._bar.update(self._task, completed=fraction or 0.0)
         elif time.monotonic() - self._shown > QUIET_INTERVAL:
             self._shown = time.monotonic()
-            self._line(words)
+            self._print(one_line(words))
 
     def log(self, message: str) -> None:
-        self._line(message)
+        self._print(one_line(message))
 
 
 @contextmanager

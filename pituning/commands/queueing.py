@@ -9,7 +9,7 @@ import typer
 from pituning.commands.follow import IDLE_SECONDS, follow
 from pituning.commands.options import BackboneOption, takes_config
 from pituning.commands.runs import RunArgument, app, open_queue
-from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, emit, numbers, words
+from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, echo, emit, numbers, words
 from pituning.runs.counting import CountRun
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
@@ -57,7 +57,7 @@ def sweep(
     emit(
         {"batch": name, "runs": ids},
         as_json,
-        lambda: typer.echo(f"queued {len(ids)} runs as batch {name}; see: pituning runs list --batch {name}"),
+        lambda: echo(f"queued {len(ids)} runs as batch {name}; see: pituning runs list --batch {name}"),
     )
 
 
@@ -75,7 +75,7 @@ def duplicate(
     queue = open_queue(workspace)
     made = queue.duplicate(run, changes_of(queue.get(run).kind, settings or []), name=name)
     _wake(queue)
-    emit({"run": made}, as_json, lambda: typer.echo(f"queued {made}; see: pituning runs show {made}"))
+    emit({"run": made}, as_json, lambda: echo(f"queued {made}; see: pituning runs show {made}"))
 
 
 @app.command()
@@ -94,10 +94,10 @@ def submit(
     run = queue.submit(RunSpec(kind=kind, config=changes_of(kind, settings or [])))
     _wake(queue)
     if detach:
-        emit({"run": run}, as_json, lambda: typer.echo(f"queued {run}"))
+        emit({"run": run}, as_json, lambda: echo(f"queued {run}"))
         return
     result = follow(queue.workspace, run)
-    emit(result, as_json, lambda: typer.echo(f"{run} is done; see: pituning runs show {run}"))
+    emit(result, as_json, lambda: echo(f"{run} is done; see: pituning runs show {run}"))
 
 
 @app.command()
@@ -112,10 +112,10 @@ def count(
     run = queue.submit(RunSpec.of("count", config))
     _wake(queue)
     if detach:
-        emit({"run": run}, as_json, lambda: typer.echo(f"queued {run}"))
+        emit({"run": run}, as_json, lambda: echo(f"queued {run}"))
         return
     result = follow(queue.workspace, run)
-    emit(result, as_json, lambda: typer.echo(f"counted to {result['counted']}: the queue works"))
+    emit(result, as_json, lambda: echo(f"counted to {result['counted']}: the queue works"))
 
 
 @app.command()
@@ -129,7 +129,7 @@ def move(
     queue = open_queue(workspace)
     queue.move(run, place)
     now = queue.place(run)
-    emit({"run": run, "place": now}, as_json, lambda: typer.echo(f"{run}: number {now} in the queue"))
+    emit({"run": run, "place": now}, as_json, lambda: echo(f"{run}: number {now} in the queue"))
 
 
 @app.command()
@@ -144,7 +144,7 @@ def priority(
     queue.set_priority(run, value)
     now = queue.place(run)
     document = {"run": run, "priority": value, "place": now}
-    emit(document, as_json, lambda: typer.echo(f"{run}: number {now} in the queue"))
+    emit(document, as_json, lambda: echo(f"{run}: number {now} in the queue"))
 
 
 @app.command()
@@ -155,7 +155,7 @@ def pause(
 ) -> None:
     """Take nothing more from the queue; what is running goes on."""
     open_queue(workspace).pause(reason)
-    emit({"paused": True}, as_json, lambda: typer.echo("paused; go on with: pituning runs unpause"))
+    emit({"paused": True}, as_json, lambda: echo("paused; go on with: pituning runs unpause"))
 
 
 @app.command()
@@ -164,7 +164,7 @@ def unpause(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> N
     queue = open_queue(workspace)
     queue.unpause()
     _wake(queue)
-    emit({"paused": False}, as_json, lambda: typer.echo("the queue goes on"))
+    emit({"paused": False}, as_json, lambda: echo("the queue goes on"))
 
 
 def _wake(queue: RunQueue) -> None:

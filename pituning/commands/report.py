@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pituning.commands.options import BackboneOption
-from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace
+from pituning.commands.shared import JsonOption, WorkspaceOption, echo, emit, open_workspace
 from pituning.errors import BadInput
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
@@ -52,9 +52,9 @@ def report_command(
     }
 
     def human() -> None:
-        typer.echo(f"{out}: {len(chosen.slides)} slides of {chosen.title!r}, {size / 1e6:.1f} MB")
+        echo(f"{out}: {len(chosen.slides)} slides of {chosen.title!r}, {size / 1e6:.1f} MB")
         for number, message in made.problems.items():
-            typer.echo(f"slide {number} could not be drawn: {message}", err=True)
+            echo(f"slide {number} could not be drawn: {message}", err=True)
 
     emit(document, as_json, human)
 

@@ -19,6 +19,7 @@ from pituning.commands.shared import (
     WorkspaceOption,
     YesOption,
     confirm,
+    echo,
     emit,
     open_workspace,
     print_table,
@@ -44,6 +45,7 @@ def list_command(
     ] = None,
     batch: BatchOption = None,
     backbone: Annotated[str | None, typer.Option(help="Only the runs on this backbone.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 500,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,14 +61,18 @@ def list_command(
     queue = open_queue(workspace)
     if backbone is not None:
         queue.workspace.check_backbone(backbone)
-    runs, waits, held = queue.list(states=states, batch=batch, backbone=backbone), waits_for(queue), held_up(queue)
+    runs = queue.list(states=states, batch=batch, backbone=backbone, limit=limit)
+    total = queue.count(states=states, batch=batch, backbone=backbone)
+    waits, held = waits_for(queue), held_up(queue)
 
     def human() -> None:
         print_table(("run", "state", "what", "phase", "took"), [_line(run, waits) for run in runs])
+        if total > len(runs):
+            typer.echo(f"these are the newest {len(runs):,} of {total:,} runs; all: --limit {total}", err=True)
         if held is not None:
-            typer.echo(f"nothing is taken: {held}", err=True)
+            echo(f"nothing is taken: {held}", err=True)
 
-    emit({"runs": [_document(run, waits) for run in runs], "held_up": held}, as_json, human)
+    emit({"runs": [_document(run, waits) for run in runs], "total": total, "held_up": held}, as_json, human)
 
 
 @app.command()
@@ -82,16 +88,16 @@ def show(run: RunArgument, workspace: WorkspaceOption = None, as_json: JsonOptio
     }
 
     def human() -> None:
-        for key in ("id", "name", "batch", "state", "waits", "command", "phase", "failure", "error", "fix"):
+        for key in ("id", "name", "batch", "state", "damage", "waits", "command", "phase", "failure", "error", "fix"):
             if document[key] is not None:
-                typer.echo(f"{'fix' if key == 'fix' else key:8} {document[key]}")
+                echo(f"{'fix' if key == 'fix' else key:8} {document[key]}")
         for event in document["events"]:
-            typer.echo(f"{time.strftime('%F %T', time.localtime(event['time']))}  {event['message']}")
+            echo(f"{time.strftime('%F %T', time.localtime(event['time']))}  {event['message']}")
         for key, value in (document["result"] or {}).items():
             if isinstance(value, str | int | float):
-                typer.echo(f"{key:8} {value}")
+                echo(f"{key:8} {value}")
         for what, points in guesses(document["result"] or {}):
-            typer.echo(f"to compare: {what} scores {points:.1f}")
+            echo(f"to compare: {what} scores {points:.1f}")
 
     emit(document, as_json, human)
 
@@ -105,7 +111,7 @@ def logs(
 ) -> None:
     """The end of a run's log."""
     text = open_queue(workspace).log_of(run, lines=lines)
-    emit({"run": run, "log": text}, as_json, lambda: typer.echo(text))
+    emit({"run": run, "log": text}, as_json, lambda: echo(text))
 
 
 @app.command()
@@ -118,7 +124,7 @@ def cancel(
 
     def human() -> None:
         for each, state in states.items():
-            typer.echo(f"{each}: {'asked to stop' if state == 'running' else state}")
+            echo(f"{each}: {'asked to stop' if state == 'running' else state}")
 
     document = {"run": run, "state": states[run]} if run is not None else {"batch": batch, "states": states}
     emit(document, as_json, human)
@@ -158,7 +164,7 @@ def delete(
         confirm(f"Delete run {run}{f' and its expert {made.name}' if made is not None else ''}?", yes)
     expert = delete_run(queue, run)
     words = f"deleted {run}" + (f" and its expert {expert}" if expert is not None else "")
-    emit({"run": run, "deleted": True, "expert": expert}, as_json, lambda: typer.echo(words))
+    emit({"run": run, "deleted": True, "expert": expert}, as_json, lambda: echo(words))
 
 
 def worker_command(
@@ -179,7 +185,7 @@ def worker_command(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
-    typer.echo(f"working on the queue of {place.root}; stop with Ctrl-C", err=True)
+    echo(f"working on the queue of {place.root}; stop with Ctrl-C", err=True)
     supervise(place, executor=executor, slots=slots, gpus=gpus, idle_s=idle, stop=stop)
 
 
@@ -199,9 +205,9 @@ def _chosen(queue: RunQueue, run: str | None, batch: str | None) -> list[str]:
         raise BadInput("give the id of a run, or --batch with the name of a batch", field="run")
     if run is not None:
         return [run]
-    if not queue.list(batch=batch, limit=1):
+    if not queue.count(batch=batch):
         raise BadInput(f"there is no batch {batch!r}; see: pituning runs list", field="batch")
-    return [each.id for each in queue.list(states=ACTIVE, batch=batch, limit=100_000)]
+    return [each.id for each in queue.list(states=ACTIVE, batch=batch)]
 
 
 def _go_on(queue: RunQueue, run: str, detach: bool, as_json: bool) -> None:
@@ -209,15 +215,17 @@ def _go_on(queue: RunQueue, run: str, detach: bool, as_json: bool) -> None:
 
     ensure_supervisor(queue.workspace, idle_s=IDLE_SECONDS)
     if detach:
-        emit({"run": run}, as_json, lambda: typer.echo(f"queued {run}"))
+        emit({"run": run}, as_json, lambda: echo(f"queued {run}"))
         return
     result = follow(queue.workspace, run)
-    emit(result, as_json, lambda: typer.echo(f"{run}: succeeded; see: pituning runs show {run}"))
+    emit(result, as_json, lambda: echo(f"{run}: succeeded; see: pituning runs show {run}"))
 
 
 def _line(run: Run, waits: Mapping[str, str]) -> tuple[str, str, str, str | None, str | None]:
     elapsed = run.elapsed()
     phase = f"{run.phase} {run.done}/{run.total}" if run.state == "running" and run.phase else run.error
+    if run.damage is not None:
+        return run.id, f"{run.state}?", run.name, run.damage, None
     name = run.name if run.batch is None else f"{run.name} ({run.batch})"
     return run.id, run.state, name, waits.get(run.id, phase), duration(elapsed) if elapsed is not None else None
 
@@ -225,11 +233,11 @@ def _line(run: Run, waits: Mapping[str, str]) -> tuple[str, str, str, str | None
 def _document(run: Run, waits: Mapping[str, str]) -> dict[str, Any]:
     kept = (
         "id", "name", "batch", "kind", "backbone", "state", "priority", "attempt", "max_attempts", "slot", "created",
-        "started", "finished", "phase", "done", "total", "eta_s", "failure", "error", "fix", "submitted_by",
+        "started", "finished", "phase", "done", "total", "eta_s", "failure", "error", "fix", "submitted_by", "damage",
     )  # fmt: skip
     return {key: getattr(run, key) for key in kept} | {
         "waits": waits.get(run.id),
         "config": dict(run.spec.config),
-        "command": run.spec.command(),
+        "command": run.spec.command() if run.damage is None else None,
         "seconds": run.elapsed(),
     }

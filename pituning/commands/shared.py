@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ import typer
 from pituning.backbones.precision import DTYPE_HELP
 from pituning.errors import BadInput, PiTuningError
 from pituning.experts.kinds import kind_words
+from pituning.text import json_text, one_line, visible
+from pituning.workspace.documents import MOST_WHOLE
 from pituning.workspace.layout import Workspace
 from pituning.workspace.zoo import Zoo
 
@@ -25,7 +26,7 @@ KindOption = Annotated[str, typer.Option("--kind", help=f"Kind of expert: {kind_
 DetachOption = Annotated[bool, typer.Option("--detach", help="Queue it and return at once; it runs in the background.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 DtypeOption = Annotated[str | None, typer.Option("--dtype", help=DTYPE_HELP)]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MOST_WHOLE, help="Seed of everything that is drawn.")]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task; see `pituning tasks list`.")]
 
 
@@ -129,7 +130,7 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise BadInput(f"{question} Give --yes to go on without being asked", field="yes")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(one_line(question), err=True):
         raise PiTuningError("cancelled; nothing was deleted")
 
 
@@ -150,10 +151,18 @@ def numbers(text: str, *, field: str) -> tuple[int, ...]:
         raise BadInput(f"{field} is {text!r}; give whole numbers with commas between them", field=field) from error
 
 
+def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Prints a text, whose control characters are spelt out: names, cards and files of others do not steer a terminal.
+
+    All that commands say goes through this or `print_table`.
+    """
+    typer.echo(visible(str(text)), err=err, nl=nl)
+
+
 def emit(document: Any, as_json: bool, human: Callable[[], None]) -> None:
     """Prints ``document`` as JSON, or calls ``human`` to print it for people."""
     if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False, default=_plain))
+        typer.echo(json_text(document, indent=1, default=_plain))
     else:
         human()
 
@@ -192,7 +201,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 def _cell(value: object) -> str:
     if value is None:
         return "–"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return f"{value:.2f}" if isinstance(value, float) else one_line(str(value))
 
 
 def _is_number(text: str) -> bool:

@@ -18,6 +18,7 @@ from pituning.commands.shared import (
     KindOption,
     WorkspaceOption,
     check_experts,
+    echo,
     emit,
     in_place,
     open_workspace,
@@ -61,7 +62,7 @@ def study_transfer(
     with terminal_reporter() as reporter:
         frame = measure_transfer(zoo, backbone_dir, config, reporter, source=source, processes=processes)
     table = zoo.new_transfer_path(config.kind)
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
 
 
 def _transferred(result: dict[str, Any]) -> str:
@@ -108,14 +109,14 @@ def study_lowshot(
             differences = check_lowshot(places, config, reporter)
         count = len(lowshot_specs(places, config))
         document = {"table": table, "cells": count, "differences": differences}
-        emit(document, as_json, lambda: typer.echo("\n".join([*differences, f"{count} cells measured again"])))
+        emit(document, as_json, lambda: echo("\n".join([*differences, f"{count} cells measured again"])))
         if differences:
             raise PiTuningError(f"{len(differences)} of {count} cells differ from {table}; first: {differences[0]}")
         return
     with terminal_reporter() as reporter:
         frame = measure_lowshot(places, config, reporter, processes=config.processes_on(gpu=False))
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")  # JSON knows no NaN
-    emit({"table": table, "rows": rows}, as_json, lambda: typer.echo(str(table)))
+    emit({"table": table, "rows": rows}, as_json, lambda: echo(str(table)))
 
 
 def _compared(result: dict[str, Any]) -> str:
@@ -147,7 +148,7 @@ def study_predictors(
     frame = grade_predictors(zoo, kind, source=TaskSource(place))
     table = zoo.new_result_path(GRADES_FILE)
     write_text(table, frame.to_csv(index=False))
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
 
 
 @app.command("variants")
@@ -171,7 +172,7 @@ def study_variants(
     with terminal_reporter() as reporter:
         measure_variants(zoo, backbone_dir, kind, reporter)
     table, frame = zoo.new_result_path(GRADES_FILE, kind), grade_variants(zoo, kind)
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: typer.echo(str(table)))
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
 
 
 @app.command("tables")
@@ -199,7 +200,7 @@ def study_tables(
     tables = {str(count): predictors_markdown(zoo, kind, count) for count in shots}
     if zoo.result_path(VARIANTS_FILE, kind).is_file():
         tables |= {f"variants-{count}": variants_markdown(zoo, kind, count) for count in shots}
-    emit(tables, as_json, lambda: typer.echo("\n\n".join(tables.values())))
+    emit(tables, as_json, lambda: echo("\n\n".join(tables.values())))
 
 
 @app.command("summary")
@@ -229,4 +230,4 @@ def study_summary(
         "predictor": predictor_figures(zoo, kind, count),
         "guessing": guess_document(mean_guess(guesses, targets)),
     }
-    emit(document, as_json, lambda: typer.echo(f"{summary.markdown()}\n\n{guess_table(targets, guesses)}"))
+    emit(document, as_json, lambda: echo(f"{summary.markdown()}\n\n{guess_table(targets, guesses)}"))

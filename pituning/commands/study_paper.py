@@ -16,6 +16,7 @@ from pituning.commands.shared import (
     KindOption,
     WorkspaceOption,
     check_experts,
+    echo,
     emit,
     numbers,
     open_workspace,
@@ -90,7 +91,7 @@ def study_paper(
         left = [config for config in configs if missing & set(config.tasks)]
         runs = _queue(place, [RunSpec.of("lowshot", config) for config in left], chosen, shots)
         if detach:
-            emit({"runs": runs}, as_json, lambda: typer.echo(f"queued {len(runs)} runs; see: pituning runs list"))
+            emit({"runs": runs}, as_json, lambda: echo(f"queued {len(runs)} runs; see: pituning runs list"))
             return
         for run in runs:
             follow(place, run)
@@ -107,13 +108,13 @@ def study_paper(
 
     def human() -> None:
         for table, rows in made.items():
-            typer.echo(f"{TABLES[table].title}, {_shots_words(count)}")
+            echo(f"{TABLES[table].title}, {_shots_words(count)}")
             names = [record.name for record in TABLES[table].records]
             print_table(("by", "method", *names, "mean", "source"), [_cells(row, names) for row in rows])
             if not any(row.source for row in rows):
-                typer.echo(f"The paper prints no figures of this table {_shots_words(count)}.")
+                echo(f"The paper prints no figures of this table {_shots_words(count)}.")
         if lacking:
-            typer.echo(f"not here yet: {', '.join(lacking)}; add them: pituning tasks add catalogue:NAME", err=True)
+            echo(f"not here yet: {', '.join(lacking)}; add them: pituning tasks add catalogue:NAME", err=True)
 
     emit(document, as_json, human)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pituning.commands.shared import JsonOption, WorkspaceOption, emit, open_workspace
+from pituning.commands.shared import JsonOption, WorkspaceOption, echo, emit, open_workspace
 from pituning.errors import ArtefactError, BadInput, PiTuningError
 from pituning.experts.kinds import shipped_kinds
 from pituning.workspace.layout import DEFAULT_BACKBONE, ENVIRONMENT_VARIABLE, embedded_data, resources
@@ -47,7 +47,7 @@ def app_command(
     environment = os.environ | {ENVIRONMENT_VARIABLE: str(place.root), "PYTHONPATH": os.pathsep.join(paths)}
     if roles:
         environment[ROLES_VARIABLE] = str(Path(roles).expanduser().resolve())  # it is read from another directory
-    typer.echo(f"π-Tuning Studio at http://{ADDRESS}:{port} (workspace {place.root}); stop it with Ctrl-C", err=True)
+    echo(f"π-Tuning Studio at http://{ADDRESS}:{port} (workspace {place.root}); stop it with Ctrl-C", err=True)
     os.chdir(resources())  # where .streamlit/config.toml is
     command = [sys.executable, "-m", "streamlit", "run", str(script), *arguments]
     os.execve(sys.executable, command, environment)
@@ -69,11 +69,11 @@ def doctor_command(workspace: WorkspaceOption = None, as_json: JsonOption = Fals
 
     def human() -> None:
         for key in ("python", "torch", "device", "workspace"):
-            typer.echo(f"{key:10} {document[key]}")
+            echo(f"{key:10} {document[key]}")
         for problem in document["problems"]:
-            typer.echo(f"problem    {problem}")
+            echo(f"problem    {problem}")
         if document["ok"]:
-            typer.echo("all well")
+            echo("all well")
 
     emit(document, as_json, human)
     if not document["ok"]:

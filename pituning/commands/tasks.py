@@ -16,6 +16,7 @@ from pituning.commands.shared import (
     WorkspaceOption,
     YesOption,
     confirm,
+    echo,
     emit,
     open_workspace,
     print_table,
@@ -71,7 +72,7 @@ def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False)
             ],
         )
         for name, reason in damaged.items():
-            typer.echo(f"{name} cannot be used: {reason}", err=True)
+            echo(f"{name} cannot be used: {reason}", err=True)
 
     emit({"tasks": rows, "damaged": damaged}, as_json, human)
 
@@ -88,7 +89,7 @@ def show(task: TaskArgument, workspace: WorkspaceOption = None, as_json: JsonOpt
 
     def human() -> None:
         for key, value in document.items():
-            typer.echo(f"{key:12} {_words(value)}")
+            echo(f"{key:12} {_words(value)}")
 
     emit(document, as_json, human)
 
@@ -116,7 +117,7 @@ def preview(
 
     def human() -> None:
         for row in rows:
-            typer.echo(f"{row['prompt']}  →  {row['answer']}" + (f"  [{row['image']}]" if row["image"] else ""))
+            echo(f"{row['prompt']}  →  {row['answer']}" + (f"  [{row['image']}]" if row["image"] else ""))
 
     emit({"task": found.name, "split": split, "examples": rows}, as_json, human)
 
@@ -230,13 +231,13 @@ def add(
     def human() -> None:
         sizes = ", ".join(f"{size} {split}" for split, size in document["sizes"].items())
         kind = f"{len(made.labels)} labels" if made.labels else ANSWER_KINDS[made.about["answers"]].label.lower()
-        typer.echo(f"{'would add' if check else 'added'} {made.name}: {made.modality}, {kind}, {made.metric}, {sizes}")
+        echo(f"{'would add' if check else 'added'} {made.name}: {made.modality}, {kind}, {made.metric}, {sizes}")
         for use in plan.account:
-            typer.echo(f"  {use}")
+            echo(f"  {use}")
         for question in plan.questions:
-            typer.echo(f"ask: {question}", err=True)
+            echo(f"ask: {question}", err=True)
         for warning in warnings:
-            typer.echo(f"note: {warning}", err=True)
+            echo(f"note: {warning}", err=True)
 
     emit(document, as_json, human)
 
@@ -252,7 +253,7 @@ def catalogue(
 
     if name is not None:
         card = CATALOGUE[name].card()
-        emit(card, as_json, lambda: typer.echo(card_text(card), nl=False))
+        emit(card, as_json, lambda: echo(card_text(card), nl=False))
         return
 
     records = list(CATALOGUE.values())
@@ -290,7 +291,7 @@ def remove(
     confirm(f"Remove task {task}{experts}?", yes)
     remove_task(queue, task)
     words = f"removed {task}{experts}"
-    emit({"task": task, "removed": True, "experts": kinds}, as_json, lambda: typer.echo(words))
+    emit({"task": task, "removed": True, "experts": kinds}, as_json, lambda: echo(words))
 
 
 @app.command()
@@ -319,7 +320,7 @@ def edit(
         answers=answers, metric=metric, licence=licence, origin=origin,
     )  # fmt: skip
     card = card_of(edit_task(open_workspace(workspace), task, changes))
-    emit(card, as_json, lambda: typer.echo(card_text(card).rstrip()))
+    emit(card, as_json, lambda: echo(card_text(card).rstrip()))
 
 
 @app.command()
@@ -336,7 +337,7 @@ def export(
     found = load_task(task, open_workspace(workspace))
     path = file or Path(f"{found.name}.zip")
     rows = export_task(found, path)
-    emit({"task": found.name, "file": path, "rows": rows}, as_json, lambda: typer.echo(f"{path}: {rows} rows"))
+    emit({"task": found.name, "file": path, "rows": rows}, as_json, lambda: echo(f"{path}: {rows} rows"))
 
 
 @app.command()
@@ -346,7 +347,7 @@ def card(task: TaskArgument, workspace: WorkspaceOption = None, as_json: JsonOpt
     from pituning.tasks.registry import load_task
 
     document = card_of(load_task(task, open_workspace(workspace)))
-    emit(document, as_json, lambda: typer.echo(card_text(document).rstrip()))
+    emit(document, as_json, lambda: echo(card_text(document).rstrip()))
 
 
 def _prompt_notes(task: Task, workspace: Workspace, backbone: str) -> list[str]:

@@ -10,7 +10,7 @@ import typer
 
 from pituning.commands.experts import check_examples, guesses, work
 from pituning.commands.options import takes_config
-from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, open_workspace, print_table
+from pituning.commands.shared import DetachOption, JsonOption, WorkspaceOption, echo, open_workspace, print_table
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
 from pituning.tuning.budgets import BUDGETS, budget_settings
@@ -55,7 +55,7 @@ def _warn(workspace: Workspace, config: TuneConfig, task: Task) -> None:
         warnings += [f"warning: {note}" for note in notes]
     for line in warnings:
         if line is not None:
-            typer.echo(line, err=True)
+            echo(line, err=True)
 
 
 def _within(config: TuneConfig, settings: Mapping[str, Any]) -> TuneConfig:
@@ -96,7 +96,7 @@ def _print(result: dict[str, Any]) -> None:
 
     weights = result["weights"]
     donors = ", ".join(f"{name} {weights[name]:.2f}" if name in weights else str(name) for name in result["donors"])
-    typer.echo(f"{result['target']}, {result['shots']} shots per class, {result['kind']}; donors: {donors}")
+    echo(f"{result['target']}, {result['shots']} shots per class, {result['kind']}; donors: {donors}")
     scores: dict[str, float] = {"pi": result["score"], **result["baselines"]}
     rows = [
         (
@@ -111,14 +111,12 @@ def _print(result: dict[str, Any]) -> None:
     print_table(("method", "score", "low", "high", "π gains"), rows)
     curve = result["learning_curve"]
     if curve:
-        typer.echo("by shots: " + ", ".join(f"{point['shots']}: {point['score']:.1f}" for point in curve))
+        echo("by shots: " + ", ".join(f"{point['shots']}: {point['score']:.1f}" for point in curve))
     for line in advice(result):
-        typer.echo(line)
+        echo(line)
     if result["calibration"] is not None:
         ece = [f"{100 * result['calibration'][name]['ece']:.1f}" for name in ("before", "after")]
-        typer.echo(
-            f"probabilities are calibrated: ECE {ece[0]} → {ece[1]} points on {result['test_examples']:,} test rows"
-        )
+        echo(f"probabilities are calibrated: ECE {ece[0]} → {ece[1]} points on {result['test_examples']:,} test rows")
     name = result["expert"]
-    typer.echo(f"expert {name}; label new rows with: pituning predict {name} FILE --out answers.csv")
-    typer.echo(f"take it along with: pituning experts export {name} DIR")
+    echo(f"expert {name}; label new rows with: pituning predict {name} FILE --out answers.csv")
+    echo(f"take it along with: pituning experts export {name} DIR")

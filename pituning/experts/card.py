@@ -15,6 +15,7 @@ from pituning.backbones.files import fingerprint
 from pituning.errors import ArtefactError, BackboneMismatch
 from pituning.experts.kinds import KINDS
 from pituning.workspace.atomic import read_json, sha256_file, write_json
+from pituning.workspace.documents import DocumentError, check_document, check_fields
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 
 FORMAT_VERSION = 1
@@ -90,6 +91,11 @@ def parse_card(document: Any, path: str) -> ExpertCard:
             f"{path} has format_version {document.get('format_version')!r}, this version reads up to {FORMAT_VERSION}; "
             "upgrade pituning-studio"
         )
+    try:
+        check_document(document)
+        check_fields(ExpertCard, document)
+    except DocumentError as error:
+        raise ArtefactError(f"{path} is damaged: {error}; make or import the expert again") from error
     texts = ("name", "kind", "task", "backbone", "fingerprint", "sha256")
     bad = [key for key in texts if not isinstance(document.get(key), str)]
     mappings = ("config", "spec", "scores", "calibration", "versions")

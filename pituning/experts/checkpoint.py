@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from pituning.experts.canonical import Tensors
 from pituning.experts.card import CARD, CONFIG, TENSORS, ExpertCard, parse_card
 from pituning.experts.kinds import NotMixable, full_settings, kind_of_peft_type
 from pituning.workspace.atomic import sha256
+from pituning.workspace.documents import DocumentError, parse_json
 from pituning.workspace.zips import bad_file, open_zip
 
 NOT_MIXED = "not_mixed"
@@ -176,10 +176,10 @@ def _checkpoint(config: bytes, tensors: bytes, about: bytes | None, filename: st
 
 def _parse(data: bytes, filename: str, member: str, field: str) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return parse_json(data, most_bytes=MAX_JSON_BYTES)
+    except DocumentError as error:
         raise BadInput(
-            f"{filename!r} has a {member} that is not JSON ({error}); save the expert again", field=field
+            f"{filename!r} has a {member} that cannot be read: {error}; save the expert again", field=field
         ) from error
 
 

@@ -65,7 +65,7 @@ def keep_checkpoint(
     card = replace(
         made, name=name, task=task, backbone=zoo.backbone, sha256=sha256(checkpoint.tensors), spec=spec,
     )  # fmt: skip
-    with atomic_directory(zoo.new_expert_dir(checkpoint.kind, name)) as folder:
+    with atomic_directory(zoo.new_expert_dir(checkpoint.kind, name), taken=_taken(checkpoint.kind, name)) as folder:
         write_bytes(folder / TENSORS, checkpoint.tensors)
         write_json(folder / CONFIG, dict(checkpoint.document))
         write_card(card, folder)
@@ -84,7 +84,11 @@ def check_new_name(zoo: Zoo, kind: str, name: str, *, over_shipped: bool = False
     check_name(name, what="name")
     taken = zoo.new_expert_dir(kind, name).exists() if over_shipped else name in zoo.all_expert_dirs(kind)
     if taken:
-        raise BadInput(f"there is already a {kind} expert {name!r}; choose another name", field="name")
+        raise _taken(kind, name)
+
+
+def _taken(kind: str, name: str) -> BadInput:
+    return BadInput(f"there is already a {kind} expert {name!r}; choose another name", field="name")
 
 
 def check_whole(directory: Path) -> ExpertCard:

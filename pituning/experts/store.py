@@ -261,11 +261,12 @@ def export_expert(directory: Path, destination: Path) -> Path:
     """
     directory, destination = Path(directory), Path(destination)
     card = read_card(directory)
+    taken = BadInput(f"{destination} exists already; give a new or empty directory", field="destination")
     if destination.is_file() or (destination.is_dir() and any(destination.iterdir())):
-        raise BadInput(f"{destination} exists already; give a new or empty directory", field="destination")
+        raise taken
     if not (directory / TENSORS).is_file() or sha256_file(directory / TENSORS) != card.sha256:
         raise ArtefactError(f"{directory / TENSORS} is missing or damaged; make the expert again")
-    with atomic_directory(destination) as folder:
+    with atomic_directory(destination, taken=taken) as folder:
         for name in (TENSORS, CONFIG, CARD):
             shutil.copyfile(directory / name, folder / name)
         write_text(folder / README, readme(card))

@@ -11,6 +11,7 @@ import numpy as np
 from pituning.errors import BadInput
 from pituning.graph.layout import layout
 from pituning.graph.similarity import rank, standardise
+from pituning.text import shorten as shorten_text
 
 NEIGHBOURS = 3
 """Edges per task by default, and in the graph whose communities are found."""
@@ -132,8 +133,7 @@ def communities(similarity: np.ndarray, names: Sequence[str], *, seed: int = 0) 
 
 def shorten(title: str) -> str:
     """A title as a node's label: one line of at most `LABEL_LENGTH` characters."""
-    line = " ".join(title.split())
-    return line if len(line) <= LABEL_LENGTH else line[: LABEL_LENGTH - 1].rstrip() + "…"
+    return shorten_text(" ".join(title.split()), LABEL_LENGTH)
 
 
 def _pairs(

@@ -43,8 +43,8 @@ class MapSettings:
             raise BadInput(f"min_dist is {self.min_dist!r}; give 0 or more, below 1", field="min_dist")
         if self.metric not in DISTANCES:
             raise BadInput(f"metric is {self.metric!r}; choose one of {', '.join(DISTANCES)}", field="metric")
-        if self.seed < 0:
-            raise BadInput(f"seed is {self.seed!r}; give 0 or more", field="seed")
+        if not 0 <= self.seed < 2**32:  # what UMAP's generator takes
+            raise BadInput(f"seed is {self.seed!r}; give 0 to {2**32 - 1}", field="seed")
 
     @property
     def digest(self) -> str:

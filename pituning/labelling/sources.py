@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 from pituning.errors import ArtefactError, BadInput
-from pituning.workspace.atomic import atomic_directory, read_json, remove_directory, sha256, write_json
+from pituning.workspace.atomic import atomic_directory, read_json, sha256, write_json
 from pituning.workspace.layout import Workspace
 
 _NAME = re.compile(r"[0-9a-f]{32}")
@@ -101,10 +102,13 @@ def find_source(name: str, workspace: Workspace) -> Source:
         raise ArtefactError(f"{directory / _NOTE} is damaged; name the file again") from error
 
 
-def drop_source(name: str, workspace: Workspace) -> None:
-    """Removes a kept upload or note, if it is there; a file outside the workspace stays."""
+def drop_source(name: str, workspace: Workspace, remove: Callable[[Path], None]) -> None:
+    """Removes a kept upload or note, if it is there, by what `pituning.workspace.atomic.removing` yields.
+
+    A file outside the workspace stays.
+    """
     if _NAME.fullmatch(name) is not None:
-        remove_directory(_directory(workspace, name))
+        remove(_directory(workspace, name))
 
 
 def _directory(workspace: Workspace, name: str) -> Path:

@@ -43,7 +43,7 @@ def _shots(result: Mapping[str, Any]) -> str:
     """What the learning curve says of more shots."""
     curve = result.get("learning_curve") or []
     if len(curve) < 2:
-        return "More shots: whether they would help is told by a learning curve, `--learning-curve`."
+        return "More shots: a learning curve tells whether they would help (`pituning tune` with `--learning-curve`)."
     before, last = curve[-2], curve[-1]
     gain = last["score"] - before["score"]
     step = f"from {before['shots']} to {last['shots']} shots the score changed by {gain:+.1f} points"

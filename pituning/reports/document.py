@@ -24,6 +24,7 @@ from pituning.reports.drawn import Drawn, File, Panel, Table
 from pituning.reports.markdown import render
 from pituning.reports.reader import Reader
 from pituning.reports.views import draw
+from pituning.text import shorten, without_folders
 from pituning.workspace.stories import Slide, Story
 
 ASSETS = Path(__file__).parent / "assets"
@@ -52,9 +53,11 @@ def report(reader: Reader, story: Story, *, now: float | None = None) -> Report:
     parts, problems, names = [], {}, []
     for number, slide in enumerate(story.slides, start=1):
         try:
-            drawn: Drawn | PiTuningError = draw(reader, slide)
+            drawn: Drawn | str = draw(reader, slide)
         except PiTuningError as error:
-            drawn, problems[number] = error, str(error)
+            # The file is for others: where things lie on this machine is none of their business.
+            told = without_folders(str(error), reader.workspace.root.absolute(), reader.kept.root.absolute())
+            drawn = problems[number] = shorten(told, keep_end=True)
         title = slide.title or (drawn.title if isinstance(drawn, Drawn) else "") or f"Slide {number}"
         names.append(title)
         parts.append("".join(_slide(slide, drawn, title, number)))
@@ -101,15 +104,14 @@ def _page(story: Story, names: list[str], slides: list[str], now: float) -> str:
 """
 
 
-def _slide(slide: Slide, drawn: Drawn | PiTuningError, title: str, number: int) -> Iterator[str]:
-    figures = isinstance(drawn, PiTuningError) or bool(drawn.panels)
+def _slide(slide: Slide, drawn: Drawn | str, title: str, number: int) -> Iterator[str]:
+    figures = isinstance(drawn, str) or bool(drawn.panels)
     level = "h1" if number == 1 and not figures else "h2"
     css_class = "with-figures" if figures else "words"
     yield f'<section class="slide {css_class}" aria-labelledby="title-{number}">'
     yield f'<{level} id="title-{number}">{_text(title)}</{level}><div class="body">'
-    if isinstance(drawn, PiTuningError):
-        message = str(drawn)
-        yield f'<p class="missing">{_text(message[:1].upper() + message[1:])}</p>'
+    if isinstance(drawn, str):
+        yield f'<p class="missing">{_text(drawn[:1].upper() + drawn[1:])}</p>'
     elif drawn.panels:
         yield '<div class="panels">'
         for place, panel in enumerate(drawn.panels):

@@ -28,9 +28,6 @@ from pituning.workspace.similarity import ZooSimilarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
 from pituning.workspace.zoo import Zoo as KeptZoo
 
-MOST_RUNS = 200
-"""Runs among which the seeds of a run are looked for, newest first."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Zoo:
@@ -146,7 +143,7 @@ class Reader:
 
     def finished_runs(self) -> list[Run]:
         """The low-shot runs with a result, newest first."""
-        return list(self.queue.list(states=("succeeded",), kind="tune", backbone=self.backbone, limit=MOST_RUNS))
+        return list(self.queue.list(states=("succeeded",), kind="tune", backbone=self.backbone))
 
     def result(self, run: Run) -> dict[str, Any]:
         """The result of a finished run.
@@ -162,13 +159,19 @@ class Reader:
 
 def seeds_of(run: Run, runs: Sequence[Run]) -> list[Run]:
     """The finished runs that differ from ``run`` in their seed only, ``run`` among them; one for each seed."""
+    wanted = _but_for_seed(run)
+    return next(iter(by_seeds([run, *(other for other in runs if _but_for_seed(other) == wanted)])), [run])
 
-    def same(other: Run) -> tuple[str, str]:
-        rest = {key: value for key, value in other.spec.config.items() if key != "seed"}
-        return other.kind, json.dumps(rest, sort_keys=True)
 
-    wanted, by_seed = same(run), {run.spec.config.get("seed"): run}
-    for other in runs:
-        if other.state == "succeeded" and same(other) == wanted:
-            by_seed.setdefault(other.spec.config.get("seed"), other)
-    return [by_seed[seed] for seed in sorted(by_seed, key=str)]
+def by_seeds(runs: Sequence[Run]) -> list[list[Run]]:
+    """The finished runs of those given, together that differ in their seed only; of each seed the first, by seed."""
+    together: dict[tuple[str, str], dict[str, Run]] = {}
+    for run in runs:
+        if run.state == "succeeded":
+            together.setdefault(_but_for_seed(run), {}).setdefault(str(run.spec.config.get("seed")), run)
+    return [[by_seed[seed] for seed in sorted(by_seed)] for by_seed in together.values()]
+
+
+def _but_for_seed(run: Run) -> tuple[str, str]:
+    rest = {key: value for key, value in run.spec.config.items() if key != "seed"}
+    return run.kind, json.dumps(rest, sort_keys=True)

@@ -8,7 +8,7 @@ from pituning.errors import BadInput
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import ACTIVE
 from pituning.runs.roles import Role
-from pituning.workspace.atomic import TEMPORARY_PREFIX, remove_directory
+from pituning.workspace.atomic import TEMPORARY_PREFIX, removing
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace, check_name
 
 
@@ -30,9 +30,10 @@ def remove_backbone(queue: RunQueue, name: str, *, force: bool = False) -> None:
         raise BadInput(
             f"backbone {name!r} is the embedded one; only those that were added can be removed", field="name"
         )
-    if not force:
-        _check_unneeded(queue, name)
-    remove_directory(own)
+    with removing() as remove, queue.unchanged():
+        if not force:
+            _check_unneeded(queue, name)
+        remove(own)
 
 
 def experts_of(workspace: Workspace, name: str) -> list[str]:
@@ -43,7 +44,7 @@ def experts_of(workspace: Workspace, name: str) -> list[str]:
 
 def _check_unneeded(queue: RunQueue, name: str) -> None:
     for run in queue.list(states=ACTIVE):
-        if run.spec.config.get("backbone", DEFAULT_BACKBONE) == name:
+        if name in (run.spec.config.get("backbone", DEFAULT_BACKBONE), run.backbone):
             raise BadInput(
                 f"backbone {name!r} is needed by run {run.id}, which is {run.state}; wait, or cancel it first: "
                 f"pituning runs cancel {run.id} (or give --force)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,10 +87,10 @@ def kept_image(name: str, workspace: Workspace) -> FileImage:
     return FileImage(_path(workspace, name))
 
 
-def drop_image(name: str, workspace: Workspace) -> None:
-    """Removes a kept image, if it is there."""
+def drop_image(name: str, workspace: Workspace, remove: Callable[[Path], None]) -> None:
+    """Removes a kept image, if it is there, by what `pituning.workspace.atomic.removing` yields."""
     if _KEPT.fullmatch(name) is not None:
-        _path(workspace, name).unlink(missing_ok=True)
+        remove(_path(workspace, name))
 
 
 def _path(workspace: Workspace, name: str) -> Path:

@@ -26,7 +26,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -126,6 +127,8 @@ class RunQueue(ClaimedRuns):
             BadInput: there is no such run or setting, or a value cannot be used.
         """
         run = self.get(run_id)
+        if run.damage is not None:
+            raise BadInput(run.damage)
         spec = RunSpec(kind=run.kind, config={**run.spec.config, **changes})
         return self.submit(spec, name=name or run.name, priority=run.priority)
 
@@ -245,13 +248,25 @@ class RunQueue(ClaimedRuns):
             BadInput: the run is queued or running.
             NotAllowed: the actor is no admin.
         """
+        with self.forgetting(run_id) as run:
+            return run
+
+    @contextmanager
+    def forgetting(self, run_id: str) -> Iterator[Run]:
+        """`forget`, once what is done meanwhile has come to its end; until then no run is queued, taken or ended."""
         self.actor.require(Role.ADMIN, "delete runs")
-        with self._writing() as connection:
+        with self._alone() as connection:
             run = self._get(connection, run_id, to_change=True)
             if run.active:
                 raise BadInput(f"run {run_id!r} is {run.state}; cancel it first: pituning runs cancel {run_id}")
             connection.execute(sa.delete(RUNS).where(RUNS.c.id == run_id))
-            return run
+            yield run
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Meanwhile no run is queued, taken or ended by anybody: what was read of the runs is still so."""
+        with self._alone():
+            yield
 
     def _again(self, run_id: str, message: str, *, clean: bool) -> None:
         self.actor.require(Role.RUNNER, "start runs")
@@ -259,6 +274,8 @@ class RunQueue(ClaimedRuns):
             run = self._get(connection, run_id, to_change=True)
             if run.state not in ("failed", "cancelled"):
                 raise BadInput(f"run {run_id!r} is {run.state}; only a failed or cancelled run can start again")
+            if run.damage is not None:
+                raise BadInput(run.damage)
             connection.execute(
                 sa.update(RUNS)
                 .where(RUNS.c.id == run_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from pituning.errors import BadInput
 from pituning.runs.spec import RunSpec
 
 ACTIVE = ("queued", "running")
@@ -26,6 +27,7 @@ class Run:
 
     ``submitted_by`` is the address of whoever queued it, None where nobody had to sign in. ``failure`` is the class of
     what went wrong, ``error`` says it in one line, ``fix`` what can be done about it.
+    ``damage`` says what of the record could not be read, and what can be done; the spec then has no settings.
     """
 
     id: str
@@ -58,10 +60,21 @@ class Run:
     error: str | None
     fix: str | None
     result_path: str | None
+    damage: str | None = None
 
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def understood(self) -> bool:
+        """Whether its settings say what it makes and needs: not where they are damaged, of a later version, or of a
+        package that is gone."""
+        try:
+            self.spec.settings()
+        except BadInput:
+            return False
+        return self.damage is None
 
     @property
     def claim(self) -> Claim:

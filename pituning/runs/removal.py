@@ -18,7 +18,7 @@ from pituning.runs.records import ACTIVE, Run
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
-from pituning.workspace.atomic import remove_directory
+from pituning.workspace.atomic import removing
 from pituning.workspace.layout import DEFAULT_BACKBONE
 from pituning.workspace.similarity import ZooSimilarity, load_similarity, save_similarity
 from pituning.workspace.zoo import Zoo
@@ -28,6 +28,7 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
     """Deletes a run that has ended: its curves, log, result and checkpoints, and the expert that only it made.
 
     An expert stays when it belongs to the zoo, where others borrow from it, or when another run makes the same one.
+    What other runs ask or label stays, too, and so does everything that a run may need whose record cannot be read.
 
     Returns:
         the name of the expert that was deleted, or None.
@@ -36,43 +37,44 @@ def delete_run(queue: RunQueue, run_id: str) -> str | None:
         BadInput: there is no such run, or it is queued or running.
         NotAllowed: the queue's actor is no admin.
     """
-    run = queue.forget(run_id)
-    image = run.spec.config.get("image")
-    if image and not any(other.spec.config.get("image") == image for other in queue.list(kind="answer")):
-        drop_image(str(image), queue.workspace)
-    source = run.spec.config.get("source")
-    if source and not any(other.spec.config.get("source") == source for other in queue.list(kind="predict")):
-        drop_source(str(source), queue.workspace)
-    remove_directory(queue.workspace.run_dir(run_id))
-    made = expert_of(queue, run)
-    if made is None:
-        return None
-    remove_directory(made)
-    return made.name
+    workspace = queue.workspace
+    with removing() as remove, queue.forgetting(run_id) as run:
+        made = expert_of(queue, run)
+        image, source = run.spec.config.get("image"), run.spec.config.get("source")
+        others = [other for other in queue.list() if other.id != run_id] if image or source else []
+        unreadable = any(other.damage is not None for other in others)
+        if image and not unreadable and all(other.spec.config.get("image") != image for other in others):
+            drop_image(str(image), workspace, remove)
+        if source and not unreadable and all(other.spec.config.get("source") != source for other in others):
+            drop_source(str(source), workspace, remove)
+        remove(workspace.run_dir(run_id))
+        if made is not None:
+            remove(made)
+    return None if made is None else made.name
 
 
 def expert_of(queue: RunQueue, run: Run) -> Path | None:
     """The directory of the expert that goes when a run is deleted; None when there is none, or it stays."""
-    made = expert_made(run.spec)
+    made = expert_made(run)
     if run.state != "succeeded" or made is None:
         return None
     backbone, kind, name = made
     zoo = queue.workspace.zoo(backbone)
     if name in zoo.expert_dirs(kind):
         return None
-    others = queue.list(states=[*ACTIVE, "succeeded"], backbone=backbone)
-    if any(other.id != run.id and expert_made(other.spec) == made for other in others):
+    others = [other for other in queue.list(states=[*ACTIVE, "succeeded"], backbone=backbone) if other.id != run.id]
+    if any(not other.understood or expert_made(other) == made for other in others):
         return None
     directory = zoo.new_expert_dir(kind, name)
     return directory if directory.is_dir() else None
 
 
-def expert_made(spec: RunSpec) -> tuple[str, str, str] | None:
-    """Backbone, kind and name of the expert that a run makes; None for a run that makes none."""
-    record = RUN_KINDS.get(spec.kind)
-    if record is None or not record.makes_expert:
+def expert_made(run: Run) -> tuple[str, str, str] | None:
+    """Backbone, kind and name of the expert that a run makes; None for a run that makes none, or cannot be read."""
+    record = RUN_KINDS.get(run.kind)
+    if record is None or not record.makes_expert or not run.understood:
         return None
-    config = spec.settings()
+    config = run.spec.settings()
     return config.backbone, config.kind, config.expert_name
 
 
@@ -86,12 +88,13 @@ def remove_expert(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFA
         NotAllowed: the queue's actor is no admin.
     """
     queue.actor.require(Role.ADMIN, "remove experts")
-    check_removable(queue, kind, name, backbone=backbone)
-    zoo = queue.workspace.zoo(backbone)
-    of_zoo = name in zoo.expert_dirs(kind)
-    remove_directory(zoo.new_expert_dir(kind, name))
-    if of_zoo and name not in zoo.all_expert_dirs(kind):
-        _leave_graph(zoo, kind, name)
+    with removing() as remove, queue.unchanged():
+        check_removable(queue, kind, name, backbone=backbone)
+        zoo = queue.workspace.zoo(backbone)
+        of_zoo = name in zoo.expert_dirs(kind)
+        remove(zoo.new_expert_dir(kind, name))
+        if of_zoo and name not in zoo.all_expert_dirs(kind):
+            _leave_graph(zoo, kind, name)
 
 
 def check_removable(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
@@ -107,6 +110,7 @@ def check_removable(queue: RunQueue, kind: str, name: str, *, backbone: str = DE
         raise BadInput(f"expert {name!r} is a shipped one; only experts of the workspace can be removed", field="name")
     lends = [(backbone, kind)] if name in zoo.expert_dirs(kind) else []
     for run in queue.list(states=ACTIVE, backbone=backbone):
+        _check_readable(run, "expert", name)
         if _asks(run.spec, (backbone, kind), name) or (lends and _needs(run.spec, name, lends)):
             raise BadInput(
                 f"expert {name!r} is needed by run {run.id}, which is {run.state}; wait, or cancel it first: "
@@ -126,13 +130,14 @@ def remove_task(queue: RunQueue, name: str) -> None:
     """
     queue.actor.require(Role.ADMIN, "remove tasks")
     workspace = queue.workspace
-    lends = own_experts(queue, name)
-    for backbone in workspace.zoo_names():
-        for kind in KINDS:
-            _leave_graph(workspace.zoo(backbone), kind, name)
-    for backbone, kind in lends:
-        remove_directory(workspace.zoo(backbone).new_expert_dir(kind, name))
-    remove_directory(workspace.task_dir(name))
+    with removing() as remove, queue.unchanged():
+        lends = own_experts(queue, name)
+        for backbone in workspace.zoo_names():
+            for kind in KINDS:
+                _leave_graph(workspace.zoo(backbone), kind, name)
+        for backbone, kind in lends:
+            remove(workspace.zoo(backbone).new_expert_dir(kind, name))
+        remove(workspace.task_dir(name))
 
 
 def own_experts(queue: RunQueue, name: str) -> list[tuple[str, str]]:
@@ -154,6 +159,7 @@ def own_experts(queue: RunQueue, name: str) -> list[tuple[str, str]]:
         if name in workspace.zoo(backbone).expert_dirs(kind)
     ]
     for run in queue.list(states=ACTIVE):
+        _check_readable(run, "task", name)
         if _needs(run.spec, name, lends):
             raise BadInput(
                 f"task {name!r} is needed by run {run.id}, which is {run.state}; wait, or cancel it first: "
@@ -161,6 +167,16 @@ def own_experts(queue: RunQueue, name: str) -> list[tuple[str, str]]:
                 field="task",
             )
     return lends
+
+
+def _check_readable(run: Run, what: str, name: str) -> None:
+    """Raises BadInput where a run that is still to be done does not say what it needs."""
+    if run.damage is not None:
+        raise BadInput(
+            f"{what} {name!r} may be needed by run {run.id}, whose record cannot be read; cancel it first: "
+            f"pituning runs cancel {run.id}",
+            field="name" if what == "expert" else what,
+        )
 
 
 def _needs(spec: RunSpec, name: str, lends: Sequence[tuple[str, str]]) -> bool:

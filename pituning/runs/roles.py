@@ -17,6 +17,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from pituning.errors import BadInput, NotAllowed
+from pituning.text import shorten
 
 ROLES_VARIABLE = "PITUNING_ROLES"
 
@@ -116,13 +117,54 @@ class Roles:
         Raises:
             NotAllowed: they are in no list.
         """
-        person = address.strip().lower()
+        person = _lower(address.strip())
         for role in sorted(self.entries, reverse=True):
             if any(_matches(person, entry) for entry in self.entries[role]):
                 return Actor(person, role)
         raise NotAllowed(f"{person} may not use this Studio; one of its admins can let you in")
 
 
+def address_of(claims: Mapping[str, object]) -> str:
+    """The e-mail address that an identity provider vouches for, of the claims of somebody who has signed in.
+
+    Claims are taken as OpenID Connect defines them (Core 1.0, section 5.1) and in no other form: a text ``"false"`` is
+    no false, and a list with one address is no address.
+
+    Args:
+        claims: with ``is_logged_in``, ``email`` and, where the provider tells it, ``email_verified``.
+
+    Raises:
+        NotAllowed: they have not signed in, or the provider tells no address, an odd one, or one that it has not
+            verified.
+    """
+    if claims.get("is_logged_in") is not True:
+        raise NotAllowed("nobody has signed in; reload the page and sign in")
+    address = claims.get("email")
+    if address is None or address == "":
+        raise NotAllowed('the identity provider tells no e-mail address; let it grant the scope "email"')
+    if not isinstance(address, str) or len(address) > _MOST_IN_ADDRESS or _ADDRESS.fullmatch(address) is None:
+        raise NotAllowed(
+            f"the identity provider tells {shorten(repr(address), 80)} as the e-mail address, which is none; "
+            "correct it there, then sign in"
+        )
+    verified = claims.get("email_verified", True)  # some providers only have addresses of their own, and do not say
+    if verified is False:
+        raise NotAllowed(f"{address} has not been verified by the identity provider; verify it there, then sign in")
+    if verified is not True:
+        raise NotAllowed(
+            f"the identity provider tells {shorten(repr(verified), 80)} as email_verified of {address}, which is "
+            "neither true nor false; let it tell one of the two"
+        )
+    return address
+
+
+def _lower(text: str) -> str:
+    """In lower case as far as ASCII goes: some foreign letters, such as the sign K of kelvin, become ASCII ones."""
+    return "".join(character.lower() if character.isascii() else character for character in text)
+
+
+_MOST_IN_ADDRESS = 254  # RFC 5321, section 4.5.3.1.3
+_ADDRESS = re.compile(r"[^@*\s\x00-\x1f\x7f-\x9f]+@[^@*\s\x00-\x1f\x7f-\x9f]+")
 _ENTRY = re.compile(r"\*|(\*|[^@*\s]+)@[^@*\s]+")
 
 
@@ -132,7 +174,7 @@ def _people(path: Path, key: str, value: object) -> frozenset[str]:
     for entry in value:
         if not isinstance(entry, str) or _ENTRY.fullmatch(entry.strip()) is None:
             raise _bad(path, f'has {entry!r} among its {key}; write an e-mail address, "*@example.org" or "*"')
-    return frozenset(entry.strip().lower() for entry in value)
+    return frozenset(_lower(entry.strip()) for entry in value)
 
 
 def _matches(person: str, entry: str) -> bool:

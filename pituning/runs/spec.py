@@ -14,6 +14,7 @@ from typing import Any
 from pituning.errors import BadInput
 from pituning.registry import load
 from pituning.runs.kinds import RUN_KINDS, SUBMIT, RunKindRecord
+from pituning.workspace.documents import DocumentError, check_document, check_fields
 from pituning.workspace.layout import BACKBONE_VARIABLE, DEFAULT_BACKBONE
 
 SCHEMA_VERSION = 1
@@ -45,7 +46,10 @@ class RunSpec:
                 f"run has schema version {self.schema_version!r}, this program reads {SCHEMA_VERSION}; start it again"
             )
         try:
+            check_document(dict(self.config))
             copied = json.loads(json.dumps(dict(self.config), allow_nan=False))
+        except DocumentError as error:
+            raise BadInput(f"run configuration cannot be kept: {error}", field=error.field) from error
         except (TypeError, ValueError) as error:
             raise BadInput(f"run configuration is not plain JSON ({error}); use text, numbers and lists") from error
         record = RUN_KINDS.get(self.kind)
@@ -89,6 +93,10 @@ class RunSpec:
         for field, default in defaults.items():
             if default is dataclasses.MISSING and field not in self.config:
                 raise BadInput(f"{self.kind} needs the setting {field!r}; give it", field=field)
+        try:
+            check_fields(config_class, self.config)
+        except DocumentError as error:
+            raise BadInput(str(error), field=error.field) from error
         # JSON has lists only; the configurations are hashable and hold tuples.
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in self.config.items()}
         try:

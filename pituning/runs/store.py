@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,9 +12,10 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from pituning.errors import PiTuningError
 from pituning.registry import unknown
-from pituning.runs.records import AlphaPoint, CurvePoint, Run, RunEvent
-from pituning.runs.spec import RunSpec
+from pituning.runs.records import ACTIVE, FINAL, AlphaPoint, CurvePoint, Run, RunEvent
+from pituning.runs.spec import SCHEMA_VERSION, RunSpec
 from pituning.workspace.atomic import read_json
 from pituning.workspace.database import (
     AlphaRow,
@@ -31,6 +34,9 @@ RUNS, CURVES, ALPHAS, EVENTS, SETTINGS = (
 )
 ORDER = (RUNS.c.priority.desc(), RUNS.c.position, RUNS.c.id)
 """In which queued runs are taken."""
+
+COLUMNS = (*(column for column in RUNS.c if column is not RUNS.c.spec), sa.cast(RUNS.c.spec, sa.Text).label("spec"))
+"""Of a run; its spec as text, so that one that is no JSON spoils no other row."""
 
 PAUSED = "paused"
 """The key of the setting that is there while people have paused the queue."""
@@ -59,24 +65,44 @@ class RunStore:
         kind: str | None = None,
         batch: str | None = None,
         backbone: str | None = None,
-        limit: int = 500,
+        without: str | None = None,
+        limit: int | None = None,
     ) -> Sequence[Run]:
-        """Runs, newest first; those on any backbone unless one is named."""
-        query = sa.select(RUNS).order_by(RUNS.c.created.desc(), RUNS.c.id.desc()).limit(limit)
-        if states is not None:
-            query = query.where(RUNS.c.state.in_(states))
-        if kind is not None:
-            query = query.where(RUNS.c.kind == kind)
-        if batch is not None:
-            query = query.where(RUNS.c.batch == batch)
-        if backbone is not None:
-            query = query.where(RUNS.c.backbone == backbone)
+        """Runs, newest first; those on any backbone unless one is named.
+
+        Args:
+            without: a kind to leave out.
+            limit: how many at most, to be shown with what `count` gives. Whoever decides by runs needs them all.
+        """
+        query = sa.select(*COLUMNS).where(*_chosen(states, kind, batch, backbone, without))
+        query = query.order_by(RUNS.c.created.desc(), RUNS.c.id.desc()).limit(limit)
         with self._reading() as connection:
             return [_run(row) for row in connection.execute(query)]
 
+    def count(
+        self,
+        *,
+        states: Sequence[str] | None = None,
+        kind: str | None = None,
+        batch: str | None = None,
+        backbone: str | None = None,
+        without: str | None = None,
+    ) -> int:
+        """How many runs `list` gives without a limit."""
+        query = sa.select(sa.func.count()).select_from(RUNS)
+        with self._reading() as connection:
+            return connection.scalar(query.where(*_chosen(states, kind, batch, backbone, without))) or 0
+
+    def batches(self, *, backbone: str | None = None) -> Sequence[str]:
+        """The names of the batches, newest first; those on any backbone unless one is named."""
+        query = sa.select(RUNS.c.batch).where(RUNS.c.batch.is_not(None), *_chosen(backbone=backbone))
+        query = query.group_by(RUNS.c.batch).order_by(sa.func.max(RUNS.c.created).desc())
+        with self._reading() as connection:
+            return [str(name) for name in connection.scalars(query)]
+
     def waiting(self) -> Sequence[Run]:
         """The queued runs in the order in which they will be taken."""
-        query = sa.select(RUNS).where(RUNS.c.state == "queued").order_by(*ORDER)
+        query = sa.select(*COLUMNS).where(RUNS.c.state == "queued").order_by(*ORDER)
         with self._reading() as connection:
             return [_run(row) for row in connection.execute(query)]
 
@@ -137,8 +163,8 @@ class RunStore:
     # Inside.
 
     def _get(self, connection: sa.Connection, run_id: str, *, to_change: bool = False) -> Run:
-        query = sa.select(RUNS).where(RUNS.c.id == run_id)
-        row = connection.execute(query.with_for_update() if to_change else query).first()
+        query = sa.select(*COLUMNS).where(RUNS.c.id == run_id)
+        row = connection.execute(query.with_for_update(of=RUNS) if to_change else query).first()
         if row is None:
             known = connection.scalars(sa.select(RUNS.c.id).order_by(RUNS.c.created.desc()).limit(50))
             raise unknown("run", run_id, list(known))
@@ -151,6 +177,14 @@ class RunStore:
                 yield connection
         except sa.exc.DBAPIError as error:
             raise database_error(error, database_name(self._engine)) from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[sa.Connection]:
+        """`_writing` during which nobody else queues, takes, ends or deletes a run: what the others say stays so."""
+        with self._writing() as connection:
+            if self._engine.dialect.name == "postgresql":  # an SQLite database has one writer
+                connection.exec_driver_sql(f"LOCK TABLE {RUNS.name} IN SHARE ROW EXCLUSIVE MODE")
+            yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
@@ -172,6 +206,52 @@ def note(connection: sa.Connection, run_id: str, message: str, when: float | Non
     connection.execute(sa.insert(EVENTS).values(run_id=run_id, time=when or time.time(), message=text))
 
 
+def _chosen(
+    states: Sequence[str] | None = None,
+    kind: str | None = None,
+    batch: str | None = None,
+    backbone: str | None = None,
+    without: str | None = None,
+) -> list[sa.ColumnElement[bool]]:
+    wanted = ((RUNS.c.kind, kind), (RUNS.c.batch, batch), (RUNS.c.backbone, backbone))
+    chosen = [column == value for column, value in wanted if value is not None]
+    if states is not None:
+        chosen.append(RUNS.c.state.in_(states))
+    return chosen if without is None else [*chosen, RUNS.c.kind != without]
+
+
 def _run(row: Any) -> Run:
-    values = {column.key: row._mapping[column] for column in RUNS.c}
-    return Run(**{**values, "spec": RunSpec.from_json(values["spec"])})
+    """The run of a row; what cannot be read of it has a neutral value, and ``damage`` says so."""
+    damage: list[str] = []
+    values: dict[str, Any] = {}
+    for column in COLUMNS[:-1]:
+        value = row._mapping[column]
+        wanted: Any = column.type.python_type
+        usual = value is None and column.nullable
+        if wanted is float:
+            usual = usual or (type(value) in (int, float) and math.isfinite(value))
+        if not (usual or type(value) is wanted):
+            damage.append(f"its {column.key} is {str(value)[:60]!r}")
+            value = None if column.nullable else wanted()
+        values[column.key] = value
+    if values["state"] not in (*ACTIVE, *FINAL):
+        damage.append(f"its state is {values['state'][:60]!r}")
+        values["state"] = "failed"  # which can be deleted
+    try:
+        document = json.loads(row._mapping["spec"])
+        version = document["schema_version"]
+        if type(version) is int and version > SCHEMA_VERSION:
+            damage.append(f"it was made by a later version: schema {version}, this one reads {SCHEMA_VERSION}")
+        else:
+            values["spec"] = RunSpec.from_json(document)
+            if values["spec"].kind != values["kind"]:
+                damage.append(f"its spec is of the kind {str(values['spec'].kind)[:60]!r}")
+    except (PiTuningError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        damage.append(f"its spec cannot be read ({str(error)[:100] or type(error).__name__})")
+    if damage:
+        values["spec"] = RunSpec(kind=values["kind"], config={})
+        values["damage"] = (
+            f"the record of run {values['id']} is damaged or of a later version: {'; '.join(damage)}; upgrade "
+            f"pituning-studio, or delete the run: pituning runs delete {values['id']}"
+        )
+    return Run(**values)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pituning.errors import BadInput
 from pituning.runs.spec import RunSpec
+from pituning.workspace.documents import parse_json
 
 MOST = 1000
 """More runs than this are a mistake rather than a sweep."""
@@ -65,6 +66,6 @@ def changes_of(run_kind: str, words: Sequence[str]) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text

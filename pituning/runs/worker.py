@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
-from pituning.errors import PiTuningError, RunCancelled
+from pituning.errors import BadInput, PiTuningError, RunCancelled
 from pituning.registry import load
 from pituning.runs import failures
 from pituning.runs.eta import PlannedPhase
@@ -132,6 +132,8 @@ def _say(line: str) -> None:
 
 def work_on(run: Run, workspace: Workspace, reporter: DatabaseReporter) -> Mapping[str, Any]:
     """The work of a run by its kind."""
+    if run.damage is not None:
+        raise BadInput(run.damage)
     reporter.phase("load the libraries", 1)
     job = load(run.spec.record.job)  # what needs torch is imported no sooner
     reporter.advance()

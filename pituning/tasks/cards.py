@@ -11,6 +11,7 @@ import yaml
 
 from pituning.errors import BadInput
 from pituning.tasks.base import SPLITS, Task
+from pituning.workspace.documents import DocumentError, parse_yaml
 
 _ROLES = {"text": "text", "pair": "text", "answer": "answer", "box": "answer", "image": "image"}
 
@@ -78,10 +79,9 @@ def parse_card(data: bytes, name: str) -> Mapping[str, Any]:
         BadInput: it is no YAML object.
     """
     try:
-        document = yaml.safe_load(data)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        what = " ".join(str(error).split())[:120]
-        raise BadInput(f"file {name!r} is no YAML ({what}); correct it", field="card") from error
+        document = parse_yaml(data)
+    except DocumentError as error:
+        raise BadInput(f"file {name!r} cannot be read as a card: {error}; correct it", field="card") from error
     if not isinstance(document, dict):
         raise BadInput(f"file {name!r} is no card of a task: it has no named fields", field="card")
     return document

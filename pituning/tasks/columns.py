@@ -255,7 +255,7 @@ class _Guesser:
             elif usual_text:
                 continue
             elif profile.is_code:
-                self.roles[column] = ("ignored", "an id")
+                self.roles[column] = ("ignored", "an id, a date or a code")
             elif profile.numbers > 0.98:
                 self.roles[column] = ("ignored", "it holds numbers")
             elif profile.distinct == 1 and not box:

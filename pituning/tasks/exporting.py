@@ -8,12 +8,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from pituning.errors import BadInput
 from pituning.tasks.base import Example, ImageSource, Task
 from pituning.tasks.cards import card_of, card_text
-from pituning.tasks.images import IMAGE_FORMATS, BytesImage, FileImage
+from pituning.tasks.images import BytesImage, FileImage, image_suffix
 from pituning.workspace.atomic import write_bytes
 
 DRAWN_SIZE = 96
@@ -77,8 +75,7 @@ def _image_bytes(image: ImageSource | None) -> tuple[bytes, str]:
     """The bytes of an image as it came, or of a drawn one as PNG, and the ending of its name."""
     if isinstance(image, BytesImage | FileImage):
         data = image.data if isinstance(image, BytesImage) else image.read()
-        with Image.open(io.BytesIO(data), formats=tuple(IMAGE_FORMATS)) as opened:
-            return data, IMAGE_FORMATS[opened.format or "PNG"]
+        return data, image_suffix(data)
     assert image is not None
     stream = io.BytesIO()
     image.render(DRAWN_SIZE).convert("RGB").save(stream, format="PNG")

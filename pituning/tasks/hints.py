@@ -52,11 +52,11 @@ def _balance(counts: Counter[str]) -> list[str]:
     notes: list[str] = []
     if least[1] < MIN_ROWS_PER_CLASS:
         times = "once" if least[1] == 1 else "twice"
-        notes.append(f"answer {least[0]!r} comes up {times} only: a slip of the pen?")
+        notes.append(f"answer {least[0]!r} comes up {times} only: a typing mistake?")
     if most[1] >= UNEVEN * least[1]:
         share = 100 * most[1] / counts.total()
         notes.append(
-            f"answers are uneven: {most[0]!r} {most[1]} times, {least[0]!r} {least[1]} times; always answering "
-            f"{most[0]!r} would score {share:.1f}"
+            f"answers are uneven: {most[0]!r} {most[1]} times, {least[0]!r} {least[1]} "
+            f"{'time' if least[1] == 1 else 'times'}; always answering {most[0]!r} would score {share:.1f}"
         )
     return notes

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
 
 from pituning.errors import ArtefactError, BadInput
 
@@ -54,6 +55,13 @@ def open_image(data: bytes) -> Image.Image:
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
         raise BadInput("is a damaged or truncated image; save it again") from error
     return image
+
+
+def image_suffix(data: bytes) -> str:
+    """The suffix under which an image that `open_image` accepts is kept."""
+    with Image.open(io.BytesIO(data), formats=tuple(IMAGE_FORMATS)) as opened:
+        # Pillow calls a JPEG with more pictures in it, as telephones take, by another name: MPO.
+        return IMAGE_FORMATS.get(opened.format or "", "jpg" if isinstance(opened, JpegImageFile) else "png")
 
 
 def fit(image: Image.Image, size: int) -> Image.Image:

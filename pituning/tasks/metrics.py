@@ -324,7 +324,9 @@ class Guessing:
         by_chance = f"guessing at random scores {self.chance:.1f}"
         if not self.counted:
             return f"{by_chance}, the largest class is not known"
-        return by_chance if self.largest is None else f"{by_chance}, always the largest class {self.largest:.1f}"
+        return (
+            by_chance if self.largest is None else f"{by_chance}, always answering the largest class {self.largest:.1f}"
+        )
 
     @property
     def best(self) -> float:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from pituning.errors import ArtefactError, BadInput
 from pituning.tasks.base import SPLITS, ImageSource, Task
-from pituning.tasks.images import IMAGE_FORMATS, BytesImage, FileImage
+from pituning.tasks.images import BytesImage, FileImage, image_suffix
 from pituning.tasks.metrics import METRICS
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.stored import StoredExamples, example_line, find_examples
 from pituning.workspace.atomic import atomic_directory
+from pituning.workspace.documents import parse_json
 from pituning.workspace.layout import Workspace
 
 FORMAT_VERSION = 1
@@ -36,9 +34,10 @@ def save_task(task: Task, workspace: Workspace, *, replace: bool = False) -> Pat
         BadInput: a task of that name is there already.
     """
     directory = workspace.task_dir(task.name)
+    taken = BadInput(f"there is a task {task.name!r} already; choose another name", field="name")
     if task.name in TASK_NAMES or (directory.exists() and not replace):
-        raise BadInput(f"there is a task {task.name!r} already; choose another name", field="name")
-    with atomic_directory(directory) as folder:
+        raise taken
+    with atomic_directory(directory, taken=None if replace else taken) as folder:
         (folder / "images").mkdir()
         digest = hashlib.sha256()
         with (folder / "examples.jsonl").open("wb") as file:
@@ -76,8 +75,7 @@ def _save_image(image: ImageSource | None, folder: Path, uid: str) -> str | None
         data = image.read()
     else:
         raise BadInput(f"the image of example {uid!r} is drawn, not a file; only tasks made from files are saved")
-    with Image.open(io.BytesIO(data), formats=tuple(IMAGE_FORMATS)) as opened:
-        suffix = IMAGE_FORMATS[opened.format or "PNG"]
+    suffix = image_suffix(data)
     name = f"{hashlib.sha256(data).hexdigest()[:32]}.{suffix}"
     path = folder / name
     if not path.exists():
@@ -93,10 +91,10 @@ def read_card(directory: Path) -> dict[str, Any]:
     """
     path = directory / "task.json"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ArtefactError(f"task {directory.name!r} has no {path}; add the task again") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ArtefactError(f"{path} cannot be read ({error}); add the task again") from error
     if not isinstance(card, dict) or card.get("format_version") != FORMAT_VERSION:
         version = card.get("format_version") if isinstance(card, dict) else None

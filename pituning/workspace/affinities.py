@@ -25,6 +25,8 @@ from pituning.workspace.atomic import TEMPORARY_PREFIX, storage_error, write_byt
 from pituning.workspace.layout import Workspace, check_name
 
 LEAST_TASKS, MOST_TASKS = 2, 5000
+MOST_VALUE = 1e12
+"""Of a value, either way: no measure of affinity is larger, and squares of such values still have room."""
 LONG_COLUMNS = ("source", "target", "value")
 _LONG_NAMES: tuple[tuple[str, ...], ...] = (
     ("source", "from", "donor", "source_task", "src"),
@@ -224,6 +226,8 @@ def _number(cell: str, where: str) -> float:
         value = float(text.replace("−", "-")) if "_" not in text else math.inf
     except ValueError as error:
         raise _bad(f"{where}: {text[:40]!r} is not a number; leave the cell empty where nothing is known") from error
+    if math.isfinite(value) and abs(value) > MOST_VALUE:  # means, ranks and drawings of larger ones overflow
+        raise _bad(f"{where}: {text[:40]!r} is beyond {MOST_VALUE:g}; give the values in another unit")
     if not math.isfinite(value):
         raise _bad(f"{where}: {text[:40]!r} is not a finite number; leave the cell empty where nothing is known")
     return value
@@ -261,10 +265,8 @@ def save_affinity(workspace: Workspace, name: str, affinity: Affinity) -> None:
         BadInput: the name cannot be used, or is taken; ``field`` is ``"name"``.
         ArtefactError: the disk is full or not writable.
     """
-    path = affinity_path(workspace, name)
-    if path.exists():
-        raise BadInput(f"there is a table {name!r} already; choose another name, or delete that one", field="name")
-    write_bytes(path, affinity_csv(affinity))
+    taken = BadInput(f"there is a table {name!r} already; choose another name, or delete that one", field="name")
+    write_bytes(affinity_path(workspace, name), affinity_csv(affinity), taken=taken)
 
 
 def load_affinity(workspace: Workspace, name: str) -> Affinity:

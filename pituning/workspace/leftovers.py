@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from pathlib import Path
 
 import psutil
 
-from pituning.workspace.atomic import TEMPORARY_PREFIX, this_place
+from pituning.workspace.atomic import TEMPORARY_PREFIX, finish_or_discard, this_place
 
 DAY = 24 * 3600.0
 """After so long without a change nobody is writing any more, wherever they were; it takes seconds."""
@@ -30,10 +29,7 @@ def remove_leftovers(root: Path) -> int:
         try:
             if not _abandoned(path):
                 continue
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
+            finish_or_discard(path)
             removed += 1
         except OSError:
             continue  # it has just been finished or removed, or may not be removed

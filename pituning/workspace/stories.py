@@ -201,10 +201,14 @@ def _slide(document: dict[str, Any]) -> Slide:
     )
 
 
-def save_story(workspace: Workspace, story: Story) -> None:
+def save_story(workspace: Workspace, story: Story, *, new: bool = False) -> None:
     """Writes a story atomically; the last of two writers wins.
 
+    Args:
+        new: whether there must be none of that name.
+
     Raises:
+        BadInput: there is one of that name, and it was to be a new one.
         ArtefactError: when the disk is full or not writable.
     """
     slides = [
@@ -212,7 +216,23 @@ def save_story(workspace: Workspace, story: Story) -> None:
         for s in story.slides
     ]
     document = {"format_version": FORMAT_VERSION, "title": story.title, "slides": slides}
-    write_json(story_path(workspace, story.name), document)
+    taken = BadInput(f"there is a story {story.name!r} already; choose another title", field="title")
+    write_json(story_path(workspace, story.name), document, taken=taken if new else None)
+
+
+def add_story(workspace: Workspace, title: str, slides: tuple[Slide, ...] = ()) -> Story:
+    """Makes a new story with a name that no other one has, whoever else does so at once.
+
+    Raises:
+        ArtefactError: when the disk is full or not writable.
+    """
+    while True:
+        story = Story(name=new_name(workspace, title), title=title, slides=slides)
+        try:
+            save_story(workspace, story, new=True)
+            return story
+        except BadInput:
+            continue  # somebody else has just taken that name
 
 
 def delete_story(workspace: Workspace, name: str) -> None:

@@ -51,6 +51,7 @@ def test_nobody_sees_anything_before_signing_in(workspace: Workspace, roles: Pat
     [
         ("eve@example.org", {}, "may not use this Studio"),
         ("ada@example.org", {"email_verified": False}, "has not been verified"),
+        ("ada@example.org", {"email_verified": "false"}, "neither true nor false"),
         ("", {}, "tells no e-mail address"),
     ],
 )

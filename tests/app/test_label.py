@@ -61,7 +61,7 @@ def test_a_file_goes_up_is_labelled_and_comes_back_the_least_sure_first(
     at = healthy(open_page("label", expert="lora/nli"))
     assert "Not calibrated: its probabilities are as the model gives them" in texts(at)
     assert "guessing at random scores" in texts(at)
-    assert "always the largest class" in texts(at)
+    assert "always answering the largest class" in texts(at)
     at.file_uploader(key="label_file").upload("new.csv", b"id,note\n001,=1+1\n002,b\n").run()
     assert "which task 'nli' reads; it has 'id', 'note'" in at.warning[0].value.replace("\\", "")
     assert not [button for button in at.button if button.key == "label_start"]

@@ -8,6 +8,7 @@ import pytest
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.runs.spec import RunSpec
+from pituning.workspace.database import writing
 from pituning.workspace.layout import Workspace
 from pituning.workspace.space import LEAST_FREE_VARIABLE
 from tests.app import synthetic
@@ -251,3 +252,33 @@ def test_a_failure_has_a_title_and_a_mend(workspace: Workspace, open_page: OpenP
     assert "There was too little memory" in texts(at)
     assert "32 do not fit" in at.error[0].value
     assert "What helps: a batch of 8 fits" in at.error[0].value
+
+
+def test_a_damaged_run_hides_no_other_and_can_be_deleted(workspace: Workspace, open_page: OpenPage) -> None:
+    whole = synthetic.queued(workspace, "vqa")
+    odd = synthetic.queued(workspace, "nli")
+    queue = RunQueue(workspace)
+    queue.cancel(odd.id)
+    with writing(workspace.engine) as connection:
+        connection.exec_driver_sql("UPDATE runs SET spec = '[]', done = 'many' WHERE id = ?", (odd.id,))
+
+    at = open_page("runs", run=odd.id)
+
+    assert not at.exception
+    assert list(at.dataframe[0].value["State"]) == ["⚠ Damaged", "◌ Waiting"]
+    assert "its done is 'many'" in at.error[0].value
+    at.button(key="run_delete").click().run()
+    assert [run.id for run in queue.list()] == [whole.id]
+
+
+def test_a_cut_list_says_so_and_goes_on(workspace: Workspace, open_page: OpenPage) -> None:
+    for _ in range(3):
+        synthetic.queued(workspace, "vqa")
+    at = open_page("runs")
+    assert not any("of 3 runs" in caption.value for caption in at.caption)
+    at.session_state["runs_listed"] = 2
+    at.run()
+    assert len(at.dataframe[0].value) == 2
+    assert any(caption.value == "The newest 2 of 3 runs are listed." for caption in at.caption)
+    at.button(key="runs_more").click().run()
+    assert len(at.dataframe[0].value) == 3

@@ -16,6 +16,7 @@ from pituning.runs import supervisor
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
 from pituning.workspace.atomic import write_json
+from pituning.workspace.database import writing
 from pituning.workspace.layout import Workspace
 from tests.cli.conftest import Outcome
 
@@ -224,3 +225,20 @@ def test_a_run_of_any_kind_is_queued_by_its_settings(pituning: Run, workspace: W
     assert (run.kind, run.spec.config["upto"]) == ("count", 3)
     wrong = pituning("runs", "submit", "counts", "--set", "upto=3")
     assert "unknown run kind 'counts'; did you mean count?" in wrong.error
+
+
+def test_a_cut_list_says_so_and_a_damaged_run_is_in_it(pituning: Run, workspace: Workspace) -> None:
+    queue = RunQueue(workspace)
+    spec = RunSpec(kind="train", config={"task": "nli", "shots": 4})
+    ids = queue.submit_all([spec] * 3)
+    with writing(workspace.engine) as connection:
+        connection.exec_driver_sql("UPDATE runs SET spec = '{half' WHERE id = ?", (ids[2],))
+    told = pituning("runs", "list", "--limit", "2")
+    assert "newest 2 of 3 runs; all: --limit 3" in told.err
+    assert f"pituning runs delete {ids[2]}" in told.out.replace("\n", " ")
+    whole = pituning("runs", "list", "--json").json
+    assert (whole["total"], [run["damage"] is None for run in whole["runs"]]) == (3, [False, True, True])
+    assert "its spec cannot be read" in pituning("runs", "show", ids[2]).out
+    pituning("runs", "cancel", ids[2])
+    assert pituning("runs", "delete", ids[2], "--yes").code == 0
+    assert len(queue.list()) == 2

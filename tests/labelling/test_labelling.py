@@ -26,6 +26,7 @@ from pituning.runs.configs import PredictRun
 from pituning.runs.predicting import predict
 from pituning.tasks.base import Example
 from pituning.tasks.reading import Row
+from pituning.workspace.atomic import removing
 from pituning.workspace.layout import Workspace
 from tests.app.uploads import png
 
@@ -198,7 +199,8 @@ def test_a_source_is_contained_and_notices_changes(studio, tmp_path) -> None:
     upload = keep_upload(b"review\nhappy\n", "../../evil.csv", studio)
     assert find_source(upload, studio).path.is_relative_to(studio.root / "uploads")
     assert find_source(upload, studio).filename == "evil.csv"
-    drop_source(upload, studio)
+    with removing() as remove:
+        drop_source(upload, studio, remove)
     with pytest.raises(BadInput, match="is not there"):
         find_source(upload, studio)
 

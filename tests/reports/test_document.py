@@ -139,6 +139,19 @@ def test_captions() -> None:
     assert render("[a](https://example.org)") == '<p><a href="https://example.org">a</a></p>\n'
 
 
+def test_a_damaged_view_does_not_tell_where_the_workspace_is(reader: Reader) -> None:
+    path = reader.kept.transfer_path("lora")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("target,donor\nbroken")
+    story = Story(name="mine", title="Mine", slides=(Slide(view="transfer"), Slide(view="result")))
+    made = report(reader, story, now=0)
+    assert 1 in made.problems
+    assert path.name in made.problems[1]
+    for folder in (reader.workspace.root, reader.workspace.root.parent):
+        assert str(folder) not in "".join(made.problems.values())
+        assert str(folder) not in made.text
+
+
 def test_a_slide_that_cannot_be_drawn_says_why_and_the_others_stay(reader: Reader) -> None:
     slides = (Slide(view="result", settings={"run": "gone"}), Slide(view="graph", settings={"kind": "prefix"}),
               Slide(view="graph"))  # fmt: skip

@@ -63,7 +63,7 @@ def test_a_run_outlives_the_package_that_brought_its_kind(queue) -> None:
     assert left.kind == "recount"
     assert left.spec.command() == "pituning runs submit recount --set upto=3"
     assert left.spec.subject == ""
-    assert expert_made(left.spec) is None
+    assert expert_made(left) is None
     assert "learning_rate=…" in failures.fix_for(failures.NAN_LOSS, run_id, run_kind="recount")
     with pytest.raises(BadInput, match="unknown run kind 'recount'"):
         left.spec.settings()

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pituning.errors import BadInput, NotAllowed
-from pituning.runs.roles import LOCAL_OWNER, ROLES_VARIABLE, Actor, Role, Roles
+from pituning.runs.roles import LOCAL_OWNER, ROLES_VARIABLE, Actor, Role, Roles, address_of
 
 FILE = """
 # who may do what
@@ -109,3 +111,59 @@ def test_without_the_variable_there_are_no_roles(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(ROLES_VARIABLE, value)
 
     assert Roles.from_environment() is None
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["true", "false", "", 0, 1]),
+    lambda one: st.lists(one, max_size=2) | st.dictionaries(st.text(max_size=3), one, max_size=2),
+    max_leaves=3,
+)
+GOOD = {"is_logged_in": True, "email": "ada@example.org", "email_verified": True}
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.fixed_dictionaries({}, optional={name: VALUES | st.just(value) for name, value in GOOD.items()}))
+def test_only_claims_of_the_right_type_let_somebody_in(claims: dict[str, object]) -> None:
+    try:
+        address = address_of(claims)
+    except NotAllowed:
+        return
+    assert claims["is_logged_in"] is True
+    assert claims.get("email_verified", True) is True
+    assert type(address) is str
+    assert address.count("@") == 1
+    assert not any(character.isspace() or character == "*" for character in address)
+
+
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        ({"email_verified": "false"}, "neither true nor false"),
+        ({"email_verified": "true"}, "neither true nor false"),
+        ({"email_verified": 1}, "neither true nor false"),
+        ({"email_verified": None}, "neither true nor false"),
+        ({"email_verified": False}, "has not been verified"),
+        ({"email": ["ada@example.org"]}, "which is none"),
+        ({"email": "ada@example.org,eve@evil.org"}, "which is none"),
+        ({"email": "ada@example.org\n"}, "which is none"),
+        ({"email": "*@example.org"}, "which is none"),
+        ({"email": "a" * 300 + "@example.org"}, "which is none"),
+        ({"email": None}, "tells no e-mail address"),
+        ({"is_logged_in": "true"}, "nobody has signed in"),
+    ],
+)
+def test_odd_claims_are_refused_in_words(claims: dict[str, object], says: str) -> None:
+    with pytest.raises(NotAllowed, match=says):
+        address_of({**GOOD, **claims})
+
+
+def test_a_provider_that_does_not_tell_whether_it_verified() -> None:
+    assert address_of({"is_logged_in": True, "email": "ada@example.org"}) == "ada@example.org"
+
+
+def test_a_letter_that_only_looks_like_another_is_another_person(tmp_path: Path) -> None:
+    path = tmp_path / "roles.toml"
+    path.write_text('admins = ["kate@example.org"]')
+
+    with pytest.raises(NotAllowed):
+        Roles.read(path).actor("\u212aate@example.org")  # the sign of kelvin, whose lower case is k

@@ -153,7 +153,7 @@ def test_what_guessing_scores_is_counted_and_kept_for_the_suite():
     assert all(guessing(mini_task(name)) is not None for name in TASK_NAMES)
     assert Guessing(25.0, 40.0).short() == "25.0 · 40.0"
     assert Guessing(7.0, None).short() == "7.0"
-    assert str(Guessing(25.0, 40.0)) == "guessing at random scores 25.0, always the largest class 40.0"
+    assert str(Guessing(25.0, 40.0)) == "guessing at random scores 25.0, always answering the largest class 40.0"
 
 
 numbers = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=3, max_size=30)

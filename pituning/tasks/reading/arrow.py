@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +22,7 @@ from pituning.tasks.reading.base import (
     check_columns,
     counted,
 )
+from pituning.workspace.documents import parse_json
 
 BATCH = 1024
 
@@ -91,7 +91,7 @@ def class_labels(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
     try:
-        document = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        document = parse_json((schema.metadata or {}).get(b"huggingface", b"{}"))
         return dict(document["info"]["features"])
     except (ValueError, KeyError, TypeError):
         return {}

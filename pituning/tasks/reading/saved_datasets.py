@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,6 +12,7 @@ from pituning.tasks.reading.layouts import joined
 from pituning.tasks.reading.opening import open_source
 from pituning.tasks.reading.splits import split_of_path
 from pituning.tasks.reading.trees import Tree
+from pituning.workspace.documents import parse_json
 
 
 def read_saved_dataset(tree: Tree, options: ReadOptions) -> Table | None:
@@ -38,7 +38,7 @@ def read_saved_dataset(tree: Tree, options: ReadOptions) -> Table | None:
 def _object(source: Source) -> dict[str, Any]:
     with source.open() as stream:
         try:
-            document = json.loads(stream.read(16 * 2**20))
+            document = parse_json(stream.read(16 * 2**20))
         except ValueError:
             return {}
     return document if isinstance(document, dict) else {}

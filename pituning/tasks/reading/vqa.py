@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +11,7 @@ from pituning.tasks.reading.base import SPLIT_COLUMN, ReadOptions, Row, RowProbl
 from pituning.tasks.reading.layouts import table_paths
 from pituning.tasks.reading.splits import split_of_path
 from pituning.tasks.reading.trees import Tree
+from pituning.workspace.documents import parse_json
 
 _PARTS = ("questions", "annotations")
 
@@ -54,8 +54,8 @@ def _speaks(path: str) -> bool:
 
 def _document(tree: Tree, path: str) -> dict[str, Any]:
     try:
-        document = json.loads(read_whole(tree.source(path)))
-    except (ValueError, RecursionError, BadInput):
+        document = parse_json(read_whole(tree.source(path)))
+    except (ValueError, BadInput):
         return {}
     return document if isinstance(document, dict) else {}
 
