@@ -68,7 +68,7 @@ def list_command(
     def human() -> None:
         print_table(("run", "state", "what", "phase", "took"), [_line(run, waits) for run in runs])
         if total > len(runs):
-            typer.echo(f"these are the newest {len(runs):,} of {total:,} runs; all: --limit {total}", err=True)
+            echo(f"these are the newest {len(runs):,} of {total:,} runs; all: --limit {total}", err=True)
         if held is not None:
             echo(f"nothing is taken: {held}", err=True)
 
