@@ -53,9 +53,8 @@ def test_one_target_and_its_runs(studied: Workspace, open_page: OpenPage) -> Non
     assert table.loc["π-tuning", "Targets"] == 1
     (rows,) = [frame.value for frame in at.dataframe if "Spec" in frame.value]
     assert set(rows["Target"]) == {"digits"}
-    assert (
-        rows["Guessing"][0] == f"{table.loc['At random', 'Score']} · {table.loc['Always the largest class', 'Score']}"
-    )
+    guesses = [table.loc[name, "Score"] for name in ("At random", "Always the largest class")]
+    assert rows["Guessing"].iloc[0] == " · ".join(guesses)
     assert set(rows["Spec"]) == {"0a1", "1a1"}
     assert len(rows) == 2 * len(synthetic.STUDIED)
 

@@ -97,5 +97,5 @@ def test_what_is_shown_can_be_downloaded(
     monkeypatch.setattr("streamlit.download_button", download_button)
     healthy(open_page("transfer"))
     rows = files["transfer-lora-16-shots.csv"]
-    assert rows[0] == ["target", "donor", "alone", "score", "gain", "similarity"]
+    assert rows[0] == ["target", "donor", "alone", "score", "gain", "similarity", "at_random", "largest_class"]
     assert len(rows) == 1 + 20 * 19

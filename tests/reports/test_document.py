@@ -191,6 +191,7 @@ def test_every_part_of_a_result(with_run: Reader) -> None:
     scores = draw(with_run, Slide(view="result"))
     assert scores.tables[0].frame["π minus it"][1] == "+6.0 (+3.5 to +8.5)"
     assert scores.tables[1].frame["Weight"].tolist() == ["40%", "30%", "20%", "10%"]
+    assert "To compare: always the largest class scores 8.0, at random scores 9.9." in scores.reading
 
 
 def test_the_low_shot_study(reader: Reader) -> None:
@@ -204,6 +205,7 @@ def test_the_low_shot_study(reader: Reader) -> None:
     assert drawn.panels[0].figure(True).data[-1].x == (10.0,)
     (table,) = drawn.tables
     assert table.frame.set_index("Method").loc["Placebo donors", ["Score", "π gains"]].tolist() == ["49.0", "+13.0"]
+    assert table.frame["Method"].tolist()[-2:] == ["Always the largest class", "At random"]
     (file,) = drawn.files
     assert file.data.count(b"\n") == 1 + 4 * len(synthetic.STUDIED)
 
