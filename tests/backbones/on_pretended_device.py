@@ -70,7 +70,9 @@ def test_loss_gradients_answers_and_fisher_of_a_kind(tiny_backbone_dir, vision_t
 
     assert actual.pop("answers") == expected.pop("answers")
     for name, value in expected.items():
-        torch.testing.assert_close(actual[name], value, rtol=1e-4, atol=1e-6, msg=name)
+        # Sums of large terms that cancel are as exact as the terms, not as what is left of them.
+        atol = 1e-6 * max(1.0, float(value.abs().max()))
+        torch.testing.assert_close(actual[name], value, rtol=1e-4, atol=atol, msg=name)
 
 
 def test_an_interrupted_training_goes_on_there(tiny_backbone_dir, vision_task: Task, tmp_path: Path) -> None:
