@@ -74,7 +74,7 @@ def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:
         )  # fmt: skip
         if entry.origin != "shipped":
             _delete(entry)
-    with st.container(gap="xsmall"):
+    with st.container(gap="small"):
         if entry.task in context.tasks() and usable:
             st.page_link(
                 LABEL.path, label="Label more rows with it", icon=LABEL.icon,

@@ -59,7 +59,7 @@ def test_checkpoint_loads_in_plain_peft(
         ).logits
         ours = model.forward(expert.values, batch)
         alone = backbone.logits(batch)
-    torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)
+    torch.testing.assert_close(theirs, ours, atol=3e-5, rtol=0)
     assert (ours - alone).abs().max() > 1e-2
 
 
