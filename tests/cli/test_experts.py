@@ -76,7 +76,7 @@ def test_an_import_says_what_it_is_good_for(
     ("damage", "code", "message"),
     [
         (lambda d: (d / "adapter_model.safetensors").write_bytes(b"\x08"), 2, "not a whole safetensors file"),
-        (lambda d: (d / "card.json").write_text("{"), 2, "has a card.json that cannot be read: it is not JSON"),
+        (lambda d: (d / "card.json").write_text("{"), 2, "has a card.json that is not JSON as it is read"),
         (lambda d: (d / "adapter_config.json").unlink(), 2, "has no adapter_config.json"),
         (lambda d: shutil.rmtree(d), 2, "does not exist; give that of a PEFT checkpoint"),
         (lambda d: foreign(d), 2, "was made on backbone"),
