@@ -29,7 +29,7 @@ def test_interpolate() -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
 def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "KINDS_OF_STEP", ("pi", "pi checkpointed", "peft"))
+    monkeypatch.setattr(memory, "STEP_VARIANTS", ("pi", "pi checkpointed", "peft"))
     actual = memory.run(shapes=("small",))
     model = actual["models"]["small"]
     assert 20e6 < model["parameters"] < 30e6
