@@ -57,7 +57,7 @@ def advanced(
                     value = _widget(config, name, default, f"{key}_{name}")
                     check(name, value)
                 except BadInput as error:
-                    st.error(sentence(error), icon=":material/error:")
+                    st.error(sentence(str(error).replace(name, _title(name), 1)), icon=":material/error:")
                     sound = False
                     continue
             if value != default:
@@ -65,8 +65,12 @@ def advanced(
     return changed if sound else None
 
 
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
 def _widget(config: type, name: str, default: Any, key: str) -> Any:
-    title, text = name.replace("_", " ").capitalize(), help_of(config, name)
+    title, text = _title(name), help_of(config, name)
     choices = field_of(config, name).metadata.get("choices")
     if choices:
         options = list(choices() if callable(choices) else choices)

@@ -108,9 +108,9 @@ def test_fewer_examples_than_shots_are_not_offered(workspace: Workspace, open_pa
     ("key", "value", "field", "said"),
     [
         ("tune_full_learning_rates", "fast", "Learning rates", "write numbers with commas"),
-        ("tune_full_learning_rates", "-1", "Learning rates", "is (-1.0,); give numbers above 0"),
-        ("tune_full_steps", 0, "Steps", "is 0; give a whole number of at least 1"),
-        ("tune_full_folds", 11, "Folds", "is 11; give at most 10"),
+        ("tune_full_learning_rates", "-1", "Learning rates", "Learning rates is (-1.0,); give numbers above 0"),
+        ("tune_full_steps", 0, "Steps", "Steps is 0; give a whole number of at least 1"),
+        ("tune_full_folds", 11, "Folds", "Folds is 11; give at most 10"),
     ],
 )
 def test_a_setting_that_cannot_be_used(

@@ -27,6 +27,10 @@ def noisy(model: ExpertModel, seed: int = 5) -> torch.Tensor:
     return model.initial(0) + 0.3 * torch.randn(model.space.size, generator=torch.Generator().manual_seed(seed))
 
 
+ROUNDING = {"fourier": 2e-5}
+"""How far outputs may be from plain PEFT's where we sum in another order: a product of cosines for its inverse FFT."""
+
+
 def saved(backbone, directory, kind="lora", **options):
     model = ExpertModel(backbone, kind)
     expert = make_expert(model, noisy(model), name="one", task="tiny-colour", seed=0)
@@ -59,7 +63,7 @@ def test_checkpoint_loads_in_plain_peft(
         ).logits
         ours = model.forward(expert.values, batch)
         alone = backbone.logits(batch)
-    torch.testing.assert_close(theirs, ours, atol=3e-5, rtol=0)
+    torch.testing.assert_close(theirs, ours, atol=ROUNDING.get(kind, 1e-5), rtol=0)
     assert (ours - alone).abs().max() > 1e-2
 
 

@@ -155,6 +155,10 @@ def test_a_layer_that_runs_again_finds_the_parameters_of_its_first_run(backbone:
     torch.testing.assert_close(gradient(True), gradient(False), atol=1e-6, rtol=1e-5)
 
 
+NEARLY_ALL = {"fourier": 0.95}
+"""The share of values that move alike; of a spectrum more have a gradient of next to nothing."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "kind"), pairs(), indirect=["backbone"], scope="module")
 def test_a_training_goes_the_same_way(backbone: Backbone, kind: str, text_task: Task) -> None:
@@ -171,7 +175,7 @@ def test_a_training_goes_the_same_way(backbone: Backbone, kind: str, text_task: 
         np.testing.assert_allclose(actual.fit.losses, whole.fit.losses, rtol=1e-4)
         # Adam takes the sign of what is next to nothing: nearly all of the values, not each of them.
         moved = (actual.values - whole.values).abs()
-        assert float(torch.quantile(moved, 0.95)) < 1e-4
+        assert float(torch.quantile(moved, NEARLY_ALL.get(kind, 0.99))) < 1e-4
 
 
 def test_full_fine_tuning_with_checkpointing(tiny_backbone: Backbone, vision_task: Task) -> None:
