@@ -38,7 +38,7 @@ def follow() -> None:
     if run.kind != "predict":
         return
     if run.active:
-        with guarded("Whoever works on the queue"):
+        with guarded("The workers"):
             runs_data.wake()
     st.fragment(_follow, run_every=EVERY_SECONDS if run.active else None)(run.id)
 
