@@ -18,6 +18,7 @@ from pituning import __version__
 from pituning.commands import (
     backbones,
     bench,
+    bin,
     build,
     experts,
     graph,
@@ -48,6 +49,7 @@ app.command("predict")(predict.predict_command)
 app.add_typer(study_paper.app, name="study")  # the verbs of `study`, with the paper's tables
 app.add_typer(queueing.app, name="runs")  # the verbs of `runs`, with those that put things into the queue
 app.command("worker")(runs.worker_command)
+app.add_typer(bin.app, name="bin")
 app.command("report")(report.report_command)
 app.add_typer(bench.app, name="bench")
 app.add_typer(build.pretrain_app, name="pretrain")

@@ -17,6 +17,7 @@ from pituning.commands.shared import (
     YesOption,
     confirm,
     echo,
+    echo_deleted,
     emit,
     open_workspace,
     print_table,
@@ -199,8 +200,9 @@ def remove(
     kind = expert_directory(queue.workspace, name, kind=kind, backbone=backbone).parent.parent.name
     check_removable(queue, kind, name, backbone=backbone)
     confirm(f"Remove the {kind} expert {name}?", yes)
-    remove_expert(queue, kind, name, backbone=backbone)
-    emit({"expert": name, "kind": kind, "removed": True}, as_json, lambda: echo(f"removed {name} ({kind})"))
+    entry = remove_expert(queue, kind, name, backbone=backbone).entry
+    document = {"expert": name, "kind": kind, "removed": True, "bin": entry}
+    emit(document, as_json, lambda: echo_deleted(f"removed {name} ({kind})", entry))
 
 
 @takes_config(EmbedRun, argument="tasks")

@@ -17,6 +17,7 @@ from pituning.commands.shared import (
     YesOption,
     confirm,
     echo,
+    echo_deleted,
     emit,
     open_workspace,
     print_table,
@@ -289,9 +290,10 @@ def remove(
     kinds = [kind if backbone == DEFAULT_BACKBONE else f"{backbone} {kind}" for backbone, kind in own]
     experts = f" and its {', '.join(kinds)} {'expert' if len(kinds) == 1 else 'experts'}" if kinds else ""
     confirm(f"Remove task {task}{experts}?", yes)
-    remove_task(queue, task)
+    entry = remove_task(queue, task).entry
     words = f"removed {task}{experts}"
-    emit({"task": task, "removed": True, "experts": kinds}, as_json, lambda: echo(words))
+    document = {"task": task, "removed": True, "experts": kinds, "bin": entry}
+    emit(document, as_json, lambda: echo_deleted(words, entry))
 
 
 @app.command()
