@@ -30,6 +30,7 @@ from pituning.commands import (
     system,
     tasks,
     tune,
+    workspace,
 )
 from pituning.errors import PiTuningError
 from pituning.text import one_line
@@ -50,6 +51,7 @@ app.add_typer(study_paper.app, name="study")  # the verbs of `study`, with the p
 app.add_typer(queueing.app, name="runs")  # the verbs of `runs`, with those that put things into the queue
 app.command("worker")(runs.worker_command)
 app.add_typer(bin.app, name="bin")
+app.add_typer(workspace.app, name="workspace")
 app.command("report")(report.report_command)
 app.add_typer(bench.app, name="bench")
 app.add_typer(build.pretrain_app, name="pretrain")

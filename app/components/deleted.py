@@ -13,7 +13,7 @@ from pituning.runs.restoring import restore
 from pituning.runs.roles import Role
 from pituning.workspace.bin import Bin, Entry, days_kept
 
-_LAST = "deleted_last"
+_LAST, _OUTCOME = "deleted_last", "deleted_outcome"
 AT_ONCE = 10
 """Entries that are listed, the newest; the command line has all."""
 
@@ -30,7 +30,12 @@ def days() -> str:
 
 
 def undo() -> None:
-    """The deletion that this visitor has just made, with a button that undoes it."""
+    """The deletion that this visitor has just made, with a button that undoes it; then what came of that."""
+    outcome = st.session_state.pop(_OUTCOME, None)
+    if isinstance(outcome, PiTuningError):
+        say("That did not work", outcome)
+    elif outcome:
+        st.toast(outcome, icon=":material/restore_from_trash:")
     entry = next((each for each in _entries() if each.id == st.session_state.get(_LAST)), None)
     if entry is None:
         return
@@ -76,9 +81,9 @@ def _restore(entry_id: str) -> None:
     try:
         entry, changed = restore(runs_data.queue(), entry_id)
     except PiTuningError as error:
-        say("That did not work", error)
+        st.session_state[_OUTCOME] = error  # a callback of a fragment draws nothing itself
         return
     if entry.what == "run":
         st.query_params["run"] = entry.name
     also = " Its place in the task graph has to be measured again." if changed else ""
-    st.toast(f"The {entry.what} is back.{also}", icon=":material/restore_from_trash:")
+    st.session_state[_OUTCOME] = f"The {entry.what} is back.{also}"

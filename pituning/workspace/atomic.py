@@ -197,6 +197,25 @@ def atomic_directory(path: Path, *, taken: BadInput | None = None) -> Iterator[P
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def temporary_directory(parent: Path) -> Iterator[Path]:
+    """Yields an empty directory for what only this process needs; afterwards, or once it is killed, it goes.
+
+    Raises:
+        ArtefactError: when the disk is full or not writable.
+    """
+    try:
+        made = Path(tempfile.mkdtemp(prefix=_own_prefix(), dir=parent))
+    except OSError as error:
+        raise storage_error(error, parent) from error
+    try:
+        yield made
+    except OSError as error:
+        raise storage_error(error, parent) from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
 def clear_unfinished(directory: Path) -> None:
     """Removes what a killed writer left half-done anywhere in a directory that has no other writer now."""
     for path in directory.rglob(f"{TEMPORARY_PREFIX}*"):

@@ -153,5 +153,13 @@ def test_a_task_that_was_added_can_be_removed(
     assert (outcome.code, outcome.error) == (1, "pituning: cancelled; nothing was deleted")
     assert workspace.task_names() == ["moods"]
     monkeypatch.setattr("typer.confirm", lambda *_, **__: True)
-    assert pituning("tasks", "remove", "moods", "--json").json == {"task": "moods", "removed": True, "experts": []}
+    removed = pituning("tasks", "remove", "moods", "--json").json
+    assert removed | {"bin": ""} == {"task": "moods", "removed": True, "experts": [], "bin": ""}
+    (entry,) = pituning("bin", "list", "--json").json["entries"]
+    assert (entry["id"], entry["what"], entry["name"]) == (removed["bin"], "task", "moods")
+    assert pituning("bin", "restore", entry["id"]).out.strip() == "restored task moods"
+    outcome = pituning("bin", "restore", entry["id"])
+    assert (outcome.code, outcome.error) == (2, f"pituning: unknown entry of the bin '{entry['id']}'; known: none")
+    assert pituning("tasks", "remove", "moods", "--yes").code == 0
+    assert len(pituning("bin", "empty", "--yes", "--json").json["emptied"]) == 1
     assert workspace.task_names() == []

@@ -43,9 +43,9 @@ ASKED: dict[str, tuple[Callable[[RunQueue, str], object], bool, Role]] = {
     "forget": (lambda queue, run: queue.forget(run), False, Role.ADMIN),
     "delete_run": (delete_run, False, Role.ADMIN),
 }
-READING = {"exists", 
-    "get", "list", "waiting", "counts", "setting", "place", "new_batch_name", "curves_of", "alphas_of", "events_of",
-    "result_of", "log_of", "count", "batches", "unchanged",
+READING = {
+    "exists", "get", "list", "waiting", "counts", "setting", "place", "new_batch_name", "curves_of", "alphas_of",
+    "events_of", "result_of", "log_of", "count", "batches", "unchanged",
 }  # fmt: skip
 FOR_WORKERS = {"claim", "begin", "report", "finish", "release", "lost"}
 
