@@ -11,6 +11,7 @@ from app.components.guard import guarded, plain, say
 from pituning.errors import PiTuningError
 from pituning.runs.restoring import restore
 from pituning.runs.roles import Role
+from pituning.text import MOST_IN_MESSAGE
 from pituning.workspace.bin import Bin, Entry, days_kept
 
 _LAST, _OUTCOME = "deleted_last", "deleted_outcome"
@@ -18,7 +19,7 @@ AT_ONCE = 10
 """Entries that are listed, the newest; the command line has all."""
 
 
-def remember(entry_id: str) -> None:
+def remember(entry_id: str | None) -> None:
     """Offers to undo a deletion that was just made."""
     st.session_state[_LAST] = entry_id
 
@@ -40,7 +41,7 @@ def undo() -> None:
     if entry is None:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="deleted_undo_bar"):
-        st.markdown(f":material/delete: Deleted the {entry.what} “{plain(entry.name)}”.", width="stretch")
+        st.markdown(f":material/delete: Deleted the {entry.what} “{_title(entry)}”.", width="stretch")
         access.button("Undo", role=Role.ADMIN, icon=":material/undo:", key="deleted_undo", on_click=_restore,
                       args=(entry.id,))  # fmt: skip
         st.button("Dismiss", icon=":material/close:", key="deleted_dismiss", type="tertiary",
@@ -61,7 +62,7 @@ def listing() -> None:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 by = f" by {plain(entry.by)}" if entry.by else ""
                 st.markdown(
-                    f"{entry.what.capitalize()} **{plain(entry.name)}** :gray[· {runs_data.when(entry.deleted)}{by}]",
+                    f"{entry.what.capitalize()} **{_title(entry)}** :gray[· {runs_data.when(entry.deleted)}{by}]",
                     width="stretch",
                 )
                 access.button(
@@ -71,6 +72,10 @@ def listing() -> None:
                 )  # fmt: skip
         if len(entries) > AT_ONCE:
             st.caption(f"These are the newest {AT_ONCE} of {len(entries):,}; all of them: `pituning bin list`")
+
+
+def _title(entry: Entry) -> str:
+    return plain(entry.title or entry.name, MOST_IN_MESSAGE)
 
 
 def _entries() -> Sequence[Entry]:

@@ -91,7 +91,7 @@ def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:
 
 def _delete(entry: ExpertEntry) -> None:
     """A button that asks once more."""
-    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="expert_delete_ask"):
+    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key=f"expert_delete_ask_{entry.id}"):
         queue = runs_data.queue()
         try:
             check_removable(queue, entry.kind, entry.name, backbone=context.backbone())

@@ -96,8 +96,8 @@ def _actions(run: Run) -> None:
 
 
 def _delete(run: Run) -> None:
-    """A button that asks once more."""
-    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="run_delete_ask"):
+    """A button that asks once more; its key closes it for the next run."""
+    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key=f"run_delete_ask_{run.id}"):
         expert = removal.expert_of(runs_data.queue(), run)
         also = f" and its expert “{plain(expert.name)}”" if expert is not None else ""
         st.markdown(

@@ -30,8 +30,8 @@ def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False)
     days, entries = days_kept(), place.entries()
     rows: list[dict[str, Any]] = [
         {
-            "id": entry.id, "what": entry.what, "name": entry.name, "deleted": entry.deleted, "by": entry.by,
-            "bytes": place.size(entry), "until": entry.deleted + days * DAY, "damage": entry.damage,
+            "id": entry.id, "what": entry.what, "name": entry.name, "title": entry.title, "deleted": entry.deleted,
+            "by": entry.by, "bytes": place.size(entry), "until": entry.deleted + days * DAY, "damage": entry.damage,
         }
         for entry in entries
     ]  # fmt: skip

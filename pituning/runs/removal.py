@@ -30,11 +30,11 @@ class Deleted:
     """What was put into the bin.
 
     Args:
-        entry: its id in the bin.
+        entry: its id in the bin; None where the disk was too full for that, and it is gone for good.
         expert: the name of the expert that went with it, or None.
     """
 
-    entry: str
+    entry: str | None
     expert: str | None = None
 
 
@@ -62,8 +62,8 @@ def delete_run(queue: RunQueue, run_id: str) -> Deleted:
         if made is not None:
             paths.append(made)
         damage = None if rows is not None else f"the record of run {run_id} was damaged and cannot be restored"
-        deletion.move(paths, rows=rows, damage=damage)
-    return Deleted(deletion.entry.id, None if made is None else made.name)
+        deletion.move(paths, rows=rows, title=run.name, damage=damage)
+    return Deleted(deletion.entry_id, None if made is None else made.name)
 
 
 def expert_of(queue: RunQueue, run: Run) -> Path | None:
@@ -109,7 +109,7 @@ def remove_expert(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFA
         paths, rewrites = _in_graph(zoo, kind, name) if leaves else ([], [])
         deletion.move([own, *paths], rewrites=rewrites)
         leave_graph(rewrites, name)
-    return Deleted(deletion.entry.id)
+    return Deleted(deletion.entry_id)
 
 
 def check_removable(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
@@ -155,7 +155,7 @@ def remove_task(queue: RunQueue, name: str) -> Deleted:
         experts = [workspace.zoo(backbone).new_expert_dir(kind, name) for backbone, kind in lends]
         deletion.move([workspace.task_dir(name), *experts, *paths], rewrites=rewrites)
         leave_graph(rewrites, name)
-    return Deleted(deletion.entry.id)
+    return Deleted(deletion.entry_id)
 
 
 def own_experts(queue: RunQueue, name: str) -> list[tuple[str, str]]:

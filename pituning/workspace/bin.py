@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pituning.errors import ArtefactError, BadInput
+from pituning.errors import ArtefactError, BadInput, DiskFull
 from pituning.registry import unknown
 from pituning.workspace.atomic import (
     atomic_directory,
@@ -26,6 +26,7 @@ from pituning.workspace.atomic import (
     move,
     read_json,
     remove_directory,
+    removing,
     sha256_file,
     write_json,
 )
@@ -47,6 +48,7 @@ class Entry:
     Args:
         what: task, expert or run.
         name: of what was deleted.
+        title: what people call it, where that is something else.
         deleted: when, in seconds since the epoch.
         by: who did it, where people sign in.
         places: where the files and directories were, relative to the workspace; the first one is what was deleted.
@@ -59,6 +61,7 @@ class Entry:
     what: str
     name: str
     deleted: float
+    title: str | None = None
     by: str | None = None
     places: tuple[str, ...] = ()
     rewritten: tuple[tuple[str, str], ...] = ()
@@ -113,6 +116,8 @@ class Bin:
         folder = self.directory / entry.id
         lock = FileLock(folder / _LOCK)
         try:
+            if not folder.is_dir():  # which the lock would make
+                raise FileNotFoundError
             lock.acquire(timeout=0)
         except Timeout as error:
             raise BadInput(f"{entry.id} is being moved by somebody else; try again in a moment") from error
@@ -228,22 +233,39 @@ class Bin:
             return Entry(id=entry_id, what="damaged", name=entry_id, deleted=0.0, damage=f"{entry_id} has just gone")
 
 
+class Undone(Exception):
+    """Tells `removing` that nothing is to be removed after all."""
+
+
 class Deletion:
     """An entry while it is made."""
+
+    @property
+    def entry_id(self) -> str | None:
+        """The id of the entry; None where there was no room for one, and what was deleted is gone."""
+        return None if self._for_good is not None else self.entry.id
 
     def __init__(self, owner: Bin, entry: Entry):
         self.owner = owner
         self.entry = entry
         self._lock: FileLock | None = None
+        self._for_good: AbstractContextManager[Callable[[Path], None]] | None = None
 
     def move(
-        self, paths: Sequence[Path], *, rewrites: Sequence[Path] = (), rows: Any = None, damage: str | None = None
+        self,
+        paths: Sequence[Path],
+        *,
+        rewrites: Sequence[Path] = (),
+        rows: Any = None,
+        title: str | None = None,
+        damage: str | None = None,
     ) -> None:
         """Moves files and directories into the bin, those that are there; the first is what is deleted.
 
         Args:
             rewrites: files that will be written again without what is deleted; they are copied as they are now.
             rows: of the database, as JSON.
+            title: see `Entry`.
             damage: why it could not be restored.
         """
         root, folder = self.owner.root, self.owner.directory / self.entry.id
@@ -251,16 +273,24 @@ class Deletion:
             self.entry,
             places=tuple(path.relative_to(root).as_posix() for path in paths if _is_there(path)),
             rewritten=tuple((path.relative_to(root).as_posix(), "") for path in rewrites),
+            title=title,
             damage=damage,
         )
-        with atomic_directory(folder) as made:
-            self._lock = FileLock(made / _LOCK)
-            self._lock.acquire(timeout=0)
-            for number, path in enumerate(rewrites):
-                copy_file(path, made / f"before-{number}")
-            if rows is not None:
-                write_json(made / _ROWS, rows)
-            self._write(made)
+        try:
+            with atomic_directory(folder) as made:
+                self._lock = FileLock(made / _LOCK)
+                self._lock.acquire(timeout=0)
+                for number, path in enumerate(rewrites):
+                    copy_file(path, made / f"before-{number}")
+                if rows is not None:
+                    write_json(made / _ROWS, rows)
+                self._write(made)
+        except DiskFull:  # whoever deletes on a full disk wants room, and there is none to write down what was where
+            self._for_good = removing()
+            remove = self._for_good.__enter__()
+            for place in self.entry.places:
+                remove(root / place)
+            return
         self.move_rest()
 
     def move_rest(self) -> None:
@@ -271,6 +301,9 @@ class Deletion:
 
     def finish(self) -> None:
         """Everything is in the bin, and what had to be rewritten is."""
+        if self._for_good is not None:
+            self._for_good.__exit__(None, None, None)
+            return self._release()
         if not (self.owner.directory / self.entry.id).is_dir():
             return  # there was nothing to delete
         root = self.owner.root
@@ -283,7 +316,10 @@ class Deletion:
 
     def undo(self) -> None:
         """Everything is where it was."""
-        if (self.owner.directory / self.entry.id).is_dir():
+        if self._for_good is not None:
+            with suppress(Undone):
+                self._for_good.__exit__(Undone, Undone(), None)
+        elif (self.owner.directory / self.entry.id).is_dir():
             with suppress(BadInput, ArtefactError):  # what took its name meanwhile stays, and the entry with it
                 now = [(place, sha256_file(path) if (path := self.owner.root / place).exists() else "")
                        for place, _ in self.entry.rewritten]  # fmt: skip

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from unittest.mock import Mock
 
 import pytest
 
-from pituning.errors import BadInput, NotAllowed
+from pituning.errors import BadInput, DiskFull, NotAllowed
 from pituning.runs import restoring
 from pituning.runs.queue import RunQueue
 from pituning.runs.removal import delete_run, remove_expert, remove_task
@@ -107,6 +109,23 @@ def test_a_deletion_that_is_killed_is_finished_or_undone(what, moves, full, queu
         assert (files(full), rows(full)) == before
         deletions(queue)[what]()
         assert files(full) == here
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_on_a_full_disk_a_run_is_deleted_for_good(fails, full, queue, monkeypatch):
+    before = files(full), rows(full)
+    monkeypatch.setattr(Deletion, "_write", Mock(side_effect=DiskFull("disk full")))
+    if fails:
+        monkeypatch.setattr("pituning.runs.removal.leave_graph", Mock(side_effect=KeyboardInterrupt))
+    gone = None
+    with suppress(KeyboardInterrupt):
+        gone = deletions(queue)["expert"]()
+    assert Bin(full.root).entries() == []
+    assert gone is None or gone.entry is None
+    if fails:
+        assert (files(full), rows(full)) == before
+    else:
+        assert not full.zoo().new_expert_dir("lora", "moods").exists()
 
 
 def test_the_bin_is_emptied_after_its_days_and_not_before(full, queue, monkeypatch):

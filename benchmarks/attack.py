@@ -1,0 +1,284 @@
+"""Does anything that people can give the Studio do harm? Makes tries of every kind by the hundred, and holds each to
+what always holds: it is done, or refused in one line; nothing wrong is accepted in silence, nothing is left half
+written, nothing is written elsewhere, no memory or time without bound, no crash.
+
+    python benchmarks/attack.py --json
+    python benchmarks/attack.py --only tables --at 17 --seed 0      one try again, by what a failure says
+
+Each kind is tried in processes of its own, two at once; a try depends on its kind, its number and the seed alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+if __name__ == "__main__":  # run by its path, this directory's queue.py would stand in for the standard library's
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks import attack_commands as commands
+from benchmarks import attack_targets as targets
+from pituning.errors import PiTuningError
+from pituning.text import MOST_IN_MESSAGE
+from pituning.workspace.atomic import TEMPORARY_PREFIX
+from pituning.workspace.layout import Workspace
+
+TRIES: Mapping[str, int] = {
+    "command-line": 320, "workspaces": 180, "tables": 300, "zips": 140, "images": 180, "experts": 180,
+    "affinities": 140, "stories": 120, "addresses": 60, "claims": 160, "backups": 120, "deletions": 100,
+}  # fmt: skip
+ATTACKS: Mapping[str, Callable[[random.Random, targets.Place], None]] = {
+    "command-line": commands.command_line, "workspaces": commands.workspaces, "tables": targets.tables,
+    "zips": targets.zips, "images": targets.images, "experts": targets.experts, "affinities": targets.affinities,
+    "stories": targets.stories, "addresses": targets.addresses, "claims": targets.claims, "backups": commands.backups,
+    "deletions": commands.deletions,
+}  # fmt: skip
+
+TRY_SECONDS = 30.0
+"""A try that takes longer hangs; on a busy machine the slowest takes a few seconds."""
+SILENT_SECONDS = 120.0
+"""A process that says nothing for so long cannot even be interrupted."""
+MOST_MIB = 800
+"""By how much a try may make its process grow: a zip of 512 MiB may be unpacked, piece by piece."""
+ADDRESS_SPACE = 16 * 2**30
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A try that did harm, and how to repeat it."""
+
+    kind: str
+    number: int
+    what: str
+    how: str
+
+
+class Hang(BaseException):
+    """A try has used up its time."""
+
+
+def attempt(kind: str, number: int, seed: int, place: targets.Place, base: Path) -> tuple[str, str | None]:
+    """One try; returns how it ended, and what is wrong with that."""
+    luck = random.Random(f"{seed}:{kind}:{number}")
+    around = _around(base, place)
+    before = _start_peak()
+    signal.setitimer(signal.ITIMER_REAL, TRY_SECONDS)
+    outcome, wrong = "accepted", None
+    try:
+        ATTACKS[kind](luck, place)
+    except PiTuningError as error:
+        outcome, wrong = "refused", _bad_message(str(error))
+    except Hang:
+        wrong = f"took more than {TRY_SECONDS:.0f} s"
+    except targets.Wrong as error:
+        wrong = str(error)
+    except BaseException as error:
+        where = " < ".join(
+            f"{Path(one.filename).name}:{one.lineno}" for one in reversed(traceback.extract_tb(error.__traceback__))
+        )
+        wrong = f"{type(error).__name__}: {str(error)[:200]!a} ({where[:300]})"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    grown = _peak() - before
+    left = [path.name for path in place.root.parent.rglob(f"{TEMPORARY_PREFIX}*")]
+    if wrong is None and left:
+        wrong = f"left {left[0]} half written"
+    if wrong is None and grown > MOST_MIB:
+        wrong = f"took {grown} MiB of memory"
+    if wrong is None and _around(base, place) != around:
+        wrong = f"wrote outside: {sorted(_around(base, place) ^ around)[:3]}"
+    return outcome, wrong
+
+
+def work(kind: str, numbers: Sequence[int], seed: int) -> None:
+    """The process of some tries; a line on stdout before and after each."""
+    said = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    signal.signal(signal.SIGALRM, _too_long)
+    base = Path(tempfile.mkdtemp(prefix="pituning-attack-"))
+    try:
+        inner = base / "inner"
+        (inner / "cwd").mkdir(parents=True)
+        os.chdir(inner / "cwd")
+        os.environ |= {"PITUNING_WORKSPACE": str(inner / "workspace"), "HOME": str(base)}
+        for variable in ("PITUNING_DATABASE_URL", "PITUNING_ROLES", "PITUNING_BACKBONE"):
+            os.environ.pop(variable, None)
+        workspace = Workspace.open(inner / "workspace")
+        workspace.engine.connect().close()
+        kept: dict[str, Any] = {}
+        with commands.nobody_works():
+            for number in numbers:
+                print(json.dumps({"begin": number}), file=said)
+                root = inner / "try"
+                root.mkdir()
+                place = targets.Place(root, workspace, kept)
+                outcome, wrong = attempt(kind, number, seed, place, base)
+                print(json.dumps({"end": number, "outcome": outcome, "wrong": wrong}), file=said)
+                shutil.rmtree(root, ignore_errors=True)
+                targets.fresh(place)
+                for path in (inner / "cwd").iterdir():
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    finally:
+        os.chdir("/")
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def trial(tries: Mapping[str, Sequence[int]], *, seed: int, processes: int = 2) -> dict[str, Any]:
+    """Makes tries of several kinds, by their numbers."""
+    began, outcomes, failures = time.monotonic(), {kind: Counter[str]() for kind in tries}, list[Failure]()
+    waiting = list(reversed(tries))
+
+    def go() -> None:
+        while True:
+            try:
+                kind = waiting.pop()
+            except IndexError:
+                return
+            left = list(tries[kind])
+            while left:
+                left = _some(kind, left, seed, outcomes[kind], failures)
+
+    threads = [threading.Thread(target=go) for _ in range(processes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {
+        "tries": sum(len(numbers) for numbers in tries.values()),
+        "failures": len(failures),
+        "seed": seed,
+        "kinds": {kind: dict(sorted(counted.items())) for kind, counted in outcomes.items()},
+        "failed": [asdict(failure) for failure in sorted(failures, key=lambda one: (one.kind, one.number))],
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def _some(kind: str, numbers: Sequence[int], seed: int, outcomes: Counter[str], failures: list[Failure]) -> list[int]:
+    """Tries in one process; returns those that are left when it died."""
+    command = [
+        sys.executable,
+        __file__,
+        "--worker",
+        "--only",
+        kind,
+        "--seed",
+        str(seed),
+        "--at",
+        ",".join(map(str, numbers)),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1]), "OMP_NUM_THREADS": "1"}
+    left, current = list(numbers), numbers[0]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        watch = threading.Timer(SILENT_SECONDS, process.kill)
+        watch.start()
+        for line in process.stdout:
+            watch.cancel()
+            watch = threading.Timer(SILENT_SECONDS, process.kill)
+            watch.start()
+            said = json.loads(line)
+            if "begin" in said:
+                current = said["begin"]
+                continue
+            left.remove(current)
+            outcomes["failed" if said["wrong"] else said["outcome"]] += 1
+            if said["wrong"]:
+                failures.append(_failure(kind, current, seed, said["wrong"]))
+        watch.cancel()
+    if left:
+        outcomes["failed"] += 1
+        failures.append(_failure(kind, current, seed, f"its process ended with {process.returncode}, or hung"))
+        left.remove(current)
+    return left
+
+
+def _failure(kind: str, number: int, seed: int, what: str) -> Failure:
+    return Failure(kind, number, what, f"python benchmarks/attack.py --only {kind} --at {number} --seed {seed}")
+
+
+def _bad_message(message: str) -> str | None:
+    if not message.strip() or "\n" in message.strip():
+        return f"a refusal is not one line: {message[:200]!a}"
+    return f"a refusal has {len(message):,} characters" if len(message) > 20 * MOST_IN_MESSAGE else None
+
+
+def _around(base: Path, place: targets.Place) -> set[str]:
+    """The paths beside the places in which tries may write."""
+    inner = base / "inner"
+    return {
+        str(path) for folder in (base, inner) for path in folder.iterdir() if path.name not in ("template", ".cache")
+    }
+
+
+def _start_peak() -> int:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    except OSError:
+        return _peak()
+    return _peak()
+
+
+def _peak() -> int:
+    """The most memory that this process has had, in MiB; 0 where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+def _too_long(_number: int, _frame: FrameType | None) -> None:
+    raise Hang
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the report; 0 when no try did harm."""
+    parser = argparse.ArgumentParser(prog="python benchmarks/attack.py")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=sorted(TRIES), action="append", help="A kind; may be given several times.")
+    parser.add_argument("--at", help="Numbers of tries, with commas; by default all of a kind.")
+    parser.add_argument("--share", type=float, default=1.0, help="The share of all tries, from the first on.")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    kinds = given.only or list(TRIES)
+    at = None if given.at is None else [int(number) for number in given.at.split(",")]
+    if given.worker:
+        work(kinds[0], at or [], given.seed)
+        return 0
+    tries = {kind: at or list(range(max(1, round(TRIES[kind] * given.share)))) for kind in kinds}
+    report = trial(tries, seed=given.seed, processes=given.processes)
+    if given.json:
+        print(json.dumps(report, indent=1))
+    else:
+        for kind, counted in report["kinds"].items():
+            print(f"{kind:14} " + ", ".join(f"{count} {what}" for what, count in counted.items()))
+        for failure in report["failed"]:
+            print(f"{failure['what']}\n    {failure['how']}")
+        print(f"{report['tries']} tries, {report['failures']} failures, {report['seconds']} s")
+    return int(report["failures"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
