@@ -35,7 +35,9 @@ if __name__ == "__main__":  # run by its path, this directory's queue.py would s
 
 from benchmarks import attack_commands as commands
 from benchmarks import attack_targets as targets
+from pituning.commands.progress import terminal_reporter
 from pituning.errors import PiTuningError
+from pituning.progress import Reporter, Silent
 from pituning.text import MOST_IN_MESSAGE
 from pituning.workspace.atomic import TEMPORARY_PREFIX
 from pituning.workspace.layout import Workspace
@@ -141,8 +143,12 @@ def work(kind: str, numbers: Sequence[int], seed: int) -> None:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def trial(tries: Mapping[str, Sequence[int]], *, seed: int, processes: int = 2) -> dict[str, Any]:
+def trial(
+    tries: Mapping[str, Sequence[int]], *, seed: int, processes: int = 2, reporter: Reporter | None = None
+) -> dict[str, Any]:
     """Makes tries of several kinds, by their numbers."""
+    reporter = reporter or Silent()
+    reporter.phase("tries", sum(len(numbers) for numbers in tries.values()))
     began, outcomes, failures = time.monotonic(), {kind: Counter[str]() for kind in tries}, list[Failure]()
     waiting = list(reversed(tries))
 
@@ -154,7 +160,7 @@ def trial(tries: Mapping[str, Sequence[int]], *, seed: int, processes: int = 2) 
                 return
             left = list(tries[kind])
             while left:
-                left = _some(kind, left, seed, outcomes[kind], failures)
+                left = _some(kind, left, seed, outcomes[kind], failures, reporter)
 
     threads = [threading.Thread(target=go) for _ in range(processes)]
     for thread in threads:
@@ -171,7 +177,9 @@ def trial(tries: Mapping[str, Sequence[int]], *, seed: int, processes: int = 2) 
     }
 
 
-def _some(kind: str, numbers: Sequence[int], seed: int, outcomes: Counter[str], failures: list[Failure]) -> list[int]:
+def _some(
+    kind: str, numbers: Sequence[int], seed: int, outcomes: Counter[str], failures: list[Failure], reporter: Reporter
+) -> list[int]:
     """Tries in one process; returns those that are left when it died."""
     command = [
         sys.executable,
@@ -201,6 +209,7 @@ def _some(kind: str, numbers: Sequence[int], seed: int, outcomes: Counter[str], 
                 current = said["begin"]
                 continue
             left.remove(current)
+            reporter.advance()
             outcomes["failed" if said["wrong"] else said["outcome"]] += 1
             if said["wrong"]:
                 failures.append(_failure(kind, current, seed, said["wrong"]))
@@ -268,7 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work(kinds[0], at or [], given.seed)
         return 0
     tries = {kind: at or list(range(max(1, round(TRIES[kind] * given.share)))) for kind in kinds}
-    report = trial(tries, seed=given.seed, processes=given.processes)
+    with terminal_reporter() as reporter:
+        report = trial(tries, seed=given.seed, processes=given.processes, reporter=reporter)
     if given.json:
         print(json.dumps(report, indent=1))
     else:

@@ -219,7 +219,7 @@ def picture(luck: random.Random) -> tuple[bytes, bool]:
         options |= {"save_all": True, "append_images": [image.copy()]}
     try:
         image.save(stream, form, **options)
-    except (OSError, ValueError, KeyError, struct.error):  # a form that does not have that mode
+    except (OSError, ValueError, KeyError, SyntaxError, struct.error):  # a form without that mode, or odd metadata
         stream = io.BytesIO()
         Image.new("RGB", size, "red").save(stream, "PNG")
     data = stream.getvalue()

@@ -6,6 +6,7 @@ something was taken that must not be, or came out differently.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import attack_making as making
-from pituning.errors import ArtefactError, BadInput, NotAllowed
+from pituning.errors import ArtefactError, BadInput
 from pituning.workspace.layout import Workspace, check_name
 
 TASK = "digits"
@@ -49,7 +50,20 @@ class Place:
         return path
 
 
+_PARAMETERS = (
+    "task", "other", "tasks", "kind", "predictor", "backbone", "run", "runs", "expert", "seed", "k", "shots", "slide",
+    "story", "method", "order", "scale", "colour", "view", "show",
+)  # fmt: skip
+
+
+_CLAIMS: tuple[Any, ...] = (
+    "false", "true", 0, 1, [True], ["ada@example.org"], "ADA@example.org", "ada@example.org\0", " ada@example.org",
+    "ada@example.org,x", "x@ada@example.org", "ada@exämple.org", "*@example.org", "*", "", "@", None, False,
+)  # fmt: skip
+
+
 def must(true: bool, words: str) -> None:
+    """Raises `Wrong` unless it is true."""
     if not true:
         raise Wrong(words)
 
@@ -152,7 +166,7 @@ def stories(luck: random.Random, place: Place) -> None:
     plain = {
         "format_version": 1, "title": making.text(luck),
         "slides": [
-            {"id": f"s{i}", "view": luck.choice(tuple(VIEWS)), "title": "x", "caption": making.text(luck), "settings": {}}
+            {"id": f"s{i}", "view": luck.choice(tuple(VIEWS)), "title": "x", "caption": making.text(luck)}
             for i in range(luck.randrange(4))
         ],
     }  # fmt: skip
@@ -188,8 +202,7 @@ def addresses(luck: random.Random, place: Place) -> None:
     )
     at = AppTest.from_file(str(resources() / "app" / "streamlit_app.py"), default_timeout=60)
     for _ in range(luck.randrange(1, 4)):
-        name = luck.choice(("task", "other", "tasks", "kind", "predictor", "backbone", "run", "runs", "expert", "seed", "k",
-                            "shots", "slide", "story", "method", "order", "scale", "colour", "view", "show"))  # fmt: skip
+        name = luck.choice(_PARAMETERS)
         at.query_params[name] = luck.choice((making.text(luck), "1e999", "-1", "lora", "digits,nli", "lora/digits"))
     page = luck.choice(pages)
     if page != "home":
@@ -207,9 +220,7 @@ def claims(luck: random.Random, place: Place) -> None:
     given: dict[str, Any] = {"is_logged_in": True, "email": "ada@example.org", "email_verified": True, "sub": "1"}
     for _ in range(luck.randrange(3)):
         key = luck.choice(("email", "email_verified", "sub", "is_logged_in", "admin"))
-        odd = ("false", "true", 0, 1, [True], ["ada@example.org"], "ADA@example.org", "ada@example.org\0", " ada@example.org",
-               "ada@example.org,x", "x@ada@example.org", "ada@exämple.org", "*@example.org", "*", "", "@", None, False)  # fmt: skip
-        given[key] = luck.choice((*odd, making.value(luck)))
+        given[key] = luck.choice((*_CLAIMS, making.value(luck)))
         if luck.random() < 0.15:
             del given[key]
     lists = {"admins": ["ada@example.org"], "runners": ["*@lab.example.org"], "viewers": ["*@example.org"]}
@@ -280,11 +291,21 @@ def _odd_expert(luck: random.Random) -> tuple[dict[str, bytes], str]:
 
     files = _expert_files()
     config, card = (json.loads(files[f"x/{name}.json"]) for name in ("adapter_config", "card"))
-    what = luck.choice(("plain", "config", "card", "bytes", "header", "values", "shapes", "names", "dtype", "pickle"))
+    what = luck.choice(
+        ("plain", "method", "config", "card", "bytes", "header", "values", "shapes", "names", "dtype", "pickle")
+    )
     held = load(files["x/adapter_model.safetensors"])
     name, without_card, wrong = luck.choice(sorted(held)), luck.random() < 0.7, ""
     if what == "config":
         config = making.with_odd(luck, config)
+    elif what == "method":
+        key, value = luck.choice((
+            ("init_lora_weights", "pissa"), ("init_lora_weights", "pissa_niter_4"), ("init_lora_weights", "olora"),
+            ("init_lora_weights", "loftq"), ("layer_replication", [[0, 2]]), ("r", 50_000), ("r", 0), ("r", -1),
+            ("lora_alpha", math.inf), ("peft_type", "LOHA"), ("peft_type", making.text(luck)),
+        ))  # fmt: skip
+        config[key], without_card = value, True
+        wrong = "" if key == "peft_type" else f"{key} {value!r}"
     elif what == "card":
         card, without_card = making.with_odd(luck, card), False
     elif what == "values":
@@ -311,6 +332,9 @@ def _odd_expert(luck: random.Random) -> tuple[dict[str, bytes], str]:
         wrong = "tensors that are not there"
     files["x/adapter_model.safetensors"] = data
     files["x/adapter_config.json"] = making.written(luck, config) if what == "config" else json.dumps(config).encode()
+    if luck.random() < 0.5:
+        card = {**card, "sha256": hashlib.sha256(data).hexdigest()} if isinstance(card, dict) else card
+        files["x/card.json"] = json.dumps(card).encode()
     if without_card:
         files.pop("x/card.json")
     elif what == "card":
@@ -340,6 +364,3 @@ def fresh(place: Place) -> None:
     """Takes away what tries have written into the workspace."""
     for name in ("tasks", "zoos", "affinities", "presentations", "uploads", "bin", "runs"):
         shutil.rmtree(place.workspace.root / name, ignore_errors=True)
-
-
-REFUSALS = (BadInput, ArtefactError, NotAllowed)

@@ -47,7 +47,7 @@ def find_encoding(source: Source, options: ReadOptions) -> str:
             raise bad_file(source.name, f"is {what}, not a table; save it as CSV (UTF-8)")
     if options.encoding is not None:
         try:
-            b"".decode(options.encoding)  # which refuses those that are not from bytes to text, such as rot13
+            io.TextIOWrapper(io.BytesIO(), encoding=options.encoding)  # refuses what is not of text, such as rot13
             return codecs.lookup(options.encoding).name
         except (LookupError, ValueError) as error:
             raise BadInput(
