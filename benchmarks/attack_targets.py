@@ -200,7 +200,7 @@ def addresses(luck: random.Random, place: Place) -> None:
         "label",
         "present",
     )
-    at = AppTest.from_file(str(resources() / "app" / "streamlit_app.py"), default_timeout=60)
+    at = AppTest.from_file(str(resources() / "app" / "streamlit_app.py"), default_timeout=250)
     for _ in range(luck.randrange(1, 4)):
         name = luck.choice(_PARAMETERS)
         at.query_params[name] = luck.choice((making.text(luck), "1e999", "-1", "lora", "digits,nli", "lora/digits"))
