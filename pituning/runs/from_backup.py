@@ -166,9 +166,7 @@ def _unpack(archive: Zip, path: str, about: Mapping[str, Any], target: Path, nam
         for piece in archive.pieces(path, about["bytes"]):
             digest.update(piece)
             size += len(piece)
-            stream.write(piece)
-        stream.flush()
-        os.fsync(stream.fileno())
+            stream.write(piece)  # what is written is synced with the directory as a whole
     if size != about["bytes"] or digest.hexdigest() != about["sha256"]:
         raise bad_file(name, f"is damaged: {path[:100]!r} does not match its checksum; take another")
 

@@ -13,6 +13,7 @@ from pituning.runs import restoring
 from pituning.runs.queue import RunQueue
 from pituning.runs.removal import delete_run, remove_expert, remove_task
 from pituning.runs.roles import Actor, Role
+from pituning.runs.supervisor import Supervisor
 from pituning.workspace import bin as binning
 from pituning.workspace.atomic import write_bytes, write_json
 from pituning.workspace.bin import Bin, Deletion
@@ -139,7 +140,7 @@ def test_the_bin_is_emptied_after_its_days_and_not_before(full, queue, monkeypat
     (place.directory / "evil").mkdir()
     document = {**binning.read_json(path), "deleted": time.time(), "places": ["tasks/../../outside"]}
     write_json(place.directory / "evil" / "entry.json", document)
-    restoring.tidy(full)
+    Supervisor(full).clear_up()
     assert sorted(entry.what for entry in place.entries()) == ["damaged", "damaged", "task"]
     for name in ("odd", "evil"):
         with pytest.raises(BadInput, match="cannot be restored"):
