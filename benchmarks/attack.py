@@ -5,7 +5,7 @@ written, nothing is written elsewhere, no memory or time without bound, no crash
     python benchmarks/attack.py --json
     python benchmarks/attack.py --only tables --at 17 --seed 0      one try again, by what a failure says
 
-Each kind is tried in processes of its own, two at once; a try depends on its kind, its number and the seed alone.
+Processes of their own make them, two at once; a try depends on its kind, its number and the seed alone.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ TRY_SECONDS = 20.0
 """Processor time; a try that takes more hangs. Other programs may hold the processor: the clock says nothing here."""
 SILENT_SECONDS = 300.0
 """A process that says nothing for so long waits for what never comes."""
+MOST_IN_PROCESS = 150
+"""Tries after which a process has a successor, so that what one of them leaves in memory reaches few others."""
 MOST_MIB = 800
 """By how much a try may make its process grow: a zip of 512 MiB may be unpacked, piece by piece."""
 ADDRESS_SPACE = 16 * 2**30
@@ -109,7 +111,7 @@ def attempt(kind: str, number: int, seed: int, place: targets.Place, base: Path)
     return outcome, wrong
 
 
-def work(kind: str, numbers: Sequence[int], seed: int) -> None:
+def work(tries: Sequence[tuple[str, int]], seed: int) -> None:
     """The process of some tries; a line on stdout before and after each."""
     said = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -127,13 +129,13 @@ def work(kind: str, numbers: Sequence[int], seed: int) -> None:
         workspace.engine.connect().close()
         kept: dict[str, Any] = {}
         with commands.nobody_works():
-            for number in numbers:
-                print(json.dumps({"begin": number}), file=said)
+            for kind, number in tries:
+                print(json.dumps({"begin": [kind, number]}), file=said)
                 root = inner / "try"
                 root.mkdir()
                 place = targets.Place(root, workspace, kept)
                 outcome, wrong = attempt(kind, number, seed, place, base)
-                print(json.dumps({"end": number, "outcome": outcome, "wrong": wrong}), file=said)
+                print(json.dumps({"outcome": outcome, "wrong": wrong}), file=said)
                 shutil.rmtree(root, ignore_errors=True)
                 targets.fresh(place)
                 for path in (inner / "cwd").iterdir():
@@ -148,20 +150,22 @@ def trial(
 ) -> dict[str, Any]:
     """Makes tries of several kinds, by their numbers."""
     reporter = reporter or Silent()
-    reporter.phase("tries", sum(len(numbers) for numbers in tries.values()))
+    every = [(kind, number) for kind, numbers in tries.items() for number in numbers]
+    reporter.phase("tries", len(every))
     used, began = _processor(), time.monotonic()
     outcomes, failures = {kind: Counter[str]() for kind in tries}, list[Failure]()
-    waiting = list(reversed(tries))
+    size = min(MOST_IN_PROCESS, -(-len(every) // processes))
+    waiting = [every[start : start + size] for start in range(0, len(every), size)]
+    waiting.reverse()  # taken from its end
 
     def go() -> None:
         while True:
             try:
-                kind = waiting.pop()
+                left = waiting.pop()
             except IndexError:
                 return
-            left = list(tries[kind])
             while left:
-                left = _some(kind, left, seed, outcomes[kind], failures, reporter)
+                left = _some(left, seed, outcomes, failures, reporter)
 
     threads = [threading.Thread(target=go) for _ in range(processes)]
     for thread in threads:
@@ -169,7 +173,7 @@ def trial(
     for thread in threads:
         thread.join()
     return {
-        "tries": sum(len(numbers) for numbers in tries.values()),
+        "tries": len(every),
         "failures": len(failures),
         "seed": seed,
         "kinds": {kind: dict(sorted(counted.items())) for kind, counted in outcomes.items()},
@@ -180,51 +184,49 @@ def trial(
 
 
 def _some(
-    kind: str, numbers: Sequence[int], seed: int, outcomes: Counter[str], failures: list[Failure], reporter: Reporter
-) -> list[int]:
+    tries: Sequence[tuple[str, int]],
+    seed: int,
+    outcomes: Mapping[str, Counter[str]],
+    failures: list[Failure],
+    reporter: Reporter,
+) -> list[tuple[str, int]]:
     """Tries in one process; returns those that are left when it died."""
-    command = [
-        sys.executable,
-        __file__,
-        "--worker",
-        "--only",
-        kind,
-        "--seed",
-        str(seed),
-        "--at",
-        ",".join(map(str, numbers)),
-    ]
+    command = [sys.executable, __file__, "--seed", str(seed), "--worker", json.dumps(tries)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1]), "OMP_NUM_THREADS": "1"}
-    left, current = list(numbers), numbers[0]
+    left, current = list(tries), tries[0]
+
+    def ended(outcome: str, wrong: str | None) -> None:
+        left.remove(current)
+        reporter.advance()
+        outcomes[current[0]]["failed" if wrong else outcome] += 1
+        if wrong:
+            kind, number = current
+            how = f"python benchmarks/attack.py --only {kind} --at {number} --seed {seed}"
+            failures.append(Failure(kind, number, wrong, how))
+
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     ) as process:
         assert process.stdout is not None
-        watch = threading.Timer(SILENT_SECONDS, process.kill)
-        watch.start()
+        watch = _watch(process)
         for line in process.stdout:
             watch.cancel()
-            watch = threading.Timer(SILENT_SECONDS, process.kill)
-            watch.start()
+            watch = _watch(process)
             said = json.loads(line)
             if "begin" in said:
-                current = said["begin"]
-                continue
-            left.remove(current)
-            reporter.advance()
-            outcomes["failed" if said["wrong"] else said["outcome"]] += 1
-            if said["wrong"]:
-                failures.append(_failure(kind, current, seed, said["wrong"]))
+                current = (said["begin"][0], said["begin"][1])
+            else:
+                ended(said["outcome"], said["wrong"])
         watch.cancel()
     if left:
-        outcomes["failed"] += 1
-        failures.append(_failure(kind, current, seed, f"its process ended with {process.returncode}, or hung"))
-        left.remove(current)
+        ended("", f"its process ended with {process.returncode}, or hung")
     return left
 
 
-def _failure(kind: str, number: int, seed: int, what: str) -> Failure:
-    return Failure(kind, number, what, f"python benchmarks/attack.py --only {kind} --at {number} --seed {seed}")
+def _watch(process: subprocess.Popen[str]) -> threading.Timer:
+    watch = threading.Timer(SILENT_SECONDS, process.kill)
+    watch.start()
+    return watch
 
 
 def _bad_message(message: str) -> str | None:
@@ -277,12 +279,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--share", type=float, default=1.0, help="The share of all tries, from the first on.")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     kinds = given.only or list(TRIES)
     at = None if given.at is None else [int(number) for number in given.at.split(",")]
     if given.worker:
-        work(kinds[0], at or [], given.seed)
+        work(given.worker, given.seed)
         return 0
     tries = {kind: at or list(range(max(1, round(TRIES[kind] * given.share)))) for kind in kinds}
     with terminal_reporter() as reporter:
