@@ -100,7 +100,7 @@ def upload() -> None:
     with access.popover("Import a table", icon=":material/upload_file:", key="affinity_ask", width="content"):
         st.markdown("Any table of task affinity becomes a graph of its own, kept in this workspace.")
         number = st.session_state.setdefault("affinity_number", 0)
-        file = st.file_uploader(
+        file = access.uploader(
             "A table as CSV", type=FILE_TYPES, key=f"affinity_file_{number}",
             help="With the names of the tasks in the header and in the first column, or long, with the columns source, "
             "target and value; also as TSV, JSON, Parquet or Arrow. The file stays on this machine.",

@@ -42,7 +42,7 @@ def form(entries: Sequence[ExpertEntry]) -> None:
 
 
 def _form(entries: Sequence[ExpertEntry]) -> None:
-    file = st.file_uploader(
+    file = access.uploader(
         "A zip of a PEFT checkpoint, or of an expert that was downloaded here", type=["zip"], key="expert_file",
         help="With adapter_config.json and adapter_model.safetensors, made on the same foundation model: "
         f"{', '.join(record.label for record in KINDS.values())}. Pickles are never opened. The file stays on this "

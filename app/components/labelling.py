@@ -58,7 +58,7 @@ def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
     entry = known[name]
     task = context.task(str(entry.task))
     st.caption(f"It was trained to answer “{plain(task.instruction)}” with {_answers(task.labels)}.")
-    file = st.file_uploader(
+    file = access.uploader(
         "Rows without labels", type=FILE_TYPES, key="label_file",
         help="A table in any common form, a zip of a table with its images, or a zip of images alone. Its columns come "
         "back as they are, with the answers beside them. The file stays on this machine.",

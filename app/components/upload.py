@@ -11,7 +11,7 @@ from pathlib import PurePath
 import pandas as pd
 import streamlit as st
 
-from app.components import backbone, context
+from app.components import access, backbone, context
 from app.components.examples import gallery
 from app.components.guard import plain
 from app.components.upload_columns import Choices, choose_columns, in_the_page, read_options, show_account
@@ -85,7 +85,7 @@ def panel() -> Uploaded | None:
     """Draws the form; None until everything in it can be used."""
     fields = _Fields()
     backbone.warn_beyond("file")
-    file = st.file_uploader(
+    file = access.uploader(
         "A table, or a zip with a table and its images",
         type=FILE_TYPES,
         key="upload_file",
