@@ -12,8 +12,11 @@ from pituning.errors import BadInput
 from pituning.experts.canonical import ROOT as CHECKPOINT_ROOT
 from pituning.experts.card import CONFIG
 from pituning.experts.checkpoint import OTHER_METHOD, Checkpoint, arrays
-from pituning.experts.kinds import KINDS, full_settings
+from pituning.experts.kinds import KINDS, KindRecord, full_settings
 from pituning.registry import load
+
+SIZES = 4
+"""An expert's rank or size is at most so many times the longer side of the maps that it changes."""
 
 _ELSEWHERE = ("lora_embedding_A", "lora_embedding_B", "weight", "bias")
 
@@ -143,6 +146,7 @@ def check_tensors(
             modules[block.module] = block
         for module, block in modules.items():
             sizes = {**settings, "in": block.d_in, "out": block.d_out}
+            _check_size(record, settings, block)
             for tensor, allowed in record.tensors.items():
                 expected[f"{CHECKPOINT_ROOT}{module}.{tensor}"] = [_sized(dims, sizes) for dims in allowed]
     else:
@@ -159,6 +163,17 @@ def check_tensors(
             either = " or ".join(map(str, wanted))
             raise BadInput(
                 f"has the tensor {name!r} with shape {shapes[name]}, this backbone wants {either}; {no_expert}"
+            )
+
+
+def _check_size(record: KindRecord, settings: Mapping[str, float], block: Block) -> None:
+    """Nothing when an expert is no larger than a map that it changes."""
+    most = SIZES * max(block.d_in, block.d_out)
+    for name in record.whole:
+        if any(name in dims for allowed in record.tensors.values() for dims in allowed) and settings[name] > most:
+            raise BadInput(
+                f"says {name} {settings[name]:,.0f}, and {block.module!r} is a map from {block.d_in} to {block.d_out} "
+                f"numbers; save it with a {name} of at most {most}"
             )
 
 
