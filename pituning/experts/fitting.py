@@ -16,7 +16,7 @@ from pituning.experts.kinds import KINDS, KindRecord, full_settings
 from pituning.registry import load
 
 SIZES = 4
-"""An expert's rank or size is at most so many times the longer side of the maps that it changes."""
+"""An expert's rank or size is at most so many times the longest side of the maps that it changes."""
 
 _ELSEWHERE = ("lora_embedding_A", "lora_embedding_B", "weight", "bias")
 
@@ -144,9 +144,9 @@ def check_tensors(
             if block is None:
                 raise BadInput(f"has the tensor {name!r}, which has no place here; {no_expert}")
             modules[block.module] = block
+        _check_size(record, settings, modules.values())
         for module, block in modules.items():
             sizes = {**settings, "in": block.d_in, "out": block.d_out}
-            _check_size(record, settings, block)
             for tensor, allowed in record.tensors.items():
                 expected[f"{CHECKPOINT_ROOT}{module}.{tensor}"] = [_sized(dims, sizes) for dims in allowed]
     else:
@@ -166,14 +166,15 @@ def check_tensors(
             )
 
 
-def _check_size(record: KindRecord, settings: Mapping[str, float], block: Block) -> None:
-    """Nothing when an expert is no larger than a map that it changes."""
-    most = SIZES * max(block.d_in, block.d_out)
+def _check_size(record: KindRecord, settings: Mapping[str, float], blocks: Collection[Block]) -> None:
+    """Nothing when an expert is not far larger than the maps that it changes."""
+    longest = max((max(block.d_in, block.d_out) for block in blocks), default=0)
     for name in record.whole:
-        if any(name in dims for allowed in record.tensors.values() for dims in allowed) and settings[name] > most:
+        of_tensors = any(name in dims for allowed in record.tensors.values() for dims in allowed)
+        if blocks and of_tensors and settings[name] > SIZES * longest:
             raise BadInput(
-                f"says {name} {settings[name]:,.0f}, and {block.module!r} is a map from {block.d_in} to {block.d_out} "
-                f"numbers; save it with a {name} of at most {most}"
+                f"says {name} {settings[name]:,.0f}, and the maps that it changes have at most {longest} numbers on a "
+                f"side; save it with a {name} of at most {SIZES * longest}"
             )
 
 
