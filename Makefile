@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: app test test-fast lint install browser postgres
+.PHONY: app test test-fast lint install browser postgres proxy
 
 app: $(STAMP)
 	$(BIN)/pituning app
 
-test: $(STAMP) browser postgres lint
+test: $(STAMP) browser postgres proxy lint
 	$(BIN)/pytest
 
 test-fast: $(STAMP) postgres lint
@@ -21,7 +21,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-install: $(STAMP) browser postgres
+install: $(STAMP) browser postgres proxy
 
 # torch goes first and alone: pip then takes the build that this machine's package sources offer (a CPU build, if
 # there is one) before anything else asks for torch.
@@ -52,3 +52,13 @@ postgres:
 	} || true
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	  echo "no PostgreSQL server on this machine: install it (apt-get install postgresql) for all tests of the queue"
+
+# The test of docs/deploy.md runs the nginx that it sets up; Debian keeps it off the path of users.
+proxy:
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light >/dev/null; \
+	  fi; \
+	} || true
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || \
+	  echo "no nginx on this machine: install it (apt-get install nginx-light) for the test of the reverse proxy"
