@@ -30,7 +30,9 @@ def drawn(count: int, seed: int) -> tuple[list[str], list[list[str]]]:
 
 def java() -> None:
     if shutil.which("java") is None:
-        lacking("no Java runtime is installed, in which METEOR and the challenge's tokenizer are written (make install)")
+        lacking(
+            "no Java runtime is installed, in which METEOR and the challenge's tokenizer are written (make install)"
+        )
 
 
 def test_words_are_in_lower_case_without_punctuation() -> None:
