@@ -9,15 +9,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import access, context, runs_data
-from app.components.guard import empty, guarded, plain, sentence
-from app.components.words import FAILURES
-from pituning.errors import BadInput, PiTuningError
+from app.components import awaited, context, runs_data
+from app.components.guard import empty, plain
 from pituning.runs.records import Run
-from pituning.text import MOST_IN_MESSAGE
 
 PARAM = "run"
-EVERY_SECONDS = 1
 ROWS = 200
 """How many rows are shown; the file has all."""
 
@@ -27,52 +23,9 @@ ORDERS = {"least": "Least sure first", "most": "Most sure first", "file": "As in
 
 def follow() -> None:
     """The run that the address names, redrawn on a timer until it is done."""
-    run_id = st.query_params.get(PARAM)
-    if run_id is None:
-        return
-    try:
-        run = runs_data.queue().get(run_id)
-    except BadInput:
-        st.warning("The run that this address names is not in this workspace.")
-        return
-    if run.kind != "predict":
-        return
-    if run.active:
-        with guarded("The workers"):
-            runs_data.wake()
-    st.fragment(_follow, run_every=EVERY_SECONDS if run.active else None)(run.id)
-
-
-def _follow(run_id: str) -> None:
-    with guarded("The labels"):
-        run = runs_data.queue().get(run_id)
-        if run.active:
-            st.session_state["labels_awaited"] = run_id
-            fraction = run.fraction()
-            st.progress(0.0 if fraction is None else min(1.0, fraction), text=plain(runs_data.progress_text(run)))
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption("You can go on meanwhile: the address of this page leads back, and so does the run’s page.")
-                access.button("Stop", icon=":material/stop_circle:", key="label_stop", type="tertiary",
-                              disabled=run.cancel_requested, on_click=_ask, args=("cancel", run.id))  # fmt: skip
-            return
-        if st.session_state.pop("labels_awaited", None) == run_id:
-            st.rerun()  # the whole page once more, without the timer
-        if run.state == "failed":
-            st.error(plain(run.error or "The run ended without a reason; see its log.", MOST_IN_MESSAGE),
-                     title=FAILURES.get(run.failure or "", "There are no labels"), icon=":material/error:")  # fmt: skip
-        elif run.state == "cancelled":
-            st.info("It was stopped. What had been labelled is kept.", icon=":material/cancel:")
-            access.button("Go on", icon=":material/play_arrow:", key="label_resume", on_click=_ask,
-                          args=("resume", run.id))  # fmt: skip
-        else:
-            show(run)
-
-
-def _ask(what: str, run_id: str) -> None:
-    try:
-        getattr(runs_data.queue(), what)(run_id)
-    except PiTuningError as error:
-        st.toast(sentence(error), icon=":material/error:")
+    run = awaited.addressed(PARAM, "run")
+    if run is not None and run.kind == "predict":
+        awaited.follow(run, LABELS)
 
 
 def show(run: Run) -> None:
@@ -145,3 +98,10 @@ def _shown(path: str, finished: float, own: Mapping[str, Any], order: str) -> pd
 
 def _named(file: str, what: str) -> str:
     return f"{Path(file).stem or 'rows'}-{what}.csv"
+
+
+LABELS = awaited.Awaited(
+    key="label", what="The labels", none="There are no labels", resumes=True, show=show,
+    meanwhile="You can go on meanwhile: the address of this page leads back, and so does the run’s page.",
+    stopped="It was stopped. What had been labelled is kept.",
+)  # fmt: skip

@@ -47,11 +47,13 @@ def _warn(workspace: Workspace, config: TuneConfig, task: Task) -> None:
     """Says before any training what the backbone is not made for, and what it would cut of the shots."""
     from pituning.backbones.embedded import warning_beyond
     from pituning.backbones.prompts import prompt_notes
+    from pituning.tasks.members import members_of
 
     warnings = [warning_beyond(config.backbone, task)]
     if task.modality == "language":
         prompts = [task.prompt(shot) for shot in task.shots(config.shots, config.seed)]
-        notes = prompt_notes(workspace.backbone_dir(config.backbone), prompts, name=config.backbone)
+        folder = workspace.backbone_dir(config.backbone)
+        notes = prompt_notes(folder, prompts, name=config.backbone, members=members_of(task))
         warnings += [f"warning: {note}" for note in notes]
     for line in warnings:
         if line is not None:
