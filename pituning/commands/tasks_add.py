@@ -83,6 +83,7 @@ def add(
     from pituning.tasks.adding import AddOptions, plan_task
     from pituning.tasks.answers import ANSWER_KINDS
     from pituning.tasks.files import save_task
+    from pituning.tasks.guessing import document as guess_document
     from pituning.tasks.hub_adding import HubOptions, is_remote, plan_remote, remote_name
 
     if drop_missing and keep_missing:
@@ -123,6 +124,7 @@ def add(
         "account": [{"column": use.column, "role": use.role, "why": use.why} for use in plan.account],
         "questions": list(plan.questions),
         "warnings": warnings,
+        **guess_document(plan.guessing),
         "added": not check,
     }
 
@@ -132,6 +134,8 @@ def add(
         echo(f"{'would add' if check else 'added'} {made.name}: {made.modality}, {kind}, {made.metric}, {sizes}")
         for use in plan.account:
             echo(f"  {use}")
+        if plan.guessing is not None:
+            echo(f"to compare: {plan.guessing}")
         for question in plan.questions:
             echo(f"ask: {question}", err=True)
         for warning in warnings:

@@ -50,7 +50,7 @@ def _warn(workspace: Workspace, config: TuneConfig, task: Task) -> None:
     from pituning.tasks.members import members_of
 
     warnings = [warning_beyond(config.backbone, task)]
-    if task.modality == "language":
+    if task.source != "mini" and task.modality != "vision":  # places of images are not counted: so many at the least
         prompts = [task.prompt(shot) for shot in task.shots(config.shots, config.seed)]
         folder = workspace.backbone_dir(config.backbone)
         notes = prompt_notes(folder, prompts, name=config.backbone, members=members_of(task))
