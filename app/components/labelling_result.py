@@ -18,6 +18,7 @@ ROWS = 200
 """How many rows are shown; the file has all."""
 
 CHUNK = 50_000
+MOST_ANSWERS = 8
 ORDERS = {"least": "Least sure first", "most": "Most sure first", "file": "As in the file"}
 
 
@@ -41,11 +42,15 @@ def show(run: Run) -> None:
         if result["mean_probability"] is not None:
             st.metric("Mean probability", f"{100 * result['mean_probability']:.0f} %",
                       help="Calibrated." if result["temperature"] else "Not calibrated.")  # fmt: skip
-        st.metric("Less than half sure", f"{result['below_half']:,}")
+        if len(result["counts"]) != 2 or result["below_half"]:  # one of two labels is always at least half sure
+            st.metric("Less than half sure", f"{result['below_half']:,}")
         if result["unread"]:
             st.metric("Could not be read", f"{result['unread']:,}", help=plain("; ".join(result["problems"][:5])))
         if result["cut"]:
             st.metric("Cut", f"{result['cut']:,}", help="Prompts that were longer than the backbone reads.")
+    summary = _summary(result)
+    if summary:
+        st.caption(summary)
     with st.container(horizontal=True, gap="small"):
         st.download_button("Download all rows", path.read_bytes, file_name=_named(result["file"], "labelled"),
                            mime="text/csv", icon=":material/download:", key="label_download", type="primary",
@@ -70,6 +75,21 @@ def show(run: Run) -> None:
                  column_config=config, alt="Rows with their answers")  # fmt: skip
     if len(frame) < result["rows"]:
         st.caption(f"{len(frame)} of {result['rows']:,} rows; the file has all.")
+
+
+def _summary(result: Mapping[str, Any]) -> str:
+    """How often which answer was given, and how many are wrong if the probabilities hold."""
+    counts = sorted(result["counts"].items(), key=lambda pair: -pair[1])
+    read = result["rows"] - result["unread"]
+    said: list[str] = []
+    if 2 * len(counts) <= read:  # else they are texts, of which each is its own
+        said = [f"{plain(answer)} {count:,}" for answer, count in counts[:MOST_ANSWERS]]
+        if len(counts) > MOST_ANSWERS:
+            said.append(f"{len(counts) - MOST_ANSWERS} other answers")
+    if read and result["mean_probability"] is not None and result["temperature"]:
+        wrong = round(read * (1 - result["mean_probability"]))
+        said.append(f"about {wrong:,} of the {read:,} are wrong, if the probabilities hold")
+    return " · ".join(said)
 
 
 def least_sure(path: Path, own: Mapping[str, Any], rows: int = ROWS, *, largest: bool = False) -> pd.DataFrame:
