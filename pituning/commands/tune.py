@@ -40,7 +40,7 @@ def tune_command(
     config = _within(config, budget_settings(budget, config.kind, place.backbone_dir(config.backbone)))
     _check_donors(place, config)
     _warn(place, config, task)
-    work(place, "tune", config, detach, as_json, _print)
+    work(place, "tune", config, detach, as_json, _told)
 
 
 def _warn(workspace: Workspace, config: TuneConfig, task: Task) -> None:
@@ -93,7 +93,8 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
         raise ArtefactError(reason)
 
 
-def _print(result: dict[str, Any]) -> None:
+def _told(result: dict[str, Any]) -> str:
+    """Prints the table of methods and what follows from it; gives what can be done with the expert."""
     from pituning.reports.advice import advice
 
     weights = result["weights"]
@@ -120,5 +121,7 @@ def _print(result: dict[str, Any]) -> None:
         ece = [f"{100 * result['calibration'][name]['ece']:.1f}" for name in ("before", "after")]
         echo(f"probabilities are calibrated: ECE {ece[0]} → {ece[1]} points on {result['test_examples']:,} test rows")
     name = result["expert"]
-    echo(f"expert {name}; label new rows with: pituning predict {name} FILE --out answers.csv")
-    echo(f"take it along with: pituning experts export {name} DIR")
+    return (
+        f"expert {name}; label new rows with: pituning predict {name} FILE --out answers.csv\n"
+        f"take it along with: pituning experts export {name} DIR"
+    )
