@@ -118,8 +118,11 @@ def _told(result: dict[str, Any]) -> str:
     for line in advice(result):
         echo(line)
     if result["calibration"] is not None:
-        ece = [f"{100 * result['calibration'][name]['ece']:.1f}" for name in ("before", "after")]
-        echo(f"probabilities are calibrated: ECE {ece[0]} → {ece[1]} points on {result['test_examples']:,} test rows")
+        before, after = (100 * result["calibration"][name]["ece"] for name in ("before", "after"))
+        echo(
+            f"probabilities are off by {after:.1f} points on average over {result['test_examples']:,} test rows (ECE), "
+            f"{before:.1f} without calibration" + (": it did not help here" if after > before else "")
+        )
     name = result["expert"]
     return (
         f"expert {name}; label new rows with: pituning predict {name} FILE --out answers.csv\n"
