@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: app test test-fast lint install browser postgres java
+.PHONY: app test test-fast lint install browser postgres java proxy
 
 app: $(STAMP)
 	$(BIN)/pituning app
 
-test: $(STAMP) browser postgres java lint
+test: $(STAMP) browser postgres java proxy lint
 	$(BIN)/pytest
 
 test-fast: $(STAMP) postgres lint
@@ -21,7 +21,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-install: $(STAMP) browser postgres java
+install: $(STAMP) browser postgres java proxy
 
 # torch goes first and alone: pip then takes the build that this machine's package sources offer (a CPU build, if
 # there is one) before anything else asks for torch.
@@ -55,3 +55,7 @@ postgres:
 # Only the metric METEOR is a Java program.
 java:
 	$(call program,command -v java >/dev/null,default-jre-headless,tests of METEOR run)
+
+# The test of docs/deploy.md runs the nginx that it sets up; Debian keeps it off the path of users.
+proxy:
+	$(call program,PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null,nginx-light,the test of the reverse proxy runs)

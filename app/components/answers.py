@@ -145,7 +145,7 @@ def _own(task: Task, info: TaskInfo) -> dict[str, Any] | None:
     ).strip()  # fmt: skip
     upload = None
     if info.modality != "language":
-        upload = st.file_uploader("Image", type=IMAGE_TYPES, key=f"ask_image_{task.name}",
+        upload = access.uploader("Image", type=IMAGE_TYPES, key=f"ask_image_{task.name}",
                                   help="It is made square, as the foundation model sees it.")  # fmt: skip
         if upload is not None:
             problem = _problem(upload.getvalue())

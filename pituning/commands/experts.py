@@ -110,10 +110,11 @@ def import_command(
     if not directory.is_dir():
         raise BadInput(f"directory {str(directory)!r} does not exist; give that of a PEFT checkpoint")
 
+    from pituning.backbones.files import weight_bytes
     from pituning.experts.checkpoint import read_directory
     from pituning.experts.imported import other_base, usable_name, uses
 
-    imported = read_directory(directory)
+    imported = read_directory(directory, weights=weight_bytes(source))
     other = None if imported.card is not None else other_base(imported.document, _names(source, backbone))
     warning = None if other is None else (
         f"it says that it was trained on {other!r}, and {backbone!r} is another name: where that is another model, its "

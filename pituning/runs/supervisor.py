@@ -27,12 +27,12 @@ from pituning.runs import failures
 from pituning.runs.executors.base import ClusterError, Executor, Gone, Standing
 from pituning.runs.executors.choice import make_executor
 from pituning.runs.executors.local import LocalExecutor
-from pituning.runs.processes import child_environment
 from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import Claim, Run
 from pituning.runs.slots import Slot
 from pituning.runs.waiting import SUPERVISOR, held_up
 from pituning.workspace.atomic import storage_error
+from pituning.workspace.bounded import child_environment
 from pituning.workspace.layout import Workspace
 from pituning.workspace.leftovers import remove_leftovers
 
