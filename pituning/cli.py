@@ -28,7 +28,7 @@ from pituning.commands import (
     runs,
     study_paper,
     system,
-    tasks,
+    tasks_add,
     tune,
     workspace,
 )
@@ -40,7 +40,7 @@ _INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
 
 app = typer.Typer(name="pituning", pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.command("app")(system.app_command)
-app.add_typer(tasks.app, name="tasks")
+app.add_typer(tasks_add.app, name="tasks")  # the verbs of `tasks`, with the longest, `add`
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(experts.app, name="experts")
 app.command("embed")(experts.embed_command)

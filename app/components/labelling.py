@@ -81,8 +81,9 @@ def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
         return entry
     columns = "answer"
     if task.labels is not None:
+        offered = [one for one in COLUMNS if one != "top" or len(task.labels) > TOP]
         columns = st.segmented_control(
-            "Columns with probabilities of", list(COLUMNS), format_func=COLUMNS.__getitem__, default="every",
+            "Columns with probabilities of", offered, format_func=COLUMNS.__getitem__, default="every",
             required=True, key="label_columns",
         ) or "every"  # fmt: skip
     if access.button("Label them", icon=":material/label:", type="primary", key="label_start"):

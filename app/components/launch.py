@@ -57,7 +57,7 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     counts = runs_data.queue().counts()
     before = sum(counts.get(state, 0) for state in ACTIVE)
     uploaded = target.uploaded
-    guess = guessing.words(target.name) if uploaded is None else guessing.of_counts(uploaded.preview)
+    guess = guessing.words(target.name) if uploaded is None else guessing.sentence(uploaded.preview.guessing)
     if guess:
         st.caption(guess)
     st.metric("Will take about", duration(expected.seconds * len(runs)))

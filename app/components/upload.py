@@ -22,14 +22,19 @@ from pituning.tasks.answers import ANSWER_KINDS
 from pituning.tasks.columns import Guess
 from pituning.tasks.files import Table, TableOptions, TablePreview, check_name
 from pituning.tasks.mapping import ColumnMapping, account
+from pituning.tasks.members import members_in
+from pituning.tasks.reading.opening import suffixes
 from pituning.tasks.uploads import Upload
 
-FILE_TYPES = ["csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "feather", "zip"]
+FILE_TYPES = [suffix.lstrip(".") for suffix in suffixes()]
 SAMPLE = """text,label
 the soup was cold and bland,bad
 friendly staff and lovely food,good
 i waited an hour for a table,bad
 best coffee in town,good"""
+HUB_COMMANDS = """pituning tasks add hub:OWNER/NAME --instruction "what is it?"
+pituning tasks catalogue
+pituning tasks add catalogue:sst2"""
 SHOWN_PROBLEMS = 50
 
 
@@ -89,6 +94,12 @@ def panel() -> Uploaded | None:
                 "One example a line. With images: a zip that holds the table and the pictures, and a column with "
                 "the pictures’ file names; or pictures in folders that are named for their labels."
             )
+        with st.expander("A data set of the Hugging Face hub", icon=":material/cloud_download:"):
+            st.caption(
+                "It is added from a terminal, as it may be large; afterwards it is among the tasks of this workspace. "
+                "The paper’s 20 data sets have names of their own."
+            )
+            st.code(HUB_COMMANDS, language="bash", wrap_lines=True)
         return None
     upload = Upload(filename=file.name, data=file.getvalue(), options=read_options())
     digest = hashlib.sha256(upload.data + repr((upload.filename, upload.options)).encode()).hexdigest()[:12]
@@ -110,7 +121,7 @@ def panel() -> Uploaded | None:
             _problems(table, preview)
         with names:
             show_account(account(table, choices.columns, _reasons(choices)))
-        _show(preview, instruction, [*preview.warnings, *_prompt_notes(preview, instruction)])
+        _show(preview, instruction, [*preview.warnings, *_prompt_notes(preview, choices.columns, instruction)])
     if fields.failed or preview is None or preview.problems or preview.missing or choices is None:
         return None
     return Uploaded(
@@ -221,13 +232,14 @@ def _reasons(choices: Choices) -> dict[str, tuple[str, str]]:
     return {use.column: ("ignored", "it is not chosen") for use in guessed} | unread
 
 
-def _prompt_notes(preview: TablePreview, instruction: str) -> list[str]:
+def _prompt_notes(preview: TablePreview, columns: ColumnMapping, instruction: str) -> list[str]:
     """What the chosen backbone would lose of the prompts of the first rows."""
     name, workspace = context.backbone(), context.workspace()
     if name not in workspace.backbone_names():
         return []
     prompts = [f"{instruction} {example.text}".strip() for example in preview.examples]
-    return prompt_notes(workspace.backbone_dir(name), prompts, name=name)
+    members = members_in(instruction, columns)
+    return prompt_notes(workspace.backbone_dir(name), prompts, name=name, members=members)
 
 
 def _show(preview: TablePreview, instruction: str, notes: Sequence[str]) -> None:

@@ -126,7 +126,7 @@ def _mapping(upload: Upload, table: Table, guess: Guess, digest: str, place: Pla
     template = ""
     if len(text) > 1:
         template = st.text_input(
-            "Template", key=f"upload_template_{digest}", placeholder=_usual_template(tuple(text)),
+            "Template", key=f"upload_template_{digest}", placeholder=ColumnMapping(text=tuple(text), answer=()).frame,
             help="How the columns become one text, with the names of columns in braces.",
         )  # fmt: skip
         place("template")
@@ -149,11 +149,6 @@ def _mapping(upload: Upload, table: Table, guess: Guess, digest: str, place: Pla
         st.error(sentence(error), icon=":material/error:")
         return None
     return ColumnMapping(text=tuple(text), answer=tuple(answer), image=image, names=names, split=likely.split)
-
-
-def _usual_template(text: tuple[str, ...]) -> str:
-    named = zip(ColumnMapping(text=text, answer="").spoken, text, strict=True)
-    return " ".join(f"{name}: {{{column}}}" for name, column in named)
 
 
 def _options(

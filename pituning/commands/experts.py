@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -245,7 +246,9 @@ def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int
     return loaded
 
 
-def work(workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bool, words: Any) -> None:
+def work(
+    workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bool, words: Callable[[dict[str, Any]], str]
+) -> None:
     """Queues a run; shows it until it ends, unless ``detach``; prints its result, in ``words(result)`` for people."""
     from pituning.runs.spec import RunSpec
 

@@ -17,7 +17,7 @@ from pituning.tasks.columns import Guess, guess_columns
 from pituning.tasks.examining import MIN_ROWS, Examined, TableOptions, TableRow, examine
 from pituning.tasks.hints import hints
 from pituning.tasks.mapping import ColumnMapping, ColumnUse, account
-from pituning.tasks.metrics import METRICS
+from pituning.tasks.metrics import METRICS, Guessing
 from pituning.tasks.problems import TableError
 from pituning.tasks.reading import ReadOptions, RowProblem, Table, open_table
 from pituning.tasks.saved import load_saved_task, save_task
@@ -67,6 +67,14 @@ class TablePreview:
     warnings: tuple[str, ...]
     account: tuple[ColumnUse, ...]
     examples: tuple[Example, ...] = field(repr=False)
+
+    @property
+    def guessing(self) -> Guessing | None:
+        """What guessing scores, from how often each label comes up in all of it; None where answers are open."""
+        if self.labels is None or self.metric != "accuracy" or not self.counts:
+            return None
+        shares = [count / sum(self.counts.values()) for count in self.counts.values()]
+        return Guessing(100 * sum(share * share for share in shares), 100 * max(shares))
 
 
 def task_from_table(

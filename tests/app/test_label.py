@@ -84,6 +84,7 @@ def test_a_file_goes_up_is_labelled_and_comes_back_the_least_sure_first(
 
     finished(workspace, run.id)
     at = healthy(open_page("label", expert="lora/nli", run=run.id))
+    assert "yes 5" in texts(at)
     shown = at.dataframe[-1].value
     assert shown["id"].tolist() == ["004", "001", "002", "000", "003"]
     assert list(shown)[:2] == ["answer", "probability"]
