@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from pituning.experts.kinds import KINDS, KindRecord, full_settings
 from pituning.registry import load
 
 SIZES = 4
-"""An expert's rank or size is at most so many times the longest side of the maps that it changes."""
+"""None of an expert's tensors has more than so many times the numbers of the map that it changes."""
 
 _ELSEWHERE = ("lora_embedding_A", "lora_embedding_B", "weight", "bias")
 
@@ -167,17 +168,30 @@ def check_tensors(
 
 
 def _check_size(record: KindRecord, settings: Mapping[str, float], blocks: Collection[Block]) -> None:
-    """Nothing when an expert is not far larger than the maps that it changes."""
-    longest = max((max(block.d_in, block.d_out) for block in blocks), default=0)
+    """Nothing when none of an expert's tensors is far larger than the map that it changes."""
     for name in record.whole:
-        of_tensors = any(name in dims for allowed in record.tensors.values() for dims in allowed)
-        if blocks and of_tensors and settings[name] > SIZES * longest:
+        most = min((_most(name, allowed, settings, blocks) for allowed in record.tensors.values()), default=math.inf)
+        if settings[name] > most:
             raise BadInput(
-                f"says {name} {settings[name]:,.0f}, and the maps that it changes have at most {longest} numbers on a "
-                f"side; save it with a {name} of at most {SIZES * longest}"
+                f"says {name} {settings[name]:,.0f}, and the maps that it changes have room for {most}; save it with a "
+                f"{name} of at most {most}"
             )
 
 
-def _sized(dims: tuple[str | int, ...], sizes: Mapping[str, float]) -> tuple[int, ...]:
+def _most(
+    name: str, allowed: Sequence[Sequence[str | int]], settings: Mapping[str, float], blocks: Collection[Block]
+) -> float:
+    """The largest size ``name`` with which a tensor has at most `SIZES` times as many numbers as its map has."""
+    rooms = [
+        SIZES * block.d_in * block.d_out // math.prod(_sized([dim for dim in dims if dim != name], sizes))
+        for block in blocks
+        for sizes in ({**settings, "in": block.d_in, "out": block.d_out},)
+        for dims in allowed
+        if name in dims
+    ]
+    return max(rooms, default=math.inf)
+
+
+def _sized(dims: Sequence[str | int], sizes: Mapping[str, float]) -> tuple[int, ...]:
     """A shape in numbers, of settings and sizes by their name."""
     return tuple(dim if isinstance(dim, int) else int(sizes[dim]) for dim in dims)

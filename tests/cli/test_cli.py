@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from pituning import __version__, cli
+from pituning.commands import tasks
 from pituning.workspace import atomic
 from pituning.workspace.layout import Workspace
 from tests.app.uploads import pictures, png, zipped
@@ -36,6 +37,8 @@ COMMANDS = {
         "sweep", "duplicate", "submit", "count", "move", "priority", "pause", "unpause",
     ),
     "worker": (),
+    "bin": ("list", "restore", "empty"),
+    "workspace": ("backup", "restore"),
     "report": (),
     "bench": ("fisher", "interpolate", "memory", "graph", "app"),
     "pretrain": ("mini", "report"),
@@ -226,7 +229,7 @@ def test_a_full_disk_elsewhere_is_told_too(pituning: Run, monkeypatch: pytest.Mo
     def full(*_arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/file")
 
-    monkeypatch.setattr(cli.tasks, "open_workspace", full)
+    monkeypatch.setattr(tasks, "open_workspace", full)
     outcome = pituning("tasks", "list")
     assert (outcome.code, outcome.error.split(":")[1].strip()) == (1, "disk full at /some/file")
 
@@ -250,7 +253,7 @@ def test_what_nobody_foresaw_is_one_line_unless_debugged(pituning: Run, monkeypa
     def broken(*_arguments: object) -> None:
         raise ZeroDivisionError("division by zero\nreally")
 
-    monkeypatch.setattr(cli.tasks, "open_workspace", broken)
+    monkeypatch.setattr(tasks, "open_workspace", broken)
     outcome = pituning("tasks", "list")
     assert outcome.code == 1
     assert "unexpected ZeroDivisionError: division by zero really (see the traceback with --debug)" in outcome.error
