@@ -202,8 +202,12 @@ def checkpoint_dir(workspace: Workspace, run_id: str) -> Path:
 
 def note(connection: sa.Connection, run_id: str, message: str, when: float | None = None) -> None:
     """Writes down what happened to a run."""
-    text = message.replace("\0", "")  # which PostgreSQL cannot hold
-    connection.execute(sa.insert(EVENTS).values(run_id=run_id, time=when or time.time(), message=text))
+    connection.execute(sa.insert(EVENTS).values(run_id=run_id, time=when or time.time(), message=storable(message)))
+
+
+def storable(text: str) -> str:
+    """A text as both databases can hold it: without NUL, and halves of surrogate pairs as question marks."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def _chosen(

@@ -54,8 +54,10 @@ def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
     run = queue.get(claim.run_id)
     workspace = queue.workspace
     try:
-        queue.begin(claim, os.getpid(), pid_created=created_at(os.getpid()), host=socket.gethostname())
+        own = (os.getpid(), created_at(os.getpid()), socket.gethostname())
+        _insist(lambda: queue.begin(claim, own[0], pid_created=own[1], host=own[2]))
         reporter = DatabaseReporter(queue, claim, plan=_plan(queue, run), log=sys.stdout)
+        _insist(reporter.recover)
         # SIGTERM comes from a supervisor that ends, or that loses its patience with a cancelled run.
         previous = signal.signal(signal.SIGTERM, lambda _number, _frame: reporter.interrupt())
         try:
@@ -65,20 +67,21 @@ def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
                 write_json(path, {**result, "run": run.id})
         except (RunCancelled, KeyboardInterrupt) as error:
             _say(str(error))
-            return _insist(lambda: _give_back(queue, claim))
+            return _end(reporter, lambda: _give_back(queue, claim))
         except LostClaimError:
             raise
         except Exception as error:
             with suppress(OSError):  # the log may be on a full disk, too
                 traceback.print_exc()
             failure = failures.failure_of(error, run.id, run_kind=run.kind)
-            return _insist(lambda: _fail(queue, claim, failure))
+            return _end(reporter, lambda: _fail(queue, claim, failure))
         finally:
             signal.signal(signal.SIGTERM, previous)
         where = str(path.relative_to(workspace.root))
-        _insist(lambda: queue.finish(claim, "succeeded", result_path=where))
-        shutil.rmtree(checkpoint_dir(workspace, run.id), ignore_errors=True)  # not before: it might be needed again
-        return "succeeded"
+        state = _end(reporter, lambda: _succeed(queue, claim, where, reporter.refused))
+        if state == "succeeded":
+            shutil.rmtree(checkpoint_dir(workspace, run.id), ignore_errors=True)  # not before: it might be needed again
+        return state
     except LostClaimError as error:
         _say(str(error))
         return None
@@ -89,6 +92,23 @@ def _plan(queue: RunQueue, run: Run) -> Sequence[PlannedPhase]:
         return expected_plan(queue, run)
     except PiTuningError:
         return ()  # an estimate is not worth a failure; what is wrong with the run shows when it is done
+
+
+def _end(reporter: DatabaseReporter, write: Callable[[], str]) -> str:
+    """Writes down how a run ended, once everything that it has reported is written."""
+
+    def both() -> str:
+        reporter.flush()
+        return write()
+
+    return _insist(both)
+
+
+def _succeed(queue: RunQueue, claim: Claim, where: str, refused: PiTuningError | None) -> str:
+    if refused is not None:  # something that it reported can be held by no database
+        return _fail(queue, claim, failures.failure_of(refused, claim.run_id))
+    queue.finish(claim, "succeeded", result_path=where)
+    return "succeeded"
 
 
 def _give_back(queue: RunQueue, claim: Claim) -> str:

@@ -29,6 +29,9 @@ DATABASE_VARIABLE = "PITUNING_DATABASE_URL"
 REVISION = "0005"
 """The newest migration; `open_database` brings every older database to it."""
 
+LARGEST = 2**31 - 1
+"""The largest whole number that a column of either database holds."""
+
 BUSY_TIMEOUT_MS = 30_000
 CONNECT_SECONDS = 10
 _MIGRATION_LOCK = 0x9170  # any number that nobody else takes

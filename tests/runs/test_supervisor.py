@@ -265,6 +265,18 @@ def test_an_idle_supervisor_goes_but_not_from_waiting_runs(queue, submit, worksp
     assert states(queue, run_id) == ["succeeded"]
 
 
+def test_a_paused_queue_lets_its_supervisor_go(queue, submit, workspace, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "POLL_SECONDS", 0.05)
+    run_id = submit("quick")
+    queue.pause("over the weekend")
+    supervise(workspace, idle_s=0.0)
+    assert ensure_supervisor(workspace) is False
+    assert states(queue, run_id) == ["queued"]
+    queue.unpause()
+    supervise(workspace, idle_s=0.0)
+    assert states(queue, run_id) == ["succeeded"]
+
+
 @pytest.mark.slow
 def test_the_supervisor_is_a_process_that_outlives_the_one_that_started_it(workspace, queue):
     code = (
