@@ -24,6 +24,7 @@ from pituning.runs.records import AlphaPoint, Claim, CurvePoint, RunEvent
 from pituning.runs.store import checkpoint_dir, storable
 from pituning.runs.unsaved import Unsaved
 from pituning.workspace.database import LARGEST
+from pituning.workspace.holding import Whereabouts
 from pituning.workspace.space import MIB
 
 WRITE_SECONDS = 0.5
@@ -67,6 +68,7 @@ class DatabaseReporter:
         self._stop: PiTuningError | None = None
         self._unsaved = Unsaved(checkpoint_dir(queue.workspace, claim.run_id), claim.attempt)
         self.refused: PiTuningError | None = None
+        self._whereabouts = Whereabouts(queue.workspace.root)
         self._failing_since: float | None = None
         self._writing = threading.Lock()
         self._closing = threading.Event()
@@ -221,7 +223,7 @@ class DatabaseReporter:
             self._failing_since = None
         except LostClaimError as error:
             self._stop = error
-            self._unsaved.abandon()
+            self._unsaved.abandon(remove=not self._whereabouts.moved())
             raise
         except PiTuningError as error:
             self._give_up(error)
@@ -236,7 +238,17 @@ class DatabaseReporter:
                 self._unsaved.drop(self._unsaved.turn())
             self._queue.report(self._claim, progress={})  # only that the worker lives
 
+    def check_place(self) -> None:
+        """Raises LostClaimError when the workspace is no longer where it was.
+
+        What is written from then on lands in the old place; the run is done again where the workspace is now.
+        """
+        if self._whereabouts.moved():
+            root = self._queue.workspace.root
+            raise LostClaimError(f"workspace {root} has been moved, removed or replaced; its worker stops")
+
     def _write_all(self) -> None:
+        self.check_place()
         self._measure()
         with self._lock:
             eta = self._time_left.seconds()

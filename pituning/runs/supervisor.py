@@ -34,6 +34,7 @@ from pituning.runs.slots import Slot
 from pituning.runs.store import PAUSED
 from pituning.runs.waiting import SUPERVISOR, held_up
 from pituning.workspace.atomic import storage_error
+from pituning.workspace.holding import Whereabouts
 from pituning.workspace.layout import Workspace
 from pituning.workspace.leftovers import remove_leftovers
 
@@ -101,9 +102,11 @@ class Supervisor:
         """Whether a queued run may be taken without anybody's doing: one of a paused queue may not."""
         return self.queue.setting(PAUSED) is None and bool(self.queue.counts().get("queued"))
 
-    def stop(self) -> None:
+    def stop(self, *, give_back: bool = True) -> None:
         """Ends the workers that do not outlive their supervisor, and gives their runs back to the queue."""
         for claim in self.executor.stop():
+            if not give_back:
+                continue
             with suppress(LostClaimError):  # the worker did so itself, or had finished
                 self.queue.release(claim)
 
@@ -215,10 +218,15 @@ def supervise(
         lock.release()
         raise
     introduced, last_line = False, ""
+    whereabouts = Whereabouts(workspace.root)
     idle_since = time.monotonic()
     try:
         while not stop.is_set():
             busy = True
+            if whereabouts.moved():
+                # Its workers see it, too. Whoever works on it where it is now finds that they have gone.
+                _say(f"workspace {workspace.root} has been moved, removed or replaced; whatever works there ends")
+                return
             try:
                 if not introduced:
                     supervisor.clear_up()
@@ -233,7 +241,8 @@ def supervise(
             if busy:
                 idle_since = time.monotonic()
             elif idle_s is not None and time.monotonic() - idle_since > idle_s:
-                # Whoever queues a run or ends a pause looks for the lock afterwards: free it first, then look for runs once more.
+                # Whoever queues a run or ends a pause looks for the lock afterwards: free it first, then look for
+                # runs once more.
                 lock.release()
                 if not supervisor.waited_for():
                     return
@@ -244,7 +253,7 @@ def supervise(
         return  # another one has taken over
     finally:
         try:
-            supervisor.stop()
+            supervisor.stop(give_back=not whereabouts.moved())
         except PiTuningError as error:  # the next supervisor finds its runs without a process
             _say(str(error))
         finally:

@@ -60,10 +60,12 @@ class Unsaved:
             if attempt == self._attempt and of_attempt <= number:
                 _remove(path)
 
-    def abandon(self) -> None:
-        """Somebody else has the run: nothing of this attempt counts any more."""
+    def abandon(self, *, remove: bool) -> None:
+        """Keeps nothing more; what is kept goes where somebody else has the run: then it counts no more."""
         self._abandoned = True
-        self.drop(self.turn())
+        number = self.turn()
+        if remove:
+            self.drop(number)
 
     def recover(self, queue: ClaimedRuns, claim: Claim) -> None:
         """Writes what attempts that were killed have left into the database, each point once, in its order.

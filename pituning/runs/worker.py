@@ -23,7 +23,7 @@ from pituning.registry import load
 from pituning.runs import failures
 from pituning.runs.eta import PlannedPhase
 from pituning.runs.plans import expected_plan
-from pituning.runs.processes import STORAGE_STATUS, created_at
+from pituning.runs.processes import STORAGE_STATUS, created_at, lock_path
 from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
 from pituning.runs.records import Claim, Run
 from pituning.runs.reporter import PATIENCE_SECONDS, DatabaseReporter
@@ -63,6 +63,7 @@ def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
         try:
             with reporter:
                 result = dict(work(run, workspace, reporter))
+                reporter.check_place()
                 path = workspace.run_dir(run.id) / "result.json"
                 write_json(path, {**result, "run": run.id})
         except (RunCancelled, KeyboardInterrupt) as error:
@@ -171,14 +172,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workspace", required=True)
     parser.add_argument("--owner", required=True)
     parser.add_argument("--attempt", type=int, required=True)
+    parser.add_argument("--lock", type=int, help="An open file whose lock this process holds while it lives.")
     options = parser.parse_args(arguments)
     if hasattr(os, "nice"):
         # Training takes every core for minutes; the app's pages, which need one for moments, should not wait for it.
         # Now, because threads that torch starts later inherit it.
         os.nice(NICENESS)
     claim = Claim(options.run, options.owner, options.attempt)
+    if options.lock is not None:
+        os.set_inheritable(options.lock, False)  # it is this process's, and not that of others which it starts
     try:
-        state = run_claimed(RunQueue(Workspace.open(options.workspace)), claim, work_on)
+        workspace = Workspace.open(options.workspace)
+        state = run_claimed(RunQueue(workspace), claim, work_on)
+        with suppress(OSError):
+            lock_path(workspace, claim).unlink(missing_ok=True)
     except PiTuningError as error:
         _say(str(error))
         return STORAGE_STATUS
