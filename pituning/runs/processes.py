@@ -29,7 +29,7 @@ SAME_SECONDS = 2.0
 
 
 def start_worker(workspace: Workspace, claim: Claim, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Starts the worker of a claimed run, which holds `lock_path` while it lives; its output is the end of the run's log.
+    """Starts the worker of a claimed run, which holds `lock_path` while it lives; its output is the end of the log.
 
     Args:
         environment: added to the present one, for example which GPU to use.

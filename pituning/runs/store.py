@@ -171,9 +171,9 @@ class RunStore:
         return _run(row)
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
+    def _writing(self, *, durable: bool = True) -> Iterator[sa.Connection]:
         try:
-            with writing(self._engine) as connection:
+            with writing(self._engine, durable=durable) as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
             raise database_error(error, database_name(self._engine)) from error
