@@ -21,7 +21,6 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -37,14 +36,17 @@ if __name__ == "__main__":  # run by its path, this directory's queue.py would s
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import psutil
+import sqlalchemy as sa
 
 from benchmarks.chaos_mutations import MUTATIONS, mutated
 from benchmarks.chaos_roles import curves_json, final_words, reference, specs
 from benchmarks.chaos_watch import Checkpoints, restored_attempts
+from benchmarks.postgres import LocalPostgres
 from pituning.errors import PiTuningError
 from pituning.runs.processes import WORKER_MODULE, child_environment, is_worker
 from pituning.runs.queue import RunQueue, checkpoint_dir
 from pituning.runs.records import FINAL, Run
+from pituning.workspace.database import DATABASE_VARIABLE, writing
 from pituning.workspace.layout import DATA_VARIABLE, Workspace
 from pituning.workspace.space import LEAST_FREE_VARIABLE, MIB, free_mib
 
@@ -84,6 +86,7 @@ class Chaos:
     kills: int
     luck: random.Random
     may_fill: bool
+    server: LocalPostgres | None = None
     done: Counter[str] = field(default_factory=Counter)
     overlaps: set[str] = field(default_factory=set)
     roles: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -97,7 +100,8 @@ class Chaos:
         others = [OTHER_KILLS[number % len(OTHER_KILLS)] for number in range(self.kills - after)]
         self.plan = [*["after checkpoint"] * after, *others]
         # Between the kills, and often enough that a short trial has each.
-        self.plan += ["freeze", "lock", *["disk"] * self.may_fill] * max(1, self.kills // 8)
+        once = ["freeze", "lock", *["disk"] * self.may_fill, *["server"] * (self.server is not None)]
+        self.plan += once * max(1, self.kills // 8)
         self.luck.shuffle(self.plan)
 
     @property
@@ -152,7 +156,7 @@ class Chaos:
 
     def _next(self, *, due: bool) -> str | None:
         """What is to be done next: a kill only when one is due."""
-        kinds = [kind for kind in self.plan if due or kind in ("lock", "disk")]
+        kinds = [kind for kind in self.plan if due or kind in ("lock", "disk", "server")]
         return self.luck.choice(kinds) if kinds else None
 
     def _watch(self, seconds: float, kind: str | None) -> None:
@@ -176,6 +180,8 @@ class Chaos:
         running = self._spared()
         if kind == "lock":
             self._lock()
+        elif kind == "server":
+            self._restart_server()
         elif kind == "disk":
             # A run that finds no room may lose an attempt, if there is room again when it says so.
             if all(run.attempt < run.max_attempts for run in running):
@@ -247,13 +253,21 @@ class Chaos:
             self.done[what] += 1
 
     def _lock(self) -> None:
-        connection = sqlite3.connect(self.workspace.database_path, timeout=30, isolation_level=None)
-        with suppress(sqlite3.OperationalError):
-            connection.execute("BEGIN EXCLUSIVE")
-            time.sleep(self.luck.uniform(0.5, 4.0))
-            connection.execute("ROLLBACK")
+        """Holds the database so that nobody can write."""
+        seconds = self.luck.uniform(0.5, 4.0)
+        with suppress(sa.exc.DBAPIError), writing(self.workspace.engine) as connection:
+            if self.server is not None:
+                connection.exec_driver_sql("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+            time.sleep(seconds)
             self.done["lock"] += 1
-        connection.close()
+
+    def _restart_server(self) -> None:
+        """The database goes away for a while."""
+        if self.server is not None:
+            self.server.stop()
+            time.sleep(self.luck.uniform(0.5, 4.0))
+            self.server.start()
+            self.done["restart database"] += 1
 
     def _fill(self) -> None:
         ballast = self.workspace.root.parent / "ballast"
@@ -350,11 +364,12 @@ def verdict(chaos: Chaos, expected: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def trial(*, runs: int, kills: int, seed: int, trained: int, tuned: int) -> dict[str, Any]:
+def trial(*, runs: int, kills: int, seed: int, trained: int, tuned: int, postgres: bool = False) -> dict[str, Any]:
     """One trial on a new workspace.
 
     Args:
         trained: how many of the runs train an expert; ``tuned`` so many tune; the others count.
+        postgres: whether the database is a PostgreSQL server of the trial's own, which goes away at times.
     """
     began = time.monotonic()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -364,20 +379,27 @@ def trial(*, runs: int, kills: int, seed: int, trained: int, tuned: int) -> dict
     disk = base / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(disk)]
+    server: LocalPostgres | None = None
     small = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     try:
         wanted = specs(runs, trained=trained, tuned=tuned)
         expected = reference(base, wanted)
         shutil.copytree(base / "template", disk / "workspace")
         workspace = Workspace(disk / "workspace", embedded=None)
-        chaos = Chaos(workspace, runs, kills, random.Random(seed), small)
+        if postgres:
+            server = LocalPostgres()
+            os.environ[DATABASE_VARIABLE] = server.database()
+        chaos = Chaos(workspace, runs, kills, random.Random(seed), small, server)
         try:
             chaos.go()
         finally:
             orphans = chaos.end()
-        outcome = {**verdict(chaos, expected), "orphans": orphans, "seed": seed, "disk": "tmpfs" if small else "none"}
+        outcome = {**verdict(chaos, expected), "orphans": orphans, "seed": seed, "disk": "tmpfs" if small else "none",
+                   "database": "postgresql" if postgres else "sqlite"}  # fmt: skip
         return {**outcome, "free_mib": round(free_mib(disk), 1), "seconds": round(time.monotonic() - began, 1)}
     finally:
+        if server is not None:
+            server.close()
         if small:
             subprocess.run(["umount", "-l", str(disk)], capture_output=True, check=False)
         shutil.rmtree(base, ignore_errors=True)
@@ -391,6 +413,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trained", type=int, help="How many runs train an expert; by default half.")
     parser.add_argument("--tuned", type=int, help="How many runs tune; by default a quarter.")
+    parser.add_argument("--postgres", action="store_true", help="On a PostgreSQL server of the trial's own.")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--mutate", choices=list(MUTATIONS), help="Break the studio so first; the trial has to fail.")
     given = parser.parse_args(arguments)
@@ -401,7 +424,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return mutated(given.mutate, words).returncode
     trained = given.runs // 2 if given.trained is None else given.trained
     tuned = given.runs // 4 if given.tuned is None else given.tuned
-    report = trial(runs=given.runs, kills=given.kills, seed=given.seed, trained=trained, tuned=tuned)
+    report = trial(
+        runs=given.runs, kills=given.kills, seed=given.seed, trained=trained, tuned=tuned, postgres=given.postgres
+    )
     if given.json:
         print(json.dumps(report, indent=1))
     else:
