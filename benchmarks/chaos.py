@@ -73,6 +73,9 @@ WOKEN_SECONDS = 30.0
 AFTER_CHECKPOINT = 0.75
 """The share of the kills that hit a worker just after a checkpoint."""
 
+EACH_CHECKPOINT = 0.5
+"""How likely a new checkpoint is the one that is chosen."""
+
 OTHER_KILLS = ("supervisor", "app", "checkpoint", "enqueue", "worker")
 SUPERVISOR_MODULE = "pituning.runs.supervisor"
 
@@ -169,8 +172,10 @@ class Chaos:
         while time.monotonic() < deadline:
             new = set(self.checkpoints.look(run.id for run in running))
             hit = [run for run in running if run.id in new and run.attempt < run.max_attempts and run.pid]
-            if kind == "after checkpoint" and hit and self._kill_worker(self.luck.choice(hit)):
-                self.plan.remove(kind)
+            # Not always the first one of a run.
+            due = kind == "after checkpoint" and hit and self.luck.random() < EACH_CHECKPOINT
+            if due and self._kill_worker(self.luck.choice(hit)):
+                self.plan.remove("after checkpoint")
                 return
             time.sleep(LOOK_SECONDS)
 
@@ -187,7 +192,7 @@ class Chaos:
             if all(run.attempt < run.max_attempts for run in running):
                 self._fill()
         elif kind == "freeze":
-            self._freeze([run for run in running if run.attempt < run.max_attempts and run.done])
+            self._freeze([run for run in running if run.attempt == 1 and run.done])
         elif kind in self.roles:
             self._kill_process(f"kill {kind}", self.roles[kind].pid)
         elif kind == "supervisor":

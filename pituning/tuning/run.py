@@ -216,6 +216,7 @@ class _Run:
             return []
         kept = self.trial.stages.load("curve")
         if kept is not None:
+            self.reporter.log("goes on from the learning curve that was measured")
             return list(kept["points"])
         points = learning_curve(self.trial, chosen, self.choices[chosen], self.scores, self.reporter)
         self.trial.stages.save("curve", {"points": points})
@@ -234,6 +235,7 @@ class _Run:
             return {}
         kept = trial.stages.load("calibration")
         if kept is not None:
+            self.reporter.log("goes on from the temperature that was fitted")
             return kept
         try:
             scores, gold = trial.held_out_scores(chosen, self.choices[chosen], self.reporter)
