@@ -39,8 +39,9 @@ import psutil
 import sqlalchemy as sa
 
 from benchmarks.chaos_mutations import MUTATIONS, mutated
-from benchmarks.chaos_roles import curves_json, final_words, reference, specs
-from benchmarks.chaos_watch import Checkpoints, restored_attempts
+from benchmarks.chaos_roles import reference, specs
+from benchmarks.chaos_verdict import verdict
+from benchmarks.chaos_watch import Checkpoints
 from benchmarks.postgres import LocalPostgres
 from pituning.errors import PiTuningError
 from pituning.runs.processes import WORKER_MODULE, child_environment, is_worker
@@ -331,42 +332,6 @@ class Chaos:
             ]  # fmt: skip
             if len(alive) > 1:
                 self.overlaps.add(run_id)
-
-
-def verdict(chaos: Chaos, expected: dict[str, Any]) -> dict[str, Any]:
-    """What was lost, done twice or came out differently."""
-    runs = chaos.queue.list(limit=10_000)
-    names = Counter(run.name for run in runs)
-    succeeded = {run.name: run for run in runs if run.state == "succeeded"}
-    twice = {name for name, count in names.items() if count > 1} | chaos.overlaps
-    wrong = []
-    restored = 0
-    for name, run in succeeded.items():
-        events = [event.message for event in chaos.queue.events_of(run.id)]
-        if events.count("succeeded") != 1:
-            twice.add(name)
-        try:
-            words = final_words(chaos.workspace, run.kind, chaos.queue.result_of(run.id) or {})
-            words |= curves_json(chaos.queue.curves_of(run.id), chaos.queue.alphas_of(run.id))
-        except PiTuningError as error:
-            words = {"error": str(error)}
-        restored += sum((run.id, attempt - 1) in chaos.victims for attempt in restored_attempts(events))
-        if words != expected[name]:
-            parts = {part for part in {*words, *expected[name]} if words.get(part) != expected[name].get(part)}
-            wrong.append(f"{name} ({run.kind}): {', '.join(sorted(parts))}")
-    return {
-        "runs": chaos.runs,
-        "kills": chaos.killed,
-        "lost": sum(name not in succeeded for name in expected),
-        "duplicated": len(twice),
-        "wrong": len(wrong),
-        "torn": len(chaos.checkpoints.torn),
-        "restored": restored,
-        "attempts": sum(run.attempt for run in runs),
-        "disturbances": dict(sorted(chaos.done.items())),
-        "unfinished": {run.id: f"{run.state}: {run.error}" for run in runs if run.state != "succeeded"},
-        "differ": wrong,
-    }
 
 
 def trial(*, runs: int, kills: int, seed: int, trained: int, tuned: int, postgres: bool = False) -> dict[str, Any]:

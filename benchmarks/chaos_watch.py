@@ -1,18 +1,15 @@
-"""What `benchmarks.chaos` looks at while runs are under way, and what it reads from their events afterwards."""
+"""The checkpoints that `benchmarks.chaos` looks at while runs are under way."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pituning.runs.unsaved import PREFIX
 from pituning.workspace.atomic import TEMPORARY_PREFIX
-
-GOES_ON = "goes on from"
-"""How an event begins that says that a run goes on from a checkpoint."""
 
 MOST_BYTES = 2**20
 
@@ -79,14 +76,3 @@ class Checkpoints:
                     self._seen[path] = _Seen(descriptor, number, os.pread(descriptor, MOST_BYTES, 0))
                     new = True
         return new
-
-
-def restored_attempts(messages: Sequence[str]) -> set[int]:
-    """The attempts of a run, by its events, that went on from a checkpoint."""
-    attempt, restored = 0, set()
-    for message in messages:
-        if message.startswith("attempt ") and " begins" in message:
-            attempt = int(message.split()[1])
-        elif message.startswith(GOES_ON):
-            restored.add(attempt)
-    return restored
