@@ -44,9 +44,10 @@ from benchmarks.chaos_verdict import verdict
 from benchmarks.chaos_watch import Checkpoints
 from benchmarks.postgres import LocalPostgres
 from pituning.errors import PiTuningError
-from pituning.runs.processes import WORKER_MODULE, child_environment, is_worker
+from pituning.runs.processes import WORKER_MODULE, is_worker
 from pituning.runs.queue import RunQueue, checkpoint_dir
 from pituning.runs.records import FINAL, Run
+from pituning.workspace.bounded import child_environment
 from pituning.workspace.database import DATABASE_VARIABLE, writing
 from pituning.workspace.layout import DATA_VARIABLE, Workspace
 from pituning.workspace.space import LEAST_FREE_VARIABLE, MIB, free_mib

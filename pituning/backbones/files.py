@@ -73,6 +73,11 @@ def weight_files(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def weight_bytes(path: Path) -> int:
+    """How large the files with the weights are that are there; errors as of `weight_files`."""
+    return sum((path / name).stat().st_size for name in weight_files(path) if (path / name).is_file())
+
+
 def tokenizer_files(path: Path) -> tuple[str, ...]:
     """The names of the files that the tokenizer is read from; empty where there is none."""
     whole = (names for names in VOCABULARIES if all((path / name).is_file() for name in names))

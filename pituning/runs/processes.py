@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-import pituning
 from pituning.runs.records import Claim
+from pituning.workspace.bounded import child_environment
 from pituning.workspace.holding import take
 from pituning.workspace.layout import Workspace
 
@@ -58,13 +58,6 @@ def lock_path(workspace: Workspace, claim: Claim) -> Path:
 def mark_of(workspace: Workspace, claim: Claim) -> str:
     """The value of `MARK_VARIABLE`."""
     return f"{claim.owner} {claim.run_id} {claim.attempt} {workspace.root}"
-
-
-def child_environment() -> dict[str, str]:
-    """Lets the child find this very package, also where it runs from a checkout."""
-    package = str(Path(pituning.__file__).resolve().parent.parent)
-    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
 
 
 def created_at(pid: int) -> float | None:
