@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -15,14 +16,18 @@ from pituning.errors import PiTuningError
 from pituning.progress import Silent
 from pituning.runs.counting import link
 from pituning.runs.queue import RunQueue
+from pituning.runs.records import AlphaPoint, CurvePoint
+from pituning.runs.reporter import MEMORY
 from pituning.runs.spec import RunSpec
 from pituning.runs.supervisor import ensure_supervisor
 from pituning.workspace.atomic import read_json, sha256_file, write_json
 from pituning.workspace.bounded import child_environment
 from pituning.workspace.layout import Workspace
 
-UPTO, PAUSE = 30, 0.05
-ATTEMPTS = 1000
+UPTO, PAUSE = 60, 0.05
+TIMED = {"examples_per_second"}
+"""Curves of the clock, of which no two are the same; so is the series of the process's memory."""
+
 SMALL = {"shots": 4, "steps": 4, "donors": 2, "test_examples": 12, "folds": 1, "baselines": ["single", "random"]}
 
 
@@ -35,12 +40,36 @@ def specs(runs: int, *, trained: int, tuned: int) -> dict[str, RunSpec]:
         if run_kind == "tune":
             spec = RunSpec(kind="tune", config={"target": "mood-a", "seed": number, **SMALL})
         elif run_kind == "train":
-            config = {"task": "mood-b", "shots": 8, "steps": 120, "batch_size": 6, "seed": number}
+            config = {"task": "mood-b", "shots": 8, "steps": 300, "batch_size": 6, "seed": number}
             spec = RunSpec(kind="train", config=config)
         else:
             spec = RunSpec(kind="count", config={"upto": UPTO, "pause": PAUSE, "seed": number})
         made[f"chaos {number}"] = spec
     return made
+
+
+class Curves(Silent):
+    """A reporter that keeps what is told of curves and weights."""
+
+    def __init__(self) -> None:
+        self.points: list[CurvePoint] = []
+        self.alphas: list[AlphaPoint] = []
+
+    def curve(self, series: str, step: int, values: Mapping[str, float]) -> None:
+        self.points += [CurvePoint(series, step, name, float(value)) for name, value in values.items()]
+
+    def alpha(
+        self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]
+    ) -> None:
+        self.alphas.append(AlphaPoint(step, tuple(sites), tuple(experts), tuple(map(tuple, weights))))
+
+
+def curves_json(points: Sequence[CurvePoint], alphas: Sequence[AlphaPoint]) -> dict[str, Any]:
+    """All points but those of the clock, each curve in order of its steps, and the weights, as JSON has them."""
+    kept = [point for point in points if point.series != MEMORY[0] and point.name not in TIMED]
+    curves = sorted([point.series, point.name, point.step, point.value] for point in kept)
+    weights = sorted([alpha.step, alpha.sites, alpha.experts, alpha.weights] for alpha in alphas)
+    return {"curves": json.loads(json.dumps(curves)), "weights": json.loads(json.dumps(weights))}
 
 
 def final_words(workspace: Workspace, run_kind: str, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +82,7 @@ def final_words(workspace: Workspace, run_kind: str, result: Mapping[str, Any]) 
 
 
 def reference(base: Path, wanted: Mapping[str, RunSpec]) -> dict[str, Any]:
-    """The results of a trial that nobody disturbs. Leaves ``base/template``, the workspace to start from.
+    """The results and curves of a trial that nobody disturbs. Leaves ``base/template``, the workspace to start from.
 
     Counting is done here, by a loop; training and tuning in one process of their own, straight through.
     """
@@ -70,7 +99,9 @@ def reference(base: Path, wanted: Mapping[str, RunSpec]) -> dict[str, Any]:
             digest = link("", spec.config["seed"])
             for step in range(1, UPTO + 1):
                 digest = link(digest, step)
-            expected[name] = {"counted": UPTO, "digest": digest, "seed": spec.config["seed"]}
+            points = [CurvePoint("count", step, "value", float(step)) for step in range(1, UPTO + 1)]
+            words = {"counted": UPTO, "digest": digest, "seed": spec.config["seed"]}
+            expected[name] = {**words, **curves_json(points, [])}
     return expected
 
 
@@ -90,9 +121,11 @@ def _reference(base: Path) -> None:
         directory = base / "checkpoints" / name
         directory.mkdir(parents=True)
         job = {"tune": tune, "train": jobs.train}[spec.kind]
-        result = job(spec.settings(), alone, Silent(), directory)
+        curves = Curves()
+        result = job(spec.settings(), alone, curves, directory)
         write_json(directory / "result.json", result)
-        expected[name] = final_words(alone, spec.kind, read_json(directory / "result.json"))
+        words = final_words(alone, spec.kind, read_json(directory / "result.json"))
+        expected[name] = {**words, **curves_json(curves.points, curves.alphas)}
     write_json(base / "expected.json", expected)
 
 
@@ -121,7 +154,7 @@ def _enqueue(workspace: Workspace, runs: int) -> None:
             if not missing:
                 return
             if len(known) < int((base / "allowed").read_text() or 0):
-                queue.submit(wanted[missing[0]], name=missing[0], max_attempts=ATTEMPTS)
+                queue.submit(wanted[missing[0]], name=missing[0])
         except (PiTuningError, ValueError) as error:
             print(error, flush=True)
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""`pituning runs sweep | duplicate | count | move | priority | pause | unpause`: what is queued, in which order."""
+"""`pituning runs sweep | duplicate | count | move | priority | pause | unpause | adopt`: what is queued, and how."""
 
 from __future__ import annotations
 
@@ -165,6 +165,18 @@ def unpause(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> N
     queue.unpause()
     _wake(queue)
     emit({"paused": False}, as_json, lambda: echo("the queue goes on"))
+
+
+@app.command()
+def adopt(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Take over the PostgreSQL database of the workspace of which this one is a copy."""
+    from pituning.runs.queue import RunQueue
+    from pituning.workspace.layout import Workspace
+
+    copy = Workspace.open(workspace)
+    again = RunQueue(Workspace(copy.root, adopting=True)).adopt()
+    shown = f"; queued again: {', '.join(again)}" if again else ""
+    emit({"adopted": True, "runs": again}, as_json, lambda: echo(f"the database belongs to {copy.root} now{shown}"))
 
 
 def _wake(queue: RunQueue) -> None:

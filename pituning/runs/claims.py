@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pituning.errors import PiTuningError
 from pituning.runs.records import AlphaPoint, Claim, CurvePoint, Run, RunEvent
 from pituning.runs.store import ALPHAS, CURVES, ORDER, PAUSED, RUNS, SETTINGS, RunStore, note
+from pituning.workspace.ownership import KEY, adopt, check_owner, identity
 
 NOBODY = {"owner": None, "slot": None, "host": None, "pid": None, "pid_created": None, "eta_s": None}
 """What a run says about its worker while it has none."""
@@ -54,11 +55,31 @@ class ClaimedRuns(RunStore):
             .returning(RUNS.c.id, RUNS.c.attempt)
         )  # fmt: skip
         with self._writing() as connection:
+            self._check_owner(connection)
             taken = connection.execute(take).first()
             if taken is None:
                 return None
             note(connection, taken.id, f"attempt {taken.attempt} begins" + (f" in slot {slot}" if slot else ""))
             return self._get(connection, taken.id)
+
+    def _check_owner(self, connection: sa.Connection) -> None:
+        """Raises BadInput when a copy of the workspace has taken over its database meanwhile."""
+        if self._engine.dialect.name == "postgresql":  # an SQLite database lies in its workspace
+            owner = connection.scalar(sa.select(SETTINGS.c.value).where(SETTINGS.c.key == KEY))
+            check_owner(owner, identity(self.workspace.root), self._engine, self.workspace.root)
+
+    def adopt(self) -> list[str]:
+        """Takes the database over from the workspace of which this one is a copy; returns the runs that begin again.
+
+        What was under way there is queued again without counting, and whoever works on it there writes no more.
+        """
+        with self._writing() as connection:
+            adopt(connection, self.workspace.root)
+            query = sa.select(RUNS.c.id, RUNS.c.owner, RUNS.c.attempt).where(RUNS.c.state == "running")
+            claims = [Claim(row.id, row.owner, row.attempt) for row in connection.execute(query.with_for_update())]
+            for claim in claims:
+                self._release(connection, claim, "the workspace was taken over by a copy of it")
+        return [claim.run_id for claim in claims]
 
     def begin(self, claim: Claim, pid: int, *, pid_created: float | None = None, host: str | None = None) -> None:
         """A process has taken up the run.
@@ -69,7 +90,7 @@ class ClaimedRuns(RunStore):
             host: the machine that it is on; one that is not the supervisor's own is noted among the events.
         """
         values: dict[str, Any] = {"pid": pid, "pid_created": pid_created, "heartbeat": time.time()}
-        with self._writing() as connection:
+        with self._writing(durable=False) as connection:
             before = self._get(connection, claim.run_id, to_change=True).host
             self._update(connection, claim, values if host is None else {**values, "host": host})
             if host not in (None, before):
@@ -100,7 +121,7 @@ class ClaimedRuns(RunStore):
         Raises:
             LostClaimError: the claim is no longer valid; nothing was written.
         """
-        with self._writing() as connection:
+        with self._writing(durable=False) as connection:  # twice a second, and of no use without the run's checkpoint
             cancel_requested = self._update(connection, claim, {**progress, "heartbeat": time.time()})
             for (series, name), step in (restart or {}).items():
                 stale = (CURVES.c.series == series, CURVES.c.name == name, CURVES.c.step >= step)
@@ -152,10 +173,11 @@ class ClaimedRuns(RunStore):
     def release(self, claim: Claim, why: str = "interrupted") -> None:
         """Gives the run back unfinished through no fault of its own: the attempt does not count."""
         with self._writing() as connection:
-            self._update(
-                connection, claim, {**NOBODY, "state": "queued", "max_attempts": RUNS.c.max_attempts + 1}
-            )  # fmt: skip
-            note(connection, claim.run_id, f"{why}; queued again")
+            self._release(connection, claim, why)
+
+    def _release(self, connection: sa.Connection, claim: Claim, why: str) -> None:
+        self._update(connection, claim, {**NOBODY, "state": "queued", "max_attempts": RUNS.c.max_attempts + 1})
+        note(connection, claim.run_id, f"{why}; queued again")
 
     def lost(self, claim: Claim, why: str, *, failure: str = "lost", fix: str | None = None) -> str:
         """The attempt came to nothing: queue the run again, or give it up after its last one.

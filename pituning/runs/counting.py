@@ -55,14 +55,15 @@ def count(config: CountRun, _workspace: Workspace, reporter: Reporter, checkpoin
     step, digest = _restore(path, config)
     reporter.phase("count", config.upto)
     if step:
+        reporter.log(f"goes on from the checkpoint at step {step}")
         reporter.advance(step)
     while step < config.upto:
         time.sleep(config.pause)
         step += 1
         digest = link(digest, step)
+        reporter.curve("count", step, {"value": step})
         if step % config.checkpoint_every == 0:
             write_json(path, {"step": step, "digest": digest, "check": link(digest, -1)})
-        reporter.curve("count", step, {"value": step})
         reporter.advance()
     return {"counted": step, "digest": digest, "seed": config.seed}
 

@@ -210,7 +210,7 @@ def _check_tables(engine: sa.Engine, name: str) -> None:
 def _settle(connection: sa.Connection, backup: Backup) -> int:
     """Nobody works on the runs of the copy; whoever opens it becomes its owner."""
     when = time.strftime("%F %H:%M", time.localtime(min(max(backup.created, 0), 4e9)))
-    connection.execute(sa.delete(SETTINGS).where(SETTINGS.c.key.in_([ownership.KEY, SUPERVISOR])))
+    connection.execute(sa.delete(SETTINGS).where(SETTINGS.c.key.in_([ownership.KEY, ownership.PLACE, SUPERVISOR])))
     under_way = list(connection.scalars(sa.select(RUNS.c.id).where(RUNS.c.state == "running")))
     back = {**NOBODY, "state": "queued", "heartbeat": None, "max_attempts": RUNS.c.max_attempts + 1}
     connection.execute(sa.update(RUNS).where(RUNS.c.state == "running").values(back))

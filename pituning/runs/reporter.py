@@ -1,11 +1,13 @@
 """The reporter of a worker: what the work tells goes into memory, a thread writes it down twice a second.
 
 The work never waits for the database, a long step still gives heartbeats, and a request to stop reaches the work with
-its next report. Torch-free.
+its next report. No exception ends the heartbeats; what the database could never hold is refused when it is told. Until
+curves and weights are in the database they are in a file beside the checkpoint (`pituning.runs.unsaved`). Torch-free.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,11 +16,15 @@ from typing import TextIO
 
 import psutil
 
-from pituning.errors import DiskFull, PiTuningError, RunCancelled, RunFailed
+from pituning.errors import BadInput, DiskFull, PiTuningError, RunCancelled, RunFailed
 from pituning.runs.eta import PlannedPhase, TimeLeft
 from pituning.runs.plans import save_plan
 from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import AlphaPoint, Claim, CurvePoint, RunEvent
+from pituning.runs.store import checkpoint_dir, storable
+from pituning.runs.unsaved import Unsaved
+from pituning.workspace.database import LARGEST
+from pituning.workspace.holding import Whereabouts
 from pituning.workspace.space import MIB
 
 WRITE_SECONDS = 0.5
@@ -34,7 +40,9 @@ PATIENCE_SECONDS = 120.0
 class DatabaseReporter:
     """A `Reporter` that writes a run's progress into the workspace's database under a claim.
 
-    Use it as a context manager: entering starts the writing, leaving writes what is left.
+    Use it as a context manager: entering starts the writing, leaving ends it. Call `recover` before and `flush`
+    afterwards, each until it succeeds, and only then say how the run ended; ``refused`` then says what was reported
+    that no database can hold.
 
     Args:
         queue: the queue of the workspace.
@@ -58,6 +66,11 @@ class DatabaseReporter:
         self._begun: set[tuple[str, str]] = set()
         self._alphas_begun = False
         self._stop: PiTuningError | None = None
+        self._unsaved = Unsaved(checkpoint_dir(queue.workspace, claim.run_id), claim.attempt)
+        self.refused: PiTuningError | None = None
+        self._whereabouts = Whereabouts(queue.workspace.root)
+        self._failing_since: float | None = None
+        self._writing = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_on, name="reporter", daemon=True)
         self._plan_due = 0.0
@@ -73,6 +86,22 @@ class DatabaseReporter:
         self._closing.set()
         self._thread.join(timeout=PATIENCE_SECONDS)
 
+    def recover(self) -> None:
+        """Writes what an attempt that was killed has left.
+
+        Raises:
+            PiTuningError: it cannot be written now; it is still there.
+        """
+        self._unsaved.recover(self._queue, self._claim)
+
+    def flush(self) -> None:
+        """Writes what the database has not taken yet.
+
+        Raises:
+            PiTuningError: it cannot be written now; it is still there.
+        """
+        self._write()
+
     # What the work calls.
 
     def phase(self, name: str, total: int) -> None:
@@ -80,7 +109,7 @@ class DatabaseReporter:
         with self._lock:
             self._time_left.phase(name, total)
             self._plan_changed = True
-            self._phase, self._done, self._total = name, 0, total
+            self._phase, self._done, self._total = storable(name), 0, total
         self._print(f"{name} ({total} steps)")
 
     def advance(self, steps: int = 1) -> None:
@@ -92,27 +121,29 @@ class DatabaseReporter:
 
     def curve(self, series: str, step: int, values: Mapping[str, float]) -> None:
         self._check()
-        with self._lock:
-            for name in values:
-                if (series, name) not in self._begun:
-                    self._begun.add((series, name))
-                    self._restart[series, name] = step
-            self._metrics += [CurvePoint(series, int(step), name, float(value)) for name, value in values.items()]
+        at = _step(step, f"curve {series!r}")
+        self._add([CurvePoint(storable(series), at, storable(name), _float(value)) for name, value in values.items()])
 
     def alpha(
         self, step: int, sites: Sequence[str], experts: Sequence[str], weights: Sequence[Sequence[float]]
     ) -> None:
         self._check()
-        rows = tuple(tuple(float(weight) for weight in row) for row in weights)
+        rows = tuple(tuple(_float(weight) for weight in row) for row in weights)
+        names = [tuple(map(storable, words)) for words in (sites, experts)]
+        point = AlphaPoint(_step(step, "the table of weights"), names[0], names[1], rows)
+        if not all(math.isfinite(weight) for row in rows for weight in row):
+            return  # as in a curve
         with self._lock:
+            begins = None
             if not self._alphas_begun:
                 self._alphas_begun = True
-                self._restart_alphas = step
-            self._alphas.append(AlphaPoint(int(step), tuple(sites), tuple(experts), rows))
+                begins = self._restart_alphas = point.step
+            self._alphas.append(point)
+            self._unsaved.add_alpha(point, begins)
 
     def log(self, message: str) -> None:
         self._check()
-        line = " ".join(message.split())
+        line = storable(" ".join(message.split()))
         with self._lock:
             self._events.append(RunEvent(time.time(), line))
         self._print(line)
@@ -133,25 +164,41 @@ class DatabaseReporter:
         with suppress(OSError):  # a full disk takes no log, and the work goes on
             print(time.strftime("%H:%M:%S"), line, file=self._log, flush=True)
 
+    def _add(self, points: Sequence[CurvePoint], *, anew_from: int | None = None) -> None:
+        """Keeps points of curves until they are written; what is no finite number is no point.
+
+        Args:
+            anew_from: the step from which a curve that begins takes the place of an earlier attempt's; its first one.
+        """
+        with self._lock:
+            for point in points:
+                curve, begins = (point.series, point.name), None
+                if curve not in self._begun:
+                    self._begun.add(curve)
+                    begins = self._restart[curve] = point.step if anew_from is None else anew_from
+                if math.isfinite(point.value):
+                    self._metrics.append(point)
+                    self._unsaved.add_point(point, begins)
+
     def _write_on(self) -> None:
-        failing_since: float | None = None
-        while True:
+        """Writes until the work has ended or somebody else has the run, whatever goes wrong."""
+        closing = False
+        while not closing:
             closing = self._closing.wait(WRITE_SECONDS)
             try:
                 self._write()
-                failing_since = None
-            except LostClaimError as error:
-                self._stop = error
+            except LostClaimError:
                 return
-            except PiTuningError as error:
-                now = time.monotonic()
-                failing_since = failing_since or now
-                if now - failing_since > PATIENCE_SECONDS:
-                    message = f"progress could not be saved: {error}"
-                    self._stop = DiskFull(message) if isinstance(error, DiskFull) else RunFailed(message)
-                    return
-            if closing:
-                return
+            except Exception:
+                continue  # it passes, or has been told to the work
+
+    def _give_up(self, error: PiTuningError) -> None:
+        """Tells the work that what it reports cannot be saved, when that has lasted for long; heartbeats go on."""
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        if now - self._failing_since > PATIENCE_SECONDS:
+            message = f"progress could not be saved: {error}"
+            self._stop = self._stop or (DiskFull(message) if isinstance(error, DiskFull) else RunFailed(message))
 
     def _measure(self) -> None:
         """Notes how much memory the process takes; a curve that begins anew with each attempt."""
@@ -159,21 +206,57 @@ class DatabaseReporter:
         if age < self._memory_due:
             return
         self._memory_due = age + MEMORY_SECONDS
-        point = CurvePoint(MEMORY[0], int(age), MEMORY[1], psutil.Process().memory_info().rss / MIB)
-        with self._lock:
-            if MEMORY not in self._begun:
-                self._begun.add(MEMORY)
-                self._restart[MEMORY] = 0
-            self._metrics.append(point)
+        with suppress(psutil.Error):
+            held = psutil.Process().memory_info().rss / MIB
+            self._add([CurvePoint(MEMORY[0], int(age), MEMORY[1], held)], anew_from=0)
 
     def _write(self) -> None:
-        """Writes everything new in one transaction; on failure it stays for the next time."""
+        """Writes everything new in one transaction; on failure it stays for the next time.
+
+        Raises:
+            LostClaimError: the claim is no longer valid, which the work learns with its next report.
+            PiTuningError: nothing was written.
+        """
+        try:
+            with self._writing:
+                self._write_all()
+            self._failing_since = None
+        except LostClaimError as error:
+            self._stop = error
+            self._unsaved.abandon(remove=not self._whereabouts.moved())
+            raise
+        except PiTuningError as error:
+            self._give_up(error)
+            raise
+        except Exception as error:  # no storage that is away, but something that it will never take
+            words = " ".join(str(error).split())[:200]
+            self.refused = RunFailed(f"progress could not be saved: {type(error).__name__}: {words}")
+            self._stop = self._stop or self.refused
+            with self._lock:
+                self._metrics, self._alphas, self._events = [], [], []
+                self._phase, self._done, self._total = "", 0, 0
+                self._unsaved.drop(self._unsaved.turn())
+            self._queue.report(self._claim, progress={})  # only that the worker lives
+
+    def check_place(self) -> None:
+        """Raises LostClaimError when the workspace is no longer where it was.
+
+        What is written from then on lands in the old place; the run is done again where the workspace is now.
+        """
+        if self._whereabouts.moved():
+            root = self._queue.workspace.root
+            raise LostClaimError(f"workspace {root} has been moved, removed or replaced; its worker stops")
+
+    def _write_all(self) -> None:
+        self.check_place()
         self._measure()
         with self._lock:
             eta = self._time_left.seconds()
-            progress = {"phase": self._phase or None, "done": self._done, "total": self._total, "eta_s": eta}
+            done, total = (min(max(int(steps), 0), LARGEST) for steps in (self._done, self._total))
+            progress = {"phase": self._phase or None, "done": done, "total": total, "eta_s": eta}
             metrics, alphas, events = list(self._metrics), list(self._alphas), list(self._events)
             restart, restart_alphas = dict(self._restart), self._restart_alphas
+            written = self._unsaved.turn()
             now = time.monotonic()
             plan_due = self._plan_changed and (now >= self._plan_due or self._closing.is_set())
             plan = self._time_left.plan() if plan_due else []
@@ -186,9 +269,29 @@ class DatabaseReporter:
             self._restart = {curve: step for curve, step in self._restart.items() if curve not in restart}
             if restart_alphas is not None:
                 self._restart_alphas = None
+        self._unsaved.drop(written)
         if cancel_requested:
             self._stop = RunCancelled(f"run {self._claim.run_id!r} was asked to stop")
         if plan:
             with suppress(PiTuningError):  # an estimate is not worth a failure
                 save_plan(self._queue.workspace, self._claim.run_id, plan)
             self._plan_due, self._plan_changed = now + PLAN_SECONDS, False
+
+
+def _step(step: int, what: str) -> int:
+    """The step itself.
+
+    Raises:
+        BadInput: no database holds it.
+    """
+    if not -LARGEST <= step <= LARGEST:
+        raise BadInput(f"{what} has a value at step {step}; a step is at most {LARGEST}", field="step")
+    return int(step)
+
+
+def _float(value: float) -> float:
+    """The value; one that is larger than any is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

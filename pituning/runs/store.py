@@ -176,9 +176,9 @@ class RunStore:
         return _run(row)
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
+    def _writing(self, *, durable: bool = True) -> Iterator[sa.Connection]:
         try:
-            with writing(self._engine) as connection:
+            with writing(self._engine, durable=durable) as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
             raise database_error(error, database_name(self._engine)) from error
@@ -207,8 +207,12 @@ def checkpoint_dir(workspace: Workspace, run_id: str) -> Path:
 
 def note(connection: sa.Connection, run_id: str, message: str, when: float | None = None) -> None:
     """Writes down what happened to a run."""
-    text = message.replace("\0", "")  # which PostgreSQL cannot hold
-    connection.execute(sa.insert(EVENTS).values(run_id=run_id, time=when or time.time(), message=text))
+    connection.execute(sa.insert(EVENTS).values(run_id=run_id, time=when or time.time(), message=storable(message)))
+
+
+def storable(text: str) -> str:
+    """A text as both databases can hold it: without NUL, and halves of surrogate pairs as question marks."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def _chosen(

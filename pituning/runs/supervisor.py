@@ -31,9 +31,11 @@ from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import Claim, Run
 from pituning.runs.restoring import tidy
 from pituning.runs.slots import Slot
+from pituning.runs.store import PAUSED
 from pituning.runs.waiting import SUPERVISOR, held_up
 from pituning.workspace.atomic import storage_error
 from pituning.workspace.bounded import child_environment
+from pituning.workspace.holding import Whereabouts
 from pituning.workspace.layout import Workspace
 from pituning.workspace.leftovers import remove_leftovers
 
@@ -98,11 +100,17 @@ class Supervisor:
                     break
                 self._start(run, slot)
                 begun = True
-        return bool(lingering or under_way or begun or self.queue.counts().get("queued"))
+        return bool(lingering or under_way or begun or self.waited_for())
 
-    def stop(self) -> None:
+    def waited_for(self) -> bool:
+        """Whether a queued run may be taken without anybody's doing: one of a paused queue may not."""
+        return self.queue.setting(PAUSED) is None and bool(self.queue.counts().get("queued"))
+
+    def stop(self, *, give_back: bool = True) -> None:
         """Ends the workers that do not outlive their supervisor, and gives their runs back to the queue."""
         for claim in self.executor.stop():
+            if not give_back:
+                continue
             with suppress(LostClaimError):  # the worker did so itself, or had finished
                 self.queue.release(claim)
 
@@ -224,10 +232,15 @@ def supervise(
         lock.release()
         raise
     introduced, last_line = False, ""
+    whereabouts = Whereabouts(workspace.root)
     idle_since = time.monotonic()
     try:
         while not stop.is_set():
             busy = True
+            if whereabouts.moved():
+                # Its workers see it, too. Whoever works on it where it is now finds that they have gone.
+                _say(f"workspace {workspace.root} has been moved, removed or replaced; whatever works there ends")
+                return
             try:
                 if not introduced:
                     supervisor.clear_up()
@@ -243,9 +256,10 @@ def supervise(
             if busy:
                 idle_since = time.monotonic()
             elif idle_s is not None and time.monotonic() - idle_since > idle_s:
-                # Whoever queues a run looks for the lock afterwards: free it first, then look for runs once more.
+                # Whoever queues a run or ends a pause looks for the lock afterwards: free it first, then look for
+                # runs once more.
                 lock.release()
-                if not supervisor.queue.waiting():
+                if not supervisor.waited_for():
                     return
                 lock.acquire(timeout=LOCK_SECONDS)
                 idle_since = time.monotonic()
@@ -254,7 +268,7 @@ def supervise(
         return  # another one has taken over
     finally:
         try:
-            supervisor.stop()
+            supervisor.stop(give_back=not whereabouts.moved())
         except PiTuningError as error:  # the next supervisor finds its runs without a process
             _say(str(error))
         finally:
@@ -272,17 +286,28 @@ def supervisor_running(workspace: Workspace) -> bool:
     return False
 
 
+def _paused(workspace: Workspace) -> bool:
+    """Whether the queue is paused and no run under way, whose worker somebody would have to look after."""
+    queue = RunQueue(workspace)
+    try:
+        return queue.setting(PAUSED) is not None and not queue.counts().get("running")
+    except PiTuningError:
+        return False  # a database that cannot be read now is the supervisor's business
+
+
 _started: list[subprocess.Popen[bytes]] = []
 
 
 def ensure_supervisor(workspace: Workspace, *, idle_s: float = IDLE_SECONDS, slots: int | None = None) -> bool:
-    """Starts a supervisor that outlives this process, unless there is one; call it after queueing a run.
+    """Starts a supervisor that outlives this process, unless there is one, or nothing for it to do in a paused queue.
+
+    Call it after queueing a run and after ending a pause.
 
     Returns:
         whether one was started.
     """
     _started[:] = [process for process in _started if process.poll() is None]  # reaps those that have ended
-    if supervisor_running(workspace):
+    if supervisor_running(workspace) or _paused(workspace):
         return False
     path = workspace.root / "supervisor.log"
     command = [sys.executable, "-P", "-m", "pituning.runs.supervisor", "--workspace", str(workspace.root)]

@@ -23,7 +23,7 @@ from pituning.registry import load
 from pituning.runs import failures
 from pituning.runs.eta import PlannedPhase
 from pituning.runs.plans import expected_plan
-from pituning.runs.processes import STORAGE_STATUS, created_at
+from pituning.runs.processes import STORAGE_STATUS, created_at, lock_path
 from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
 from pituning.runs.records import Claim, Run
 from pituning.runs.reporter import PATIENCE_SECONDS, DatabaseReporter
@@ -54,31 +54,35 @@ def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
     run = queue.get(claim.run_id)
     workspace = queue.workspace
     try:
-        queue.begin(claim, os.getpid(), pid_created=created_at(os.getpid()), host=socket.gethostname())
+        own = (os.getpid(), created_at(os.getpid()), socket.gethostname())
+        _insist(lambda: queue.begin(claim, own[0], pid_created=own[1], host=own[2]))
         reporter = DatabaseReporter(queue, claim, plan=_plan(queue, run), log=sys.stdout)
+        _insist(reporter.recover)
         # SIGTERM comes from a supervisor that ends, or that loses its patience with a cancelled run.
         previous = signal.signal(signal.SIGTERM, lambda _number, _frame: reporter.interrupt())
         try:
             with reporter:
                 result = dict(work(run, workspace, reporter))
+                reporter.check_place()
                 path = workspace.run_dir(run.id) / "result.json"
                 write_json(path, {**result, "run": run.id})
         except (RunCancelled, KeyboardInterrupt) as error:
             _say(str(error))
-            return _insist(lambda: _give_back(queue, claim))
+            return _end(reporter, lambda: _give_back(queue, claim))
         except LostClaimError:
             raise
         except Exception as error:
             with suppress(OSError):  # the log may be on a full disk, too
                 traceback.print_exc()
             failure = failures.failure_of(error, run.id, run_kind=run.kind)
-            return _insist(lambda: _fail(queue, claim, failure))
+            return _end(reporter, lambda: _fail(queue, claim, failure))
         finally:
             signal.signal(signal.SIGTERM, previous)
         where = str(path.relative_to(workspace.root))
-        _insist(lambda: queue.finish(claim, "succeeded", result_path=where))
-        shutil.rmtree(checkpoint_dir(workspace, run.id), ignore_errors=True)  # not before: it might be needed again
-        return "succeeded"
+        state = _end(reporter, lambda: _succeed(queue, claim, where, reporter.refused))
+        if state == "succeeded":
+            shutil.rmtree(checkpoint_dir(workspace, run.id), ignore_errors=True)  # not before: it might be needed again
+        return state
     except LostClaimError as error:
         _say(str(error))
         return None
@@ -89,6 +93,23 @@ def _plan(queue: RunQueue, run: Run) -> Sequence[PlannedPhase]:
         return expected_plan(queue, run)
     except PiTuningError:
         return ()  # an estimate is not worth a failure; what is wrong with the run shows when it is done
+
+
+def _end(reporter: DatabaseReporter, write: Callable[[], str]) -> str:
+    """Writes down how a run ended, once everything that it has reported is written."""
+
+    def both() -> str:
+        reporter.flush()
+        return write()
+
+    return _insist(both)
+
+
+def _succeed(queue: RunQueue, claim: Claim, where: str, refused: PiTuningError | None) -> str:
+    if refused is not None:  # something that it reported can be held by no database
+        return _fail(queue, claim, failures.failure_of(refused, claim.run_id))
+    queue.finish(claim, "succeeded", result_path=where)
+    return "succeeded"
 
 
 def _give_back(queue: RunQueue, claim: Claim) -> str:
@@ -151,14 +172,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workspace", required=True)
     parser.add_argument("--owner", required=True)
     parser.add_argument("--attempt", type=int, required=True)
+    parser.add_argument("--lock", type=int, help="An open file whose lock this process holds while it lives.")
     options = parser.parse_args(arguments)
     if hasattr(os, "nice"):
         # Training takes every core for minutes; the app's pages, which need one for moments, should not wait for it.
         # Now, because threads that torch starts later inherit it.
         os.nice(NICENESS)
     claim = Claim(options.run, options.owner, options.attempt)
+    if options.lock is not None:
+        os.set_inheritable(options.lock, False)  # it is this process's, and not that of others which it starts
     try:
-        state = run_claimed(RunQueue(Workspace.open(options.workspace)), claim, work_on)
+        workspace = Workspace.open(options.workspace)
+        state = run_claimed(RunQueue(workspace), claim, work_on)
+        with suppress(OSError):
+            lock_path(workspace, claim).unlink(missing_ok=True)
     except PiTuningError as error:
         _say(str(error))
         return STORAGE_STATUS

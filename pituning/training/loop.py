@@ -93,6 +93,7 @@ def fit(
     if announce:
         reporter.phase(f"train {series}", config.steps)
     if result.steps:
+        reporter.log(f"goes on from the checkpoint at step {result.steps} of {config.steps}")
         reporter.advance(result.steps)
     batches = batch_order(encoded.prompt_lengths, config.batch_size, config.seed, start=result.steps)
 

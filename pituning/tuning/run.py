@@ -150,6 +150,7 @@ class _Run:
             return self.choices[method]
         kept = self.trial.stages.load(f"choice-{method}")
         if kept is not None:
+            self.reporter.log(f"goes on from the learning rate and steps that were chosen for {series(method)}")
             choice = Choice(**{**kept, "curve": {int(step): value for step, value in kept["curve"].items()}})
         else:
             choice = self.trial.choose(method, self.reporter)
@@ -173,6 +174,7 @@ class _Run:
         if kept is not None and (tensors is not None or method in STATELESS):
             if method != "backbone":
                 self._choose(method)  # was kept, too, and belongs into the result
+            self.reporter.log(f"goes on from {series(method)} as it was trained and tested")
             outcome = _Outcome(self._restored(tensors), kept["predictions"])
         else:
             outcome = self._train_and_predict(method)
@@ -216,6 +218,7 @@ class _Run:
             return []
         kept = self.trial.stages.load("curve")
         if kept is not None:
+            self.reporter.log("goes on from the learning curve that was measured")
             return list(kept["points"])
         points = learning_curve(self.trial, chosen, self.choices[chosen], self.scores, self.reporter)
         self.trial.stages.save("curve", {"points": points})
@@ -234,6 +237,7 @@ class _Run:
             return {}
         kept = trial.stages.load("calibration")
         if kept is not None:
+            self.reporter.log("goes on from the temperature that was fitted")
             return kept
         try:
             scores, gold = trial.held_out_scores(chosen, self.choices[chosen], self.reporter)

@@ -255,6 +255,7 @@ def _neighbors(
         return []
     kept = stages.load("neighbors")
     if kept is not None:
+        reporter.log("goes on from the similarities that were computed")
         return [Neighbor(**neighbor) for neighbor in kept["neighbors"]]
     neighbors = predict_donors(config, task, shots, zoo, backbone, workspace, reporter)
     stages.save("neighbors", {"neighbors": [asdict(neighbor) for neighbor in neighbors]})

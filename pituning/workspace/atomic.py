@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from pituning.errors import ArtefactError, BadInput, DiskFull
 from pituning.workspace.documents import parse_json
+from pituning.workspace.holding import take, taking
 
 TEMPORARY_PREFIX = ".tmp-"
 """Opens the name of everything unfinished; whoever lists a directory of the workspace skips names with it."""
@@ -99,24 +100,48 @@ def atomic_file(path: Path, *, taken: BadInput | None = None) -> Iterator[Binary
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=_own_prefix(), dir=path.parent)
-        temporary = Path(name)
+        temporary, descriptor = _begin(path.parent, _new_file)
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        if taken is None:
-            temporary.replace(path)
-            temporary = None
-        elif not _claim_file(temporary, path):
-            raise taken
+            temporary.chmod(0o644)
+            if taken is None:
+                temporary.replace(path)
+                temporary = None
+            elif not _claim_file(temporary, path):
+                raise taken
         sync_directory(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _begin(parent: Path, make: Callable[[Path], tuple[Path, int]]) -> tuple[Path, int]:
+    """Makes something unfinished and holds its lock as long as its descriptor is open: `leftovers` spares it then."""
+    while True:
+        temporary, descriptor = make(parent)
+        take(descriptor, wait=True)
+        try:
+            if os.path.samestat(os.fstat(descriptor), temporary.lstat()):
+                return temporary, descriptor
+        except FileNotFoundError:
+            pass  # it was cleared away before it was held
+        os.close(descriptor)
+
+
+def _new_file(parent: Path) -> tuple[Path, int]:
+    descriptor, name = tempfile.mkstemp(prefix=_own_prefix(), dir=parent)
+    return Path(name), descriptor
+
+
+def _new_directory(parent: Path) -> tuple[Path, int]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_own_prefix(), dir=parent))
+        with suppress(FileNotFoundError):  # as above
+            return path, os.open(path, os.O_RDONLY)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -177,9 +202,10 @@ def atomic_directory(path: Path, *, taken: BadInput | None = None) -> Iterator[P
         ArtefactError: when the disk is full or not writable.
     """
     temporary: Path | None = None
+    descriptor: int | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_own_prefix(), dir=path.parent))
+        temporary, descriptor = _begin(path.parent, _new_directory)
         yield temporary
         for inner in sorted(temporary.rglob("*")):
             sync_directory(inner)
@@ -195,6 +221,8 @@ def atomic_directory(path: Path, *, taken: BadInput | None = None) -> Iterator[P
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -247,8 +275,10 @@ def removing() -> Iterator[Callable[[Path], None]]:
     removed.
     """
     aside: list[tuple[Path, Path]] = []
+    locks = ExitStack()
 
     def remove(path: Path) -> None:
+        locks.enter_context(taking(path))  # or what is set aside would be cleared away before it can be put back
         gone = path.with_name(f"{_own_prefix()}{path.name}-{secrets.token_hex(4)}")  # a full disk has no room for more
         try:
             path.rename(gone)
@@ -259,15 +289,16 @@ def removing() -> Iterator[Callable[[Path], None]]:
         except OSError as error:
             raise storage_error(error, path) from error
 
-    try:
-        yield remove
-    except BaseException:
-        for path, gone in reversed(aside):
-            with suppress(OSError):  # what took its name meanwhile stays
-                gone.rename(path)
-        raise
-    for _, gone in aside:
-        _discard(gone)
+    with locks:
+        try:
+            yield remove
+        except BaseException:
+            for path, gone in reversed(aside):
+                with suppress(OSError):  # what took its name meanwhile stays
+                    gone.rename(path)
+            raise
+        for _, gone in aside:
+            _discard(gone)
 
 
 def move(source: Path, target: Path) -> bool:
@@ -342,8 +373,7 @@ def _claim_file(new: Path, path: Path) -> bool:
         with table_lock(path):  # which all who claim it here take
             if path.exists():
                 return False
-            shutil.copyfile(new, path.with_name(f"{new.name}-whole"))
-            path.with_name(f"{new.name}-whole").replace(path)
+            new.replace(path)
     return True
 
 
@@ -356,14 +386,15 @@ def _replace_directory(new: Path, path: Path) -> None:
     if _exchange(new, path):
         return  # what stood there is removed as what is unfinished
     old = path.with_name(f"{_own_prefix()}{OLD}{path.name}.{secrets.token_hex(4)}")
-    path.rename(old)
-    try:
-        if not _claim_directory(new, path):
-            raise FileExistsError(errno.EEXIST, "somebody else has written it meanwhile")
-    except BaseException:
-        _claim_directory(old, path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    with taking(path):
+        path.rename(old)
+        try:
+            if not _claim_directory(new, path):
+                raise FileExistsError(errno.EEXIST, "somebody else has written it meanwhile")
+        except BaseException:
+            _claim_directory(old, path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -5,8 +5,8 @@ Contract, for every process that opens it. Readers use ``engine.connect()`` and 
 use `writing`: on SQLite it takes the write lock before the first statement, so that a read-then-write never loses to
 another process half-way; on PostgreSQL writers run side by side, and whoever reads a row in order to change it reads it
 ``FOR UPDATE`` (which SQLite, having one writer, ignores). A transaction is committed whole or not at all, also when its
-process is killed. Times are seconds since the epoch (UTC). One database belongs to one workspace. Never put an SQLite
-workspace on a network file system: several hosts share PostgreSQL instead.
+process is killed; what is ``durable`` outlives a power cut, too. Times are seconds since the epoch (UTC). One database
+belongs to one workspace. Never put an SQLite workspace on a network file system: several hosts share PostgreSQL.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from pituning.workspace.layout import DEFAULT_BACKBONE
 DATABASE_VARIABLE = "PITUNING_DATABASE_URL"
 REVISION = "0005"
 """The newest migration; `open_database` brings every older database to it."""
+
+LARGEST = 2**31 - 1
+"""The largest whole number that a column of either database holds."""
 
 BUSY_TIMEOUT_MS = 30_000
 CONNECT_SECONDS = 10
@@ -163,9 +166,15 @@ def database_name(engine: Engine) -> str:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[sa.Connection]:
-    """A connection in a transaction that may write; commits on leaving, rolls back on an exception."""
-    with engine.connect().execution_options(begin="IMMEDIATE") as connection, connection.begin():
+def writing(engine: Engine, *, durable: bool = True) -> Iterator[sa.Connection]:
+    """A connection in a transaction that may write; commits on leaving, rolls back on an exception.
+
+    Args:
+        durable: whether it survives a power cut once it is committed. Otherwise SQLite waits for no disk, and the last
+            such transactions may be missing afterwards, each as a whole.
+    """
+    options = {"begin": "IMMEDIATE", "durable": durable}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 
@@ -225,13 +234,15 @@ def _prepare_connection(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
 def _begin(connection: sa.Connection) -> None:
-    mode = connection.get_execution_options().get("begin", "DEFERRED")
+    options = connection.get_execution_options()
+    mode = options.get("begin", "DEFERRED")
+    if mode == "IMMEDIATE":
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options['durable'] else 'NORMAL'}")
     connection.exec_driver_sql(f"BEGIN {mode}")
 
 

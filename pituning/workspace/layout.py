@@ -76,10 +76,12 @@ class Workspace:
     Args:
         root: the directory, absolute.
         embedded: the embedded data, ``data/`` of a checkout; None for a workspace that stands alone.
+        adopting: whether it may open a PostgreSQL database that belongs to another, in order to take it over.
     """
 
     root: Path
     embedded: Path | None = field(default_factory=embedded_data)
+    adopting: bool = False
 
     @classmethod
     def open(cls, path: Path | str | None = None) -> Workspace:
@@ -158,7 +160,7 @@ class Workspace:
 
         url = os.environ.get(DATABASE_VARIABLE)
         engine = open_database(url or self.database_path)
-        if url:
+        if url and not self.adopting:
             take_ownership(engine, self.root)
         return engine
 

@@ -1,17 +1,24 @@
-"""One database belongs to one workspace: two that share it would take each other's runs and find no files."""
+"""One database belongs to one workspace: two that share it would take each other's runs and find no files.
+
+A workspace is known by its id, which a copy of it has, too, and by the numbers of its directory and manifest on the
+disk, which a copy has not, and which stay the same when it is moved or mounted elsewhere.
+"""
 
 from __future__ import annotations
 
+import secrets
+import socket
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from pituning.errors import BadInput
-from pituning.workspace.atomic import read_json
+from pituning.errors import ArtefactError, BadInput
+from pituning.workspace.atomic import read_json, write_json
 from pituning.workspace.database import DATABASE_VARIABLE, SettingRow, database_error, database_name, writing
 
-KEY = "workspace"
+KEY, PLACE = "workspace", "place"
 
 
 def identity(root: Path) -> str:
@@ -21,25 +28,75 @@ def identity(root: Path) -> str:
 
 
 def take_ownership(engine: Engine, root: Path) -> None:
-    """Writes down whose database this is when nobody has yet.
+    """Writes down whose database this is when nobody has yet, and where that workspace is now.
 
     Raises:
-        BadInput: it belongs to another workspace.
+        BadInput: it belongs to another workspace, or to one of which this is a copy.
     """
-    own = identity(root)
+    own, here = identity(root), _place(root)
     try:
         with engine.connect() as connection:
-            owner = connection.scalar(sa.select(SettingRow.value).where(SettingRow.key == KEY))
-        if owner is None:
+            owner, place = _known(connection)
+        if owner is None or (owner == own and place != here and _takes_its_place(own, place, here)):
             with writing(engine) as connection:
-                connection.execute(sa.insert(SettingRow).values(key=KEY, value=own))
+                _write(connection, own, here)
             return
     except sa.exc.IntegrityError:
         return take_ownership(engine, root)  # another process was first
     except sa.exc.DBAPIError as error:
         raise database_error(error, database_name(engine)) from error
+    check_owner(owner, own, engine, root)
+    if place != here:
+        raise BadInput(
+            f"workspace {root} is a copy of {place['path']} on {place['host']}, to whose runs database "
+            f"{database_name(engine)} belongs; name a database of its own in ${DATABASE_VARIABLE}, or, where this one "
+            "takes the other's place: pituning runs adopt"
+        )
+
+
+def check_owner(owner: Any, own: str, engine: Engine, root: Path) -> None:
+    """Raises BadInput unless the database belongs to the workspace."""
     if owner != own:
         raise BadInput(
             f"database {database_name(engine)} belongs to another workspace than {root}; "
             f"name a database of its own in ${DATABASE_VARIABLE}"
         )
+
+
+def adopt(connection: sa.Connection, root: Path) -> None:
+    """Makes a database that of this workspace, under a new id: whoever has the old one has no part in it any more."""
+    manifest = read_json(root / "workspace.json")
+    own = secrets.token_hex(8)
+    write_json(root / "workspace.json", {**manifest, "id": own})
+    _write(connection, own, _place(root))
+
+
+def _known(connection: sa.Connection) -> tuple[Any, Any]:
+    query = sa.select(SettingRow.key, SettingRow.value).where(SettingRow.key.in_((KEY, PLACE)))
+    known = {row.key: row.value for row in connection.execute(query)}
+    return known.get(KEY), known.get(PLACE)
+
+
+def _write(connection: sa.Connection, own: str, here: Any) -> None:
+    connection.execute(sa.delete(SettingRow).where(SettingRow.key.in_((KEY, PLACE))))
+    rows = [{"key": KEY, "value": own}, {"key": PLACE, "value": here}]
+    connection.execute(sa.insert(SettingRow), rows)
+
+
+def _place(root: Path) -> dict[str, Any]:
+    numbers = [path.stat().st_ino for path in (root, root / "workspace.json")]
+    return {"host": socket.gethostname(), "path": str(root), "numbers": numbers}
+
+
+def _takes_its_place(own: str, place: Any, here: dict[str, Any]) -> bool:
+    """Whether this directory is the one that was there, or on the same machine the only one that is left."""
+    if place is None or place["numbers"] == here["numbers"]:  # never written down; moved, or seen from elsewhere
+        return True
+    if place["host"] != here["host"]:
+        return False
+    if place["path"] == here["path"]:  # restored, or upgraded
+        return True
+    try:
+        return identity(Path(place["path"])) != own
+    except (ArtefactError, AttributeError):
+        return True  # it is gone, as after a move to another disk

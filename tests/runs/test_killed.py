@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks.chaos_roles import SMALL, final_words
+from benchmarks.chaos_roles import SMALL, curves_json, final_words
 from benchmarks.tiny import make_tiny_workspace
 from pituning.runs import processes
 from pituning.runs.counting import link
@@ -48,6 +48,10 @@ def outcome(template, tmp_path, monkeypatch):
     return do
 
 
+def curves(queue, run):
+    return curves_json(queue.curves_of(run.id), queue.alphas_of(run.id))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
@@ -61,11 +65,13 @@ def outcome(template, tmp_path, monkeypatch):
     ids=["tune", "train"],
 )
 def test_a_killed_run_ends_in_the_same_numbers(outcome, spec, kill_after):
-    whole, run, _ = outcome(spec, "")
+    whole, run, queue = outcome(spec, "")
+    whole_curves = curves(queue, run)
     assert run.attempt == 1
     resumed, run, queue = outcome(spec, kill_after)
     assert run.attempt == kill_after.count(",") + 2
     assert resumed == whole
+    assert curves(queue, run) == whole_curves
     if spec.kind == "train":
         steps = [point.step for point in queue.curves_of(run.id) if (point.series, point.name) == ("single", "loss")]
         assert steps == sorted(set(steps))  # curves have no step twice

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 
 import pytest
+import sqlalchemy as sa
 
 from pituning.errors import BadInput
 from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
@@ -327,3 +328,25 @@ def test_a_killed_writer_leaves_all_or_nothing(workspace, queue):
     sizes = Counter(run.batch for run in queue.list(limit=100_000))
     assert sizes
     assert set(sizes.values()) == {7}
+
+
+def test_what_people_were_told_survives_a_power_cut(queue, submit):
+    """SQLite waits for the disk but for heartbeats; PostgreSQL does by itself."""
+    if queue.workspace.engine.dialect.name == "postgresql":
+        with queue.workspace.engine.connect() as connection:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+        return
+    levels: list[int] = []  # of each transaction that is committed: 1 is NORMAL, 2 FULL
+
+    def note_level(connection):
+        levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+
+    sa.event.listen(queue.workspace.engine, "commit", note_level)
+    run_id = submit()
+    claim = queue.claim("me").claim
+    for _ in range(2):
+        queue.report(claim, progress=PROGRESS)
+    queue.cancel(run_id)
+    queue.finish(claim, "cancelled")
+    queue.forget(run_id)
+    assert levels == [2, 2, 1, 1, 2, 2, 2]

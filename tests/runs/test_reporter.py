@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import io
+import itertools
+import math
 import time
+from contextlib import nullcontext
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from pituning.errors import RunCancelled, RunFailed
+from pituning.errors import BadInput, RunCancelled, RunFailed
 from pituning.runs import reporter as reporter_module
 from pituning.runs.plans import expected_plan, load_plan
 from pituning.runs.queue import LostClaimError
 from pituning.runs.reporter import WRITE_SECONDS, DatabaseReporter
+from pituning.runs.store import checkpoint_dir
 
 
 @pytest.fixture
@@ -138,3 +144,105 @@ def test_the_plan_of_a_run_serves_its_next_attempt(queue, running, workspace):
     assert [(p.name, p.total) for p in kept] == [("train", 4), ("test", 2)]
     assert kept[0].seconds >= 0.08
     assert expected_plan(queue, running) == kept
+
+
+BOTH = pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
+SHARED = settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def do_steps(reporter, first: int, last: int, happens) -> None:
+    """Work of two curves and weights: each number of step is drawn upon for what happens after it."""
+    for step in range(first, last):
+        reporter.curve("a", step, {"loss": step / 7})
+        if step % 3 == 0:
+            reporter.curve("b", step, {"score": float(step), "nan": math.nan})
+            reporter.alpha(step, ["s"], ["own", "donor"], [[step / 40, 1 - step / 40]])
+        happens(step, reporter)
+
+
+@BOTH
+@SHARED
+@given(
+    kills=st.lists(st.tuples(st.integers(1, 39), st.booleans()), max_size=4),
+    writes=st.sets(st.integers(0, 39)),
+    every=st.integers(1, 12),
+)
+def test_no_point_is_lost_or_doubled_by_kills(queue, submit, kills, writes, every):
+    """Killed after any steps, before or after any commit: the curves are those of work that nobody disturbed."""
+    run_id = submit(max_attempts=9)
+    saved = 0
+
+    def happens(step, reporter):
+        nonlocal saved
+        if step in writes:
+            reporter.flush()
+        if (step + 1) % every == 0:
+            saved = step + 1
+
+    for killed_after, committed in [*kills, (None, True)]:
+        claim = queue.claim("me").claim
+        reporter = DatabaseReporter(queue, claim)
+        reporter.recover()
+        do_steps(reporter, saved, 40 if killed_after is None else max(killed_after, saved), happens)
+        if killed_after is None:
+            reporter.flush()
+        else:
+            if committed:  # and killed before it knew
+                reporter._unsaved.drop = lambda _number: None
+                reporter.flush()
+            queue.lost(claim, "killed")
+    curves = [p for p in queue.curves_of(run_id) if p.series != "system"]
+    assert sorted((p.series, p.step, p.name, p.value) for p in curves) == sorted(
+        [("a", step, "loss", step / 7) for step in range(40)]
+        + [("b", step, "score", float(step)) for step in range(0, 40, 3)]
+    )
+    assert [alpha.step for alpha in queue.alphas_of(run_id)] == list(range(0, 40, 3))
+    queue.finish(claim, "cancelled")
+    assert list(checkpoint_dir(queue.workspace, run_id).glob("unsaved-*")) == []
+
+
+ANY_TEXT = st.text(st.characters(codec=None), max_size=8)
+ANY_NUMBER = st.one_of(st.integers(), st.integers(-(2**70), 2**70), st.floats(), st.sampled_from([10**400, 2**31]))
+
+
+@BOTH
+@SHARED
+@given(text=ANY_TEXT, step=st.one_of(st.integers(), st.integers(2**31, 2**70)), value=ANY_NUMBER, total=st.integers(0))
+def test_nothing_that_work_reports_silences_the_heartbeat(queue, submit, text, step, value, total):
+    run_id = submit()
+    claim = queue.claim("me").claim
+    reporter = DatabaseReporter(queue, claim)
+    reporter.phase(text, total)
+    reporter.advance(total)
+    for report in (
+        lambda: reporter.curve(text, step, {text: value}),
+        lambda: reporter.alpha(step, [text], [text], [[value]]),
+    ):
+        with pytest.raises(BadInput) if abs(step) >= 2**31 else nullcontext():
+            report()
+    reporter.log(text)
+    before = queue.get(run_id).heartbeat
+    reporter.flush()
+    assert reporter.refused is None
+    assert queue.get(run_id).heartbeat > before
+    queue.finish(claim, "cancelled")
+
+
+def test_what_no_database_holds_fails_the_run_and_heartbeats_go_on(queue, running, monkeypatch):
+    report, refusals = queue.report, itertools.count()
+
+    def refuse(claim, *, metrics=(), **rest):
+        if any(point.series == "pi" for point in metrics):
+            next(refusals)
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        return report(claim, metrics=metrics, **rest)
+
+    monkeypatch.setattr(queue, "report", refuse)
+    with DatabaseReporter(queue, running.claim) as reporter:
+        reporter.curve("pi", 1, {"loss": 1.0})
+        assert "progress could not be saved: OverflowError" in str(work_until(reporter, RunFailed))
+        before = queue.get(running.id).heartbeat
+        wait_for(lambda: queue.get(running.id).heartbeat > before)
+    assert next(refusals) == 1  # it was left aside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,14 @@ import pytest
 from pituning.errors import BadInput
 from pituning.runs import processes
 from pituning.runs import supervisor as supervisor_module
+from pituning.runs.executors.base import Standing
 from pituning.runs.executors.local import LocalExecutor
 from pituning.runs.processes import is_worker
 from pituning.runs.slots import Slot
 from pituning.runs.supervisor import Supervisor, ensure_supervisor, supervise, supervisor_running
 from pituning.runs.worker import NICENESS
 from pituning.workspace.atomic import TEMPORARY_PREFIX, this_place
+from pituning.workspace.layout import Workspace
 from pituning.workspace.space import LEAST_FREE_VARIABLE
 
 
@@ -121,10 +124,10 @@ def test_a_worker_that_does_not_listen_is_killed(queue, submit, supervisor, monk
 def test_stopping_gives_the_run_back(queue, submit, supervisor):
     run_id = submit("long", max_attempts=1)
     step_until(supervisor, lambda: queue.get(run_id).done > 0)
-    pid = queue.get(run_id).pid
+    pid, claim = queue.get(run_id).pid, queue.get(run_id).claim
     supervisor.stop()
     assert states(queue, run_id) == ["queued"]
-    assert not is_worker(pid, run_id)
+    assert not is_worker(pid, claim)
 
 
 @pytest.mark.slow
@@ -175,22 +178,83 @@ def test_runs_share_the_slots(queue, submit, workspace):
         supervisor.stop()
 
 
-@pytest.mark.slow
 def test_a_process_that_got_the_number_since_is_left_alone(queue, submit, workspace, supervisor):
     """The worker of a run is gone, and a stranger with the same words on its command line has its number."""
-    code = "import time; time.sleep(600)"
     run_id = submit("quick")
     claim = queue.claim("a supervisor that is gone", host=supervisor.host).claim
-    command = [sys.executable, "-c", code, processes.WORKER_MODULE, run_id]
-    stranger = subprocess.Popen(command, start_new_session=True)
+    code = "import time; time.sleep(600)"
+    words = [processes.WORKER_MODULE, run_id, claim.owner, str(claim.attempt)]
+    stranger = subprocess.Popen([sys.executable, "-c", code, *words], start_new_session=True)
     try:
-        queue.begin(claim, stranger.pid, pid_created=psutil.Process(stranger.pid).create_time() - 3600)
+        queue.begin(claim, stranger.pid, pid_created=processes.created_at(stranger.pid))
         queue.cancel(run_id)
         step_until(supervisor, lambda: states(queue, run_id) == ["cancelled"])
         assert stranger.poll() is None
+        assert is_worker(stranger.pid, claim)
+        assert not is_worker(stranger.pid, claim, created=processes.created_at(stranger.pid) - 3600)
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def forgetful(supervisor) -> LocalExecutor:
+    """As the executor of the next supervisor, which has started none of the workers."""
+    return LocalExecutor(supervisor.workspace, slots=supervisor.executor.slots)
+
+
+def test_a_copy_a_move_and_a_clock_that_is_set(queue, submit, supervisor, workspace, tmp_path, monkeypatch):
+    """One worker, which a supervisor of a copy leaves alone, an hour changes nothing for, and a move ends."""
+    run_id = submit("long")
+    step_until(supervisor, lambda: queue.get(run_id).done > 0)
+    run = queue.get(run_id)
+    pid = run.pid
+    assert forgetful(supervisor).standing(run) is Standing.ALIVE
+
+    # The clock is set by an hour: psutil tells the starts of processes by it.
+    created = psutil.Process.create_time
+    for hour in (-3600, 3600):
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self, hour=hour: created(self) + hour)
+        assert forgetful(supervisor).standing(run) is Standing.ALIVE
+
+    # A copy in the middle of the run: cancelled and ended there, and given to another worker there.
+    copy = Workspace(shutil.copytree(workspace.root, tmp_path / "copy"), embedded=workspace.embedded)
+    theirs = Supervisor(copy)
+    theirs.queue.cancel(run_id)
+    theirs.executor.end(theirs.queue.get(run_id), at_once=True)
+    theirs.step()
+    assert states(theirs.queue, run_id) == ["cancelled"]
+    theirs.queue.resume(run_id)
+    step_until(theirs, lambda: theirs.queue.get(run_id).done > 0)
+    assert theirs.queue.get(run_id).pid != pid
+    theirs.stop()
+    assert is_worker(pid, run.claim)
+    assert queue.get(run_id).attempt == 1
+
+    # The directory is moved: the worker stops and writes nothing to the old place; the next one goes on in the new one.
+    supervisor.executor = forgetful(supervisor)  # it has been killed
+    moved = Workspace(workspace.root.rename(tmp_path / "moved"), embedded=workspace.embedded)
+    following = Supervisor(moved)
+    assert following.executor.standing(run) is Standing.ALIVE
+    deadline = time.monotonic() + 60
+    while is_worker(pid, run.claim) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not workspace.root.exists()
+    step_until(following, lambda: following.queue.get(run_id).attempt == 2)
+    step_until(following, lambda: following.queue.get(run_id).done > 0)
+    following.stop()
+    assert "has been moved" in following.queue.log_of(run_id)
+    assert list(moved.run_dir(run_id).glob("worker-*.lock")) == []
+    theirs.workspace.engine.dispose()
+    moved.engine.dispose()
+
+
+def test_a_supervisor_leaves_a_workspace_that_is_moved(queue, submit, workspace, tmp_path, capsys):
+    submit("long")
+    moves = threading.Timer(3.0, lambda: workspace.root.rename(tmp_path / "moved"))
+    moves.start()
+    supervise(workspace)
+    assert "has been moved" in capsys.readouterr().out
+    assert not workspace.root.exists()
 
 
 @pytest.mark.slow
@@ -261,6 +325,18 @@ def test_one_supervisor_per_workspace(workspace, monkeypatch):
 def test_an_idle_supervisor_goes_but_not_from_waiting_runs(queue, submit, workspace, monkeypatch):
     monkeypatch.setattr(supervisor_module, "POLL_SECONDS", 0.05)
     run_id = submit("quick")
+    supervise(workspace, idle_s=0.0)
+    assert states(queue, run_id) == ["succeeded"]
+
+
+def test_a_paused_queue_lets_its_supervisor_go(queue, submit, workspace, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "POLL_SECONDS", 0.05)
+    run_id = submit("quick")
+    queue.pause("over the weekend")
+    supervise(workspace, idle_s=0.0)
+    assert ensure_supervisor(workspace) is False
+    assert states(queue, run_id) == ["queued"]
+    queue.unpause()
     supervise(workspace, idle_s=0.0)
     assert states(queue, run_id) == ["succeeded"]
 

@@ -128,3 +128,44 @@ def test_a_worker_whose_run_was_taken_leaves_it_alone(queue, running):
 def test_a_result_that_is_no_json_fails_the_run(queue, running):
     assert run_claimed(queue, running.claim, lambda *_: {"score": float("nan")}) == "failed"
     assert "unexpected ValueError" in queue.get(running.id).error
+
+
+def test_a_run_has_succeeded_only_when_all_points_are_saved(queue, running, monkeypatch):
+    """The database goes away just before the work ends, and comes back."""
+    monkeypatch.setattr(worker, "INSIST_SECONDS", 0.0)
+    report, away = queue.report, []
+
+    def work(_run, _workspace, reporter):
+        for step in range(100):
+            if step == 14:
+                away.extend(range(4))
+            reporter.curve("pi", step, {"loss": 1.0})
+        return {"score": 1.0}
+
+    def flaky(*args, **kwargs):
+        if away:
+            away.pop()
+            raise ArtefactError("postgresql://studio cannot be reached")
+        return report(*args, **kwargs)
+
+    monkeypatch.setattr(queue, "report", flaky)
+    assert run_claimed(queue, running.claim, work) == "succeeded"
+    assert [point.step for point in queue.curves_of(running.id) if point.series == "pi"] == list(range(100))
+
+
+def test_a_run_that_reported_what_cannot_be_saved_has_failed(queue, running, monkeypatch):
+    report = queue.report
+
+    def refuse(claim, *, metrics=(), **rest):
+        if any(point.series == "pi" for point in metrics):
+            raise OverflowError("too large")
+        return report(claim, metrics=metrics, **rest)
+
+    monkeypatch.setattr(queue, "report", refuse)
+
+    def work(_run, _workspace, reporter):
+        reporter.curve("pi", 1, {"loss": 1.0})
+        return {}
+
+    assert run_claimed(queue, running.claim, work) == "failed"
+    assert "progress could not be saved: OverflowError: too large" in queue.get(running.id).error

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from alembic.script import ScriptDirectory
 
 from benchmarks.postgres import LocalPostgres
 from pituning.errors import ArtefactError, BadInput
+from pituning.runs.queue import LostClaimError, RunQueue
+from pituning.runs.spec import RunSpec
 from pituning.workspace import database
 from pituning.workspace.database import DATABASE_VARIABLE, Base, RunRow, open_database, writing
 from pituning.workspace.layout import Workspace
@@ -171,3 +175,38 @@ def test_runs_from_before_there_was_a_choice_are_on_mini(location: Path | str) -
             "a": "mini", "b": "other", "c": "mini", "d": "mini",
         }  # fmt: skip
         assert {run_id: spec for run_id, (_, spec) in actual.items()} == specs
+
+
+def test_a_copy_of_a_workspace_has_no_part_in_its_database(
+    postgres: LocalPostgres, postgres_template: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The same URL and the same id: refused, until it is all that is left, or is told to take the database over."""
+    monkeypatch.setenv(DATABASE_VARIABLE, postgres.database(postgres_template))
+    mine = Workspace.open(tmp_path / "mine")
+    first, second = (RunQueue(mine).submit(RunSpec(kind="count", config={"upto": 2})) for _ in range(2))
+    claim = RunQueue(mine).claim("me").claim
+    moved = Workspace.open(mine.root.rename(tmp_path / "moved"))
+    assert RunQueue(moved).get(first).state == "running"  # it is the same directory
+
+    copy = Workspace.open(shutil.copytree(moved.root, tmp_path / "copy"))
+    with pytest.raises(BadInput, match=f"is a copy of {moved.root} on .*: pituning runs adopt"):
+        _ = copy.engine
+    assert RunQueue(Workspace(copy.root, adopting=True)).adopt() == [first]
+    theirs = RunQueue(Workspace.open(copy.root))
+    assert [run.id for run in theirs.waiting()] == [first, second]
+    with pytest.raises(LostClaimError):
+        RunQueue(moved).finish(claim, "succeeded")
+    with pytest.raises(BadInput, match="belongs to another workspace"):
+        RunQueue(moved).claim("the supervisor that was there")
+    with pytest.raises(BadInput, match="belongs to another workspace"):
+        _ = Workspace.open(moved.root).engine
+    assert theirs.claim("you") is not None
+
+    shutil.copytree(copy.root, tmp_path / "other-disk")
+    monkeypatch.setattr(socket, "gethostname", lambda: "another-machine")
+    with pytest.raises(BadInput, match="is a copy of"):  # what became of the other cannot be seen from there
+        shutil.rmtree(copy.root)
+        _ = Workspace.open(tmp_path / "other-disk").engine
+    monkeypatch.undo()
+    monkeypatch.setenv(DATABASE_VARIABLE, str(theirs.workspace.engine.url.set(drivername="postgresql")))
+    assert len(RunQueue(Workspace.open(tmp_path / "other-disk")).list()) == 2  # it is all that is left

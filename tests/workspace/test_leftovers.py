@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from pituning.workspace import leftovers
-from pituning.workspace.atomic import TEMPORARY_PREFIX, atomic_directory, this_place
+from pituning.workspace import atomic, leftovers
+from pituning.workspace.atomic import TEMPORARY_PREFIX, atomic_directory, atomic_file, removing, this_place
 from pituning.workspace.leftovers import remove_leftovers
 
 WRITER = """
@@ -60,11 +61,53 @@ def test_a_zombie_writes_no_more(tmp_path: Path, writer: subprocess.Popen[str]) 
     assert remove_leftovers(tmp_path) == 1
 
 
-def test_a_process_that_got_the_number_of_a_dead_one_owns_nothing(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("step", [-400, -1 / 24, 1 / 24, 400])
+def test_a_clock_that_is_set_deletes_nothing_of_the_living(tmp_path: Path, writer, monkeypatch, step: float) -> None:
+    """By days; what another process writes, and what this one writes, replaces and is about to delete."""
+    clock, created = time.time, leftovers.psutil.Process.create_time
+    monkeypatch.setattr(time, "time", lambda: clock() + step * leftovers.DAY)
+    monkeypatch.setattr(leftovers.psutil.Process, "create_time", lambda self: created(self) + step * leftovers.DAY)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "result.json").write_text("{}")
+    with atomic_directory(tmp_path / "mine") as mine, atomic_file(tmp_path / "file") as stream:
+        (mine / "half.txt").write_text("ha")
+        stream.write(b"ha")
+        with pytest.raises(ZeroDivisionError), removing() as remove:
+            remove(tmp_path / "run")
+            assert remove_leftovers(tmp_path) == 0
+            _ = 1 // 0
+        assert len(unfinished(tmp_path)) == 3
+    assert (tmp_path / "run" / "result.json").exists()
+    assert (tmp_path / "file").read_bytes() == b"ha"
+    writer.kill()
+    writer.wait()
+    assert remove_leftovers(tmp_path) == 1
+
+
+def test_what_is_cleared_away_before_it_is_held_is_made_anew(tmp_path: Path, monkeypatch) -> None:
+    """Between the making of a name and its lock there is a moment."""
+    make, cleared = atomic._new_file, []
+
+    def unlucky(parent: Path):
+        path, descriptor = make(parent)
+        if not cleared:
+            cleared.append(path)
+            path.unlink()
+        return path, descriptor
+
+    monkeypatch.setattr(atomic, "_new_file", unlucky)
+    atomic.write_text(tmp_path / "a.txt", "whole")
+    assert cleared
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+def test_what_nobody_holds_stays_while_a_process_has_its_number_and_goes_after_a_day(
+    tmp_path: Path, monkeypatch
+) -> None:
     path = tmp_path / f"{TEMPORARY_PREFIX}{this_place()}-{os.getpid()}-x"
     path.write_text("ha")
     assert remove_leftovers(tmp_path) == 0
-    monkeypatch.setattr(leftovers.psutil.Process, "create_time", lambda _process: path.stat().st_ctime + 60)
+    monkeypatch.setattr(leftovers, "DAY", -1.0)
     assert remove_leftovers(tmp_path) == 1
 
 

@@ -1,8 +1,8 @@
 """Workers as jobs of a Ray cluster, through Ray's Job Submission API. docs/cluster.md tells how to set it up.
 
-The job of an attempt is called ``RUN-ATTEMPT``, so any supervisor finds it again; Ray places it on a node with a free
-GPU. What Ray knows dies with its head node, so Ray is only asked whether a worker still lives: the state of a run is in
-the database. Torch-free.
+The job of an attempt is called ``RUN-ATTEMPT-CLAIMANT``, so any supervisor finds it again; Ray places it on a node with
+a free GPU. What Ray knows dies with its head node, so Ray is only asked whether a worker still lives: the state of a
+run is in the database. Torch-free.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ class RayConfig:
 
 
 def job_name(claim: Claim) -> str:
-    """What Ray calls the job of an attempt."""
-    return f"{claim.run_id}-{claim.attempt}"
+    """What Ray calls the job of an attempt; a copy of the workspace would have another claimant."""
+    claimant = "".join(letter for letter in claim.owner.rpartition(":")[2] if letter.isalnum())
+    return f"{claim.run_id}-{claim.attempt}-{claimant}"
 
 
 class RayExecutor:
