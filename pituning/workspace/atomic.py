@@ -233,7 +233,7 @@ def temporary_directory(parent: Path) -> Iterator[Path]:
         ArtefactError: when the disk is full or not writable.
     """
     try:
-        made = Path(tempfile.mkdtemp(prefix=_own_prefix(), dir=parent))
+        made, descriptor = _begin(parent, _new_directory)
     except OSError as error:
         raise storage_error(error, parent) from error
     try:
@@ -242,6 +242,7 @@ def temporary_directory(parent: Path) -> Iterator[Path]:
         raise storage_error(error, parent) from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
+        os.close(descriptor)
 
 
 def clear_unfinished(directory: Path) -> None:

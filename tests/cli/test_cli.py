@@ -34,7 +34,7 @@ COMMANDS = {
     "study": ("transfer", "lowshot", "predictors", "summary", "tables", "variants", "paper"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
-        "sweep", "duplicate", "submit", "count", "move", "priority", "pause", "unpause",
+        "sweep", "duplicate", "submit", "count", "move", "priority", "pause", "unpause", "adopt",
     ),
     "worker": (),
     "bin": ("list", "restore", "empty"),
@@ -68,6 +68,7 @@ def test_every_command_takes_a_workspace_and_prints_json() -> None:
     assert [path for path, taken in options.items() if "--workspace" not in taken] == [
         "tasks catalogue",
         "backbones families",
+        "workspace restore",
     ]
     assert [path for path, taken in options.items() if "--json" not in taken] == ["app", "worker"]  # they serve
 

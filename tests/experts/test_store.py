@@ -198,7 +198,7 @@ def test_import_refuses_what_is_no_checkpoint(tiny_backbone, tmp_path):
         ({"r": 0}, "not a PEFT config"),
         ({"init_lora_weights": "pissa_niter_4"}, "acts on base weights that it changed; save it as a plain LoRA: "),
         ({"init_lora_weights": "OLoRA"}, "acts on base weights that it changed; save it as a plain LoRA: "),
-        ({"r": 50_000}, "says rank 50,000, .* have room for 128; save it with a rank of at most 128"),
+        ({"r": 50_000}, "says rank 50,000, .* have room for 512; save it with a rank of at most 512"),
         ({"init_lora_weights": "loftq"}, "train it again with init_lora_weights=True"),
         ({"peft_type": "NO_SUCH"}, "that PEFT cannot load on this backbone"),
         ({"layer_replication": [[0, 1]]}, "makes another model of the backbone"),
