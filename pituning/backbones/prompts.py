@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pituning.backbones.files import language_home
 from pituning.tasks.base import Task
 from pituning.tasks.mini import LazySplit
 from pituning.workspace.documents import parse_json
@@ -42,7 +43,7 @@ def prompt_notes(directory: Path, prompts: Sequence[str], *, name: str, image_to
     """
     from tokenizers import Tokenizer
 
-    path = directory / "tokenizer.json"
+    path = language_home(directory) / "tokenizer.json"
     room = _positions(directory)
     if not prompts or room is None or not path.is_file():
         return []

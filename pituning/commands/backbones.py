@@ -54,6 +54,40 @@ def add(
     emit(document, as_json, human)
 
 
+@app.command()
+def compose(
+    vision: Annotated[
+        str, typer.Option(help="A vision part (efficientnet-lite0), or the directory of a vision model's checkpoint.")
+    ],
+    language: Annotated[
+        str, typer.Option(help="A decoder-only backbone of the workspace, or the directory of its checkpoint.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the new backbone.")],
+    side: Annotated[
+        int | None, typer.Option(help="An image becomes SIDE x SIDE tokens; default: 4, or the encoder's grid.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the projector's first values.")] = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Join a vision encoder and a language model by a projector, which `pituning pretrain NAME` then trains."""
+    from pituning.backbones.composed.composing import compose as compose_parts
+    from pituning.commands.progress import terminal_reporter
+
+    place = open_workspace(workspace)
+    with terminal_reporter() as reporter:
+        card = compose_parts(
+            place, vision=vision, language=language, name=name, side=side, seed=seed, reporter=reporter
+        )
+    document = _document(place, card)
+
+    def human() -> None:
+        echo(f"composed {card.name} of {card.source}; train its projector: pituning pretrain {card.name}")
+        _print(document)
+
+    emit(document, as_json, human)
+
+
 @app.command("list")
 def list_command(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """All backbones: the embedded one and those that were added."""
