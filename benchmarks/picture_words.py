@@ -1,4 +1,4 @@
-"""Pictures with words from packages, as the pretraining of a projector reads them; no picture is kept in the repository.
+"""Pictures with words from packages, as the pretraining of a projector reads them; the repository keeps none.
 
 Run with ``python -m benchmarks.picture_words SOURCE OUT``. SOURCE is a directory with what ``npm pack`` made of
 ``emoji-datasource-twitter`` (Twemoji, CC BY 4.0) and ``emojibase-data`` (their labels and tags, MIT), and, where it is
@@ -87,6 +87,7 @@ def _json(archive: tarfile.TarFile, name: str) -> Any:
 
 
 def main() -> None:
+    """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)

@@ -25,7 +25,7 @@ def add(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="An id of the hub (owner/name), a directory, a .gguf file, or a known package: smollm2, gemma3-270m.",
+            help="An id of the hub (owner/name), a directory, a .gguf file, or what is known by name: smollm2, gemma3-270m, smolvision.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the backbone; default: made from SOURCE.")] = None,
@@ -287,6 +287,6 @@ def _print_checks(checks: Conformance) -> None:
 
 
 def _origin(card: BackboneCard) -> str:
-    words = {"hub": "the hub", "package": "package", "embedded": "embedded"}.get(card.origin, "")
+    words = {"hub": "the hub", "package": "package", "embedded": "embedded", "composed": "parts"}.get(card.origin, "")
     revision = f" at {card.revision[:12]}" if card.revision else ""
     return words if card.origin == "embedded" else f"{words} {card.source}{revision}".strip()

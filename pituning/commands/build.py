@@ -36,7 +36,6 @@ from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 from pituning.workspace.zoo import Zoo
 
 
-
 class PretrainGroup(TyperGroup):
     """Takes the name of a composed backbone where the name of a command stands."""
 
@@ -122,7 +121,6 @@ def pretrain_projector_of(
     from pituning.pretraining.projector.config import ProjectorConfig
     from pituning.pretraining.projector.install import install
     from pituning.pretraining.projector.recipe import pretrain_projector
-
     from pituning.runs.backbone_removal import experts_of
 
     experts = experts_of(place, name)

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pituning.backbones.base import Backbone
 from pituning.backbones.causal import CausalBackbone
 from pituning.backbones.chat import Turn
-from pituning.backbones.composed.config import ComposedConfig, place_of_language, place_of_vision
+from pituning.backbones.composed.config import ComposedConfig, check_fingerprint, place_of_language, place_of_vision
 from pituning.backbones.composed.projector import Projector
 from pituning.backbones.composed.vision import VisionPart
 from pituning.backbones.composed.vision_parts import VISION_PARTS
@@ -179,12 +179,3 @@ def vision_part(path: Path, config: ComposedConfig, device: torch.device) -> Vis
     check_fingerprint(f"backbone {path.name}: its vision part {config.vision}", part.fingerprint,
                       config.vision_fingerprint)  # fmt: skip
     return part
-
-
-def check_fingerprint(where: str, found: str, wanted: str) -> None:
-    """Raises ArtefactError where a part is another than the projector was made for."""
-    if found != wanted:
-        raise ArtefactError(
-            f"{where} is another version (fingerprint {found[:12]}) than its projector was made for ({wanted[:12]}); "
-            "install that version, or compose a backbone of this one"
-        )

@@ -87,9 +87,7 @@ def compose(
         language_parameters=weights.parameters,
         language_dtype=weights.dtype,
     )
-    projector = Projector(
-        channels=config.channels, hidden=hidden, width=int(embeddings.shape[1]), tokens=config.tokens
-    )
+    projector = Projector(channels=config.channels, hidden=hidden, width=int(embeddings.shape[1]), tokens=config.tokens)
     projector.start(embeddings, seed)
     projector.standardise(part.features(_scenes(part.image_size, seed), chosen))
     beside = language_directory.resolve().parent == place.resolve().parent

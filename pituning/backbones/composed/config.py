@@ -13,11 +13,14 @@ from typing import Any
 
 from pituning.errors import ArtefactError
 from pituning.workspace.atomic import read_json, write_json
+from pituning.workspace.layout import directories, embedded_data
 
 MODEL_TYPE = "composed"
 FORMAT_VERSION = 1
 CONFIG, PARTS = "config.json", "parts.json"
 PROJECTOR = "projector.safetensors"
+SHIPPED = "projectors"
+"""Where in the data that ships; not among its backbones, since without their parts they are none."""
 UPDATE, UPDATE_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 """The low-rank update of the language model, as PEFT saves one."""
 
@@ -136,3 +139,18 @@ def _place(directory: Path, named: str) -> Path:
             f"{directory / PARTS} names a part {named!r}; give the name of a directory beside it or a whole path"
         )
     return directory.resolve().parent / named
+
+
+def shipped_projectors() -> dict[str, Path]:
+    """The directories of the projectors that ship, by name."""
+    data = embedded_data()
+    return {} if data is None else directories(data / SHIPPED)
+
+
+def check_fingerprint(where: str, found: str, wanted: str) -> None:
+    """Raises ArtefactError where a part is another than the projector was made for."""
+    if found != wanted:
+        raise ArtefactError(
+            f"{where} is another version (fingerprint {found[:12]}) than its projector was made for ({wanted[:12]}); "
+            "install that version, or compose a backbone of this one"
+        )

@@ -39,9 +39,8 @@ class EfficientNetLite0(VisionPart):
             weights = torch.load(path, map_location="cpu", weights_only=True)
             model.load_state_dict(weights)
         except Exception as error:
-            raise ArtefactError(
-                f"{path} cannot be loaded ({str(error).splitlines()[0]}); install it again: {VISION_PARTS[NAME].install}"
-            ) from error
+            reason, fix = str(error).splitlines()[0], VISION_PARTS[NAME].install
+            raise ArtefactError(f"{path} cannot be loaded ({reason}); install it again: {fix}") from error
         return cls(model.to(device).eval().requires_grad_(False), sha256_file(path))
 
     def grid(self, pixel_values: Tensor) -> Tensor:

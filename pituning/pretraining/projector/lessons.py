@@ -57,8 +57,8 @@ def heldout_lessons(seed: int, images: int, questions: int, words: PictureWords 
 def lesson(rng: Random, split: str, questions: int, words: PictureWords | None) -> Lesson:
     """One picture of a split with some questions."""
     if words is not None and rng.random() >= DRAWN:
-        made, asked = words.lesson(rng, split, questions)
-        return Lesson(made, tuple(Question(*each) for each in asked))
+        made, questioned = words.lesson(rng, split, questions)
+        return Lesson(made, tuple(Question(*each) for each in questioned))
     samples = image_samples(rng, split, questions, LATE)
     content = samples[0].image
     assert content is not None
@@ -72,7 +72,7 @@ def lesson(rng: Random, split: str, questions: int, words: PictureWords | None) 
 def plain(text: str) -> str:
     """A text whose boxes are numbers from 0 to 999, as language models without location tokens write them."""
     spelled = _BOX.sub(lambda cells: f" {_numbers(tuple(map(int, cells.groups())))}, ", text)
-    return re.sub(r",? +([.?]|$)", r"\1", spelled).strip()
+    return re.sub(r",? +([.?]|$)", r"\1", re.sub(r" {2,}", " ", spelled)).strip()
 
 
 def where(scene: Scene, rng: Random) -> Question:

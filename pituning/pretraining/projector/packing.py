@@ -1,8 +1,8 @@
 """Several questions on several pictures in one sequence, each of which sees what it would see by itself.
 
-The beginning of the turn stands once, then picture after picture, each followed by its questions. A mask lets a question
-see the beginning, its own picture and itself, and positions are counted as if nothing else stood there. So the losses
-are those of single examples, at about a third of the tokens.
+The beginning of the turn stands once, then picture after picture, each followed by its questions. A mask lets a
+question see the beginning, its own picture and itself, and positions are counted as if nothing else stood there. So the
+losses are those of single examples, at about a third of the tokens.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.composed.backbone import ComposedBackbone
-from pituning.backbones.composed.config import CONFIG, PARTS, UPDATE, UPDATE_CONFIG
+from pituning.backbones.composed.config import PARTS, UPDATE, UPDATE_CONFIG
+from pituning.backbones.loading import quiet
 from pituning.errors import BadInput
 from pituning.pretraining.projector.config import ProjectorConfig
 from pituning.pretraining.projector.lessons import Lesson, heldout_lessons, lessons_of
@@ -49,7 +50,8 @@ class Trainee:
             lora = LoraConfig(task_type="CAUSAL_LM", r=config.rank, lora_alpha=2 * config.rank, target_modules=leaves)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
-                self.peft = get_peft_model(backbone.model, lora).eval()
+                with quiet():
+                    self.peft = get_peft_model(backbone.model, lora).eval()
             self.train_update(False)
         self.parameters: dict[str, Tensor] = {f"projector.{n}": p for n, p in self.projector.named_parameters()}
         self.update = {} if self.peft is None else {

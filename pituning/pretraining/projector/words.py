@@ -53,7 +53,9 @@ class PictureWords:
                 row = json.loads(line)
                 pictures.append(Picture(str(row["file"]), str(row["name"]), tuple(row["words"]), str(row["key"])))
         except OSError as error:
-            raise ArtefactError(f"cannot read {path}: {error.strerror or error}; make it with benchmarks.picture_words") from error
+            raise ArtefactError(
+                f"cannot read {path}: {error.strerror or error}; make it with benchmarks.picture_words"
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise ArtefactError(f"{path} is damaged at line {len(pictures) + 1}; make it again") from error
         for picture in pictures:
@@ -96,8 +98,10 @@ class PictureWords:
             noise = np.random.default_rng(seed).normal(0.0, grain, (size, size, 1))
             return Image.fromarray(np.clip(np.asarray(canvas, dtype=np.float64) + noise, 0, 255).astype(np.uint8))
 
-        asked = (_of_two(rng, shown, pool) if pair else _of_one(rng, shown[0], places[0], pool))
-        asked.append(("background", rng.choice(("which colour is behind it?", "what is the background colour?")), ground_name))
+        asked = _of_two(rng, shown, pool) if pair else _of_one(rng, shown[0], places[0], pool)
+        asked.append(
+            ("background", rng.choice(("which colour is behind it?", "what is the background colour?")), ground_name)
+        )
         first, rest = asked[0], asked[1:]
         return make, [first, *rng.sample(rest, min(len(rest), questions - 1))]
 
@@ -116,7 +120,11 @@ def _of_one(rng: Random, picture: Picture, place: tuple[float, float, float], po
     x, y, side = place
     middle = (x + side / 2 - 0.5, y + side / 2 - 0.5)
     asked: list[Asked] = [
-        ("name", rng.choice(("what is this?", "name the thing in the picture.", "what does the picture show?")), picture.name),
+        (
+            "name",
+            rng.choice(("what is this?", "name the thing in the picture.", "what does the picture show?")),
+            picture.name,
+        ),
         ("is-it", f"is this {article(claimed.name)}?", verdict),
         ("size", "is the thing large or small?", "large" if side > 0.65 else "small"),
     ]
