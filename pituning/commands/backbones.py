@@ -25,7 +25,8 @@ def add(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="An id of the hub (owner/name), a directory, a .gguf file, or what is known by name: smollm2, gemma3-270m, smolvision.",
+            help="An id of the hub (owner/name), a directory, a .gguf file, or a known name: "
+            "smollm2, gemma3-270m, smolvision.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the backbone; default: made from SOURCE.")] = None,
