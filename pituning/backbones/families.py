@@ -130,6 +130,7 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             help="A frozen vision encoder and a frozen decoder-only text model, joined by a projector of our own.",
             model_types=("composed",),
             modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
+            examples=("smolvision",),
             path="pituning.backbones.composed.backbone:ComposedBackbone",
         ),
     ],
