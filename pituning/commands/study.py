@@ -27,6 +27,7 @@ from pituning.commands.shared import (
 )
 from pituning.errors import BadInput, PiTuningError
 from pituning.runs.study_configs import LowshotRun, TransferRun
+from pituning.tuning.config import STEPS
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 app = typer.Typer(help="Measure on a zoo: transfer, predictors, methods on few shots.")
@@ -209,12 +210,14 @@ def study_summary(
     kind: KindOption = "lora",
     backbone: BackboneOption = DEFAULT_BACKBONE,
     shots: Annotated[str, typer.Option(help="Examples per class; full for all.")] = "16",
+    steps: Annotated[int, typer.Option(min=1, help="Most optimiser steps of the study that is meant.")] = STEPS,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print what the low-shot study says, paired over targets and seeds: the tables of docs/science.md."""
     from pituning.experts.kinds import KINDS
-    from pituning.studies.lowshot_summary import guess_table, load_summary, predictor_figures
+    from pituning.studies.lowshot_summary import guess_table, load_summary
+    from pituning.studies.predictors import predictor_figures
     from pituning.tasks.guessing import document as guess_document
     from pituning.tasks.guessing import guesses_of, mean_guess
     from pituning.workspace.shots import parse_shots
@@ -222,7 +225,7 @@ def study_summary(
     KINDS.check(kind)
     count, place = parse_shots(shots), open_workspace(workspace)
     zoo = zoo_of(out, place, backbone)
-    summary = load_summary(zoo.lowshot_path(kind), kind, count)
+    summary = load_summary(zoo, kind, count, None if steps == STEPS else steps)
     targets = summary.targets()
     guesses = guesses_of(targets, place)
     document = {

@@ -5,9 +5,7 @@ Tables may be partial: every figure is over the targets and seeds that its metho
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ import pandas as pd
 
 from pituning.errors import BadInput
 from pituning.figures.palette import MODALITIES, method_label
-from pituning.graph.predictors import DEFAULT_PREDICTOR
 from pituning.studies.lowshot_scores import (
     FEWER,
     PI,
@@ -25,8 +22,6 @@ from pituning.studies.lowshot_scores import (
     mean_score,
     paired_gain,
 )
-from pituning.studies.planted import planted_found
-from pituning.studies.predictors import ALL_PAIRS, GRADES_FILE
 from pituning.studies.targets import suite_first
 from pituning.tasks.guessing import mean_guess
 from pituning.tasks.metrics import Guessing
@@ -46,6 +41,9 @@ SHOWN = ("backbone", "single", "full", "donor", "uniform", "random", "placebo", 
 
 AS_IS = ("untouched", "donor-untouched", *(f"{control}-untouched" for control in CONTROLS))
 
+LEADS = {PI: "π", MIXTURE: "the mixture"}
+"""What is compared with all others, as the heads of the tables name it."""
+
 LONGER = " longer"
 """Marks a method with another budget where both are in one table."""
 
@@ -64,32 +62,38 @@ class LowshotSummary:
     def __init__(self, rows: pd.DataFrame, kind: str, shots: int, budgets: Mapping[int, pd.DataFrame] | None = None):
         if rows.empty or shots not in set(rows["shots"]):
             what = f"no low-shot results of {kind} at {shots_name(shots)} shots"
-            raise BadInput(f"{what}; run: pituning study lowshot --kind {kind}", field="shots")
+            others = ", ".join(map(str, sorted(budgets or {})))
+            there = f"there are some of other steps: --steps {others}" if others else ""
+            raise BadInput(f"{what}; {there or f'run: pituning study lowshot --kind {kind}'}", field="shots")
         self.kind, self.shots = kind, shots
         scores = lowshot_scores(rows, shots)
         self.rows = comparable(rows[rows["shots"] == shots], scores)
         self.scores = comparable(scores, scores)
         self.zero_shot = lowshot_scores(rows, 0)
+        # A study of few methods has not all that the guard chooses from: then the mixture itself is compared.
+        self.lead = PI if (self.scores["method"] == PI).any() else MIXTURE
         self.budgets = {steps: lowshot_scores(table, shots) for steps, table in sorted((budgets or {}).items())}
 
     def to_json(self) -> dict[str, Any]:
         """All figures, in points.
 
-        ``gain_over`` is π-tuning's over each method as it is, ``guarded_gain_over`` that over each control with a guard
-        of its own, ``mixture_gain_over`` the unguarded mixture's over each control as it is.
+        ``gain_over`` is that of the ``lead`` over each method as it is: of π-tuning, or of the unguarded mixture where
+        not all that the guard chooses from was measured. ``guarded_gain_over`` is π-tuning's over each control with a
+        guard of its own, ``mixture_gain_over`` the unguarded mixture's over each control as it is.
         """
         guarded = {control: self._gain(PI, f"pi-{control}") for control in CONTROLS}
         unguarded = {control: self._gain(MIXTURE, control) for control in CONTROLS}
         alone = {name: self._gain(PI, name) for name in CANDIDATES}
-        over_single = paired_gain(self.scores, PI, "single")
+        over_single = paired_gain(self.scores, self.lead, "single")
         return {
             "shots": self.shots,
             "kind": self.kind,
-            "targets": int(self._of(PI)["target"].nunique()),
-            "seeds": int(self._of(PI)["seed"].nunique()),
+            "lead": self.lead,
+            "targets": int(self._of(self.lead)["target"].nunique()),
+            "seeds": int(self._of(self.lead)["seed"].nunique()),
             "rows": {name: len(self._of(name)) for name in dict.fromkeys(self.scores["method"])},
             "scores": {name: _plain(mean_score(self.scores, name)) for name in dict.fromkeys(self.scores["method"])},
-            "gain_over": _known({name: self._gain(PI, name) for name in COMPARED}),
+            "gain_over": _known({name: self._gain(self.lead, name) for name in COMPARED}),
             "guarded_gain_over": _known(guarded),
             "mixture_gain_over": _known(unguarded),
             "modality_gain_over": {
@@ -111,9 +115,33 @@ class LowshotSummary:
         parts = [
             self.what_there_is(),
             _table(
-                ["method", "score", "π gains", "targets where π is better", "worst target for π"],
-                [self._row(name) for name in (PI, *COMPARED) if name in measured],
+                [
+                    "method",
+                    "score",
+                    f"{LEADS[self.lead]} gains",
+                    f"targets where {LEADS[self.lead]} is better",
+                    f"worst target for {LEADS[self.lead]}",
+                ],
+                [self._row(name) for name in (self.lead, *COMPARED) if name in measured],
             ),
+            *(self._guard_tables(measured) if self.lead == PI else ()),
+            "What cross-validation chose:",
+            _table(
+                ["method", "mean steps", "largest rate in % of runs", "all steps in % of runs"],
+                [
+                    [method_label(name), *(f"{counts[key]:.0f}" for key in ("steps", "largest_rate", "all_steps"))]
+                    for name, counts in self.choices().items()
+                ],
+            ),
+            *self._budget_tables(),
+            *self._modality_table(),
+            "Means over seeds of each target:",
+            _table(["target", *map(method_label, SHOWN)], self._targets()),
+        ]
+        return "\n\n".join(parts)
+
+    def _guard_tables(self, measured: set[str]) -> list[str]:
+        return [
             "Other donors, once without the guard and once with the same guard for both:",
             _table(
                 [
@@ -147,21 +175,7 @@ class LowshotSummary:
                     if name in measured
                 ],
             ),
-            "What cross-validation chose:",
-            _table(
-                ["method", "mean steps", "largest rate in % of runs", "all steps in % of runs"],
-                [
-                    [method_label(name), *(f"{counts[key]:.0f}" for key in ("steps", "largest_rate", "all_steps"))]
-                    for name, counts in self.choices().items()
-                ],
-            ),
-            *self._budget_tables(),
-            "What π-tuning gains by the modality of the target:",
-            _table(["over", *MODALITIES], self._modality_rows()),
-            "Means over seeds of each target:",
-            _table(["target", *map(method_label, SHOWN)], self._targets()),
         ]
-        return "\n\n".join(parts)
 
     def _without_labels(self) -> str:
         rows = [
@@ -176,7 +190,7 @@ class LowshotSummary:
 
     def what_there_is(self) -> str:
         """One sentence on how complete the rows are."""
-        ours = self._of(PI if self.shots else "untouched")
+        ours = self._of(self.lead if self.shots else "untouched")
         seeds = ours.groupby("target")["seed"].nunique()
         if seeds.empty:
             return "No target has all candidates of π-tuning yet."
@@ -196,7 +210,7 @@ class LowshotSummary:
         """The methods that have no row, and those that have fewer than π-tuning."""
         if not self.shots:
             return ""
-        pairs = len(self._of(PI))
+        pairs = len(self._of(self.lead))
         rows = {name: len(self._of(name)) for name in COMPARED}
         notes = []
         none = [method_label(name) for name, count in rows.items() if count == 0]
@@ -283,7 +297,7 @@ class LowshotSummary:
         return _plain(paired_gain(self.scores, method, over), gains=True)
 
     def _row(self, method: str) -> list[str]:
-        gain = None if method == PI else paired_gain(self.scores, PI, method)
+        gain = None if method == self.lead else paired_gain(self.scores, self.lead, method)
         wins = "–" if gain is None else f"{gain.wins} of {len(gain.by_target)}"
         worst = "–" if gain is None else "{} {:+.1f}".format(*gain.worst)
         return [method_label(method), _mean(mean_score(self.scores, method)), _gain(gain), wins, worst]
@@ -292,17 +306,19 @@ class LowshotSummary:
         """π-tuning's gain over each method on the targets of a modality."""
         of = self.scores["target"].map({name: mini_task(name).modality for name in TASK_NAMES})
         return {
-            modality: {name: paired_gain(self.scores[of == modality], PI, name) for name in COMPARED}
+            modality: {name: paired_gain(self.scores[of == modality], self.lead, name) for name in COMPARED}
             for modality in MODALITIES
         }
 
-    def _modality_rows(self) -> list[list[str]]:
+    def _modality_table(self) -> list[str]:
         by_modality = self._by_modality()
-        return [
+        rows = [
             [method_label(name), *(_gain(by_modality[modality][name]) for modality in MODALITIES)]
             for name in COMPARED
             if any(by_modality[modality][name] for modality in MODALITIES)
         ]
+        title = f"What {method_label(self.lead)} gains by the modality of the target:"
+        return [title, _table(["over", *MODALITIES], rows)] if rows else []
 
     def _targets(self) -> list[list[str]]:
         means = self.scores.groupby(["target", "method"])["score"].mean().unstack()
@@ -326,49 +342,21 @@ def _guess(guessed: Guessing | None) -> list[str]:
     return ["–" if value is None else f"{value:.1f}" for value in values]
 
 
-def predictor_figures(zoo: Zoo, kind: str, shots: int) -> dict[str, Any] | None:
-    """How well the default similarity predicts transfer; None where it was not graded.
+def load_summary(zoo: Zoo, kind: str, shots: int, steps: int | None = None) -> LowshotSummary:
+    """The summary of a study.
 
-    ``planted_top3`` is the share of planted relatives that are among the three nearest, of those that could be.
-    """
-    path = zoo.result_path(GRADES_FILE)
-    if not path.is_file():
-        return None
-    frame = pd.read_csv(path)
-    wanted = {"kind": kind, "shots": shots, "pairs": ALL_PAIRS, "predictor": DEFAULT_PREDICTOR}
-    for column, value in wanted.items():
-        frame = frame[frame[column] == value]
-    if frame.empty:
-        return None
-    means = frame.set_index("measure")["mean"]
-    planted = planted_found(zoo, kind=kind, predictor=DEFAULT_PREDICTOR).values()
-    hits, possible = sum(hit for hit, _ in planted), sum(most for _, most in planted)
-    return {
-        "name": DEFAULT_PREDICTOR,
-        "spearman": float(means["spearman"]),
-        "regret3": float(means["regret3"]),
-        "planted_top3": round(hits / possible, 4),
-    }
-
-
-def load_summary(path: Path, kind: str, shots: int) -> LowshotSummary:
-    """The summary of a file of rows.
+    Args:
+        steps: of a budget other than the usual one. The usual one's summary has what the others gain over it.
 
     Raises:
         BadInput: when nothing was measured there.
-        ArtefactError: when the file is damaged.
+        ArtefactError: when a table is damaged.
     """
-    budgets = {int(match.group(1)): read_lowshot(other) for other, match in _other_budgets(path)}
-    there = {steps: rows for steps, rows in budgets.items() if shots in set(rows["shots"])}
-    return LowshotSummary(read_lowshot(path), kind, shots, there)
-
-
-def _other_budgets(path: Path) -> list[tuple[Path, re.Match[str]]]:
-    """The tables beside a table that are of other budgets, with their numbers of steps."""
-    matches = [
-        (other, re.fullmatch(rf"{re.escape(path.stem)}-(\d+)-steps", other.stem)) for other in path.parent.glob("*.csv")
-    ]
-    return [(other, match) for other, match in matches if match is not None]
+    budgets = {}
+    if steps is None:
+        tables = {number: read_lowshot(path) for number, path in zoo.lowshot_budgets(kind).items()}
+        budgets = {number: rows for number, rows in tables.items() if shots in set(rows["shots"])}
+    return LowshotSummary(read_lowshot(zoo.lowshot_path(kind, steps)), kind, shots, budgets)
 
 
 def _plain(estimate: Estimate | None, *, gains: bool = False) -> dict[str, Any] | None:

@@ -19,10 +19,10 @@ def nearest(zoo: Zoo, task: str, *, kind: str = "lora", predictor: str = "probe"
 
 
 def planted_found(zoo: Zoo, *, kind: str = "lora", predictor: str = "probe") -> dict[str, tuple[int, int]]:
-    """Per task: how many planted relatives are among its three nearest, and how many could be."""
-    counts = {}
-    for task in TASK_NAMES:
-        relatives = set(planted_relatives(task))
+    """Per task of the suite that the zoo has: how many planted relatives are among its three nearest, of how many."""
+    counts, there = {}, zoo.similarity(kind, predictor).names
+    for task in (name for name in TASK_NAMES if name in there):
+        relatives = set(planted_relatives(task)).intersection(there)
         hits = relatives & set(nearest(zoo, task, kind=kind, predictor=predictor))
         counts[task] = (len(hits), min(NEAREST, len(relatives)))
     return counts

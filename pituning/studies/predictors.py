@@ -15,6 +15,7 @@ from pituning.graph.history import with_history
 from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
 from pituning.graph.ranking import MEASURES, Interval, grade_targets, interval, pairs_of_modalities
 from pituning.studies.built import SUITE
+from pituning.studies.planted import planted_found
 from pituning.studies.targets import suite_first
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.tasks.registry import TaskSource
@@ -194,3 +195,29 @@ def _planted(names: Sequence[str]) -> np.ndarray:
 def _complete(gains: np.ndarray) -> np.ndarray:
     """Gains with the least likely value where a pair was not measured, so that it comes last."""
     return np.where(np.isfinite(gains), gains, -np.inf)
+
+
+def predictor_figures(zoo: Zoo, kind: str, shots: int) -> dict[str, Any] | None:
+    """How well the default similarity predicts transfer; None where it was not graded.
+
+    ``planted_top3`` is the share of the suite's planted relatives that are among the three nearest, of those that could
+    be; None in a zoo without the suite.
+    """
+    path = zoo.result_path(GRADES_FILE)
+    if not path.is_file():
+        return None
+    frame = pd.read_csv(path)
+    wanted = {"kind": kind, "shots": shots, "pairs": ALL_PAIRS, "predictor": DEFAULT_PREDICTOR}
+    for column, value in wanted.items():
+        frame = frame[frame[column] == value]
+    if frame.empty:
+        return None
+    means = frame.set_index("measure")["mean"]
+    planted = planted_found(zoo, kind=kind, predictor=DEFAULT_PREDICTOR).values()
+    hits, possible = sum(hit for hit, _ in planted), sum(most for _, most in planted)
+    return {
+        "name": DEFAULT_PREDICTOR,
+        "spearman": float(means["spearman"]),
+        "regret3": float(means["regret3"]),
+        "planted_top3": round(hits / possible, 4) if possible else None,
+    }

@@ -7,6 +7,7 @@ belong to no kind are in ``results``. Torch-free.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -192,6 +193,16 @@ class Zoo:
     def new_lowshot_path(self, kind: str, steps: int | None = None) -> Path:
         """Where low-shot results are written, shipped ones notwithstanding."""
         return self.new_result_path("lowshot.csv" if steps is None else f"lowshot-{steps}-steps.csv", kind)
+
+    def lowshot_budgets(self, kind: str) -> dict[int, Path]:
+        """The low-shot results of other budgets than the usual one, by their number of steps."""
+        steps = {
+            int(match.group(1))
+            for base in self._bases()
+            for path in (base / check_name(kind, what="kind") / RESULTS).glob("lowshot-*.csv")
+            if (match := re.fullmatch(r"lowshot-(\d+)-steps\.csv", path.name))
+        }
+        return {number: self.lowshot_path(kind, number) for number in sorted(steps)}
 
     def _of(self, kind: str) -> Path:
         return self.root / check_name(kind, what="kind")

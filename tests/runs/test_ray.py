@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,10 +22,13 @@ from pituning.runs.executors.ray import ADDRESS_VARIABLE, RayConfig, RayExecutor
 from pituning.runs.processes import WORKER_MODULE
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
+from pituning.runs.study_configs import TransferRun, ZooRun
 from pituning.runs.supervisor import Supervisor
+from pituning.tasks.saved import save_task
 from pituning.workspace.database import DATABASE_VARIABLE
 from pituning.workspace.layout import Workspace
-from tests.conftest import lacking
+from pituning.workspace.transfer import read_rows
+from tests.conftest import lacking, make_text_task
 from tests.runs.ray_cluster import LocalRay, kill_all
 
 on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
@@ -163,6 +169,32 @@ def test_ten_runs_survive_the_death_of_a_node(supervisor: Supervisor, cluster: L
     assert {attempts[run_id] for run_id in (*spared, *done)} == {1}
     # Until Ray notices that a node is dead, it may still place a job there, which then has to be placed again.
     assert max(attempts.values()) == 2, {run_id: queue.events_of(run_id) for run_id in runs}
+
+
+@on_postgresql
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_zoo_is_built_and_measured_on_the_cluster(
+    supervisor: Supervisor, workspace: Workspace, tiny_backbone_dir: Path
+) -> None:
+    """Studies are runs like others: their tables come out as those of a worker beside the queue."""
+    shutil.copytree(tiny_backbone_dir, workspace.root / "backbones" / "tiny")
+    tasks, queue = ("mood-a", "mood-b", "mood-c"), supervisor.queue
+    for name in tasks:
+        save_task(replace(make_text_task(), name=name), workspace)
+    build = ZooRun(backbone="tiny", tasks=tasks, steps=2, batch_size=4, fisher_examples=4, test_examples=4)
+    measure = TransferRun(backbone="tiny", tasks=tasks[:1], shots=(0, 2), steps=2, test_examples=4, processes=1)
+    for kind, config in (("zoo", build), ("transfer", measure)):
+        run_id = queue.submit(RunSpec.of(kind, config))
+        step_until(supervisor, lambda run_id=run_id: not queue.get(run_id).active)
+        assert queue.get(run_id).state == "succeeded", queue.log_of(run_id)
+        assert f"Ray job {job_name(queue.get(run_id).claim)}" in queue.log_of(run_id)
+
+    zoo = workspace.zoo("tiny")
+    assert zoo.similarity("lora", "probe").names == tasks
+    assert (
+        len(read_rows(zoo.transfer_path("lora"))) == 2 * 3
+    )  # zero and two shots; from no donor and from the two others
 
 
 def test_the_password_of_the_database_does_not_go_with_the_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ import pytest
 from pituning import cli
 from pituning.errors import BadInput
 from pituning.studies.config import LowshotConfig
-from pituning.studies.lowshot_summary import LowshotSummary, load_summary, predictor_figures
+from pituning.studies.lowshot_summary import LowshotSummary, load_summary
+from pituning.studies.predictors import predictor_figures
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.tuning.config import CONTROLS
 from pituning.workspace.layout import embedded_data
@@ -99,10 +100,10 @@ def test_a_longer_budget_has_its_own_table(tmp_path: Path) -> None:
     path = zoo.new_lowshot_path("lora")
     path.parent.mkdir(parents=True)
     path.write_text(lowshot_csv(usual))
-    assert load_summary(path, "lora", 16).to_json()["budgets"] == {}
+    assert load_summary(zoo, "lora", 16).to_json()["budgets"] == {}
     zoo.new_lowshot_path("lora", 480).write_text(lowshot_csv(longer))
     (path.parent / "other-9-steps.csv").write_text("no table of this kind")
-    summary = load_summary(path, "lora", 16)
+    summary = load_summary(zoo, "lora", 16)
     actual = summary.to_json()["budgets"]["480"]
     assert actual["single"]["gain"] == {
         "mean": 4, "low": 4, "high": 4, "targets": 1, "seeds": 2, "wins": 1, "worst": 4, "worst_target": "nli",
@@ -111,7 +112,7 @@ def test_a_longer_budget_has_its_own_table(tmp_path: Path) -> None:
     assert (actual["mixture"]["gain"]["mean"], actual["mixture"]["mixture_gain"]) == (1, None)
     row = "| Single expert | 1, 2 | +4.0 (+4.0 to +4.0) | +7.0 (+7.0 to +7.0) | +10.0 (+10.0 to +10.0) |"
     assert row in summary.markdown()
-    assert load_summary(path, "lora", 0).budgets == {}
+    assert load_summary(zoo, "lora", 0).budgets == {}
 
 
 def test_the_shipped_figures_of_the_predictor() -> None:
@@ -136,7 +137,7 @@ def test_the_shipped_figures_of_the_predictor() -> None:
 def test_the_documents_show_the_summary() -> None:
     page = (embedded_data().parent / "docs" / "science.md").read_text()
     for shots in (0, 16):
-        assert load_summary(ZOO.lowshot_path("lora"), "lora", shots).markdown() in page
+        assert load_summary(ZOO, "lora", shots).markdown() in page
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
@@ -178,3 +179,24 @@ def test_checking_tells_what_differs(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert code == 1
     assert "backbone on rte, 0 shots, seed 0: score is" in out
     assert "2 of 2 cells differ" in err
+
+
+def test_a_study_of_few_methods_compares_the_mixture_itself() -> None:
+    """The real model's: not all candidates of the guard were measured, and its budget is its own."""
+    zoo = Zoo.at(embedded_data() / "zoos" / "smollm2")
+    with pytest.raises(
+        BadInput, match=r"no low-shot results of lora at 16 shots; there are some of other steps: --steps 16"
+    ):
+        load_summary(zoo, "lora", 16)
+    summary, rows = load_summary(zoo, "lora", 16, 16), pd.read_csv(zoo.lowshot_path("lora", 16))
+    figures = summary.to_json()
+    assert (figures["lead"], figures["targets"], figures["seeds"]) == ("mixture", 4, 3)
+    wide = rows[rows["shots"] == 16].pivot(index=["target", "seed"], columns="method", values="score")
+    for other in ("single", "placebo", "uniform", "donor", "donor-untouched"):
+        gain = (wide["mixture"] - wide[other]).groupby("target").mean()
+        assert figures["gain_over"][other]["mean"] == pytest.approx(gain.mean(), abs=1e-3)
+        assert figures["gain_over"][other]["wins"] == (gain > 0).sum()
+    text = summary.markdown()
+    assert "4 of 4 targets with 3 seeds" in text
+    assert "the mixture gains" in text
+    assert "guard" not in text.replace("without the guard", "")

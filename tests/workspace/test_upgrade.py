@@ -83,7 +83,7 @@ def test_everything_is_found_again(old: Path) -> None:
     transfer = load_transfer(zoo.transfer_path("lora"), 0, ("nli", "rte"))
     assert transfer is not None
     assert transfer.scores[0, 1] == 50.5
-    assert list(load_summary(zoo.lowshot_path("lora"), "lora", 16).budgets) == [480]
+    assert list(load_summary(zoo, "lora", 16).budgets) == [480]
     assert zoo.result_path("variants.csv", "lora").is_file()
     assert zoo.result_path("suite.csv").is_file()
     assert load_story(workspace, "mine").slides[0].view == "graph"
