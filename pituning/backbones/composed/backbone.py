@@ -135,6 +135,10 @@ class ComposedBackbone(CausalBackbone):
         places = padding + len(self.turn.head) + torch.arange(tokens.shape[1], device=ids.device)
         return embeds.scatter(1, places[:, :, None].expand(-1, -1, embeds.shape[2]), tokens)
 
+    def beside_pictures(self, batch: Batch) -> dict[str, Any]:
+        embeds = self.embedded(batch, batch.input_ids)
+        return {} if embeds is None else {"inputs_embeds": embeds}
+
     def _pixels(self, example: Example) -> np.ndarray:
         assert example.image is not None
         image = example.image.render(self.image_size).convert("RGB")
