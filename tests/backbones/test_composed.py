@@ -126,9 +126,9 @@ def test_features_are_computed_once_for_an_image(
     seen: list[int] = []
     plainly = backbone.vision.features
 
-    def counted(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    def counted(pixels: torch.Tensor, side: int, *, colours: bool) -> torch.Tensor:
         seen.append(len(pixels))
-        return plainly(pixels, side)
+        return plainly(pixels, side, colours=colours)
 
     monkeypatch.setattr(backbone.vision, "features", counted)
     backbone._remembered.clear()
@@ -154,7 +154,7 @@ def test_pictures_of_any_size_and_kind_are_taken(
             return Image.new(mode, size)
 
     example = replace(vision_task.split("train")[0], image=Plain())
-    assert backbone.encode(vision_task, [example]).features.shape == (1, 4, 12)  # type: ignore[union-attr]
+    assert backbone.encode(vision_task, [example]).features.shape == (1, 4, 15)  # type: ignore[union-attr]
 
 
 def bad(workspace: Workspace, **given: object) -> str:
@@ -257,6 +257,9 @@ def test_a_grid_is_what_the_model_gives(tmp_path: Path) -> None:
     torch.testing.assert_close(features.float(), states.flatten(2).transpose(1, 2), atol=2e-3, rtol=2e-3)
     pooled = part.features(pixels, 2).float()
     torch.testing.assert_close(pooled[:, 0], states[:, :, :2, :2].mean((2, 3)), atol=2e-3, rtol=2e-3)
+    coloured = part.features(pixels, 2, colours=True).float()
+    torch.testing.assert_close(coloured[:, :, :12], pooled)
+    torch.testing.assert_close(coloured[:, 1, 12:], pixels[:, :16, 16:].float().mean((1, 2)) / 255, atol=1e-3, rtol=0)
 
 
 def test_patches_are_a_grid_too_and_what_is_none_is_refused(tmp_path: Path) -> None:
@@ -467,7 +470,7 @@ def test_real_parts_are_composed_see_and_read(tmp_path: Path) -> None:
     examples = list(task.split("train")[:3])
     encoded = joined.encode(task, examples)
     assert encoded.features is not None
-    assert encoded.features.shape == (3, 49, 1280)
+    assert encoded.features.shape == (3, 49, 1283)
     texts = [replace(example, image=None) for example in examples]
     with torch.no_grad():
         seen, read, plainly = (

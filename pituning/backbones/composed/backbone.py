@@ -112,7 +112,8 @@ class ComposedBackbone(CausalBackbone):
         new = {digest: picture for digest, picture in zip(digests, pictures, strict=True)
                if digest not in self._remembered}  # fmt: skip
         if new:
-            made = self.vision.features(torch.from_numpy(np.stack(list(new.values()))), self.config.side)
+            pixels = torch.from_numpy(np.stack(list(new.values())))
+            made = self.vision.features(pixels, self.config.side, colours=self.config.colours)
             self._remembered.update(zip(new, made.unbind(0), strict=True))
         found = [self._remembered[digest] for digest in digests]
         while len(self._remembered) > REMEMBERED:

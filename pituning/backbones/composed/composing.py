@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from pituning.backbones.card import COMPOSED, BackboneCard, describe, read_config, write_card
 from pituning.backbones.composed.backbone import check_language
 from pituning.backbones.composed.config import ComposedConfig, PartPlaces
-from pituning.backbones.composed.projector import Projector
+from pituning.backbones.composed.projector import COLOURS, Projector
 from pituning.backbones.composed.vision import VisionPart
 from pituning.backbones.composed.vision_parts import DIRECTORY_PART, VISION_PARTS
 from pituning.backbones.files import fingerprint, missing_files, weight_files
@@ -79,7 +79,8 @@ def compose(
         vision=part_name,
         vision_fingerprint=part.fingerprint,
         language_fingerprint=fingerprint(language_directory),
-        channels=part.channels,
+        channels=part.channels + COLOURS,
+        colours=True,
         side=chosen,
         hidden=hidden,
         text_config=read_config(language_directory),
@@ -89,7 +90,8 @@ def compose(
     )
     projector = Projector(channels=config.channels, hidden=hidden, width=int(embeddings.shape[1]), tokens=config.tokens)
     projector.start(embeddings, seed)
-    projector.standardise(part.features(_scenes(part.image_size, seed), chosen))
+    scenes = _scenes(part.image_size, seed)
+    projector.standardise(part.features(scenes, chosen, colours=config.colours), colours=config.colours)
     beside = language_directory.resolve().parent == place.resolve().parent
     places = PartPlaces(
         language=language_directory.name if beside else str(language_directory.resolve()),

@@ -32,7 +32,8 @@ class ComposedConfig:
     Args:
         vision: name of a record of `VISION_PARTS`.
         vision_fingerprint, language_fingerprint: 64 hexadecimal digits over the files of each part.
-        channels: C, of the encoder's features.
+        channels: C, of the encoder's features, colours included.
+        colours: whether the mean colour of each cell stands beside its features, 3 channels at their end.
         side: S; an image becomes S x S tokens.
         hidden: width of the projector's inner layer.
         updated: whether a low-rank update of the language model belongs to it.
@@ -48,6 +49,7 @@ class ComposedConfig:
     channels: int
     side: int
     hidden: int
+    colours: bool = False
     updated: bool = False
     trained: Mapping[str, Any] = field(default_factory=dict)
     text_config: Mapping[str, Any]

@@ -12,8 +12,12 @@ from torch import Tensor, nn
 from pituning.backbones.composed.config import PROJECTOR, ComposedConfig
 from pituning.errors import ArtefactError
 
-LIMIT = 6.0
+LIMIT = 8.0
 """Standardised features are kept within this: a channel that is nearly always 0 would else give huge values."""
+
+
+COLOURS, COLOUR_WEIGHT = 3, 4.0
+"""Channels of colour, and how much more than others they vary after standardising: they are few among many."""
 
 
 class Projector(nn.Module):
@@ -56,13 +60,15 @@ class Projector(nn.Module):
         self.places.normal_(0.0, 0.1 * float(table.std()), generator=generator)
 
     @torch.no_grad()
-    def standardise(self, features: Tensor) -> None:
-        """Takes mean and deviation of each channel from features (N, T, C)."""
+    def standardise(self, features: Tensor, *, colours: bool) -> None:
+        """Takes mean and deviation of each channel from features (N, T, C), whose last are of colour with ``colours``."""
         rows = features.float().flatten(0, 1)
         self.mean.copy_(rows.mean(dim=0))
         # Floored at a fraction of the usual one: what never varies says nothing.
         spread = rows.std(dim=0)
         self.deviation.copy_(spread.clamp_min(0.1 * float(spread.mean()) + 1e-6))
+        if colours:
+            self.deviation[-COLOURS:] = spread[-COLOURS:].clamp_min(1e-3) / COLOUR_WEIGHT
 
     def save(self, directory: Path) -> None:
         """Writes ``projector.safetensors`` in float16."""

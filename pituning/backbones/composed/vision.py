@@ -55,14 +55,18 @@ class VisionPart(ABC):
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     @torch.no_grad()
-    def features(self, pixels: Tensor, side: int) -> Tensor:
+    def features(self, pixels: Tensor, side: int, *, colours: bool = False) -> Tensor:
         """(N, side², C) features in float16, on the CPU, row by row, of pixels (N, H, W, 3) given as bytes.
 
         Args:
             side: of the grid that is left; cells are averaged where it is smaller than the encoder's.
+            colours: append the mean colour of each cell, 3 channels of values from 0 to 1.
         """
         device = next(self.model.parameters()).device
         grid = self.grid(normalise(pixels.to(device), self.image_mean, self.image_std))
         if side != grid.shape[2]:
             grid = torch.nn.functional.adaptive_avg_pool2d(grid, side)
+        if colours:
+            whole = pixels.to(device).permute(0, 3, 1, 2).float() / 255
+            grid = torch.cat([grid, torch.nn.functional.adaptive_avg_pool2d(whole, side)], dim=1)
         return grid.flatten(2).transpose(1, 2).contiguous().half().cpu()

@@ -11,7 +11,7 @@ from pituning.errors import BadInput
 class ProjectorConfig:
     """The recipe. ``steps`` may be raised or lowered between two parts of one run, all else must stay."""
 
-    steps: int = field(default=700, metadata={"help": "optimiser steps"})
+    steps: int = field(default=1200, metadata={"help": "optimiser steps"})
     images: int = field(default=5, metadata={"help": "images per step; each comes with several questions"})
     questions: int = field(default=6, metadata={"help": "questions per image"})
     rate: float = field(default=1.5e-3, metadata={"help": "peak learning rate of the projector (AdamW)"})
@@ -19,7 +19,7 @@ class ProjectorConfig:
     clip: float = field(default=1.0, metadata={"help": "largest norm of the gradient"})
     rank: int = field(default=8, metadata={"help": "of the language model's low-rank update; 0 for none"})
     update_rate: float = field(default=4e-4, metadata={"help": "peak learning rate of that update"})
-    update_from: float = field(default=0.3, metadata={"help": "part of the steps after which the update begins"})
+    update_from: float = field(default=0.1, metadata={"help": "part of the steps after which the update begins"})
     seed: int = field(default=0, metadata={"help": "of the data and of the update's first values"})
 
     def __post_init__(self) -> None:

@@ -162,7 +162,7 @@ def pretrain_projector(
     if not begin:
         first = [one for step in range(-(-MEASURED_ON // config.images))
                  for one in lessons_of(config.seed, step, config.images, config.questions, words)]  # fmt: skip
-        trainee.projector.standardise(features_of(backbone, first))
+        trainee.projector.standardise(features_of(backbone, first), colours=backbone.config.colours)
     write_json(directory / RECIPE, recipe)
     reporter.advance()
     reporter.phase(f"pretrain {source.name}", config.steps)
