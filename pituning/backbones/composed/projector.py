@@ -61,7 +61,11 @@ class Projector(nn.Module):
 
     @torch.no_grad()
     def standardise(self, features: Tensor, *, colours: bool) -> None:
-        """Takes mean and deviation of each channel from features (N, T, C), whose last are of colour with ``colours``."""
+        """Takes mean and deviation of each channel from features (N, T, C).
+
+        Args:
+            colours: whether the last channels are those of the cells' mean colours.
+        """
         rows = features.float().flatten(0, 1)
         self.mean.copy_(rows.mean(dim=0))
         # Floored at a fraction of the usual one: what never varies says nothing.
