@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from random import Random
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.composed.backbone import ComposedBackbone
@@ -22,8 +23,9 @@ from pituning.workspace.layout import Workspace
 
 
 def answered(backbone: Backbone, task: Task, rows: int) -> list[bool]:
-    """Whether the untrained answer to each of the first test rows is right."""
-    examples = task.split("test")[:rows]
+    """Whether the untrained answer to each of some test rows is right."""
+    test = task.split("test")
+    examples = [test[row] for row in Random(0).sample(range(len(test)), min(rows, len(test)))]
     answers = backbone.predict(backbone.encode(task, examples), task)
     return [answer == example.answer for answer, example in zip(answers, examples, strict=True)]
 

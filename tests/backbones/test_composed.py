@@ -43,7 +43,7 @@ from pituning.tasks.mini.world import random_scene
 from pituning.workspace.atomic import sha256_file, write_json
 from pituning.workspace.layout import Workspace
 from tests.backbones.making import save
-from tests.backbones.tiny_composed import llama, parts, resnet
+from tests.backbones.tiny_composed import composed, llama, parts, resnet
 from tests.conftest import lacking
 
 
@@ -235,6 +235,13 @@ def test_damage_is_told_in_one_line(
         Backbone.load(path)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_update_is_told_in_one_line(tmp_path: Path) -> None:
+    composed(tmp_path / "joined")
+    write_json(tmp_path / "joined" / "adapter_config.json", {"r": 2, "target_modules": "all-linear"})
+    with pytest.raises(ArtefactError, match=r"adapter_config.json is damaged \('lora_alpha'\)"):
+        Backbone.load(tmp_path / "joined")
 
 
 def harmed(path: Path, name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from PIL import Image
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -19,7 +19,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pituning.backbones.base import Backbone
 from pituning.backbones.causal import CausalBackbone
 from pituning.backbones.chat import Turn
-from pituning.backbones.composed.config import ComposedConfig, check_fingerprint, place_of_language, place_of_vision
+from pituning.backbones.composed.config import (
+    UPDATE_CONFIG,
+    ComposedConfig,
+    check_fingerprint,
+    place_of_language,
+    place_of_vision,
+)
 from pituning.backbones.composed.projector import Projector
 from pituning.backbones.composed.vision import VisionPart
 from pituning.backbones.composed.vision_parts import VISION_PARTS
@@ -73,7 +79,7 @@ class ComposedBackbone(CausalBackbone):
         tokenizer = AutoTokenizer.from_pretrained(language, local_files_only=True)
         model = from_pretrained(AutoModelForCausalLM, language, dtype)
         if config.updated:
-            model = PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+            model = PeftModel.from_pretrained(model, str(path), config=update_config(path)).merge_and_unload()
         return cls(
             model,
             tokenizer,
@@ -164,6 +170,22 @@ def language_part(path: Path, config: ComposedConfig) -> Path:
     check_language(directory)
     check_fingerprint(where, fingerprint_of(directory), config.language_fingerprint)
     return directory
+
+
+def update_config(path: Path) -> LoraConfig:
+    """The PEFT config of the language model's update: rank, scale and modules are read, and nothing else of the file.
+
+    Raises:
+        ArtefactError: they are not there.
+    """
+    document = read_json(path / UPDATE_CONFIG)
+    try:
+        rank, alpha, leaves = int(document["r"]), float(document["lora_alpha"]), document["target_modules"]
+        if rank < 1 or not isinstance(leaves, list) or not all(isinstance(leaf, str) for leaf in leaves):
+            raise ValueError(f"r {rank!r}, target_modules {leaves!r}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(f"{path / UPDATE_CONFIG} is damaged ({error}); restore it") from error
+    return LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=alpha, target_modules=leaves, inference_mode=True)
 
 
 def check_language(directory: Path) -> None:
