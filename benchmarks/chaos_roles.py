@@ -14,11 +14,11 @@ from typing import Any
 from pituning.errors import PiTuningError
 from pituning.progress import Silent
 from pituning.runs.counting import link
-from pituning.runs.processes import child_environment
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
 from pituning.runs.supervisor import ensure_supervisor
 from pituning.workspace.atomic import read_json, sha256_file, write_json
+from pituning.workspace.bounded import child_environment
 from pituning.workspace.layout import Workspace
 
 UPTO, PAUSE = 30, 0.05

@@ -18,6 +18,7 @@ from pituning import __version__
 from pituning.commands import (
     backbones,
     bench,
+    bin,
     build,
     experts,
     graph,
@@ -27,8 +28,9 @@ from pituning.commands import (
     runs,
     study_paper,
     system,
-    tasks,
+    tasks_add,
     tune,
+    workspace,
 )
 from pituning.errors import PiTuningError
 from pituning.text import one_line
@@ -38,7 +40,7 @@ _INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
 
 app = typer.Typer(name="pituning", pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.command("app")(system.app_command)
-app.add_typer(tasks.app, name="tasks")
+app.add_typer(tasks_add.app, name="tasks")  # the verbs of `tasks`, with the longest, `add`
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(experts.app, name="experts")
 app.command("embed")(experts.embed_command)
@@ -48,6 +50,8 @@ app.command("predict")(predict.predict_command)
 app.add_typer(study_paper.app, name="study")  # the verbs of `study`, with the paper's tables
 app.add_typer(queueing.app, name="runs")  # the verbs of `runs`, with those that put things into the queue
 app.command("worker")(runs.worker_command)
+app.add_typer(bin.app, name="bin")
+app.add_typer(workspace.app, name="workspace")
 app.command("report")(report.report_command)
 app.add_typer(bench.app, name="bench")
 app.add_typer(build.pretrain_app, name="pretrain")

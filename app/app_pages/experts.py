@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import answers, build, context, expert_import, expert_panel, expert_table
+from app.components import answers, build, context, deleted, expert_import, expert_panel, expert_table
 from app.components.guard import empty, guarded
 
 st.title("Experts")
@@ -12,6 +12,8 @@ st.caption(
     "An expert is a small module, trained on one task, that the frozen foundation model borrows. Each is an ordinary "
     "PEFT checkpoint with a card that says where it comes from."
 )
+with guarded("The last deletion"):
+    deleted.undo()
 with guarded("The experts"):
     with st.spinner("Reading the experts’ cards …", show_time=False):
         entries = context.experts()
@@ -40,3 +42,5 @@ with guarded("The experts"):
         commands = [context.zoo().command(words) for words in ("zoo build", "experts train TASK")]
         empty("No experts yet", f"Train them above, with `{commands[0]}` or `{commands[1]}`, or import some.",
               icon=":material/inventory_2:")  # fmt: skip
+with guarded("What was deleted"):
+    deleted.listing()

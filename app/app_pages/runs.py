@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import access, context, run_compare, run_detail, run_list, run_queue, runs_data
+from app.components import access, context, deleted, run_compare, run_detail, run_list, run_queue, runs_data
 from app.components.guard import empty, guarded
 from app.components.links import to
 from app.components.pages import NEW_RUN
@@ -86,6 +86,8 @@ def list_more() -> None:
 
 def monitor() -> None:
     """The queue and the chosen run, or several runs side by side; redrawn on a timer while something is active."""
+    with guarded("The last deletion"):
+        deleted.undo()
     with guarded("The queue"):
         everything, total = newest()
         runs = of_batch(everything)
@@ -109,6 +111,13 @@ def monitor() -> None:
             st.rerun()  # the whole page once more, without the timer
 
 
+def page() -> None:
+    """What is redrawn, also when something is deleted or comes back."""
+    monitor()
+    with guarded("What was deleted"):
+        deleted.listing()
+
+
 st.title("Runs")
 with guarded("The queue"):
     active = anything_active()
@@ -116,4 +125,4 @@ with guarded("The queue"):
     if active:
         with guarded("The workers"):
             runs_data.wake()
-    st.fragment(monitor, run_every=EVERY_SECONDS if active else None)()
+    st.fragment(page, run_every=EVERY_SECONDS if active else None)()

@@ -6,6 +6,7 @@ nobody is offered a button that would be refused.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -25,6 +26,11 @@ def actor() -> Actor:
         NotAllowed: they have not signed in, nobody vouches for their address, or they are in no list.
         BadInput: the file of roles, or the sign-in, is not set up as it should be.
     """
+    return actor_of(st.user.to_dict())
+
+
+def actor_of(claims: Mapping[str, object]) -> Actor:
+    """Who that is, of whom the identity provider tells ``claims``; errors as of `actor`."""
     roles = Roles.from_environment()
     providers = _providers()
     if roles is None and not providers:
@@ -34,7 +40,7 @@ def actor() -> Actor:
             f"{ROLES_VARIABLE} is set, but there is no sign-in to tell people apart; add [auth] to secrets.toml as "
             "docs/deploy.md shows, or unset it"
         )
-    address = address_of(st.user.to_dict())
+    address = address_of(claims)
     # Where the provider alone decides who comes in, all who do are equal.
     return Actor(address, Role.ADMIN) if roles is None else roles.actor(address)
 
@@ -76,6 +82,12 @@ def popover(label: str, *, role: Role = Role.RUNNER, **options: Any) -> DeltaGen
     """A popover that opens for those with that role; others see why it does not."""
     reason = why_not(role)
     return st.popover(label, help=reason, disabled=reason is not None, **options)
+
+
+def uploader(label: str, *, role: Role = Role.RUNNER, help: str, **options: Any) -> Any:
+    """A file uploader for those with that role, of whom alone the Studio takes files; others see why."""
+    reason = why_not(role)
+    return st.file_uploader(label, help=reason or help, disabled=reason is not None, **options)
 
 
 def _ask_to_sign_in() -> None:

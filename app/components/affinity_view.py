@@ -21,9 +21,10 @@ from pituning.errors import BadInput, PiTuningError
 from pituning.graph.build import UNKNOWN_MODALITY
 from pituning.graph.layout import CROWD
 from pituning.runs.roles import Role
-from pituning.tasks.affinity_tables import read_affinity
+from pituning.tasks.affinity_tables import read_upload
 from pituning.workspace.affinities import (
     Affinity,
+    Rows,
     affinity_names,
     affinity_path,
     delete_affinity,
@@ -100,7 +101,7 @@ def upload() -> None:
     with access.popover("Import a table", icon=":material/upload_file:", key="affinity_ask", width="content"):
         st.markdown("Any table of task affinity becomes a graph of its own, kept in this workspace.")
         number = st.session_state.setdefault("affinity_number", 0)
-        file = st.file_uploader(
+        file = access.uploader(
             "A table as CSV", type=FILE_TYPES, key=f"affinity_file_{number}",
             help="With the names of the tasks in the header and in the first column, or long, with the columns source, "
             "target and value; also as TSV, JSON, Parquet or Arrow. The file stays on this machine.",
@@ -112,9 +113,7 @@ def upload() -> None:
             return
         rows = one_of("A row of a square table", ROWS, key="affinity_rows", bind=False)
         try:
-            affinity = read_affinity(
-                file.getvalue(), filename=file.name, rows="source" if rows == "source" else "target"
-            )
+            affinity = _read(file.getvalue(), file.name, "source" if rows == "source" else "target")
         except BadInput as error:
             st.error(sentence(error), icon=":material/error:")
             return
@@ -124,6 +123,11 @@ def upload() -> None:
         name = st.text_input("Name", _slug(file.name), key=f"affinity_name_{number}_{file.name}", max_chars=60)
         access.button("Import it", type="primary", icon=":material/add:", key="affinity_import", on_click=_keep,
                       args=(name, affinity))  # fmt: skip
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the file …")
+def _read(data: bytes, filename: str, rows: Rows) -> Affinity:
+    return read_upload(data, filename, rows)
 
 
 def _facts(affinity: Affinity) -> str:

@@ -9,28 +9,30 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import access, answers_view, context, expert_table, runs_data
+from app.components import access, answers_view, awaited, context, expert_table, runs_data
 from app.components.examples import answer_badge, picture
-from app.components.guard import empty, guarded, plain, say
-from app.components.words import FAILURES
+from app.components.guard import empty, plain, say
 from pituning.errors import BadInput, PiTuningError
 from pituning.experts.catalogue import ExpertEntry
 from pituning.runs.configs import MOST_TEXT, AnswerRun
 from pituning.runs.questions import find_questions, keep_image
-from pituning.runs.records import Run
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.base import Task
 from pituning.tasks.images import open_image
 from pituning.tasks.registry import TaskInfo
-from pituning.text import MOST_IN_MESSAGE
 
 PARAM = "answers"
-EVERY_SECONDS = 1
 PRIORITY = 10
 """Somebody waits for these: they go before trainings that wait."""
 
 SOURCES = {"example": "An example of the test split", "own": "A question of my own"}
+ANSWERS = awaited.Awaited(
+    key="ask", what="The answers", none="There is no answer",
+    meanwhile="A worker loads the foundation model first, which takes some seconds. You can go on meanwhile: the "
+    "address of this page leads back to the answers.",
+    stopped="It was stopped before there was an answer. Ask again whenever you like.", show=answers_view.show,
+)  # fmt: skip
 IMAGE_TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp"]
 MOST_BESIDE = 4
 
@@ -44,21 +46,12 @@ def try_it(entry: ExpertEntry, entries: Sequence[ExpertEntry]) -> None:
         empty("Nothing to try", why, icon=":material/block:")
         return
     _ask(entry, info, _alike(entry, entries))
-    run_id = st.query_params.get(PARAM)
-    if run_id is None:
-        return
-    try:
-        run = runs_data.queue().get(run_id)
-    except BadInput:
-        st.warning("The answers that this address names are not in this workspace.")
+    run = awaited.addressed(PARAM, "answers")
+    if run is None:
         return
     asked = run.spec.config.get("experts", ()) if run.kind == "answer" else ()
-    if run.backbone != context.backbone() or entry.name not in asked:
-        return  # asked of another expert
-    if run.active:
-        with guarded("The workers"):
-            runs_data.wake()
-    st.fragment(_follow, run_every=EVERY_SECONDS if run.active else None)(run.id)
+    if run.backbone == context.backbone() and entry.name in asked:
+        awaited.follow(run, ANSWERS)
 
 
 def _alike(entry: ExpertEntry, entries: Sequence[ExpertEntry]) -> list[ExpertEntry]:
@@ -152,7 +145,7 @@ def _own(task: Task, info: TaskInfo) -> dict[str, Any] | None:
     ).strip()  # fmt: skip
     upload = None
     if info.modality != "language":
-        upload = st.file_uploader("Image", type=IMAGE_TYPES, key=f"ask_image_{task.name}",
+        upload = access.uploader("Image", type=IMAGE_TYPES, key=f"ask_image_{task.name}",
                                   help="It is made square, as the foundation model sees it.")  # fmt: skip
         if upload is not None:
             problem = _problem(upload.getvalue())
@@ -197,40 +190,3 @@ def _start(entry: ExpertEntry, question: dict[str, Any], beside: Sequence[str]) 
         return
     st.query_params[PARAM] = run_id
     st.query_params[expert_table.PARAM] = entry.id
-
-
-def _follow(run_id: str) -> None:
-    """Where the run is, until its answers are there; redrawn on a timer."""
-    with guarded("The answers"):
-        run = runs_data.queue().get(run_id)
-        if run.active:
-            st.session_state["answers_awaited"] = run_id
-            _waiting(run)
-            return
-        if st.session_state.pop("answers_awaited", None) == run_id:
-            st.rerun()  # the whole page once more, without the timer
-        if run.state == "failed":
-            st.error(plain(run.error or "The run ended without a reason; see its log.", MOST_IN_MESSAGE),
-                     title=FAILURES.get(run.failure or "", "There is no answer"), icon=":material/error:")  # fmt: skip
-        elif run.state == "cancelled":
-            st.info("It was stopped before there was an answer. Ask again whenever you like.",
-                    icon=":material/cancel:")  # fmt: skip
-        else:
-            answers_view.show(run)
-
-
-def _waiting(run: Run) -> None:
-    fraction = run.fraction()
-    st.progress(0.0 if fraction is None else min(1.0, fraction), text=plain(runs_data.progress_text(run)))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("A worker loads the foundation model first, which takes some seconds. You can go on meanwhile: the "
-                   "address of this page leads back to the answers.")  # fmt: skip
-        access.button("Stop", icon=":material/stop_circle:", key="ask_stop", type="tertiary",
-                      disabled=run.cancel_requested, on_click=_stop, args=(run.id,))  # fmt: skip
-
-
-def _stop(run_id: str) -> None:
-    try:
-        runs_data.queue().cancel(run_id)
-    except PiTuningError as error:
-        say("That did not work", error)

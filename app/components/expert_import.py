@@ -11,14 +11,13 @@ import streamlit as st
 from app.components import access, context, expert_table, runs_data
 from app.components.guard import plain, sentence
 from app.components.words import KINDS, label
-from pituning.backbones.places import Places
 from pituning.errors import BadInput, PiTuningError
 from pituning.experts.catalogue import ExpertEntry
-from pituning.experts.checkpoint import Checkpoint, read_checkpoint
-from pituning.experts.fitting import check_fit
+from pituning.experts.checkpoint import Checkpoint
 from pituning.experts.imported import other_base, usable_name
 from pituning.experts.keeping import check_new_name
-from pituning.runs.imports import import_checkpoint
+from pituning.experts.uploads import Upload
+from pituning.runs.imports import import_upload
 from pituning.runs.roles import Role
 
 DONE = "expert_imported"
@@ -42,7 +41,7 @@ def form(entries: Sequence[ExpertEntry]) -> None:
 
 
 def _form(entries: Sequence[ExpertEntry]) -> None:
-    file = st.file_uploader(
+    file = access.uploader(
         "A zip of a PEFT checkpoint, or of an expert that was downloaded here", type=["zip"], key="expert_file",
         help="With adapter_config.json and adapter_model.safetensors, made on the same foundation model: "
         f"{', '.join(record.label for record in KINDS.values())}. Pickles are never opened. The file stays on this "
@@ -51,11 +50,10 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
     beside_file = st.container()
     if file is None:
         return
-    data = file.getvalue()
-    digest = hashlib.sha256(data).hexdigest()[:12]
-    checkpoint: Checkpoint | None = None
+    upload = Upload(filename=file.name, data=file.getvalue())
+    digest = hashlib.sha256(upload.data).hexdigest()[:12]
     try:
-        checkpoint = _read(data, file.name, context.backbone_fingerprint() or "")
+        checkpoint = _look(upload, f"{digest} {file.name}", context.backbone_fingerprint() or "")
     except PiTuningError as error:
         _complain(beside_file, error)
         return
@@ -83,7 +81,8 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
     if access.button("Import it", icon=":material/download_done:", type="primary", key="import_expert",
                      disabled=not ready) and task is not None:  # fmt: skip
         try:
-            import_checkpoint(runs_data.queue(), checkpoint, name=name, task=task, backbone=context.backbone())
+            with st.spinner("Comparing its answers with plain PEFT’s …"):
+                import_upload(runs_data.queue(), upload, name=name, task=task, backbone=context.backbone())
         except PiTuningError as error:
             _complain(beside_name if getattr(error, "field", None) == "name" else beside_file, error)
             return
@@ -92,11 +91,10 @@ def _form(entries: Sequence[ExpertEntry]) -> None:
         st.rerun()
 
 
-@st.cache_resource(max_entries=1, show_spinner="Checking the file …")
-def _read(data: bytes, filename: str, fingerprint: str) -> Checkpoint:
-    """A checkpoint that fits the backbone."""
-    folder = context.workspace().backbone_dir(context.backbone())
-    return check_fit(read_checkpoint(data, filename), Places.read(folder), fingerprint)
+@st.cache_resource(max_entries=4, show_spinner="Checking the file …")
+def _look(_upload: Upload, digest: str, fingerprint: str) -> Checkpoint:
+    """A checkpoint that fits the backbone, without its tensors."""
+    return _upload.look(context.workspace().backbone_dir(context.backbone()))
 
 
 def _read_as(checkpoint: Checkpoint) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import access, context, expert_table, guessing, runs_data
+from app.components import access, context, deleted, expert_table, guessing, runs_data
 from app.components.guard import plain, say, sentence
 from app.components.labelling import calibration_words
 from app.components.links import to
@@ -91,7 +91,7 @@ def _doors(entry: ExpertEntry, made: Run | None, *, usable: bool) -> None:
 
 def _delete(entry: ExpertEntry) -> None:
     """A button that asks once more."""
-    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="expert_delete_ask"):
+    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key=f"expert_delete_ask_{entry.id}"):
         queue = runs_data.queue()
         try:
             check_removable(queue, entry.kind, entry.name, backbone=context.backbone())
@@ -100,16 +100,18 @@ def _delete(entry: ExpertEntry) -> None:
             return
         zoo = entry.task == entry.name
         also = " With it goes its place in the task graph; nobody can borrow from it any more." if zoo else ""
-        st.markdown(f"This expert will be gone for good. Runs that made it keep their results.{also}")
-        st.button("Delete it", icon=":material/delete_forever:", type="primary", key="expert_delete",
+        st.markdown(
+            f"This expert goes into the bin and can be restored for {deleted.days()}. Runs that made it keep their "
+            f"results.{also}"
+        )
+        st.button("Delete it", icon=":material/delete:", type="primary", key="expert_delete",
                   on_click=_delete_now, args=(entry.kind, entry.name, context.backbone()))  # fmt: skip
 
 
 def _delete_now(kind: str, name: str, backbone: str) -> None:
     try:
-        remove_expert(runs_data.queue(), kind, name, backbone=backbone)
+        deleted.remember(remove_expert(runs_data.queue(), kind, name, backbone=backbone).entry)
         st.query_params.pop(expert_table.PARAM, None)
-        st.toast("The expert has been deleted.", icon=":material/delete:")
     except PiTuningError as error:
         say("That did not work", error)
 

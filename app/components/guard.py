@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import streamlit as st
 
 from pituning.errors import PiTuningError
-from pituning.text import MOST_ON_PAGE, markdown, shorten
+from pituning.text import MOST_ON_PAGE, markdown, shorten, without_folders
+from pituning.workspace.layout import DEFAULT_ROOT, ENVIRONMENT_VARIABLE
 
 _log = logging.getLogger("pituning.app")
 
@@ -39,8 +42,14 @@ def say(title: str, error: PiTuningError) -> None:
 
 
 def sentence(error: object) -> str:
-    """A message, which may quote anything at any length, as a sentence in Markdown."""
-    message = shorten(str(error), keep_end=True)
+    """A message, which may quote anything at any length, as a sentence in Markdown.
+
+    Where people sign in, they are told no folder of the machine; its owner is.
+    """
+    message = str(error)
+    if "is_logged_in" in st.user.to_dict():
+        message = without_folders(message, Path(os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ROOT).absolute())
+    message = shorten(message, keep_end=True)
     return markdown(message[:1].upper() + message[1:])
 
 

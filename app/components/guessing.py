@@ -9,7 +9,6 @@ import streamlit as st
 
 from app.components import context
 from pituning.tasks.base import Task
-from pituning.tasks.files import TablePreview
 from pituning.tasks.guessing import mean_guess
 from pituning.tasks.metrics import Guessing, guessing
 
@@ -62,15 +61,6 @@ def column(width: int = 100) -> Any:
         help="What guessing scores, in points: at random · always the largest class. One figure: answers are open. "
         "?: the examples are not here, so the largest class is not known.",
     )
-
-
-def of_counts(preview: TablePreview) -> str:
-    """The same of a table that has yet to become a task, from how often each label comes up in all of it."""
-    if preview.labels is None or preview.metric != "accuracy" or not preview.counts:
-        return ""
-    total = sum(preview.counts.values())
-    shares = [count / total for count in preview.counts.values()]
-    return sentence(Guessing(100 * sum(share * share for share in shares), 100 * max(shares)))
 
 
 @st.cache_data(max_entries=512, show_spinner=False)

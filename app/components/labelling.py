@@ -19,7 +19,7 @@ from pituning.experts.catalogue import ExpertEntry
 from pituning.figures.reliability import reliability_figure
 from pituning.labelling.calibration import Reliability
 from pituning.labelling.inputs import reading_of
-from pituning.labelling.rows import all_rows, open_rows
+from pituning.labelling.rows import all_rows, look
 from pituning.labelling.sources import find_source, keep_upload
 from pituning.runs.configs import PredictRun
 from pituning.runs.roles import Role
@@ -58,7 +58,7 @@ def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
     entry = known[name]
     task = context.task(str(entry.task))
     st.caption(f"It was trained to answer “{plain(task.instruction)}” with {_answers(task.labels)}.")
-    file = st.file_uploader(
+    file = access.uploader(
         "Rows without labels", type=FILE_TYPES, key="label_file",
         help="A table in any common form, a zip of a table with its images, or a zip of images alone. Its columns come "
         "back as they are, with the answers beside them. The file stays on this machine.",
@@ -81,8 +81,9 @@ def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
         return entry
     columns = "answer"
     if task.labels is not None:
+        offered = [one for one in COLUMNS if one != "top" or len(task.labels) > TOP]
         columns = st.segmented_control(
-            "Columns with probabilities of", list(COLUMNS), format_func=COLUMNS.__getitem__, default="every",
+            "Columns with probabilities of", offered, format_func=COLUMNS.__getitem__, default="every",
             required=True, key="label_columns",
         ) or "every"  # fmt: skip
     if access.button("Label them", icon=":material/label:", type="primary", key="label_start"):
@@ -138,7 +139,7 @@ def _kept(file: Any) -> str | None:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the file …")
 def _open(path: str, name: str) -> Table:
-    return open_rows(Path(path), name)
+    return look(Path(path), name)
 
 
 def _reading(entry: ExpertEntry, table: Table) -> ColumnMapping | None:

@@ -9,70 +9,24 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import access, context, runs_data
-from app.components.guard import empty, guarded, plain, sentence
-from app.components.words import FAILURES
-from pituning.errors import BadInput, PiTuningError
+from app.components import awaited, context, runs_data
+from app.components.guard import empty, plain
 from pituning.runs.records import Run
-from pituning.text import MOST_IN_MESSAGE
 
 PARAM = "run"
-EVERY_SECONDS = 1
 ROWS = 200
 """How many rows are shown; the file has all."""
 
 CHUNK = 50_000
+MOST_ANSWERS = 8
 ORDERS = {"least": "Least sure first", "most": "Most sure first", "file": "As in the file"}
 
 
 def follow() -> None:
     """The run that the address names, redrawn on a timer until it is done."""
-    run_id = st.query_params.get(PARAM)
-    if run_id is None:
-        return
-    try:
-        run = runs_data.queue().get(run_id)
-    except BadInput:
-        st.warning("The run that this address names is not in this workspace.")
-        return
-    if run.kind != "predict":
-        return
-    if run.active:
-        with guarded("The workers"):
-            runs_data.wake()
-    st.fragment(_follow, run_every=EVERY_SECONDS if run.active else None)(run.id)
-
-
-def _follow(run_id: str) -> None:
-    with guarded("The labels"):
-        run = runs_data.queue().get(run_id)
-        if run.active:
-            st.session_state["labels_awaited"] = run_id
-            fraction = run.fraction()
-            st.progress(0.0 if fraction is None else min(1.0, fraction), text=plain(runs_data.progress_text(run)))
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption("You can go on meanwhile: the address of this page leads back, and so does the run’s page.")
-                access.button("Stop", icon=":material/stop_circle:", key="label_stop", type="tertiary",
-                              disabled=run.cancel_requested, on_click=_ask, args=("cancel", run.id))  # fmt: skip
-            return
-        if st.session_state.pop("labels_awaited", None) == run_id:
-            st.rerun()  # the whole page once more, without the timer
-        if run.state == "failed":
-            st.error(plain(run.error or "The run ended without a reason; see its log.", MOST_IN_MESSAGE),
-                     title=FAILURES.get(run.failure or "", "There are no labels"), icon=":material/error:")  # fmt: skip
-        elif run.state == "cancelled":
-            st.info("It was stopped. What had been labelled is kept.", icon=":material/cancel:")
-            access.button("Go on", icon=":material/play_arrow:", key="label_resume", on_click=_ask,
-                          args=("resume", run.id))  # fmt: skip
-        else:
-            show(run)
-
-
-def _ask(what: str, run_id: str) -> None:
-    try:
-        getattr(runs_data.queue(), what)(run_id)
-    except PiTuningError as error:
-        st.toast(sentence(error), icon=":material/error:")
+    run = awaited.addressed(PARAM, "run")
+    if run is not None and run.kind == "predict":
+        awaited.follow(run, LABELS)
 
 
 def show(run: Run) -> None:
@@ -88,11 +42,15 @@ def show(run: Run) -> None:
         if result["mean_probability"] is not None:
             st.metric("Mean probability", f"{100 * result['mean_probability']:.0f} %",
                       help="Calibrated." if result["temperature"] else "Not calibrated.")  # fmt: skip
-        st.metric("Less than half sure", f"{result['below_half']:,}")
+        if len(result["counts"]) != 2 or result["below_half"]:  # one of two labels is always at least half sure
+            st.metric("Less than half sure", f"{result['below_half']:,}")
         if result["unread"]:
             st.metric("Could not be read", f"{result['unread']:,}", help=plain("; ".join(result["problems"][:5])))
         if result["cut"]:
             st.metric("Cut", f"{result['cut']:,}", help="Prompts that were longer than the backbone reads.")
+    summary = _summary(result)
+    if summary:
+        st.caption(summary)
     with st.container(horizontal=True, gap="small"):
         st.download_button("Download all rows", path.read_bytes, file_name=_named(result["file"], "labelled"),
                            mime="text/csv", icon=":material/download:", key="label_download", type="primary",
@@ -117,6 +75,21 @@ def show(run: Run) -> None:
                  column_config=config, alt="Rows with their answers")  # fmt: skip
     if len(frame) < result["rows"]:
         st.caption(f"{len(frame)} of {result['rows']:,} rows; the file has all.")
+
+
+def _summary(result: Mapping[str, Any]) -> str:
+    """How often which answer was given, and how many are wrong if the probabilities hold."""
+    counts = sorted(result["counts"].items(), key=lambda pair: -pair[1])
+    read = result["rows"] - result["unread"]
+    said: list[str] = []
+    if 2 * len(counts) <= read:  # else they are texts, of which each is its own
+        said = [f"{plain(answer)} {count:,}" for answer, count in counts[:MOST_ANSWERS]]
+        if len(counts) > MOST_ANSWERS:
+            said.append(f"{len(counts) - MOST_ANSWERS} other answers")
+    if read and result["mean_probability"] is not None and result["temperature"]:
+        wrong = round(read * (1 - result["mean_probability"]))
+        said.append(f"about {wrong:,} of the {read:,} are wrong, if the probabilities hold")
+    return " · ".join(said)
 
 
 def least_sure(path: Path, own: Mapping[str, Any], rows: int = ROWS, *, largest: bool = False) -> pd.DataFrame:
@@ -145,3 +118,10 @@ def _shown(path: str, finished: float, own: Mapping[str, Any], order: str) -> pd
 
 def _named(file: str, what: str) -> str:
     return f"{Path(file).stem or 'rows'}-{what}.csv"
+
+
+LABELS = awaited.Awaited(
+    key="label", what="The labels", none="There are no labels", resumes=True, show=show,
+    meanwhile="You can go on meanwhile: the address of this page leads back, and so does the run’s page.",
+    stopped="It was stopped. What had been labelled is kept.",
+)  # fmt: skip

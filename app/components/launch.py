@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import access, context, guessing, queueing, runs_data, sweep
+from app.components import access, guessing, queueing, runs_data, sweep
 from app.components.guard import plain, say
 from app.components.links import to
 from app.components.pages import RUNS
@@ -21,7 +21,6 @@ from pituning.runs.plans import forecast
 from pituning.runs.records import ACTIVE
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
-from pituning.tasks.files import save_task
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.atomic import remove_directory
 
@@ -58,7 +57,7 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     counts = runs_data.queue().counts()
     before = sum(counts.get(state, 0) for state in ACTIVE)
     uploaded = target.uploaded
-    guess = guessing.words(target.name) if uploaded is None else guessing.of_counts(uploaded.preview)
+    guess = guessing.words(target.name) if uploaded is None else guessing.sentence(uploaded.preview.guessing)
     if guess:
         st.caption(guess)
     st.metric("Will take about", duration(expected.seconds * len(runs)))
@@ -99,7 +98,7 @@ def _start(target: Target, runs: Sequence[RunSpec]) -> str | None:
         queue.actor.require(Role.RUNNER, "start runs")  # before the task is kept
         if target.uploaded is not None:
             with st.spinner("Keeping the task …"):
-                made = save_task(target.uploaded.make(), context.workspace())
+                made = target.uploaded.keep()
         batch = queue.new_batch_name() if len(runs) > 1 else None
         ids = queue.submit_all(runs, batch=batch)
         runs_data.wake()

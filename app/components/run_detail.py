@@ -6,7 +6,7 @@ import json
 
 import streamlit as st
 
-from app.components import access, run_curves, run_queue, run_results, runs_data
+from app.components import access, deleted, run_curves, run_queue, run_results, runs_data
 from app.components.guard import empty, guarded, plain, say
 from app.components.words import FAILURES, duration
 from pituning.errors import PiTuningError
@@ -96,20 +96,21 @@ def _actions(run: Run) -> None:
 
 
 def _delete(run: Run) -> None:
-    """A button that asks once more."""
-    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="run_delete_ask"):
+    """A button that asks once more; its key closes it for the next run."""
+    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key=f"run_delete_ask_{run.id}"):
         expert = removal.expert_of(runs_data.queue(), run)
         also = f" and its expert “{plain(expert.name)}”" if expert is not None else ""
-        st.markdown(f"This run’s result, curves and log{also} will be gone for good.")
-        st.button("Delete it", icon=":material/delete_forever:", type="primary", key="run_delete",
+        st.markdown(
+            f"This run’s result, curves and log{also} go into the bin and can be restored for {deleted.days()}."
+        )
+        st.button("Delete it", icon=":material/delete:", type="primary", key="run_delete",
                   on_click=_delete_now, args=(run.id,))  # fmt: skip
 
 
 def _delete_now(run_id: str) -> None:
     try:
-        removal.delete_run(runs_data.queue(), run_id)
+        deleted.remember(removal.delete_run(runs_data.queue(), run_id).entry)
         st.query_params.pop("run", None)
-        st.toast("The run has been deleted.", icon=":material/delete:")
     except PiTuningError as error:
         say("That did not work", error)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -172,10 +171,8 @@ def results(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def log_tail(run: Run) -> str:
-    """The last lines of a run's log, or an empty text."""
-    path = context.workspace().run_dir(run.id) / "log.txt"
+    """The last lines of a run's log, or an empty text; however long the log and its lines are, little of it is read."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            return "".join(deque(stream, LOG_LINES))
+        return queue().log_of(run.id, lines=LOG_LINES)
     except OSError:
         return ""

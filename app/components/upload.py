@@ -6,12 +6,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import pandas as pd
 import streamlit as st
 
-from app.components import backbone, context
+from app.components import access, backbone, context
 from app.components.examples import gallery
 from app.components.guard import plain
 from app.components.upload_columns import Choices, choose_columns, in_the_page, read_options, show_account
@@ -19,50 +19,43 @@ from app.components.words import METRICS
 from pituning.backbones.prompts import prompt_notes
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS
-from pituning.tasks.base import Task
-from pituning.tasks.files import (
-    ReadOptions,
-    Table,
-    TableOptions,
-    TablePreview,
-    check_name,
-    open_table,
-    preview_table,
-    task_from_table,
-)
+from pituning.tasks.columns import Guess
+from pituning.tasks.files import Table, TableOptions, TablePreview, check_name
 from pituning.tasks.mapping import ColumnMapping, account
+from pituning.tasks.members import members_in
+from pituning.tasks.reading.opening import suffixes
+from pituning.tasks.uploads import Upload
 
-FILE_TYPES = ["csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "feather", "zip"]
+FILE_TYPES = [suffix.lstrip(".") for suffix in suffixes()]
 SAMPLE = """text,label
 the soup was cold and bland,bad
 friendly staff and lovely food,good
 i waited an hour for a table,bad
 best coffee in town,good"""
+HUB_COMMANDS = """pituning tasks add hub:OWNER/NAME --instruction "what is it?"
+pituning tasks catalogue
+pituning tasks add catalogue:sst2"""
 SHOWN_PROBLEMS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Uploaded:
-    """A table that can become a task: everything `task_from_table` wants, and what it would become."""
+    """A table that can become a task, and what it would become."""
 
     name: str
     title: str
     instruction: str
-    table: Table
+    upload: Upload
     columns: ColumnMapping
     options: TableOptions
     preview: TablePreview
 
-    def make(self) -> Task:
-        """The task itself."""
-        return task_from_table(
-            self.table,
-            name=self.name,
-            title=self.title,
-            instruction=self.instruction,
-            columns=self.columns,
-            options=self.options,
-        )
+    def keep(self) -> Path:
+        """Makes the task and saves it into the workspace: where it is then."""
+        return self.upload.keep(
+            self.columns, self.options, context.workspace(),
+            name=self.name, title=self.title, instruction=self.instruction,
+        )  # fmt: skip
 
 
 class _Fields:
@@ -85,7 +78,7 @@ def panel() -> Uploaded | None:
     """Draws the form; None until everything in it can be used."""
     fields = _Fields()
     backbone.warn_beyond("file")
-    file = st.file_uploader(
+    file = access.uploader(
         "A table, or a zip with a table and its images",
         type=FILE_TYPES,
         key="upload_file",
@@ -101,12 +94,17 @@ def panel() -> Uploaded | None:
                 "One example a line. With images: a zip that holds the table and the pictures, and a column with "
                 "the pictures’ file names; or pictures in folders that are named for their labels."
             )
+        with st.expander("A data set of the Hugging Face hub", icon=":material/cloud_download:"):
+            st.caption(
+                "It is added from a terminal, as it may be large; afterwards it is among the tasks of this workspace. "
+                "The paper’s 20 data sets have names of their own."
+            )
+            st.code(HUB_COMMANDS, language="bash", wrap_lines=True)
         return None
-    options = read_options()
-    data = file.getvalue()
-    digest = hashlib.sha256(data + repr(options).encode()).hexdigest()[:12]
+    upload = Upload(filename=file.name, data=file.getvalue(), options=read_options())
+    digest = hashlib.sha256(upload.data + repr((upload.filename, upload.options)).encode()).hexdigest()[:12]
     try:
-        table = _open(data, file.name, options)
+        table, guess = _look(upload, digest)
     except BadInput as error:
         fields.complain(error, "file")
         return None
@@ -115,22 +113,22 @@ def panel() -> Uploaded | None:
         read_as = st.container()
         name, title, instruction = _naming(fields, table, file.name, digest)
     with mapping:
-        choices = choose_columns(table, digest, fields.place, fields.complain)
-    preview = _check(fields, table, f"{digest} {file.name}", choices, name, instruction)
+        choices = choose_columns(upload, table, guess, digest, fields.place, fields.complain)
+    preview = _check(fields, upload, digest, choices, name, instruction)
     if preview is not None and choices is not None:
         read_as.caption(_read_as(table, preview))
         with fields.places["file"]:
             _problems(table, preview)
         with names:
             show_account(account(table, choices.columns, _reasons(choices)))
-        _show(preview, instruction, [*preview.warnings, *_prompt_notes(preview, instruction)])
+        _show(preview, instruction, [*preview.warnings, *_prompt_notes(preview, choices.columns, instruction)])
     if fields.failed or preview is None or preview.problems or preview.missing or choices is None:
         return None
     return Uploaded(
         name=name,
         title=title,
         instruction=instruction,
-        table=table,
+        upload=upload,
         columns=choices.columns,
         options=choices.options,
         preview=preview,
@@ -138,13 +136,15 @@ def panel() -> Uploaded | None:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the file …")
-def _open(data: bytes, filename: str, options: ReadOptions) -> Table:
-    return open_table(data, options, filename=filename)
+def _look(_upload: Upload, digest: str) -> tuple[Table, Guess]:
+    return _upload.look()
 
 
 @st.cache_resource(max_entries=8, show_spinner="Checking every row …")
-def _preview(_table: Table, digest: str, columns: ColumnMapping, _options: TableOptions, options: str) -> TablePreview:
-    return preview_table(_table, columns, options=_options)
+def _preview(
+    _upload: Upload, digest: str, columns: ColumnMapping, _options: TableOptions, options: str
+) -> TablePreview:
+    return _upload.preview(columns, _options)
 
 
 def _read_as(table: Table, preview: TablePreview) -> str:
@@ -180,7 +180,7 @@ def _naming(fields: _Fields, table: Table, filename: str, digest: str) -> tuple[
 
 
 def _check(
-    fields: _Fields, table: Table, digest: str, choices: Choices | None, name: str, instruction: str
+    fields: _Fields, upload: Upload, digest: str, choices: Choices | None, name: str, instruction: str
 ) -> TablePreview | None:
     try:
         check_name(name)
@@ -196,7 +196,7 @@ def _check(
     if choices.guess.instruction and not instruction.strip():
         fields.places["instruction"].caption(f"The file says: “{plain(choices.guess.instruction)}”")
     try:
-        preview = _preview(table, digest, choices.columns, choices.options, repr(choices.options))
+        preview = _preview(upload, digest, choices.columns, choices.options, repr(choices.options))
     except BadInput as error:
         fields.complain(error, "file")
         return None
@@ -232,13 +232,14 @@ def _reasons(choices: Choices) -> dict[str, tuple[str, str]]:
     return {use.column: ("ignored", "it is not chosen") for use in guessed} | unread
 
 
-def _prompt_notes(preview: TablePreview, instruction: str) -> list[str]:
+def _prompt_notes(preview: TablePreview, columns: ColumnMapping, instruction: str) -> list[str]:
     """What the chosen backbone would lose of the prompts of the first rows."""
     name, workspace = context.backbone(), context.workspace()
     if name not in workspace.backbone_names():
         return []
     prompts = [f"{instruction} {example.text}".strip() for example in preview.examples]
-    return prompt_notes(workspace.backbone_dir(name), prompts, name=name)
+    members = members_in(instruction, columns)
+    return prompt_notes(workspace.backbone_dir(name), prompts, name=name, members=members)
 
 
 def _show(preview: TablePreview, instruction: str, notes: Sequence[str]) -> None:

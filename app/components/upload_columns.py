@@ -13,10 +13,11 @@ from app.components.guard import plain, sentence
 from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS, parse_label_names
 from pituning.tasks.boxes import FORMATS
-from pituning.tasks.columns import Guess, guess_columns
+from pituning.tasks.columns import Guess
 from pituning.tasks.examining import TableOptions
 from pituning.tasks.mapping import ColumnMapping, ColumnUse
 from pituning.tasks.reading import ReadOptions, Table
+from pituning.tasks.uploads import Upload
 
 FIND_OUT = "Detect"
 HEADERS = {FIND_OUT: None, "Column names": True, "A row": False}
@@ -71,19 +72,22 @@ def read_options() -> ReadOptions:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Looking at the columns …")
-def _guess(_table: Table, digest: str) -> Guess:
-    return guess_columns(_table)
+def _guess(_upload: Upload, digest: str, answer: Sequence[str], template: str, image: str | None) -> Guess:
+    return _upload.guess(answer=answer, template=template, image=image)
 
 
-def choose_columns(table: Table, digest: str, place: Place, complain: Complain) -> Choices | None:
-    """The fields for columns and answers; None where they cannot be used."""
-    try:
-        guess = _guess(table, digest)
-    except BadInput as error:
-        complain(error, "file")
-        return None
+def choose_columns(
+    upload: Upload, table: Table, guess: Guess, digest: str, place: Place, complain: Complain
+) -> Choices | None:
+    """The fields for columns and answers; None where they cannot be used.
+
+    Args:
+        table: what the upload is, without its rows.
+        guess: of its columns.
+        digest: of the upload.
+    """
     questions = st.container()
-    mapping = _mapping(table, guess, digest, place)
+    mapping = _mapping(upload, table, guess, digest, place)
     if mapping == guess.columns:  # nobody has decided yet
         for question in guess.questions:
             questions.warning(plain(in_the_page(question)), icon=":material/help:")
@@ -98,7 +102,7 @@ def in_the_page(line: str) -> str:
     return line
 
 
-def _mapping(table: Table, guess: Guess, digest: str, place: Place) -> ColumnMapping | None:
+def _mapping(upload: Upload, table: Table, guess: Guess, digest: str, place: Place) -> ColumnMapping | None:
     columns = list(table.columns)
     likely = guess.columns
     if len(likely.answers) > 1:
@@ -122,7 +126,7 @@ def _mapping(table: Table, guess: Guess, digest: str, place: Place) -> ColumnMap
     template = ""
     if len(text) > 1:
         template = st.text_input(
-            "Template", key=f"upload_template_{digest}", placeholder=_usual_template(tuple(text)),
+            "Template", key=f"upload_template_{digest}", placeholder=ColumnMapping(text=tuple(text), answer=()).frame,
             help="How the columns become one text, with the names of columns in braces.",
         )  # fmt: skip
         place("template")
@@ -140,16 +144,11 @@ def _mapping(table: Table, guess: Guess, digest: str, place: Place) -> ColumnMap
         return None
     try:
         if template.strip():
-            return guess_columns(table, answer=answer, template=template.strip(), image=image).columns
+            return _guess(upload, digest, answer, template.strip(), image).columns
     except BadInput as error:
         st.error(sentence(error), icon=":material/error:")
         return None
     return ColumnMapping(text=tuple(text), answer=tuple(answer), image=image, names=names, split=likely.split)
-
-
-def _usual_template(text: tuple[str, ...]) -> str:
-    named = zip(ColumnMapping(text=text, answer="").spoken, text, strict=True)
-    return " ".join(f"{name}: {{{column}}}" for name, column in named)
 
 
 def _options(

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from pituning.backbones.cutting import PromptTokens
 from pituning.backbones.encoded import Batch, EncodedExamples, nll_per_example
 from pituning.backbones.places import FILE as PLACES_FILE
 from pituning.backbones.places import REFERENCE_WIDTH, AttentionShape, Block, Places
@@ -36,6 +37,7 @@ from pituning.backbones.recompute import checkpointed
 from pituning.backbones.spelling import Spelling
 from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
+from pituning.tasks.members import members_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -272,6 +274,21 @@ class Backbone(Spelling, ABC):
         return self.tokenizer(
             list(texts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
         )["input_ids"]
+
+    def prompt_tokens(self, task: Task, prompts: Sequence[str]) -> list[PromptTokens]:
+        """The tokens of prompts, with the places of the texts of a pair, so that they can be cut there.
+
+        Args:
+            prompts: as `Task.prompt` makes them, in the spelling of this backbone.
+        """
+        spans = list(map(members_of(task), prompts))
+        if not self.tokenizer.is_fast or not any(spans):
+            return [PromptTokens(ids) for ids in self.token_ids(prompts)]
+        encoded = self.tokenizer(
+            list(prompts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False,
+            return_offsets_mapping=True,
+        )  # fmt: skip
+        return list(map(PromptTokens.of, encoded["input_ids"], encoded["offset_mapping"], spans))
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of answers as `encode` makes them, without the end."""

@@ -20,9 +20,10 @@ from transformers.cache_utils import DynamicCache
 from pituning.backbones.base import Backbone, Decoding
 from pituning.backbones.blocks import find_blocks
 from pituning.backbones.chat import Turn, turn_of
+from pituning.backbones.cutting import PromptTokens, cut
 from pituning.backbones.encoded import IGNORED, Batch, EncodedExamples, mask_of, padded
 from pituning.backbones.families import FAMILIES
-from pituning.backbones.inputs import cut, no_images
+from pituning.backbones.inputs import no_images
 from pituning.backbones.loading import from_pretrained
 from pituning.backbones.places import AttentionShape, Block
 from pituning.errors import ArtefactError, BadInput
@@ -97,13 +98,13 @@ class CausalBackbone(Backbone):
     ) -> EncodedExamples:
         examples = list(examples)
         no_images(task, examples, self.name)
-        prompt_ids = self.token_ids([task.prompt(example) for example in examples])
-        prompts, answers = self.framed(prompt_ids, [example.answer for example in examples], task, reporter)
+        asked = self.prompt_tokens(task, [task.prompt(example) for example in examples])
+        prompts, answers = self.framed(asked, [example.answer for example in examples], task, reporter)
         return EncodedExamples(prompts=prompts, answers=answers, backbone=self)
 
     def framed(
         self,
-        prompt_ids: Sequence[Sequence[int]],
+        asked: Sequence[PromptTokens],
         texts: Sequence[str],
         task: Task,
         reporter: Reporter | None,
@@ -114,7 +115,7 @@ class CausalBackbone(Backbone):
         Args:
             turns: of each prompt, where not all have the same.
         """
-        turns = turns or [self.turn] * len(prompt_ids)
+        turns = turns or [self.turn] * len(asked)
         longest = max(len(ids) for ids in self.answer_ids(list(dict.fromkeys([*texts, *(task.labels or ())]))))
         around = max(len(turn.head) + len(turn.tail) for turn in turns)
         room = self.max_tokens - around - longest - 1 - self.answer_room
@@ -124,7 +125,7 @@ class CausalBackbone(Backbone):
                 f"tokens of backbone {self.name!r}; shorten them or choose another",
                 field="backbone",
             )
-        pairs = zip(turns, cut(prompt_ids, room, reporter), strict=True)
+        pairs = zip(turns, cut(asked, room, reporter), strict=True)
         return (
             [np.array([*turn.head, *ids, *turn.tail], dtype=np.int64) for turn, ids in pairs],
             [np.array([*ids, self.end_token], dtype=np.int64) for ids in self.answer_ids(texts)],

@@ -85,6 +85,16 @@ def weight_files(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def weight_bytes(path: Path) -> int:
+    """How large the files with the weights are that are there, a language part's included.
+
+    Raises:
+        ArtefactError: as of `weight_files` and `language_home`.
+    """
+    files = [home / name for home in dict.fromkeys((path, language_home(path))) for name in weight_files(home)]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def tokenizer_files(path: Path) -> tuple[str, ...]:
     """The names of the files that the tokenizer is read from; empty where there is none."""
     whole = (names for names in VOCABULARIES if all((path / name).is_file() for name in names))

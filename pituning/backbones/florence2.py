@@ -15,9 +15,10 @@ from transformers.cache_utils import EncoderDecoderCache
 
 from pituning.backbones.base import AttentionShape, Backbone
 from pituning.backbones.blocks import Block, find_blocks
+from pituning.backbones.cutting import cut
 from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.backbones.families import FAMILIES
-from pituning.backbones.inputs import all_or_no_images, cut
+from pituning.backbones.inputs import all_or_no_images
 from pituning.backbones.loading import from_pretrained
 from pituning.backbones.seeing import SeeingBackbone, image_settings
 from pituning.progress import Reporter, Silent
@@ -97,7 +98,7 @@ class Florence2Backbone(SeeingBackbone):
         room = self.max_tokens - tokens - 2
         head = [self.begin_token] + [self.image_token] * tokens
         prompts = [self._in_its_case(task.prompt(example)) for example in examples]
-        prompt_ids = cut(self.token_ids(prompts), room, reporter)
+        prompt_ids = cut(self.prompt_tokens(task, prompts), room, reporter)
         answer_ids = self.answer_ids([example.answer for example in examples])
         answer_room = self.max_tokens - self.answer_room
         return EncodedExamples(

@@ -80,7 +80,7 @@ class ImageTextBackbone(CausalBackbone):
     ) -> EncodedExamples:
         examples = list(examples)
         seen = all_or_no_images(task, examples)
-        prompt_ids = self.token_ids([task.prompt(example) for example in examples])
+        asked = self.prompt_tokens(task, [task.prompt(example) for example in examples])
         texts, looks = [example.answer for example in examples], []
         if seen:
             (reporter or Silent()).phase("encode images", len(examples))
@@ -88,7 +88,7 @@ class ImageTextBackbone(CausalBackbone):
                 looks.append(self.look(example))
                 (reporter or Silent()).advance()
         turns = [turn for turn, _, _ in looks] or None
-        prompts, answers = self.framed(prompt_ids, texts, task, reporter, turns)
+        prompts, answers = self.framed(asked, texts, task, reporter, turns)
         images: list[Mapping[str, Tensor]] = []
         for prompt, (turn, made, types) in zip(prompts, looks, strict=False):
             gap = torch.zeros(len(prompt) - len(turn.head) - len(turn.tail), dtype=torch.long)

@@ -1,11 +1,10 @@
-"""checks of what is given to a backbone, the same for every family."""
+"""Checks of what is given to a backbone, the same for every family."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from pituning.errors import BadInput
-from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
 
 
@@ -39,15 +38,3 @@ def no_images(task: Task, examples: Sequence[Example], name: str) -> None:
             f"task {task.name!r} has images, and backbone {name!r} reads text alone; choose one that sees",
             field="backbone",
         )
-
-
-def cut(prompt_ids: Sequence[Sequence[int]], room: int, reporter: Reporter | None) -> list[Sequence[int]]:
-    """The prompts with at most ``room`` tokens each; the reporter is told how many were longer."""
-    long = sum(len(ids) > room for ids in prompt_ids)
-    if long:
-        lost, whole = (sum(count(ids) for ids in prompt_ids) for count in (lambda ids: max(0, len(ids) - room), len))
-        (reporter or Silent()).log(
-            f"{long} of {len(prompt_ids)} prompts are longer than {room} tokens and were cut at the end: "
-            f"{100 * lost / whole:.0f} % of all text is lost"
-        )
-    return [ids[:room] for ids in prompt_ids]

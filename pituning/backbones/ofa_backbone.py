@@ -20,9 +20,10 @@ from transformers.cache_utils import EncoderDecoderCache
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.blocks import find_blocks
+from pituning.backbones.cutting import cut
 from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.backbones.families import FAMILIES
-from pituning.backbones.inputs import all_or_no_images, cut
+from pituning.backbones.inputs import all_or_no_images
 from pituning.backbones.loading import from_pretrained
 from pituning.backbones.ofa.encoder import OfaEncoderOutput
 from pituning.backbones.ofa.model import OfaForConditionalGeneration
@@ -81,12 +82,12 @@ class OfaBackbone(SeeingBackbone):
         examples = list(examples)
         seen = all_or_no_images(task, examples)
         features, pixels = self.see(examples, keep_pixels, reporter or Silent()) if seen else (None, None)
-        prompt_ids = self.token_ids([f" {task.prompt(example).lower()}" for example in examples])
+        asked = self.prompt_tokens(task, [f" {task.prompt(example).lower()}" for example in examples])
         room = self.max_tokens - self.answer_room
         answers = [ids[:room] for ids in self.answer_ids([example.answer for example in examples])]
         ends = self.start_token, self.end_token
         return EncodedExamples(
-            prompts=[np.array([ends[0], *ids, ends[1]], dtype=np.int64) for ids in cut(prompt_ids, room - 2, reporter)],
+            prompts=[np.array([ends[0], *ids, ends[1]], dtype=np.int64) for ids in cut(asked, room - 2, reporter)],
             answers=[np.array([*ids, self.end_token], dtype=np.int64) for ids in answers],
             backbone=self,
             features=features,

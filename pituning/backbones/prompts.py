@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pituning.backbones.cutting import PromptTokens, where
 from pituning.backbones.files import language_home
 from pituning.tasks.base import Task
+from pituning.tasks.members import Spans, members_of
 from pituning.tasks.mini import LazySplit
 from pituning.workspace.documents import parse_json
 
@@ -29,17 +31,19 @@ def notes_of_task(task: Task, directory: Path, *, name: str) -> list[str]:
     if isinstance(train, LazySplit):  # to draw them takes long
         return []
     prompts = [task.prompt(train[index]) for index in range(min(len(train), CHECKED))]
-    return prompt_notes(directory, prompts, name=name)
+    return prompt_notes(directory, prompts, name=name, members=members_of(task))
 
 
-def prompt_notes(directory: Path, prompts: Sequence[str], *, name: str, image_tokens: int = 0) -> list[str]:
+def prompt_notes(
+    directory: Path, prompts: Sequence[str], *, name: str, members: Callable[[str], Spans] = lambda _prompt: ()
+) -> list[str]:
     """One line for each thing that a backbone would lose of prompts; none where its files do not tell.
 
     Args:
         directory: of the backbone.
         prompts: as `Task.prompt` makes them.
         name: of the backbone, for people.
-        image_tokens: places that an image takes.
+        members: finds the texts of a pair in a prompt, see `members_of`.
     """
     from tokenizers import Tokenizer
 
@@ -47,19 +51,25 @@ def prompt_notes(directory: Path, prompts: Sequence[str], *, name: str, image_to
     room = _positions(directory)
     if not prompts or room is None or not path.is_file():
         return []
-    room -= ENDS + image_tokens
+    room -= ENDS
     tokenizer = Tokenizer.from_file(str(path))
     codes = tokenizer.encode_batch(list(prompts), add_special_tokens=False)
     notes: list[str] = []
-    long = [(code, prompt) for code, prompt in zip(codes, prompts, strict=True) if len(code.ids) > room]
-    if long:
-        code, prompt = max(long, key=lambda pair: len(pair[0].ids))
-        kept = code.offsets[room - 1][1]
-        lost = prompt[kept:].strip()
-        share = 100 * sum(len(code.ids) - room for code, _ in long) / sum(len(code.ids) for code, _ in long)
+    asked = [
+        (PromptTokens.of(code.ids, code.offsets, members(prompt)), code.offsets, prompt)
+        for code, prompt in zip(codes, prompts, strict=True)
+        if len(code.ids) > room
+    ]
+    if asked:
+        longest, offsets, prompt = max(asked, key=lambda each: len(each[0].ids))
+        lost = max(longest.lost(room), key=len)
+        words = prompt[offsets[lost[0]][0] : offsets[lost[-1]][1]].strip()
+        inside = "" if lost[-1] == len(longest.ids) - 1 else f" to {words[-SHOWN:]!r}"
+        share = 100 * sum(len(each.ids) - room for each, _, _ in asked) / sum(len(each.ids) for each, _, _ in asked)
         notes.append(
-            f"{len(long)} of {len(prompts)} prompts are longer than the {room} tokens that {name} reads and will be "
-            f"cut at the end, which loses {share:.0f} % of them; of the longest, all from {lost[:SHOWN]!r} on"
+            f"{len(asked)} of {len(prompts)} prompts are longer than the {room} tokens that {name} reads and will be "
+            f"cut {where(each for each, _, _ in asked)}, which loses {share:.0f} % of them; of the longest, all from "
+            f"{words[:SHOWN]!r} on{inside}"
         )
     strange = sum(len(code.ids) > len("".join(prompt.split())) for code, prompt in zip(codes, prompts, strict=True))
     if strange > len(prompts) / 2:

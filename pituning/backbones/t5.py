@@ -20,10 +20,11 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.blocks import find_blocks
+from pituning.backbones.cutting import cut
 from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.backbones.encoder_decoder import EncoderDecoderBackbone
 from pituning.backbones.families import FAMILIES
-from pituning.backbones.inputs import cut, no_images
+from pituning.backbones.inputs import no_images
 from pituning.backbones.loading import from_pretrained
 from pituning.backbones.places import AttentionShape, Block
 from pituning.progress import Reporter
@@ -92,7 +93,9 @@ class T5Backbone(EncoderDecoderBackbone):
     ) -> EncodedExamples:
         examples = list(examples)
         no_images(task, examples, self.name)
-        prompts = cut(self.token_ids([task.prompt(example) for example in examples]), self.max_tokens - 1, reporter)
+        prompts = cut(
+            self.prompt_tokens(task, [task.prompt(example) for example in examples]), self.max_tokens - 1, reporter
+        )
         answers = self.answer_ids([example.answer for example in examples])
         return EncodedExamples(
             prompts=[np.array([*ids, self.end_token], dtype=np.int64) for ids in prompts],

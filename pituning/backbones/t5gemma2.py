@@ -19,9 +19,10 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.blocks import find_blocks
+from pituning.backbones.cutting import cut
 from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.backbones.families import FAMILIES
-from pituning.backbones.inputs import all_or_no_images, cut
+from pituning.backbones.inputs import all_or_no_images
 from pituning.backbones.loading import from_pretrained
 from pituning.backbones.places import AttentionShape, Block
 from pituning.backbones.seeing import SeeingBackbone
@@ -83,7 +84,7 @@ class T5Gemma2Backbone(SeeingBackbone):
         features, pixels = self.see(examples, keep_pixels, reporter or Silent()) if seen else (None, None)
         head = [*self.begin, *([] if features is None else self._frame(features.shape[1]))]
         room = self.max_tokens - len(head) - len(self.close) - self.answer_room
-        prompts = cut(self.token_ids([task.prompt(example) for example in examples]), room, reporter)
+        prompts = cut(self.prompt_tokens(task, [task.prompt(example) for example in examples]), room, reporter)
         answers = self.answer_ids([example.answer for example in examples])
         return EncodedExamples(
             prompts=[np.array([*head, *ids, *self.close], dtype=np.int64) for ids in prompts],

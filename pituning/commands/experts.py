@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from pituning.commands.shared import (
     YesOption,
     confirm,
     echo,
+    echo_deleted,
     emit,
     open_workspace,
     print_table,
@@ -109,10 +111,11 @@ def import_command(
     if not directory.is_dir():
         raise BadInput(f"directory {str(directory)!r} does not exist; give that of a PEFT checkpoint")
 
+    from pituning.backbones.files import weight_bytes
     from pituning.experts.checkpoint import read_directory
     from pituning.experts.imported import other_base, usable_name, uses
 
-    imported = read_directory(directory)
+    imported = read_directory(directory, weights=weight_bytes(source))
     other = None if imported.card is not None else other_base(imported.document, _names(source, backbone))
     warning = None if other is None else (
         f"it says that it was trained on {other!r}, and {backbone!r} is another name: where that is another model, its "
@@ -199,8 +202,9 @@ def remove(
     kind = expert_directory(queue.workspace, name, kind=kind, backbone=backbone).parent.parent.name
     check_removable(queue, kind, name, backbone=backbone)
     confirm(f"Remove the {kind} expert {name}?", yes)
-    remove_expert(queue, kind, name, backbone=backbone)
-    emit({"expert": name, "kind": kind, "removed": True}, as_json, lambda: echo(f"removed {name} ({kind})"))
+    entry = remove_expert(queue, kind, name, backbone=backbone).entry
+    document = {"expert": name, "kind": kind, "removed": True, "bin": entry}
+    emit(document, as_json, lambda: echo_deleted(f"removed {name} ({kind})", entry))
 
 
 @takes_config(EmbedRun, argument="tasks")
@@ -242,7 +246,9 @@ def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int
     return loaded
 
 
-def work(workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bool, words: Any) -> None:
+def work(
+    workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bool, words: Callable[[dict[str, Any]], str]
+) -> None:
     """Queues a run; shows it until it ends, unless ``detach``; prints its result, in ``words(result)`` for people."""
     from pituning.runs.spec import RunSpec
 

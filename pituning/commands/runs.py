@@ -20,6 +20,7 @@ from pituning.commands.shared import (
     YesOption,
     confirm,
     echo,
+    echo_deleted,
     emit,
     open_workspace,
     print_table,
@@ -162,9 +163,10 @@ def delete(
     if not record.active:  # else it is refused, and there is nothing to ask
         made = expert_of(queue, record)
         confirm(f"Delete run {run}{f' and its expert {made.name}' if made is not None else ''}?", yes)
-    expert = delete_run(queue, run)
-    words = f"deleted {run}" + (f" and its expert {expert}" if expert is not None else "")
-    emit({"run": run, "deleted": True, "expert": expert}, as_json, lambda: echo(words))
+    gone = delete_run(queue, run)
+    words = f"deleted {run}" + (f" and its expert {gone.expert}" if gone.expert is not None else "")
+    document = {"run": run, "deleted": True, "expert": gone.expert, "bin": gone.entry}
+    emit(document, as_json, lambda: echo_deleted(words, gone.entry))
 
 
 def worker_command(

@@ -159,6 +159,15 @@ def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
     typer.echo(visible(str(text)), err=err, nl=nl)
 
 
+def echo_deleted(text: str, entry: str | None) -> None:
+    """Says what was deleted, and how it comes back."""
+    echo(text)
+    echo(
+        f"to bring it back: pituning bin restore {entry}" if entry else "the disk is full: it is gone for good",
+        err=True,
+    )
+
+
 def emit(document: Any, as_json: bool, human: Callable[[], None]) -> None:
     """Prints ``document`` as JSON, or calls ``human`` to print it for people."""
     if as_json:

@@ -24,6 +24,7 @@ from pituning.commands.shared import (
     words,
 )
 from pituning.commands.study import app
+from pituning.errors import BadInput, RunFailed
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
@@ -55,11 +56,12 @@ def study_paper(
 ) -> None:
     """Run the paper's tables on a backbone, one run for each data set that is here, and print them beside its figures.
 
-    What is measured already is kept. Data sets are added by `pituning tasks add catalogue:NAME`.
+    What is measured already is kept. Data sets are added by `pituning tasks add catalogue:NAME`; those with too few
+    examples for the shots are left out, with the reason.
     """
     from pituning.runs.spec import RunSpec
     from pituning.runs.study_configs import LowshotRun
-    from pituning.studies.paper import TABLES, table_rows, targets_of, usual_methods, usual_seeds
+    from pituning.studies.paper import TABLES, table_rows, targets_of, too_small, usual_methods, usual_seeds
     from pituning.tasks.guessing import guesses_of
     from pituning.tasks.registry import TaskSource
     from pituning.workspace.lowshot import parse_shots, shots_name
@@ -67,7 +69,13 @@ def study_paper(
     place, count = open_workspace(workspace), parse_shots(shots)
     place.backbone_dir(backbone)
     chosen = words(tables)
-    here, lacking = targets_of(chosen, TaskSource(place))
+    source = TaskSource(place)
+    here, lacking = targets_of(chosen, source)
+    drawn = numbers(seeds, field="seeds") if seeds is not None else usual_seeds(count)
+    small = too_small(here, source, count, drawn)
+    if len(small) == len(here):
+        raise BadInput(small[here[0]], field="shots")
+    here = tuple(name for name in here if name not in small)
     given: dict[str, Any] = {
         "steps": steps, "batch_size": batch_size, "donors": donors, "test_examples": test_examples,
         "processes": processes, "dtype": dtype,
@@ -76,12 +84,13 @@ def study_paper(
     configs = [
         LowshotRun(
             tasks=(name,), backbone=backbone, kind=kind, shots=(count,),
-            seeds=numbers(seeds, field="seeds") if seeds is not None else usual_seeds(count),
+            seeds=drawn,
             methods=words(methods) if methods is not None else usual_methods(count), **settings,
         )
         for name in here
     ]  # fmt: skip
     runs: list[str] = []
+    failed: list[str] = []
     if not show:
         check_experts(place, configs[0])
     specs = _specs(place, replace(configs[0], tasks=here))
@@ -94,7 +103,10 @@ def study_paper(
             emit({"runs": runs}, as_json, lambda: echo(f"queued {len(runs)} runs; see: pituning runs list"))
             return
         for run in runs:
-            follow(place, run)
+            try:
+                follow(place, run)
+            except RunFailed as error:  # the others go on, and what they measure is printed
+                failed.append(str(error))
     measured = _measured(place, configs[0])
     measured = measured[measured["spec"].isin(set().union(*specs.values()))]
     guesses = guesses_of(here, place)
@@ -102,7 +114,9 @@ def study_paper(
     document = {
         "shots": shots_name(count),
         "runs": runs,
+        "failed": failed,
         "lacking": lacking,
+        "too_small": small,
         "tables": {table: [{**vars(row), "mean": row.mean} for row in rows] for table, rows in made.items()},
     }
 
@@ -115,8 +129,13 @@ def study_paper(
                 echo(f"The paper prints no figures of this table {_shots_words(count)}.")
         if lacking:
             echo(f"not here yet: {', '.join(lacking)}; add them: pituning tasks add catalogue:NAME", err=True)
+        for reason in small.values():
+            echo(f"left out: {reason}", err=True)
 
     emit(document, as_json, human)
+    if failed:
+        others = f"{len(failed)} of {len(runs)} runs failed; the first: " if len(failed) > 1 else ""
+        raise RunFailed(f"{others}{failed[0]}")
 
 
 def _cells(row: TableRow, names: list[str]) -> list[object]:
@@ -126,7 +145,9 @@ def _cells(row: TableRow, names: list[str]) -> list[object]:
 
 
 def _shots_words(shots: int) -> str:
-    return {-1: "with all training data", 0: "without shots"}.get(shots, f"with {shots} shots per class")
+    return {-1: "with all training data", 0: "without shots", 1: "with 1 shot per class"}.get(
+        shots, f"with {shots} shots per class"
+    )
 
 
 def _specs(place: Workspace, config: LowshotRun) -> dict[str, set[str]]:

@@ -33,7 +33,7 @@ def app_command(
     place = open_workspace(workspace)
     roles = os.environ.get(ROLES_VARIABLE, "")
     Roles.from_environment()  # a mistake in them is told here, before anybody visits
-    script = resources() / "app" / "streamlit_app.py"
+    script = resources() / "app" / "studio.py"
     if not script.is_file():
         raise ArtefactError(f"the app is not at {script}; install pituning-studio again")
     if port is None:
@@ -112,7 +112,7 @@ def examine(path: Path | None) -> dict[str, Any]:
             for kind in shipped_kinds()
             if not place.zoo().expert_dirs(kind)
         ]
-    if not (resources() / "app" / "streamlit_app.py").is_file():
+    if not (resources() / "app" / "studio.py").is_file():
         problems.append(f"the app is not at {resources() / 'app'}; install pituning-studio again")
     return {
         "ok": not problems,

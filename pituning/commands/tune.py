@@ -40,18 +40,20 @@ def tune_command(
     config = _within(config, budget_settings(budget, config.kind, place.backbone_dir(config.backbone)))
     _check_donors(place, config)
     _warn(place, config, task)
-    work(place, "tune", config, detach, as_json, _print)
+    work(place, "tune", config, detach, as_json, _told)
 
 
 def _warn(workspace: Workspace, config: TuneConfig, task: Task) -> None:
     """Says before any training what the backbone is not made for, and what it would cut of the shots."""
     from pituning.backbones.embedded import warning_beyond
     from pituning.backbones.prompts import prompt_notes
+    from pituning.tasks.members import members_of
 
     warnings = [warning_beyond(config.backbone, task)]
-    if task.modality == "language":
+    if task.source != "mini" and task.modality != "vision":  # places of images are not counted: so many at the least
         prompts = [task.prompt(shot) for shot in task.shots(config.shots, config.seed)]
-        notes = prompt_notes(workspace.backbone_dir(config.backbone), prompts, name=config.backbone)
+        folder = workspace.backbone_dir(config.backbone)
+        notes = prompt_notes(folder, prompts, name=config.backbone, members=members_of(task))
         warnings += [f"warning: {note}" for note in notes]
     for line in warnings:
         if line is not None:
@@ -91,7 +93,8 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
         raise ArtefactError(reason)
 
 
-def _print(result: dict[str, Any]) -> None:
+def _told(result: dict[str, Any]) -> str:
+    """Prints the table of methods and what follows from it; gives what can be done with the expert."""
     from pituning.reports.advice import advice
 
     weights = result["weights"]
@@ -115,8 +118,13 @@ def _print(result: dict[str, Any]) -> None:
     for line in advice(result):
         echo(line)
     if result["calibration"] is not None:
-        ece = [f"{100 * result['calibration'][name]['ece']:.1f}" for name in ("before", "after")]
-        echo(f"probabilities are calibrated: ECE {ece[0]} → {ece[1]} points on {result['test_examples']:,} test rows")
+        before, after = (100 * result["calibration"][name]["ece"] for name in ("before", "after"))
+        echo(
+            f"probabilities are off by {after:.1f} points on average over {result['test_examples']:,} test rows (ECE), "
+            f"{before:.1f} without calibration" + (": it did not help here" if after > before else "")
+        )
     name = result["expert"]
-    echo(f"expert {name}; label new rows with: pituning predict {name} FILE --out answers.csv")
-    echo(f"take it along with: pituning experts export {name} DIR")
+    return (
+        f"expert {name}; label new rows with: pituning predict {name} FILE --out answers.csv\n"
+        f"take it along with: pituning experts export {name} DIR"
+    )

@@ -86,13 +86,14 @@ def parse_card(document: Any, path: str) -> ExpertCard:
     """
     if not isinstance(document, dict):
         raise ArtefactError(f"{path} is not a card; make or import the expert again")
-    if not isinstance(document.get("format_version"), int) or document["format_version"] > FORMAT_VERSION:
-        raise ArtefactError(
-            f"{path} has format_version {document.get('format_version')!r}, this version reads up to {FORMAT_VERSION}; "
-            "upgrade pituning-studio"
-        )
     try:
         check_document(document)
+        version = document.get("format_version")
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise ArtefactError(
+                f"{path} has format_version {version!r}, this version reads up to {FORMAT_VERSION}; "
+                "upgrade pituning-studio"
+            )
         check_fields(ExpertCard, document)
     except DocumentError as error:
         raise ArtefactError(f"{path} is damaged: {error}; make or import the expert again") from error

@@ -127,11 +127,14 @@ def read_checkpoint(data: bytes, filename: str) -> Checkpoint:
     return _checkpoint(config, tensors, about, filename, "file")
 
 
-def read_directory(directory: Path) -> Checkpoint:
+def read_directory(directory: Path, *, weights: int = 0) -> Checkpoint:
     """The checkpoint in a directory, or in the one folder below it that has one.
 
+    Args:
+        weights: bytes of those of the backbone. Its experts may have half as many, and at least `MAX_TENSOR_BYTES`.
+
     Raises:
-        BadInput: there is none, a file is damaged, or the method is not supported.
+        BadInput: there is none, a file is damaged or too large, or the method is not supported.
     """
     if not (directory / CONFIG).is_file():
         below = sorted(path.parent for path in directory.glob(f"*/{CONFIG}"))
@@ -151,6 +154,17 @@ def read_directory(directory: Path) -> Checkpoint:
             else f"has no {TENSORS}; save the expert as safetensors"
         )
         raise BadInput(f"{name!r} {what}", field="directory")
+    for file, most in (
+        (CONFIG, MAX_JSON_BYTES),
+        (CARD, MAX_JSON_BYTES),
+        (TENSORS, max(MAX_TENSOR_BYTES, weights // 2)),
+    ):
+        if (directory / file).is_file() and (size := (directory / file).stat().st_size) > most:
+            raise BadInput(
+                f"{name!r} has a {file} of {size / 2**20:,.0f} MiB, an expert of this backbone may have one of "
+                f"{most // 2**20:,} MiB; save it with a lower rank or fewer modules",
+                field="directory",
+            )
     try:
         config, tensors = (directory / CONFIG).read_bytes(), (directory / TENSORS).read_bytes()
         about = (directory / CARD).read_bytes() if (directory / CARD).is_file() else None

@@ -12,8 +12,11 @@ from pituning.errors import BadInput
 from pituning.experts.canonical import ROOT as CHECKPOINT_ROOT
 from pituning.experts.card import CONFIG
 from pituning.experts.checkpoint import OTHER_METHOD, Checkpoint, arrays
-from pituning.experts.kinds import KINDS, full_settings
+from pituning.experts.kinds import KINDS, KindRecord, full_settings
 from pituning.registry import load
+
+SIZES = 4
+"""An expert's rank or size is at most so many times the longest side of the maps that it changes."""
 
 _ELSEWHERE = ("lora_embedding_A", "lora_embedding_B", "weight", "bias")
 
@@ -141,6 +144,7 @@ def check_tensors(
             if block is None:
                 raise BadInput(f"has the tensor {name!r}, which has no place here; {no_expert}")
             modules[block.module] = block
+        _check_size(record, settings, modules.values())
         for module, block in modules.items():
             sizes = {**settings, "in": block.d_in, "out": block.d_out}
             for tensor, allowed in record.tensors.items():
@@ -159,6 +163,18 @@ def check_tensors(
             either = " or ".join(map(str, wanted))
             raise BadInput(
                 f"has the tensor {name!r} with shape {shapes[name]}, this backbone wants {either}; {no_expert}"
+            )
+
+
+def _check_size(record: KindRecord, settings: Mapping[str, float], blocks: Collection[Block]) -> None:
+    """Nothing when an expert is not far larger than the maps that it changes."""
+    longest = max((max(block.d_in, block.d_out) for block in blocks), default=0)
+    for name in record.whole:
+        of_tensors = any(name in dims for allowed in record.tensors.values() for dims in allowed)
+        if blocks and of_tensors and settings[name] > SIZES * longest:
+            raise BadInput(
+                f"says {name} {settings[name]:,.0f}, and the maps that it changes have at most {longest} numbers on a "
+                f"side; save it with a {name} of at most {SIZES * longest}"
             )
 
 

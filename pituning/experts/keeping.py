@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pituning.errors import ArtefactError, BadInput
-from pituning.experts.card import CARD, CONFIG, IMPORTED, TENSORS, ExpertCard, read_card, write_card
+from pituning.experts.card import CARD, CONFIG, IMPORTED, TENSORS, ExpertCard, read_card, was_imported, write_card
 from pituning.experts.checkpoint import NOT_MIXED, Checkpoint
 from pituning.experts.readme import FILE as README
 from pituning.experts.readme import readme
@@ -85,6 +85,20 @@ def check_new_name(zoo: Zoo, kind: str, name: str, *, over_shipped: bool = False
     taken = zoo.new_expert_dir(kind, name).exists() if over_shipped else name in zoo.all_expert_dirs(kind)
     if taken:
         raise _taken(kind, name)
+
+
+def check_not_imported(directory: Path) -> None:
+    """Nothing when an expert that is made may be written there; asked before the work, too.
+
+    Raises:
+        BadInput: an imported one is there.
+    """
+    if was_imported(directory):
+        raise BadInput(
+            f"the {directory.parent.name} expert {directory.name!r} was imported, and this would replace it; give "
+            f"another name, or remove it first: pituning experts remove {directory.name}",
+            field="name",
+        )
 
 
 def _taken(kind: str, name: str) -> BadInput:

@@ -30,9 +30,9 @@ from pituning.experts.card import (
     write_card,
 )
 from pituning.experts.checking import check_against_peft, peft_version
-from pituning.experts.checkpoint import read_directory
+from pituning.experts.checkpoint import Checkpoint, read_directory
 from pituning.experts.fitting import check_fit
-from pituning.experts.keeping import CHECKED, check_new_name, keep_checkpoint
+from pituning.experts.keeping import CHECKED, check_new_name, check_not_imported, keep_checkpoint
 from pituning.experts.kinds import KINDS, full_settings
 from pituning.experts.kinds.base import ExpertKind
 from pituning.experts.model import ExpertModel
@@ -87,7 +87,8 @@ def make_expert(
 
 
 def save_expert(expert: Expert, model: ExpertModel, directory: Path, *, half: bool = False) -> ExpertCard:
-    """Writes the expert as a PEFT checkpoint with its card; an expert that stood there is replaced as a whole.
+    """Writes the expert as a PEFT checkpoint with its card; an expert that stood there is replaced as a whole, unless
+    it was imported: nobody can make that again.
 
     Args:
         half: store float16, as the zoo does; loading gives the rounded values back as float32.
@@ -96,8 +97,10 @@ def save_expert(expert: Expert, model: ExpertModel, directory: Path, *, half: bo
         The card as written, with the checksum.
 
     Raises:
+        BadInput: when an imported expert is there.
         ArtefactError: when a value is not finite, or the disk is full.
     """
+    check_not_imported(directory)
     dtype = torch.float16 if half else torch.float32
     tensors = {name: tensor.to(dtype).contiguous() for name, tensor in model.checkpoint(expert.values.cpu()).items()}
     _check_finite(tensors, f"expert {expert.name!r}", "it was not saved; train it again with a smaller learning rate")
@@ -227,11 +230,23 @@ def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, 
             is taken.
         ArtefactError: the disk is full or not writable.
     """
-    imported = read_directory(Path(directory))
+    weights = sum(parameter.nbytes for parameter in backbone.model.parameters())
+    imported = read_directory(Path(directory), weights=weights)
+    return import_checkpoint(imported, task=task, name=name, backbone=backbone, workspace=workspace, over_shipped=True)
+
+
+def import_checkpoint(
+    imported: Checkpoint, *, task: str, name: str, backbone: Backbone, workspace: Workspace, over_shipped: bool = False
+) -> Expert:
+    """`import_expert` of a checkpoint that was read.
+
+    Args:
+        over_shipped: see `check_new_name`.
+    """
     modules = {path for path, _ in backbone.model.named_modules()}
     fitted = check_fit(imported, backbone.places(), backbone.fingerprint, modules=modules)
     zoo = workspace.zoo(backbone.name)
-    check_new_name(zoo, fitted.kind, name, over_shipped=True)
+    check_new_name(zoo, fitted.kind, name, over_shipped=over_shipped)
     method = _method(fitted.kind, fitted.document)
     space = method.space_of(backbone, fitted.config, fitted.shapes)
     model = ExpertModel(backbone, fitted.kind, space=space, document=fitted.document)
@@ -247,7 +262,7 @@ def import_expert(directory: Path, *, task: str, name: str, backbone: Backbone, 
         task=task,
         fingerprint=backbone.fingerprint,
         checked=peft_version(),
-        over_shipped=True,
+        over_shipped=over_shipped,
     )
     return Expert(name=name, kind=card.kind, task=task, values=values, card=card)
 

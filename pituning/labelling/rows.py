@@ -13,6 +13,9 @@ from pituning.tasks.reading import Row, RowProblem, Table, open_table
 from pituning.tasks.reading.layouts import table_paths
 from pituning.tasks.reading.opening import suffixes
 from pituning.tasks.reading.trees import FolderTree, Tree, ZipTree, is_image
+from pituning.tasks.uploads import outline
+from pituning.workspace import bounded
+from pituning.workspace.bounded import Limits
 
 ALONE = "images"
 """`Table.form` of images without a table."""
@@ -22,6 +25,11 @@ IMAGE_COLUMN = "image"
 
 CHUNK = 256
 """Rows that are read, encoded and answered together, and kept together by a run that can be interrupted."""
+
+FIRST_ROWS = 20
+"""Rows of an outline."""
+
+LIMITS = Limits(instead="make it smaller, or label it on the command line: pituning predict")
 
 AnyRow = Row | RowProblem
 
@@ -49,6 +57,22 @@ def open_rows(path: Path, name: str | None = None) -> Table:
         return (Row(number, {IMAGE_COLUMN: each}) for number, each in enumerate(alone, start=1))
 
     return Table(filename=name, columns=(IMAGE_COLUMN,), form=ALONE, read=read, images=tree.images("table"))
+
+
+def outline_of(path: Path, name: str) -> Table:
+    """What pages show of an upload: the table with its first rows and without its images, for a process of its own.
+
+    Raises:
+        BadInput: as `open_rows`.
+    """
+    table = open_rows(path, name)
+    return outline(table, tuple(islice(all_rows(table), FIRST_ROWS)))
+
+
+def look(path: Path, name: str) -> Table:
+    """`outline_of` in a process of its own, within the bounds of uploads; errors as of `pituning.workspace.bounded`."""
+    looked: Table = bounded.call(f"{__name__}:{outline_of.__name__}", path, name, what=f"file {name!r}", limits=LIMITS)
+    return looked
 
 
 def all_rows(table: Table) -> Iterator[AnyRow]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from pituning.backbones.base import Backbone
 from pituning.embedding.zoo import embed_zoo
 from pituning.errors import ArtefactError, DiskFull
+from pituning.experts.keeping import check_not_imported
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import make_expert, save_expert
 from pituning.labelling.calibrating import VALIDATED, calibrate
@@ -41,6 +42,8 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
     task = load_task(config.task, workspace)
     examples = list(task.split("train")) if config.shots is None else task.shots(config.shots, config.seed)
     test = list(task.split("test"))[:TEST_EXAMPLES]
+    target = workspace.zoo(config.backbone).new_expert_dir(config.kind, config.expert_name)
+    check_not_imported(target)
     backbone = Backbone.load(
         workspace.backbone_dir(config.backbone), name=config.backbone, dtype=config.dtype, quantize=config.quantize
     )
@@ -85,7 +88,7 @@ def train(config: TrainRun, workspace: Workspace, reporter: Reporter, checkpoint
         scores={"test": points},
         **calibrate(model, trained.values, task, test=test, reporter=reporter),
     )
-    save_expert(expert, model, workspace.zoo(config.backbone).new_expert_dir(config.kind, expert.name))
+    save_expert(expert, model, target)
     return {**spec, "backbone": config.backbone, "score": points, "expert": expert.name, "examples": len(examples),
             "guessing": None if (guessed := guessing(task)) is None else guessed.to_json()}  # fmt: skip
 

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
-import pituning
 from pituning.runs.records import Claim
+from pituning.workspace.bounded import child_environment
 from pituning.workspace.layout import Workspace
 
 WORKER_MODULE = "pituning.runs.worker"
@@ -42,13 +41,6 @@ def start_worker(workspace: Workspace, claim: Claim, environment: Mapping[str, s
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             env={**child_environment(), **environment},
         )  # fmt: skip
-
-
-def child_environment() -> dict[str, str]:
-    """Lets the child find this very package, also where it runs from a checkout."""
-    package = str(Path(pituning.__file__).resolve().parent.parent)
-    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
 
 
 def created_at(pid: int) -> float | None:

@@ -36,6 +36,7 @@ from pituning.errors import BadInput
 from pituning.runs.claims import NOBODY, ClaimedRuns, LostClaimError
 from pituning.runs.records import Run
 from pituning.runs.roles import LOCAL_OWNER, Actor, Role
+from pituning.runs.rows import Rows, insert_rows, rows_of
 from pituning.runs.spec import RunSpec
 from pituning.runs.store import ALPHAS, CURVES, ORDER, PAUSED, RUNS, SETTINGS, checkpoint_dir, note
 from pituning.workspace.layout import Workspace, check_name
@@ -248,19 +249,37 @@ class RunQueue(ClaimedRuns):
             BadInput: the run is queued or running.
             NotAllowed: the actor is no admin.
         """
-        with self.forgetting(run_id) as run:
+        with self.forgetting(run_id) as (run, _):
             return run
 
     @contextmanager
-    def forgetting(self, run_id: str) -> Iterator[Run]:
-        """`forget`, once what is done meanwhile has come to its end; until then no run is queued, taken or ended."""
+    def forgetting(self, run_id: str) -> Iterator[tuple[Run, Rows | None]]:
+        """`forget`, once what is done meanwhile has come to its end; until then no run is queued, taken or ended.
+
+        Yields the run and what `remembering` brings back, None where its record is damaged.
+        """
         self.actor.require(Role.ADMIN, "delete runs")
         with self._alone() as connection:
             run = self._get(connection, run_id, to_change=True)
             if run.active:
                 raise BadInput(f"run {run_id!r} is {run.state}; cancel it first: pituning runs cancel {run_id}")
+            rows = None if run.damage is not None else rows_of(connection, run_id)
             connection.execute(sa.delete(RUNS).where(RUNS.c.id == run_id))
-            yield run
+            yield run, rows
+
+    @contextmanager
+    def remembering(self, rows: Rows) -> Iterator[None]:
+        """Brings a forgotten run back, once what is done meanwhile has come to its end.
+
+        Raises:
+            BadInput: the rows are no run's, or there is a run of that id again.
+            NotAllowed: the queue's actor is no admin.
+        """
+        self.actor.require(Role.ADMIN, "restore runs")
+        with self._alone() as connection:
+            run_id = insert_rows(connection, rows)
+            self._note(connection, run_id, "restored from the bin")
+            yield
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:

@@ -1,8 +1,9 @@
-"""Deletes runs, experts and tasks with all that hangs on them, and nothing that others need. Torch-free."""
+"""Puts runs, experts and tasks into the bin with all that hangs on them, and nothing that others need. Torch-free."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,39 +19,51 @@ from pituning.runs.records import ACTIVE, Run
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
-from pituning.workspace.atomic import removing
+from pituning.workspace.bin import Bin
 from pituning.workspace.layout import DEFAULT_BACKBONE
 from pituning.workspace.similarity import ZooSimilarity, load_similarity, save_similarity
 from pituning.workspace.zoo import Zoo
 
 
-def delete_run(queue: RunQueue, run_id: str) -> str | None:
-    """Deletes a run that has ended: its curves, log, result and checkpoints, and the expert that only it made.
+@dataclass(frozen=True)
+class Deleted:
+    """What was put into the bin.
+
+    Args:
+        entry: its id in the bin; None where the disk was too full for that, and it is gone for good.
+        expert: the name of the expert that went with it, or None.
+    """
+
+    entry: str | None
+    expert: str | None = None
+
+
+def delete_run(queue: RunQueue, run_id: str) -> Deleted:
+    """Puts a run that has ended into the bin: its curves, log, result and checkpoints, and the expert only it made.
 
     An expert stays when it belongs to the zoo, where others borrow from it, or when another run makes the same one.
     What other runs ask or label stays, too, and so does everything that a run may need whose record cannot be read.
-
-    Returns:
-        the name of the expert that was deleted, or None.
 
     Raises:
         BadInput: there is no such run, or it is queued or running.
         NotAllowed: the queue's actor is no admin.
     """
     workspace = queue.workspace
-    with removing() as remove, queue.forgetting(run_id) as run:
+    with _bin(queue).deleting("run", run_id, by=queue.actor.name) as deletion, queue.forgetting(run_id) as (run, rows):
+        paths = [workspace.run_dir(run_id)]
         made = expert_of(queue, run)
         image, source = run.spec.config.get("image"), run.spec.config.get("source")
         others = [other for other in queue.list() if other.id != run_id] if image or source else []
         unreadable = any(other.damage is not None for other in others)
         if image and not unreadable and all(other.spec.config.get("image") != image for other in others):
-            drop_image(str(image), workspace, remove)
+            drop_image(str(image), workspace, paths.append)
         if source and not unreadable and all(other.spec.config.get("source") != source for other in others):
-            drop_source(str(source), workspace, remove)
-        remove(workspace.run_dir(run_id))
+            drop_source(str(source), workspace, paths.append)
         if made is not None:
-            remove(made)
-    return None if made is None else made.name
+            paths.append(made)
+        damage = None if rows is not None else f"the record of run {run_id} was damaged and cannot be restored"
+        deletion.move(paths, rows=rows, title=run.name, damage=damage)
+    return Deleted(deletion.entry_id, None if made is None else made.name)
 
 
 def expert_of(queue: RunQueue, run: Run) -> Path | None:
@@ -78,8 +91,8 @@ def expert_made(run: Run) -> tuple[str, str, str] | None:
     return config.backbone, config.kind, config.expert_name
 
 
-def remove_expert(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
-    """Removes an expert of the workspace's own; one of the zoo takes its place in the task graph with it.
+def remove_expert(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFAULT_BACKBONE) -> Deleted:
+    """Puts an expert of the workspace's own into the bin; one of the zoo takes its place in the task graph with it.
 
     Where it stood over a shipped one of that name, that comes back, and the graph stays.
 
@@ -88,13 +101,15 @@ def remove_expert(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFA
         NotAllowed: the queue's actor is no admin.
     """
     queue.actor.require(Role.ADMIN, "remove experts")
-    with removing() as remove, queue.unchanged():
+    with _bin(queue).deleting("expert", name, by=queue.actor.name) as deletion, queue.unchanged():
         check_removable(queue, kind, name, backbone=backbone)
         zoo = queue.workspace.zoo(backbone)
-        of_zoo = name in zoo.expert_dirs(kind)
-        remove(zoo.new_expert_dir(kind, name))
-        if of_zoo and name not in zoo.all_expert_dirs(kind):
-            _leave_graph(zoo, kind, name)
+        own = zoo.new_expert_dir(kind, name)
+        leaves = name in zoo.expert_dirs(kind) and not _shipped(zoo, kind, name)
+        paths, rewrites = _in_graph(zoo, kind, name) if leaves else ([], [])
+        deletion.move([own, *paths], rewrites=rewrites)
+        leave_graph(rewrites, name)
+    return Deleted(deletion.entry_id)
 
 
 def check_removable(queue: RunQueue, kind: str, name: str, *, backbone: str = DEFAULT_BACKBONE) -> None:
@@ -119,10 +134,10 @@ def check_removable(queue: RunQueue, kind: str, name: str, *, backbone: str = DE
             )
 
 
-def remove_task(queue: RunQueue, name: str) -> None:
-    """Removes a task that somebody added, with its own experts in every zoo and its place in the task graphs.
+def remove_task(queue: RunQueue, name: str) -> Deleted:
+    """Puts a task that somebody added into the bin, with its own experts in every zoo and its place in the task graphs.
 
-    Experts that runs made for it stay. It goes last, so that an interrupted removal can be repeated.
+    Experts that runs made for it stay.
 
     Raises:
         BadInput: as `own_experts`.
@@ -130,14 +145,17 @@ def remove_task(queue: RunQueue, name: str) -> None:
     """
     queue.actor.require(Role.ADMIN, "remove tasks")
     workspace = queue.workspace
-    with removing() as remove, queue.unchanged():
+    with _bin(queue).deleting("task", name, by=queue.actor.name) as deletion, queue.unchanged():
         lends = own_experts(queue, name)
-        for backbone in workspace.zoo_names():
-            for kind in KINDS:
-                _leave_graph(workspace.zoo(backbone), kind, name)
-        for backbone, kind in lends:
-            remove(workspace.zoo(backbone).new_expert_dir(kind, name))
-        remove(workspace.task_dir(name))
+        graphs = [
+            _in_graph(workspace.zoo(backbone), kind, name) for backbone in workspace.zoo_names() for kind in KINDS
+        ]
+        paths = [path for found, _ in graphs for path in found]
+        rewrites = [path for _, found in graphs for path in found]
+        experts = [workspace.zoo(backbone).new_expert_dir(kind, name) for backbone, kind in lends]
+        deletion.move([workspace.task_dir(name), *experts, *paths], rewrites=rewrites)
+        leave_graph(rewrites, name)
+    return Deleted(deletion.entry_id)
 
 
 def own_experts(queue: RunQueue, name: str) -> list[tuple[str, str]]:
@@ -199,19 +217,36 @@ def _of(spec: RunSpec) -> tuple[str, str]:
     return spec.backbone, spec.config.get("kind") or "lora"
 
 
-def _leave_graph(zoo: Zoo, kind: str, name: str) -> None:
-    """Takes a task out of the workspace's own similarities; how alike the others are stays as it was measured."""
-    for path in (zoo.root / kind / "similarity").glob("[!.]*.safetensors"):
+def _bin(queue: RunQueue) -> Bin:
+    return Bin(queue.workspace.root)
+
+
+def _shipped(zoo: Zoo, kind: str, name: str) -> bool:
+    return zoo.shipped is not None and (zoo.shipped / kind / "experts" / name).is_dir()
+
+
+def _in_graph(zoo: Zoo, kind: str, name: str) -> tuple[list[Path], list[Path]]:
+    """A task's own files in the workspace's graph of a kind, and the files in which it is one of several."""
+    embeddings = sorted((zoo.root / kind / "embeddings").glob(f"*/{name}.*"))
+    similarities = sorted((zoo.root / kind / "similarity").glob("[!.]*.safetensors"))
+    shared = [path for path in similarities if name in load_similarity(path).names]
+    return embeddings, [each for path in shared for each in (path, path.with_suffix(".json"))]
+
+
+def leave_graph(paths: Sequence[Path], name: str) -> None:
+    """Takes a task out of similarities; how alike the others are stays as it was measured."""
+    for path in paths:
+        if path.suffix != ".safetensors":
+            continue  # its card, which is written with it
         found = load_similarity(path)
-        if name in found.names:
-            keep = np.array([other != name for other in found.names])
-            save_similarity(
-                path,
-                ZooSimilarity(
-                    names=tuple(other for other in found.names if other != name),
-                    matrix=found.matrix[np.ix_(keep, keep)],
-                    replicates=found.replicates[:, keep][:, :, keep],
-                ),
-            )
-    for path in (zoo.root / kind / "embeddings").glob(f"*/{name}.*"):
-        path.unlink(missing_ok=True)
+        if name not in found.names:
+            continue
+        keep = np.array([other != name for other in found.names])
+        save_similarity(
+            path,
+            ZooSimilarity(
+                names=tuple(other for other in found.names if other != name),
+                matrix=found.matrix[np.ix_(keep, keep)],
+                replicates=found.replicates[:, keep][:, :, keep],
+            ),
+        )

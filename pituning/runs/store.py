@@ -58,6 +58,11 @@ class RunStore:
         with self._reading() as connection:
             return self._get(connection, run_id)
 
+    def exists(self, run_id: str) -> bool:
+        """Whether there is a run of that id."""
+        with self._reading() as connection:
+            return connection.scalar(sa.select(RUNS.c.id).where(RUNS.c.id == run_id)) is not None
+
     def list(
         self,
         *,

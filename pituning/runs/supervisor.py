@@ -27,12 +27,13 @@ from pituning.runs import failures
 from pituning.runs.executors.base import ClusterError, Executor, Gone, Standing
 from pituning.runs.executors.choice import make_executor
 from pituning.runs.executors.local import LocalExecutor
-from pituning.runs.processes import child_environment
 from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import Claim, Run
+from pituning.runs.restoring import tidy
 from pituning.runs.slots import Slot
 from pituning.runs.waiting import SUPERVISOR, held_up
 from pituning.workspace.atomic import storage_error
+from pituning.workspace.bounded import child_environment
 from pituning.workspace.layout import Workspace
 from pituning.workspace.leftovers import remove_leftovers
 
@@ -49,6 +50,8 @@ KILL_SECONDS = 20.0
 """A cancelled run has this long until its process group gets SIGTERM, and until SIGKILL."""
 
 LOCK_SECONDS = 5.0
+CLEAR_SECONDS = 3600.0
+"""How often one that works without end clears up."""
 
 
 class Supervisor:
@@ -68,6 +71,7 @@ class Supervisor:
         self._asked: dict[Claim, float] = {}
         self._pressed: dict[Claim, bool] = {}
         self._heard: dict[Claim, tuple[float | None, float]] = {}
+        self._cleared = time.monotonic()
 
     def introduce(self) -> None:
         """Writes down who works on the queue, and where."""
@@ -147,8 +151,18 @@ class Supervisor:
         return True
 
     def clear_up(self) -> None:
-        """Removes the unfinished files of workers and others that were killed."""
+        """Removes the unfinished files of workers and others that were killed, and what is past its days in the bin."""
         remove_leftovers(self.workspace.root)
+        try:
+            tidy(self.workspace)
+        except PiTuningError as error:  # the runs go on all the same
+            _say(f"the bin is not tidied: {error}")
+        self._cleared = time.monotonic()
+
+    def clear_up_again(self) -> None:
+        """`clear_up`, where the last one was long ago."""
+        if time.monotonic() - self._cleared > CLEAR_SECONDS:
+            self.clear_up()
 
     def _lost(self, claim: Claim, why: str) -> None:
         self.clear_up()
@@ -220,6 +234,7 @@ def supervise(
                     supervisor.introduce()
                     introduced = True
                 busy = supervisor.step()
+                supervisor.clear_up_again()
                 last_line = ""
             except PiTuningError as error:  # a full disk, a locked database or a lost cluster passes; the runs stay
                 if str(error) != last_line:

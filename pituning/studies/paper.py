@@ -84,6 +84,18 @@ def targets_of(tables: Sequence[str], source: TaskSource) -> tuple[tuple[str, ..
     return here, tuple(name for name in names if name not in here)
 
 
+def too_small(names: Sequence[str], source: TaskSource, shots: int, seeds: Sequence[int]) -> dict[str, str]:
+    """The data sets of which so many shots cannot be drawn, as after ``tasks add --limit``, each with the reason."""
+    reasons: dict[str, str] = {}
+    for name in names:
+        try:
+            for seed in seeds if shots > 0 else ():
+                source.load(name).shots(shots, seed)
+        except BadInput as error:
+            reasons[name] = str(error)
+    return reasons
+
+
 @cache
 def paper_figures() -> pd.DataFrame:
     """The paper's figures: ``source, table, model, shots, method, task, part, score``."""

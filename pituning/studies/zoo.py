@@ -13,6 +13,7 @@ import torch
 
 from pituning.backbones.base import Backbone
 from pituning.embedding.zoo import embed_zoo
+from pituning.experts.keeping import check_not_imported
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert, make_expert, save_expert
 from pituning.labelling.calibrating import calibrate
@@ -145,6 +146,8 @@ def train_zoo_expert(
         checkpoint: a file; where it holds the state of an interrupted training, that goes on.
     """
     backbone, report = model.backbone, reporter or Silent()
+    target = zoo.new_expert_dir(model.kind, task.name)
+    check_not_imported(target)
     training = TrainConfig(
         steps=config.steps_of(model.kind),
         batch_size=config.batch_size,
@@ -154,7 +157,6 @@ def train_zoo_expert(
     )
     encoded = model.prepare(backbone.encode(task, task.split("train"), reporter=reporter))
     trained = train_expert(model, encoded, training, reporter=reporter, series=task.name, checkpoint=checkpoint)
-    target = zoo.new_expert_dir(model.kind, task.name)
     spec = expert_spec(config, model.kind, task.name, source, factor=backbone.rate_factor)
     expert = make_expert(model, trained.values, name=task.name, task=task.name, seed=config.seed, spec=spec)
     # Scored as it ships: rounded to float16.

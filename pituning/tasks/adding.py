@@ -15,6 +15,7 @@ from pituning.tasks.columns import Guess, guess_columns
 from pituning.tasks.examining import TableOptions
 from pituning.tasks.files import preview_table, task_from_table
 from pituning.tasks.mapping import ColumnMapping, ColumnUse
+from pituning.tasks.metrics import Guessing
 from pituning.tasks.reading import ReadOptions, Table, open_table
 
 
@@ -57,6 +58,7 @@ class TaskPlan:
     Args:
         warnings: one line each, see `TablePreview`.
         questions: where another reading is as plausible, with the option that decides.
+        guessing: what it scores; None where that is not known from the counts of labels.
     """
 
     table: Table
@@ -69,6 +71,7 @@ class TaskPlan:
     instruction: str
     about: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
+    guessing: Guessing | None = None
 
     def make(self) -> Task:
         """The task itself; errors as of `task_from_table`."""
@@ -136,6 +139,7 @@ def plan_table(table: Table, given: AddOptions, outer: Mapping[str, Any]) -> Tas
         instruction=given.instruction or card.instruction or guess.instruction or _no_instruction(guess),
         about=about_of(card),
         warnings=preview.warnings,
+        guessing=preview.guessing,
     )
 
 

@@ -6,7 +6,11 @@ from pathlib import Path
 
 from pituning.errors import BadInput
 from pituning.tasks.reading import ReadOptions, Row, as_text, open_table
+from pituning.workspace import bounded
 from pituning.workspace.affinities import MOST_TASKS, Affinity, Rows, affinity_of
+from pituning.workspace.bounded import Limits
+
+LIMITS = Limits(instead="make it smaller, or import it on the command line: pituning graph import")
 
 
 def read_affinity(
@@ -40,3 +44,15 @@ def read_affinity(
         if len(lines) - 1 > MOST_TASKS**2:
             raise BadInput(f"the table has more than {MOST_TASKS**2:,} rows", field="file")
     return affinity_of(lines, rows=rows)
+
+
+def read_upload(data: bytes, filename: str, rows: Rows) -> Affinity:
+    """`read_affinity` of an uploaded file in a process of its own; errors as of it and `bounded.call`."""
+    read: Affinity = bounded.call(
+        f"{__name__}:{_read.__name__}", data, filename, rows, what=f"file {filename!r}", limits=LIMITS
+    )
+    return read
+
+
+def _read(data: bytes, filename: str, rows: Rows) -> Affinity:
+    return read_affinity(data, filename=filename, rows=rows)

@@ -22,6 +22,7 @@ from pituning.tasks.base import SPLITS, ImageSource, Modality
 from pituning.tasks.boxes import four_numbers
 from pituning.tasks.images import BytesImage, FileImage, open_image
 from pituning.tasks.mapping import ColumnMapping
+from pituning.tasks.problems import MAX_PROBLEMS, TableError
 from pituning.tasks.reading import Row, RowProblem, Table, as_text
 from pituning.tasks.reading.splits import SPLIT_NAMES
 from pituning.tasks.tallying import MAX_LABELS, Tally, find_kind, minus_one
@@ -137,6 +138,7 @@ def examine(table: Table, columns: ColumnMapping, options: TableOptions | None =
 
     Raises:
         BadInput: a column is missing, or there are too few rows.
+        TableError: `MAX_PROBLEMS` rows cannot be used; the others are not read.
     """
     options = options or TableOptions()
     check_columns(table, columns)
@@ -163,6 +165,8 @@ def examine(table: Table, columns: ColumnMapping, options: TableOptions | None =
     for row in read_rows(table, columns, reader, check=True):
         if isinstance(row, RowProblem):
             problems.append(row)
+            if len(problems) >= MAX_PROBLEMS:
+                raise TableError(table.filename, problems)
         elif isinstance(row, _NoAnswer):
             missing[row.written] += 1
             if len(first) < 3:

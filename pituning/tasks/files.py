@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,8 @@ from pituning.tasks.columns import Guess, guess_columns
 from pituning.tasks.examining import MIN_ROWS, Examined, TableOptions, TableRow, examine
 from pituning.tasks.hints import hints
 from pituning.tasks.mapping import ColumnMapping, ColumnUse, account
-from pituning.tasks.metrics import METRICS
+from pituning.tasks.metrics import METRICS, Guessing
+from pituning.tasks.problems import TableError
 from pituning.tasks.reading import ReadOptions, RowProblem, Table, open_table
 from pituning.tasks.saved import load_saved_task, save_task
 from pituning.tasks.splitting import assign_splits
@@ -31,23 +32,8 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_INSTRUCTION = 4000
-SHOWN_PROBLEMS = 3
 SHOWN_COUNTS = 20
 PREVIEWED = 20
-
-
-class TableError(BadInput):
-    """Rows of a table cannot be used; ``problems`` has them all, the message the first few."""
-
-    def __init__(self, filename: str, problems: Sequence[RowProblem]):
-        shown = "; ".join(map(str, problems[:SHOWN_PROBLEMS]))
-        more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        rows = len({problem.row for problem in problems})
-        count, them = ("1 row", "it") if rows == 1 else (f"{rows} rows", "them")
-        super().__init__(
-            f"file {filename!r}: {count} cannot be used: {shown}{more}; correct or delete {them}", field="file"
-        )
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +67,14 @@ class TablePreview:
     warnings: tuple[str, ...]
     account: tuple[ColumnUse, ...]
     examples: tuple[Example, ...] = field(repr=False)
+
+    @property
+    def guessing(self) -> Guessing | None:
+        """What guessing scores, from how often each label comes up in all of it; None where answers are open."""
+        if self.labels is None or self.metric != "accuracy" or not self.counts:
+            return None
+        shares = [count / sum(self.counts.values()) for count in self.counts.values()]
+        return Guessing(100 * sum(share * share for share in shares), 100 * max(shares))
 
 
 def task_from_table(

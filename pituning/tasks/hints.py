@@ -24,13 +24,16 @@ def hints(questions: np.ndarray, answers: np.ndarray, splits: np.ndarray, counts
     notes: list[str] = []
     different = len(np.unique(questions))
     closed = kind == "labels"
-    if different < len(questions):
-        notes.append(f"{len(questions) - different} rows repeat the question of another row")
+    if repeats := len(questions) - different:
+        rows = "1 row repeats" if repeats == 1 else f"{repeats} rows repeat"
+        notes.append(f"{rows} the question of another row")
     if closed and (several := _several(questions, answers)):
-        notes.append(f"{several} questions come with different answers; at most one of them can be right")
+        come = "1 question comes" if several == 1 else f"{several} questions come"
+        notes.append(f"{come} with different answers; at most one of them can be right")
     trained = np.unique(questions[splits == 0])
     if leaked := int(np.isin(np.unique(questions[splits != 0]), trained).sum()):
-        notes.append(f"{leaked} questions are in the training split and in another one: the score will flatter")
+        are = "1 question is" if leaked == 1 else f"{leaked} questions are"
+        notes.append(f"{are} in the training split and in another one: the score will flatter")
     if closed:
         return notes + _balance(counts)
     if kind == "text":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ MAX_IMAGE_BYTES = 16 * 2**20
 MAX_IMAGE_PIXELS = 40_000_000
 IMAGE_FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
 """The formats that are read, and the suffix under which an image is kept."""
+
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error)
+"""What Pillow raises on bytes that are not what they say."""
 
 # What Pillow says of a damaged file would stand beside our own line.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -52,7 +56,7 @@ def open_image(data: bytes) -> Image.Image:
         ) from error
     except Image.UnidentifiedImageError as error:
         raise BadInput(f"is not an image; give one of {', '.join(IMAGE_FORMATS)}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+    except _DAMAGE as error:
         raise BadInput("is a damaged or truncated image; save it again") from error
     return image
 
@@ -68,7 +72,10 @@ def fit(image: Image.Image, size: int) -> Image.Image:
     """An RGB copy of ``size`` x ``size`` pixels, upright and on white where it is transparent."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        upright = ImageOps.exif_transpose(image)
+        try:
+            upright = ImageOps.exif_transpose(image)
+        except _DAMAGE:  # the picture is whole; only what a camera wrote about it is not
+            upright = image
     if upright.mode.startswith("I;16"):  # Pillow would cut off at 255 instead of scaling
         upright = Image.fromarray((np.asarray(upright) // 257).astype(np.uint8))
     if upright.has_transparency_data:

@@ -68,6 +68,13 @@ class ColumnMapping:
         return " ".join(f"{name}: {part}" for name, part in named if part)
 
     @property
+    def frame(self) -> str | None:
+        """The template, or what stands in its place where there are several texts; None of one text as it is."""
+        if self.template is not None or len(self.texts) < 2:
+            return self.template
+        return " ".join(f"{name}: {{{column}}}" for name, column in zip(self.spoken, self.texts, strict=True))
+
+    @property
     def spoken(self) -> tuple[str, ...]:
         """What stands before each text where there are several and no template: the names of the columns, in words."""
         return tuple(

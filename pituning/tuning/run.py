@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from pituning.errors import RunFailed
+from pituning.experts.keeping import check_not_imported
 from pituning.experts.store import make_expert, save_expert
 from pituning.graph.predict import Neighbor
 from pituning.labelling.calibration import fit_temperature, reliability, temper
@@ -67,6 +68,7 @@ def tune(
         ArtefactError: when an expert or the backbone is damaged.
         RunFailed: when every training of a method diverges, or the identity check fails.
     """
+    check_not_imported(workspace.zoo(config.backbone).new_expert_dir(config.kind, config.expert_name))
     return _Run(config, workspace, reporter or Silent(), checkpoint).result()
 
 

@@ -197,6 +197,25 @@ def atomic_directory(path: Path, *, taken: BadInput | None = None) -> Iterator[P
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def temporary_directory(parent: Path) -> Iterator[Path]:
+    """Yields an empty directory for what only this process needs; afterwards, or once it is killed, it goes.
+
+    Raises:
+        ArtefactError: when the disk is full or not writable.
+    """
+    try:
+        made = Path(tempfile.mkdtemp(prefix=_own_prefix(), dir=parent))
+    except OSError as error:
+        raise storage_error(error, parent) from error
+    try:
+        yield made
+    except OSError as error:
+        raise storage_error(error, parent) from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
 def clear_unfinished(directory: Path) -> None:
     """Removes what a killed writer left half-done anywhere in a directory that has no other writer now."""
     for path in directory.rglob(f"{TEMPORARY_PREFIX}*"):
@@ -251,8 +270,47 @@ def removing() -> Iterator[Callable[[Path], None]]:
         _discard(gone)
 
 
+def move(source: Path, target: Path) -> bool:
+    """Gives a file or directory another name in the workspace and says whether that was free; else nothing changes.
+
+    Raises:
+        ArtefactError: it may not be moved, or there is no room where that is on another disk.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        whole = source.is_dir() and not source.is_symlink()
+        claim, left = (_claim_directory, False) if whole else (_claim_file, True)  # a file has both names for a moment
+        try:
+            free = claim(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            free, left = _move_across(source, target, claim), True
+        if free:
+            if left:
+                _discard(source)
+            sync_directory(target.parent)
+            sync_directory(source.parent)
+        return free
+    except OSError as error:
+        raise storage_error(error, target) from error
+
+
+def _move_across(source: Path, target: Path, claim: Callable[[Path, Path], bool]) -> bool:
+    """`move` to another disk: copied, then named."""
+    copy = target.with_name(f"{_own_prefix()}{secrets.token_hex(4)}-{target.name}")
+    try:
+        if source.is_dir():
+            shutil.copytree(source, copy)
+        else:
+            shutil.copyfile(source, copy)
+        return claim(copy, target)
+    finally:
+        _discard(copy)
+
+
 def _discard(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

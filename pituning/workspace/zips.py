@@ -1,4 +1,4 @@
-"""Opens a zip that somebody uploads without trusting it: nothing is unpacked to disk, everything is bounded."""
+"""Opens a zip of others without trusting it: everything is bounded, and nothing has a path outside."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
+from typing import BinaryIO
 
 from pituning.errors import BadInput
 
@@ -27,13 +28,15 @@ class Zip:
     Args:
         archive: is read while the zip is open.
         name: the file's name, for messages.
+        most_files: how many files it may hold.
+        most_bytes: to which they may unpack, all together.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, name: str):
+    def __init__(self, archive: zipfile.ZipFile, name: str, *, most_files: int, most_bytes: int):
         self._archive = archive
         self._name = name
-        self.members: Mapping[str, zipfile.ZipInfo] = _members(archive, name)
-        self._budget = MAX_UNPACKED_BYTES
+        self.members: Mapping[str, zipfile.ZipInfo] = _members(archive, name, most_files)
+        self._budget = most_bytes
 
     def read(self, path: str, limit: int = MAX_UNPACKED_BYTES) -> bytes:
         """A file of the zip, read in pieces and stopped at a limit, since the sizes that a zip declares can lie.
@@ -41,7 +44,11 @@ class Zip:
         Raises:
             BadInput: it is too large, or unpacks to far more than it takes in the zip.
         """
-        info, pieces, size = self.members[path], [], 0
+        return b"".join(self.pieces(path, limit))
+
+    def pieces(self, path: str, limit: int = MAX_UNPACKED_BYTES) -> Iterator[bytes]:
+        """`read`, piece by piece, for files of any size."""
+        info, size = self.members[path], 0
         most = min(limit, self._budget)
         with self._archive.open(info) as member:
             while piece := member.read(_CHUNK):
@@ -52,21 +59,27 @@ class Zip:
                 if size > _RATIO_FLOOR and size > MAX_RATIO * max(info.compress_size, 1):
                     what = f"{info.filename!r} unpacks to over {MAX_RATIO} times its size"
                     raise bad_file(self._name, f"looks like a zip bomb ({what})")
-                pieces.append(piece)
+                yield piece
         self._budget -= size
-        return b"".join(pieces)
 
 
 @contextmanager
-def open_zip(data: bytes, name: str) -> Iterator[Zip]:
-    """The zip in ``data``; whatever goes wrong while it is read is told in words.
+def open_zip(
+    data: bytes | BinaryIO, name: str, *, most_files: int | None = None, most_bytes: int | None = None
+) -> Iterator[Zip]:
+    """The zip in ``data``, or in a file that is open; whatever goes wrong while it is read is told in words.
+
+    Args:
+        most_files: as `Zip`; by default `MAX_MEMBERS`.
+        most_bytes: as `Zip`; by default `MAX_UNPACKED_BYTES`.
 
     Raises:
         BadInput: the zip is damaged, encrypted, a bomb, or holds unsafe paths.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            yield Zip(archive, name)
+        with zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data) as archive:
+            files = MAX_MEMBERS if most_files is None else most_files
+            yield Zip(archive, name, most_files=files, most_bytes=most_bytes or MAX_UNPACKED_BYTES)
     except zipfile.BadZipFile as error:
         raise bad_file(name, "is not a zip, or it is damaged or cut off; make it again") from error
     except (EOFError, ValueError, OverflowError) as error:  # an offset or a size that points nowhere
@@ -80,10 +93,10 @@ def bad_file(name: str, what: str) -> BadInput:
     return BadInput(f"file {name!r} {what}", field="file")
 
 
-def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
+def _members(archive: zipfile.ZipFile, name: str, most: int) -> dict[str, zipfile.ZipInfo]:
     infos = [info for info in archive.infolist() if not info.is_dir()]
-    if len(infos) > MAX_MEMBERS:
-        raise bad_file(name, f"holds {len(infos):,} files; put at most {MAX_MEMBERS:,} into it")
+    if len(infos) > most:
+        raise bad_file(name, f"holds {len(infos):,} files; put at most {most:,} into it")
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         path = PurePosixPath(info.filename.replace("\\", "/"))

@@ -13,6 +13,16 @@ import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
+from pituning.backbones.files import fingerprint
+from pituning.backbones.places import Places
+from pituning.experts import uploads
+from pituning.experts.card import ExpertCard
+from pituning.experts.checkpoint import read_checkpoint
+from pituning.experts.fitting import check_fit
+from pituning.experts.keeping import keep_checkpoint
+from pituning.experts.uploads import Upload
+from pituning.registry import load
+from pituning.workspace import bounded
 from pituning.workspace.atomic import write_text
 from pituning.workspace.layout import DATA_VARIABLE, ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.transfer import COLUMNS, NO_DONOR
@@ -39,6 +49,23 @@ def _main_module() -> Iterator[None]:
     before = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = before
+
+
+@pytest.fixture(autouse=True)
+def _work_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pages leave to processes of their own is done here: each of those takes a third of a second to start.
+
+    Nothing is compared with plain PEFT: the backbone is none.
+    """
+
+    def keep(upload: Upload, workspace: Workspace, name: str, task: str, backbone: str) -> ExpertCard:
+        folder = workspace.backbone_dir(backbone)
+        mark = fingerprint(folder)
+        fitted = check_fit(read_checkpoint(upload.data, upload.filename), Places.read(folder), mark)
+        return keep_checkpoint(fitted, workspace.zoo(backbone), name=name, task=task, fingerprint=mark)
+
+    monkeypatch.setattr(bounded, "call", lambda work, *arguments, what, limits: load(work)(*arguments))
+    monkeypatch.setattr(uploads, "keep", keep)
 
 
 @pytest.fixture

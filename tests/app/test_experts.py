@@ -94,6 +94,11 @@ def test_a_link_to_an_expert_opens_its_card(
     assert not workspace.zoo().expert_dir("lora", PI).exists()
     assert len(table(at)) == 60
 
+    next(button for button in at.button if button.label == "Restore").click().run()
+    healthy(at)
+    assert workspace.zoo().expert_dir("lora", PI).exists()
+    assert len(table(at)) == 61
+
 
 def test_broken_experts_are_told_apart(workspace: Workspace, open_page: OpenPage) -> None:
     truncated = workspace.zoo().expert_dir("lora", "nli") / TENSORS

@@ -4,20 +4,45 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
+import getpass
 import http.client
 import os
+import re
 import secrets
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from email.message import Message
+from http.cookies import SimpleCookie
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from streamlit import config
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
+
+from app.components.door import SESSION_FILES, SESSION_UPLOADS, make_room
+from tests.conftest import lacking
 
 ROOT = Path(__file__).resolve().parents[2]
+MEBIBYTE = 2**20
 
 READ = """
 import streamlit.config as config
@@ -79,7 +104,8 @@ def serving(workspace: Path, **environment: str) -> Iterator[tuple[psutil.Proces
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[psutil.Process, int]]:
-    with serving(tmp_path_factory.mktemp("front") / "workspace") as running:
+    small = {"STREAMLIT_SERVER_MAX_UPLOAD_SIZE": "1"}
+    with serving(tmp_path_factory.mktemp("front") / "workspace", **small) as running:
         yield running
 
 
@@ -119,6 +145,10 @@ def test_it_listens_on_this_machine_only(server: tuple[psutil.Process, int]) -> 
         ("evil.example", None, 403),
         ("127.0.0.1.evil.example:{port}", None, 403),
         ("127.0.0.1:{port}", "http://evil.example", 403),  # a foreign page that talks to this machine
+        ("127.0.0.1:{port}", "http://127.0.0.1:9", 403),  # a page of another program of this machine
+        ("127.0.0.1:{port}", "http://localhost:{port}", 403),
+        ("127.0.0.1:{port}", "null", 403),
+        ("127.0.0.1:{port}", None, 403),  # no browser
     ],
 )
 def test_foreign_hosts_and_pages_are_refused(
@@ -131,26 +161,200 @@ def test_foreign_hosts_and_pages_are_refused(
     assert answer == status
 
 
+def open_stream(url: str, public: str, origin: str, context: ssl.SSLContext | None, **options: Any) -> connect:
+    """A WebSocket to the app.
+
+    Args:
+        url: where it is.
+        public: what it is called.
+        origin: of the page that opens it.
+    """
+    address = urlsplit(url)
+    return connect(
+        f"ws{public.removeprefix('http')}/_stcore/stream", origin=Origin(origin), ssl=context, max_size=None,
+        proxy=None, sock=socket.create_connection((str(address.hostname), int(address.port or 0))), **options,
+    )  # fmt: skip
+
+
+class Visit(contextlib.AbstractContextManager["Visit"]):
+    """A session as a browser opens it, and what is uploaded in it."""
+
+    def __init__(self, url: str, origin: str, context: ssl.SSLContext | None = None):
+        self.url, self.origin, self.context = url, origin, context
+        self.token = self._token()
+        self.stack = contextlib.ExitStack()
+        stream = self.stack.enter_context(
+            open_stream(
+                url, origin, origin, context, subprotocols=[Subprotocol("streamlit"), Subprotocol(self.token)],
+                additional_headers={"Cookie": f"_streamlit_xsrf={self.token}"},
+            )
+        )  # fmt: skip
+        stream.send(BackMsg(rerun_script=ClientState()).SerializeToString())
+        while True:
+            message = ForwardMsg.FromString(bytes(stream.recv(timeout=60)))
+            if message.WhichOneof("type") == "new_session":
+                self.session = message.new_session.initialize.session_id
+                return
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stack.close()
+
+    def _token(self) -> str:
+        _status, headers, _text = self.request("GET", "/_stcore/host-config", cookie=False)
+        _status, health, _text = self.request("GET", "/_stcore/health", cookie=False)
+        cookies = SimpleCookie("; ".join([*headers.get_all("Set-Cookie", []), *health.get_all("Set-Cookie", [])]))
+        return cookies["_streamlit_xsrf"].value
+
+    def request(
+        self, method: str, path: str, body: bytes | Iterator[bytes] | None = None, *, cookie: bool = True,
+        **headers: str,
+    ) -> tuple[int, Message, str]:  # fmt: skip
+        """Status, headers and text of the answer."""
+        address = urlsplit(self.url)
+        assert address.hostname is not None
+        connection: http.client.HTTPConnection = (
+            http.client.HTTPConnection(address.hostname, address.port, timeout=60)
+            if self.context is None
+            else http.client.HTTPSConnection(address.hostname, address.port, timeout=60, context=self.context)
+        )
+        sent = {"Host": urlsplit(self.origin).netloc} | {key.replace("_", "-"): value for key, value in headers.items()}
+        if cookie:
+            sent |= {"Cookie": f"_streamlit_xsrf={self.token}", "X-Xsrftoken": self.token}
+        with contextlib.closing(connection):
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read().decode(errors="replace")
+
+    def upload(self, size: int, name: str = "one", session: str | None = None, *, cookie: bool = True) -> int:
+        """The status with which a file of that size is answered."""
+        head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f.csv"\r\n\r\n'
+        return self.request(
+            "PUT", f"/_stcore/upload_file/{session or self.session}/{name}", head + b"a" * size + b"\r\n--x--\r\n",
+            cookie=cookie, Content_Type="multipart/form-data; boundary=x",
+        )[0]  # fmt: skip
+
+
 @pytest.mark.slow
-def test_an_upload_without_the_token_is_refused(server: tuple[psutil.Process, int]) -> None:
-    _process, port = server
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    body = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f.csv"\r\n\r\na,b\r\n--x--\r\n'
-    connection.request(
-        "PUT", "/_stcore/upload_file/session/file", body, {"Content-Type": "multipart/form-data; boundary=x"}
+def test_uploads_and_frames(server: tuple[psutil.Process, int]) -> None:
+    url = f"http://127.0.0.1:{server[1]}"
+    with Visit(url, url) as visit:
+        assert visit.upload(10, cookie=False) == 403  # without the token
+        assert visit.upload(10, session="another") == 400
+        assert visit.request("PUT", f"/_stcore/upload_file/{visit.session}/one", iter([b"x"]))[0] == 411
+        assert visit.upload(MEBIBYTE + 1) == 413
+        assert {visit.upload(MEBIBYTE * 9 // 10, str(number)) for number in range(20)} == {204}
+        status, headers, _page = visit.request("GET", "/")
+        (kept,) = re.findall(r'"UploadedFileManager".* (\d+)\n', visit.request("GET", "/_stcore/metrics")[2])
+
+    assert 0 < int(kept) <= SESSION_UPLOADS * MEBIBYTE
+    assert (status, headers["X-Frame-Options"]) == (200, "SAMEORIGIN")
+    assert headers["Content-Security-Policy"] == "frame-ancestors 'self'"
+
+
+def test_what_a_session_left_first_goes_first() -> None:
+    def kept(sizes: list[int]) -> dict[str, UploadedFileRec]:
+        return {
+            str(place): UploadedFileRec(file_id=str(place), name="", type="", data=bytes(size))
+            for place, size in enumerate(sizes)
+        }
+
+    gone: list[str] = []
+    make_room(kept([1] * SESSION_FILES), "new", 1, forget=gone.append)
+    assert gone == ["0"]
+    most = SESSION_UPLOADS * config.get_option("server.maxUploadSize") * 2**20
+    make_room(kept([5, 5, 5]), "1", most - 5, forget=gone.append)  # it takes the place of one
+    assert gone == ["0", "0"]
+    make_room(kept([5, 5, 5]), "1", most - 10, forget=gone.append)
+    assert gone == ["0", "0"]
+
+
+def certificate(folder: Path) -> tuple[Path, Path, ssl.SSLContext]:
+    """A certificate of ``studio.example.org`` and its key, and what trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "studio.example.org")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(
+        issuer_name=name, subject_name=name, public_key=key.public_key(), serial_number=1,
+        not_valid_before=now - datetime.timedelta(days=1), not_valid_after=now + datetime.timedelta(days=1),
+    ).sign(key, hashes.SHA256())  # fmt: skip
+    (folder / "fullchain.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "privkey.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.create_default_context(cafile=str(folder / "fullchain.pem"))
+    context.check_hostname = False  # tests reach it at its address
+    return folder / "fullchain.pem", folder / "privkey.pem", context
+
+
+def nginx_config(folder: Path, *, port: int, behind: int) -> str:
+    """The server of docs/deploy.md with ports and files of the test's own, in what nginx needs around it."""
+    (block,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "deploy.md").read_text(), re.DOTALL)
+    for documented, own in (
+        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"), ("127.0.0.1:8501", f"127.0.0.1:{behind}"),
+        ("/etc/letsencrypt/live/studio.example.org", str(folder)),
+    ):  # fmt: skip
+        assert documented in block
+        block = block.replace(documented, own)
+    kept = "".join(
+        f"    {name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return (
+        f"daemon off;\nuser {getpass.getuser()};\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
+        f"http {{\n    access_log off;\n{kept}{block}}}\n"
     )
 
-    assert connection.getresponse().status == 403
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, ssl.SSLContext]]:
+    """nginx as docs/deploy.md sets it up, before a Studio with sign-in: its address, its public one, and its trust."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        lacking("nginx is not installed (apt-get install nginx-light)")
+    folder = tmp_path_factory.mktemp("proxied")
+    (folder / "roles.toml").write_text('admins = ["ada@example.org"]')
+    (folder / "secrets.toml").write_text(
+        f'[auth]\nredirect_uri = "https://studio.example.org/oauth2callback"\ncookie_secret = "{secrets.token_hex()}"\n'
+        'client_id = "studio"\nclient_secret = "x"\nserver_metadata_url = "http://127.0.0.1:9/none"\n'
+    )
+    *_files, context = certificate(folder)
+    with serving(
+        folder / "workspace", STREAMLIT_SERVER_ALLOWED_HOSTS="studio.example.org 127.0.0.1",
+        PITUNING_ROLES=str(folder / "roles.toml"), STREAMLIT_SECRETS_FILES=str(folder / "secrets.toml"),
+    ) as (_process, behind):  # fmt: skip
+        port = free_port()
+        (folder / "nginx.conf").write_text(nginx_config(folder, port=port, behind=behind))
+        proxy = subprocess.Popen([nginx, "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline and proxy.poll() is None:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                time.sleep(0.05)
+            assert proxy.poll() is None, (folder / "error.log").read_text()
+            yield f"https://127.0.0.1:{port}", f"https://studio.example.org:{port}", context
+        finally:
+            proxy.terminate()
+            proxy.wait(timeout=30)
 
 
 @pytest.mark.slow
-def test_a_proxy_brings_its_name(tmp_path: Path) -> None:
-    with serving(tmp_path / "workspace", STREAMLIT_SERVER_ALLOWED_HOSTS="studio.example.org 127.0.0.1") as (
-        _process,
-        port,
-    ):
-        assert open_websocket(port, host="studio.example.org", origin="https://studio.example.org") == 101
-        assert open_websocket(port, host="evil.example", origin="https://evil.example") == 403
+def test_behind_nginx_as_it_is_documented(proxied: tuple[str, str, ssl.SSLContext]) -> None:
+    url, public, context = proxied
+    for origin in ("https://evil.example", url, "https://studio.example.org:1"):
+        with pytest.raises(InvalidStatus, match="403"), open_stream(url, public, origin, context):
+            pass
+
+    with Visit(url, public, context) as visit:  # a page of the public name gets a session
+        status, headers, page = visit.request("GET", "/")
+        assert visit.upload(10) == 403  # nobody has signed in
+        assert visit.upload(63 * MEBIBYTE) == 403  # it gets as far as the Studio
+        with contextlib.suppress(ConnectionError):  # nginx may close before it has read all
+            assert visit.upload(66 * MEBIBYTE) == 413
+
+    assert (status, "<title>" in page) == (200, True)
+    assert headers.get_all("X-Frame-Options") == ["SAMEORIGIN"]
+    assert headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]
+    assert headers["Server"] == "nginx"  # without its version
 
 
 def test_bad_roles_keep_the_app_from_starting(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_run_that_has_ended_can_be_deleted(
     other = synthetic.done(workspace, "shape")
     run = make(workspace)
     at = open_page("runs", run=run.id)
-    assert "will be gone for good" in texts(at)
+    assert "can be restored for 30 days" in texts(at)
 
     at.button(key="run_delete").click().run()
 
@@ -155,6 +155,12 @@ def test_a_run_that_has_ended_can_be_deleted(
     assert not workspace.run_dir(run.id).exists()
     assert not at.warning
     assert at.header[0].value.startswith("Shape")
+
+    at.button(key="deleted_undo").click().run()
+
+    assert not at.exception
+    assert [back.id for back in RunQueue(workspace).list()] == [run.id, other.id]
+    assert "deleted_undo" not in [button.key for button in at.button]
 
 
 def test_a_run_under_way_cannot_be_deleted(workspace: Workspace, open_page: OpenPage) -> None:

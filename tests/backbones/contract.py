@@ -198,6 +198,15 @@ class BackboneContract:
         assert max(encoded.prompt_lengths) <= backbone.max_tokens
         assert len(said) == 1
         assert said[0].startswith("1 of 3 prompts are longer than ")
+        # Of a pair the longer text is cut, and the shorter one behind it stays whole.
+        pairs = replace(text_task, about={"columns": {"first": "pair", "second": "pair"}})
+        short, long = (
+            Example(uid="x", text=f"first: {'word ' * count}second: {'happy sad ' * 4}", answer="unsure")
+            for count in (1, 5000)
+        )
+        whole, shortened = backbone.encode(pairs, [short, long]).prompts
+        assert len(whole) < len(shortened) <= backbone.max_tokens
+        assert whole[-15:].tolist() == shortened[-15:].tolist()
         with torch.no_grad():
             assert all(math.isfinite(value) for value in backbone.loss(encoded.batch(range(3))).tolist())
 

@@ -24,7 +24,7 @@ class Studio(Server):
     """The app as `pituning app` starts it; it can be stopped and started again on the same port."""
 
     def __init__(self, workspace: Path, log: Path):
-        command = [sys.executable, "-m", "streamlit", "run", "app/streamlit_app.py"]
+        command = [sys.executable, "-m", "streamlit", "run", "app/studio.py"]
         super().__init__(
             workspace, log, [*command, "--server.headless", "true", "--server.port", "{port}"], directory=ROOT
         )

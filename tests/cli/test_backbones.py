@@ -21,7 +21,7 @@ from pituning.workspace.layout import Workspace
 from tests.app.synthetic import make_expert
 from tests.backbones.checkpoints import save_tiny_llama
 from tests.cli.conftest import Outcome
-from tests.cli.hub_server import COMMIT, serve
+from tests.hub_server import COMMIT, serve
 
 Run = Callable[..., Outcome]
 

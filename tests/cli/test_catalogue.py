@@ -14,8 +14,8 @@ import yaml
 from pituning.tasks.saved import load_saved_task
 from pituning.workspace.layout import Workspace
 from tests.cli.conftest import Outcome
-from tests.tasks.dataset_server import serve
-from tests.tasks.paper_data import COMMIT, pretend_hub, write_data
+from tests.hub_server import COMMIT, serve
+from tests.tasks.paper_data import pretend_hub, write_data
 
 Run = Callable[..., Outcome]
 
@@ -56,7 +56,7 @@ def test_a_data_set_is_streamed_from_a_hub(tmp_path: Path) -> None:
             env={**os.environ, **places}, capture_output=True, text=True, timeout=200, check=False,
         )  # fmt: skip
 
-    with serve(served) as url:
+    with serve(served, kind="datasets", repository="tiny/data") as (url, _):
         done = run(url, "hub:tiny/data", "--name", "whole")
         assert done.returncode == 0, done.stderr
         task = load_saved_task(Workspace.open(tmp_path / "ws").task_dir("whole"))

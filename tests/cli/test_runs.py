@@ -127,9 +127,8 @@ def test_a_run_that_has_ended_can_be_deleted(pituning: Run, workspace: Workspace
     outcome = pituning("runs", "delete", run_id)
     assert outcome.code == 2
     assert f"Delete run {run_id}? Give --yes" in outcome.error
-    assert pituning("runs", "delete", run_id, "--yes", "--json").json == {
-        "run": run_id, "deleted": True, "expert": None,
-    }  # fmt: skip
+    deleted = pituning("runs", "delete", run_id, "--yes", "--json").json
+    assert deleted == {"run": run_id, "deleted": True, "expert": None, "bin": deleted["bin"]}
     assert pituning("runs", "list", "--json").json["runs"] == []
 
 

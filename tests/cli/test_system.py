@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,3 +63,18 @@ def test_doctor_survives_a_workspace_that_cannot_be(pituning: Run, tmp_path: Any
     outcome = pituning("doctor", "--json", "-w", tmp_path / "file")
     assert outcome.code == 1
     assert any("is a file" in problem for problem in outcome.json["problems"])
+
+
+def test_a_workspace_is_backed_up_and_restored_elsewhere(pituning: Run, workspace: Workspace, tmp_path: Path) -> None:
+    made = pituning("workspace", "backup", tmp_path / "all.zip", "--json").json
+    assert (made["runs"], made["database"], made["backbones"]) == (0, "sqlite", [])
+    again = pituning("workspace", "backup", tmp_path / "all.zip")
+    assert again.code == 2
+    assert again.err.count("Traceback") == 0
+    assert "all.zip is there already; a backup overwrites nothing" in again.err
+    restored = pituning("workspace", "restore", tmp_path / "all.zip", tmp_path / "copy", "--json").json
+    assert restored["workspace"] == str(tmp_path / "copy")
+    assert pituning("runs", "list", "--json", "--workspace", tmp_path / "copy").json["total"] == 0
+    assert "is there already; nothing is overwritten" in (
+        pituning("workspace", "restore", tmp_path / "all.zip", tmp_path / "copy").err
+    )

@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
+from pituning.commands.tune import _warn
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES, mini_task
+from pituning.tasks.saved import load_saved_task
+from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
 from tests.cli.conftest import Outcome
 
@@ -49,6 +55,26 @@ def test_preview_saves_images(pituning: Run, tmp_path: Path) -> None:
     for row in document["examples"]:
         with Image.open(row["image"]) as image:
             assert image.format == "PNG"
+
+
+def test_what_guessing_scores_and_what_is_cut_are_told_before_anything(
+    pituning: Run, workspace: Workspace, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    backbone = workspace.root / "backbones" / "mini"
+    backbone.mkdir(parents=True)
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(backbone / "tokenizer.json"))
+    (backbone / "config.json").write_text('{"max_position_embeddings": 96}')
+    table = tmp_path / "pairs.csv"
+    rows = [f"{'small old ' * 60}{i},large,{'yes' if i % 3 else 'no'}\n" for i in range(48)]
+    table.write_text("premise,hypothesis,label\n" + "".join(rows))
+    added = pituning("tasks", "add", table, "--instruction", "does it follow?")
+    cut = "prompts are longer than the 94 tokens that mini reads and will be cut at the longer of their texts"
+    assert f"29 of 29 {cut}" in added.err
+    assert "to compare: guessing at random scores 55.6, always answering the largest class 66.7" in added.out
+    _warn(workspace, TuneConfig(target="pairs", shots=2), load_saved_task(workspace.task_dir("pairs")))
+    assert f"warning: 4 of 4 {cut}" in capfd.readouterr().err
 
 
 def test_add_twice_is_refused(pituning: Run, moods: Path) -> None:
@@ -153,5 +179,13 @@ def test_a_task_that_was_added_can_be_removed(
     assert (outcome.code, outcome.error) == (1, "pituning: cancelled; nothing was deleted")
     assert workspace.task_names() == ["moods"]
     monkeypatch.setattr("typer.confirm", lambda *_, **__: True)
-    assert pituning("tasks", "remove", "moods", "--json").json == {"task": "moods", "removed": True, "experts": []}
+    removed = pituning("tasks", "remove", "moods", "--json").json
+    assert removed | {"bin": ""} == {"task": "moods", "removed": True, "experts": [], "bin": ""}
+    (entry,) = pituning("bin", "list", "--json").json["entries"]
+    assert (entry["id"], entry["what"], entry["name"]) == (removed["bin"], "task", "moods")
+    assert pituning("bin", "restore", entry["id"]).out.strip() == "restored task moods"
+    outcome = pituning("bin", "restore", entry["id"])
+    assert (outcome.code, outcome.error) == (2, f"pituning: unknown entry of the bin '{entry['id']}'; known: none")
+    assert pituning("tasks", "remove", "moods", "--yes").code == 0
+    assert len(pituning("bin", "empty", "--yes", "--json").json["emptied"]) == 1
     assert workspace.task_names() == []

@@ -33,7 +33,7 @@ from pituning.experts.keeping import keep_checkpoint
 from pituning.experts.kinds import KINDS, mixable_kinds
 from pituning.experts.kinds.base import task_type
 from pituning.experts.model import ExpertModel
-from pituning.experts.plain import plain_logits
+from pituning.experts.plain import TOLERANCE, plain_logits
 from pituning.experts.store import (
     export_expert,
     import_expert,
@@ -42,7 +42,10 @@ from pituning.experts.store import (
     open_expert,
     save_expert,
 )
+from pituning.experts.uploads import Upload
+from pituning.registry import load
 from pituning.tasks.base import Task
+from pituning.workspace import bounded
 from pituning.workspace.layout import Workspace
 from tests.app.uploads import zipped
 from tests.backbones.tiny import TINY, Tiny
@@ -271,6 +274,34 @@ def test_what_is_imported_as_a_zip_is_compared_at_its_first_use(
     (path / CONFIG).write_text(json.dumps(document | {"lora_alpha": 99}))
     with pytest.raises(ArtefactError, match="does not do here what it does in plain PEFT"):
         open_expert(path, backbone)
+
+
+def zip_of(case: str, directory: Path, tiny: Tiny, folder: Path, backbone: Backbone) -> Upload:
+    write_checkpoint(CASES[case][0](backbone), directory, tiny, folder)
+    files = {file: (folder / file).read_bytes() for file in (CONFIG, TENSORS)}
+    return Upload(filename="theirs.zip", data=zipped(files))
+
+
+@pytest.mark.slow
+def test_an_upload_is_compared_before_it_is_kept(
+    backbone: Backbone, directory: Path, tiny: Tiny, workspace: Workspace, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    Workspace.open(workspace.root)
+    shutil.copytree(directory, workspace.root / "backbones" / backbone.name)
+    zoo = workspace.zoo(backbone.name)
+    upload = zip_of("patterns", directory, tiny, tmp_path / "given", backbone)
+    looked = upload.look(workspace.backbone_dir(backbone.name))  # in a process of its own
+    assert (looked.kind, dict(looked.config), looked.tensors) == ("lora", {"rank": 6, "scale": 4.0}, b"")
+    card = upload.keep(workspace, name="theirs", task="t", backbone=backbone.name)
+    assert str(card.spec["checked"]).startswith("peft ")
+    assert read_card(zoo.expert_dir("lora", "theirs")) == card
+
+    monkeypatch.setattr(bounded, "call", lambda work, *arguments, what, limits: load(work)(*arguments))
+    monkeypatch.setattr("pituning.experts.checking.TOLERANCE", dict.fromkeys(TOLERANCE, -1.0))
+    with pytest.raises(BadInput, match="'theirs.zip' does not do here what it does in plain PEFT"):
+        upload.keep(workspace, name="another", task="t", backbone=backbone.name)
+    assert list(zoo.all_expert_dirs("lora")) == ["theirs"]
 
 
 def test_what_acts_outside_the_language_model_is_told(

@@ -9,7 +9,9 @@ from safetensors.torch import load_file, save_file
 from transformers import Florence2ForConditionalGeneration
 
 from pituning.errors import ArtefactError, BackboneMismatch, BadInput
+from pituning.experts import checkpoint
 from pituning.experts.card import CARD, CONFIG, TENSORS, read_card
+from pituning.experts.checkpoint import read_directory
 from pituning.experts.kinds import mixable_kinds
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import (
@@ -20,7 +22,12 @@ from pituning.experts.store import (
     open_expert,
     save_expert,
 )
+from pituning.progress import Silent
+from pituning.runs.configs import TrainRun
+from pituning.runs.jobs import train
+from pituning.studies.zoo import ZooConfig, train_zoo_expert
 from pituning.workspace.layout import Workspace
+from tests.conftest import make_text_task
 
 
 def noisy(model: ExpertModel, seed: int = 5) -> torch.Tensor:
@@ -153,6 +160,32 @@ def test_import_of_a_bare_checkpoint_and_a_taken_name(tiny_backbone, tmp_path):
         import_expert(tmp_path / "a", task="mine", name="n-1", backbone=tiny_backbone, workspace=workspace)
     with pytest.raises(BadInput, match="cannot be used"):
         import_expert(tmp_path / "a", task="mine", name="../x", backbone=tiny_backbone, workspace=workspace)
+    # What was imported cannot be made again: nothing that is made takes its place, and this is told before the work.
+    place = workspace.zoo(tiny_backbone.name).expert_dir("bottleneck", "n-1")
+    before = {file.name: file.read_bytes() for file in place.iterdir()}
+    run = TrainRun(task="digits", kind="bottleneck", name="n-1", backbone=tiny_backbone.name)
+    for make in (
+        lambda: save_expert(expert, model, place),
+        lambda: train(run, workspace, Silent(), tmp_path),
+        lambda: train_zoo_expert(
+            workspace.zoo(tiny_backbone.name), model, make_text_task(name="n-1"), ZooConfig(kinds=("bottleneck",))
+        ),
+    ):
+        with pytest.raises(BadInput, match="'n-1' was imported, and this would replace it") as error:
+            make()
+        one_line(error)
+    assert {file.name: file.read_bytes() for file in place.iterdir()} == before
+
+
+def test_what_is_too_large_for_an_expert_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "MAX_TENSOR_BYTES", 2**20)
+    for name, size in ((CONFIG, 10), (TENSORS, 3 * 2**20)):
+        (tmp_path / name).write_bytes(bytes(size))
+    with pytest.raises(BadInput, match="has a adapter_model.safetensors of 3 MiB, .* may have one of 1 MiB") as error:
+        read_directory(tmp_path)
+    one_line(error)
+    with pytest.raises(BadInput, match="that is not JSON"):  # it is read: half as large as those of a large backbone
+        read_directory(tmp_path, weights=6 * 2**20)
 
 
 def test_import_refuses_what_is_no_checkpoint(tiny_backbone, tmp_path):
@@ -164,6 +197,8 @@ def test_import_refuses_what_is_no_checkpoint(tiny_backbone, tmp_path):
     cases = (
         ({"r": 0}, "not a PEFT config"),
         ({"init_lora_weights": "pissa_niter_4"}, "acts on base weights that it changed; save it as a plain LoRA: "),
+        ({"init_lora_weights": "OLoRA"}, "acts on base weights that it changed; save it as a plain LoRA: "),
+        ({"r": 50_000}, "says rank 50,000, .* at most 128 numbers on a side; save it with a rank of at most 512"),
         ({"init_lora_weights": "loftq"}, "train it again with init_lora_weights=True"),
         ({"peft_type": "NO_SUCH"}, "that PEFT cannot load on this backbone"),
         ({"layer_replication": [[0, 1]]}, "makes another model of the backbone"),

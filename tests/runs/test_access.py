@@ -44,8 +44,8 @@ ASKED: dict[str, tuple[Callable[[RunQueue, str], object], bool, Role]] = {
     "delete_run": (delete_run, False, Role.ADMIN),
 }
 READING = {
-    "get", "list", "waiting", "counts", "setting", "place", "new_batch_name", "curves_of", "alphas_of", "events_of",
-    "result_of", "log_of", "count", "batches", "unchanged",
+    "exists", "get", "list", "waiting", "counts", "setting", "place", "new_batch_name", "curves_of", "alphas_of",
+    "events_of", "result_of", "log_of", "count", "batches", "unchanged",
 }  # fmt: skip
 FOR_WORKERS = {"claim", "begin", "report", "finish", "release", "lost"}
 
@@ -79,8 +79,8 @@ def test_the_queue_does_what_the_role_covers_and_nothing_else(workspace: Workspa
 def test_no_way_into_the_queue_is_left_out_here() -> None:
     public = {name for name in dir(RunQueue) if not name.startswith("_")}
 
-    # `forget` is `forgetting`, and asks for the same role.
-    assert public == READING | FOR_WORKERS | {"forgetting"} | (set(ASKED) - {"delete_run"})
+    # `forget` is `forgetting`, and asks for the same role; `remembering` undoes it and is tried by `restore`.
+    assert public == READING | FOR_WORKERS | {"forgetting", "remembering"} | (set(ASKED) - {"delete_run"})
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.RUNNER])

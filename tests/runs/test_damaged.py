@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pituning.errors import BadInput
+from pituning.errors import ArtefactError, BadInput
 from pituning.runs.records import Run
 from pituning.runs.removal import delete_run, remove_task
 from pituning.runs.spec import RunSpec
@@ -100,8 +101,8 @@ def test_an_interrupted_deletion_can_be_repeated(queue, workspace, submit, monke
         raise RuntimeError("killed")
     assert queue.get(run_id).state == "cancelled"
     with monkeypatch.context() as patched:
-        patched.setattr("pituning.runs.removal.expert_of", lambda *_: workspace.root / "no" / "\0")
-        with pytest.raises((ValueError, OSError)):
+        patched.setattr("pituning.workspace.bin.move", Mock(side_effect=ArtefactError("no permission")))
+        with pytest.raises(ArtefactError):
             delete_run(queue, run_id)
     assert kept.read_text() == "x", "what was set aside is back"
     assert queue.get(run_id).state == "cancelled"

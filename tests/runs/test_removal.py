@@ -44,7 +44,7 @@ def ended(queue, workspace):
 @pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
 def test_a_run_goes_with_all_it_has(state, queue, workspace, ended):
     gone, other = ended(state), ended()
-    assert delete_run(queue, gone) is None
+    assert delete_run(queue, gone).expert is None
     assert [run.id for run in queue.list()] == [other]
     assert not workspace.run_dir(gone).exists()
     assert queue.curves_of(gone) == []
@@ -69,23 +69,23 @@ def test_a_run_under_way_is_not_deleted(state, queue, workspace, submit):
 def test_the_expert_goes_with_the_last_run_that_made_it(queue, workspace, ended):
     first, second = ended(), ended()
     expert = make_expert(workspace, "lora", "nli-pi-16-shot-0", "nli")
-    assert delete_run(queue, first) is None
+    assert delete_run(queue, first).expert is None
     assert expert.is_dir()
-    assert delete_run(queue, second) == "nli-pi-16-shot-0"
+    assert delete_run(queue, second).expert == "nli-pi-16-shot-0"
     assert not expert.exists()
 
 
 def test_a_failed_run_does_not_take_the_expert_of_an_earlier_one(queue, workspace, ended):
     failed = ended("failed")
     expert = make_expert(workspace, "lora", "nli-pi-16-shot-0", "nli")
-    assert delete_run(queue, failed) is None
+    assert delete_run(queue, failed).expert is None
     assert expert.is_dir()
 
 
 def test_an_expert_of_the_zoo_stays(queue, workspace, ended):
     run = ended(spec=RunSpec(kind="train", config={"task": "nli"}))
     expert = make_expert(workspace, "lora", "nli", "nli")
-    assert delete_run(queue, run) is None
+    assert delete_run(queue, run).expert is None
     assert expert.is_dir()
 
 
@@ -176,7 +176,7 @@ def test_what_one_backbone_has_is_not_taken_from_another(queue, workspace, added
         )
     assert [run.id for run in queue.list(backbone="other")] == [runs["other"]]
     assert queue.get(runs["other"]).backbone == "other"
-    assert delete_run(queue, runs["other"]) == "nli-pi-16-shot-0"
+    assert delete_run(queue, runs["other"]).expert == "nli-pi-16-shot-0"
     assert [folder.is_dir() for folder in on.values()] == [True, False]
     with pytest.raises(BadInput, match="unknown expert"):
         remove_expert(queue, "lora", "nli-pi-16-shot-0", backbone="other")

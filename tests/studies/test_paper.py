@@ -96,13 +96,19 @@ def test_tables_are_run_through_the_queue_once_and_printed(
     for name in ("sst2", "eurosat"):
         with plan_remote(f"catalogue:{name}", AddOptions(name=name), HubOptions()) as plan:
             save_task(plan.make(), place)
-    arguments = ["study", "paper", "--backbone", "mini", "--tables", "glue,vision", "--shots", "1", "--seeds", "1",
-                 "--steps", "2", "--test-examples", "4", "--batch-size", "2", "--processes", "1"]  # fmt: skip
+    # Data sets with too few examples are left out, or all that there is to say.
+    paper = ["study", "paper", "--backbone", "mini", "--tables", "glue,vision"]
     capfd.readouterr()
+    assert cli.run([*paper, "--shots", "7"]) == 2
+    assert "'sst2': class 'negative' has" in capfd.readouterr().err
+    assert cli.run([*paper, "--shots", "6", "--seeds", "1", "--show"]) == 0
+    assert "left out: task 'sst2': class" in capfd.readouterr().err
+    arguments = [*paper, "--shots", "1", "--seeds", "1", "--steps", "2", "--test-examples", "4", "--batch-size", "2",
+                 "--processes", "1"]  # fmt: skip
     assert cli.run(arguments) == 0, capfd.readouterr().err
     printed = capfd.readouterr().out
-    assert "GLUE, with 1 shots per class" in printed
-    assert "The paper prints no figures of this table with 1 shots per class." in printed
+    assert "GLUE, with 1 shot per class" in printed
+    assert "The paper prints no figures of this table with 1 shot per class." in printed
     assert printed.count("mini ") >= 10  # five methods in each of two tables
     # All is measured: nothing is queued again, and the table is the same.
     assert cli.run([*arguments, "--json"]) == 0

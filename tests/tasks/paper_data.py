@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from pituning.tasks.catalogue import CATALOGUE
+from tests.hub_server import COMMIT
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SIZES = {"train": 12, "validation": 6, "validation_matched": 6, "dev": 6, "test": 6}
 ROWS = 24
 """Of a single split, which is cut into three."""

@@ -12,6 +12,7 @@ import sacrebleu
 from pituning.errors import BadInput
 from pituning.tasks import captions
 from pituning.tasks.metrics import per_example, score
+from tests.conftest import lacking
 
 WORDS = [*"abcdefghijklmnop", "cat", "dog", "sun", "sea"]
 SENTENCES = (
@@ -27,6 +28,13 @@ def drawn(count: int, seed: int) -> tuple[list[str], list[list[str]]]:
     return said, right
 
 
+def java() -> None:
+    if shutil.which("java") is None:
+        lacking(
+            "no Java runtime is installed, in which METEOR and the challenge's tokenizer are written (make install)"
+        )
+
+
 def test_words_are_in_lower_case_without_punctuation() -> None:
     assert captions.words("A man's riding a wave, on top!") == "a man 's riding a wave on top"
     assert captions.words("The dog isn't here") == "the dog is n't here"
@@ -35,8 +43,7 @@ def test_words_are_in_lower_case_without_punctuation() -> None:
 
 @pytest.mark.slow
 def test_words_are_those_of_the_challenges_tokenizer() -> None:
-    if shutil.which("java") is None:
-        pytest.skip("there is no java, in which the tokenizer is written")
+    java()
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
     theirs = PTBTokenizer().tokenize({i: [{"caption": text}] for i, text in enumerate(SENTENCES)})
@@ -71,8 +78,7 @@ def test_cider_is_highest_for_a_persons_caption_and_0_without_common_words() -> 
 
 @pytest.mark.slow
 def test_meteor_is_the_java_programs_own_score() -> None:
-    if shutil.which("java") is None:
-        pytest.skip("there is no java")
+    java()
     said, right = drawn(6, 1)
     from pycocoevalcap.meteor.meteor import Meteor
 

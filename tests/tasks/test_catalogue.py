@@ -30,7 +30,8 @@ from pituning.tasks.saved import load_saved_task, save_task
 from pituning.training.config import TrainConfig
 from pituning.training.single import train_expert
 from pituning.workspace.layout import Workspace
-from tests.tasks.paper_data import COMMIT, needs_images, picture, pretend_hub, write_images
+from tests.hub_server import COMMIT
+from tests.tasks.paper_data import needs_images, picture, pretend_hub, write_images
 
 
 @pytest.fixture(scope="module")

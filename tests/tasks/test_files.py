@@ -195,7 +195,7 @@ def test_preview_shows_balance_and_problems():
     assert sum(preview.sizes.values()) == 37
     assert preview.most_shots == 3  # 6 bad: one validation, two test
     assert any("uneven: 'good' 31 times, 'bad' 6 times" in w for w in preview.warnings)
-    assert any("1 questions come with different answers" in w for w in preview.warnings)
+    assert any("1 question comes with different answers" in w for w in preview.warnings)
     assert preview.examples[0].text == "sentence good 0"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -51,3 +53,14 @@ def test_a_damaged_image_is_drawn_or_refused_without_a_word_on_stderr(capfd, rec
             BytesImage(bytes(data)).render(8)
     assert capfd.readouterr().err == ""
     assert not [warning.message for warning in recwarn]
+
+
+def test_what_a_camera_wrote_may_be_damaged():
+    image = Image.new("RGB", (8, 8), "red")
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    data = stream.getvalue()
+    noise = b"eXIf" + b"\xfd1\xab\xb6\x92\x96 no TIFF"
+    chunk = struct.pack(">I", len(noise) - 4) + noise + struct.pack(">I", zlib.crc32(noise))
+    odd = data[:33] + chunk + data[33:]
+    np.testing.assert_array_equal(np.asarray(BytesImage(odd).render(8)), np.asarray(image))

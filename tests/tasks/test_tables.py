@@ -10,13 +10,15 @@ import struct
 import zipfile
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.ipc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from pituning.errors import BadInput
-from pituning.tasks.reading import Row, RowProblem, Table, open_table
+from pituning.tasks.reading import ReadOptions, Row, RowProblem, Table, open_table
 
 cell = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
 DATA = "text,label\na,yes\nb,no\nc,yes\nd,no\n"
@@ -257,3 +259,19 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_a_number_of_too_many_digits_is_a_problem_of_its_row():
     parsed = read_table(b'{"a": ' + b"9" * 10_000 + b'}\n{"a": 1}\n', "t.jsonl")
     assert [str(p) for p in parsed.problems] == ["row 1: is not JSON (a number with too many digits)"]
+
+
+@pytest.mark.parametrize("encoding", ["rot13", "base64", "no\0ne", "\ud800", "utf-16", "idna"])
+def test_an_encoding_that_is_none_of_this_text_is_told(encoding):
+    with pytest.raises(BadInput, match=r"is unknown; give one such as|is not valid"):
+        list(open_table("tëxt,label\né,yes\n".encode(), ReadOptions(encoding=encoding), filename="t.csv").read())
+
+
+def test_arrow_whose_offsets_point_elsewhere_is_damaged():
+    offsets = pa.py_buffer(struct.pack("<3i", 0, 2**30, 1))
+    column = pa.StringArray.from_buffers(2, offsets, pa.py_buffer(b"ab"))
+    stream = io.BytesIO()
+    with pyarrow.ipc.new_stream(stream, pa.schema([("text", pa.string())])) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays([column], ["text"]))
+    with pytest.raises(BadInput, match="'t.arrow' is (damaged|not) Arrow"):
+        read_table(stream.getvalue(), "t.arrow")

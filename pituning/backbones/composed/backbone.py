@@ -96,9 +96,9 @@ class ComposedBackbone(CausalBackbone):
     ) -> EncodedExamples:
         examples = list(examples)
         seen = all_or_no_images(task, examples)
-        prompt_ids = self.token_ids([task.prompt(example) for example in examples])
+        asked = self.prompt_tokens(task, [task.prompt(example) for example in examples])
         turns = [self.seeing_turn] * len(examples) if seen else None
-        prompts, answers = self.framed(prompt_ids, [example.answer for example in examples], task, reporter, turns)
+        prompts, answers = self.framed(asked, [example.answer for example in examples], task, reporter, turns)
         features = self.see(examples, reporter or Silent()) if seen else None
         return EncodedExamples(prompts=prompts, answers=answers, backbone=self, features=features)
 

@@ -20,10 +20,11 @@ from sqlalchemy import URL, make_url
 
 from pituning.errors import BadInput, PiTuningError
 from pituning.runs.executors.base import ClusterError, Gone, Standing, Started
-from pituning.runs.processes import WORKER_MODULE, child_environment
+from pituning.runs.processes import WORKER_MODULE
 from pituning.runs.records import Claim, Run
 from pituning.runs.slots import Slot
 from pituning.workspace.atomic import write_text
+from pituning.workspace.bounded import child_environment
 from pituning.workspace.database import DATABASE_VARIABLE
 from pituning.workspace.layout import Workspace
 

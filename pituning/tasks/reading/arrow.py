@@ -66,6 +66,10 @@ def arrow_table(name: str, schema: pa.Schema, batches: Any, form: str) -> Table:
     def rows() -> Iterator[Row | RowProblem]:
         number = 0
         for batch in batches():
+            try:
+                batch.validate(full=True)  # Arrow trusts offsets; wrong ones would be read from anywhere
+            except pa.ArrowException as error:
+                raise bad_file(name, f"is damaged {form}; save it again") from error
             for cells in batch.to_pylist():
                 number += 1
                 yield Row(number, cells)

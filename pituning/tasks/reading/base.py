@@ -212,12 +212,33 @@ def check_columns(columns: list[str], name: str, what: str = "columns") -> tuple
     return tuple(columns)
 
 
-def counted(rows: Iterator[Row | RowProblem], name: str) -> Iterator[Row | RowProblem]:
-    """The same rows, up to the most that a table may have."""
-    for count, row in enumerate(rows):
-        if count >= MAX_ROWS:
-            raise bad_file(name, f"has more than {MAX_ROWS:,} rows; give at most so many")
+def counted(
+    read: Iterator[Row | RowProblem], name: str, *, rows: int = MAX_ROWS, text: int | None = None
+) -> Iterator[Row | RowProblem]:
+    """The same rows, up to the most that a table may have.
+
+    Args:
+        rows: how many there may be.
+        text: how many characters and bytes their cells may have together; None for any number.
+    """
+    length = 0
+    for count, row in enumerate(read):
+        if count >= rows:
+            raise bad_file(name, f"has more than {rows:,} rows; give at most so many")
+        if text is not None and isinstance(row, Row):
+            length += sum(map(_length, row.cells.values()))
+            if length > text:
+                raise bad_file(name, f"holds more than {text // 2**20} MiB of text; give fewer rows or shorter ones")
         yield row
+
+
+def _length(value: Any) -> int:
+    """The characters or bytes of a cell; of what holds others, roughly."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_length, value.values()))
+    return sum(map(_length, value)) if isinstance(value, list) else 8
 
 
 def as_text(value: Any) -> str:

@@ -47,8 +47,9 @@ def find_encoding(source: Source, options: ReadOptions) -> str:
             raise bad_file(source.name, f"is {what}, not a table; save it as CSV (UTF-8)")
     if options.encoding is not None:
         try:
+            io.TextIOWrapper(io.BytesIO(), encoding=options.encoding)  # refuses what is not of text, such as rot13
             return codecs.lookup(options.encoding).name
-        except LookupError as error:
+        except (LookupError, ValueError) as error:
             raise BadInput(
                 f"encoding {options.encoding!r} is unknown; give one such as utf-8, windows-1252, shift_jis",
                 field="encoding",
@@ -115,6 +116,9 @@ def _where(source: Source, encoding: str, error: UnicodeError) -> str:
                 bad = inner.object[inner.start : inner.start + 1]
                 place = f" (byte 0x{bad.hex()} near line {number})" if bad else f" (near line {number})"
                 sample = line + stream.read(HEAD)
+                break
+            except UnicodeError:  # no byte is to blame: the mark is missing, or the encoding is of no text at all
+                place = f" (near line {number})"
                 break
     guess = _likely(sample) if encoding.startswith("utf-8") else None
     fix = (

@@ -1,0 +1,17 @@
+"""What `pituning app` serves: Streamlit's own server with the Studio's door in front of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from starlette.middleware import Middleware
+from streamlit.starlette import App
+
+HERE = Path(__file__).resolve().parent
+if str(HERE.parent) not in sys.path:  # Streamlit adds app/ itself, the door imports `app.components`
+    sys.path.insert(0, str(HERE.parent))
+
+from app.components.door import Door  # noqa: E402
+
+app = App(HERE / "streamlit_app.py", middleware=[Middleware(Door)])
