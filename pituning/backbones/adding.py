@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from pituning.backbones.card import DIRECTORY, GGUF, HUB, BackboneCard, describe, read_card, write_card
+from pituning.backbones.card import COMPOSED, DIRECTORY, GGUF, HUB, BackboneCard, describe, read_card, write_card
+from pituning.backbones.composed.shipped import add_shipped, check_vision, language_of
 from pituning.backbones.headers import DTYPES
 from pituning.backbones.licence import licence_of, plain
 from pituning.backbones.packages import PACKAGES, gguf_of, installed_files
@@ -36,7 +37,9 @@ def add_backbone(
     dtype: str | None = None,
     reporter: Reporter | None = None,
 ) -> BackboneCard:
-    """Adds a backbone from a hub id, a directory, a ``.gguf`` file or a known package. Nothing of it is ever run.
+    """Adds a backbone from a hub id, a directory, a ``.gguf`` file, a known package, or a projector that ships.
+
+    Nothing of it is ever run. A projector is joined with parts that are installed.
 
     Args:
         name: by default made from what it is called.
@@ -58,6 +61,12 @@ def add_backbone(
         with atomic_directory(place, taken=name_taken(place.name)) as staged:
             copy_checkpoint(snapshot.directory, staged, reporter, cache=True)
             return _finish(staged, place.name, source, reporter, revision=snapshot.commit)
+    if source.origin == COMPOSED:
+        check_vision(source.text)
+        language = language_of(source.text)
+        if language not in workspace.backbone_names():
+            add_backbone(workspace, language, reporter=reporter)
+        return add_shipped(workspace, place.name, source.text, reporter)
     if source.origin == DIRECTORY:
         directory = Path(source.text)
         check_files(directory, f"directory {directory}")

@@ -355,6 +355,11 @@ class Backbone(Spelling, ABC):
         """
         return {}
 
+    def beside_pictures(self, batch: Batch) -> dict[str, Any]:
+        """What transformers itself must be told of the pictures of a batch, as keywords, beside its token ids."""
+        # With the pixels at hand, what the backbone itself has made of them is not for the model.
+        return dict(batch.images) if batch.pixel_values is None else {"pixel_values": batch.pixel_values}
+
     def beside_prefix(self, length: int) -> dict[str, int]:
         """What the model itself must be told, as keywords, when PEFT puts a prefix of some tokens in front of it."""
         return {}

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pituning.backbones.composed.config import ComposedConfig
 from pituning.backbones.families import family_of
-from pituning.backbones.files import CONFIG, fingerprint, require_files, weight_files
-from pituning.backbones.headers import read_weights
+from pituning.backbones.files import CONFIG, fingerprint, is_composed, require_files, weight_files
+from pituning.backbones.headers import Weights, read_weights
 from pituning.backbones.licence import licence_of
 from pituning.errors import ArtefactError
 from pituning.workspace.atomic import read_json, write_json
@@ -21,8 +22,8 @@ CARD = "backbone.json"
 EMBEDDED_LICENCE = "Apache-2.0"
 """Of the backbone that ships with the package, as of the package itself."""
 
-HUB, DIRECTORY, GGUF, PACKAGE, EMBEDDED = "hub", "directory", "gguf", "package", "embedded"
-ORIGINS = (HUB, DIRECTORY, GGUF, PACKAGE, EMBEDDED)
+HUB, DIRECTORY, GGUF, PACKAGE, EMBEDDED, COMPOSED = "hub", "directory", "gguf", "package", "embedded", "composed"
+ORIGINS = (HUB, DIRECTORY, GGUF, PACKAGE, EMBEDDED, COMPOSED)
 
 _POSITIONS = (
     "max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "max_seq_len", "seq_length",
@@ -35,13 +36,13 @@ class BackboneCard:
 
     Args:
         name: the backbone's name in its workspace.
-        origin: ``hub``, ``directory``, ``gguf``, ``package`` or ``embedded``.
+        origin: ``hub``, ``directory``, ``gguf``, ``package``, ``embedded`` or ``composed``.
         source: what it was added from: a hub id, a path, or the name of a package's record.
         revision: the commit of the hub's repository; None for other origins.
         family: of `pituning.backbones.families.FAMILIES`.
         model_type: as its ``config.json`` has it.
         licence: as its makers name it; ``unknown`` where they do not.
-        parameters: how many numbers its weights are.
+        parameters: how many numbers its weights are, those of its parts included.
         modalities: of the tasks that it can do.
         size: of its files on disk, bytes.
         dtype: of its weights, as PyTorch calls it.
@@ -126,7 +127,7 @@ def describe(
     require_files(directory)
     config = read_config(directory)
     family = family_of(config, name)
-    weights = read_weights(directory / file for file in weight_files(directory))
+    weights = weights_of(directory)
     return BackboneCard(
         name=name,
         origin=origin,
@@ -143,6 +144,20 @@ def describe(
         fingerprint=fingerprint(directory),
         added=added,
     )
+
+
+def weights_of(directory: Path) -> Weights:
+    """What the weights of a backbone are; of a composed one, with those of its parts.
+
+    Raises:
+        ArtefactError: a file is missing or damaged.
+    """
+    own = read_weights(directory / file for file in weight_files(directory))
+    if not is_composed(directory):
+        return own
+    config = ComposedConfig.read(directory)
+    parts = config.vision_parameters + config.language_parameters
+    return Weights(parameters=own.parameters + parts, dtype=config.language_dtype)
 
 
 def write_card(card: BackboneCard, directory: Path) -> None:

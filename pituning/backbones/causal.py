@@ -170,6 +170,10 @@ class CausalBackbone(Backbone):
         """What the model is given beside whole sequences (B, T) and their mask: at least ``position_ids`` (…, B, T)."""
         return {"position_ids": (mask.cumsum(dim=1) - 1).clamp_min(0)}
 
+    def embedded(self, batch: Batch, ids: Tensor) -> Tensor | None:
+        """(B, T, D) what whole sequences are embedded as, where something else than their ids decides that."""
+        return None
+
     def visible(self, mask: Tensor, queries: int, answers: int) -> Tensor:
         """What the model is given as ``attention_mask`` with whole sequences: here, what is no padding.
 
@@ -187,7 +191,7 @@ class CausalBackbone(Backbone):
         size, front = len(ids), 0
         cache = DynamicCache(config=self.model.config.get_text_config()) if keep or self._past is not None else None
         given: dict[str, Any] = {"input_ids": ids, **self.beside(batch, ids, mask)}
-        positions = given["position_ids"]
+        positions, embeds = given["position_ids"], self.embedded(batch, ids)
         if self._past is not None and cache is not None:
             for layer, (keys, values) in enumerate(self._past(size)):
                 cache.update(keys, values, layer)
@@ -195,18 +199,21 @@ class CausalBackbone(Backbone):
             mask = torch.cat([mask.new_ones(size, front), mask], dim=1)
         if self._prompt is not None:
             prompt = self._prompt(size)
-            embeds = self.model.get_input_embeddings()(given.pop("input_ids"))
+            embeds = self.model.get_input_embeddings()(ids) if embeds is None else embeds
             count = prompt.shape[1]
             # Right before what is no padding: padding between would count in layers of sliding windows.
             order = after_padding(mask, count)
             whole = torch.cat([prompt.to(embeds.dtype), embeds], dim=1)
-            given["inputs_embeds"] = whole.gather(1, order[:, :, None].expand(-1, -1, whole.shape[2]))
+            embeds = whole.gather(1, order[:, :, None].expand(-1, -1, whole.shape[2]))
             mask = torch.cat([mask.new_ones(size, count), mask], dim=1).gather(1, order)
             for name in TYPES.intersection(given):
                 given[name] = torch.cat([given[name].new_zeros(size, count), given[name]], dim=1).gather(1, order)
             places = torch.arange(count, device=ids.device).expand(*positions.shape[:-1], count)
             positions = torch.cat([places, positions + count], dim=-1)
             positions = positions.gather(-1, order.expand(*positions.shape[:-1], order.shape[1]))
+        if embeds is not None:
+            given["inputs_embeds"] = embeds
+            del given["input_ids"]
         given["position_ids"] = positions = positions + front
         seen = self.visible(mask, mask.shape[1] - front, ids.shape[1] - batch.input_ids.shape[1])
         output = self.model(

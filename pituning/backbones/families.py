@@ -124,6 +124,15 @@ FAMILIES: Registry[FamilyRecord] = Registry(
             examples=("google/paligemma2-3b-mix-224", "google/paligemma-3b-mix-224"),
             path="pituning.backbones.paligemma:PaliGemmaBackbone",
         ),
+        FamilyRecord(
+            name="composed",
+            label="Composed of parts",
+            help="A frozen vision encoder and a frozen decoder-only text model, joined by a projector of our own.",
+            model_types=("composed",),
+            modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
+            examples=("smolvision",),
+            path="pituning.backbones.composed.backbone:ComposedBackbone",
+        ),
     ],
     group="pituning.backbones",
 )  # fmt: skip

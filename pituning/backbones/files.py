@@ -7,6 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pituning.backbones.composed.config import (
+    MODEL_TYPE,
+    PARTS,
+    PROJECTOR,
+    UPDATE,
+    UPDATE_CONFIG,
+    place_of_language,
+)
 from pituning.errors import ArtefactError
 from pituning.workspace.atomic import sha256_file
 from pituning.workspace.documents import parse_json
@@ -52,7 +60,9 @@ def missing_files(path: Path) -> list[str]:
     Raises:
         ArtefactError: when the index of its shards is damaged.
     """
-    wanted = [CONFIG, *weight_files(path), *_lacking_vocabulary(path), *NEEDED_BY.get(_model_type(path), ())]
+    wanted = [CONFIG, *weight_files(path)]
+    wanted += [PARTS] if is_composed(path) else _lacking_vocabulary(path)
+    wanted += NEEDED_BY.get(_model_type(path), ())
     return [name for name in wanted if not (path / name).is_file()]
 
 
@@ -62,6 +72,8 @@ def weight_files(path: Path) -> tuple[str, ...]:
     Raises:
         ArtefactError: when the index is damaged.
     """
+    if is_composed(path):
+        return (PROJECTOR, UPDATE) if _json(path / CONFIG).get("updated") else (PROJECTOR,)
     if (path / WEIGHTS).is_file() or not (path / INDEX).is_file():
         return (WEIGHTS,)
     document = _json(path / INDEX)
@@ -74,8 +86,13 @@ def weight_files(path: Path) -> tuple[str, ...]:
 
 
 def weight_bytes(path: Path) -> int:
-    """How large the files with the weights are that are there; errors as of `weight_files`."""
-    return sum((path / name).stat().st_size for name in weight_files(path) if (path / name).is_file())
+    """How large the files with the weights are that are there, a language part's included.
+
+    Raises:
+        ArtefactError: as of `weight_files` and `language_home`.
+    """
+    files = [home / name for home in dict.fromkeys((path, language_home(path))) for name in weight_files(home)]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def tokenizer_files(path: Path) -> tuple[str, ...]:
@@ -86,15 +103,32 @@ def tokenizer_files(path: Path) -> tuple[str, ...]:
 
 def fingerprinted(path: Path) -> tuple[str, ...]:
     """The names of the files whose bytes make the fingerprint, in its order: config, weights, tokenizer."""
-    return (CONFIG, *weight_files(path), *tokenizer_files(path))
+    # The config of a composed backbone has the fingerprints of its parts, tokenizer included.
+    update = (UPDATE_CONFIG,) if UPDATE in weight_files(path) else ()
+    return (CONFIG, *weight_files(path), *update, *tokenizer_files(path))
 
 
 def backbone_files(path: Path) -> tuple[str, ...]:
     """The names of all files in a directory that belong to a backbone; nothing that could be run is among them."""
     index = () if (path / WEIGHTS).is_file() else (INDEX,)
     vocabularies = sorted({name for names in VOCABULARIES for name in names})
-    wanted = (CONFIG, *weight_files(path), *index, *vocabularies, *SETTINGS)
+    composed = (PARTS, UPDATE_CONFIG) if is_composed(path) else ()
+    wanted = (CONFIG, *weight_files(path), *index, *vocabularies, *SETTINGS, *composed)
     return tuple(name for name in wanted if (path / name).is_file())
+
+
+def is_composed(path: Path) -> bool:
+    """Whether a directory holds a backbone that refers to its parts."""
+    return _model_type(path) == MODEL_TYPE
+
+
+def language_home(path: Path) -> Path:
+    """The directory with the tokenizer and the language model's weights: of a composed backbone, that of its part.
+
+    Raises:
+        ArtefactError: a composed backbone does not say where its parts are.
+    """
+    return place_of_language(path) if is_composed(path) else path
 
 
 def fingerprint(path: Path) -> str:
@@ -104,8 +138,13 @@ def fingerprint(path: Path) -> str:
         ArtefactError: when a file is missing.
     """
     require_files(path)
+    return digest_of(path, fingerprinted(path))
+
+
+def digest_of(path: Path, names: Iterable[str]) -> str:
+    """SHA-256 over the names and contents of files of a directory."""
     digest = hashlib.sha256()
-    for name in fingerprinted(path):
+    for name in names:
         digest.update(f"{name} {sha256_file(path / name)}\n".encode())
     return digest.hexdigest()
 

@@ -19,7 +19,7 @@ from transformers.utils import logging
 from pituning.backbones.base import Backbone
 from pituning.backbones.device import DEVICE_VARIABLE, SPREAD, best_device
 from pituning.backbones.families import family_of
-from pituning.backbones.files import fingerprint, require_files
+from pituning.backbones.files import fingerprint, language_home, require_files
 from pituning.backbones.places import FILE as PLACES_FILE
 from pituning.backbones.precision import chosen_dtype, chosen_quantization
 from pituning.errors import ArtefactError, BadInput
@@ -158,7 +158,8 @@ def _too_large(path: Path, device: torch.device) -> bool:
 
 
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.glob("*.safetensors"))
+    homes = {path, language_home(path)}
+    return sum(file.stat().st_size for home in homes for file in home.glob("*.safetensors"))
 
 
 def _broken(path: Path, error: Exception) -> ArtefactError:

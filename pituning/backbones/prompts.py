@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pituning.backbones.cutting import PromptTokens, where
+from pituning.backbones.files import language_home
 from pituning.tasks.base import Task
 from pituning.tasks.members import Spans, members_of
 from pituning.tasks.mini import LazySplit
@@ -46,7 +47,7 @@ def prompt_notes(
     """
     from tokenizers import Tokenizer
 
-    path = directory / "tokenizer.json"
+    path = language_home(directory) / "tokenizer.json"
     room = _positions(directory)
     if not prompts or room is None or not path.is_file():
         return []

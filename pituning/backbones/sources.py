@@ -9,7 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from pituning.backbones.card import DIRECTORY, GGUF, HUB, PACKAGE, read_config
+from pituning.backbones.card import COMPOSED, DIRECTORY, GGUF, HUB, PACKAGE, read_config
+from pituning.backbones.composed.config import shipped_projectors
 from pituning.backbones.families import FamilyRecord, family_of
 from pituning.backbones.files import CONFIG, INDEX, WEIGHTS, backbone_files, missing_files, tokenizer_files
 from pituning.backbones.packages import PACKAGES
@@ -52,6 +53,8 @@ def find_source(text: str) -> Source:
     """
     if text in PACKAGES:
         return Source(PACKAGE, text, valid_name(text))
+    if text in shipped_projectors():
+        return Source(COMPOSED, text, valid_name(text))
     path = Path(text).expanduser()
     if text.strip() and path.is_dir():
         place = path.resolve()
@@ -66,7 +69,7 @@ def find_source(text: str) -> Source:
     if looks_local or _HUB_ID.fullmatch(text) is None or "--" in text or ".." in text:
         raise BadInput(
             f"{text!r} is no directory, no .gguf file, no hub id (owner/name) and no known package "
-            f"({', '.join(PACKAGES.keys())}); check how it is written",
+            f"({', '.join([*PACKAGES.keys(), *shipped_projectors()])}); check how it is written",
             field="source",
         )
     return Source(HUB, text, valid_name(text.rpartition("/")[2]))

@@ -25,7 +25,8 @@ def add(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="An id of the hub (owner/name), a directory, a .gguf file, or a known package: smollm2, gemma3-270m.",
+            help="An id of the hub (owner/name), a directory, a .gguf file, or a known name: "
+            "smollm2, gemma3-270m, smolvision.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the backbone; default: made from SOURCE.")] = None,
@@ -49,6 +50,40 @@ def add(
 
     def human() -> None:
         echo(f"added {card.name} from {_origin(card)}")
+        _print(document)
+
+    emit(document, as_json, human)
+
+
+@app.command()
+def compose(
+    vision: Annotated[
+        str, typer.Option(help="A vision part (efficientnet-lite0), or the directory of a vision model's checkpoint.")
+    ],
+    language: Annotated[
+        str, typer.Option(help="A decoder-only backbone of the workspace, or the directory of its checkpoint.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the new backbone.")],
+    side: Annotated[
+        int | None, typer.Option(help="An image becomes SIDE x SIDE tokens; default: 4, or the encoder's grid.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the projector's first values.")] = 0,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Join a vision encoder and a language model by a projector, which `pituning pretrain NAME` then trains."""
+    from pituning.backbones.composed.composing import compose as compose_parts
+    from pituning.commands.progress import terminal_reporter
+
+    place = open_workspace(workspace)
+    with terminal_reporter() as reporter:
+        card = compose_parts(
+            place, vision=vision, language=language, name=name, side=side, seed=seed, reporter=reporter
+        )
+    document = _document(place, card)
+
+    def human() -> None:
+        echo(f"composed {card.name} of {card.source}; train its projector: pituning pretrain {card.name}")
         _print(document)
 
     emit(document, as_json, human)
@@ -253,6 +288,6 @@ def _print_checks(checks: Conformance) -> None:
 
 
 def _origin(card: BackboneCard) -> str:
-    words = {"hub": "the hub", "package": "package", "embedded": "embedded"}.get(card.origin, "")
+    words = {"hub": "the hub", "package": "package", "embedded": "embedded", "composed": "parts"}.get(card.origin, "")
     revision = f" at {card.revision[:12]}" if card.revision else ""
     return words if card.origin == "embedded" else f"{words} {card.source}{revision}".strip()

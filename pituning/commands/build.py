@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pituning.backbones.precision import use_dtype
 from pituning.commands.options import BackboneOption, takes_config
@@ -34,7 +35,19 @@ from pituning.runs.study_configs import ZooRun
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 from pituning.workspace.zoo import Zoo
 
-pretrain_app = typer.Typer(help="Pretrain a backbone: mini.")
+
+class PretrainGroup(TyperGroup):
+    """Takes the name of a composed backbone where the name of a command stands."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            return PROJECTOR_COMMAND, self.commands[PROJECTOR_COMMAND], args
+        resolved: tuple[str | None, Any, list[str]] = super().resolve_command(ctx, args)
+        return resolved
+
+
+PROJECTOR_COMMAND = "projector"
+pretrain_app = typer.Typer(cls=PretrainGroup, help="Pretrain a backbone: mini, or one that was composed, by its name.")
 zoo_app = typer.Typer(help="The zoo of experts: build, maps, measure, tables.")
 
 
@@ -77,6 +90,55 @@ def pretrain_mini(
         {"backbone": checkpoint, "curve": curve, "steps": config.all_steps},
         as_json,
         lambda: echo(str(checkpoint)),
+    )
+
+
+@pretrain_app.command(PROJECTOR_COMMAND)
+def pretrain_projector_of(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A composed backbone; see `pituning backbones compose`.")],
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Directory of pictures with words (benchmarks.picture_words); default: drawn scenes alone."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps; default: the recipe's.")] = None,
+    rank: Annotated[
+        int | None, typer.Option(min=0, help="Of the language model's low-rank update; 0: the projector alone.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of data and values; default: the recipe's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Directory to work in; default: pretraining/NAME in the workspace.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the projector of a composed backbone; after an interruption, the same command goes on. The result is put
+    in the backbone's place when it is done.
+    """
+    place = open_workspace(workspace)
+    source = place.backbone_dir(name)
+    directory = output_directory(out) if out is not None else place.root / "pretraining" / name
+
+    from pituning.pretraining.projector.config import ProjectorConfig
+    from pituning.pretraining.projector.install import install
+    from pituning.pretraining.projector.recipe import pretrain_projector
+    from pituning.runs.backbone_removal import experts_of
+
+    experts = experts_of(place, name)
+    if experts:
+        raise BadInput(
+            f"backbone {name!r} has {len(experts)} experts, which would not fit it any more; compose another: "
+            "pituning backbones compose",
+            field="backbone",
+        )
+    given: dict[str, Any] = {"steps": steps, "rank": rank, "seed": seed}
+    config = ProjectorConfig(**{key: value for key, value in given.items() if value is not None})
+    with terminal_reporter() as reporter:
+        made = pretrain_projector(source, directory, config, pictures=pictures, reporter=reporter)
+        card = install(place, name, made)
+    emit(
+        {"backbone": name, "fingerprint": card.fingerprint, "directory": made, "steps": config.steps},
+        as_json,
+        lambda: echo(f"backbone {name} is pretrained; its fingerprint is now {card.fingerprint[:12]}"),
     )
 
 

@@ -185,8 +185,7 @@ def generate(subject: Subject) -> Measured:
 
 def _generated(backbone: Backbone, given: Batch) -> np.ndarray:
     """The tokens that transformers' greedy search answers to a batch of one, whatever the checkpoint's own defaults."""
-    # With the pixels at hand, what the backbone itself has made of them is not for the model.
-    images = given.images if given.pixel_values is None else {"pixel_values": given.pixel_values}
+    images = backbone.beside_pictures(given)
     told = backbone.beside_ids(given.input_ids)
     inputs: dict[str, Any] = {"input_ids": given.input_ids, "attention_mask": given.attention_mask, **told, **images}
     config = GenerationConfig(

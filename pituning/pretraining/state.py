@@ -47,8 +47,7 @@ def save_state(
     for name, p in parameters.items():
         for optimizer in optimizers:
             for key, value in optimizer.state.get(p, {}).items():
-                if key != "step":
-                    tensors[f"{key}.{name}"] = value.cpu().contiguous()
+                tensors[f"{key}.{name}"] = value.cpu().contiguous()
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, metadata={"step": str(step)})
     temporary.replace(path)
@@ -69,7 +68,10 @@ def restore_state(path: Path, parameters: dict[str, Tensor], optimizers: Sequenc
                 if id(p) in members and all(f"{key}.{name}" in kept for key in keys):
                     optimizer.state[p] = {key: file.get_tensor(f"{key}.{name}").to(p.device) for key in keys}
                     if adam:
-                        optimizer.state[p]["step"] = torch.tensor(float(step), device=p.device)
+                        # Its own count of steps: what joins later has taken fewer.
+                        own = f"step.{name}"
+                        taken = file.get_tensor(own) if own in kept else torch.tensor(float(step))
+                        optimizer.state[p]["step"] = taken.to(p.device)
         with torch.no_grad():
             for name, p in parameters.items():
                 p.copy_(file.get_tensor(f"model.{name}"))

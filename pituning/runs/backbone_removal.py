@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pituning.backbones.composed.config import place_of_language
+from pituning.backbones.files import is_composed
 from pituning.errors import BadInput
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import ACTIVE
@@ -48,6 +50,15 @@ def _check_unneeded(queue: RunQueue, name: str) -> None:
             raise BadInput(
                 f"backbone {name!r} is needed by run {run.id}, which is {run.state}; wait, or cancel it first: "
                 f"pituning runs cancel {run.id} (or give --force)",
+                field="name",
+            )
+    own = queue.workspace.root / "backbones" / name
+    for other in queue.workspace.backbone_names():
+        directory = queue.workspace.backbone_dir(other)
+        if is_composed(directory) and place_of_language(directory) == own.resolve():
+            raise BadInput(
+                f"backbone {name!r} is the language part of backbone {other!r}; remove that first, or give --force: "
+                "it can then not be used until this one is added again",
                 field="name",
             )
     experts = experts_of(queue.workspace, name)

@@ -14,8 +14,7 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
-from pituning.backbones.files import weight_files
-from pituning.backbones.headers import read_weights
+from pituning.backbones.card import weights_of
 from pituning.errors import PiTuningError
 from pituning.experts.kinds import KINDS
 from pituning.runs.eta import PlannedPhase
@@ -128,7 +127,7 @@ def size_factor(workspace: Workspace, backbone: str) -> float:
         return 1.0
     try:
         folder = workspace.backbone_dir(backbone)
-        parameters = read_weights(folder / name for name in weight_files(folder)).parameters
+        parameters = weights_of(folder).parameters
     except PiTuningError:
         return 1.0  # what is wrong with it shows when the run is done
     return max(1.0, parameters / EMBEDDED_PARAMETERS) ** SIZE_EXPONENT

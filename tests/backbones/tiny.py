@@ -34,6 +34,7 @@ from pituning.backbones.ofa.tokenizer import ofa_tokenizer
 from pituning.experts.kinds import mixable_kinds
 from pituning.workspace.atomic import write_json
 from tests.backbones.making import TEXTS, Tiny, save, tokenizer
+from tests.backbones.tiny_composed import PlainComposed, composed
 from tests.backbones.tiny_image_text import IMAGE_TEXT, t5gemma2
 from tests.conftest import save_tiny_backbone
 
@@ -114,6 +115,7 @@ TINY = (
     Tiny("ofa", "ofa", ofa, OfaForConditionalGeneration, labels=False),
     Tiny("t5gemma2", "t5gemma2", t5gemma2, T5Gemma2ForConditionalGeneration),
     *IMAGE_TEXT,
+    Tiny("composed", "composed", composed, PlainComposed),
 )  # fmt: skip
 
 FIRST = tuple(
