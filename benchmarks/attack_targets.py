@@ -113,15 +113,20 @@ def images(luck: random.Random, place: Place) -> None:
 
 def experts(luck: random.Random, place: Place) -> None:
     """A checkpoint of others is imported whole and finite, or refused."""
+    from pituning.backbones.files import fingerprint
+    from pituning.backbones.places import Places
     from pituning.experts.card import read_card
     from pituning.experts.checkpoint import arrays, read_checkpoint
-    from pituning.runs.imports import import_checkpoint
-    from pituning.runs.queue import RunQueue
+    from pituning.experts.fitting import check_fit
+    from pituning.experts.keeping import keep_checkpoint
 
     files, wrong = _odd_expert(luck)
-    checkpoint = read_checkpoint(_zip(files), "mine.zip")
+    # All that `pituning.experts.uploads` does but to load the model and compare, which takes seconds.
+    folder = place.workspace.backbone_dir("mini")
+    mark = fingerprint(folder)
+    checkpoint = check_fit(read_checkpoint(_zip(files), "mine.zip"), Places.read(folder), mark)
     name = luck.choice(("mine", "digits", making.text(luck)))
-    card = import_checkpoint(RunQueue(place.workspace), checkpoint, name=name, task=TASK)
+    card = keep_checkpoint(checkpoint, place.workspace.zoo(), name=name, task=TASK, fingerprint=mark)
     must(not wrong, f"a checkpoint with {wrong} was imported")
     folder = place.workspace.zoo().new_expert_dir(card.kind, check_name(name))
     must(folder.parent.parent.parent == place.workspace.zoo().root, f"it was written to {folder}")

@@ -18,6 +18,7 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Reporter
 from pituning.workspace.atomic import storage_error
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace, check_name
+from pituning.workspace.paths import expanded
 
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
@@ -55,7 +56,7 @@ def find_source(text: str) -> Source:
         return Source(PACKAGE, text, valid_name(text))
     if text in shipped_projectors():
         return Source(COMPOSED, text, valid_name(text))
-    path = Path(text).expanduser()
+    path = expanded(text)
     if text.strip() and path.is_dir():
         place = path.resolve()
         return Source(DIRECTORY, str(place), valid_name(place.name))

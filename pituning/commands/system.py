@@ -16,6 +16,7 @@ from pituning.commands.shared import JsonOption, WorkspaceOption, echo, emit, op
 from pituning.errors import ArtefactError, BadInput, PiTuningError
 from pituning.experts.kinds import shipped_kinds
 from pituning.workspace.layout import DEFAULT_BACKBONE, ENVIRONMENT_VARIABLE, embedded_data, resources
+from pituning.workspace.paths import expanded
 
 FIRST_PORT = 8501
 LEAST_FREE_MIB = 500
@@ -46,7 +47,7 @@ def app_command(
     paths = [str(resources()), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {ENVIRONMENT_VARIABLE: str(place.root), "PYTHONPATH": os.pathsep.join(paths)}
     if roles:
-        environment[ROLES_VARIABLE] = str(Path(roles).expanduser().resolve())  # it is read from another directory
+        environment[ROLES_VARIABLE] = str(expanded(roles).resolve())  # it is read from another directory
     echo(f"π-Tuning Studio at http://{ADDRESS}:{port} (workspace {place.root}); stop it with Ctrl-C", err=True)
     os.chdir(resources())  # where .streamlit/config.toml is
     command = [sys.executable, "-m", "streamlit", "run", str(script), *arguments]

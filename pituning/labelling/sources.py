@@ -17,6 +17,7 @@ from typing import Any
 from pituning.errors import ArtefactError, BadInput
 from pituning.workspace.atomic import atomic_directory, read_json, sha256, write_json
 from pituning.workspace.layout import Workspace
+from pituning.workspace.paths import expanded
 
 _NAME = re.compile(r"[0-9a-f]{32}")
 _NOTE = "source.json"
@@ -66,10 +67,10 @@ def keep_path(path: Path, out: Path | None, workspace: Workspace) -> str:
     Raises:
         BadInput: it does not exist.
     """
-    path = path.expanduser().resolve()
+    path = expanded(path).resolve()
     if not path.exists():
         raise BadInput(f"file {str(path)!r} does not exist; check the path", field="file")
-    out = None if out is None else out.expanduser().resolve()
+    out = None if out is None else expanded(out).resolve()
     document = {"filename": path.name, "path": str(path), "mark": _mark(path), "out": None if out is None else str(out)}
     name = sha256(repr(sorted(document.items())).encode())[:32]
     if not _directory(workspace, name).is_dir():

@@ -32,6 +32,7 @@ from pituning.workspace.atomic import NO_LINKS, atomic_file, read_json, temporar
 from pituning.workspace.database import Base, database_error, database_name, open_database, writing
 from pituning.workspace.layout import Workspace, directories
 from pituning.workspace.ownership import identity
+from pituning.workspace.paths import expanded
 
 FORMAT_VERSION = 1
 MANIFEST, DATABASE = "backup.json", "studio.db"
@@ -101,7 +102,7 @@ def back_up(workspace: Workspace, file: Path, *, backbones: bool = False, report
         ArtefactError: the disk is full, the database is damaged, or the workspace changes faster than it is read.
     """
     reporter = reporter or Silent()
-    file = file.expanduser().resolve()
+    file = expanded(file).resolve()
     if file.is_relative_to(workspace.root):
         raise BadInput(f"{file} lies in the workspace; name a file elsewhere, best on another disk", field="file")
     taken = BadInput(f"{file} is there already; a backup overwrites nothing: name another file", field="file")

@@ -36,6 +36,7 @@ from pituning.workspace.database import (
 from pituning.workspace.documents import DocumentError, check_fields, parse_json
 from pituning.workspace.layout import FORMAT_VERSION as WORKSPACE_VERSION
 from pituning.workspace.layout import check_name
+from pituning.workspace.paths import expanded
 from pituning.workspace.zips import Zip, bad_file, open_zip
 
 MOST_FILES = 2_000_000
@@ -76,7 +77,7 @@ def restore_backup(
         ArtefactError: the disk is full, or cannot be written.
     """
     reporter = reporter or Silent()
-    root = directory.expanduser().resolve()
+    root = expanded(directory).resolve()
     taken = BadInput(f"{root} is there already; nothing is overwritten: name a new directory", field="directory")
     if root.exists() and not (root.is_dir() and not any(root.iterdir())):
         raise taken

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pituning.errors import BadInput, NotAllowed
 from pituning.text import shorten
+from pituning.workspace.paths import expanded
 
 ROLES_VARIABLE = "PITUNING_ROLES"
 
@@ -86,7 +87,7 @@ class Roles:
             BadInput: as `read`.
         """
         path = os.environ.get(ROLES_VARIABLE)
-        return cls.read(Path(path).expanduser()) if path else None
+        return cls.read(expanded(path)) if path else None
 
     @classmethod
     def read(cls, path: Path) -> Roles:

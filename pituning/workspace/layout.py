@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
 from pituning.workspace.atomic import TEMPORARY_PREFIX, read_json, storage_error, write_json
+from pituning.workspace.paths import expanded
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -94,7 +95,7 @@ class Workspace:
             BadInput: when the path is a file or a directory that holds something else.
             ArtefactError: when it cannot be written or was made by a later version.
         """
-        root = Path(path or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ROOT).expanduser().resolve()
+        root = expanded(path or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ROOT).resolve()
         manifest = root / "workspace.json"
         if root.exists() and not root.is_dir():
             raise BadInput(f"workspace {root} is a file; name a directory with --workspace", field="workspace")

@@ -27,6 +27,7 @@ from pituning.tasks.mini.drawing import draw
 from pituning.tasks.mini.world import random_scene
 from pituning.workspace.atomic import atomic_directory
 from pituning.workspace.layout import Workspace
+from pituning.workspace.paths import expanded
 
 HIDDEN = 768
 SIDE = 4
@@ -116,7 +117,7 @@ def write_composed(
 
 
 def _language(workspace: Workspace, text: str) -> Path:
-    path = Path(text).expanduser()
+    path = expanded(text)
     if "/" not in text and text in workspace.backbone_names():
         directory = workspace.backbone_dir(text)
     elif path.is_dir():
@@ -134,7 +135,7 @@ def _language(workspace: Workspace, text: str) -> Path:
 
 
 def _vision(text: str) -> tuple[str, Path | None]:
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.is_dir():
         return DIRECTORY_PART, path
     if text == DIRECTORY_PART or text not in VISION_PARTS:

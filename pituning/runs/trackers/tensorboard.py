@@ -10,12 +10,12 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pituning.runs.records import Run
 from pituning.runs.trackers.base import TimedPoint, TrackerError
 from pituning.workspace.layout import Workspace
+from pituning.workspace.paths import expanded
 
 DIRECTORY_VARIABLE = "PITUNING_TENSORBOARD_DIR"
 _UNUSABLE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -40,7 +40,7 @@ class TensorBoardTracker:
             raise TrackerError("TensorBoard is not installed; pip install 'pituning-studio[tensorboard]'") from error
         self._events, self._summaries, self._text, self._open = event_pb2, summary_pb2, text_pb, EventFileWriter
         given = os.environ.get(DIRECTORY_VARIABLE) or "tensorboard"
-        self._root = workspace.root / Path(given).expanduser()
+        self._root = workspace.root / expanded(given)
         self._writers: dict[str, Any] = {}
 
     def start(self, run: Run) -> None:
