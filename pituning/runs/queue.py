@@ -14,7 +14,7 @@ Contract, the same on SQLite and PostgreSQL and for every process that opens the
   has failed with the reason; a worker that stops through no fault of the run gives it back without counting.
 - Cancelling a running run raises a flag that its worker sees with its next report, and its supervisor at once.
 - Whoever asks is an `Actor`; what their role does not cover raises `NotAllowed` and changes nothing. Looking needs no
-  more than an actor, ``forget`` an admin, everything else a runner.
+  more than an actor, ``forget`` and ``adopt`` an admin, everything else a runner.
 - Curves, weights and events are appended. A later attempt that goes over a step again replaces what was written of it.
 
 Times are seconds since the epoch. Readers: `pituning.runs.store`; workers' writes: `pituning.runs.claims`; here is what

@@ -25,7 +25,7 @@ Run = Callable[..., Outcome]
 COMMANDS = {
     "app": (),
     "tasks": ("list", "show", "preview", "add", "edit", "card", "export", "remove", "catalogue"),
-    "backbones": ("add", "list", "show", "remove", "check", "families"),
+    "backbones": ("add", "compose", "list", "show", "remove", "check", "families"),
     "experts": ("list", "train", "import", "export", "answer", "remove"),
     "embed": (),
     "graph": ("neighbors", "project", "export"),
@@ -41,7 +41,7 @@ COMMANDS = {
     "workspace": ("backup", "restore"),
     "report": (),
     "bench": ("fisher", "interpolate", "memory", "graph", "app"),
-    "pretrain": ("mini", "report"),
+    "pretrain": ("mini", "projector", "report"),
     "zoo": ("build", "maps", "measure", "tables"),
     "doctor": (),
 }  # fmt: skip

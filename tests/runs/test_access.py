@@ -80,7 +80,7 @@ def test_no_way_into_the_queue_is_left_out_here() -> None:
     public = {name for name in dir(RunQueue) if not name.startswith("_")}
 
     # `forget` is `forgetting`, and asks for the same role; `remembering` undoes it and is tried by `restore`.
-    assert public == READING | FOR_WORKERS | {"forgetting", "remembering"} | (set(ASKED) - {"delete_run"})
+    assert public == READING | FOR_WORKERS | {"adopt", "forgetting", "remembering"} | (set(ASKED) - {"delete_run"})
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.RUNNER])
@@ -92,6 +92,12 @@ def test_only_an_admin_removes_a_task(workspace: Workspace, role: Role) -> None:
         remove_task(as_role(workspace, role), "mine")
 
     assert directory.is_dir()
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.RUNNER])
+def test_only_an_admin_takes_a_database_over(workspace: Workspace, role: Role) -> None:
+    with pytest.raises(NotAllowed, match="may not take a database over"):
+        as_role(workspace, role).adopt()
 
 
 def test_it_is_written_down_who_did_what(workspace: Workspace) -> None:

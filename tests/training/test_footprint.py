@@ -237,7 +237,8 @@ def test_gradients_in_parts_are_those_of_the_whole(backbone: Backbone, text_task
     for accumulate in (2, 3, 7):
         value, actual = gradient(accumulate)
         assert value == pytest.approx(whole, rel=1e-5)
-        torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-4)
+        # Sums in another order: near zero they differ by what the rounding of the large ones is.
+        torch.testing.assert_close(actual, expected, atol=max(1e-6, 3e-6 * float(expected.abs().max())), rtol=1e-4)
 
 
 def test_a_part_that_is_no_number_ends_the_training(fixed: Fixed) -> None:
