@@ -122,7 +122,7 @@ def deletions(luck: random.Random, place: Place) -> None:
 
     workspace = Workspace(_template(place), embedded=place.workspace.embedded)
     queue, bin_ = RunQueue(workspace), Bin(workspace.root)
-    before = _files(workspace.root)
+    before, damaged = _files(workspace.root), False
     try:
         for _ in range(luck.randrange(1, 5)):
             what = luck.random()
@@ -137,8 +137,10 @@ def deletions(luck: random.Random, place: Place) -> None:
                     restore(queue, luck.choice(bin_.entries()).id)
             if bin_.entries() and luck.random() < 0.1:
                 _damage(luck, bin_.directory / luck.choice(bin_.entries()).id / "entry.json")
+                damaged = True
             settle(workspace)
-        whole = all(entry.damage is None for entry in bin_.entries())
+        # A damage that leaves a document which still makes sense restores something else.
+        whole = not damaged and all(entry.damage is None for entry in bin_.entries())
         for entry in list(bin_.entries()):  # the newest first, as they were made
             try:
                 restore(queue, entry.id)

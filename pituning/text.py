@@ -40,6 +40,14 @@ def shorten(text: str, most: int = MOST_IN_MESSAGE, *, keep_end: bool = False) -
     return text[: most - 1 - tail].rstrip() + "…" + (text[-tail:].lstrip() if tail else "")
 
 
+def literal(value: object, most: int = 80) -> str:
+    """A value from outside as Python writes it, for a message; Python does not write numbers of thousands of digits."""
+    try:
+        return shorten(repr(value), most)
+    except ValueError:
+        return f"a {type(value).__name__} with a number of too many digits"
+
+
 def visible(text: str) -> str:
     r"""The text with its control characters spelt out, as in ``\x1b``; line ends and tabs stay."""
     return _UNSEEN.sub(_spelt, text.replace("\r\n", "\n"))

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from pituning import cli
 from pituning.commands import progress
 from pituning.commands.shared import echo, emit, print_table
-from pituning.text import json_text, markdown, one_line, shorten, visible, without_folders
+from pituning.text import json_text, literal, markdown, one_line, shorten, visible, without_folders
 
 COMMANDS = Path(cli.__file__).parent / "commands"
 SYNTAX = [
@@ -37,6 +37,11 @@ def is_tame(text: str) -> bool:
 
 
 @settings(FAST, max_examples=120)
+@pytest.mark.parametrize("value", [10**5000, [10**5000], {"a": "x" * 500}, "\ud800", float("nan"), None])
+def test_any_value_is_spelt_out_in_short(value: object) -> None:
+    assert 0 < len(literal(value)) <= 80
+
+
 @given(FOREIGN)
 def test_markdown_shows_any_text_as_it_is(text: str) -> None:
     escaped = markdown(text)

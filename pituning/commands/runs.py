@@ -46,7 +46,7 @@ def list_command(
     ] = None,
     batch: BatchOption = None,
     backbone: Annotated[str | None, typer.Option(help="Only the runs on this backbone.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 500,
+    limit: Annotated[int, typer.Option(min=1, max=10**9, help="How many at most, the newest.")] = 500,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -17,7 +17,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from pituning.errors import BadInput, NotAllowed
-from pituning.text import shorten
+from pituning.text import literal
 from pituning.workspace.paths import expanded
 
 ROLES_VARIABLE = "PITUNING_ROLES"
@@ -145,7 +145,7 @@ def address_of(claims: Mapping[str, object]) -> str:
         raise NotAllowed('the identity provider tells no e-mail address; let it grant the scope "email"')
     if not isinstance(address, str) or len(address) > _MOST_IN_ADDRESS or _ADDRESS.fullmatch(address) is None:
         raise NotAllowed(
-            f"the identity provider tells {shorten(repr(address), 80)} as the e-mail address, which is none; "
+            f"the identity provider tells {literal(address)} as the e-mail address, which is none; "
             "correct it there, then sign in"
         )
     verified = claims.get("email_verified", True)  # some providers only have addresses of their own, and do not say
@@ -153,7 +153,7 @@ def address_of(claims: Mapping[str, object]) -> str:
         raise NotAllowed(f"{address} has not been verified by the identity provider; verify it there, then sign in")
     if verified is not True:
         raise NotAllowed(
-            f"the identity provider tells {shorten(repr(verified), 80)} as email_verified of {address}, which is "
+            f"the identity provider tells {literal(verified)} as email_verified of {address}, which is "
             "neither true nor false; let it tell one of the two"
         )
     return address

@@ -232,10 +232,14 @@ def _from_url(text: str) -> Engine:
 def _prepare_connection(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we emit BEGIN ourselves, so that a transaction covers DDL and can be IMMEDIATE
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
+    try:
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+    except UnicodeDecodeError as error:  # what SQLite says of a damaged file quotes it, and that may be no text
+        raise sqlite3.DatabaseError("database disk image is malformed") from error
+    finally:
+        cursor.close()
 
 
 def _begin(connection: sa.Connection) -> None:

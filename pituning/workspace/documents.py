@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from pituning.text import one_line
+
 MOST_BYTES = 256 * 2**20
 """Of a JSON document; the largest of our own have a tenth of it."""
 MOST_DEPTH = 64
@@ -139,7 +141,7 @@ def _children(container: Any, text_keys: bool) -> typing.Iterable[tuple[Any, Any
 
 
 def _what(where: str, value: Any) -> str:
-    start = f"{where} is" if where else "it is"
+    start = f"{one_line(where)} is" if where else "it is"
     if isinstance(value, str):
         return f"{start} {ascii(value)[:_SHOWN]}, which holds half a character (a lone surrogate)"
     if isinstance(value, int):

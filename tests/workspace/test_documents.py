@@ -72,6 +72,7 @@ def test_one_odd_value_anywhere_is_refused(document: Any, odd: Any, way: list[st
         ('{"a": [NaN]}', "a.0 is nan, which is not finite"),
         ("9" * 5000, "too many digits"),
         ('{"seed": 9223372036854775808}', "seed is a whole number beyond 64 bits"),
+        ('{"a\\r\\nb": 9223372036854775808}', "a b is a whole number beyond 64 bits"),
         (r'{"a": "\ud800"}', "half a character"),
         (r'{"\ud800": 1}', "no text"),
         (b'{"a": "\xff"}', "no text in UTF-8"),
