@@ -37,9 +37,9 @@ def is_tame(text: str) -> bool:
 
 
 @settings(FAST, max_examples=120)
-@pytest.mark.parametrize("value", [10**5000, [10**5000], {"a": "x" * 500}, "\ud800", float("nan"), None])
-def test_any_value_is_spelt_out_in_short(value: object) -> None:
-    assert 0 < len(literal(value)) <= 80
+def test_any_value_is_spelt_out_in_short() -> None:
+    for value in (10**5000, [10**5000], {"a": "x" * 500}, "\ud800", float("nan"), None):
+        assert 0 < len(literal(value)) <= 80
 
 
 @given(FOREIGN)

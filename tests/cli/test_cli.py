@@ -134,7 +134,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["tune", "nli", "--kind", "lorra"], "unknown expert kind 'lorra'; did you mean lora?"),
         (["tune", "nli", "--shots", "5000"], "training examples, fewer than 5000 shots"),
         (["tune", "nli"], "unknown backbone 'mini'; known: none"),
-        (["runs", "list", "--limit", str(2**63)], "is not in the range"),
+        (["runs", "list", "--limit", str(2**63)], "should be less than or equal to 1000000000"),
         (["tasks", "remove", "nli", "--yes"], "task 'nli' belongs to the suite"),
         (["tasks", "remove", "moods", "--yes"], "unknown task 'moods'; known: none"),
         (["runs", "show", "nope"], "unknown run 'nope'"),
