@@ -72,6 +72,9 @@ LOOK_SECONDS = 0.02
 WOKEN_SECONDS = 30.0
 """How long a worker that was frozen may take to see that its run has been given to another."""
 
+OVERLAP_SECONDS = 2.0
+"""How long two live processes at one run are no overlap."""
+
 AFTER_CHECKPOINT = 0.75
 """The share of the kills that hit a worker just after a checkpoint."""
 
@@ -97,6 +100,8 @@ class Chaos:
     roles: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     victims: set[tuple[str, int]] = field(default_factory=set)
     frozen: dict[int, float] = field(default_factory=dict)
+    together: dict[tuple[str, frozenset[int]], float] = field(default_factory=dict)
+    """When two processes were first seen at one run."""
 
     def __post_init__(self) -> None:
         self.queue = RunQueue(self.workspace)
@@ -319,7 +324,11 @@ class Chaos:
         return processes
 
     def _look_for_overlaps(self) -> None:
-        """Two live workers at one run would be one too many."""
+        """Two live workers at one run would be one too many.
+
+        Twice for some seconds: a worker that was just killed lives on for a moment on a busy machine, and one that starts
+        another program is two processes until that begins.
+        """
         by_run: dict[str, list[psutil.Process]] = {}
         for process in self._processes(WORKER_MODULE):
             with suppress(psutil.Error, ValueError, IndexError):
@@ -331,7 +340,10 @@ class Chaos:
                 if p.is_running() and p.status() != psutil.STATUS_ZOMBIE
                 and time.monotonic() > self.frozen.get(p.pid, 0.0)
             ]  # fmt: skip
-            if len(alive) > 1:
+            if len(alive) < 2:
+                continue
+            pair = run_id, frozenset(process.pid for process in alive)
+            if time.monotonic() - self.together.setdefault(pair, time.monotonic()) > OVERLAP_SECONDS:
                 self.overlaps.add(run_id)
 
 
