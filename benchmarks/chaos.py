@@ -326,8 +326,8 @@ class Chaos:
     def _look_for_overlaps(self) -> None:
         """Two live workers at one run would be one too many.
 
-        Twice for some seconds: a worker that was just killed lives on for a moment on a busy machine, and one that starts
-        another program is two processes until that begins.
+        For some seconds, that is: a worker that was just killed lives on for a moment on a busy machine, and one that
+        starts another program is two processes until that begins.
         """
         by_run: dict[str, list[psutil.Process]] = {}
         for process in self._processes(WORKER_MODULE):
