@@ -21,13 +21,14 @@ def verdict(chaos: Chaos, expected: dict[str, Any]) -> dict[str, Any]:
     runs = chaos.queue.list(limit=10_000)
     names = Counter(run.name for run in runs)
     succeeded = {run.name: run for run in runs if run.state == "succeeded"}
-    twice = {name for name, count in names.items() if count > 1} | chaos.overlaps
+    twice = {name: f"{count} runs of that name" for name, count in names.items() if count > 1}
+    twice |= dict.fromkeys(chaos.overlaps, "two live workers at once")
     wrong = []
     restored = 0
     for name, run in succeeded.items():
         events = [event.message for event in chaos.queue.events_of(run.id)]
         if events.count("succeeded") != 1:
-            twice.add(name)
+            twice[name] = f"succeeded {events.count('succeeded')} times"
         try:
             words = final_words(chaos.workspace, run.kind, chaos.queue.result_of(run.id) or {})
             words |= curves_json(chaos.queue.curves_of(run.id), chaos.queue.alphas_of(run.id))
@@ -49,6 +50,7 @@ def verdict(chaos: Chaos, expected: dict[str, Any]) -> dict[str, Any]:
         "disturbances": dict(sorted(chaos.done.items())),
         "unfinished": {run.id: f"{run.state}: {run.error}" for run in runs if run.state != "succeeded"},
         "differ": wrong,
+        "twice": twice,
     }
 
 

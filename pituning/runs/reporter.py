@@ -157,6 +157,7 @@ class DatabaseReporter:
     def _check(self) -> None:
         if self._stop is not None:
             raise self._stop
+        self.check_place()  # before the work writes a checkpoint, which would make the old place again
 
     def _print(self, line: str) -> None:
         if self._log is None:

@@ -155,6 +155,9 @@ def test_a_layer_that_runs_again_finds_the_parameters_of_its_first_run(backbone:
     torch.testing.assert_close(gradient(True), gradient(False), atol=1e-6, rtol=1e-5)
 
 
+ROUNDING = {"composed": 3e-6}
+"""What may be left of gradients that cancel: here the parts differ by up to 2.9e-6, of gradients of up to 1.5."""
+
 NEARLY_ALL = {"fourier": 0.95}
 """The share of values that move alike; of a spectrum more have a gradient of next to nothing."""
 
@@ -237,8 +240,8 @@ def test_gradients_in_parts_are_those_of_the_whole(backbone: Backbone, text_task
     for accumulate in (2, 3, 7):
         value, actual = gradient(accumulate)
         assert value == pytest.approx(whole, rel=1e-5)
-        # Sums in another order: near zero they differ by what the rounding of the large ones is.
-        torch.testing.assert_close(actual, expected, atol=max(1e-6, 3e-6 * float(expected.abs().max())), rtol=1e-4)
+        atol = ROUNDING.get(backbone.record.name, 1e-6)
+        torch.testing.assert_close(actual, expected, atol=atol, rtol=1e-4)
 
 
 def test_a_part_that_is_no_number_ends_the_training(fixed: Fixed) -> None:
