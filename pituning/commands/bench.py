@@ -44,9 +44,20 @@ def memory(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 
 
 @app.command()
-def graph(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Similarity of 100 tasks in one pass against the loop over pairs."""
-    _emit(_module("graph").run(), as_json)
+def graph(
+    tasks: Annotated[
+        int | None, typer.Option(min=100, help="So many, and the most similar of each; e.g. 10000 or 100000.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Similarity of 100 tasks against the loop over pairs; of very many against scikit-learn's brute force."""
+    if tasks is None:
+        _emit(_module("graph").run(), as_json)
+        return
+    with terminal_reporter() as reporter:
+        result = _module("nearest").run(tasks=tasks, reporter=reporter)
+    _emit(result, as_json)
 
 
 @app.command("app")
