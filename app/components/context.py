@@ -30,7 +30,7 @@ from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_ta
 from pituning.workspace.atomic import read_json
 from pituning.workspace.layout import DEFAULT_BACKBONE, ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.lowshot import read_lowshot
-from pituning.workspace.similarity import ZooSimilarity
+from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity
 from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
 from pituning.workspace.zoo import Zoo
 
@@ -128,14 +128,25 @@ def similarity(kind: str, predictor: str) -> ZooSimilarity:
 
     Raises:
         ArtefactError: it has not been made for this kind and predictor, or is damaged.
+        BadInput: the tasks are so many that not all pairs are kept; `kept_similarity` reads that form, too.
+    """
+    kept = kept_similarity(kind, predictor)
+    return zoo().similarity(kind, predictor) if isinstance(kept, NearestSimilarity) else kept
+
+
+def kept_similarity(kind: str, predictor: str) -> ZooSimilarity | NearestSimilarity:
+    """The same in the form in which it is kept.
+
+    Raises:
+        ArtefactError: it has not been made for this kind and predictor, or is damaged.
     """
     path = zoo().similarity_path(kind, predictor)
     return _similarity(str(path), stamp(path), kind, predictor, zoo())
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _similarity(path: str, stamp: float, kind: str, predictor: str, _zoo: Zoo) -> ZooSimilarity:
-    return _zoo.similarity(kind, predictor)
+def _similarity(path: str, stamp: float, kind: str, predictor: str, _zoo: Zoo) -> ZooSimilarity | NearestSimilarity:
+    return _zoo.kept_similarity(kind, predictor)
 
 
 def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:

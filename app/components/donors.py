@@ -15,6 +15,8 @@ from app.components.guard import guarded, plain
 from app.components.target import Target
 from app.components.words import PREDICTORS, label
 from pituning.graph.predict import Neighbor, neighbors
+from pituning.graph.sparse import sparse_neighbors
+from pituning.workspace.similarity import NearestSimilarity
 
 WAYS = {"predicted": "Predicted from the shots", "chosen": "Chosen by me"}
 MOST_DONORS = 8
@@ -119,7 +121,11 @@ def _near(name: str, kind: str, candidates: Sequence[str], count: int) -> list[N
     if predictor is None:
         return []
     with guarded("The prediction of donors"):
-        similarity = context.similarity(kind, predictor)
+        similarity = context.kept_similarity(kind, predictor)
+        if isinstance(similarity, NearestSimilarity):
+            known = name in similarity.names
+            nearest = sparse_neighbors(similarity, name, similarity.tasks.shape[1]) if known else []
+            return [item for item in nearest if item.task in candidates]
         if name in similarity.names:
             others = len(similarity.names) - 1
             ranked = neighbors(similarity.matrix, similarity.names, name, others)

@@ -10,13 +10,14 @@ import numpy as np
 import streamlit as st
 
 from app.components import context, source
-from app.components.graph_view import NEAREST, GraphView, downloads
+from app.components.graph_view import NEAREST, GraphView, downloads, of_source
 from app.components.links import one_of
-from app.components.source import Source
+from app.components.source import Source, SparseSource
 from app.components.words import KINDS, Word, label
 from pituning.figures.task_graph import ColourBy
 from pituning.graph.directed import BEST
 from pituning.graph.layout import CROWD
+from pituning.workspace.similarity import NearestSimilarity
 
 MOST_LINES = 20_000
 
@@ -36,7 +37,7 @@ SIZES = {
 }
 
 
-def zoo(available: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> tuple[GraphView, Source]:
+def zoo(available: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> tuple[GraphView, Source | SparseSource]:
     """The controls of the zoo's graph.
 
     Args:
@@ -45,21 +46,22 @@ def zoo(available: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> 
     """
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         kind, predictor = source.choose(available)
-        whole = source.load(kind, predictor)
-        drawn = one_of("Lines show", LINES, key="view")
+        whole = source.load_kept(kind, predictor)
+        # Of very many tasks nobody has measured what each does for each.
+        drawn = "similarity" if isinstance(whole, SparseSource) else one_of("Lines show", LINES, key="view")
         options: dict[str, Any] = {}
-        if drawn == "transfer":
+        if drawn == "transfer" and isinstance(whole, Source):
             options = _measured(whole)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        if drawn == "similarity":
+        if isinstance(whole, SparseSource):
+            options |= _kept_lines(whole.kept)
+        elif drawn == "similarity":
             options |= lines(whole.matrix)
         elif "gains" in options:
             options |= arrows(options["gains"])
-        view = GraphView(
+        view = of_source(
+            whole,
             name=f"{kind}-{predictor}{'-transfer' if drawn == 'transfer' else ''}",
-            infos=whole.infos,
-            matrix=whole.matrix,
-            replicates=whole.replicates,
             colour_by=colour(),
             **_sizes(whole),
             **{"k": None, "threshold": None, **options},
@@ -92,7 +94,7 @@ def colour() -> ColourBy:
     return chosen or "modality"
 
 
-def _sizes(whole: Source) -> dict[str, Any]:
+def _sizes(whole: Source | SparseSource) -> dict[str, Any]:
     """What the area of a point tells; the points of very many tasks are all alike."""
     if len(whole.infos) > CROWD:
         return {}
@@ -111,17 +113,28 @@ def lines(matrix: np.ndarray, known: np.ndarray | None = None) -> dict[str, Any]
     count = len(matrix)
     if count < 2:
         return {"k": None, "threshold": None}
-    mode = st.segmented_control(
-        "Lines", ["nearest", "threshold"], format_func={"nearest": "Nearest", "threshold": "Above"}.__getitem__,
-        required=True, default="nearest", key="lines", bind="query-params",
-        help="Nearest: each task to its most similar ones. Above: every pair that is more similar than a threshold.",
-    )  # fmt: skip
-    if mode == "threshold":
+    if _line_mode("Above: every pair that is more similar than a threshold.") == "threshold":
         above = np.triu(np.ones_like(matrix, dtype=bool) if known is None else known, k=1)
         chosen = _slider("Similarity of at least", matrix[above], 0.85, key="threshold")
         return {"k": None, "threshold": chosen}
     most = min(8, count - 1)
     return {"k": _count("Nearest shown", most, min(NEAREST, most), key="k"), "threshold": None}
+
+
+def _kept_lines(kept: NearestSimilarity) -> dict[str, Any]:
+    """The same where only the most similar of each task are kept."""
+    if _line_mode("Above: what is kept and more similar than a threshold.") == "threshold":
+        return {"k": None, "threshold": _slider("Similarity of at least", kept.values.ravel(), 0.85, key="threshold")}
+    most = min(8, kept.tasks.shape[1])
+    return {"k": _count("Nearest shown", most, min(NEAREST, most), key="k"), "threshold": None}
+
+
+def _line_mode(above: str) -> str | None:
+    return st.segmented_control(
+        "Lines", ["nearest", "threshold"], format_func={"nearest": "Nearest", "threshold": "Above"}.__getitem__,
+        required=True, default="nearest", key="lines", bind="query-params",
+        help=f"Nearest: each task to its most similar ones. {above}",
+    )  # fmt: skip
 
 
 def arrows(gains: np.ndarray) -> dict[str, Any]:

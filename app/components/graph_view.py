@@ -16,6 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app.components import charts, context, pictures, source, task_panel
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
+from app.components.source import Source, SparseSource
 from app.components.words import Word
 from pituning.figures.crowd import crowd_members, crowd_option
 from pituning.figures.task_graph import ColourBy, graph_option
@@ -24,6 +25,8 @@ from pituning.graph.directed import directed_graph
 from pituning.graph.export import export_bytes
 from pituning.graph.layout import CROWD
 from pituning.graph.predict import Neighbor, neighbors
+from pituning.graph.sparse import sparse_graph, sparse_neighbors
+from pituning.workspace.similarity import NearestSimilarity
 
 NEAREST = 3
 CHART_KEY = "graph_chart"
@@ -63,6 +66,7 @@ class GraphView:
         gains: (N, N) what donor j does for target i, where arrows are wanted in place of lines.
         gain_unit: what gains are measured in.
         missing: why there is nothing to draw, if there is not.
+        sparse: in place of matrix and replicates, which are empty then, the most similar of each of very many tasks.
         sizes: what the area of a point tells; None where all are alike; ``degree`` when it depends on the lines.
     """
 
@@ -77,6 +81,7 @@ class GraphView:
     gains: np.ndarray | None = None
     gain_unit: str = "points"
     missing: str | None = None
+    sparse: NearestSimilarity | None = None
     colour_by: ColourBy = "modality"
     sizes: Mapping[str, float] | Literal["degree"] | None = None
     size_unit: str = ""
@@ -90,10 +95,14 @@ class GraphView:
         names = self.names
         if name not in names:
             return []
+        if self.sparse is not None:
+            return sparse_neighbors(self.sparse, name, min(count, self.sparse.tasks.shape[1]))
         return neighbors(self.matrix, names, name, min(count, len(names) - 1), replicates=self.replicates)
 
     def graph(self) -> nx.Graph:
         """The graph that is drawn."""
+        if self.sparse is not None:
+            return _sparse_graph(self._key(), self.k, self.threshold, self.sparse, self.infos)
         if self.gains is None:
             return _graph(self._key(), self.k, self.threshold, self.matrix, self.infos, self.known)
         return directed_graph(self.places(), self.gains, k=self.k, threshold=self.threshold, worst=self.worst)
@@ -107,7 +116,8 @@ class GraphView:
         """What tells its graphs from others; Streamlit would take its time to look at thousands of names itself."""
         parts = [self.name, *(f"{info.name}\n{info.title}\n{info.modality}" for info in self.infos)]
         known = 0 if self.known is None else int(self.known.sum())
-        return hashlib.sha256(repr((parts, float(np.sum(self.matrix**2)), known)).encode()).hexdigest()
+        values = self.matrix if self.sparse is None else self.sparse.values
+        return hashlib.sha256(repr((parts, float(np.sum(values**2)), known)).encode()).hexdigest()
 
 
 @st.cache_resource(max_entries=64, show_spinner="Laying out the graph …")
@@ -120,6 +130,13 @@ def _graph(
     _known: np.ndarray | None,
 ) -> nx.Graph:
     return task_graph(_matrix, _infos, k=k, threshold=threshold, known=_known)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Drawing the graph …")
+def _sparse_graph(
+    key: str, k: int | None, threshold: float | None, _kept: NearestSimilarity, _infos: Sequence[NodeInfo]
+) -> nx.Graph:
+    return sparse_graph(_kept, _infos, k=k, threshold=threshold)
 
 
 def titles() -> dict[str, str]:
@@ -227,8 +244,18 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
     else:
         text, thick = f"{count:,} tasks, {lines:,} lines", "the thicker, the more similar"
     if _crowded(graph):
-        return f"{text}. Click a point; drag to move, scroll to zoom."
+        return f"{text}. Click a point; drag to move, scroll to zoom.{_kept(view.sparse)}"
     return f"{text}; {thick}.{size} Click a point or a line; drag to move, scroll to zoom."
+
+
+def _kept(sparse: NearestSimilarity | None) -> str:
+    """What is to be known of lines that are few of all that could be drawn."""
+    if sparse is None:
+        return ""
+    text = f" Of each task the {sparse.tasks.shape[1]} most similar are kept, not all pairs."
+    if sparse.recall < 1:
+        text += f" They were found by a sketch: {100 * sparse.recall:.1f} % of the nearest are the right ones."
+    return text
 
 
 def _crowded(graph: nx.Graph) -> bool:
@@ -296,15 +323,24 @@ def open_neighbour(key: str, names: Sequence[str], *, beside: bool = False) -> N
         task_panel.forget_rows()
 
 
+def of_source(whole: Source | SparseSource, **options: Any) -> GraphView:
+    """The graph of similarities, by default with the lines that a graph has by default."""
+    common: dict[str, Any] = {
+        "name": f"{whole.kind}-{whole.predictor}", "infos": whole.infos, "threshold": None,
+        "k": min(NEAREST, max(len(whole.infos) - 1, 1)),
+    }  # fmt: skip
+    if isinstance(whole, SparseSource):
+        common |= {"matrix": np.zeros((0, 0)), "replicates": np.zeros((0, 0, 0)), "sparse": whole.kept}
+    else:
+        common |= {"matrix": whole.matrix, "replicates": whole.replicates}
+    return GraphView(**(common | options))
+
+
 def hero() -> None:
     """The graph of the first kind and predictor, to look at; the task graph page has the controls."""
     available = context.available()
     kind = next(iter(available))
-    whole = source.load(kind, available[kind][0])
-    view = GraphView(
-        name=f"{kind}-{whole.predictor}", infos=whole.infos, matrix=whole.matrix, replicates=whole.replicates,
-        k=min(NEAREST, max(len(whole.infos) - 1, 1)), threshold=None,
-    )  # fmt: skip
+    view = of_source(source.load_kept(kind, available[kind][0]))
     graph = view.graph()
     st.echarts_chart(
         (crowd_option if _crowded(graph) else graph_option)(graph, dark=charts.dark()),

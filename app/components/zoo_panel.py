@@ -12,11 +12,15 @@ from app.components.graph_view import GraphView
 from app.components.guard import empty, guarded, plain
 from app.components.links import to
 from app.components.pages import SIMILARITY
-from app.components.source import Source
+from app.components.source import Source, SparseSource
 from app.components.words import KINDS, PREDICTORS, label
+from pituning.graph.build import shorten
+from pituning.graph.sparse import sparse_neighbors
 
 
-def show(view: GraphView, whole: Source, predictors: Sequence[str], task: str | None, other: str | None) -> None:
+def show(
+    view: GraphView, whole: Source | SparseSource, predictors: Sequence[str], task: str | None, other: str | None
+) -> None:
     """The chosen task, the chosen pair, or how to choose one."""
     if task is None:
         empty(
@@ -31,7 +35,7 @@ def show(view: GraphView, whole: Source, predictors: Sequence[str], task: str | 
         _pair(whole, predictors, task, other)
 
 
-def more(whole: Source, task: str | None, other: str | None) -> None:
+def more(whole: Source | SparseSource, task: str | None, other: str | None) -> None:
     """What takes longer to draw, below what `show` says of a task: measured transfer and examples."""
     if task is not None and other is None:
         _details(whole, task)
@@ -43,7 +47,7 @@ def _task(view: GraphView, name: str) -> None:
     task_panel.neighbours(name, view.near(name), graph_view.titles(), on_open=graph_view.open_neighbour)
 
 
-def _details(whole: Source, name: str) -> None:
+def _details(whole: Source | SparseSource, name: str) -> None:
     info, titles = context.tasks()[name], graph_view.titles()
     if name in whole.names:
         with guarded("The measured transfer"):
@@ -52,7 +56,27 @@ def _details(whole: Source, name: str) -> None:
     task_panel.about(info)
 
 
-def _pair(whole: Source, predictors: Sequence[str], task: str, other: str) -> None:
+def _sparse_pair(whole: SparseSource, task: str, other: str) -> None:
+    """How alike two tasks are where only the most similar of each are kept."""
+    kept = whole.kept
+    st.header(" – ".join(plain(context.tasks()[name].title) for name in (task, other)), anchor=False)
+    seen = {
+        (a, b): near
+        for a, b in ((task, other), (other, task))
+        for near in sparse_neighbors(kept, a, kept.tasks.shape[1])
+        if near.task == b
+    }
+    if not seen:
+        st.caption(f"Neither is among the {kept.tasks.shape[1]} tasks most similar to the other; no more are kept.")
+        return
+    with st.grid(3, min_column_width=140, gap="small"):
+        st.metric("Similarity", f"{next(iter(seen.values())).similarity:.3f}".replace("-", "−"))
+        for a, b in ((task, other), (other, task)):
+            rank = str(seen[a, b].rank) if (a, b) in seen else f"> {kept.tasks.shape[1]}"
+            st.metric(f"Seen from {plain(shorten(context.tasks()[a].title))}", f"{rank} of {len(kept.names) - 1:,}")
+
+
+def _pair(whole: Source | SparseSource, predictors: Sequence[str], task: str, other: str) -> None:
     titles = graph_view.titles()
     missing = [name for name in (task, other) if name not in whole.names]
     if missing:
@@ -62,13 +86,16 @@ def _pair(whole: Source, predictors: Sequence[str], task: str, other: str) -> No
             icon=":material/compare_arrows:",
         )
     else:
-        pair_panel.show(whole, predictors, task, other, beside_graph=True)
+        if isinstance(whole, SparseSource):
+            _sparse_pair(whole, task, other)
+        else:
+            pair_panel.show(whole, predictors, task, other, beside_graph=True)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
             f"Only {plain(titles[task])}", icon=":material/arrow_back:", key="pair_close", type="tertiary",
             on_click=graph_view.forget, args=("other",),
         )  # fmt: skip
-        if not missing:
+        if not missing and not isinstance(whole, SparseSource):
             st.page_link(
                 SIMILARITY.path,
                 label="In the similarity matrix",

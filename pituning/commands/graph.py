@@ -27,7 +27,7 @@ from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 
 if TYPE_CHECKING:
     from pituning.tasks.registry import TaskInfo
-    from pituning.workspace.similarity import ZooSimilarity
+    from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity
 
 app = typer.Typer(help="The task graph: neighbors, export, project.")
 
@@ -46,10 +46,12 @@ def neighbors(
 ) -> None:
     """The tasks most like one, best first, each with the share of bootstrap replicates that agree."""
     from pituning.graph import predict
+    from pituning.graph.sparse import sparse_neighbors
     from pituning.tasks.registry import load_task
+    from pituning.workspace.similarity import NearestSimilarity
 
     place = open_workspace(workspace)
-    similarity = load_similarity(place, kind, predictor, backbone)
+    similarity = load_kept(place, kind, predictor, backbone)
     if task not in similarity.names:
         load_task(task, place)
         train, embed = (
@@ -59,7 +61,10 @@ def neighbors(
         raise BadInput(
             f"task {task!r} has no embedding of kind {kind!r}; make one: {train}, then {embed}", field="task"
         )
-    nearest = predict.neighbors(similarity.matrix, similarity.names, task, k, replicates=similarity.replicates)
+    if isinstance(similarity, NearestSimilarity):
+        nearest = sparse_neighbors(similarity, task, k)
+    else:
+        nearest = predict.neighbors(similarity.matrix, similarity.names, task, k, replicates=similarity.replicates)
     modality = {info.name: info.modality for info in infos_of(place, similarity, backbone)}
     rows = [
         {
@@ -95,14 +100,20 @@ def export(
     """Write the task graph with its communities and layout."""
     from pituning.graph.build import task_graph
     from pituning.graph.export import FORMATS, export_graph
+    from pituning.graph.sparse import sparse_graph
+    from pituning.workspace.similarity import NearestSimilarity
 
     if file.suffix.removeprefix(".").lower() not in FORMATS:
         raise BadInput(f"file {str(file)!r} must end in {', '.join('.' + each for each in FORMATS)}", field="file")
     if threshold is not None and not math.isfinite(threshold):
         raise BadInput(f"threshold is {threshold}; give a number, as 0.2", field="threshold")
     place = open_workspace(workspace)
-    similarity = load_similarity(place, kind, predictor, backbone)
-    graph = task_graph(similarity.matrix, infos_of(place, similarity, backbone), k=k, threshold=threshold)
+    similarity = load_kept(place, kind, predictor, backbone)
+    infos = infos_of(place, similarity, backbone)
+    if isinstance(similarity, NearestSimilarity):
+        graph = sparse_graph(similarity, infos, k=k, threshold=threshold)
+    else:
+        graph = task_graph(similarity.matrix, infos, k=k, threshold=threshold)
     export_graph(graph, file)
     document = {"file": file, "tasks": graph.number_of_nodes(), "edges": graph.number_of_edges()}
     emit(document, as_json, lambda: echo(f"{file}: {document['tasks']} tasks, {document['edges']} edges"))
@@ -117,7 +128,8 @@ def project(
     from pituning.commands.experts import work
 
     place = open_workspace(workspace)
-    load_similarity(place, config.kind, config.predictor, config.backbone)
+    load_kept(place, config.kind, config.predictor, config.backbone)
+    place.zoo(config.backbone).similarity(config.kind, config.predictor)  # a map needs all pairs
 
     def human(result: dict[str, Any]) -> str:
         trust = ", ".join(
@@ -129,16 +141,16 @@ def project(
     work(place, "project", config, detach, as_json, human)
 
 
-def load_similarity(workspace: Workspace, kind: str, predictor: str, backbone: str) -> ZooSimilarity:
+def load_kept(workspace: Workspace, kind: str, predictor: str, backbone: str) -> ZooSimilarity | NearestSimilarity:
     """The zoo's similarity; unknown kinds, predictors and backbones are told before a file is looked for."""
     from pituning.experts.kinds import KINDS
     from pituning.graph.predictors import PREDICTORS
 
     zoo = workspace.zoo(workspace.check_backbone(backbone))
-    return zoo.similarity(KINDS.check(kind), PREDICTORS.check(predictor))
+    return zoo.kept_similarity(KINDS.check(kind), PREDICTORS.check(predictor))
 
 
-def infos_of(workspace: Workspace, similarity: ZooSimilarity, backbone: str) -> list[TaskInfo]:
+def infos_of(workspace: Workspace, similarity: ZooSimilarity | NearestSimilarity, backbone: str) -> list[TaskInfo]:
     """What is known of the tasks of a similarity, in its order."""
     from pituning.tasks.registry import list_tasks
 

@@ -9,12 +9,14 @@ import numpy as np
 
 from pituning.backbones.base import Backbone
 from pituning.embedding.embed import ESTIMATOR_AT, Embedded, common_probe, embed_task
+from pituning.embedding.many import compare_many, scratch
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
 from pituning.experts.space import save_space
 from pituning.experts.store import load_together
 from pituning.graph.bootstrap import bootstrap_matrix
 from pituning.graph.embeddings import TaskEmbedding
+from pituning.graph.nearest import KEPT, MOST_EXACT
 from pituning.graph.predictors import PREDICTORS
 from pituning.graph.similarity import similarity_matrix
 from pituning.graph.text import task_text
@@ -22,7 +24,7 @@ from pituning.progress import Reporter, Silent
 from pituning.registry import load
 from pituning.tasks.base import Example, Task
 from pituning.workspace.atomic import read_json, write_json
-from pituning.workspace.similarity import ZooSimilarity, save_similarity
+from pituning.workspace.similarity import MOST_DENSE, ZooSimilarity, save_nearest, save_similarity
 from pituning.workspace.zoo import LEAST_TASKS, Zoo
 
 
@@ -82,17 +84,41 @@ def embed_zoo(
     if compared and manifest.exists() and read_json(manifest) == origin:
         return
     common = common_probe(list(loaded.values()))
+    large = len(tasks) > MOST_DENSE
+    if large:
+        report.log(
+            f"{len(tasks):,} tasks are more than {MOST_DENSE:,}: the {KEPT} most similar of each are kept, not all "
+            f"pairs, and nothing is resampled; up to {MOST_EXACT:,} tasks they are found exactly, above by a sketch"
+        )
     embedded: dict[str, list[Embedded]] = {"own": [], "common": []}
+    vectors = {probe: scratch(len(tasks), model.space.size) for probe in embedded} if large else {}
     report.phase(f"embed {kind}", 2 * len(tasks))
-    for task in tasks:
+    for number, task in enumerate(tasks):
         encoded = model.prepare(backbone.encode(task, embedded_examples(task, examples, seed)))
         for probe, of_probe in embedded.items():
             values = loaded[task.name].values if probe == "own" else common
             made = embed_task(model, values, task.name, encoded, probe=probe, groups=groups, seed=seed)
             made.embedding.save(zoo.new_embedding_path(kind, probe, task.name))
-            of_probe.append(made)
+            if large:  # all of them would not fit into memory, with the groups of their examples
+                vectors[probe][number] = made.embedding.flat()
+            else:
+                of_probe.append(made)
             report.advance()
     names = tuple(task.name for task in tasks)
+    texts = [task_text(task.instruction, task.labels) for task in tasks]
+    if large:
+        vectors["parameters"] = scratch(len(tasks), model.space.size)
+        for number, name in enumerate(names):
+            vectors["parameters"][number] = loaded[name].values.numpy()
+        for predictor, record in PREDICTORS.items():
+            kept = compare_many(
+                record, names, vectors=vectors.get(record.probe or record.compares), texts=texts,
+                layout=(model.space.names, model.space.sizes), seed=seed, reporter=report,
+            )  # fmt: skip
+            save_nearest(zoo.new_similarity_path(kind, predictor), kept)
+        save_space(model.space, zoo.new_space_path(kind))
+        write_json(manifest, origin)
+        return
     parameters = [
         TaskEmbedding.from_flat(
             loaded[name].values.numpy(), task=name, kind=kind, probe="own",
@@ -100,7 +126,6 @@ def embed_zoo(
         )
         for name in names
     ]  # fmt: skip
-    texts = [task_text(task.instruction, task.labels) for task in tasks]
     report.phase(f"compare {kind}", len(PREDICTORS))
     for predictor, record in PREDICTORS.items():
         resampled = np.zeros((0, len(names), len(names)))

@@ -124,11 +124,20 @@ def communities(similarity: np.ndarray, names: Sequence[str], *, seed: int = 0) 
     graph = nx.Graph()
     graph.add_nodes_from(names[i] for i in order)
     for i, j in _pairs(sorted_similarity, rank(sorted_similarity), min(NEIGHBOURS, max(n - 1, 1)), None):
-        # Modularity needs positive weights: a logistic of the standardised similarity, whatever the predictor's range.
-        graph.add_edge(names[order[i]], names[order[j]], weight=float(1 / (1 + np.exp(-2 * standard[i, j]))))
+        graph.add_edge(names[order[i]], names[order[j]], weight=closeness(standard[i, j]))
+    return louvain(graph, seed)
+
+
+def louvain(graph: nx.Graph, seed: int) -> dict[str, int]:
+    """The community of each node by the edges' ``weight`` (Louvain; Blondel et al., 2008); 0 is the largest."""
     groups = nx.community.louvain_communities(graph, weight="weight", seed=seed)
     groups.sort(key=lambda members: (-len(members), min(members)))
     return {name: number for number, members in enumerate(groups) for name in members}
+
+
+def closeness(standardised: float) -> float:
+    """A similarity as the weight of an edge: modularity needs positive ones, whatever the predictor's range."""
+    return float(1 / (1 + np.exp(-2 * standardised)))
 
 
 def shorten(title: str) -> str:

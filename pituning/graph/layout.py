@@ -64,8 +64,8 @@ def layout(similarity: np.ndarray, names: Sequence[str], labels: Sequence[str], 
     start += np.random.default_rng(seed).normal(scale=1e-3, size=start.shape)
     attraction = _attraction(sorted_similarity)
     if n > CROWD:
-        boxes = np.full((n, 2), POINT)
-        placed = _spread(_fit(_pull_near(start, attraction), boxes))
+        rows, columns = np.nonzero(np.triu(attraction, k=1))
+        placed = _crowd(start, rows, columns, attraction[rows, columns])
     else:
         boxes = label_boxes([labels[i] for i in order]) * SLACK
         placed = _separate(_fit(_pull(start, attraction), boxes), boxes)
@@ -130,7 +130,45 @@ def _pull(positions: np.ndarray, attraction: np.ndarray, steps: int = 300) -> np
     return positions
 
 
-def _pull_near(positions: np.ndarray, attraction: np.ndarray, steps: int = 120) -> np.ndarray:
+def layout_of_nearest(tasks: np.ndarray, landmarks: np.ndarray, names: Sequence[str], *, seed: int = 0) -> np.ndarray:
+    """Positions as of `layout`, without all of S; for more than `CROWD` tasks.
+
+    Args:
+        tasks: indices of the most similar of each task, best first, (N, k); -1 where there is none.
+        landmarks: S of some tasks to all, (L, N). Their two principal components are the start, in place of classical
+            scaling, which needs all pairs (landmark scaling; de Silva and Tenenbaum, 2004).
+        names: unique; they order the computation.
+    """
+    from scipy.sparse import coo_array, triu
+
+    n, k = len(names), min(tasks.shape[1], NEIGHBOURS)
+    order = np.array(sorted(range(n), key=lambda i: names[i]))
+    number = np.empty(n, dtype=np.int64)
+    number[order] = np.arange(n)
+    centred = landmarks[:, order]  # before anything is added up, whose rounding the forces would blow up
+    centred = centred - centred.mean(1, keepdims=True)
+    start = np.linalg.svd(centred, full_matrices=False)[2][:2].T  # (N, 2)
+    start = start * np.sign(start[np.abs(start).round(6).argmax(0), [0, 1]])
+    start = start + np.random.default_rng(seed).normal(scale=1e-3 / np.sqrt(n), size=start.shape)
+    rows, places = np.nonzero(tasks[order, :k] >= 0)
+    columns = number[tasks[order[rows], places]]
+    strength = coo_array(((1 - places / NEIGHBOURS) / 2, (rows, columns)), shape=(n, n)).tocsr()
+    pulls = triu(strength + strength.T, k=1).tocoo()
+    placed = _crowd(start, pulls.row, pulls.col, pulls.data)
+    result = np.empty_like(placed)
+    result[order] = placed
+    return result.round(2)
+
+
+def _crowd(start: np.ndarray, rows: np.ndarray, columns: np.ndarray, attraction: np.ndarray) -> np.ndarray:
+    """Places of very many tasks, of which the pairs ``rows``, ``columns`` attract each other. (N, 2)"""
+    boxes = np.full((len(start), 2), POINT)
+    return _spread(_fit(_pull_near(start, rows, columns, attraction), boxes))
+
+
+def _pull_near(
+    positions: np.ndarray, rows: np.ndarray, columns: np.ndarray, attraction: np.ndarray, steps: int = 120
+) -> np.ndarray:
     """`_pull` with forces between those that attract each other and between those that are near. (N, 2)"""
     from scipy.spatial import cKDTree
 
@@ -138,8 +176,7 @@ def _pull_near(positions: np.ndarray, attraction: np.ndarray, steps: int = 120) 
     ideal = 1 / np.sqrt(n)
     positions = positions - positions.mean(0)
     positions /= max(np.abs(positions).max(), 1e-9) * 2
-    rows, columns = np.nonzero(np.triu(attraction, k=1))
-    pull = attraction[rows, columns] / ideal
+    pull = attraction / ideal
     for step in range(steps):
         force = -0.5 * positions
         offset = positions[rows] - positions[columns]  # (pairs, 2)

@@ -29,6 +29,11 @@ class PredictorRecord:
         path: of its function. For ``words`` it takes N texts and gives S (N, N). Else it takes the vectors (d,) of one
             tensor of M and of N tasks, and gives their similarity (M, N), 0 where there is none, and where there is one
             (M, N); S is the mean over the tensors.
+        form: where S is the cosine of vectors as they are (``raw``) or of unit vectors less the zoo's mean
+            (``centred``), so that very many tasks can be compared by products of matrices; see `pituning.graph.units`.
+        rows: for ``words``, path of a function that takes N texts and gives one that gives S of a slice of them to all.
+
+        Without either, very many tasks are compared by ``path``, a few rows at a time, or, for words, all at once.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -41,6 +46,8 @@ class PredictorRecord:
     probe: Literal["own", "common"] | None = None
     for_shots: bool = False
     path: str
+    form: Literal["raw", "centred"] | None = None
+    rows: str | None = None
 
     def __post_init__(self) -> None:
         if (self.compares == "fisher") != (self.probe is not None):
@@ -60,6 +67,7 @@ PREDICTORS: Registry[PredictorRecord] = Registry(
             probe="common",
             for_shots=True,
             path="pituning.graph.similarity:centred_cosines",
+            form="centred",
         ),
         PredictorRecord(
             name="paper",
@@ -68,6 +76,7 @@ PREDICTORS: Registry[PredictorRecord] = Registry(
             compares="fisher",
             probe="own",
             path="pituning.graph.similarity:cosines",
+            form="raw",
         ),
         PredictorRecord(
             name="scaled",
@@ -84,6 +93,7 @@ PREDICTORS: Registry[PredictorRecord] = Registry(
             help="The trained parameters themselves, without any Fisher information.",
             compares="parameters",
             path="pituning.graph.similarity:cosines",
+            form="raw",
         ),
         PredictorRecord(
             name="text",
@@ -92,6 +102,7 @@ PREDICTORS: Registry[PredictorRecord] = Registry(
             compares="words",
             for_shots=True,
             path="pituning.graph.text:text_similarity",
+            rows="pituning.graph.text:text_rows",
         ),
     ],
     group="pituning.predictors",

@@ -58,7 +58,7 @@ def nearest_by_sketch(units: Units, k: int = KEPT, *, seed: int = 0, reporter: R
     tasks, similarity, rechecked = settled(units, *found.taken(), k, complete=False)
     tasks = tasks.astype(np.int32)
     some = np.random.default_rng([seed, 1]).permutation(n)[: min(MEASURED, n)]
-    truth = _similarity_to_all(units, some)
+    truth = similarity_to_all(units, some)
     truth[np.arange(len(some)), some] = np.nan
     mean, deviation = float(np.nanmean(truth)), float(np.nanstd(truth))
     truth[np.arange(len(some)), some] = -np.inf
@@ -96,7 +96,7 @@ def search(sketched: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
     return found[~own].reshape(len(found), count)
 
 
-def _similarity_to_all(units: Units, some: np.ndarray) -> np.ndarray:
+def similarity_to_all(units: Units, some: np.ndarray) -> np.ndarray:
     """S of some tasks to all in float32, (b, N)."""
     first, room = units.rows(some), np.empty((units.block_rows, units.raw.shape[1]), np.float32)
     result = np.empty((len(some), len(units)), np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,16 +21,38 @@ def text_similarity(texts: Sequence[str]) -> np.ndarray:
 
     Weights are log(1 + count) · (log((1 + N) / (1 + texts with the word)) + 1), the smooth IDF of scikit-learn.
     """
-    counts = [Counter(_WORD.findall(text.lower())) for text in texts]
-    columns = {word: i for i, word in enumerate(sorted(set().union(*counts)))}
-    weights = np.zeros((len(texts), len(columns)))
-    for i, words in enumerate(counts):
-        for word, count in words.items():
-            weights[i, columns[word]] = np.log1p(count)
-    holders = np.count_nonzero(weights, axis=0)
-    weights *= np.log((1 + len(texts)) / (1 + holders)) + 1
+    rows, columns, values, width = _weights(texts)
+    weights = np.zeros((len(texts), width))
+    weights[rows, columns] = values
     norms = np.linalg.norm(weights, axis=1, keepdims=True)
     unit = np.divide(weights, norms, out=np.zeros_like(weights), where=norms > 0)
     similarity = np.clip(unit @ unit.T, 0, 1)
     np.fill_diagonal(similarity, 1)
     return similarity
+
+
+def text_rows(texts: Sequence[str]) -> Callable[[slice], np.ndarray]:
+    """The same for very many texts, from sparse vectors: a function that gives S of a slice of them to all, (b, N)."""
+    from scipy.sparse import csr_array
+
+    rows, columns, values, width = _weights(texts)
+    norms = np.sqrt(np.bincount(rows, values**2, len(texts)))
+    unit = csr_array((values / norms[rows], (rows, columns)), shape=(len(texts), width))
+
+    def similarity(at: slice) -> np.ndarray:
+        found = np.clip((unit[at] @ unit.T).toarray(), 0, 1)
+        found[np.arange(len(found)), np.arange(len(texts))[at]] = 1
+        return found
+
+    return similarity
+
+
+def _weights(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """The TF-IDF weights that are not 0: their rows, columns and values, and the number of columns."""
+    counts = [Counter(_WORD.findall(text.lower())) for text in texts]
+    number = {word: i for i, word in enumerate(sorted(set().union(*counts)))}
+    rows = np.repeat(np.arange(len(texts)), [len(words) for words in counts])
+    columns = np.array([number[word] for words in counts for word in words], dtype=int)
+    values = np.log1p(np.array([count for words in counts for count in words.values()], dtype=float))
+    holders = np.bincount(columns, minlength=len(number))
+    return rows, columns, values * (np.log((1 + len(texts)) / (1 + holders)) + 1)[columns], len(number)

@@ -21,7 +21,7 @@ from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
 from pituning.workspace.bin import Bin
 from pituning.workspace.layout import DEFAULT_BACKBONE
-from pituning.workspace.similarity import ZooSimilarity, load_similarity, save_similarity
+from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity, load_kept, save_nearest, save_similarity
 from pituning.workspace.zoo import Zoo
 
 
@@ -229,7 +229,7 @@ def _in_graph(zoo: Zoo, kind: str, name: str) -> tuple[list[Path], list[Path]]:
     """A task's own files in the workspace's graph of a kind, and the files in which it is one of several."""
     embeddings = sorted((zoo.root / kind / "embeddings").glob(f"*/{name}.*"))
     similarities = sorted((zoo.root / kind / "similarity").glob("[!.]*.safetensors"))
-    shared = [path for path in similarities if name in load_similarity(path).names]
+    shared = [path for path in similarities if name in load_kept(path).names]
     return embeddings, [each for path in shared for each in (path, path.with_suffix(".json"))]
 
 
@@ -238,8 +238,11 @@ def leave_graph(paths: Sequence[Path], name: str) -> None:
     for path in paths:
         if path.suffix != ".safetensors":
             continue  # its card, which is written with it
-        found = load_similarity(path)
+        found = load_kept(path)
         if name not in found.names:
+            continue
+        if isinstance(found, NearestSimilarity):
+            save_nearest(path, found.only(np.flatnonzero(np.array(found.names) != name)))
             continue
         keep = np.array([other != name for other in found.names])
         save_similarity(

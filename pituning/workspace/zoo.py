@@ -17,7 +17,7 @@ from pituning.workspace.atomic import read_json
 from pituning.workspace.layout import DEFAULT_BACKBONE, check_name, directories, zoo_command
 
 if TYPE_CHECKING:
-    from pituning.workspace.similarity import ZooSimilarity
+    from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity
 
 RESULTS = "results"
 TASKS = "tasks"
@@ -142,14 +142,28 @@ class Zoo:
 
         Raises:
             ArtefactError: when it has not been made or is damaged.
+            BadInput: when the tasks are so many that it has the sparse form.
         """
         from pituning.workspace.similarity import load_similarity
 
+        return load_similarity(self._made_similarity(kind, predictor))
+
+    def kept_similarity(self, kind: str, predictor: str) -> ZooSimilarity | NearestSimilarity:
+        """The same in the form in which it is kept; of very many tasks that is the most similar of each.
+
+        Raises:
+            ArtefactError: when it has not been made or is damaged.
+        """
+        from pituning.workspace.similarity import load_kept
+
+        return load_kept(self._made_similarity(kind, predictor))
+
+    def _made_similarity(self, kind: str, predictor: str) -> Path:
         path = self.similarity_path(kind, predictor)
         if not path.exists():
             fix = self.command(f"embed --all --kind {kind}")
             raise ArtefactError(f"no zoo similarity at {path}; make it with: {fix}")
-        return load_similarity(path)
+        return path
 
     def projection_dir(self, kind: str) -> Path:
         """Where maps of a kind are written."""
