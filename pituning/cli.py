@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import signal
 import sqlite3
@@ -13,50 +14,108 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from pituning import __version__
-from pituning.commands import (
-    backbones,
-    bench,
-    bin,
-    build,
-    experts,
-    graph,
-    predict,
-    queueing,
-    report,
-    runs,
-    study_paper,
-    system,
-    tasks_add,
-    tune,
-    workspace,
-)
 from pituning.errors import PiTuningError
 from pituning.text import one_line
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 _INTERRUPTED = 130  # what Typer makes of a KeyboardInterrupt
 
-app = typer.Typer(name="pituning", pretty_exceptions_enable=False, rich_markup_mode="rich")
-app.command("app")(system.app_command)
-app.add_typer(tasks_add.app, name="tasks")  # the verbs of `tasks`, with the longest, `add`
-app.add_typer(backbones.app, name="backbones")
-app.add_typer(experts.app, name="experts")
-app.command("embed")(experts.embed_command)
-app.add_typer(graph.app, name="graph")
-app.command("tune")(tune.tune_command)
-app.command("predict")(predict.predict_command)
-app.add_typer(study_paper.app, name="study")  # the verbs of `study`, with the paper's tables
-app.add_typer(queueing.app, name="runs")  # the verbs of `runs`, with those that put things into the queue
-app.command("worker")(runs.worker_command)
-app.add_typer(bin.app, name="bin")
-app.add_typer(workspace.app, name="workspace")
-app.command("report")(report.report_command)
-app.add_typer(bench.app, name="bench")
-app.add_typer(build.pretrain_app, name="pretrain")
-app.add_typer(build.zoo_app, name="zoo")
-app.command("doctor")(system.doctor_command)
+COMMANDS = {
+    "app": ("system:app_command", "Open the Studio in the browser; it listens on this machine only."),
+    "embed": (
+        "experts:embed_command",
+        "Compute Fisher embeddings, by which tasks are compared; all of the zoo's without a task.",
+    ),
+    "tune": (
+        "tune:tune_command",
+        "π-tune a task on a few shots with the experts of similar tasks, and compare with honest baselines.",
+    ),
+    "predict": (
+        "predict:predict_command",
+        "Label the rows of a file with an expert: each with its answer and how sure it is.",
+    ),
+    "worker": (
+        "runs:worker_command",
+        "Run queued work until stopped with Ctrl-C; runs under way here go back to the queue, "
+        "those on a cluster go on.",
+    ),
+    "report": (
+        "report:report_command",
+        "Write a story as one self-contained HTML file: slides, figures, tables and downloads, all offline.",
+    ),
+    "doctor": ("system:doctor_command", "What this machine has, what is missing, and how to fix it."),
+    # The verbs of `tasks`, `study` and `runs` lie in two modules each, of which these have them all.
+    "tasks": ("tasks_add:app", "Tasks: list, show, preview, add, edit, card, export, remove."),
+    "backbones": ("backbones:app", "Backbones, the foundation models: add, list, show, check, remove."),
+    "experts": ("experts:app", "Experts: list, train, import, export, answer, remove."),
+    "graph": ("graph:app", "The task graph: neighbors, export, project."),
+    "study": ("study_paper:app", "Measure on a zoo: transfer, predictors, methods on few shots."),
+    "runs": ("queueing:app", "Runs: what there is, and what becomes of it."),
+    "bin": ("bin:app", "The bin: tasks, experts and runs that were deleted and can be restored."),
+    "workspace": ("workspace:app", "The workspace as a whole: backup, restore."),
+    "bench": ("bench:app", "Measure speed and memory: fisher, interpolate, memory, graph, app."),
+    "pretrain": ("build:pretrain_app", "Pretrain a backbone: mini, or one that was composed, by its name."),
+    "zoo": ("build:zoo_app", "The zoo of experts: build, maps, measure, tables."),
+}
+"""Of each command where it is in `pituning.commands`, and the first paragraph of its help, so that the list of all
+commands imports none of them."""
+
+
+class Commands(dict[str, Any]):
+    """The commands by name; one is imported when it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(COMMANDS))
+
+    def __getitem__(self, name: str) -> Any:
+        if super().__getitem__(name) is None:
+            module, _, attribute = COMMANDS[name][0].partition(":")
+            command = getattr(importlib.import_module(f"pituning.commands.{module}"), attribute)
+            holder = typer.Typer(callback=lambda: None, pretty_exceptions_enable=False, rich_markup_mode="rich")
+            if isinstance(command, typer.Typer):
+                holder.add_typer(command, name=name)
+            else:
+                holder.command(name)(command)
+            self[name] = typer.main.get_command(holder).commands[name]  # type: ignore[attr-defined]
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401 - that is this method
+
+    def items(self) -> Any:
+        return [(name, self[name]) for name in self]
+
+    def values(self) -> Any:
+        return [self[name] for name in self]
+
+
+class LazyGroup(TyperGroup):
+    """The root: it imports the command that is called, and none to list them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": Commands()})
+        self._listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self._listing:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1])
+        return super().get_command(ctx, cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
+
+
+app = typer.Typer(name="pituning", cls=LazyGroup, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 
 def _version(wanted: bool) -> None:

@@ -13,9 +13,12 @@ import pytest
 import streamlit
 
 from app.components import graph_view
+from pituning.graph.nearest import nearest_by_rows
+from pituning.graph.sparse import arranged
 from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
 from pituning.workspace.atomic import write_text
 from pituning.workspace.layout import Workspace
+from pituning.workspace.similarity import save_nearest
 from pituning.workspace.transfer import load_transfer
 from tests.app.conftest import OpenPage, healthy, texts
 
@@ -270,3 +273,30 @@ def test_size_tells_data_or_degree(workspace: Workspace, open_page: OpenPage) ->
     lines = {task: sum(task in (link["source"], link["target"]) for link in links) for task in by_data}
     circles = {node["id"]: node["symbolSize"] for node in degree["series"][0]["data"] if node["symbol"] == "circle"}
     assert max(circles, key=circles.__getitem__) in {t for t in circles if lines[t] == max(lines[c] for c in circles)}
+
+
+def test_a_large_zoo_of_which_only_the_most_similar_are_kept(
+    workspace: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = workspace.zoo().similarity("lora", "probe")
+    nearest = nearest_by_rows(lambda at: whole.matrix[at], 20, 4)
+    few = arranged(nearest, whole.matrix[:8], whole.names, recall=0.97)
+    save_nearest(workspace.zoo().new_similarity_path("lora", "probe"), few)
+    monkeypatch.setattr(graph_view, "CROWD", 10)
+
+    at = healthy(open_page("task_graph"))
+    points = [series for series in option(at)["series"] if series["type"] == "scatter"]
+    assert sum(len(series["data"]) for series in points) == 20
+    assert "Of each task the 4 most similar are kept" in texts(at)
+    assert "97.0 % of the nearest are the right ones" in texts(at)
+
+    i = whole.names.index("nli")
+    near, far = (whole.names[int(j)] for j in (few.tasks[i, 0], np.argmin(whole.matrix[i])))
+    shown = healthy(open_page("task_graph", task="nli"))
+    assert shown.dataframe[0].value["Task"][0] == graph_view.titles()[near]
+    pair = healthy(open_page("task_graph", task="nli", other=near))
+    assert [one.value for one in pair.metric][:2] == [f"{whole.matrix[i].copy()[few.tasks[i, 0]]:.3f}", "1 of 19"]
+    assert "Neither is among the 4 tasks most similar" in texts(healthy(open_page("task_graph", task="nli", other=far)))
+
+    healthy(open_page("home"))
+    assert "only the 4 most similar of each are kept" in texts(open_page("similarity"))

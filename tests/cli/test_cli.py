@@ -83,6 +83,12 @@ def test_without_arguments_it_shows_its_help(pituning: Run) -> None:
     assert all(group in outcome.out for group in COMMANDS)
 
 
+def test_the_list_of_commands_says_what_each_says_itself() -> None:
+    root = typer.main.get_command(cli.app)
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
+        assert command.help.split("\n\n")[0].replace("\n", " ") == cli.COMMANDS[name][1], name
+
+
 def test_version(pituning: Run) -> None:
     assert pituning("--version").out == f"{__version__}\n"
 
@@ -90,7 +96,8 @@ def test_version(pituning: Run) -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from pituning import cli; cli.run(['--help']); "
-        "heavy = {'torch', 'transformers', 'numpy', 'sqlalchemy', 'streamlit', 'networkx'}; "
+        "heavy = {'torch', 'transformers', 'numpy', 'sqlalchemy', 'streamlit', 'networkx', 'yaml', 'filelock', "
+        "'pituning.commands'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
