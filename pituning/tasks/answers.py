@@ -129,7 +129,8 @@ def merge_reasons(spellings: Sequence[str]) -> list[str]:
     if needed or len(set(spellings)) == 1:
         return needed
     # Two of the steps do the same to them, as with a blank of another width: the first that does it.
-    return [next(what for what, after in zip(_STEPS, zip(*forms(None), strict=True), strict=True) if len({*after}) == 1)]
+    after = zip(_STEPS, zip(*forms(None), strict=True), strict=True)
+    return [next(what for what, spelled in after if len({*spelled}) == 1)]
 
 
 def shown_label(spellings: Mapping[str, int]) -> str:
