@@ -178,7 +178,7 @@ def case_row(name: str, folder: Path) -> tuple[str, list[str]]:
         done, unmet = taken(planned, task), differences(case, planned, task)
     except BadInput as error:
         done, unmet = f"refused: {error}", refusal_differences(case, error)
-    options = "".join(f" `{option}={value}`" for option, value in case.options.items())
+    options = "".join(f" `{_option(*given)}`" for given in case.options.items() if given[0] != "instruction")
     [expected] = [section[name] for section in SECTIONS.values() if name in section]
     return _row(f"{name}{options}", f"`{path.suffix}`", done, expected, _met(unmet)), unmet
 
@@ -235,6 +235,13 @@ def table() -> str:
     return "\n\n".join(
         [*parts, "\n".join(("## Tables of task affinity: who lends how much to whom", "", *head, *affinities))]
     )
+
+
+def _option(name: str, value: object) -> str:
+    """As it is written on the command line."""
+    if name == "missing":
+        return f"--{value}-missing"
+    return "--no-header" if value is False else f"--{name.replace('_', '-')} {value}"
 
 
 def _met(unmet: list[str]) -> str:
