@@ -149,6 +149,8 @@ def layout_of_nearest(tasks: np.ndarray, landmarks: np.ndarray, names: Sequence[
     centred = centred - centred.mean(1, keepdims=True)
     start = np.linalg.svd(centred, full_matrices=False)[2][:2].T  # (N, 2)
     start = start * np.sign(start[np.abs(start).round(6).argmax(0), [0, 1]])
+    # By their places in the order, lest many lie within reach of many: their pairs would not fit into memory.
+    start = np.argsort(np.argsort(start.round(9), axis=0, kind="stable"), axis=0, kind="stable") / n
     start = start + np.random.default_rng(seed).normal(scale=1e-3 / np.sqrt(n), size=start.shape)
     rows, places = np.nonzero(tasks[order, :k] >= 0)
     columns = number[tasks[order[rows], places]]
