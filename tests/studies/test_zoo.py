@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pituning.backbones.base import Backbone
+from pituning.embedding import zoo as zoo_module
 from pituning.embedding.embed import embed_task
 from pituning.embedding.zoo import embed_zoo, embedded_examples
 from pituning.errors import BadInput
@@ -18,12 +19,14 @@ from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.predict import most_similar
+from pituning.graph.predictors import PREDICTORS
 from pituning.graph.similarity import similarity_to
 from pituning.studies.built import expert_spec
 from pituning.studies.config import ZooConfig
 from pituning.studies.zoo import train_zoo_expert
 from pituning.tasks.mini import TASK_NAMES, mini_task, planted_relatives
 from pituning.workspace.layout import embedded_data
+from pituning.workspace.similarity import NearestSimilarity
 from pituning.workspace.zoo import Zoo
 
 ZOO, BACKBONE = Zoo.at(embedded_data() / "zoos" / "mini"), embedded_data() / "backbones" / "mini"
@@ -111,3 +114,21 @@ def test_the_shipped_graph_finds_planted_relatives() -> None:
 def test_a_zoo_needs_an_expert_of_every_task(tmp_path: Path, tiny_backbone: Backbone) -> None:
     with pytest.raises(BadInput, match="task 'shape' has no lora expert"):
         embed_zoo(Zoo.at(tmp_path), tiny_backbone, "lora", {}, [mini_task("shape")])
+
+
+@pytest.mark.slow
+def test_a_large_zoo_keeps_the_most_similar_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    backbone, names = Backbone.load(BACKBONE), ("shape", "colour", "nli", "sentiment")
+    experts = {name: ZOO.expert_dir("lora", name) for name in names}
+    whole, large = Zoo.at(tmp_path / "whole"), Zoo.at(tmp_path / "large")
+    for zoo in (whole, large):
+        embed_zoo(zoo, backbone, "lora", experts, [mini_task(name) for name in names],
+                  examples=4, groups=2, replicates=1)  # fmt: skip
+        monkeypatch.setattr(zoo_module, "MOST_DENSE", 3)
+    for predictor in PREDICTORS:
+        kept, matrix = large.kept_similarity("lora", predictor), whole.similarity("lora", predictor).matrix
+        assert isinstance(kept, NearestSimilarity)
+        assert kept.names == names
+        np.testing.assert_allclose(kept.values, np.take_along_axis(matrix, kept.tasks.astype(int), axis=1), atol=1e-5)
+        assert (np.diff(kept.values, axis=1) <= 0).all()
