@@ -6,9 +6,10 @@ of this machine, whatever its port, and keeps what is uploaded until the session
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,6 +39,11 @@ SESSION_UPLOADS = 4
 
 ALL_UPLOADS = 16
 """All sessions together keep so many times the largest upload; what is beyond that is refused."""
+
+UNSHOWN_SECONDS = 60.0
+"""For so long a file may lie there that no uploader of its page shows: a browser says at once where it belongs."""
+
+_UPLOADER = "file_uploader_state_value"
 
 _log = logging.getLogger("pituning.app")
 
@@ -88,6 +94,18 @@ class Door:
             self.under_way[session] -= size
             if not self.under_way[session]:
                 del self.under_way[session]
+        self._look_later(session, file)
+
+    def _look_later(self, session: str, file: str) -> None:
+        """Forgets a file once no uploader of its session's page shows it any more."""
+        if file in _kept(session):
+            asyncio.get_running_loop().call_later(UNSHOWN_SECONDS, self._look, session, file)
+
+    def _look(self, session: str, file: str) -> None:
+        found = Runtime.instance().get_app_session(session)  # none while a page is away for a moment
+        if found is not None and not any(file in files for files in shown(found.session_state)):
+            _manager().remove_file(session, file)
+        self._look_later(session, file)
 
     def _why_not(self, session: str, size: int) -> tuple[int, str]:
         """The HTTP status and the reason with which an upload is refused; 0 where it is not."""
@@ -100,6 +118,8 @@ class Door:
             access.actor_of(claims).require(Role.RUNNER, "upload files")
         except PiTuningError as error:
             return 403, str(error)
+        if next(shown(Runtime.instance().get_app_session(session).session_state), None) is None:
+            return 409, "the page asks for no file; open the form that does"
         most = config.get_option("server.maxUploadSize") * 2**20
         if self.under_way[session] + size > SESSION_UPLOADS * most:
             return 429, "this page uploads too many files at once; wait for them"
@@ -142,6 +162,24 @@ def make_room(kept: Mapping[str, UploadedFileRec], file: str, size: int, *, forg
         first = next(iter(others))
         del others[first]
         forget(first)
+
+
+def shown(state: Any) -> Iterator[set[str]]:
+    """The ids of the files in each uploader that the page of a session has; those of pages before are gone.
+
+    Args:
+        state: a session's `SessionState`. Streamlit has no public names for what is read here; where it had others,
+            nothing could be uploaded.
+    """
+    now, before = state._new_widget_state, state._old_state
+    for name, widget in list(now.widget_metadata.items()):
+        value = now.states.get(name)
+        if widget.value_type != _UPLOADER or (value is None and name not in before):
+            continue
+        value = before.get(name) if value is None else value.value
+        if hasattr(value, _UPLOADER):  # as the browser has just sent it
+            value = list(getattr(value, _UPLOADER).uploaded_file_info)
+        yield {each.file_id for each in (value if isinstance(value, list) else [value]) if each is not None}
 
 
 def _size(told: str | None) -> int:
