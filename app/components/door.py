@@ -111,14 +111,16 @@ class Door:
         """The HTTP status and the reason with which an upload is refused; 0 where it is not."""
         if size < 0:
             return 411, "say how long the file is"
-        claims = _claims(session)
-        if claims is None:
+        found = Runtime.instance().get_app_session(session)
+        if found is None:
             return 400, "there is no such session; reload the page"
         try:
-            access.actor_of(claims).require(Role.RUNNER, "upload files")
+            # What the identity provider tells of whoever opened the session. Streamlit has no public name for it;
+            # where it had another, nobody would be let in.
+            access.actor_of(dict(getattr(found, "_user_info", {}))).require(Role.RUNNER, "upload files")
         except PiTuningError as error:
             return 403, str(error)
-        if next(shown(Runtime.instance().get_app_session(session).session_state), None) is None:
+        if next(shown(found.session_state), None) is None:
             return 409, "the page asks for no file; open the form that does"
         most = config.get_option("server.maxUploadSize") * 2**20
         if self.under_way[session] + size > SESSION_UPLOADS * most:
@@ -193,10 +195,3 @@ def _manager() -> Any:
 
 def _kept(session: str) -> dict[str, UploadedFileRec]:
     return dict(_manager().file_storage.get(session, {}))
-
-
-def _claims(session: str) -> Mapping[str, object] | None:
-    """What the identity provider tells of whoever opened a session; None where there is no such session."""
-    found = Runtime.instance().get_app_session(session)
-    # Streamlit has no public name for it; where it had another, nobody would be let in.
-    return None if found is None else dict(getattr(found, "_user_info", {}))
