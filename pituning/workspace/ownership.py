@@ -65,7 +65,12 @@ def take_ownership(engine: Engine, root: Path) -> None:
 
 
 def check_owner(connection: sa.Connection, root: Path) -> None:
-    """Raises BadInput unless the database belongs to the workspace, and to no clone of it."""
+    """Whether the database belongs to the workspace.
+
+    Raises:
+        BadInput: it belongs to another, or to a clone of it.
+        ArtefactError: it cannot be read who has worked here.
+    """
     query = sa.select(SettingRow.key, SettingRow.value).where(SettingRow.key.in_((KEY, SUPERVISOR)))
     known = {row.key: row.value for row in connection.execute(query)}
     _check_id(connection, known.get(KEY), identity(root), root)
@@ -95,7 +100,10 @@ def remember_supervisor(root: Path, owner: str) -> None:
 
 def _supervisors(root: Path) -> list[str]:
     path = root / _SUPERVISORS
-    return [str(owner) for owner in read_json(path)] if path.exists() else []
+    known = read_json(path) if path.exists() else []
+    if not isinstance(known, list):
+        raise ArtefactError(f"{path} is damaged; remove it, which is safe where no clone of the workspace is in use")
+    return [str(owner) for owner in known]
 
 
 def adopt(connection: sa.Connection, root: Path) -> None:
