@@ -40,6 +40,9 @@ SESSION_UPLOADS = 4
 ALL_UPLOADS = 16
 """All sessions together keep so many times the largest upload; what is beyond that is refused."""
 
+MOST_MESSAGE = 4 * 2**20
+"""Bytes that a page may say at once: its widgets and its address. Streamlit keeps them with the session."""
+
 UNSHOWN_SECONDS = 60.0
 """For so long a file may lie there that no uploader of its page shows: a browser says at once where it belongs."""
 
@@ -64,6 +67,16 @@ class Door:
                 _log.warning("a session was refused: its page is of %r, not of this Studio", headers.get("Origin"))
                 await send({"type": "websocket.close", "code": 1008})  # policy violation; the browser is told 403
                 return
+
+            async def listen() -> Message:
+                message = await receive()
+                if len(message.get("bytes") or message.get("text") or "") <= MOST_MESSAGE:
+                    return message
+                await send({"type": "websocket.close", "code": 1009})  # message too big
+                return {"type": "websocket.disconnect", "code": 1009}
+
+            await self.app(scope, listen, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -41,12 +41,12 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.state import SessionState
 from streamlit.runtime.state.common import WidgetMetadata
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from app.components import door
-from app.components.door import SESSION_FILES, SESSION_UPLOADS, Door, make_room, shown
+from app.components.door import MOST_MESSAGE, SESSION_FILES, SESSION_UPLOADS, Door, make_room, shown
 from tests.conftest import lacking
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,7 +191,7 @@ class Visit(contextlib.AbstractContextManager["Visit"]):
         self.url, self.origin, self.context = url, origin, context
         self.token = self._token()
         self.stack = contextlib.ExitStack()
-        stream = self.stack.enter_context(
+        self.stream = stream = self.stack.enter_context(
             open_stream(
                 url, origin, origin, context, subprotocols=[Subprotocol("streamlit"), Subprotocol(self.token)],
                 additional_headers={"Cookie": f"_streamlit_xsrf={self.token}"},
@@ -256,6 +256,10 @@ def test_uploads_and_frames(server: tuple[psutil.Process, int]) -> None:
         (kept,) = re.findall(r'"UploadedFileManager".* (\d+)\n', visit.request("GET", "/_stcore/metrics")[2])
     with Visit(url, url, page="runs") as visit:
         assert visit.upload(10) == 409  # no uploader of that page asks for it
+        visit.stream.send(BackMsg(rerun_script=ClientState(query_string="a" * MOST_MESSAGE)).SerializeToString())
+        with pytest.raises(ConnectionClosedError, match="1009"):
+            while visit.stream.recv(timeout=60):
+                pass
 
     assert 0 < int(kept) <= SESSION_UPLOADS * MEBIBYTE
     assert (status, headers["X-Frame-Options"]) == (200, "SAMEORIGIN")
