@@ -17,6 +17,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 
@@ -228,8 +229,10 @@ def _ranks(distance: np.ndarray) -> np.ndarray:
 
 
 def _umap(settings: MapSettings, n: int) -> Method:
-    """UMAP as a method; loads the library."""
-    with warnings.catch_warnings():
+    """UMAP as a method; loads the library, and has what numba compiles for it kept for the next process."""
+    import numba
+
+    with warnings.catch_warnings(), patch.object(numba, "njit", partial(numba.njit, cache=True)):
         warnings.simplefilter("ignore")
         from umap import UMAP
 

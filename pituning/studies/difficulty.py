@@ -22,7 +22,7 @@ from pituning.experts.model import ExpertModel
 from pituning.pretraining.architecture import save_untrained
 from pituning.progress import Reporter, Silent
 from pituning.studies.pool import side_by_side
-from pituning.tasks.metrics import chance, score
+from pituning.tasks.metrics import guessing, score
 from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
 from pituning.training.config import TrainConfig
 from pituning.tuning.baselines import Methods
@@ -146,10 +146,11 @@ def suite_table(zoo: Zoo, kinds: Sequence[str] | None = None) -> pd.DataFrame:
     rows = []
     for name in TASK_NAMES:
         task, mine = mini_task(name), cells[cells["task"] == name].groupby("method")["score"].mean()
+        guessed = guessing(task)
         row: dict[str, object] = {
             "task": name,
             "metric": task.metric,
-            "chance": chance(task),
+            "chance": math.nan if guessed is None else guessed.chance,
             "backbone alone": mine.get("backbone", math.nan),
             "16 shots, random weights": mine.get("single on random weights", math.nan),
             "16 shots": mine.get("single", math.nan),

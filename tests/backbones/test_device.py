@@ -50,7 +50,7 @@ def test_a_device_that_is_not_there_is_told(monkeypatch, tiny_backbone_dir: Path
 def test_every_tensor_is_on_the_device() -> None:
     """In a process of its own: the autograd engine counts devices when it first runs."""
     tests = Path(__file__).with_name("on_pretended_device.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", str(tests)]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
 

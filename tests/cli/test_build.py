@@ -15,11 +15,12 @@ from pituning.workspace.atomic import TEMPORARY_PREFIX
 from pituning.workspace.layout import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-TASKS = "nli,rte,sentiment"
+TASKS = "answers,same-question,sentiment"
 
 
-def start(directory: Path) -> subprocess.Popen[str]:
-    words = ["zoo", "build", "--out", str(directory), "--tasks", TASKS, "--kinds", "lora", "--steps", "2", "--json"]
+def start(directory: Path, *, processes: int) -> subprocess.Popen[str]:
+    words = ["zoo", "build", "--out", str(directory), "--tasks", TASKS, "--kinds", "lora", "--steps", "2", "--json",
+             "--fisher-examples", "32", "--test-examples", "60", "--processes", str(processes)]  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-m", "pituning.cli", *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -31,7 +32,7 @@ def test_ctrl_c_keeps_what_is_finished_and_a_repeat_goes_on(
 ) -> None:
     zoo = tmp_path / "zoos" / "tiny"
     shutil.copytree(tiny_backbone_dir, tmp_path / "backbones" / "tiny")
-    process = start(zoo)
+    process = start(zoo, processes=2)
     assert process.stderr is not None
     while not process.stderr.readline().startswith("lora "):
         assert process.poll() is None
@@ -43,7 +44,7 @@ def test_ctrl_c_keeps_what_is_finished_and_a_repeat_goes_on(
     assert list(zoo.rglob(f"{TEMPORARY_PREFIX}*")) == []
     finished = {path: path.stat().st_mtime_ns for path in zoo.glob("lora/experts/*/card.json")}
     assert 1 <= len(finished) <= 3
-    again = start(zoo)
+    again = start(zoo, processes=1)
     _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert {path: path.stat().st_mtime_ns for path in finished} == finished

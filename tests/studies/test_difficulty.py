@@ -64,7 +64,6 @@ def test_every_task_was_measured_on_the_shipped_backbone() -> None:
     assert {cell for cell in wanted if cell.method != "single on random weights"} <= actual
 
 
-@pytest.mark.slow  # the column of chance draws every example of the suite
 def test_the_documents_show_how_hard_the_tasks_are() -> None:
     assert tables.suite_markdown(ZOO) in (DOCS / "suite.md").read_text()
 

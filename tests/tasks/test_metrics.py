@@ -150,10 +150,30 @@ def test_what_guessing_scores_is_counted_and_kept_for_the_suite():
         assert kept.largest == pytest.approx(largest_class(task), abs=1e-3)
         by_hand = 100 * counts[1].count(most) / len(counts[1])
         assert kept.largest == pytest.approx(by_hand, abs=1.0) or name == "digits"  # ties
-    assert all(guessing(mini_task(name)) is not None for name in TASK_NAMES)
+    kept_of = {name: guessing(mini_task(name)) for name in TASK_NAMES}
+    for name, kept in kept_of.items():
+        assert kept is not None
+        labels = mini_task(name).labels
+        if labels is not None and name != "digits":  # whose labels are those of people, and not balanced
+            assert kept.chance == pytest.approx(100 / len(labels), abs=1e-3)
     assert Guessing(25.0, 40.0).short() == "25.0 · 40.0"
     assert Guessing(7.0, None).short() == "7.0"
     assert str(Guessing(25.0, 40.0)) == "guessing at random scores 25.0, always answering the largest class 40.0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ground-place", "ground-look", "ground-relation"])
+def test_what_guessing_scores_where_answers_are_open(name):
+    """Of all pairs of some answers, which is no more than near to the 2,000 pairs of all that were counted."""
+    task = mini_task(name)
+    train, test = ([example.answer for example in task.split(split)[:240]] for split in ("train", "test"))
+    answers = [answer for answer in test[:160] for _ in train]
+    assert guessing(task).chance == pytest.approx(score(task.metric, train * 160, answers), abs=1.0)
+
+
+@pytest.mark.slow
+def test_what_guessing_scores_on_captions_is_what_is_counted():
+    assert guessing(mini_task("caption")).chance == pytest.approx(chance(mini_task("caption")), abs=1e-3)
 
 
 numbers = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=3, max_size=30)
