@@ -11,14 +11,16 @@ from pathlib import Path, PurePath
 import pandas as pd
 import streamlit as st
 
-from app.components import access, backbone, context
+from app.components import access, backbone, context, fitting
 from app.components.examples import gallery
 from app.components.guard import plain
 from app.components.upload_columns import Choices, choose_columns, in_the_page, read_options, show_account
 from app.components.words import METRICS
 from pituning.backbones.prompts import prompt_notes
 from pituning.errors import BadInput
+from pituning.runs.samples import sample_of
 from pituning.tasks.answers import ANSWER_KINDS
+from pituning.tasks.base import Task
 from pituning.tasks.columns import Guess
 from pituning.tasks.files import Table, TableOptions, TablePreview, check_name
 from pituning.tasks.mapping import ColumnMapping, account
@@ -77,7 +79,7 @@ class _Fields:
 def panel() -> Uploaded | None:
     """Draws the form; None until everything in it can be used."""
     fields = _Fields()
-    backbone.warn_beyond("file")
+    warning = st.container()
     file = access.uploader(
         "A table, or a zip with a table and its images",
         type=FILE_TYPES,
@@ -88,6 +90,8 @@ def panel() -> Uploaded | None:
     )
     fields.place("file")
     if file is None:
+        with warning:
+            backbone.warn_beyond("file")
         with st.expander("What such a file looks like", icon=":material/description:"):
             st.code(SAMPLE, language=None)
             st.caption(
@@ -122,6 +126,11 @@ def panel() -> Uploaded | None:
         with names:
             show_account(account(table, choices.columns, _reasons(choices)))
         _show(preview, instruction, [*preview.warnings, *_prompt_notes(preview, choices.columns, instruction)])
+        with warning:
+            fitting.recommend_for(preview.modality)
+        sample = _sample(preview, title, instruction)
+        if sample is not None:
+            fitting.untrained(sample, preview.guessing, upload=digest)
     if fields.failed or preview is None or preview.problems or preview.missing or choices is None:
         return None
     return Uploaded(
@@ -240,6 +249,14 @@ def _prompt_notes(preview: TablePreview, columns: ColumnMapping, instruction: st
     prompts = [f"{instruction} {example.text}".strip() for example in preview.examples]
     members = members_in(instruction, columns)
     return prompt_notes(workspace.backbone_dir(name), prompts, name=name, members=members)
+
+
+def _sample(preview: TablePreview, title: str, instruction: str) -> Task | None:
+    """Three of its rows, to ask a backbone about; None while nobody has said what to do with them."""
+    if not instruction.strip() or preview.problems:
+        return None
+    return sample_of(preview.examples[: fitting.ROWS], instruction=instruction, modality=preview.modality,
+                     metric=preview.metric, labels=preview.labels, title=title)  # fmt: skip
 
 
 def _show(preview: TablePreview, instruction: str, notes: Sequence[str]) -> None:

@@ -61,7 +61,7 @@ def test_one_backbone_needs_no_chooser(workspace: Workspace, open_page: OpenPage
 
 def test_the_chooser_leads_every_page_and_stands_in_the_address(two: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("similarity"))
-    assert at.selectbox(key="backbone").options == ["mini", "other"]
+    assert at.selectbox(key="backbone").options == ["mini (embedded, instant)", "other"]
     assert "backbone" not in at.query_params  # addresses leave out the usual one
     assert matrix_of(at).shape == (20, 20)
     choose(at, "other")
