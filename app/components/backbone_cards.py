@@ -171,8 +171,8 @@ def _of_card(card: BackboneCard) -> None:
         [words for name, words in ABILITIES.items() if name not in card.modalities],
     )
     reads = [] if card.max_tokens is None else [f"reads {card.max_tokens:,} tokens"]
-    facts = [f"{count(card.parameters)} parameters", f"{size(card.size)} on disk", *reads, card.licence]
-    st.caption(plain(" · ".join(facts)))
+    facts = [f"{count(card.parameters)} parameters", f"{size(card.size)} on disk", *reads, plain(card.licence)]
+    st.caption(" · ".join(facts))
 
 
 def _heading(label: str, name: str, *, here: bool) -> None:

@@ -38,6 +38,7 @@ HUB_COMMANDS = """pituning tasks add hub:OWNER/NAME --instruction "what is it?"
 pituning tasks catalogue
 pituning tasks add catalogue:sst2"""
 SHOWN_PROBLEMS = 50
+SHOWN_TEXTS, SHOWN_IMAGES = 4, 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,7 +273,8 @@ def _show(preview: TablePreview, instruction: str, notes: Sequence[str]) -> None
         examples, balance = st.columns([3, 2], gap="medium")
         with examples:
             st.caption(f"Every prompt opens with “{plain(instruction.strip())}”." if instruction.strip() else "")
-            gallery(preview.examples[:4], key="upload-example")
+            shown = SHOWN_TEXTS if preview.modality == "language" else SHOWN_IMAGES
+            gallery(preview.examples[:shown], key="upload-example")
         with balance:
             class_balance(preview.counts, closed=preview.labels is not None)
 

@@ -261,7 +261,7 @@ def test_a_directory_is_added_where_its_parts_are(workspace: Workspace, tmp_path
         message = str(caught.value)
         assert "\n" not in message
         assert ".tmp" not in message
-        assert not (place.root / "backbones" / "joined").exists()
+        assert not (place.root / "backbones" / source.name).exists()
         return message
 
     message = refused()
