@@ -39,7 +39,7 @@ def choose() -> None:
                 "Backbone", known, param=context.BACKBONE, format_func=_named, default=known[0],
                 on_change=backbone_cards.leave, usual=DEFAULT_BACKBONE, hide_label=True,
             )  # fmt: skip
-    if bar.button("Others" if alone else "Compare", key="backbone_others", icon=":material/neurology:",
+    if bar.button("Compare", key="backbone_others", icon=":material/neurology:",
                   help="What each backbone can and cannot do, and how to get another one."):  # fmt: skip
         backbone_cards.dialog()
     backbone_cards.follow()
@@ -47,7 +47,8 @@ def choose() -> None:
 
 def _named(name: str) -> str:
     offer = OFFERS.get(name)
-    return name if offer is None else f"{offer.label} ({offer.what})"
+    label = name if offer is None else f"{offer.label} ({offer.what})"
+    return label if name in context.workspace().backbone_names() else f"{label} · not added"
 
 
 def no_graph() -> None:
@@ -72,7 +73,7 @@ def warn_beyond(source: str) -> None:
     reason = beyond(context.backbone(), source)
     if reason is None:
         return
-    known = context.backbones()
+    known = context.workspace().backbone_names()
     ways = [
         f"{offer.label} for {offer.what}" + ("" if offer.name in known else f" (`{offer.add}`)")
         for offer in OFFERS.values() if offer.real

@@ -15,6 +15,7 @@ from pituning.runs.configs import AddRun
 from pituning.runs.records import ACTIVE, Run
 from pituning.runs.spec import RunSpec
 from pituning.text import count, size
+from pituning.workspace.layout import DEFAULT_BACKBONE
 
 OF_ONE = ("expert", "answers", "run", "compare")
 """What addresses name that belongs to one backbone."""
@@ -52,19 +53,19 @@ def dialog() -> None:
         "The foundation model is frozen; experts are small additions to it. Pictures, texts or both: choose what your "
         "data needs. Each has a task graph of its own."
     )
-    known = context.backbones()
+    ready = context.workspace().backbone_names()
     with guarded("The backbones"):
         with st.grid(3, min_column_width=215, gap="small"):
             for offer in OFFERS.values():
                 with st.container(border=True, height="stretch", gap="small", key=f"offer-{offer.name}"):
-                    _offered(offer, known)
-        own = [name for name in known if name not in OFFERS]
+                    _offered(offer, here=offer.name in ready)
+        own = [name for name in context.backbones() if name not in OFFERS]
         if own:
             st.markdown("**Your own**")
             with st.grid(3, min_column_width=215, gap="small"):
                 for name in own:
                     with st.container(border=True, height="stretch", gap="small", key=f"own-{name}"):
-                        _own(name)
+                        _own(name, here=name in ready)
         st.caption(
             "Any other model of the Hugging Face hub, or from a directory: `pituning backbones add OWNER/NAME`; "
             "`pituning backbones families` lists what is supported."
@@ -108,8 +109,7 @@ ADDED = awaited.Awaited(
 )  # fmt: skip
 
 
-def _offered(offer: OfferRecord, known: list[str]) -> None:
-    here = offer.name in known
+def _offered(offer: OfferRecord, *, here: bool) -> None:
     _heading(offer.label, offer.name, here=here)
     st.markdown(f"*{offer.what[:1].upper()}{offer.what[1:]}.* {offer.help}")
     _abilities(offer.can, offer.cannot)
@@ -134,22 +134,40 @@ def get(offer: OfferRecord, *, key: str) -> None:
     if access.button(
         f"Add {offer.label}", key=f"{key}_add_{offer.name}", icon=":material/download_done:", type="primary",
         width="stretch", disabled=active is not None, help="Its packages are installed; unpacking takes half a minute.",
+        on_click=_add, args=(offer.name,),
     ):  # fmt: skip
-        try:
-            run_id = runs_data.queue().submit(RunSpec.of("add", AddRun(offer=offer.name)), priority=PRIORITY)
-            runs_data.wake()
-        except PiTuningError as error:
-            say("It could not be added", error)
-            return
-        st.session_state[_ADDING] = run_id
-        st.rerun()
+        st.rerun()  # the whole page, which then tells how far it is
     st.caption("It is being added." if active else f"The same from a terminal: `{offer.add}`")
 
 
-def _own(name: str) -> None:
-    ready = name in context.workspace().backbone_names()
-    _heading(name, name, here=ready)
-    if not ready:
+def not_here() -> None:
+    """What to do where the chosen backbone is not there to run on."""
+    name = context.backbone()
+    offer = OFFERS.get(name)
+    if offer is not None and offer.packages:
+        st.markdown(f":orange[:material/warning:] **{offer.label} is not added yet.** Its zoo can be looked at; to run "
+                    "on it, add it.")  # fmt: skip
+        get(offer, key="run")
+        return
+    st.error(
+        "There is no backbone to run on; make it with `pituning pretrain mini`, then `pituning zoo build`."
+        if name == DEFAULT_BACKBONE
+        else "This backbone is not there to run on; put its directory into `backbones` of the workspace.",
+        icon=":material/error:",
+    )
+
+
+def _add(name: str) -> None:
+    try:
+        st.session_state[_ADDING] = runs_data.queue().submit(RunSpec.of("add", AddRun(offer=name)), priority=PRIORITY)
+        runs_data.wake()
+    except PiTuningError as error:
+        say("It could not be added", error)
+
+
+def _own(name: str, *, here: bool) -> None:
+    _heading(name, name, here=here)
+    if not here:
         st.caption("There is a zoo of it, but not the model: put its directory into `backbones` of the workspace.")
         return
     try:
