@@ -39,10 +39,11 @@ def choose() -> None:
                 "Backbone", known, param=context.BACKBONE, format_func=_named, default=known[0],
                 on_change=backbone_cards.leave, usual=DEFAULT_BACKBONE, hide_label=True,
             )  # fmt: skip
-    if bar.button("Compare", key="backbone_others", icon=":material/neurology:",
-                  help="What each backbone can and cannot do, and how to get another one."):  # fmt: skip
-        backbone_cards.dialog()
+    compare = bar.button("Compare", key="backbone_others", icon=":material/neurology:",
+                         help="What each backbone can and cannot do, and how to get another one.")  # fmt: skip
     backbone_cards.follow()
+    if compare:
+        backbone_cards.dialog()
 
 
 def _named(name: str) -> str:

@@ -33,6 +33,9 @@ ABILITIES = {
 _ADDING = "backbone_adding"
 """The key of the session that names the run which adds one."""
 
+_CLICKED = "backbone_clicked"
+"""The key of the session that says that the dialog did what it was opened for."""
+
 
 def leave() -> None:
     """What the address names on the backbone of before is left behind."""
@@ -49,6 +52,9 @@ def use(name: str) -> None:
 @st.dialog("Backbones", width="large", icon=":material/neurology:")
 def dialog() -> None:
     """All that are offered, then those of the workspace that are somebody's own."""
+    # What its buttons return does not tell: they are disabled by the time at which they are drawn again.
+    if st.session_state.pop(_CLICKED, False):
+        st.rerun()  # the whole page, without the dialog
     st.caption(
         "The foundation model is frozen; experts are small additions to it. Pictures, texts or both: choose what your "
         "data needs. Each has a task graph of its own."
@@ -74,6 +80,7 @@ def dialog() -> None:
 
 def follow() -> None:
     """How far the backbone is that this visitor adds."""
+    st.session_state.pop(_CLICKED, None)
     run_id = st.session_state.get(_ADDING)
     if run_id is None:
         return
@@ -131,13 +138,17 @@ def get(offer: OfferRecord, *, key: str) -> None:
         return
     active = next((run for run in runs_data.queue().list(states=ACTIVE, kind="add")
                    if run.spec.subject == offer.name), None)  # fmt: skip
-    if access.button(
+    access.button(
         f"Add {offer.label}", key=f"{key}_add_{offer.name}", icon=":material/download_done:", type="primary",
         width="stretch", disabled=active is not None, help="Its packages are installed; unpacking takes half a minute.",
         on_click=_add, args=(offer.name,),
-    ):  # fmt: skip
-        st.rerun()  # the whole page, which then tells how far it is
+    )  # fmt: skip
     st.caption("It is being added." if active else f"The same from a terminal: `{offer.add}`")
+
+
+def _use_now(name: str) -> None:
+    use(name)
+    st.session_state[_CLICKED] = True
 
 
 def not_here() -> None:
@@ -160,6 +171,7 @@ def not_here() -> None:
 def _add(name: str) -> None:
     try:
         st.session_state[_ADDING] = runs_data.queue().submit(RunSpec.of("add", AddRun(offer=name)), priority=PRIORITY)
+        st.session_state[_CLICKED] = True
         runs_data.wake()
     except PiTuningError as error:
         say("It could not be added", error)
@@ -208,6 +220,5 @@ def _abilities(can: list[str] | tuple[str, ...], cannot: list[str] | tuple[str, 
 
 def _use(name: str) -> None:
     chosen = name == context.backbone()
-    if st.button("In use" if chosen else "Use this", key=f"backbone_use_{name}", width="stretch", disabled=chosen,
-                 on_click=use, args=(name,)):  # fmt: skip
-        st.rerun()
+    st.button("In use" if chosen else "Use this", key=f"backbone_use_{name}", width="stretch", disabled=chosen,
+              on_click=_use_now, args=(name,))  # fmt: skip

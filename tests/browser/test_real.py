@@ -153,6 +153,7 @@ def test_a_journey_with_pictures(real: Studio, page: Page, tmp_path: Path) -> No
     card = page.get_by_role("dialog").locator(".st-key-offer-smolvision")
     expect(card).to_contain_text("Real pictures")
     card.get_by_role("button", name="Use this").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.wait_for_url("**/*backbone=smolvision*")
     settle(page)
 
