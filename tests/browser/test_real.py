@@ -165,7 +165,11 @@ def test_a_journey_with_pictures(real: Studio, page: Page, tmp_path: Path) -> No
     expect(page.locator(".st-key-untrained")).to_contain_text("of 3 right", timeout=240 * SECOND)
     settle(page)
     expect(page.locator(".st-key-untrained img")).to_have_count(3)
-    page.get_by_text("Chosen by me", exact=True).click()
+    page.get_by_text("Chosen by me", exact=True).click()  # which saves the run to embed the shots
+    settle(page)
+    donors = page.get_by_role("combobox", name="Donors")
+    donors.click()
+    donors.press("Enter")
     settle(page)
     expect(page.locator('[data-testid="stMarkdown"]', has_text="16 per class = 64 examples").first).to_be_visible()
     search_little(page, "smolvision")
