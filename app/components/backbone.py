@@ -20,6 +20,7 @@ ABOUT = (
 
 def choose() -> None:
     """The chooser; every page follows it. Beside it, what can be chosen and what can be added."""
+    backbone_cards.follow()  # above the bar, which moves down into the row of the title
     known = context.backbones()
     alone = known in ([], [DEFAULT_BACKBONE])
     # Above the page, or beside its title (frame.css): a sidebar for one choice would take a quarter of a laptop's
@@ -41,7 +42,6 @@ def choose() -> None:
             )  # fmt: skip
     compare = bar.button("Compare", key="backbone_others", icon=":material/neurology:",
                          help="What each backbone can and cannot do, and how to get another one.")  # fmt: skip
-    backbone_cards.follow()
     if compare:
         backbone_cards.dialog()
 
