@@ -45,12 +45,13 @@ from pituning.workspace.layout import Workspace
 TRIES: Mapping[str, int] = {
     "command-line": 320, "workspaces": 180, "tables": 300, "zips": 140, "images": 180, "experts": 180,
     "affinities": 140, "stories": 120, "addresses": 60, "claims": 160, "backups": 120, "deletions": 100,
+    "rows": 120,
 }  # fmt: skip
 ATTACKS: Mapping[str, Callable[[random.Random, targets.Place], None]] = {
     "command-line": commands.command_line, "workspaces": commands.workspaces, "tables": targets.tables,
     "zips": targets.zips, "images": targets.images, "experts": targets.experts, "affinities": targets.affinities,
     "stories": targets.stories, "addresses": targets.addresses, "claims": targets.claims, "backups": commands.backups,
-    "deletions": commands.deletions,
+    "deletions": commands.deletions, "rows": targets.rows,
 }  # fmt: skip
 
 TRY_SECONDS = 20.0

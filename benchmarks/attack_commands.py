@@ -114,6 +114,7 @@ def backups(luck: random.Random, place: Place) -> None:
 def deletions(luck: random.Random, place: Place) -> None:
     """Whatever is deleted, restored, taken meanwhile or emptied: nothing is lost but by emptying."""
     from pituning.errors import PiTuningError
+    from pituning.runs.backbone_removal import remove_backbone
     from pituning.runs.queue import RunQueue
     from pituning.runs.removal import delete_run, remove_expert, remove_task
     from pituning.runs.restoring import restore, settle
@@ -129,6 +130,8 @@ def deletions(luck: random.Random, place: Place) -> None:
             with contextlib.suppress(BadInput):
                 if what < 0.4:
                     remove_task(queue, luck.choice(("moods", "whole", making.text(luck))))
+                elif what < 0.5:
+                    remove_backbone(queue, luck.choice(("spare", making.text(luck))), force=luck.random() < 0.5)
                 elif what < 0.6:
                     remove_expert(queue, "lora", luck.choice(("moods", making.text(luck))))
                 elif what < 0.8:
@@ -306,6 +309,7 @@ def _make_template(root: Path) -> Path:
         write_json(folder / "card.json", {**card, "name": name, "task": "moods"})
     save_affinity(workspace, "mine", parse_affinity(b",a,b,c\na,,1,2\nb,3,,4\nc,5,6,\n"))
     add_story(workspace, "Mine")
+    write_json(root / "backbones" / "spare" / "config.json", {"model_type": "none"})
     queue = RunQueue(workspace)
     for state in ("succeeded", "cancelled"):
         queue.submit(RunSpec(kind="count", config={"upto": 2}))

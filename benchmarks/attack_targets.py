@@ -111,6 +111,43 @@ def images(luck: random.Random, place: Place) -> None:
     must((drawn.size, drawn.mode) == ((size, size), "RGB"), f"a picture was drawn as {drawn.size} {drawn.mode}")
 
 
+def rows(luck: random.Random, place: Place) -> None:
+    """Rows to be labelled are kept as they were uploaded, counted, and each read or refused for itself."""
+    from pituning.labelling.inputs import Unreadable, example_of, reading_of
+    from pituning.labelling.rows import chunks, open_rows, outline_of
+    from pituning.labelling.sources import find_source, keep_upload
+    from pituning.tasks.registry import load_task
+
+    name, data, wrong = making.table(luck)
+    if luck.random() < 0.4:
+        pictures = {f"{i}.png": _png(i) for i in range(3)} | {"odd.png": making.picture(luck)[0]}
+        data, wrong = making.archive(luck, pictures if luck.random() < 0.5 else {name: data} | pictures)
+        name = "some.zip"
+    elif luck.random() < 0.3:
+        data, wrong = making.changed(luck, data), False
+    outline, count = outline_of(data, name)  # which pages and workers have done in a process of its own
+    source = find_source(
+        keep_upload(data, luck.choice((name, f"../{name}", f"a\\{name}")), place.workspace), place.workspace
+    )
+    must(
+        (source.uploaded, source.filename, source.path.read_bytes()) == (True, name, data),
+        "it is not what was uploaded",
+    )
+    table = open_rows(source.path, source.filename)
+    must(table.columns == outline.columns, "the worker reads other columns than the page")
+    task = load_task(TASK if table.form == "images" else luck.choice(("nli", "nli", "nli", TASK)), place.workspace)
+    texts = () if task.modality == "vision" else (luck.choice(table.columns),)
+    reading = reading_of(task, table, texts=texts)
+    read = 0
+    for chunk in chunks(table):
+        for row in chunk:
+            with suppress(Unreadable):
+                example_of(task, reading, row, table)
+        read += len(chunk)
+    must(read == count, f"{count} rows were counted, {read} read")
+    must(not wrong, f"{name}, which holds no rows, was read")
+
+
 def experts(luck: random.Random, place: Place) -> None:
     """A checkpoint of others is imported whole and finite, or refused."""
     from pituning.backbones.files import fingerprint

@@ -85,9 +85,10 @@ def popover(label: str, *, role: Role = Role.RUNNER, **options: Any) -> DeltaGen
 
 
 def uploader(label: str, *, role: Role = Role.RUNNER, help: str, **options: Any) -> Any:
-    """A file uploader for those with that role, of whom alone the Studio takes files; others see why."""
+    """A file uploader for those with that role, of whom alone the Studio takes files; others see why, and get None."""
     reason = why_not(role)
-    return st.file_uploader(label, help=reason or help, disabled=reason is not None, **options)
+    file = st.file_uploader(label, help=reason or help, disabled=reason is not None, **options)
+    return file if reason is None else None
 
 
 def _ask_to_sign_in() -> None:

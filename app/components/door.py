@@ -6,9 +6,10 @@ of this machine, whatever its port, and keeps what is uploaded until the session
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,6 +40,14 @@ SESSION_UPLOADS = 4
 ALL_UPLOADS = 16
 """All sessions together keep so many times the largest upload; what is beyond that is refused."""
 
+MOST_MESSAGE = 4 * 2**20
+"""Bytes that a page may say at once: its widgets and its address. Streamlit keeps them with the session."""
+
+UNSHOWN_SECONDS = 60.0
+"""For so long a file may lie there that no uploader of its page shows: a browser says at once where it belongs."""
+
+_UPLOADER = "file_uploader_state_value"
+
 _log = logging.getLogger("pituning.app")
 
 
@@ -58,6 +67,16 @@ class Door:
                 _log.warning("a session was refused: its page is of %r, not of this Studio", headers.get("Origin"))
                 await send({"type": "websocket.close", "code": 1008})  # policy violation; the browser is told 403
                 return
+
+            async def listen() -> Message:
+                message = await receive()
+                if len(message.get("bytes") or message.get("text") or "") <= MOST_MESSAGE:
+                    return message
+                await send({"type": "websocket.close", "code": 1009})  # message too big
+                return {"type": "websocket.disconnect", "code": 1009}
+
+            await self.app(scope, listen, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -88,18 +107,34 @@ class Door:
             self.under_way[session] -= size
             if not self.under_way[session]:
                 del self.under_way[session]
+        self._look_later(session, file)
+
+    def _look_later(self, session: str, file: str) -> None:
+        """Forgets a file once no uploader of its session's page shows it any more."""
+        if file in _kept(session):
+            asyncio.get_running_loop().call_later(UNSHOWN_SECONDS, self._look, session, file)
+
+    def _look(self, session: str, file: str) -> None:
+        found = Runtime.instance().get_app_session(session)  # none while a page is away for a moment
+        if found is not None and not any(file in files for files in shown(found.session_state)):
+            _manager().remove_file(session, file)
+        self._look_later(session, file)
 
     def _why_not(self, session: str, size: int) -> tuple[int, str]:
         """The HTTP status and the reason with which an upload is refused; 0 where it is not."""
         if size < 0:
             return 411, "say how long the file is"
-        claims = _claims(session)
-        if claims is None:
+        found = Runtime.instance().get_app_session(session)
+        if found is None:
             return 400, "there is no such session; reload the page"
         try:
-            access.actor_of(claims).require(Role.RUNNER, "upload files")
+            # What the identity provider tells of whoever opened the session. Streamlit has no public name for it;
+            # where it had another, nobody would be let in.
+            access.actor_of(dict(getattr(found, "_user_info", {}))).require(Role.RUNNER, "upload files")
         except PiTuningError as error:
             return 403, str(error)
+        if next(shown(found.session_state), None) is None:
+            return 409, "the page asks for no file; open the form that does"
         most = config.get_option("server.maxUploadSize") * 2**20
         if self.under_way[session] + size > SESSION_UPLOADS * most:
             return 429, "this page uploads too many files at once; wait for them"
@@ -144,6 +179,24 @@ def make_room(kept: Mapping[str, UploadedFileRec], file: str, size: int, *, forg
         forget(first)
 
 
+def shown(state: Any) -> Iterator[set[str]]:
+    """The ids of the files in each uploader that the page of a session has; those of pages before are gone.
+
+    Args:
+        state: a session's `SessionState`. Streamlit has no public names for what is read here; where it had others,
+            nothing could be uploaded.
+    """
+    now, before = state._new_widget_state, state._old_state
+    for name, widget in list(now.widget_metadata.items()):
+        value = now.states.get(name)
+        if widget.value_type != _UPLOADER or (value is None and name not in before):
+            continue
+        value = before.get(name) if value is None else value.value
+        if hasattr(value, _UPLOADER):  # as the browser has just sent it
+            value = list(getattr(value, _UPLOADER).uploaded_file_info)
+        yield {each.file_id for each in (value if isinstance(value, list) else [value]) if each is not None}
+
+
 def _size(told: str | None) -> int:
     """The length of a body; -1 where it is not told."""
     return int(told) if told is not None and told.isascii() and told.isdigit() and len(told) < 16 else -1
@@ -155,10 +208,3 @@ def _manager() -> Any:
 
 def _kept(session: str) -> dict[str, UploadedFileRec]:
     return dict(_manager().file_storage.get(session, {}))
-
-
-def _claims(session: str) -> Mapping[str, object] | None:
-    """What the identity provider tells of whoever opened a session; None where there is no such session."""
-    found = Runtime.instance().get_app_session(session)
-    # Streamlit has no public name for it; where it had another, nobody would be let in.
-    return None if found is None else dict(getattr(found, "_user_info", {}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,7 +19,7 @@ from pituning.figures.reliability import reliability_figure
 from pituning.labelling.calibration import Reliability
 from pituning.labelling.inputs import reading_of
 from pituning.labelling.rows import all_rows, look
-from pituning.labelling.sources import find_source, keep_upload
+from pituning.labelling.sources import keep_upload
 from pituning.runs.configs import PredictRun
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
@@ -66,16 +65,12 @@ def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
     if file is None:
         _sample(task)
         return entry
-    source = _kept(file)
-    if source is None:
-        return entry
     try:
-        found = find_source(source, context.workspace())
-        table = _open(str(found.path), found.filename)
+        table, rows = _open(file.getvalue(), file.file_id, file.name)
         reading = _reading(entry, table)
         if reading is None:
             return entry
-        _preview(table, reading)
+        _preview(table, rows, reading)
     except PiTuningError as error:
         say("This file cannot be labelled", error)
         return entry
@@ -87,7 +82,7 @@ def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
             required=True, key="label_columns",
         ) or "every"  # fmt: skip
     if access.button("Label them", icon=":material/label:", type="primary", key="label_start"):
-        _start(entry, source, reading, columns)
+        _start(entry, file, reading, columns)
     why_not = access.why_not(Role.RUNNER)
     if why_not is not None:
         st.caption(f":material/lock: {why_not}")
@@ -124,22 +119,9 @@ def _sample(task: Task) -> None:
             st.caption("A zip of pictures and a table, with one column of text and one of the pictures’ file names.")
 
 
-def _kept(file: Any) -> str | None:
-    """The name under which the workspace keeps an upload; it is written once."""
-    key = f"label_source_{file.file_id}"
-    if key not in st.session_state:
-        try:
-            runs_data.queue().actor.require(Role.RUNNER, "label rows")  # before the file is kept
-            st.session_state[key] = keep_upload(file.getvalue(), file.name, context.workspace())
-        except PiTuningError as error:
-            say("The file could not be kept", error)
-            return None
-    return str(st.session_state[key])
-
-
 @st.cache_resource(max_entries=4, show_spinner="Reading the file …")
-def _open(path: str, name: str) -> Table:
-    return look(Path(path), name)
+def _open(_data: bytes, file_id: str, name: str) -> tuple[Table, int]:
+    return look(_data, name)
 
 
 def _reading(entry: ExpertEntry, table: Table) -> ColumnMapping | None:
@@ -164,7 +146,7 @@ def _reading(entry: ExpertEntry, table: Table) -> ColumnMapping | None:
     return reading_of(task, table, texts=texts, image=image)
 
 
-def _preview(table: Table, reading: ColumnMapping) -> None:
+def _preview(table: Table, count: int, reading: ColumnMapping) -> None:
     """The first rows, and what becomes of their columns."""
     rows = []
     for row in all_rows(table):
@@ -175,15 +157,18 @@ def _preview(table: Table, reading: ColumnMapping) -> None:
     read = [*reading.texts, *([] if reading.image is None else [reading.image])]
     others = len(table.columns) - len(read)
     kept = "" if not others else "; the other column is kept" if others == 1 else f"; {others} other columns are kept"
-    st.caption(f":material/check_circle: {plain(table.form)}: it reads {', '.join(map(plain, read))}{kept}.")
+    size = f"{count:,} {'row' if count == 1 else 'rows'}"
+    st.caption(f":material/check_circle: {plain(table.form)}, {size}: it reads {', '.join(map(plain, read))}{kept}.")
     for note in table.notes:
         st.caption(f":material/info: {plain(note)}")
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="The first rows of the file")
 
 
-def _start(entry: ExpertEntry, source: str, reading: ColumnMapping, columns: str) -> None:
+def _start(entry: ExpertEntry, file: Any, reading: ColumnMapping, columns: str) -> None:
     try:
         queue = runs_data.queue()
+        queue.actor.require(Role.RUNNER, "label rows")  # before the file is kept
+        source = keep_upload(file.getvalue(), file.name, context.workspace())
         config = PredictRun(
             expert=entry.name, kind=entry.kind, source=source, text_columns=reading.texts, image_column=reading.image,
             probabilities=columns == "every", top=TOP if columns == "top" else None, backbone=context.backbone(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from pandas.api.types import is_numeric_dtype
 
 from app.components import awaited, context, runs_data
 from app.components.guard import empty, plain
@@ -17,7 +18,13 @@ PARAM = "run"
 ROWS = 200
 """How many rows are shown; the file has all."""
 
-CHUNK = 50_000
+CHUNK = 5_000
+"""Rows in memory at a time; each may have a text of 100,000 characters."""
+
+MOST_DOWNLOAD = 256 * 2**20
+"""Bytes; a server holds whatever a browser downloads in memory."""
+
+MOST_CELL = 1_000
 MOST_ANSWERS = 8
 ORDERS = {"least": "Least sure first", "most": "Most sure first", "file": "As in the file"}
 
@@ -52,9 +59,12 @@ def show(run: Run) -> None:
     if summary:
         st.caption(summary)
     with st.container(horizontal=True, gap="small"):
+        large = path.stat().st_size > MOST_DOWNLOAD
         st.download_button("Download all rows", path.read_bytes, file_name=_named(result["file"], "labelled"),
                            mime="text/csv", icon=":material/download:", key="label_download", type="primary",
-                           on_click="ignore")  # fmt: skip
+                           on_click="ignore", disabled=large,
+                           help=f"It has more than {MOST_DOWNLOAD // 2**20} MiB: copy runs/{run.id}/{path.name} out of "
+                           "the workspace." if large else None)  # fmt: skip
         st.download_button(
             "Download the least sure", lambda: least_sure(path, own).to_csv(index=False).encode(),
             file_name=_named(result["file"], "to-check"), mime="text/csv", icon=":material/checklist:",
@@ -69,6 +79,7 @@ def show(run: Run) -> None:
     frame[shares] = 100 * frame[shares]
     config = {column: st.column_config.NumberColumn(format="%.1f %%") for column in shares}
     config[own["probability"]] = st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100)
+    frame = frame.apply(lambda cells: cells if is_numeric_dtype(cells) else cells.str.slice(0, MOST_CELL))
     first = [own["answer"], own["probability"]]
     hidden = [*first, *([] if result["unread"] else [result["columns"][-1]])]
     st.dataframe(frame[[*first, *(column for column in frame if column not in hidden)]], hide_index=True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pituning.commands.shared import JsonOption, WorkspaceOption, echo, emit, open_workspace, print_table
+from pituning.commands.shared import JsonOption, WorkspaceOption, echo, echo_deleted, emit, open_workspace, print_table
 from pituning.text import count, size
 
 if TYPE_CHECKING:
@@ -171,12 +171,18 @@ def remove(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a backbone that was added; the embedded one stays."""
+    """Remove a backbone that was added; the embedded one stays. It can be brought back for 30 days."""
     from pituning.runs.backbone_removal import remove_backbone
     from pituning.runs.queue import RunQueue
 
-    remove_backbone(RunQueue(open_workspace(workspace)), name, force=force)
-    emit({"backbone": name, "removed": True}, as_json, lambda: echo(f"removed backbone {name}"))
+    entry = remove_backbone(RunQueue(open_workspace(workspace)), name, force=force).entry
+
+    def human() -> None:
+        echo_deleted(f"removed backbone {name}", entry)
+        if entry is not None:
+            echo(f"to free its space now: pituning bin empty {entry}", err=True)
+
+    emit({"backbone": name, "removed": True, "bin": entry}, as_json, human)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from pituning.commands.shared import (
     print_table,
 )
 
-app = typer.Typer(help="The bin: tasks, experts and runs that were deleted and can be restored.")
+app = typer.Typer(help="The bin: tasks, experts, backbones and runs that were deleted and can be restored.")
 
 
 @app.command("list")
@@ -77,18 +77,22 @@ def restore(
 
 @app.command()
 def empty(
+    entry: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Only that; see `pituning bin list`.", show_default=False)
+    ] = None,
     days: Annotated[float, typer.Option("--older-than", min=0, help="Only what was deleted so many days ago.")] = 0.0,
     yes: YesOption = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete for good what is in the bin."""
+    """Delete for good what is in the bin, which frees its space."""
     from pituning.commands.runs import open_queue
     from pituning.runs.restoring import empty as empty_bin
 
     queue = open_queue(workspace)
-    confirm("Delete for good what is in the bin?" if not days else f"Delete what is older than {days:g} days?", yes)
-    gone = empty_bin(queue, days=days)
+    what = "what is in the bin" if entry is None else entry
+    confirm(f"Delete for good {what}{f', if it is older than {days:g} days' if days else ''}?", yes)
+    gone = empty_bin(queue, days=days, entry_id=entry)
     emit({"emptied": [entry.id for entry in gone]}, as_json, lambda: echo(f"deleted {len(gone)} for good"))
 
 

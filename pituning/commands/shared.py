@@ -190,15 +190,16 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on stdout; columns whose values are all numbers are aligned to the right."""
+    """A table on stdout; columns whose values are all numbers are aligned to the right, and no number is broken."""
     from rich.console import Console
     from rich.table import Table
 
     cells = [[_cell(value) for value in row] for row in rows]
     numeric = [all(_is_number(row[i]) for row in cells) for i in range(len(columns))]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, right in zip(columns, numeric, strict=True):
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for i, (name, right) in enumerate(zip(columns, numeric, strict=True)):
+        widest = max((len(row[i]) for row in cells), default=0) if right else None
+        table.add_column(name, justify="right" if right else "left", overflow="fold", min_width=widest)
     for row in cells:
         table.add_row(*row)
     console = Console(markup=False, highlight=False)

@@ -61,7 +61,7 @@ def study_paper(
     """
     from pituning.runs.spec import RunSpec
     from pituning.runs.study_configs import LowshotRun
-    from pituning.studies.paper import TABLES, table_rows, targets_of, too_small, usual_methods, usual_seeds
+    from pituning.studies.paper import TABLES, basis_of, table_rows, targets_of, too_small, usual_methods, usual_seeds
     from pituning.tasks.guessing import guesses_of
     from pituning.tasks.registry import TaskSource
     from pituning.workspace.lowshot import parse_shots, shots_name
@@ -102,7 +102,9 @@ def study_paper(
         if detach:
             emit({"runs": runs}, as_json, lambda: echo(f"queued {len(runs)} runs; see: pituning runs list"))
             return
-        for run in runs:
+        for number, run in enumerate(runs, 1):
+            if len(runs) > 1:
+                echo(f"run {number} of {len(runs)}: {run}", err=True)
             try:
                 follow(place, run)
             except RunFailed as error:  # the others go on, and what they measure is printed
@@ -124,8 +126,13 @@ def study_paper(
         for table, rows in made.items():
             echo(f"{TABLES[table].title}, {_shots_words(count)}")
             names = [record.name for record in TABLES[table].records]
-            print_table(("by", "method", *names, "mean", "source"), [_cells(row, names) for row in rows])
-            if not any(row.source for row in rows):
+            print_table(("by", "method", *names, "mean"), [_cells(row, names) for row in rows])
+            if basis := basis_of(table, count, measured):
+                echo(basis)
+            printed = dict.fromkeys((row.who, row.source) for row in rows if row.source)
+            for model, where in printed:
+                echo(f"{model}: the paper's figures, {where}.")
+            if not printed:
                 echo(f"The paper prints no figures of this table {_shots_words(count)}.")
         if lacking:
             echo(f"not here yet: {', '.join(lacking)}; add them: pituning tasks add catalogue:NAME", err=True)
@@ -140,8 +147,10 @@ def study_paper(
 
 def _cells(row: TableRow, names: list[str]) -> list[object]:
     """A row as it is printed; a mean is of data sets that not every row may have, so it needs all of them."""
+    from pituning.figures.palette import method_label
+
     mean = row.mean if len(row.scores) == len(names) else None
-    return [row.who, row.method, *(row.scores.get(name) for name in names), mean, row.source or "measured here"]
+    return [row.who, method_label(row.method), *(row.scores.get(name) for name in names), mean]
 
 
 def _shots_words(shots: int) -> str:

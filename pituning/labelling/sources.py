@@ -33,6 +33,7 @@ class Source:
         filename: what people call it.
         mark: changes when the file does.
         out: where a copy of the answers goes; None for the run's own directory alone.
+        uploaded: it came from elsewhere, so that it is read within the bounds of uploads.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Source:
     filename: str
     mark: str
     out: Path | None = None
+    uploaded: bool = False
 
     def check_unchanged(self) -> None:
         """Raises BadInput where the file has gone, or is not the one that was named."""
@@ -94,7 +96,7 @@ def find_source(name: str, workspace: Workspace) -> Source:
         filename, out = str(note["filename"]), note["out"]
         if note["path"] is None:
             (path,) = directory.glob("data*")
-            return Source(name=name, path=path, filename=filename, mark=_mark(path))
+            return Source(name=name, path=path, filename=filename, mark=_mark(path), uploaded=True)
         return Source(
             name=name, path=Path(note["path"]), filename=filename, mark=str(note["mark"]),
             out=None if out is None else Path(out),

@@ -24,8 +24,14 @@ def advice(result: Mapping[str, Any]) -> list[str]:
     if at_guessing:
         found.append(f"The score is not clearly above guessing ({guessed:.1f} points): do not use these answers yet.")
     found.append(_shots(result))
-    if result.get("backbone", DEFAULT_BACKBONE) == DEFAULT_BACKBONE and at_guessing:
-        found.append("Another backbone: the embedded one knows drawn scenes alone. `pituning backbones add smollm2`.")
+    if at_guessing:
+        embedded = result.get("backbone", DEFAULT_BACKBONE) == DEFAULT_BACKBONE
+        found.append(
+            "Another backbone: the embedded one knows drawn scenes alone. `pituning backbones add smollm2`."
+            if embedded
+            else "Another backbone: one that has seen more of what the task is about, or a larger one; "
+            "`pituning backbones families` says which can be added."
+        )
     found.append(
         "A labelled batch of the least sure rows: label new rows with this expert, correct the least sure answers by "
         "hand, and add them to the task."

@@ -1,4 +1,4 @@
-"""Removes a backbone of the workspace, unless runs or experts need it. Torch-free."""
+"""Puts a backbone of the workspace into the bin, unless runs or experts need it. Torch-free."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pituning.backbones.files import is_composed
 from pituning.errors import BadInput
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import ACTIVE
+from pituning.runs.removal import Deleted
 from pituning.runs.roles import Role
-from pituning.workspace.atomic import TEMPORARY_PREFIX, removing
+from pituning.workspace.atomic import TEMPORARY_PREFIX
+from pituning.workspace.bin import Bin
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace, check_name
 
 
-def remove_backbone(queue: RunQueue, name: str, *, force: bool = False) -> None:
-    """Removes a backbone's directory. Experts that were made on it stay, of no use until it is added again.
+def remove_backbone(queue: RunQueue, name: str, *, force: bool = False) -> Deleted:
+    """Puts a backbone's directory into the bin. Experts that were made on it stay, of no use until it is back.
 
     Args:
         force: also when runs or experts need it.
@@ -32,10 +34,11 @@ def remove_backbone(queue: RunQueue, name: str, *, force: bool = False) -> None:
         raise BadInput(
             f"backbone {name!r} is the embedded one; only those that were added can be removed", field="name"
         )
-    with removing() as remove, queue.unchanged():
+    with Bin(workspace.root).deleting("backbone", name, by=queue.actor.name) as deletion, queue.unchanged():
         if not force:
             _check_unneeded(queue, name)
-        remove(own)
+        deletion.move([own])
+    return Deleted(deletion.entry_id)
 
 
 def experts_of(workspace: Workspace, name: str) -> list[str]:

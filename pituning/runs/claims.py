@@ -14,7 +14,7 @@ from pituning.errors import PiTuningError
 from pituning.runs.records import AlphaPoint, Claim, CurvePoint, Run, RunEvent
 from pituning.runs.roles import Actor, Role
 from pituning.runs.store import ALPHAS, CURVES, ORDER, PAUSED, RUNS, SETTINGS, RunStore, note
-from pituning.workspace.ownership import KEY, adopt, check_owner, identity
+from pituning.workspace.ownership import adopt, check_owner
 
 NOBODY = {"owner": None, "slot": None, "host": None, "pid": None, "pid_created": None, "eta_s": None}
 """What a run says about its worker while it has none."""
@@ -66,10 +66,9 @@ class ClaimedRuns(RunStore):
             return self._get(connection, taken.id)
 
     def _check_owner(self, connection: sa.Connection) -> None:
-        """Raises BadInput when a copy of the workspace has taken over its database meanwhile."""
+        """Raises BadInput when a copy or a clone of the workspace has taken over its database meanwhile."""
         if self._engine.dialect.name == "postgresql":  # an SQLite database lies in its workspace
-            owner = connection.scalar(sa.select(SETTINGS.c.value).where(SETTINGS.c.key == KEY))
-            check_owner(owner, identity(self.workspace.root), self._engine, self.workspace.root)
+            check_owner(connection, self.workspace.root)
 
     def adopt(self) -> list[str]:
         """Takes the database over from the workspace of which this one is a copy; returns the runs that begin again.

@@ -22,7 +22,6 @@ from pituning.progress import Reporter, Silent
 from pituning.runs.backup import DATABASE, FORMAT_VERSION, MANIFEST, NOT_KEPT, BackboneNote, Backup, copy_rows
 from pituning.runs.claims import NOBODY
 from pituning.runs.store import PAUSED, RUNS, SETTINGS, note
-from pituning.runs.waiting import SUPERVISOR
 from pituning.workspace import ownership
 from pituning.workspace.atomic import atomic_directory, remove_directory, write_json
 from pituning.workspace.database import (
@@ -211,7 +210,9 @@ def _check_tables(engine: sa.Engine, name: str) -> None:
 def _settle(connection: sa.Connection, backup: Backup) -> int:
     """Nobody works on the runs of the copy; whoever opens it becomes its owner."""
     when = time.strftime("%F %H:%M", time.localtime(min(max(backup.created, 0), 4e9)))
-    connection.execute(sa.delete(SETTINGS).where(SETTINGS.c.key.in_([ownership.KEY, ownership.PLACE, SUPERVISOR])))
+    connection.execute(
+        sa.delete(SETTINGS).where(SETTINGS.c.key.in_([ownership.KEY, ownership.PLACE, ownership.SUPERVISOR]))
+    )
     under_way = list(connection.scalars(sa.select(RUNS.c.id).where(RUNS.c.state == "running")))
     back = {**NOBODY, "state": "queued", "heartbeat": None, "max_attempts": RUNS.c.max_attempts + 1}
     connection.execute(sa.update(RUNS).where(RUNS.c.state == "running").values(back))

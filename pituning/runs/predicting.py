@@ -11,7 +11,7 @@ from pituning.labelling.answers import AnswersFile, Layout, check_layout
 from pituning.labelling.experts import find_expert
 from pituning.labelling.inputs import reading_of
 from pituning.labelling.labeller import Labeller
-from pituning.labelling.rows import chunks, count_rows, open_rows
+from pituning.labelling.rows import chunks, count_rows, look, open_rows
 from pituning.labelling.sources import find_source
 from pituning.progress import Reporter
 from pituning.runs.configs import PredictRun
@@ -37,6 +37,8 @@ def predict(config: PredictRun, workspace: Workspace, reporter: Reporter, checkp
     _, card = find_expert(workspace, config.expert, kind=config.kind, backbone=config.backbone)
     source = find_source(config.source, workspace)
     source.check_unchanged()
+    # What an upload takes is found out in a process of its own; read row by row here, it takes no more than there.
+    rows = look(source.path, source.filename)[1] if source.uploaded else None
     task = load_task(card.task, workspace)
     table = open_rows(source.path, source.filename)
     reading = reading_of(task, table, texts=config.text_columns, image=config.image_column)
@@ -51,7 +53,7 @@ def predict(config: PredictRun, workspace: Workspace, reporter: Reporter, checkp
     key = {**asdict(config), "file": source.mark, "weights": card.sha256, "temperature": card.temperature}
     answers = AnswersFile(checkpoint, layout, key)
     try:
-        reporter.phase(LABEL_ROWS, count_rows(table))
+        reporter.phase(LABEL_ROWS, count_rows(table) if rows is None else rows)
         if answers.tally.rows:
             reporter.log(f"goes on after {answers.tally.rows:,} rows")
             reporter.advance(answers.tally.rows)

@@ -112,6 +112,7 @@ class RunQueue(ClaimedRuns):
         ]  # fmt: skip
         if rows:
             with self._writing() as connection:
+                self._check_owner(connection)
                 connection.execute(sa.insert(RUNS), rows)
                 for row in rows:
                     self._note(connection, str(row["id"]), "queued")

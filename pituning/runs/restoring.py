@@ -1,4 +1,4 @@
-"""Brings runs, experts and tasks back from the bin, ends what a killed deletion began, and empties it. Torch-free."""
+"""Brings back what is in the bin, ends what a killed deletion began, and empties the bin. Torch-free."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def restore(queue: RunQueue, entry_id: str) -> tuple[Entry, Sequence[str]]:
 def settle(workspace: Workspace) -> list[Entry]:
     """Ends deletions whose process was killed: one that had begun to count is finished, any other is undone.
 
-    A run is gone with its row of the database, a task or an expert with its directory.
+    A run is gone with its row of the database, anything else with its directory.
     """
     place, queue = Bin(workspace.root), RunQueue(workspace)
     settled = []
@@ -82,14 +82,15 @@ def _counts(place: Bin, queue: RunQueue, entry: Entry) -> bool:
     return place.has_first(entry)
 
 
-def empty(queue: RunQueue, *, days: float = 0.0) -> list[Entry]:
-    """Removes for good what has been in the bin for so many days.
+def empty(queue: RunQueue, *, days: float = 0.0, entry_id: str | None = None) -> list[Entry]:
+    """Removes for good what has been in the bin for so many days, or one entry that has been.
 
     Raises:
+        BadInput: there is no such entry.
         NotAllowed: the queue's actor is no admin.
     """
     queue.actor.require(Role.ADMIN, "empty the bin")
-    return Bin(queue.workspace.root).empty(before=time.time() - days * DAY if days else None)
+    return Bin(queue.workspace.root).empty(before=time.time() - days * DAY if days else None, entry_id=entry_id)
 
 
 def tidy(workspace: Workspace) -> None:

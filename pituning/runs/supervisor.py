@@ -32,12 +32,13 @@ from pituning.runs.records import Claim, Run
 from pituning.runs.restoring import tidy
 from pituning.runs.slots import Slot
 from pituning.runs.store import PAUSED
-from pituning.runs.waiting import SUPERVISOR, held_up
+from pituning.runs.waiting import held_up
 from pituning.workspace.atomic import storage_error
 from pituning.workspace.bounded import child_environment
 from pituning.workspace.holding import Whereabouts
 from pituning.workspace.layout import Workspace
 from pituning.workspace.leftovers import remove_leftovers
+from pituning.workspace.ownership import SUPERVISOR, remember_supervisor
 
 POLL_SECONDS = 0.5
 IDLE_SECONDS = 600.0
@@ -77,6 +78,7 @@ class Supervisor:
 
     def introduce(self) -> None:
         """Writes down who works on the queue, and where."""
+        remember_supervisor(self.workspace.root, self.owner)
         self.queue.set(SUPERVISOR, {
             "owner": self.owner, "host": self.host, "pid": os.getpid(), "since": time.time(),
             "slots": list(self.executor.places),

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from pituning.runs.records import Run
 from pituning.runs.store import PAUSED, RunStore
+from pituning.workspace.ownership import SUPERVISOR
 from pituning.workspace.space import disk_full
-
-SUPERVISOR = "supervisor"
-"""The key of the setting in which the supervisor says who it is and which slots it has."""
 
 
 def held_up(store: RunStore) -> str | None:

@@ -53,6 +53,9 @@ TABLES: Registry[PaperTable] = Registry(
     field="tables",
 )
 
+GUESSING = "guessing"
+"""By whom the rows are that take no model."""
+
 NO_SHOTS = ("backbone", "untouched")
 WITH_SHOTS = CANDIDATES
 """What π-tuning chooses from, so that its guard can be worked out; ``single`` is the paper's adapter or LoRA."""
@@ -94,6 +97,19 @@ def too_small(names: Sequence[str], source: TaskSource, shots: int, seeds: Seque
         except BadInput as error:
             reasons[name] = str(error)
     return reasons
+
+
+def basis_of(table: str, shots: int, measured: pd.DataFrame) -> str:
+    """One sentence on what the scores of a table are measured on; empty where none is."""
+    names = [record.name for record in TABLES[table].records]
+    rows = measured[measured["target"].isin(names) & (measured["shots"] == shots)]
+    if rows.empty:
+        return ""
+    least, most = int(rows["test_examples"].min()), int(rows["test_examples"].max())
+    examples = f"{most} test examples" if least == most else f"{least} to {most} test examples"
+    seeds = sorted(set(rows["seed"].map(int)))
+    drawn = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if shots > 0 else ""
+    return f"Measured here on {examples} of a data set{drawn}; the paper's figures are of whole test splits."
 
 
 @cache
@@ -156,9 +172,9 @@ def table_rows(
                 TableRow(who=who, method=method, scores=dict(zip(of["target"], of["score"].map(float), strict=True)))
             )
     guessed = {name: dict(guess_rows((guesses or {}).get(name))) for name in sorted(names)}
-    for what in dict.fromkeys(what for one in guessed.values() for what in one):
-        scores_of = {name: one[what] for name, one in guessed.items() if what in one}
-        rows.append(TableRow(who="guessing", method=what, scores=scores_of))
+    for what in dict(guess_rows(Guessing(0.0, 0.0))):
+        if scores_of := {name: one[what] for name, one in guessed.items() if what in one}:
+            rows.append(TableRow(who=GUESSING, method=what, scores=scores_of))
     figures = paper_figures()
     figures = figures[(figures["table"] == table) & (figures["shots"] == shots_name(shots))]
     for (model, method), part in figures.groupby(["model", "method"], sort=False):

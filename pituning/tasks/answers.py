@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,7 +23,6 @@ NONE_OF_THEM = "none"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _WHOLE = re.compile(r"[+-]?\d+(?:\.0*)?")
-_REASONS = ("blanks", "Unicode form", "invisible characters", "the way a number is written", "case")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,19 +80,37 @@ def visible(text: str) -> str:
     return "".join(c for c in text if c.isascii() or unicodedata.category(c) != "Cf")
 
 
-def _steps(text: str) -> Iterable[str]:
-    """A text after each of the steps by which spellings of one answer become the same; see `_REASONS`."""
-    text = " ".join(text.split())
-    yield text
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    yield text
-    text = " ".join(visible(text).split())
-    yield text
+def _one_blank(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _one_form(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def _seen(text: str) -> str:
+    return text if (seen := visible(text)) == text else _one_blank(seen)
+
+
+def _one_number(text: str) -> str:
     if _WHOLE.fullmatch(text) and len(text) < 300:
-        text = str(int(float(text))) if "." in text else str(int(text))
-    yield text
-    yield text.casefold()
+        return str(int(float(text))) if "." in text else str(int(text))
+    return text
+
+
+_STEPS: Mapping[str, Callable[[str], str]] = {
+    "blanks": _one_blank, "Unicode form": _one_form, "invisible characters": _seen,
+    "the way a number is written": _one_number, "case": str.casefold,
+}  # fmt: skip
+"""By what they even out: the steps by which spellings of one answer become the same, in their order."""
+
+
+def _steps(text: str, without: str | None = None) -> Iterable[str]:
+    """A text after each of the steps, without one of them."""
+    for what, step in _STEPS.items():
+        if what != without:
+            text = step(text)
+            yield text
 
 
 @lru_cache(maxsize=2**14)
@@ -103,14 +120,17 @@ def answer_key(text: str) -> str:
 
 
 def merge_reasons(spellings: Sequence[str]) -> list[str]:
-    """In what spellings of one answer differ."""
-    reasons: list[str] = []
-    before = len(set(spellings))
-    for reason, after in zip(_REASONS, zip(*map(_steps, spellings), strict=True), strict=True):
-        if len(set(after)) < before:
-            reasons.append(reason)
-        before = len(set(after))
-    return reasons
+    """In what spellings of one answer differ: what they would not be the same without."""
+
+    def forms(without: str | None) -> list[tuple[str, ...]]:
+        return [tuple(_steps(spelling, without)) for spelling in spellings]
+
+    needed = [what for what in _STEPS if len({steps[-1] for steps in forms(what)}) > 1]
+    if needed or len(set(spellings)) == 1:
+        return needed
+    # Two of the steps do the same to them, as with a blank of another width: the first that does it.
+    after = zip(_STEPS, zip(*forms(None), strict=True), strict=True)
+    return [next(what for what, spelled in after if len({*spelled}) == 1)]
 
 
 def shown_label(spellings: Mapping[str, int]) -> str:

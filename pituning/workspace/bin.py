@@ -38,7 +38,7 @@ DAYS = 30.0
 DAYS_VARIABLE = "PITUNING_BIN_DAYS"
 DAY = 24 * 3600.0
 _ENTRY, _ROWS, _LOCK = "entry.json", "rows.json", ".lock"
-_OWN_PLACES = frozenset({"tasks", "zoos", "runs", "uploads", "questions"})
+_OWN_PLACES = frozenset({"backbones", "tasks", "zoos", "runs", "uploads", "questions"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Entry:
     """One deletion.
 
     Args:
-        what: task, expert or run.
+        what: task, expert, backbone or run.
         name: of what was deleted.
         title: what people call it, where that is something else.
         deleted: when, in seconds since the epoch.
@@ -191,10 +191,14 @@ class Bin:
         """Removes an entry for good."""
         remove_directory(self.directory / entry.id)
 
-    def empty(self, *, before: float | None = None) -> list[Entry]:
-        """Removes what was deleted before a time, or everything, for good; what is being moved just now stays."""
+    def empty(self, *, before: float | None = None, entry_id: str | None = None) -> list[Entry]:
+        """Removes what was deleted before a time, one entry, or everything, for good; what is being moved now stays.
+
+        Raises:
+            BadInput: there is no entry of that id.
+        """
         gone = []
-        for entry in self.entries():
+        for entry in self.entries() if entry_id is None else [self.entry(entry_id)]:
             if before is not None and entry.deleted >= before:
                 continue
             with suppress(BadInput), self.held(entry):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import datetime
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from email.message import Message
 from http.cookies import SimpleCookie
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,13 +34,19 @@ from cryptography.x509.oid import NameOID
 from streamlit import config
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.Common_pb2 import FileURLs, UploadedFileInfo
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from streamlit.runtime.uploaded_file_manager import UploadedFileRec
-from websockets.exceptions import InvalidStatus
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.state import SessionState
+from streamlit.runtime.state.common import WidgetMetadata
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-from app.components.door import SESSION_FILES, SESSION_UPLOADS, make_room
+from app.components import door
+from app.components.door import MOST_MESSAGE, SESSION_FILES, SESSION_UPLOADS, Door, make_room, shown
 from tests.conftest import lacking
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,21 +187,22 @@ def open_stream(url: str, public: str, origin: str, context: ssl.SSLContext | No
 class Visit(contextlib.AbstractContextManager["Visit"]):
     """A session as a browser opens it, and what is uploaded in it."""
 
-    def __init__(self, url: str, origin: str, context: ssl.SSLContext | None = None):
+    def __init__(self, url: str, origin: str, context: ssl.SSLContext | None = None, page: str = "graph"):
         self.url, self.origin, self.context = url, origin, context
         self.token = self._token()
         self.stack = contextlib.ExitStack()
-        stream = self.stack.enter_context(
+        self.stream = stream = self.stack.enter_context(
             open_stream(
                 url, origin, origin, context, subprotocols=[Subprotocol("streamlit"), Subprotocol(self.token)],
                 additional_headers={"Cookie": f"_streamlit_xsrf={self.token}"},
             )
         )  # fmt: skip
-        stream.send(BackMsg(rerun_script=ClientState()).SerializeToString())
+        stream.send(BackMsg(rerun_script=ClientState(page_name=page)).SerializeToString())
         while True:
             message = ForwardMsg.FromString(bytes(stream.recv(timeout=60)))
             if message.WhichOneof("type") == "new_session":
                 self.session = message.new_session.initialize.session_id
+            if message.WhichOneof("type") == "script_finished":
                 return
 
     def __exit__(self, *_exception: object) -> None:
@@ -245,6 +254,12 @@ def test_uploads_and_frames(server: tuple[psutil.Process, int]) -> None:
         assert {visit.upload(MEBIBYTE * 9 // 10, str(number)) for number in range(20)} == {204}
         status, headers, _page = visit.request("GET", "/")
         (kept,) = re.findall(r'"UploadedFileManager".* (\d+)\n', visit.request("GET", "/_stcore/metrics")[2])
+    with Visit(url, url, page="runs") as visit:
+        assert visit.upload(10) == 409  # no uploader of that page asks for it
+        visit.stream.send(BackMsg(rerun_script=ClientState(query_string="a" * MOST_MESSAGE)).SerializeToString())
+        with pytest.raises(ConnectionClosedError, match="1009"):
+            while visit.stream.recv(timeout=60):
+                pass
 
     assert 0 < int(kept) <= SESSION_UPLOADS * MEBIBYTE
     assert (status, headers["X-Frame-Options"]) == (200, "SAMEORIGIN")
@@ -266,6 +281,60 @@ def test_what_a_session_left_first_goes_first() -> None:
     assert gone == ["0", "0"]
     make_room(kept([5, 5, 5]), "1", most - 10, forget=gone.append)
     assert gone == ["0", "0"]
+
+
+class Session:
+    """A session whose page has an uploader."""
+
+    def __init__(self) -> None:
+        self.session_state = SessionState()
+        self.widgets = self.session_state._new_widget_state
+        metadata = WidgetMetadata("files", lambda _: None, lambda _: None, "file_uploader_state_value")
+        self.widgets.set_widget_metadata(metadata)
+
+    def send(self, *files: str) -> None:
+        """What a browser tells after an upload."""
+        state = WidgetState(id="files")
+        state.file_uploader_state_value.uploaded_file_info.extend(UploadedFileInfo(file_id=file) for file in files)
+        self.widgets.set_widget_from_proto(state)
+
+
+def test_the_files_that_a_page_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, manager = Session(), MemoryUploadedFileManager("")
+    assert list(shown(session.session_state)) == []  # a page before had one: its metadata stays
+    session.send()
+    assert list(shown(session.session_state)) == [set()]
+    kept = {name: UploadedFileRec(file_id=name, name="f.csv", type="", data=b"x") for name in ("held", "stray")}
+    held = UploadedFile(kept["held"], FileURLs())
+    for value in (held, [held]):
+        session.widgets.set_from_value("files", value)
+        assert list(shown(session.session_state)) == [{"held"}]
+        session.session_state._old_state["files"] = value
+        session.widgets.states.clear()
+        assert list(shown(session.session_state)) == [{"held"}]  # while the page is drawn again
+    session.send("held")
+    sessions: dict[str, Session] = {"s": session}
+    runtime = SimpleNamespace(uploaded_file_mgr=manager, get_app_session=sessions.get)
+    monkeypatch.setattr(door.Runtime, "instance", lambda: runtime)
+    monkeypatch.setattr(door, "UNSHOWN_SECONDS", 0.01)
+
+    async def wait() -> list[str]:
+        await asyncio.sleep(0.1)
+        return list(manager.file_storage["s"])
+
+    async def upload() -> list[list[str]]:
+        guard = Door(lambda *_: asyncio.sleep(0))
+        for record in kept.values():
+            manager.add_file("s", record)
+            guard._look_later("s", record.file_id)
+        seen = [await wait()]
+        sessions.clear()  # the page is away for a moment
+        session.send()
+        seen.append(await wait())
+        sessions["s"] = session
+        return [*seen, await wait()]
+
+    assert asyncio.run(upload()) == [["held"], ["held"], []]
 
 
 def certificate(folder: Path) -> tuple[Path, Path, ssl.SSLContext]:

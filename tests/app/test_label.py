@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from app.components.labelling_result import least_sure
+from app.components.labelling_result import MOST_CELL, least_sure
 from pituning.experts.card import read_card, write_card
 from pituning.labelling.answers import Answer, AnswersFile, Layout
 from pituning.labelling.calibration import reliability
@@ -37,7 +38,8 @@ def finished(workspace: Workspace, run_id: str, *, expert: str = "nli") -> Run:
     answers = AnswersFile(folder, layout, {})
     for number, sure in enumerate(SURE):
         shares = {"yes": sure, "no": (1 - sure) / 2, "maybe": (1 - sure) / 2}
-        answers.add([Row(number + 2, {"id": f"00{number}", "text": f"row {number}"})], [Answer("yes", sure, shares)])
+        cells = {"id": f"00{number}", "text": f"row {number}" + " long" * 1000 * (number == 1)}
+        answers.add([Row(number + 2, cells)], [Answer("yes", sure, shares)])
     answers.close()
     result = {
         "expert": expert, "file": "new.csv", "answers": "answers.csv", "out": None, "columns": layout.columns(),
@@ -54,8 +56,8 @@ def test_a_file_goes_up_is_labelled_and_comes_back_the_least_sure_first(
 ) -> None:
     files: dict[str, bytes] = {}
 
-    def download_button(_label: str, data: Callable[[], bytes] | str, *, file_name: str, **_rest: object) -> None:
-        files[file_name] = data() if callable(data) else b""
+    def download_button(_label: str, data: Callable[[], bytes] | str, *, file_name: str, **rest: Any) -> None:
+        files[file_name] = b"" if rest.get("disabled") or not callable(data) else data()
 
     monkeypatch.setattr("streamlit.download_button", download_button)
     at = healthy(open_page("label", expert="lora/nli"))
@@ -88,13 +90,16 @@ def test_a_file_goes_up_is_labelled_and_comes_back_the_least_sure_first(
     shown = at.dataframe[-1].value
     assert shown["id"].tolist() == ["004", "001", "002", "000", "003"]
     assert list(shown)[:2] == ["answer", "probability"]
+    assert shown["text"].str.len().max() == MOST_CELL
     assert shown["probability"].tolist() == pytest.approx([35, 40, 70, 90, 95])
     at.segmented_control(key="label_order").set_value("file").run()
     assert at.dataframe[-1].value["id"].tolist() == ["000", "001", "002", "003", "004"]
     assert files["new-labelled.csv"] == (workspace.run_dir(run.id) / "answers.csv").read_bytes()
     assert files["new-to-check.csv"].decode().splitlines()[1].startswith("004,row 4,yes,0.35")
 
+    monkeypatch.setattr("app.components.labelling_result.MOST_DOWNLOAD", 100)
     at = healthy(open_page("runs", run=run.id))
+    assert files["new-labelled.csv"] == b""  # too large to be held in memory for a browser
     assert "Labels by nli" in texts(at)
     assert at.dataframe[-1].value["id"].tolist()[0] == "004"
 

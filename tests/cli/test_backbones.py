@@ -46,8 +46,10 @@ def test_add_list_show_remove(pituning: Run, workspace: Workspace, llama: Path) 
     listed = pituning("backbones", "list", "--json").json["backbones"]
     assert [card["name"] for card in listed] == ["tiny-llama"]
     assert listed[0]["fingerprint"] == fingerprint(llama)
-    assert pituning("backbones", "remove", "tiny-llama", "--json").json == {"backbone": "tiny-llama", "removed": True}
+    entry = pituning("backbones", "remove", "tiny-llama", "--json").json["bin"]
     assert workspace.backbone_names() == []
+    assert pituning("bin", "restore", entry).out == "restored backbone tiny-llama\n"
+    assert {**pituning("backbones", "show", "tiny-llama", "--json").json, "machine": None} == {**shown, "machine": None}
 
 
 def test_what_people_read(pituning: Run, workspace: Workspace, llama: Path) -> None:
@@ -61,8 +63,13 @@ def test_what_people_read(pituning: Run, workspace: Workspace, llama: Path) -> N
     assert "mine" in listed.out
     assert "broken cannot be used" in listed.err
     assert "licence      apache-2.0" in pituning("backbones", "show", "mine").out
-    assert pituning("backbones", "remove", "mine").out == "removed backbone mine\n"
+    removed = pituning("backbones", "remove", "mine")
+    assert removed.out == "removed backbone mine\n"
     assert pituning("backbones", "remove", "broken").code == 0
+    *words, entry = removed.err.split()
+    assert " ".join(words).endswith("to free its space now: pituning bin empty")
+    assert pituning("bin", "empty", entry, "--yes").out == "deleted 1 for good\n"
+    assert [each["name"] for each in pituning("bin", "list", "--json").json["entries"]] == ["broken"]
 
 
 def test_one_line_of_error(pituning: Run, workspace: Workspace, llama: Path, tmp_path: Path) -> None:

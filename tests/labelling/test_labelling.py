@@ -27,6 +27,7 @@ from pituning.runs.predicting import predict
 from pituning.tasks.base import Example
 from pituning.tasks.reading import Row
 from pituning.workspace.atomic import removing
+from pituning.workspace.bounded import Limits
 from pituning.workspace.layout import Workspace
 from tests.app.uploads import png
 
@@ -234,7 +235,7 @@ def test_a_bad_temperature_is_a_damaged_card() -> None:
             parse_card(card | {"temperature": temperature}, "card.json")
 
 
-def test_every_form_keeps_its_rows_in_their_place(studio, tmp_path) -> None:
+def test_every_form_keeps_its_rows_in_their_place(studio, tmp_path, monkeypatch) -> None:
     path = tmp_path / "new.csv"
     path.write_text("a,b\n1,2\n3\n4,5\n")
     table = open_rows(path)
@@ -246,3 +247,11 @@ def test_every_form_keeps_its_rows_in_their_place(studio, tmp_path) -> None:
     result = run(studio, keep_path(lines, None, studio), tmp_path / "run", top=1)
     assert (tmp_path / "run" / "answers.csv").read_text().splitlines()[2] == ",[2],,,'review' is empty"
     assert (result["rows"], result["unread"]) == (2, 1)
+
+    # Of an upload the worker, too, reads within bounds, and in another process first.
+    upload = keep_upload(lines.read_bytes(), "new.jsonl", studio)
+    assert run(studio, upload, tmp_path / "another", top=1)["counts"] == result["counts"]
+    monkeypatch.setattr(rows_module, "LIMITS", Limits(seconds=0))
+    with pytest.raises(BadInput, match=r"file 'new\.jsonl' takes longer than 0 s to read"):
+        run(studio, upload, tmp_path / "third")
+    assert not (tmp_path / "third" / "answers.csv").exists()

@@ -10,6 +10,7 @@ import pytest
 
 from pituning.errors import BadInput, DiskFull, NotAllowed
 from pituning.runs import restoring
+from pituning.runs.backbone_removal import remove_backbone
 from pituning.runs.queue import RunQueue
 from pituning.runs.removal import delete_run, remove_expert, remove_task
 from pituning.runs.roles import Actor, Role
@@ -23,6 +24,7 @@ from tests.runs.full import files, make_full, measure, rows
 
 @pytest.fixture
 def full(workspace):
+    write_json(workspace.root / "backbones" / "spare" / "config.json", {})
     return make_full(workspace)
 
 
@@ -32,11 +34,12 @@ def deletions(queue):
         "task": lambda: remove_task(queue, "moods"),
         "expert": lambda: remove_expert(queue, "lora", "moods"),
         "run": lambda: delete_run(queue, queue.list()[0].id),
+        "backbone": lambda: remove_backbone(queue, "spare"),
     }
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
-@pytest.mark.parametrize("what", ["task", "expert", "run"])
+@pytest.mark.parametrize("what", ["task", "expert", "run", "backbone"])
 def test_what_is_deleted_comes_back_as_it_was(what, full, queue):
     before = files(full), rows(full)
     gone = deletions(queue)[what]()
@@ -53,7 +56,7 @@ def test_what_is_deleted_comes_back_as_it_was(what, full, queue):
         restoring.restore(queue, gone.entry)
 
 
-@pytest.mark.parametrize("what", ["task", "expert", "run"])
+@pytest.mark.parametrize("what", ["task", "expert", "run", "backbone"])
 def test_a_name_that_was_taken_meanwhile_stays_whose_it_is(what, full, queue):
     entry = deletions(queue)[what]().entry
     place = full.root / Bin(full.root).entry(entry).places[-1]
@@ -73,7 +76,7 @@ def test_similarities_that_were_measured_anew_stay(full, queue):
     assert full.task_names() == ["moods"]
 
 
-@pytest.mark.parametrize("what", ["task", "expert", "run"])
+@pytest.mark.parametrize("what", ["task", "expert", "run", "backbone"])
 @pytest.mark.parametrize("moves", range(4))
 def test_a_deletion_that_is_killed_is_finished_or_undone(what, moves, full, queue, monkeypatch):
     before = files(full), rows(full)
@@ -146,7 +149,8 @@ def test_the_bin_is_emptied_after_its_days_and_not_before(full, queue, monkeypat
         with pytest.raises(BadInput, match="cannot be restored"):
             restoring.restore(queue, name)
     with place.held(place.entries()[0]):
-        assert len(restoring.empty(queue)) == 2  # all but the one that is just being moved
+        assert len(restoring.empty(queue, entry_id="odd")) == 1
+        assert len(restoring.empty(queue)) == 1  # all but the one that is just being moved
     monkeypatch.setenv("PITUNING_BIN_DAYS", "soon")
     with pytest.raises(BadInput, match=r"\$PITUNING_BIN_DAYS is 'soon'"):
         restoring.tidy(full)

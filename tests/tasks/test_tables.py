@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,6 +120,33 @@ def test_a_damaged_zip_is_read_or_refused(data):
     for _ in range(data.draw(st.integers(1, 4))):
         packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
     read_or_refuse(bytes(packed[: data.draw(st.integers(len(packed) // 2, len(packed)))]), "t.zip")
+
+
+def columnar(form: str) -> bytes:
+    """A small file with every type of which Python makes something of its own: texts, times, codes, lists."""
+    times = pa.array([0, 10**9, None], pa.timestamp("us"))
+    codes = pa.array(["yes", "no", "yes"]).dictionary_encode()
+    table = pa.table({"naïve": ["né", "ö", ""], "when": times, "label": codes, "many": [["a"], [], ["b", "c"]]})
+    stream = io.BytesIO()
+    if form == "parquet":
+        pyarrow.parquet.write_table(table, stream, compression="none")
+    else:
+        with pyarrow.ipc.new_file(stream, table.schema) as writer:
+            writer.write_table(table)
+    return stream.getvalue()
+
+
+@settings(max_examples=60, deadline=None)
+@given(form=st.sampled_from(["arrow", "parquet"]), data=st.data())
+def test_a_damaged_columnar_file_is_read_or_refused(form, data):
+    packed = bytearray(columnar(form))
+    what = data.draw(st.sampled_from(["anywhere", "naïve".encode(), "né".encode(), (10**9).to_bytes(8, "little")]))
+    if what == "anywhere":
+        for _ in range(data.draw(st.integers(1, 4))):
+            packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
+    else:  # at every place where it is kept
+        packed = packed.replace(what, bytes([what[0], *(0xCF for _ in what[1:])]))
+    read_or_refuse(bytes(packed), f"t.{form}")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pituning.errors import BadInput
+from pituning.labelling import rows
 from pituning.labelling.rows import FIRST_ROWS, look
 from pituning.registry import load
 from pituning.tasks import uploads
@@ -49,8 +50,10 @@ def test_a_table_is_read_in_a_process_of_its_own(tmp_path: Path, monkeypatch: py
         keep()
     assert upload.preview(guess.columns, TableOptions()) == preview_table(here, guess.columns)
     (tmp_path / "mine.csv").write_bytes(TABLE)
-    outline = look(tmp_path / "mine.csv", "mine.csv")
-    assert [row.number for row in outline.rows()] == list(range(2, 2 + FIRST_ROWS))
+    for source in (tmp_path / "mine.csv", TABLE):
+        outline, count = look(source, "mine.csv")
+        assert [row.number for row in outline.rows()] == list(range(2, 2 + FIRST_ROWS))
+        assert count == 60
     assert read_upload(b",a,b\na,1,2\nb,3,4\n", "affinity.csv", "target").names == ("a", "b")
 
 
@@ -71,6 +74,10 @@ def test_rows_text_and_problems_are_bounded_while_they_are_read(monkeypatch: pyt
             Upload(filename="mine.csv", data=TABLE, options=ReadOptions()),
             guess_columns(open_table(TABLE, filename="mine.csv")).columns, TableOptions(),
         )  # fmt: skip
+
+    monkeypatch.setattr(rows, "MOST_TEXT_BYTES", 500)
+    with pytest.raises(BadInput, match="holds more than 0 MiB of text"):
+        rows.outline_of(TABLE, "mine.csv")
 
     given: list[RowProblem] = []
 

@@ -18,7 +18,8 @@ from benchmarks.postgres import LocalPostgres
 from pituning.errors import ArtefactError, BadInput
 from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.spec import RunSpec
-from pituning.workspace import database
+from pituning.runs.supervisor import Supervisor
+from pituning.workspace import database, ownership
 from pituning.workspace.database import DATABASE_VARIABLE, Base, RunRow, open_database, writing
 from pituning.workspace.layout import Workspace
 
@@ -209,4 +210,23 @@ def test_a_copy_of_a_workspace_has_no_part_in_its_database(
         _ = Workspace.open(tmp_path / "other-disk").engine
     monkeypatch.undo()
     monkeypatch.setenv(DATABASE_VARIABLE, str(theirs.workspace.engine.url.set(drivername="postgresql")))
-    assert len(RunQueue(Workspace.open(tmp_path / "other-disk")).list()) == 2  # it is all that is left
+    left = Workspace.open(tmp_path / "other-disk")
+    assert len(RunQueue(left).list()) == 2  # it is all that is left
+
+    # The clone of a whole machine has the same numbers and names; what it has not is who worked for the other since.
+    clone = shutil.copytree(left.root, tmp_path / "clone")
+    there = ownership._place(left.root)
+    monkeypatch.setattr(ownership, "_place", lambda _: there)
+    Supervisor(left).introduce()
+    Supervisor(Workspace.open(left.root)).introduce()
+    first = Supervisor(Workspace.open(clone))  # nobody has worked there, which is no proof
+    first.introduce()
+    assert first.queue.claim("you") is not None
+    for attempt in (RunQueue(left).claim, lambda _: RunQueue(left).submit(RunSpec(kind="count", config={"upto": 2})),
+                    lambda _: Workspace.open(left.root).engine):  # fmt: skip
+        with pytest.raises(BadInput, match=r"is in use by a clone of workspace .*: pituning runs adopt"):
+            attempt("the supervisor that is there")
+    assert len(RunQueue(Workspace(left.root, adopting=True)).adopt()) == 2
+    assert RunQueue(Workspace.open(left.root)).claim("me") is not None
+    with pytest.raises(BadInput, match="belongs to another workspace"):
+        first.queue.claim("you")

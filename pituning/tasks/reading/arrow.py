@@ -33,11 +33,11 @@ def read_parquet(source: Source, options: ReadOptions) -> Table:
     Raises:
         BadInput: it is damaged or no Parquet.
     """
-    with _reading(source, "Parquet"):
+    with _reading(source.name, "Parquet"):
         schema = pyarrow.parquet.ParquetFile(_open(source)).schema_arrow
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with _reading(source, "Parquet"):
+        with _reading(source.name, "Parquet"):
             yield from pyarrow.parquet.ParquetFile(_open(source)).iter_batches(batch_size=BATCH)
 
     return arrow_table(source.name, schema, batches, "Parquet")
@@ -49,28 +49,33 @@ def read_arrow(source: Source, options: ReadOptions) -> Table:
     Raises:
         BadInput: it is damaged or no Arrow.
     """
-    with _reading(source, "Arrow"):
+    with _reading(source.name, "Arrow"):
         schema = _ipc(source)[0]
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with _reading(source, "Arrow"):
+        with _reading(source.name, "Arrow"):
             yield from _ipc(source)[1]
 
     return arrow_table(source.name, schema, batches, "Arrow")
 
 
 def arrow_table(name: str, schema: pa.Schema, batches: Any, form: str) -> Table:
-    """The table of record batches, with the names of coded labels where the schema's metadata has them."""
-    columns = check_columns(schema.names, name)
+    """The table of record batches, with the names of coded labels where the schema's metadata has them.
+
+    Raises:
+        BadInput: the schema is damaged, or has too many columns.
+    """
+    with _reading(name, form):
+        names, labels = schema.names, class_labels(_features(schema))
+    columns = check_columns(names, name)
 
     def rows() -> Iterator[Row | RowProblem]:
         number = 0
         for batch in batches():
-            try:
+            with _reading(name, form):
                 batch.validate(full=True)  # Arrow trusts offsets; wrong ones would be read from anywhere
-            except pa.ArrowException as error:
-                raise bad_file(name, f"is damaged {form}; save it again") from error
-            for cells in batch.to_pylist():
+                read = batch.to_pylist()
+            for cells in read:
                 number += 1
                 yield Row(number, cells)
 
@@ -79,7 +84,7 @@ def arrow_table(name: str, schema: pa.Schema, batches: Any, form: str) -> Table:
         columns=columns,
         form=form,
         read=lambda: counted(rows(), name),
-        label_names=class_labels(_features(schema)),
+        label_names=labels,
     )
 
 
@@ -119,8 +124,9 @@ def _ipc(source: Source) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
 
 @contextmanager
-def _reading(source: Source, what: str) -> Iterator[None]:
+def _reading(name: str, form: str) -> Iterator[None]:
+    """Whatever Arrow hands out is decoded only here: names and texts of other encodings, times beyond Python's."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise bad_file(source.name, f"is not {what}, or it is damaged or cut off; save it again") from error
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise bad_file(name, f"is not {form}, or it is damaged or cut off; save it again") from error
