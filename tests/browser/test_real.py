@@ -170,6 +170,7 @@ def test_a_journey_with_pictures(real: Studio, page: Page, tmp_path: Path) -> No
     donors = page.get_by_role("combobox", name="Donors")
     donors.click()
     donors.press("Enter")
+    donors.press("Tab")  # while the list is open, the rest of the page has no roles
     settle(page)
     expect(page.locator('[data-testid="stMarkdown"]', has_text="16 per class = 64 examples").first).to_be_visible()
     search_little(page, "smolvision")
