@@ -94,3 +94,16 @@ def json_text(document: Any, **options: Any) -> str:
 def _spelt(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def count(number: int) -> str:
+    """A number of parameters as people say it: ``134.5 M``, ``2.7 B``."""
+    for unit, step in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= step:
+            return f"{number / step:.1f} {unit}"
+    return str(number)
+
+
+def size(number: int) -> str:
+    """Bytes as people say them: ``5.5 MB``, ``1.2 GB``."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"

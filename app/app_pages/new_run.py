@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import budget, context, donors, launch, target
+from app.components import backbone_cards, budget, context, donors, launch, target
 from app.components.guard import empty, guarded
-from pituning.workspace.layout import DEFAULT_BACKBONE
 
 st.title("New run")
 st.caption("A handful of examples, the experts of similar tasks, compared with honest baselines.")
@@ -28,10 +27,7 @@ with form, guarded("This form"):
             settings = budget.settings(chosen_target, wanted, helpers, methods, details)
 with summary, guarded("This run"), st.container(border=True):
     if not context.backbone_ready():
-        st.error("There is no backbone to run on; make it with `pituning pretrain mini`, then `pituning zoo build`."
-                 if context.backbone() == DEFAULT_BACKBONE else
-                 "This backbone is not there to run on; put its directory into `backbones` of the workspace.",
-                 icon=":material/error:")  # fmt: skip
+        backbone_cards.not_here()
     elif chosen_target is None:
         empty("No task yet", "Choose or upload one; what the run will do is then written here.",
               icon=":material/pending:", border=False)  # fmt: skip

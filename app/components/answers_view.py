@@ -13,6 +13,7 @@ from app.components.guard import empty, plain
 from app.components.words import ANSWERERS, label
 from pituning.runs.questions import kept_image
 from pituning.runs.records import Run
+from pituning.runs.samples import kept_sample
 from pituning.tasks.base import ImageSource
 from pituning.tasks.metrics import parse_box
 
@@ -30,7 +31,7 @@ def show(run: Run) -> None:
         empty("No answers", "The run is done but left none; ask again.", icon=":material/error:")
         return
     for number, question in enumerate(result["questions"]):
-        image = _image(result["task"], question)
+        image = _image(result["task"], result.get("sample"), question)
         _question(question, image)
         with st.grid(len(result["said"]), min_column_width=140, gap="small"):
             for index, one in enumerate(result["said"]):
@@ -40,7 +41,7 @@ def show(run: Run) -> None:
         st.code(run.spec.command(), language=None, wrap_lines=True)
 
 
-def _image(task: str, question: Mapping[str, Any]) -> ImageSource | None:
+def _image(task: str, sample: str | None, question: Mapping[str, Any]) -> ImageSource | None:
     """What was looked at, or None where there was no image."""
     if question.get("image"):
         return kept_image(question["image"], context.workspace())
@@ -48,7 +49,7 @@ def _image(task: str, question: Mapping[str, Any]) -> ImageSource | None:
     if not example:
         return None
     split, _, number = str(example).partition("/")
-    examples = context.task(task).split(split)
+    examples = (kept_sample(sample, context.workspace()) if sample else context.task(task)).split(split)
     return examples[int(number)].image if int(number) < len(examples) else None
 
 
@@ -76,22 +77,23 @@ def _said(one: Mapping[str, Any], question: Mapping[str, Any], answered: Mapping
     else:
         st.markdown(answer_badge(answer) if answer else ":gray[nothing]")
     if answered.get("score") is not None:
-        st.markdown(_mark(float(answered["score"])))
+        st.markdown(mark(float(answered["score"])))
     sure = float(answered["probability"])
-    st.progress(min(1.0, sure), text=f"{_percent(sure)} sure")
+    st.progress(min(1.0, sure), text=f"{percent(sure)} sure")
     others = [other for other in answered["others"] if other["probability"] >= LEAST]
     if others:
-        st.caption(" · ".join(f"{plain(other['answer'])}: {_percent(other['probability'])}" for other in others))
+        st.caption(" · ".join(f"{plain(other['answer'])}: {percent(other['probability'])}" for other in others))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """A probability for people: what is nearly certain is not called certain."""
     if 0.995 <= share < 1:
         return "over 99 %"
     return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
-def _mark(score: float) -> str:
+def mark(score: float) -> str:
+    """Whether an answer is right, as Markdown; part of the points where it is in part."""
     if 0 < score < 100:
         return f":orange[:material/contrast: {score:.0f} points]"
     return ":green[:material/check: right]" if score >= HALF else ":red[:material/close: wrong]"

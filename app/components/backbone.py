@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import context
+from app.components import backbone_cards, context
 from app.components.guard import empty, plain
 from app.components.links import linked_select, to
 from app.components.pages import EXPERTS, GRAPH
-from pituning.backbones.embedded import ADD, REAL, beyond
+from pituning.backbones.embedded import beyond
+from pituning.backbones.offers import OFFERS
 from pituning.workspace.layout import DEFAULT_BACKBONE
-
-OF_ONE = ("expert", "answers", "run", "compare")
-"""What addresses name that belongs to one backbone."""
 
 ABOUT = (
     "The foundation model without any expert. Experts, similarities, maps, runs and results belong to one, and the "
@@ -21,24 +19,37 @@ ABOUT = (
 
 
 def choose() -> None:
-    """The chooser, where there is anything to choose or to know; every page follows it."""
+    """The chooser; every page follows it. Beside it, what can be chosen and what can be added."""
+    backbone_cards.follow()  # above the bar, which moves down into the row of the title
     known = context.backbones()
-    if known in ([], [DEFAULT_BACKBONE]):
-        wanted = st.query_params.get(context.BACKBONE)
-        if wanted not in (None, DEFAULT_BACKBONE):
-            st.warning(f"The address names the backbone “{plain(str(wanted))}”, which is not in this workspace.")
-        return
+    alone = known in ([], [DEFAULT_BACKBONE])
     # Above the page, or beside its title (frame.css): a sidebar for one choice would take a quarter of a laptop's
     # window.
     bar = st.container(
         horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small", key="backbone_bar"
     )
     bar.caption("Backbone", width="content", help=ABOUT)
-    with bar.container(width=230):
-        linked_select(
-            "Backbone", known, param=context.BACKBONE, format_func=str, default=known[0], on_change=_leave,
-            usual=DEFAULT_BACKBONE, hide_label=True,
-        )  # fmt: skip
+    if alone:
+        wanted = st.query_params.get(context.BACKBONE)
+        bar.markdown(f"**{DEFAULT_BACKBONE}**", width="content")
+        if wanted not in (None, DEFAULT_BACKBONE):
+            st.warning(f"The address names the backbone “{plain(str(wanted))}”, which is not in this workspace.")
+    else:
+        with bar.container(width=230):
+            linked_select(
+                "Backbone", known, param=context.BACKBONE, format_func=_named, default=known[0],
+                on_change=backbone_cards.leave, usual=DEFAULT_BACKBONE, hide_label=True,
+            )  # fmt: skip
+    compare = bar.button("Compare", key="backbone_others", icon=":material/neurology:",
+                         help="What each backbone can and cannot do, and how to get another one.")  # fmt: skip
+    if compare:
+        backbone_cards.dialog()
+
+
+def _named(name: str) -> str:
+    offer = OFFERS.get(name)
+    label = name if offer is None else f"{offer.label} ({offer.what})"
+    return label if name in context.workspace().backbone_names() else f"{label} · not added"
 
 
 def no_graph() -> None:
@@ -54,14 +65,8 @@ def no_graph() -> None:
             st.page_link(EXPERTS.path, label="Train experts of your tasks", icon=EXPERTS.icon, query_params=to())
 
 
-def _leave() -> None:
-    """What the address names on the backbone of before is left behind."""
-    for param in OF_ONE:
-        st.query_params.pop(param, None)
-
-
 def warn_beyond(source: str) -> None:
-    """Says plainly where the backbone is not made for a task, and what helps.
+    """Says plainly where the backbone is not made for data of which nothing more is known yet, and what helps.
 
     Args:
         source: `Task.source`.
@@ -69,6 +74,9 @@ def warn_beyond(source: str) -> None:
     reason = beyond(context.backbone(), source)
     if reason is None:
         return
-    ready = REAL in context.backbones()
-    how = f"choose {REAL} as the backbone" if ready else f"add one with `{ADD}`, then choose it as the backbone"
-    st.warning(f"{plain(reason)}: {how}.", icon=":material/draw:", title="Not made for real data")
+    known = context.workspace().backbone_names()
+    ways = [
+        f"{offer.label} for {offer.what}" + ("" if offer.name in known else f" (`{offer.add}`)")
+        for offer in OFFERS.values() if offer.real
+    ]  # fmt: skip
+    st.warning(f"{plain(reason)}: {' or '.join(ways)}.", icon=":material/draw:", title="Not made for real data")

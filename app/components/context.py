@@ -66,10 +66,10 @@ def backbone() -> str:
     return chosen if chosen in known else next(iter(known), DEFAULT_BACKBONE)
 
 
-def modalities() -> tuple[str, ...]:
-    """Of the tasks that the backbone can do; all where its files do not say."""
+def modalities(name: str | None = None) -> tuple[str, ...]:
+    """Of the tasks that a backbone can do, by default the chosen one; all where its files do not say."""
     try:
-        folder = workspace().backbone_dir(backbone())
+        folder = workspace().backbone_dir(name or backbone())
         return family_of(read_json(folder / "config.json"), str(folder)).modalities
     except (PiTuningError, TypeError, AttributeError):
         return ("vision", "language", "vision-language")

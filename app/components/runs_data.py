@@ -77,6 +77,10 @@ def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, s
         return _about_zoo(run, record, known_tasks)
     known = known_tasks.get(run.spec.subject)
     name = known.title if known else run.spec.subject
+    if run.kind == "add":
+        return f"New backbone {run.spec.subject}", ""
+    if run.kind == "answer" and not settings.get("experts"):
+        return run.name, ""
     if run.kind == "answer":
         return f"Answers of {name}", label(KINDS, str(settings.get("kind", "lora")))
     details = [label(KINDS, str(settings["kind"]))] if "kind" in settings else []

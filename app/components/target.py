@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.components import backbone, context, task_panel, upload
+from app.components import context, fitting, task_panel, upload
 from app.components.guard import guarded, plain
 from app.components.links import linked_select
 from app.components.words import METRICS
@@ -81,7 +81,8 @@ def _from_workspace() -> Target | None:
             task_panel.about(info)
             with guarded("The balance of its answers"):
                 _balance(context.task(name))
-    backbone.warn_beyond(info.source)
+    with guarded("Which backbone fits"):
+        fitting.of_task(context.task(name))
     with guarded("What the backbone reads of its prompts"):
         for note in _prompt_notes(name):
             st.caption(f":orange[:material/warning:] {plain(note)}")

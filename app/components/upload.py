@@ -11,14 +11,16 @@ from pathlib import Path, PurePath
 import pandas as pd
 import streamlit as st
 
-from app.components import access, backbone, context
+from app.components import access, backbone, context, fitting
 from app.components.examples import gallery
 from app.components.guard import plain
 from app.components.upload_columns import Choices, choose_columns, in_the_page, read_options, show_account
 from app.components.words import METRICS
 from pituning.backbones.prompts import prompt_notes
 from pituning.errors import BadInput
+from pituning.runs.samples import sample_of
 from pituning.tasks.answers import ANSWER_KINDS
+from pituning.tasks.base import Task
 from pituning.tasks.columns import Guess
 from pituning.tasks.files import Table, TableOptions, TablePreview, check_name
 from pituning.tasks.mapping import ColumnMapping, account
@@ -36,6 +38,7 @@ HUB_COMMANDS = """pituning tasks add hub:OWNER/NAME --instruction "what is it?"
 pituning tasks catalogue
 pituning tasks add catalogue:sst2"""
 SHOWN_PROBLEMS = 50
+SHOWN_TEXTS, SHOWN_IMAGES = 4, 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +80,7 @@ class _Fields:
 def panel() -> Uploaded | None:
     """Draws the form; None until everything in it can be used."""
     fields = _Fields()
-    backbone.warn_beyond("file")
+    warning = st.container()
     file = access.uploader(
         "A table, or a zip with a table and its images",
         type=FILE_TYPES,
@@ -88,6 +91,8 @@ def panel() -> Uploaded | None:
     )
     fields.place("file")
     if file is None:
+        with warning:
+            backbone.warn_beyond("file")
         with st.expander("What such a file looks like", icon=":material/description:"):
             st.code(SAMPLE, language=None)
             st.caption(
@@ -122,6 +127,11 @@ def panel() -> Uploaded | None:
         with names:
             show_account(account(table, choices.columns, _reasons(choices)))
         _show(preview, instruction, [*preview.warnings, *_prompt_notes(preview, choices.columns, instruction)])
+        with warning:
+            fitting.recommend_for(preview.modality)
+        sample = _sample(preview, title, instruction)
+        if sample is not None:
+            fitting.untrained(sample, preview.guessing, upload=digest)
     if fields.failed or preview is None or preview.problems or preview.missing or choices is None:
         return None
     return Uploaded(
@@ -242,6 +252,14 @@ def _prompt_notes(preview: TablePreview, columns: ColumnMapping, instruction: st
     return prompt_notes(workspace.backbone_dir(name), prompts, name=name, members=members)
 
 
+def _sample(preview: TablePreview, title: str, instruction: str) -> Task | None:
+    """Three of its rows, to ask a backbone about; None while nobody has said what to do with them."""
+    if not instruction.strip() or preview.problems:
+        return None
+    return sample_of(preview.examples[: fitting.ROWS], instruction=instruction, modality=preview.modality,
+                     metric=preview.metric, labels=preview.labels, title=title)  # fmt: skip
+
+
 def _show(preview: TablePreview, instruction: str, notes: Sequence[str]) -> None:
     for warning in notes:
         st.caption(f":orange[:material/warning:] {plain(in_the_page(warning))}")
@@ -255,7 +273,8 @@ def _show(preview: TablePreview, instruction: str, notes: Sequence[str]) -> None
         examples, balance = st.columns([3, 2], gap="medium")
         with examples:
             st.caption(f"Every prompt opens with “{plain(instruction.strip())}”." if instruction.strip() else "")
-            gallery(preview.examples[:4], key="upload-example")
+            shown = SHOWN_TEXTS if preview.modality == "language" else SHOWN_IMAGES
+            gallery(preview.examples[:shown], key="upload-example")
         with balance:
             class_balance(preview.counts, closed=preview.labels is not None)
 

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from pituning.backbones.card import COMPOSED, DIRECTORY, GGUF, HUB, BackboneCard, describe, read_card, write_card
-from pituning.backbones.composed.shipped import add_shipped, check_vision, language_of
+from pituning.backbones.composed.shipped import add_shipped, check_language_is_here, check_vision, language_of
+from pituning.backbones.files import is_composed
 from pituning.backbones.headers import DTYPES
 from pituning.backbones.licence import licence_of, plain
 from pituning.backbones.packages import PACKAGES, gguf_of, installed_files
@@ -70,6 +71,8 @@ def add_backbone(
     if source.origin == DIRECTORY:
         directory = Path(source.text)
         check_files(directory, f"directory {directory}")
+        if is_composed(directory):
+            check_language_is_here(directory, place)
         with atomic_directory(place, taken=name_taken(place.name)) as staged:
             copy_checkpoint(directory, staged, reporter)
             return _finish(staged, place.name, source, reporter, licence=_carded_licence(directory))
@@ -118,6 +121,10 @@ def _finish(
     for path in staged.iterdir():
         path.chmod(0o644)  # safetensors makes files that only their owner may read
     try:
+        if is_composed(staged):
+            from pituning.backbones.composed.parts import check_parts
+
+            check_parts(staged, name)
         card = describe(
             staged,
             name=name,

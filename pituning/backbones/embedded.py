@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from pituning.backbones.offers import recommend
 from pituning.tasks.base import Task
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 SUITE = "mini"
 """`Task.source` of what it was made for."""
-
-REAL = "smollm2"
-ADD = f"pituning backbones add {REAL}"
 
 DRAWN_ONLY = (
     "The embedded backbone has only ever seen drawn scenes and simple sentences. Real reviews, questions and "
@@ -30,4 +28,7 @@ def beyond(backbone: str, source: str) -> str | None:
 def warning_beyond(backbone: str, task: Task) -> str | None:
     """The same in one line with what helps, for a terminal."""
     reason = beyond(backbone, task.source)
-    return None if reason is None else f"warning: {reason}: {ADD}, then --backbone {REAL}"
+    fitting = recommend(task.modality, {}, backbone)
+    if reason is None or fitting is None or fitting.offer is None:
+        return None
+    return f"warning: {reason}: {fitting.offer.add}, then --backbone {fitting.name}"

@@ -12,7 +12,15 @@ from pathlib import Path
 from pituning.backbones.card import COMPOSED, DIRECTORY, GGUF, HUB, PACKAGE, read_config
 from pituning.backbones.composed.config import shipped_projectors
 from pituning.backbones.families import FamilyRecord, family_of
-from pituning.backbones.files import CONFIG, INDEX, WEIGHTS, backbone_files, missing_files, tokenizer_files
+from pituning.backbones.files import (
+    CONFIG,
+    INDEX,
+    WEIGHTS,
+    backbone_files,
+    is_composed,
+    missing_files,
+    tokenizer_files,
+)
 from pituning.backbones.packages import PACKAGES
 from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Reporter
@@ -121,6 +129,9 @@ def check_files(directory: Path, where: str, names: Collection[str] | None = Non
         if CONFIG not in present:
             raise ArtefactError(f"{where} has no {CONFIG}{_ggufs(present)}; give a checkpoint of transformers")
         family = family_of(read_config(directory), where)
+        if is_composed(directory):
+            _check_composed(directory, where, names)
+            return family
         if not present & {WEIGHTS, INDEX}:
             raise ArtefactError(_no_weights(where, present))
         if not tokenizer_files(directory):
@@ -134,6 +145,14 @@ def check_files(directory: Path, where: str, names: Collection[str] | None = Non
     except ArtefactError as error:
         raise BadInput(str(error), field="source") from error
     return family
+
+
+def _check_composed(directory: Path, where: str, names: Collection[str] | None) -> None:
+    if names is not None:
+        raise ArtefactError(f"{where} is composed of parts that lie elsewhere; download it, then give its directory")
+    lacking = missing_files(directory)
+    if lacking:
+        raise ArtefactError(f"{where} lacks {_few(lacking)}; copy the directory of a composed backbone whole")
 
 
 def copy_checkpoint(source: Path, directory: Path, reporter: Reporter, *, cache: bool = False) -> None:

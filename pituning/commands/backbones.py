@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pituning.commands.shared import JsonOption, WorkspaceOption, echo, echo_deleted, emit, open_workspace, print_table
+from pituning.text import count, size
 
 if TYPE_CHECKING:
     from pituning.backbones.card import BackboneCard
@@ -216,19 +217,6 @@ def families(
                 echo(f"{row['family']} has no {kind} experts: {reason}")
 
     emit({"families": rows}, as_json, human)
-
-
-def count(number: int) -> str:
-    """A number of parameters as people say it: ``134.5 M``, ``2.7 B``."""
-    for unit, step in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= step:
-            return f"{number / step:.1f} {unit}"
-    return str(number)
-
-
-def size(number: int) -> str:
-    """Bytes as people say them: ``5.5 MB``, ``1.2 GB``."""
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
 
 
 def _document(place: Workspace, card: BackboneCard) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
         "task": asked_questions.task.name,
         "kind": config.kind,
         "backbone": config.backbone,
+        "sample": config.sample,
         "questions": questions,
         "said": by_expert,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from pituning.backbones.offers import OFFERS
 from pituning.backbones.precision import Precision
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS, check_mixable, kind_words
@@ -114,24 +115,36 @@ _EXAMPLE = re.compile(r"(train|validation|test)/\d{1,9}")  # without the tasks' 
 class AnswerRun(Precision):
     """Ask experts, and the backbone alone, a few questions of a task: examples of it, or one of your own.
 
+    Without experts, of a task or of rows that are kept, the backbone alone is asked.
+
     Raises:
         BadInput: when a value is out of its range, or there is no question; ``field`` names it.
     """
 
-    experts: tuple[str, ...] = field(metadata={"help": "Names of the experts to ask, side by side."})
+    experts: tuple[str, ...] = field(
+        default=(), metadata={"help": "Names of the experts to ask, side by side; none: the backbone alone."}
+    )
     kind: str = field(default="lora", metadata={"help": f"Their kind: {kind_words(everything=True)}."})
     task: str | None = field(default=None, metadata={"help": "Task to ask of; that of the first expert."})
     example: tuple[str, ...] = field(default=(), metadata={"help": "Examples to ask, such as test/3."})
     text: str | None = field(default=None, metadata={"help": "A question of your own, after the task's instruction."})
     image: str | None = field(default=None, metadata={"help": "An image file for your own question."})
+    sample: str | None = field(default=None, metadata={"help": "Rows that the workspace keeps, in place of a task."})
     backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
 
     def __post_init__(self) -> None:
         KINDS.check(self.kind)
         check_name(self.backbone, what="backbone")
         self.check_precision()
-        if not 1 <= len(self.experts) <= MOST_EXPERTS:
-            raise BadInput(f"{len(self.experts)} experts are named; give 1 to {MOST_EXPERTS}", field="experts")
+        if self.sample is not None and (self.experts or self.task):
+            raise BadInput("a sample is asked of the backbone alone; leave experts and task out", field="sample")
+        least = 1 if self.task is None and self.sample is None else 0
+        if not least <= len(self.experts) <= MOST_EXPERTS:
+            raise BadInput(
+                f"{len(self.experts)} experts are named; give {least} to {MOST_EXPERTS}"
+                + (", or a task for the backbone alone" if least else ""),
+                field="experts",
+            )
         for name in self.experts:
             check_name(name, what="expert")
         if self.task is not None:
@@ -175,3 +188,18 @@ class PredictRun(Precision):
         self.check_precision()
         if self.top is not None and self.top < 1:
             raise BadInput(f"top is {self.top}; give a whole number of at least 1", field="top")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddRun:
+    """Add one of the offered backbones.
+
+    Raises:
+        BadInput: it is none that can be added; ``field`` names it.
+    """
+
+    offer: str = field(metadata={"help": "Name of an offered backbone: smollm2 or smolvision."})
+
+    def __post_init__(self) -> None:
+        if not OFFERS[self.offer].packages:
+            raise BadInput(f"backbone {self.offer!r} is always there; choose it", field="offer")

@@ -169,6 +169,18 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             curves=False,
         ),
         RunKindRecord(
+            name="add",
+            label="New backbone",
+            help="Add one of the offered backbones to the workspace.",
+            config="pituning.runs.configs:AddRun",
+            job="pituning.runs.adding:add",
+            outline="pituning.runs.outline:add_parts",
+            command=("backbones", "add"),
+            subject="offer",
+            on_backbone=False,
+            curves=False,
+        ),
+        RunKindRecord(
             name="count",
             label="Counting",
             help="Count to a number, which shows that the queue works.",

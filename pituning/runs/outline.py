@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pituning.backbones.offers import OFFERS
 from pituning.graph.predictors import PREDICTORS
 from pituning.registry import load
 from pituning.runs.spec import RunSpec
@@ -14,7 +15,7 @@ from pituning.tasks.registry import TaskInfo
 from pituning.tuning.config import TuneConfig, curve_shots, fold_count, is_trained
 
 if TYPE_CHECKING:
-    from pituning.runs.configs import AnswerRun, EmbedRun, PredictRun, ProjectRun, TrainRun
+    from pituning.runs.configs import AddRun, AnswerRun, EmbedRun, PredictRun, ProjectRun, TrainRun
     from pituning.runs.counting import CountRun
     from pituning.workspace.layout import Workspace
 
@@ -187,6 +188,21 @@ def answer_parts(config: AnswerRun, subject: Subject) -> list[Part]:
 def predict_parts(_config: PredictRun, _subject: Subject) -> list[Part]:
     """The phases of labelling a file whose rows nobody has counted yet."""
     return [LOAD_LIBRARIES, Part(LOAD_BACKBONE, 1), Part(LABEL_ROWS, USUAL_ROWS)]
+
+
+UNPACKED = 272
+"""Tensors of the language model of all backbones that are offered."""
+
+
+def add_parts(config: AddRun, _subject: Subject) -> list[Part]:
+    """The phases of adding an offered backbone."""
+    seconds = OFFERS[config.offer].seconds
+    return [
+        LOAD_LIBRARIES,
+        Part("read the tokenizer", 1, seconds=0.2 * seconds),
+        Part("unpack the weights", UNPACKED, seconds=0.7 * seconds),
+        Part("check", 1, seconds=0.1 * seconds),
+    ]
 
 
 def count_parts(config: CountRun, _subject: Subject) -> list[Part]:

@@ -12,6 +12,7 @@ from pituning.errors import BadInput
 from pituning.experts.card import read_card
 from pituning.registry import unknown
 from pituning.runs.configs import AnswerRun
+from pituning.runs.samples import kept_sample
 from pituning.tasks.base import Example, Task
 from pituning.tasks.images import FileImage, fit, open_image
 from pituning.tasks.registry import load_task
@@ -52,7 +53,10 @@ def find_questions(config: AnswerRun, workspace: Workspace) -> Questions:
         if name not in directories:
             raise unknown("expert", name, list(directories))
     experts = {name: directories[name] for name in config.experts}
-    task = load_task(config.task or read_card(experts[config.experts[0]]).task, workspace)
+    if config.sample is not None:
+        task = kept_sample(config.sample, workspace)
+    else:
+        task = load_task(config.task or read_card(experts[config.experts[0]]).task, workspace)
     if config.example:
         examples = [_example(task, name) for name in config.example]
         return Questions(task=task, experts=experts, examples=examples, names=config.example)

@@ -17,12 +17,16 @@ from pituning.runs.questions import drop_image
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import ACTIVE, Run
 from pituning.runs.roles import Role
+from pituning.runs.samples import drop_sample
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
 from pituning.workspace.bin import Bin
 from pituning.workspace.layout import DEFAULT_BACKBONE
 from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity, load_kept, save_nearest, save_similarity
 from pituning.workspace.zoo import Zoo
+
+DROPPED = {"image": drop_image, "source": drop_source, "sample": drop_sample}
+"""What the workspace keeps for runs, by the field of a configuration that names it, and what removes it."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,12 @@ def delete_run(queue: RunQueue, run_id: str) -> Deleted:
     with _bin(queue).deleting("run", run_id, by=queue.actor.name) as deletion, queue.forgetting(run_id) as (run, rows):
         paths = [workspace.run_dir(run_id)]
         made = expert_of(queue, run)
-        image, source = run.spec.config.get("image"), run.spec.config.get("source")
-        others = [other for other in queue.list() if other.id != run_id] if image or source else []
-        unreadable = any(other.damage is not None for other in others)
-        if image and not unreadable and all(other.spec.config.get("image") != image for other in others):
-            drop_image(str(image), workspace, paths.append)
-        if source and not unreadable and all(other.spec.config.get("source") != source for other in others):
-            drop_source(str(source), workspace, paths.append)
+        kept = {field: str(name) for field in DROPPED if (name := run.spec.config.get(field))}
+        others = [other for other in queue.list() if other.id != run_id] if kept else []
+        if all(other.damage is None for other in others):
+            for field, name in kept.items():
+                if all(other.spec.config.get(field) != name for other in others):
+                    DROPPED[field](name, workspace, paths.append)
         if made is not None:
             paths.append(made)
         damage = None if rows is not None else f"the record of run {run_id} was damaged and cannot be restored"

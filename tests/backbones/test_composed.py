@@ -249,6 +249,46 @@ def harmed(path: Path, name: str, change: Callable[[torch.Tensor], torch.Tensor]
     save_file({**tensors, name: change(tensors[name]).contiguous()}, path / PROJECTOR)
 
 
+# Adding one from its directory.
+
+
+def test_a_directory_is_added_where_its_parts_are(workspace: Workspace, tmp_path: Path) -> None:
+    source, place = workspace.backbone_dir("joined"), Workspace.open(tmp_path / "ws")
+
+    def refused() -> str:
+        with pytest.raises(BadInput) as caught:
+            add_backbone(place, str(source))
+        message = str(caught.value)
+        assert "\n" not in message
+        assert ".tmp" not in message
+        assert not (place.root / "backbones" / source.name).exists()
+        return message
+
+    message = refused()
+    assert "needs its language part 'reader', which is not at" in message
+    assert message.endswith(f"add it first: pituning backbones add {workspace.backbone_dir('reader')}")
+    llama(place.root / "backbones" / "reader", seed=4)
+    assert "backbone joined: its language part reader is another version" in refused()
+    shutil.rmtree(place.root / "backbones" / "reader")
+    add_backbone(place, str(workspace.backbone_dir("reader")))
+    card = add_backbone(place, str(source))
+    assert card == read_card(place.backbone_dir("joined"), "joined")
+    assert (card.origin, card.source, card.family) == ("directory", str(source), "composed")
+    assert card.fingerprint == read_card(source, "joined").fingerprint
+    Backbone.load(place.backbone_dir("joined"))
+
+    damaged = tmp_path / "damaged"
+    shutil.copytree(source, damaged)
+    (damaged / PROJECTOR).unlink()
+    source = damaged
+    assert "lacks projector.safetensors; copy the directory of a composed backbone whole" in refused()
+    shutil.copy(workspace.backbone_dir("joined") / PROJECTOR, damaged)
+    write_json(damaged / "parts.json", {"language": "../reader", "vision": None})
+    assert "names a part '../reader'" in refused()
+    write_json(damaged / "parts.json", {"language": "reader", "vision": str(tmp_path / "gone")})
+    assert f"vision part {tmp_path / 'gone'} lacks config.json" in refused()
+
+
 # Encoders.
 
 

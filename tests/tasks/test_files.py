@@ -199,6 +199,12 @@ def test_preview_shows_balance_and_problems():
     assert preview.examples[0].text == "sentence good 0"
 
 
+def test_examples_of_a_preview_are_of_all_labels_in_turn():
+    content = "text,label\n" + "".join(f"{label} {i},{label}\n" for label in "abc" for i in range(30))
+    preview = preview_table(open_table(content.encode(), filename="t.csv"), COLUMNS, examples=5)
+    assert [example.text for example in preview.examples] == ["a 0", "b 0", "c 0", "a 1", "b 1"]
+
+
 def test_columns_are_guessed():
     def guess(header: str, zipped: bool = False) -> ColumnMapping:
         content = f"{header}\n" + ",".join("abcd"[: header.count(",") + 1]) + "\n"

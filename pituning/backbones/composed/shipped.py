@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from pituning.backbones.card import COMPOSED, BackboneCard, describe, write_card
-from pituning.backbones.composed.config import ComposedConfig, PartPlaces, check_fingerprint, shipped_projectors
+from pituning.backbones.composed.config import (
+    PARTS,
+    ComposedConfig,
+    PartPlaces,
+    check_fingerprint,
+    place_of_language,
+    shipped_projectors,
+)
 from pituning.backbones.composed.vision_parts import VISION_PARTS, part_file
 from pituning.backbones.files import backbone_files, fingerprint
 from pituning.backbones.sources import check_free_name, name_taken
@@ -24,6 +32,25 @@ def language_of(name: str) -> str:
 def check_vision(name: str) -> None:
     """Raises BadInput unless the encoder that a projector that ships was made for is installed."""
     part_file(VISION_PARTS[ComposedConfig.read(shipped_projectors()[name]).vision])
+
+
+def check_language_is_here(source: Path, place: Path) -> None:
+    """Says what to add first where the language part of the backbone in ``source`` is not where ``place`` looks for it.
+
+    Raises:
+        BadInput: it is not there, or ``parts.json`` is damaged.
+    """
+    try:
+        named, neighbour = PartPlaces.read(source).language, place_of_language(source)
+    except ArtefactError as error:
+        raise BadInput(str(error), field="source") from error
+    absolute = Path(named).is_absolute()
+    wanted = neighbour if absolute else place.parent / named
+    if wanted.is_dir():
+        return
+    add = f"add it first: pituning backbones add {neighbour if neighbour.is_dir() else named}"
+    fix = f"put it back, or write into {source / PARTS} where it is" if absolute else add
+    raise BadInput(f"{source} needs its language part {named!r}, which is not at {wanted}; {fix}", field="source")
 
 
 def add_shipped(workspace: Workspace, name: str, source: str, reporter: Reporter) -> BackboneCard:
