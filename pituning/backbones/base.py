@@ -99,6 +99,8 @@ class Backbone(Spelling, ABC):
     record: FamilyRecord
     image_size: int = 224
     """Side of the pictures that it is given, in pixels."""
+    eyes_inside: ClassVar[bool] = True
+    """Whether what sees pictures is a part of ``model``, which full fine-tuning trains."""
     answer_room: ClassVar[int] = 32
     """Positions that answers leave free, for prefixes."""
     end_token: int
@@ -204,6 +206,11 @@ class Backbone(Spelling, ABC):
     def attention(self) -> AttentionShape:
         """The attention at which prefixes attach."""
         return self.find_attention()
+
+    @property
+    def picture_modules(self) -> frozenset[str]:
+        """Those of the `blocks` that take part only where there is a picture."""
+        return frozenset()
 
     @abstractmethod
     def find_attention(self) -> AttentionShape:

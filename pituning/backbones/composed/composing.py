@@ -43,6 +43,7 @@ def compose(
     name: str,
     side: int | None = None,
     hidden: int = HIDDEN,
+    image_experts: bool = True,
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> BackboneCard:
@@ -53,6 +54,7 @@ def compose(
         language: name of a backbone of the workspace, or directory of a checkpoint.
         side: an image becomes side x side tokens; by default `SIDE`, or as many as the encoder's grid has.
         hidden: width of the projector's inner layer.
+        image_experts: whether experts attach to the projector, too.
 
     Raises:
         BadInput: a part is not there or is of another kind, its grid is smaller than ``side``, or the name is taken.
@@ -82,6 +84,7 @@ def compose(
         language_fingerprint=fingerprint(language_directory),
         channels=part.channels + COLOURS,
         colours=True,
+        image_experts=image_experts,
         side=chosen,
         hidden=hidden,
         text_config=read_config(language_directory),

@@ -16,12 +16,20 @@ LIMIT = 8.0
 """Standardised features are kept within this: a channel that is nearly always 0 would else give huge values."""
 
 
+DIRECT = "direct"
+REACH = 3.0
+"""What is multiplied with the tokens' own spread at the direct map: so that experts on it learn at their usual rate."""
+
 COLOURS, COLOUR_WEIGHT = 3, 4.0
 """Channels of colour, and how much more than others they vary after standardising: they are few among many."""
 
 
 class Projector(nn.Module):
     """Two linear maps with GELU between them, on standardised features, and a learned vector for each cell's place.
+
+    Beside them stands ``direct``, a linear map from the standardised features to tokens, which is zero and stays so:
+    it is where experts attach. What pretraining had no use for does not pass the two maps (of EuroSAT's classes a
+    linear probe reads 89 % in the features and 77 % in the tokens), and an expert can take it from here.
 
     Args:
         channels: C, of the features.
@@ -40,11 +48,25 @@ class Projector(nn.Module):
         self.inner = nn.Linear(channels, hidden)
         self.outer = nn.Linear(hidden, width)
         self.places = nn.Parameter(torch.zeros(tokens, width))
+        self.direct = nn.Linear(channels, width, bias=False).requires_grad_(False)
+        nn.init.zeros_(self.direct.weight)
+        self.reach = 1.0
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, T, D) tokens of features (N, T, C)."""
         standard = ((features.float() - self.mean) / self.deviation).clamp(-LIMIT, LIMIT)
-        return self.outer(nn.functional.gelu(self.inner(standard))) + self.places
+        return self.outer(nn.functional.gelu(self.inner(standard))) + self.places + self.reach * self.direct(standard)
+
+    @property
+    def learned(self) -> dict[str, nn.Parameter]:
+        """What pretraining trains, by name."""
+        return {name: value for name, value in self.named_parameters() if not name.startswith(f"{DIRECT}.")}
+
+    def measure_reach(self) -> None:
+        """Sets how far the direct map reaches, by the spread of the tokens that standard normal values would give."""
+        # GELU of a standard normal value has the second moment 0.425.
+        spread = (0.425 * self.outer.weight.square().sum(1) + self.places.square().mean(0)).mean().sqrt()
+        self.reach = REACH * float(spread)
 
     @torch.no_grad()
     def start(self, embeddings: Tensor, seed: int) -> None:
@@ -54,7 +76,6 @@ class Projector(nn.Module):
         for linear in (self.inner, self.outer):
             linear.weight.normal_(0.0, linear.in_features**-0.5, generator=generator)
             linear.bias.zero_()
-        # GELU of a standard normal value has the second moment 0.425.
         self.outer.weight.mul_(table.std(dim=0).mean() / 0.425**0.5)
         self.outer.bias.copy_(table.mean(dim=0))
         self.places.normal_(0.0, 0.1 * float(table.std()), generator=generator)
@@ -76,8 +97,17 @@ class Projector(nn.Module):
 
     def save(self, directory: Path) -> None:
         """Writes ``projector.safetensors`` in float16."""
-        tensors = {name: value.detach().to(torch.float16).contiguous() for name, value in self.state_dict().items()}
+        tensors = {name: value.detach().to(torch.float16).contiguous() for name, value in self._stored.items()}
         save_file(tensors, directory / PROJECTOR)
+
+    @property
+    def _stored(self) -> dict[str, Tensor]:
+        return {**self.learned, **dict(self.named_buffers())}
+
+    @classmethod
+    def shaped(cls, config: ComposedConfig, width: int) -> Projector:
+        """One of the shape that a config says, with no values yet; ``width`` as for the class."""
+        return cls(channels=config.channels, hidden=config.hidden, width=width, tokens=config.tokens)
 
     @classmethod
     def read(cls, directory: Path, config: ComposedConfig, width: int) -> Projector:
@@ -86,13 +116,13 @@ class Projector(nn.Module):
         Raises:
             ArtefactError: the file is damaged, or of another shape than ``config.json`` says.
         """
-        projector = cls(channels=config.channels, hidden=config.hidden, width=width, tokens=config.tokens)
+        projector = cls.shaped(config, width)
         path = directory / PROJECTOR
         try:
             stored: dict[str, Any] = load_file(path)
         except Exception as error:
             raise ArtefactError(f"{path} is damaged ({str(error).splitlines()[0]}); restore it") from error
-        shapes = {name: tuple(value.shape) for name, value in projector.state_dict().items()}
+        shapes = {name: tuple(value.shape) for name, value in projector._stored.items()}
         found = {name: tuple(value.shape) for name, value in stored.items()}
         wrong = sorted(name for name in shapes.keys() | found.keys() if shapes.get(name) != found.get(name))
         if wrong:
@@ -103,5 +133,6 @@ class Projector(nn.Module):
         broken = [name for name, value in stored.items() if not torch.isfinite(value).all()]
         if broken:
             raise ArtefactError(f"{path} has values that are not finite in {broken[0]!r}; restore it")
-        projector.load_state_dict({name: value.float() for name, value in stored.items()})
+        projector.load_state_dict({name: value.float() for name, value in stored.items()}, strict=False)
+        projector.measure_reach()
         return projector
