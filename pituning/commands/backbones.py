@@ -70,6 +70,9 @@ def compose(
     image_experts: Annotated[
         bool, typer.Option(help="Whether experts attach to the projector, too, and not to the language model alone.")
     ] = True,
+    rank: Annotated[
+        int | None, typer.Option(help="Rank of LoRA experts of this backbone; left out, the usual one.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the projector's first values.")] = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -87,6 +90,7 @@ def compose(
             name=name,
             side=side,
             image_experts=image_experts,
+            rank=rank,
             seed=seed,
             reporter=reporter,
         )

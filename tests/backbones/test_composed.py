@@ -25,6 +25,7 @@ from pituning.backbones.card import card_of, read_card
 from pituning.backbones.composed.backbone import ComposedBackbone
 from pituning.backbones.composed.composing import compose
 from pituning.backbones.composed.config import PROJECTOR, ComposedConfig
+from pituning.backbones.composed.projector import DIRECT_MAPS
 from pituning.backbones.composed.stock_vision import StockVision
 from pituning.backbones.composed.vision_parts import VISION_PARTS, part_file
 from pituning.cli import app
@@ -113,9 +114,10 @@ def test_texts_are_read_as_by_the_language_part(
     with torch.no_grad():
         ours, theirs = (one.loss(one.encode(text_task, examples).batch(range(4))) for one in (backbone, alone))
     assert torch.equal(ours, theirs)
-    direct, *others = backbone.places().blocks
-    assert (direct.module, direct.d_in, direct.d_out) == ("projector.direct", 15, 32)
-    assert tuple(others) == alone.places().blocks
+    *direct, last = backbone.places().blocks[:DIRECT_MAPS]
+    assert len(direct) == DIRECT_MAPS - 1
+    assert (last.module, last.d_in, last.d_out) == ("projector.direct.3", 15, 32)
+    assert backbone.places().blocks[DIRECT_MAPS:] == alone.places().blocks
     assert backbone.attention == alone.attention
 
 
@@ -148,7 +150,7 @@ def test_an_expert_on_the_projector_is_what_peft_makes_of_it(
             theirs = injected(inputs_embeds=embeds).logits[:, -batch.labels.shape[1] :]
             ours = model.forward(values, batch)
         torch.testing.assert_close(ours, theirs, atol=5e-5, rtol=1e-4)
-        own = [slot for slot in model.space.slots() if slot.module == "projector.direct"]
+        own = [slot for slot in model.space.slots() if slot.module.startswith("projector.direct")]
         without = values.clone()
         without[own[0].start : own[-1].stop] = 0
         with torch.no_grad():
@@ -159,7 +161,7 @@ def test_gradients_of_pictures_reach_the_projector_and_those_of_texts_do_not(
     backbone: ComposedBackbone, lora: tuple[ExpertModel, torch.Tensor], vision_task: Task, text_task: Task
 ) -> None:
     model, values = lora
-    own = [slot for slot in model.space.slots() if slot.module == "projector.direct"]
+    own = [slot for slot in model.space.slots() if slot.module.startswith("projector.direct")]
     assert own[0].start == 0
     for task, reached in ((vision_task, True), (text_task, False)):
         batch = backbone.encode(task, task.split("train")[:3]).batch(range(3))
@@ -173,8 +175,10 @@ def test_gradients_of_pictures_reach_the_projector_and_those_of_texts_do_not(
 
 def test_experts_leave_the_projector_alone_where_that_was_chosen(workspace: Workspace) -> None:
     compose(workspace, vision=str(workspace.root / "eyes"), language="reader", name="apart", side=2, hidden=16,
-            image_experts=False)  # fmt: skip
+            image_experts=False, rank=3)  # fmt: skip
     apart = Backbone.load(workspace.backbone_dir("apart"))
+    assert ExpertModel(apart, "lora").space.config["rank"] == 3
+    assert ExpertModel(apart, "lora", {"rank": 5}).space.config["rank"] == 5
     assert apart.places() == Backbone.load(workspace.backbone_dir("reader")).places()
     assert not any("projector" in slot.module for slot in ExpertModel(apart, "lora").space.slots())
 
@@ -188,7 +192,7 @@ def test_full_fine_tuning_takes_the_projector_along(backbone: ComposedBackbone, 
         for (name, value), after in zip(before.items(), tuned.parameters, strict=True)
         if not torch.equal(value, after)
     }
-    assert {"projector.outer.weight", "projector.direct.weight", "model.layers.0.mlp.up_proj.weight"} <= changed
+    assert {"projector.outer.weight", "projector.direct.3.weight", "model.layers.0.mlp.up_proj.weight"} <= changed
     assert all(torch.equal(value, before[name]) for name, value in backbone.model.named_parameters())
 
 
@@ -254,6 +258,7 @@ def test_what_cannot_be_composed_is_told_in_one_line(workspace: Workspace, tiny_
         "takes 'Decoder-only text'": {"language": str(tiny_backbone_dir)},
         "side is 5; give 1 to 4": {"side": 5},
         "hidden is 0": {"hidden": 0},
+        "rank is 0": {"rank": 0},
         "is there already": {"name": "joined"},
         "cannot be used": {"name": "No Name"},
     }

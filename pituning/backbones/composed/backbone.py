@@ -26,7 +26,7 @@ from pituning.backbones.composed.config import (
     place_of_language,
     place_of_vision,
 )
-from pituning.backbones.composed.projector import DIRECT, Projector
+from pituning.backbones.composed.projector import DIRECT, DIRECT_MAPS, Projector
 from pituning.backbones.composed.vision import VisionPart
 from pituning.backbones.composed.vision_parts import VISION_PARTS
 from pituning.backbones.encoded import Batch, EncodedExamples
@@ -53,8 +53,8 @@ class ComposedBackbone(CausalBackbone):
     """A language model that reads the tokens that a projector makes of an image, before the prompt.
 
     ``model`` is the language model with the projector hung into it, so what it does with texts is what the plain model
-    does. Experts attach to the language model and, unless the config says otherwise, to the projector's direct map;
-    what they have there does nothing where there is no picture.
+    does. Experts attach to the language model and, unless the config says otherwise, to the projector's direct
+    maps; what they have there does nothing where there is no picture.
 
     Args:
         vision: the encoder.
@@ -70,6 +70,7 @@ class ComposedBackbone(CausalBackbone):
         **given: Any,
     ):  # fmt: skip
         model.add_module(PROJECTOR_MODULE, projector)
+        self.expert_settings = config.expert_settings
         super().__init__(model, tokenizer, **given)
         self.vision, self.config, self.projector = vision, config, projector
         self.image_size = vision.image_size
@@ -102,11 +103,14 @@ class ComposedBackbone(CausalBackbone):
         blocks = super().find_blocks()
         if not self.config.image_experts:
             return blocks
-        direct = Block(
-            module=f"{PROJECTOR_MODULE}.{DIRECT}", layer=PROJECTOR_MODULE, part=DIRECT, label=DIRECT, role=IMAGE_ROLE,
-            d_in=self.projector.direct.in_features, d_out=self.projector.direct.out_features,
-        )  # fmt: skip
-        return (direct, *blocks)
+        direct = [
+            Block(
+                module=f"{PROJECTOR_MODULE}.{DIRECT}.{number}", layer=PROJECTOR_MODULE, part=DIRECT,
+                label=f"{DIRECT}.{number}", role=IMAGE_ROLE, d_in=self.config.channels, d_out=self.width,
+            )
+            for number in range(DIRECT_MAPS)
+        ]  # fmt: skip
+        return (*direct, *blocks)
 
     @property
     def picture_modules(self) -> frozenset[str]:

@@ -44,6 +44,7 @@ def compose(
     side: int | None = None,
     hidden: int = HIDDEN,
     image_experts: bool = True,
+    rank: int | None = None,
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> BackboneCard:
@@ -55,6 +56,7 @@ def compose(
         side: an image becomes side x side tokens; by default `SIDE`, or as many as the encoder's grid has.
         hidden: width of the projector's inner layer.
         image_experts: whether experts attach to the projector, too.
+        rank: of LoRA experts; by default the usual one.
 
     Raises:
         BadInput: a part is not there or is of another kind, its grid is smaller than ``side``, or the name is taken.
@@ -66,6 +68,8 @@ def compose(
     part_name, source = _vision(vision)
     if hidden < 1:
         raise BadInput(f"hidden is {hidden}; give a whole number of at least 1", field="hidden")
+    if rank is not None and rank < 1:
+        raise BadInput(f"rank is {rank}; give a whole number of at least 1", field="rank")
     reporter.phase("load parts", 2)
     part_class: type[VisionPart] = load(VISION_PARTS[part_name].path)
     part = part_class.load(source, torch.device("cpu"))
@@ -85,6 +89,7 @@ def compose(
         channels=part.channels + COLOURS,
         colours=True,
         image_experts=image_experts,
+        expert_settings={} if rank is None else {"lora": {"rank": rank}},
         side=chosen,
         hidden=hidden,
         text_config=read_config(language_directory),
