@@ -99,8 +99,9 @@ def compose(
     )
     projector = Projector(channels=config.channels, hidden=hidden, width=int(embeddings.shape[1]), tokens=config.tokens)
     projector.start(embeddings, seed)
-    scenes = _scenes(part.image_size, seed)
-    projector.standardise(part.features(scenes, chosen, colours=config.colours), colours=config.colours)
+    features = seen_scenes(part, config, seed)
+    projector.standardise(features, colours=config.colours)
+    projector.measure_reach(features)
     beside = language_directory.resolve().parent == place.resolve().parent
     places = PartPlaces(
         language=language_directory.name if beside else str(language_directory.resolve()),
@@ -155,6 +156,8 @@ def _vision(text: str) -> tuple[str, Path | None]:
     return text, None
 
 
-def _scenes(size: int, seed: int) -> torch.Tensor:
+def seen_scenes(part: VisionPart, config: ComposedConfig, seed: int = 0) -> torch.Tensor:
+    """(N, T, C) features of drawn scenes."""
     rng = Random(seed)
-    return torch.from_numpy(np.stack([np.asarray(draw(random_scene(rng), size)) for _ in range(SCENES)]))
+    scenes = np.stack([np.asarray(draw(random_scene(rng), part.image_size)) for _ in range(SCENES)])
+    return part.features(torch.from_numpy(scenes), config.side, colours=config.colours)

@@ -19,8 +19,9 @@ LIMIT = 8.0
 DIRECT = "direct"
 DIRECT_MAPS = 4
 """How many stand side by side, so that experts of low rank on each have the rank of their sum."""
-REACH = 3.0
-"""What is multiplied with the tokens' own spread at the direct maps: so that experts learn at their usual rate."""
+REACH = 4.0
+"""What is multiplied with the tokens' own spread at the direct maps, so that experts learn at their usual rate: tokens
+spread forty times as far as embeddings of words do."""
 
 COLOURS, COLOUR_WEIGHT = 3, 4.0
 """Channels of colour, and how much more than others they vary after standardising: they are few among many."""
@@ -42,18 +43,19 @@ class Projector(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    reach: Tensor
 
     def __init__(self, *, channels: int, hidden: int, width: int, tokens: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
+        self.register_buffer("reach", torch.ones(()))
         self.inner = nn.Linear(channels, hidden)
         self.outer = nn.Linear(hidden, width)
         self.places = nn.Parameter(torch.zeros(tokens, width))
         self.direct = nn.ModuleList(nn.Linear(channels, width, bias=False) for _ in range(DIRECT_MAPS))
         for weight in self.direct.requires_grad_(False).parameters():
             nn.init.zeros_(weight)
-        self.reach = 1.0
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, T, D) tokens of features (N, T, C)."""
@@ -66,11 +68,10 @@ class Projector(nn.Module):
         """What pretraining trains, by name."""
         return {name: value for name, value in self.named_parameters() if not name.startswith(f"{DIRECT}.")}
 
-    def measure_reach(self) -> None:
-        """Sets how far the direct maps reach, by the spread of the tokens that standard normal values would give."""
-        # GELU of a standard normal value has the second moment 0.425.
-        spread = (0.425 * self.outer.weight.square().sum(1) + self.places.square().mean(0)).mean().sqrt()
-        self.reach = REACH * float(spread)
+    @torch.no_grad()
+    def measure_reach(self, features: Tensor) -> None:
+        """Sets how far the direct maps reach, by the spread of the tokens of features (N, T, C)."""
+        self.reach.copy_(REACH * self(features).std())
 
     @torch.no_grad()
     def start(self, embeddings: Tensor, seed: int) -> None:
@@ -138,5 +139,4 @@ class Projector(nn.Module):
         if broken:
             raise ArtefactError(f"{path} has values that are not finite in {broken[0]!r}; restore it")
         projector.load_state_dict({name: value.float() for name, value in stored.items()}, strict=False)
-        projector.measure_reach()
         return projector

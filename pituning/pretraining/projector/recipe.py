@@ -18,6 +18,7 @@ from torch import Tensor
 from pituning.backbones.base import Backbone
 from pituning.backbones.blocks import ROLES
 from pituning.backbones.composed.backbone import ComposedBackbone
+from pituning.backbones.composed.composing import seen_scenes
 from pituning.backbones.composed.config import PARTS, UPDATE, UPDATE_CONFIG
 from pituning.backbones.loading import quiet
 from pituning.errors import BadInput
@@ -78,7 +79,7 @@ class Trainee:
     @property
     def kept(self) -> dict[str, Tensor]:
         """All that a state holds, by name; the buffers that standardise the features too."""
-        buffers = {f"buffer.{name}": value for name, value in self.projector.named_buffers()}
+        buffers = {f"buffer.{name}": getattr(self.projector, name) for name in ("mean", "deviation")}
         return {**self.parameters, **self.update, **buffers}
 
     def step(self, number: int, lessons: Sequence[Lesson]) -> list[tuple[str, float]]:
@@ -103,6 +104,7 @@ class Trainee:
     def save(self, directory: Path, trained: dict[str, object]) -> None:
         """Writes the backbone with what was learned; the update is kept as it is, and merged when it is loaded."""
         directory.mkdir(parents=True, exist_ok=True)
+        self.projector.measure_reach(seen_scenes(self.backbone.vision, self.backbone.config))
         self.projector.save(directory)
         replace(self.backbone.config, updated=bool(self.update), trained=trained).save(directory)
         if self.peft is not None:
