@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -99,6 +100,10 @@ class Backbone(Spelling, ABC):
     record: FamilyRecord
     image_size: int = 224
     """Side of the pictures that it is given, in pixels."""
+    expert_settings: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+    """What experts of a kind have here instead of the kind's own defaults, by the kind's name."""
+    eyes_inside: ClassVar[bool] = True
+    """Whether what sees pictures is a part of ``model``, which full fine-tuning trains."""
     answer_room: ClassVar[int] = 32
     """Positions that answers leave free, for prefixes."""
     end_token: int
@@ -204,6 +209,11 @@ class Backbone(Spelling, ABC):
     def attention(self) -> AttentionShape:
         """The attention at which prefixes attach."""
         return self.find_attention()
+
+    @property
+    def picture_modules(self) -> frozenset[str]:
+        """Those of the `blocks` that take part only where there is a picture."""
+        return frozenset()
 
     @abstractmethod
     def find_attention(self) -> AttentionShape:

@@ -19,6 +19,8 @@ FILE = "places.json"
 REFERENCE_WIDTH = 128
 """Width of the embedded backbone, for which the kinds' usual learning rates were found."""
 FORMAT_VERSION = 1
+IMAGE_ROLE = "image"
+"""The role of a linear map that only pictures pass."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Block:
         layer: what people read, such as ``decoder.3``; layers are explained one by one.
         part: of the layer, such as ``self_attn`` or ``ffn``; the maps of a part share one interpolation weight.
         label: what people read of its place within a layer, such as ``self_attn.q_proj`` or ``fc1``.
-        role: a key of `pituning.backbones.blocks.ROLES`.
+        role: a key of `pituning.backbones.blocks.ROLES`, or `IMAGE_ROLE`.
         d_in, d_out: its width.
     """
 

@@ -68,6 +68,12 @@ def compose(
     side: Annotated[
         int | None, typer.Option(help="An image becomes SIDE x SIDE tokens; default: 4, or the encoder's grid.")
     ] = None,
+    image_experts: Annotated[
+        bool, typer.Option(help="Whether experts attach to the projector, too, and not to the language model alone.")
+    ] = True,
+    rank: Annotated[
+        int | None, typer.Option(help="Rank of LoRA experts of this backbone; left out, the usual one.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the projector's first values.")] = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -79,7 +85,15 @@ def compose(
     place = open_workspace(workspace)
     with terminal_reporter() as reporter:
         card = compose_parts(
-            place, vision=vision, language=language, name=name, side=side, seed=seed, reporter=reporter
+            place,
+            vision=vision,
+            language=language,
+            name=name,
+            side=side,
+            image_experts=image_experts,
+            rank=rank,
+            seed=seed,
+            reporter=reporter,
         )
     document = _document(place, card)
 

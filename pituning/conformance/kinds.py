@@ -110,7 +110,11 @@ class KindChecks:
         mean = torch.from_numpy(fisher(self.model, self.values, self.encoded.subset(range(FEW)), batch_size=FEW).mean)
         # A square differs by about twice what its root does.
         worst = max(worst, apart(mean, slow.square().mean(0).float().cpu()) / 2)
-        silent = [slot.name for slot in self.model.space.slots() if not slow[:, slot.start : slot.stop].any()]
+        silent = [
+            slot.name
+            for slot in self.model.space.slots()
+            if slot.module not in self.backbone.picture_modules and not slow[:, slot.start : slot.stop].any()
+        ]
         return Measured(worst, GRADIENT_TOLERANCE[self.backbone.dtype], fine=not silent,
                         note=f"no gradient reaches {silent[0]}" if silent else "")  # fmt: skip
 

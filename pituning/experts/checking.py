@@ -32,7 +32,9 @@ def check_against_peft(
     plain = plain_model(backbone, document, {name: tensor.to(backbone.device) for name, tensor in tensors.items()})
     prompts = few_prompts(backbone)
     ran = modules_that_run(plain, backbone, prompts.batch([0]))
-    idle = [module for module in getattr(plain, "targeted_module_names", ()) if module not in ran]
+    idle = [
+        module for module in getattr(plain, "targeted_module_names", ()) if module not in ran | backbone.picture_modules
+    ]
     if idle:
         raise BadInput(
             f"acts on {first_of(idle)}, which takes no part when an answer is made; train it with a target_modules "

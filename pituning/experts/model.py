@@ -27,7 +27,7 @@ class ExpertModel:
 
     Args:
         kind: a name in `KINDS`.
-        settings: over the kind's defaults, for example ``{"rank": 16}``.
+        settings: over the backbone's and the kind's defaults, for example ``{"rank": 16}``.
         space: the layout of experts on other modules than the kind's usual ones; by default it is measured.
         document: ``adapter_config.json`` of one expert, for the kind of other PEFT methods.
 
@@ -57,7 +57,7 @@ class ExpertModel:
             )
         self.method: ExpertKind = load(KINDS[kind].path)(KINDS[kind], document)
         if space is None:
-            whole = full_settings(kind, settings)
+            whole = full_settings(kind, {**backbone.expert_settings.get(kind, {}), **(settings or {})})
             key = (kind, tuple(sorted(whole.items())))
             if key not in backbone.spaces:
                 backbone.spaces[key] = self.method.measure(backbone, whole)

@@ -6,7 +6,7 @@ one batched backward pass gives the gradients of all its examples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -35,21 +35,35 @@ class Tape:
         self._seen.setdefault(slot, []).append((entering.detach(), output, bias is not None))
         return output
 
-    def gradients(self, loss: Tensor, count: int) -> Iterator[Tensor]:
-        """The gradient (B, *shape) of each of the expert's ``count`` tensors in turn."""
+    def gradients(
+        self, loss: Tensor, shapes: Sequence[tuple[int, ...]], idle: Collection[int] = ()
+    ) -> Iterator[Tensor]:
+        """The gradient (B, *shape) of each of the expert's tensors in turn.
+
+        Args:
+            shapes: of the tensors.
+            idle: places of those that need not have taken part; their gradient is zero then.
+
+        Raises:
+            RuntimeError: another did not take part.
+        """
         slots = sorted(self._seen)
         outputs = [output for slot in slots for _, output, _ in self._seen[slot]]
         gradients = iter(torch.autograd.grad(loss, outputs))
-        given = 0
-        for slot in slots:
-            uses = [(entering, next(gradients), has_bias) for entering, _, has_bias in self._seen.pop(slot)]
+        place = 0
+        while place < len(shapes):
+            if place not in self._seen:
+                if place not in idle:
+                    raise RuntimeError(f"tensor {place} of an expert's {len(shapes)} took no part in the forward pass")
+                yield outputs[0].new_zeros(len(outputs[0]), *shapes[place])
+                place += 1
+                continue
+            uses = [(entering, next(gradients), has_bias) for entering, _, has_bias in self._seen.pop(place)]
             yield _sum([torch.bmm(gradient.transpose(1, 2), entering) for entering, gradient, _ in uses])
-            given += 1
+            place += 1
             if uses[0][2]:
                 yield _sum([gradient.sum(1) for _, gradient, _ in uses])
-                given += 1
-        if given != count:
-            raise RuntimeError(f"{given} of an expert's {count} tensors took part in the forward pass")
+                place += 1
 
 
 def _sum(parts: list[Tensor]) -> Tensor:

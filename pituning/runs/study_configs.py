@@ -72,6 +72,7 @@ class ZooRun(OnBackbone):
     learning_rate: float | None = _same("learning_rate")
     seed: int = _same("seed")
     fisher_examples: int = _same("fisher_examples", "--examples", "--fisher-examples")
+    train_examples: int | None = _same("train_examples")
     test_examples: int = _same("test_examples")
 
     def __post_init__(self) -> None:
@@ -83,7 +84,7 @@ class ZooRun(OnBackbone):
         return ZooConfig(
             kinds=(self.kind,), tasks=self.tasks, steps=self.steps, batch_size=self.batch_size,
             learning_rate=self.learning_rate, seed=self.seed, fisher_examples=self.fisher_examples,
-            test_examples=self.test_examples,
+            train_examples=self.train_examples, test_examples=self.test_examples,
         )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def expert_spec(
         "batch_size": config.batch_size,
         "learning_rate": config.rate_of(kind, factor),
         "seed": config.seed,
-        "data": "all training examples",
+        "data": "all training examples" if config.train_examples is None else f"{config.train_examples} examples",
     }
 
 

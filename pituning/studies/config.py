@@ -38,6 +38,9 @@ class ZooConfig:
         default=None,
         metadata={"help": "Peak learning rate; left out, the kind's usual one, smaller on wide backbones."},
     )
+    train_examples: int | None = field(
+        default=None, metadata={"help": "Most training examples of an expert, drawn at random; left out, all."}
+    )
     test_examples: int = field(default=10**6, metadata={"help": "Most test examples that an expert is scored on."})
 
     def __post_init__(self) -> None:
@@ -49,6 +52,8 @@ class ZooConfig:
         least = {"fisher_examples": 2, "fisher_groups": 1, "replicates": 0, "test_examples": 1}
         if self.steps is not None:
             least["steps"] = 1
+        if self.train_examples is not None:
+            least["train_examples"] = 1
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 wanted = f"give a whole number of at least {smallest}"

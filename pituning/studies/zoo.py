@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from pituning.backbones.base import Backbone
-from pituning.embedding.zoo import embed_zoo
+from pituning.embedding.zoo import embed_zoo, embedded_examples
 from pituning.experts.keeping import check_not_imported
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import load_expert, make_expert, save_expert
@@ -155,7 +155,9 @@ def train_zoo_expert(
         seed=config.seed,
         checkpoint_every=CHECKPOINT_EVERY,
     )
-    encoded = model.prepare(backbone.encode(task, task.split("train"), reporter=reporter))
+    most = config.train_examples
+    examples = task.split("train") if most is None else embedded_examples(task, most, config.seed)
+    encoded = model.prepare(backbone.encode(task, examples, reporter=reporter))
     trained = train_expert(model, encoded, training, reporter=reporter, series=task.name, checkpoint=checkpoint)
     spec = expert_spec(config, model.kind, task.name, source, factor=backbone.rate_factor)
     expert = make_expert(model, trained.values, name=task.name, task=task.name, seed=config.seed, spec=spec)

@@ -95,16 +95,16 @@ def full_finetune(
     checkpoint: Path | None = None,
     announce: bool = True,
 ) -> tuple[TunedBackbone, FitResult]:
-    """Trains every parameter of a backbone, the vision tower included, beside the frozen ones.
+    """Trains every parameter of a backbone, a vision tower in it included, beside the frozen ones.
 
     Args:
-        encoded: examples, encoded with ``keep_pixels=True`` where they have images.
+        encoded: examples, encoded with ``keep_pixels=True`` where they have images that ``model`` sees.
 
     Raises:
         BadInput: when there are images but no pixels were kept.
         RunFailed: when the training diverges.
     """
-    if encoded.features is not None and encoded.pixels is None:
+    if backbone.eyes_inside and encoded.features is not None and encoded.pixels is None:
         raise BadInput("full fine-tuning needs pixels; encode the examples with keep_pixels=True")
     packed = next((name for name, each in backbone.model.named_parameters() if not each.is_floating_point()), None)
     if packed is not None:

@@ -13,6 +13,7 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from peft import get_peft_model, set_peft_model_state_dict
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import ResNetModel, SiglipVisionConfig, SiglipVisionModel
@@ -24,11 +25,15 @@ from pituning.backbones.card import card_of, read_card
 from pituning.backbones.composed.backbone import ComposedBackbone
 from pituning.backbones.composed.composing import compose
 from pituning.backbones.composed.config import PROJECTOR, ComposedConfig
+from pituning.backbones.composed.projector import DIRECT_MAPS
 from pituning.backbones.composed.stock_vision import StockVision
 from pituning.backbones.composed.vision_parts import VISION_PARTS, part_file
 from pituning.cli import app
 from pituning.conformance.examples import picture_task
+from pituning.embedding.fisher import example_gradients
 from pituning.errors import ArtefactError, BadInput, PiTuningError
+from pituning.experts.model import ExpertModel
+from pituning.experts.plain import twin
 from pituning.pretraining.projector.config import ProjectorConfig
 from pituning.pretraining.projector.install import install
 from pituning.pretraining.projector.lessons import Lesson, heldout_lessons, lessons_of, plain
@@ -40,11 +45,14 @@ from pituning.runs.queue import RunQueue
 from pituning.tasks.base import Example, Task
 from pituning.tasks.mini.drawing import draw
 from pituning.tasks.mini.world import random_scene
+from pituning.training.config import TrainConfig
+from pituning.training.single import full_finetune
 from pituning.workspace.atomic import sha256_file, write_json
 from pituning.workspace.layout import Workspace
 from tests.backbones.making import save
 from tests.backbones.tiny_composed import composed, llama, parts, resnet
 from tests.conftest import lacking
+from tests.experts.contract import noisy
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +99,8 @@ class Shown:
 def test_a_card_tells_of_all_parts(workspace: Workspace, backbone: ComposedBackbone) -> None:
     card = read_card(workspace.backbone_dir("joined"), "joined")
     language = card_of(workspace, "reader")
-    sizes = [sum(p.numel() for p in part.parameters()) for part in (backbone.vision.model, backbone.projector)]
-    buffers = sum(value.numel() for value in backbone.projector.buffers())
-    assert card.parameters == language.parameters + sum(sizes) + buffers
+    seeing = [*backbone.vision.model.parameters(), *backbone.projector.learned.values(), *backbone.projector.buffers()]
+    assert card.parameters == language.parameters + sum(value.numel() for value in seeing)
     assert (card.family, card.origin, card.max_tokens) == ("composed", "composed", language.max_tokens)
     assert set(card.modalities) == {"vision", "language", "vision-language"}
     assert card.fingerprint == backbone.fingerprint != language.fingerprint
@@ -107,7 +114,86 @@ def test_texts_are_read_as_by_the_language_part(
     with torch.no_grad():
         ours, theirs = (one.loss(one.encode(text_task, examples).batch(range(4))) for one in (backbone, alone))
     assert torch.equal(ours, theirs)
-    assert backbone.places() == alone.places()
+    *direct, last = backbone.places().blocks[:DIRECT_MAPS]
+    assert len(direct) == DIRECT_MAPS - 1
+    assert (last.module, last.d_in, last.d_out) == ("projector.direct.3", 15, 32)
+    assert backbone.places().blocks[DIRECT_MAPS:] == alone.places().blocks
+    assert backbone.attention == alone.attention
+
+
+# Experts on the projector.
+
+
+@pytest.fixture(scope="module")
+def lora(backbone: ComposedBackbone) -> tuple[ExpertModel, torch.Tensor]:
+    """A LoRA away from its start."""
+    model = ExpertModel(backbone, "lora")
+    return model, noisy(model)
+
+
+def test_an_expert_on_the_projector_is_what_peft_makes_of_it(
+    backbone: ComposedBackbone, lora: tuple[ExpertModel, torch.Tensor], vision_task: Task
+) -> None:
+    """PEFT puts its own layers into a model of the same weights, whose tokens of a picture then are ours."""
+    model, values = lora
+    encoded = backbone.encode(vision_task, vision_task.split("train")[:3])
+    plain = twin(backbone, {})
+    injected = get_peft_model(plain, model.peft_config, autocast_adapter_dtype=False).eval()  # type: ignore[arg-type]
+    set_peft_model_state_dict(injected, model.checkpoint(values))
+    for row in range(3):
+        batch = encoded.batch([row])
+        with torch.no_grad():
+            fed = torch.cat([batch.input_ids, batch.labels[:, :-1]], dim=1)
+            embeds = plain.get_input_embeddings()(fed)
+            begin = len(backbone.turn.head)
+            embeds[:, begin : begin + 4] = plain.projector(batch.images["features"])
+            theirs = injected(inputs_embeds=embeds).logits[:, -batch.labels.shape[1] :]
+            ours = model.forward(values, batch)
+        torch.testing.assert_close(ours, theirs, atol=5e-5, rtol=1e-4)
+        own = [slot for slot in model.space.slots() if slot.module.startswith("projector.direct")]
+        without = values.clone()
+        without[own[0].start : own[-1].stop] = 0
+        with torch.no_grad():
+            assert (model.forward(without, batch) - ours).abs().max() > 1e-3
+
+
+def test_gradients_of_pictures_reach_the_projector_and_those_of_texts_do_not(
+    backbone: ComposedBackbone, lora: tuple[ExpertModel, torch.Tensor], vision_task: Task, text_task: Task
+) -> None:
+    model, values = lora
+    own = [slot for slot in model.space.slots() if slot.module.startswith("projector.direct")]
+    assert own[0].start == 0
+    for task, reached in ((vision_task, True), (text_task, False)):
+        batch = backbone.encode(task, task.split("train")[:3]).batch(range(3))
+        fast = example_gradients(model, values, batch)
+        for row in range(3):
+            leaf = values.clone().requires_grad_(True)
+            (slow,) = torch.autograd.grad(model.loss(leaf, batch)[row], leaf)
+            torch.testing.assert_close(fast[row], slow, atol=1e-4, rtol=1e-3)
+        assert bool(fast[:, : own[-1].stop].any()) is reached
+
+
+def test_experts_leave_the_projector_alone_where_that_was_chosen(workspace: Workspace) -> None:
+    compose(workspace, vision=str(workspace.root / "eyes"), language="reader", name="apart", side=2, hidden=16,
+            image_experts=False, rank=3)  # fmt: skip
+    apart = Backbone.load(workspace.backbone_dir("apart"))
+    assert ExpertModel(apart, "lora").space.config["rank"] == 3
+    assert ExpertModel(apart, "lora", {"rank": 5}).space.config["rank"] == 5
+    assert apart.places() == Backbone.load(workspace.backbone_dir("reader")).places()
+    assert not any("projector" in slot.module for slot in ExpertModel(apart, "lora").space.slots())
+
+
+def test_full_fine_tuning_takes_the_projector_along(backbone: ComposedBackbone, vision_task: Task) -> None:
+    encoded = backbone.encode(vision_task, vision_task.split("train")[:4], keep_pixels=True)
+    before = {name: value.clone() for name, value in backbone.model.named_parameters()}
+    tuned, _ = full_finetune(backbone, encoded, TrainConfig(steps=2, batch_size=4, learning_rate=1e-3, warmup=1))
+    changed = {
+        name
+        for (name, value), after in zip(before.items(), tuned.parameters, strict=True)
+        if not torch.equal(value, after)
+    }
+    assert {"projector.outer.weight", "projector.direct.3.weight", "model.layers.0.mlp.up_proj.weight"} <= changed
+    assert all(torch.equal(value, before[name]) for name, value in backbone.model.named_parameters())
 
 
 def test_tokens_begin_where_the_embeddings_are(backbone: ComposedBackbone) -> None:
@@ -172,6 +258,7 @@ def test_what_cannot_be_composed_is_told_in_one_line(workspace: Workspace, tiny_
         "takes 'Decoder-only text'": {"language": str(tiny_backbone_dir)},
         "side is 5; give 1 to 4": {"side": 5},
         "hidden is 0": {"hidden": 0},
+        "rank is 0": {"rank": 0},
         "is there already": {"name": "joined"},
         "cannot be used": {"name": "No Name"},
     }

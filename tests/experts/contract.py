@@ -119,7 +119,8 @@ class KindContract:
             actual = torch.cat([g.flatten(1) for g in model.example_gradients(values, stack)(batch)], dim=1)
         torch.testing.assert_close(actual, torch.stack(expected), atol=1e-5, rtol=1e-3)
         for slot in model.space.slots():
-            assert torch.stack(expected)[:, slot.start : slot.stop].abs().max() > 0, slot.name
+            if slot.module not in model.backbone.picture_modules:
+                assert torch.stack(expected)[:, slot.start : slot.stop].abs().max() > 0, slot.name
 
     def test_a_mixture_is_what_it_says(self, model: ExpertModel, batch: Batch) -> None:
         """One at weight 1 is itself; what it collapses to does the same; gradients reach experts and weights."""

@@ -8,6 +8,8 @@ import pytest
 
 from pituning.errors import ArtefactError, BackboneMismatch, BadInput
 from pituning.graph.embeddings import TaskEmbedding
+from pituning.graph.predictors import DEFAULT_PREDICTOR
+from pituning.graph.similarity import similarity_matrix
 
 
 @pytest.fixture
@@ -44,6 +46,32 @@ def test_round_trip(embedding: TaskEmbedding, tmp_path: Path) -> None:
     np.testing.assert_allclose(back.tensors["tiny"], embedding.tensors["tiny"], rtol=2e-3)
     assert not back.tensors["zero"].any()
     assert path.stat().st_size < 2 * 62 + 300  # half precision
+
+
+def test_codes_are_half_as_large_and_compare_alike(embedding: TaskEmbedding, tmp_path: Path) -> None:
+    path = tmp_path / "nli.safetensors"
+    embedding.save(path, coded=True)
+    back = TaskEmbedding.load(path)
+    large = embedding.flat() > 3e-10 * np.repeat([1e-2, 9e-20, 1], (50, 9, 3))
+    np.testing.assert_allclose(back.flat()[large], embedding.flat()[large], rtol=0.045)
+    assert not back.flat()[~large].any()
+    assert path.stat().st_size < 62 + 300
+    back.save(tmp_path / "again.safetensors", coded=True)
+    assert np.array_equal(TaskEmbedding.load(tmp_path / "again.safetensors").flat(), back.flat())
+    with pytest.raises(BadInput, match="negative values, which cannot be coded"):
+        TaskEmbedding.from_flat(np.array([-1.0]), task="t", kind="lora", probe="weights", names=["w"], sizes=[1]).save(
+            path, coded=True
+        )
+    rng = np.random.default_rng(0)
+    common = rng.exponential(size=5000) ** 4
+    tasks = []
+    for number in range(4):
+        values = (common * rng.exponential(size=5000) ** 2).astype(np.float32)
+        task = TaskEmbedding.from_flat(values, task=f"t{number}", kind="lora", probe="own", names=["w"], sizes=[5000])
+        task.save(tmp_path / f"t{number}.safetensors", coded=True)
+        tasks.append((task, TaskEmbedding.load(tmp_path / f"t{number}.safetensors")))
+    exact, coded = (similarity_matrix([pair[side] for pair in tasks], DEFAULT_PREDICTOR) for side in (0, 1))
+    np.testing.assert_allclose(coded, exact, atol=6e-3)  # errors of 5,000 values
 
 
 def test_signs_survive(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pituning.errors import BadInput, RunCancelled
+from pituning.experts.card import read_card
 from pituning.progress import Silent
 from pituning.runs.outline import Subject, outline
 from pituning.runs.plans import forecast, size_factor
@@ -29,7 +30,7 @@ from pituning.workspace.transfer import read_rows
 from tests.conftest import make_text_task
 
 OWN = ("mood-a", "mood-b", "mood-c")
-BUILD = ZooRun(backbone="tiny", steps=3, batch_size=6, fisher_examples=8, test_examples=6)
+BUILD = ZooRun(backbone="tiny", steps=3, batch_size=6, fisher_examples=8, train_examples=5, test_examples=6)
 
 
 class Told(Silent):
@@ -76,6 +77,7 @@ def test_settings_of_all_kinds_are_checked_and_survive_the_queue() -> None:
     assert spec.settings() == TransferRun(tasks=OWN[:2], shots=(4,), donor_names=("mood-b",))
     for made, says in ((lambda: ZooRun(steps=0), "steps is 0"), (lambda: ZooRun(backbone="No"), "backbone 'No'"),
                        (lambda: ZooRun(fisher_examples=1), "fisher_examples is 1"),
+                       (lambda: ZooRun(train_examples=0), "train_examples is 0"),
                        (lambda: TransferRun(processes=0), "processes is 0"),
                        (lambda: TransferRun(dtype="int1"), "dtype 'int1'"),
                        (lambda: LowshotRun(methods=("magic",)), "methods names 'magic'")):  # fmt: skip
@@ -110,6 +112,7 @@ def test_a_zoo_of_ones_own_is_built_measured_and_gone_on_with(studio: Workspace,
     assert tasks_of(studio.zoo("tiny"), ["lora"], TaskSource(studio)) == OWN
     assert studio.zoo("tiny").similarity("lora", "probe").names == OWN
     assert studio.zoo("tiny").projection_files("lora")
+    assert read_card(studio.zoo("tiny").expert_dir("lora", "mood-a")).spec["data"] == "5 examples"
     assert {name for name, _ in told.phases} <= {*parts, "encode images"}
     # Now without names: all that the zoo has, and nothing is left to do.
     again = Told()

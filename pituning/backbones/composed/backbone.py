@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from peft import LoraConfig, PeftModel
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pituning.backbones.base import Backbone
@@ -26,7 +26,7 @@ from pituning.backbones.composed.config import (
     place_of_language,
     place_of_vision,
 )
-from pituning.backbones.composed.projector import Projector
+from pituning.backbones.composed.projector import DIRECT, DIRECT_MAPS, Projector
 from pituning.backbones.composed.vision import VisionPart
 from pituning.backbones.composed.vision_parts import VISION_PARTS
 from pituning.backbones.encoded import Batch, EncodedExamples
@@ -35,12 +35,15 @@ from pituning.backbones.files import fingerprint as fingerprint_of
 from pituning.backbones.files import missing_files
 from pituning.backbones.inputs import all_or_no_images
 from pituning.backbones.loading import from_pretrained
+from pituning.backbones.places import IMAGE_ROLE, Block
 from pituning.errors import ArtefactError
 from pituning.progress import Reporter, Silent
 from pituning.registry import load
 from pituning.tasks.base import Example, Task
 from pituning.workspace.atomic import read_json
 
+PROJECTOR_MODULE = "projector"
+"""Where the projector stands in the model, and what its layer is called."""
 IMAGE_BATCH = 32
 REMEMBERED = 4096
 """Images whose features are kept by their content, so that they are computed once for all phases of a run."""
@@ -49,8 +52,9 @@ REMEMBERED = 4096
 class ComposedBackbone(CausalBackbone):
     """A language model that reads the tokens that a projector makes of an image, before the prompt.
 
-    ``model`` is the language model alone, so its experts are those of the plain model, and what it does with texts is
-    what that does.
+    ``model`` is the language model with the projector hung into it, so what it does with texts is what the plain model
+    does. Experts attach to the language model and, unless the config says otherwise, to the projector's direct
+    maps; what they have there does nothing where there is no picture.
 
     Args:
         vision: the encoder.
@@ -59,14 +63,16 @@ class ComposedBackbone(CausalBackbone):
     """
 
     record = FAMILIES["composed"]
+    eyes_inside = False
 
     def __init__(
         self, model: Any, tokenizer: Any, *, vision: VisionPart, projector: Projector, config: ComposedConfig,
         **given: Any,
     ):  # fmt: skip
+        model.add_module(PROJECTOR_MODULE, projector)
+        self.expert_settings = config.expert_settings
         super().__init__(model, tokenizer, **given)
-        self.vision, self.config = vision, config
-        self.projector = projector.to(self.device).eval().requires_grad_(False)
+        self.vision, self.config, self.projector = vision, config, projector
         self.image_size = vision.image_size
         holes = (self.pad_token,) * config.tokens
         self.seeing_turn = Turn((*self.turn.head, *holes), self.turn.tail, self.turn.end)
@@ -90,6 +96,33 @@ class ComposedBackbone(CausalBackbone):
             fingerprint=fingerprint,
             device=device,
         )
+
+    # What it is.
+
+    def find_blocks(self) -> tuple[Block, ...]:
+        blocks = super().find_blocks()
+        if not self.config.image_experts:
+            return blocks
+        direct = [
+            Block(
+                module=f"{PROJECTOR_MODULE}.{DIRECT}.{number}", layer=PROJECTOR_MODULE, part=DIRECT,
+                label=f"{DIRECT}.{number}", role=IMAGE_ROLE, d_in=self.config.channels, d_out=self.width,
+            )
+            for number in range(DIRECT_MAPS)
+        ]  # fmt: skip
+        return (*direct, *blocks)
+
+    @property
+    def picture_modules(self) -> frozenset[str]:
+        return frozenset(block.module for block in self.blocks if block.role == IMAGE_ROLE)
+
+    def skeleton(self) -> nn.Module:
+        made = super().skeleton()
+        with torch.device("meta"):
+            made.add_module(PROJECTOR_MODULE, Projector.shaped(self.config, self.width))
+        return made
+
+    # Examples in.
 
     def encode(
         self, task: Task, examples: Sequence[Example], *, keep_pixels: bool = False, reporter: Reporter | None = None

@@ -43,6 +43,8 @@ def compose(
     name: str,
     side: int | None = None,
     hidden: int = HIDDEN,
+    image_experts: bool = True,
+    rank: int | None = None,
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> BackboneCard:
@@ -53,6 +55,8 @@ def compose(
         language: name of a backbone of the workspace, or directory of a checkpoint.
         side: an image becomes side x side tokens; by default `SIDE`, or as many as the encoder's grid has.
         hidden: width of the projector's inner layer.
+        image_experts: whether experts attach to the projector, too.
+        rank: of LoRA experts; by default the usual one.
 
     Raises:
         BadInput: a part is not there or is of another kind, its grid is smaller than ``side``, or the name is taken.
@@ -64,6 +68,8 @@ def compose(
     part_name, source = _vision(vision)
     if hidden < 1:
         raise BadInput(f"hidden is {hidden}; give a whole number of at least 1", field="hidden")
+    if rank is not None and rank < 1:
+        raise BadInput(f"rank is {rank}; give a whole number of at least 1", field="rank")
     reporter.phase("load parts", 2)
     part_class: type[VisionPart] = load(VISION_PARTS[part_name].path)
     part = part_class.load(source, torch.device("cpu"))
@@ -82,6 +88,8 @@ def compose(
         language_fingerprint=fingerprint(language_directory),
         channels=part.channels + COLOURS,
         colours=True,
+        image_experts=image_experts,
+        expert_settings={} if rank is None else {"lora": {"rank": rank}},
         side=chosen,
         hidden=hidden,
         text_config=read_config(language_directory),
@@ -91,8 +99,9 @@ def compose(
     )
     projector = Projector(channels=config.channels, hidden=hidden, width=int(embeddings.shape[1]), tokens=config.tokens)
     projector.start(embeddings, seed)
-    scenes = _scenes(part.image_size, seed)
-    projector.standardise(part.features(scenes, chosen, colours=config.colours), colours=config.colours)
+    features = seen_scenes(part, config, seed)
+    projector.standardise(features, colours=config.colours)
+    projector.measure_reach(features)
     beside = language_directory.resolve().parent == place.resolve().parent
     places = PartPlaces(
         language=language_directory.name if beside else str(language_directory.resolve()),
@@ -147,6 +156,8 @@ def _vision(text: str) -> tuple[str, Path | None]:
     return text, None
 
 
-def _scenes(size: int, seed: int) -> torch.Tensor:
+def seen_scenes(part: VisionPart, config: ComposedConfig, seed: int = 0) -> torch.Tensor:
+    """(N, T, C) features of drawn scenes."""
     rng = Random(seed)
-    return torch.from_numpy(np.stack([np.asarray(draw(random_scene(rng), size)) for _ in range(SCENES)]))
+    scenes = np.stack([np.asarray(draw(random_scene(rng), part.image_size)) for _ in range(SCENES)])
+    return part.features(torch.from_numpy(scenes), config.side, colours=config.colours)

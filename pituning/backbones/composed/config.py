@@ -36,6 +36,8 @@ class ComposedConfig:
         colours: whether the mean colour of each cell stands beside its features, 3 channels at their end.
         side: S; an image becomes S x S tokens.
         hidden: width of the projector's inner layer.
+        image_experts: whether experts attach to the projector, too, beside the language model.
+        expert_settings: what experts of a kind have instead of its defaults, by the kind's name.
         updated: whether a low-rank update of the language model belongs to it.
         trained: what the projector has seen; empty where it is as it was composed.
         text_config: of the language model, as its own ``config.json`` has it.
@@ -50,6 +52,8 @@ class ComposedConfig:
     side: int
     hidden: int
     colours: bool = False
+    image_experts: bool = True
+    expert_settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     updated: bool = False
     trained: Mapping[str, Any] = field(default_factory=dict)
     text_config: Mapping[str, Any]

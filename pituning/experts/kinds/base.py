@@ -55,12 +55,14 @@ class ExpertKind(ABC):
 
     Attributes:
         roles: of the linear maps that get an expert, where PEFT has no table for the model's type.
+        beside: roles of maps that get one in any case, since they are none of the model's that PEFT knows.
         document: ``adapter_config.json`` of the one expert that it is for, where there is one.
         gradients: how per-example gradients are taken: ``linear`` from what a `Tape` keeps of linear maps; ``copies``
             by giving each example its own copy of the parameters; ``loop`` one example at a time, for anything.
     """
 
     roles: ClassVar[tuple[str, ...]] = ()
+    beside: ClassVar[tuple[str, ...]] = ()
     gradients: ClassVar[Literal["linear", "copies", "loop"]] = "loop"
 
     def __init__(self, record: KindRecord, document: Mapping[str, Any] | None = None):
@@ -72,7 +74,8 @@ class ExpertKind(ABC):
         """The linear maps that get an expert: PEFT's own choice for the model's type, else those of `roles`."""
         table = self.peft_targets().get(str(backbone.model.config.model_type))
         listed = with_leaves(backbone.blocks, table) if table else []
-        return listed or with_roles(backbone.blocks, self.roles)
+        chosen = listed or with_roles(backbone.blocks, self.roles)
+        return with_roles(backbone.blocks, self.beside) + chosen
 
     def peft_targets(self) -> Mapping[str, Sequence[str]]:
         """PEFT's table of default target modules by model type."""
@@ -197,10 +200,12 @@ class ExpertKind(ABC):
         if self.gradients == "linear":
             tape = Tape()
             stack.enter_context(self.attach(backbone, space, views(space, values), tape))
+            shapes = [slot.shape for slot in space.slots()]
+            idle = {place for place, slot in enumerate(space.slots()) if slot.module in backbone.picture_modules}
 
             def linear(batch: Batch) -> Iterator[Tensor]:
                 tape.clear()
-                return tape.gradients(backbone.loss(batch).sum(), len(space.names))
+                return tape.gradients(backbone.loss(batch).sum(), shapes, idle)
 
             return linear
 
@@ -208,7 +213,7 @@ class ExpertKind(ABC):
             own = [t.unsqueeze(0).repeat(len(batch), *[1] * t.dim()).requires_grad_(True) for t in views(space, values)]
             with self.attach(backbone, space, own):
                 loss = backbone.loss(batch).sum()
-            yield from torch.autograd.grad(loss, own)
+            yield from torch.autograd.grad(loss, own, materialize_grads=True)
 
         def loop(batch: Batch) -> Iterator[Tensor]:
             rows = []

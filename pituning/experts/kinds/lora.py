@@ -19,6 +19,7 @@ from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPP
 from torch import Tensor, nn
 
 from pituning.backbones.base import Backbone
+from pituning.backbones.places import IMAGE_ROLE
 from pituning.backbones.swap import ParameterSwap
 from pituning.experts.kinds.base import ExpertKind, Mixer, mix, plain_number, target_modules, task_type
 from pituning.experts.space import ExpertSpace, SpaceBuilder, TensorSlot, union
@@ -57,6 +58,7 @@ class Lora(ExpertKind):
     """Low-rank updates."""
 
     roles = ("query", "value", "up", "down")
+    beside = (IMAGE_ROLE,)
     gradients = "linear"
 
     def peft_targets(self) -> Mapping[str, Sequence[str]]:

@@ -14,6 +14,7 @@ from peft import PeftConfig, PromptTuningConfig
 from torch import Tensor
 
 from pituning.backbones.base import Backbone
+from pituning.backbones.blocks import ROLES
 from pituning.errors import BadInput
 from pituning.experts.kinds.base import ExpertKind, task_type
 from pituning.experts.space import ExpertSpace, SpaceBuilder, TensorSlot
@@ -50,7 +51,7 @@ class Prompt(ExpertKind):
             )
         embeddings = backbone.model.get_input_embeddings()
         module = next(path for path, candidate in backbone.model.named_modules() if candidate is embeddings)
-        layer = backbone.blocks[0].layer  # where it enters
+        layer = next(block.layer for block in backbone.blocks if block.role in ROLES)  # where it enters
         builder = SpaceBuilder(self.record.name, settings)
         builder.add(
             f"{layer}.input", layer, [TensorSlot(TABLE, (tokens, backbone.width), 0, module, "embeddings", "input")]

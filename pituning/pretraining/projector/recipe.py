@@ -16,7 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pituning.backbones.base import Backbone
+from pituning.backbones.blocks import ROLES
 from pituning.backbones.composed.backbone import ComposedBackbone
+from pituning.backbones.composed.composing import seen_scenes
 from pituning.backbones.composed.config import PARTS, UPDATE, UPDATE_CONFIG
 from pituning.backbones.loading import quiet
 from pituning.errors import BadInput
@@ -43,17 +45,20 @@ class Trainee:
 
     def __init__(self, backbone: ComposedBackbone, config: ProjectorConfig):
         self.backbone, self.config = backbone, config
-        self.projector = backbone.projector.requires_grad_(True)
+        self.projector = backbone.projector
         self.peft = None
         if config.rank:
-            leaves = sorted({block.module.rpartition(".")[2] for block in backbone.blocks})
+            leaves = sorted({block.module.rpartition(".")[2] for block in backbone.blocks if block.role in ROLES})
             lora = LoraConfig(task_type="CAUSAL_LM", r=config.rank, lora_alpha=2 * config.rank, target_modules=leaves)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
                 with quiet():
                     self.peft = get_peft_model(backbone.model, lora).eval()
             self.train_update(False)
-        self.parameters: dict[str, Tensor] = {f"projector.{n}": p for n, p in self.projector.named_parameters()}
+        # Below, since PEFT freezes all that is in the model.
+        self.parameters: dict[str, Tensor] = {
+            f"projector.{name}": value.requires_grad_(True) for name, value in self.projector.learned.items()
+        }
         self.update = {} if self.peft is None else {
             name: parameter for name, parameter in self.peft.named_parameters() if ".lora_" in name
         }  # fmt: skip
@@ -74,7 +79,7 @@ class Trainee:
     @property
     def kept(self) -> dict[str, Tensor]:
         """All that a state holds, by name; the buffers that standardise the features too."""
-        buffers = {f"buffer.{name}": value for name, value in self.projector.named_buffers()}
+        buffers = {f"buffer.{name}": getattr(self.projector, name) for name in ("mean", "deviation")}
         return {**self.parameters, **self.update, **buffers}
 
     def step(self, number: int, lessons: Sequence[Lesson]) -> list[tuple[str, float]]:
@@ -99,6 +104,7 @@ class Trainee:
     def save(self, directory: Path, trained: dict[str, object]) -> None:
         """Writes the backbone with what was learned; the update is kept as it is, and merged when it is loaded."""
         directory.mkdir(parents=True, exist_ok=True)
+        self.projector.measure_reach(seen_scenes(self.backbone.vision, self.backbone.config))
         self.projector.save(directory)
         replace(self.backbone.config, updated=bool(self.update), trained=trained).save(directory)
         if self.peft is not None:
