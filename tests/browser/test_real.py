@@ -12,16 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from benchmarks.browser import SECOND
 from pituning import cli
-from pituning.backbones.base import Backbone
 from pituning.backbones.offers import OFFERS
-from pituning.experts.model import ExpertModel
-from pituning.experts.store import make_expert, save_expert
 from pituning.workspace.layout import Workspace
 from tests.browser.conftest import Studio, no_errors, settle
 from tests.browser.test_runs import TABLE, has_result, start
@@ -121,21 +117,7 @@ def ground(name: str, rng: np.random.Generator) -> bytes:
     return stream.getvalue()
 
 
-def lend_placebos(workspace: Workspace) -> None:
-    """Two experts of the right form that have learned nothing, where no zoo ships: somebody has to lend."""
-    zoo = workspace.zoo("smolvision")
-    if zoo.expert_dirs("lora"):
-        return
-    model = ExpertModel(Backbone.load(workspace.backbone_dir("smolvision"), name="smolvision"), "lora")
-    for seed, task in enumerate(("landcover", "texture")):
-        generator = torch.Generator().manual_seed(seed)
-        values = model.initial(seed) + 0.01 * torch.randn(model.space.size, generator=generator)
-        expert = make_expert(model, values, name=task, task=task, seed=seed, spec={}, scores={})
-        save_expert(expert, model, zoo.new_expert_dir("lora", task))
-
-
 def test_a_journey_with_pictures(real: Studio, page: Page, tmp_path: Path) -> None:
-    lend_placebos(Workspace.open(real.workspace))
     rng = np.random.default_rng(0)
     labelled, new = tmp_path / "grounds.zip", tmp_path / "new.zip"
     with zipfile.ZipFile(labelled, "w") as archive:
