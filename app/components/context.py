@@ -109,8 +109,15 @@ def _tasks(root: str, stamp: float, backbone: str, _workspace: Workspace) -> dic
 
 
 def damaged() -> dict[str, str]:
-    """The tasks of the workspace that cannot be used, each with the reason."""
-    return damaged_tasks(workspace())
+    """The tasks of the workspace that cannot be used, each with the reason; read again when a card has changed."""
+    here = workspace()
+    cards = hash(tuple(stamp(here.task_dir(name) / "task.json") for name in here.task_names()))
+    return _damaged(str(here.root), stamp(here.root / "tasks"), cards, here)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _damaged(root: str, stamp: float, cards: int, _workspace: Workspace) -> dict[str, str]:
+    return damaged_tasks(_workspace)
 
 
 def task(name: str) -> Task:
