@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import backbone, context, matrix_view, pair_panel
+from app.components import backbone, context, matrix_view, nearest_view, pair_panel
 from app.components.guard import guarded
+from app.components.source import SparseSource
 
 st.title("Similarity")
 st.caption(
@@ -16,15 +17,18 @@ with guarded("The similarity matrix"):
     available = context.available()
     if available:
         view = matrix_view.controls(available)
-        matrix, agreement, pair = st.container(), st.container(), st.container()
-        with pair:
-            st.header("One pair", anchor=False)
-            chosen = pair_panel.choose(view.whole)
-            with guarded("This pair"):
-                pair_panel.show(view.whole, available[view.whole.kind], *chosen)
-        with matrix:
-            matrix_view.draw(view, chosen)
-        with agreement:
-            matrix_view.agreement(view)
+        if isinstance(view, SparseSource):
+            nearest_view.show(view)
+        else:
+            matrix, agreement, pair = st.container(), st.container(), st.container()
+            with pair:
+                st.header("One pair", anchor=False)
+                chosen = pair_panel.choose(view.whole)
+                with guarded("This pair"):
+                    pair_panel.show(view.whole, available[view.whole.kind], *chosen)
+            with matrix:
+                matrix_view.draw(view, chosen)
+            with agreement:
+                matrix_view.agreement(view)
     else:
         backbone.no_graph()

@@ -10,7 +10,7 @@ from app.components.guard import guarded
 st.title("Map")
 st.caption(
     "Every task is a point, and near points are tasks that are alike. Two dimensions cannot hold all of "
-    "it: three methods stand side by side, each with how far to trust it."
+    "it: each method says how far to trust it."
 )
 with guarded("The map"):
     available = context.available()

@@ -22,6 +22,7 @@ from pituning.experts.catalogue import Catalogue, ExpertEntry
 from pituning.experts.keeping import check_whole
 from pituning.experts.kinds import in_order, mixable_kinds
 from pituning.experts.space import load_space
+from pituning.graph import among
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.similarity import parts_of
 from pituning.studies.lowshot_scores import comparable_scores
@@ -108,8 +109,15 @@ def _tasks(root: str, stamp: float, backbone: str, _workspace: Workspace) -> dic
 
 
 def damaged() -> dict[str, str]:
-    """The tasks of the workspace that cannot be used, each with the reason."""
-    return damaged_tasks(workspace())
+    """The tasks of the workspace that cannot be used, each with the reason; read again when a card has changed."""
+    here = workspace()
+    cards = hash(tuple(stamp(here.task_dir(name) / "task.json") for name in here.task_names()))
+    return _damaged(str(here.root), stamp(here.root / "tasks"), cards, here)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _damaged(root: str, stamp: float, cards: int, _workspace: Workspace) -> dict[str, str]:
+    return damaged_tasks(_workspace)
 
 
 def task(name: str) -> Task:
@@ -147,6 +155,26 @@ def kept_similarity(kind: str, predictor: str) -> ZooSimilarity | NearestSimilar
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _similarity(path: str, stamp: float, kind: str, predictor: str, _zoo: Zoo) -> ZooSimilarity | NearestSimilarity:
     return _zoo.kept_similarity(kind, predictor)
+
+
+def similarity_among(kind: str, predictor: str, names: tuple[str, ...]) -> np.ndarray:
+    """S of some tasks of very many, (n, n), from their embeddings; NaN of pairs that are not known.
+
+    Raises:
+        ArtefactError: the similarities have not been made, or an embedding is damaged.
+    """
+    path = zoo().similarity_path(kind, predictor)
+    return _among(str(path), stamp(path), kind, predictor, names, zoo())
+
+
+@st.cache_resource(max_entries=64, show_spinner="Comparing the tasks …")
+def _among(path: str, stamp: float, kind: str, predictor: str, names: tuple[str, ...], _zoo: Zoo) -> np.ndarray:
+    kept = kept_similarity(kind, predictor)
+    place = {name: i for i, name in enumerate(kept.names)}
+    at = np.array([place[name] for name in names])
+    if not isinstance(kept, NearestSimilarity):
+        return kept.matrix[np.ix_(at, at)]
+    return among.similarity_among(_zoo, kind, predictor, kept, at, at)
 
 
 def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:

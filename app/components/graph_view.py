@@ -244,15 +244,14 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
     else:
         text, thick = f"{count:,} tasks, {lines:,} lines", "the thicker, the more similar"
     if _crowded(graph):
-        return f"{text}. Click a point; drag to move, scroll to zoom.{_kept(view.sparse)}"
+        text += ". Click a point; drag to move, scroll to zoom."
+        return text if view.sparse is None else f"{text} {kept_words(view.sparse)}"
     return f"{text}; {thick}.{size} Click a point or a line; drag to move, scroll to zoom."
 
 
-def _kept(sparse: NearestSimilarity | None) -> str:
-    """What is to be known of lines that are few of all that could be drawn."""
-    if sparse is None:
-        return ""
-    text = f" Of each task the {sparse.tasks.shape[1]} most similar are kept, not all pairs."
+def kept_words(sparse: NearestSimilarity) -> str:
+    """What is to be known of pairs that are few of all that there are."""
+    text = f"Of each task the {sparse.tasks.shape[1]} most similar are kept, not all pairs."
     if sparse.recall < 1:
         text += f" They were found by a sketch: {100 * sparse.recall:.1f} % of the nearest are the right ones."
     return text

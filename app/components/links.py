@@ -114,23 +114,25 @@ def _write(param: str, value: str | None, usual: str | None = None) -> None:
         st.query_params[param] = value
 
 
-def linked_pair(known: Mapping[str, str], words: tuple[str, str]) -> tuple[str | None, str | None]:
+def linked_pair(
+    known: Mapping[str, str],
+    words: tuple[str, str],
+    *,
+    placeholders: tuple[str, str] = ("Click a cell, or choose", "Click a cell, or choose"),
+) -> tuple[str | None, str | None]:
     """The pair of tasks in the address, as two select boxes side by side; a click in a matrix sets it, too.
 
     Args:
         known: titles by name.
         words: what the first and the second of a pair are called.
+        placeholders: what stands in a box that is empty.
     """
     names = sorted(known, key=lambda name: known[name].casefold())
     pair: list[str | None] = []
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        for title, param in zip(words, ("task", "other"), strict=True):
+        for title, param, hint in zip(words, ("task", "other"), placeholders, strict=True):
             with st.container(width=330):
-                pair.append(
-                    linked_select(
-                        title, names, param=param, format_func=known.__getitem__, placeholder="Click a cell, or choose"
-                    )
-                )
+                pair.append(linked_select(title, names, param=param, format_func=known.__getitem__, placeholder=hint))
     return pair[0], pair[1]
 
 
@@ -166,12 +168,19 @@ def chosen_tasks(known: Collection[str]) -> list[str]:
     return list(st.session_state[TASKS])
 
 
-def linked_tasks(title: str, options: Sequence[str], *, format_func: Callable[[str], str], help_text: str) -> list[str]:
+def linked_tasks(
+    title: str,
+    options: Sequence[str],
+    *,
+    format_func: Callable[[str], str],
+    help_text: str,
+    placeholder: str = "All tasks",
+) -> list[str]:
     """`chosen_tasks` with a control to change them."""
     chosen_tasks(options)
     st.multiselect(
         title, options, format_func=format_func, key=TASKS, help=help_text, persist_state="session",
-        placeholder="All tasks",
+        placeholder=placeholder,
     )  # fmt: skip
     _write_tasks()
     return list(st.session_state[TASKS])

@@ -10,11 +10,11 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import access, charts, context, runs_data, source
+from app.components import access, charts, context, graph_view, runs_data, source
 from app.components.guard import empty, guarded, plain, say
 from app.components.links import choose_tasks, linked_tasks, to
 from app.components.pages import GRAPH, RUNS, SIMILARITY
-from app.components.source import Source
+from app.components.source import Source, SparseSource
 from app.components.words import KINDS, MAPS, METRICS, PREDICTORS, Word, duration, label
 from pituning.errors import PiTuningError
 from pituning.figures.palette import modality_style
@@ -48,7 +48,7 @@ DISTANCES = {"similarity": "1 − similarity", "profile": "Similarity of profile
 class MapView:
     """What the controls ask for, and the tasks that it is about."""
 
-    whole: Source
+    whole: Source | SparseSource
     settings: MapSettings
     colour_by: str
     around: str
@@ -67,11 +67,14 @@ def controls(available: Mapping[str, Sequence[str]]) -> MapView:
     """The rows above the maps."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         kind, predictor = source.choose(available)
-        settings = _settings()
+        whole = source.load_kept(kind, predictor)
+        sparse = isinstance(whole, SparseSource)
+        settings = _settings(["similarity"] if sparse else list(DISTANCES))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         colour_by = _one_of("Colour", COLOURS, key="colour")
-        around = _one_of("Around each task", AROUND, key="around")
-    return MapView(whole=source.load(kind, predictor), settings=settings, colour_by=colour_by, around=around)
+        # Of very many tasks nothing is resampled or compared layer by layer.
+        around = "nothing" if sparse else _one_of("Around each task", AROUND, key="around")
+    return MapView(whole=whole, settings=settings, colour_by=colour_by, around=around)
 
 
 def _one_of(title: str, words: Mapping[str, Word], *, key: str) -> str:
@@ -83,8 +86,12 @@ def _one_of(title: str, words: Mapping[str, Word], *, key: str) -> str:
     return chosen or first
 
 
-def _settings() -> MapSettings:
-    """The parameters of the maps, in a popover; each is in the address."""
+def _settings(distances: Sequence[str]) -> MapSettings:
+    """The parameters of the maps, in a popover; each is in the address.
+
+    Args:
+        distances: that there can be.
+    """
     helps = {field.name: str(field.metadata["help"]) for field in fields(MapSettings)}
     usual = MapSettings()
     with st.popover("Parameters", icon=":material/tune:", key="map_parameters"):
@@ -96,7 +103,7 @@ def _settings() -> MapSettings:
             help=helps["min_dist"],
         )  # fmt: skip
         metric = st.selectbox(
-            "Distance", list(DISTANCES), format_func=DISTANCES.__getitem__, key="metric", bind="query-params",
+            "Distance", distances, format_func=DISTANCES.__getitem__, key="metric", bind="query-params",
             help=helps["metric"],
         )  # fmt: skip
         seed = st.number_input("Seed", 0, 9999, usual.seed, key="seed", bind="query-params", help=helps["seed"])
@@ -189,7 +196,12 @@ def draw(view: MapView, made: Projection) -> None:
         )
         return
     methods = [name for name in projection.MAP_METHODS if name in made.maps]
-    if "umap" not in methods:
+    if isinstance(view.whole, SparseSource):
+        st.info(
+            f"{graph_view.kept_words(view.whole.kept)} UMAP is made of these; MDS and PCA need all pairs.",
+            icon=":material/info:",
+        )
+    elif "umap" not in methods:
         st.info(
             f"UMAP says nothing about {len(made.names)} tasks: with so few, any picture satisfies it. MDS and PCA do.",
             icon=":material/info:",
@@ -209,6 +221,9 @@ def draw(view: MapView, made: Projection) -> None:
         _doors(view, chosen)
     largest = largest if largest in methods else methods[0]
     groups = _groups(view, infos)
+    if len(methods) == 1:
+        _one(view, made, largest, infos, at, groups, chosen, large=True)
+        return
     page = st.grid(3, min_column_width=235, gap="small")
     with page.cell(column_span=2):
         _one(view, made, largest, infos, at, groups, chosen, large=True)
@@ -225,8 +240,11 @@ def _groups(view: MapView, infos: Sequence[Any]) -> list[str]:
     if view.colour_by == "metric":
         return [METRICS[info.metric].label if info.metric in METRICS else info.metric for info in infos]
     if view.colour_by == "community":
-        groups = communities(view.whole.matrix, view.whole.names)
-        return [f"Community {groups[info.name] + 1}" for info in infos]
+        if isinstance(view.whole, SparseSource):
+            of_task = dict(zip(view.whole.names, view.whole.kept.communities.tolist(), strict=True))
+        else:
+            of_task = communities(view.whole.matrix, view.whole.names)
+        return [f"Community {of_task[info.name] + 1}" for info in infos]
     return [modality_style(info.modality).label for info in infos]
 
 
@@ -261,6 +279,8 @@ def _how_far(made: Projection, one: TaskMap, name: str) -> str:
         f"{MAPS[name].help}  \nTrustworthiness: how far the {made.neighbours} nearest on the map are the nearest in "
         "truth. 1: all of them; 0.5: no better than chance."
     )
+    if one.detail.get("sampled"):
+        words += f" Estimated on {one.detail['sampled']} tasks."
     if "stress" in one.detail:
         words += f"  \nStress {one.detail['stress']:.2f}: how far the distances on the map are off; above 0.2 is poor."
     return words
@@ -275,6 +295,11 @@ def _note(view: MapView, made: Projection, one: TaskMap, name: str, *, large: bo
     parts = [MAPS[name].help]
     if "stress" in one.detail:
         parts.append(f"Stress {one.detail['stress']:.2f}.")
+    if "preserved" in one.detail:
+        parts.append(
+            f"Of each task’s {made.neighbours} most similar, {100 * one.detail['preserved']:.0f} % are among its "
+            f"{made.neighbours} nearest on the map."
+        )
     if "variance" in one.detail and not large:
         parts.append(f"They hold {100 * sum(one.detail['variance']):.0f} % of the variance.")
     if large and name != "pca":

@@ -14,7 +14,7 @@ import streamlit as st
 from app.components import charts, source
 from app.components.guard import guarded
 from app.components.links import linked_select, linked_tasks, one_of, set_linked
-from app.components.source import Source
+from app.components.source import Source, SparseSource
 from app.components.words import KINDS, ORDERS, PREDICTORS, SCALES, label
 from pituning.figures.similarity import similarity_heatmap
 from pituning.graph.export import matrix_csv, pairs_csv
@@ -41,21 +41,25 @@ class MatrixView:
     Args:
         main: the similarities that are shown, of the tasks that are shown, in their order.
         other: those beside it, of the same tasks in the same order, or None.
-        whole: the similarities of all tasks.
+        whole: the similarities of all tasks of which all pairs are at hand.
+        total: how many tasks there are.
     """
 
     main: Source
     other: Source | None
     whole: Source
+    total: int
     order: Order
     scale: Scale
 
 
-def controls(available: Mapping[str, Sequence[str]]) -> MatrixView:
-    """The rows above the matrix."""
+def controls(available: Mapping[str, Sequence[str]]) -> MatrixView | SparseSource:
+    """The rows above the matrix; of very many tasks only the first row, and the similarities that it names."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         kind, predictor = source.choose(available)
-        whole = source.load(kind, predictor)
+        whole = source.load_kept(kind, predictor)
+        if isinstance(whole, SparseSource):
+            return whole
         against = _against(available, kind, predictor)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         order = one_of("Order", ORDERS, key="order")
@@ -72,6 +76,7 @@ def controls(available: Mapping[str, Sequence[str]]) -> MatrixView:
         main=main.only(names),
         other=None if other is None else other.only(names),
         whole=whole,
+        total=len(whole.infos),
         order=order,  # type: ignore[arg-type]
         scale=scale,  # type: ignore[arg-type]
     )
@@ -147,7 +152,7 @@ def _stem(view: MatrixView) -> str:
 
 def _reading(view: MatrixView) -> str:
     count = len(view.main.infos)
-    tasks = f"{count} tasks" if count == len(view.whole.infos) else f"{count} of {len(view.whole.infos)} tasks"
+    tasks = f"{count} tasks" if count == view.total else f"{count} of {view.total:,} tasks"
     along = "" if view.scale == "raw" else " Read it along rows, among the tasks shown."
     return f"{tasks}. {SCALES[view.scale].help}{along} Click a cell to see its pair below."
 

@@ -24,6 +24,9 @@ from pituning.tasks.registry import TaskSource
 SHOTS = (0, 1, 4, 8, 16, 32)
 MOST_SEEDS = 10
 ADVANCED = ("steps", "batch_size", "test_examples")
+MOST_CHOSEN = 100
+"""Tasks; of more somebody has to say which are meant."""
+
 LEAST = 2
 """Fewer tasks have nobody to help."""
 
@@ -52,8 +55,10 @@ def _form(kind: str, able: list[str]) -> TransferRun | None:
     """What is to be measured; None, and why, where that cannot be."""
     titles = {name: info.title for name, info in context.tasks().items()}
     own = [name for name in able if context.tasks()[name].source != "mini"]
+    first = own if len(own) >= LEAST else able
     tasks = st.multiselect(
-        "Tasks", able, own if len(own) >= LEAST else able, format_func=titles.__getitem__, key=f"measure_tasks_{kind}",
+        "Tasks", able, first if len(first) <= MOST_CHOSEN else [], format_func=titles.__getitem__,
+        key=f"measure_tasks_{kind}",
         help="Each of them is a target, and the expert of each is tried on every other one.",
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):

@@ -84,6 +84,23 @@ def load_kept(kind: str, predictor: str) -> Source | SparseSource:
     return SparseSource(kind=kind, predictor=predictor, infos=tuple(known[name] for name in kept.names), kept=kept)
 
 
+def few(whole: SparseSource, names: Sequence[str]) -> tuple[Source, bool]:
+    """Some tasks of very many with all their pairs, and whether S of them is known; where it is not, it is 0.
+
+    Raises:
+        ArtefactError: an embedding is damaged.
+    """
+    matrix = context.similarity_among(whole.kind, whole.predictor, tuple(names))
+    whole_known = not np.isnan(matrix).any()
+    known = context.tasks()
+    none = np.zeros((0, len(names), len(names)))
+    made = Source(
+        kind=whole.kind, predictor=whole.predictor, infos=tuple(known[name] for name in names),
+        matrix=np.nan_to_num(matrix), replicates=none,
+    )  # fmt: skip
+    return made, whole_known
+
+
 def load(kind: str, predictor: str) -> Source:
     """The similarities of a kind and predictor.
 

@@ -15,7 +15,7 @@ from app.components.evidence import HARM
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, set_linked, to
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
-from app.components.source import Source
+from app.components.source import Source, SparseSource
 from app.components.words import KINDS, PREDICTORS, label
 from pituning.errors import PiTuningError
 from pituning.figures.palette import method_label
@@ -30,6 +30,9 @@ from pituning.tasks.guessing import UNKNOWN, document
 from pituning.workspace.transfer import Transfer
 
 RANDOM_ORDERS = 100
+MOST_SHOWN = 150
+"""Of very many tasks, those in the matrix: their embeddings are read while somebody waits."""
+
 MEASURES = {
     "spearman": (
         "Spearman",
@@ -44,10 +47,15 @@ ASKED = ("full", "single", "donor", "uniform", "random", "placebo", "backbone")
 
 @dataclass(frozen=True, kw_only=True)
 class TransferView:
-    """What the controls ask for: similarities and measured transfer of the same tasks in the same order."""
+    """What the controls ask for: similarities and measured transfer of the same tasks in the same order.
+
+    Args:
+        known: whether the similarities are known; of very many tasks they are where their embeddings are kept.
+    """
 
     shown: Source
     transfer: Transfer
+    known: bool = True
 
 
 def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
@@ -66,18 +74,18 @@ def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
         with guarded("What can be measured"):
             measure.transfer(kind)
         return None
-    whole = source.load(kind, predictor)
-    transfer = context.transfer(kind, shots, tuple(whole.names))
+    every = source.load_kept(kind, predictor)
+    transfer = context.transfer(kind, shots, tuple(every.names))
     if transfer is None:
         empty("Nothing measured yet", "None of these tasks was measured.", icon=":material/compare_arrows:")
         return None
+    if isinstance(every, SparseSource) and len(transfer.names) > MOST_SHOWN:
+        st.info(f"The first {MOST_SHOWN} of {len(transfer.names):,} tasks that were measured are shown.")
+        transfer = transfer.only(transfer.names[:MOST_SHOWN])
+    whole, known = (every, True) if isinstance(every, Source) else source.few(every, transfer.names)
     at = order_tasks(whole.matrix, whole.infos, "family")
     names = [whole.names[i] for i in at]
-    ordered = Transfer(
-        names=tuple(names), shots=transfer.shots, alone=transfer.alone[at],
-        scores=transfer.scores[np.ix_(at, at)], seeds=transfer.seeds,
-    )  # fmt: skip
-    return TransferView(shown=whole.only(names), transfer=ordered)
+    return TransferView(shown=whole.only(names), transfer=transfer.only(names), known=known)
 
 
 def choose(view: TransferView) -> tuple[str | None, str | None]:
@@ -129,7 +137,7 @@ def _csv(view: TransferView) -> bytes:
     rows = [
         {
             "target": names[i], "donor": names[j], "alone": transfer.alone[i], "score": transfer.scores[i, j],
-            "gain": transfer.gains[i, j], "similarity": view.shown.matrix[i, j],
+            "gain": transfer.gains[i, j], "similarity": view.shown.matrix[i, j] if view.known else None,
             "at_random": guesses.get(names[i], UNKNOWN)["chance"],
             "largest_class": guesses.get(names[i], UNKNOWN)["largest"],
         }
@@ -168,7 +176,11 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
     figures = (
         ("Alone", _score(view.transfer.alone[i]), "without a donor"),
         ("With this donor", _score(view.transfer.scores[i, j]), _gain(gain)),
-        ("Measured place", f"{place} of {len(others)}", f"by similarity {similarity_rank}"),
+        (
+            "Measured place",
+            f"{place} of {len(others)}",
+            f"by similarity {similarity_rank}" if view.known else "by gain",
+        ),
         (
             "The other way",
             _gain(back) if np.isfinite(back) else "–",
@@ -202,6 +214,9 @@ def _gain(value: float) -> str:
 
 def prediction(view: TransferView, predictors: Sequence[str], target: str | None) -> None:
     """Similarity against gain, and how every predictor of the kind does."""
+    if not view.known:
+        st.caption("How alike these tasks are is not known here: their embeddings are not kept.")
+        return
     page = st.grid(5, min_column_width=280, gap="medium")  # the table needs 600 pixels: on a laptop it goes below
     with page.cell(column_span=3):
         st.markdown(f"**{view.shown.title}** :gray[against the measured gain]")
@@ -240,10 +255,13 @@ def _graded(key: tuple[Any, ...], predictors: tuple[str, ...], _view: TransferVi
     grades: dict[str, dict[str, np.ndarray]] = {}
     for predictor in predictors:
         try:
-            each = source.load(_view.shown.kind, predictor)
+            each = source.load_kept(_view.shown.kind, predictor)
+            known = set(names) <= set(each.names)
+            if known and isinstance(each, SparseSource):
+                each, known = source.few(each, names)
         except PiTuningError:
             continue  # it shows when it is chosen
-        if set(names) <= set(each.names):
+        if known and isinstance(each, Source):
             grades[label(PREDICTORS, predictor)] = grade_targets(each.only(names).matrix, gains, measures=MEASURES)
     rng = np.random.default_rng(0)
     drawn = [grade_targets(rng.random(gains.shape), gains, measures=MEASURES) for _ in range(RANDOM_ORDERS)]

@@ -7,15 +7,13 @@ from functools import partial
 
 import streamlit as st
 
-from app.components import context, graph_view, pair_panel, task_panel
+from app.components import context, graph_view, nearest_view, pair_panel, task_panel
 from app.components.graph_view import GraphView
 from app.components.guard import empty, guarded, plain
 from app.components.links import to
 from app.components.pages import SIMILARITY
 from app.components.source import Source, SparseSource
 from app.components.words import KINDS, PREDICTORS, label
-from pituning.graph.build import shorten
-from pituning.graph.sparse import sparse_neighbors
 
 
 def show(
@@ -56,26 +54,6 @@ def _details(whole: Source | SparseSource, name: str) -> None:
     task_panel.about(info)
 
 
-def _sparse_pair(whole: SparseSource, task: str, other: str) -> None:
-    """How alike two tasks are where only the most similar of each are kept."""
-    kept = whole.kept
-    st.header(" – ".join(plain(context.tasks()[name].title) for name in (task, other)), anchor=False)
-    seen = {
-        (a, b): near
-        for a, b in ((task, other), (other, task))
-        for near in sparse_neighbors(kept, a, kept.tasks.shape[1])
-        if near.task == b
-    }
-    if not seen:
-        st.caption(f"Neither is among the {kept.tasks.shape[1]} tasks most similar to the other; no more are kept.")
-        return
-    with st.grid(3, min_column_width=140, gap="small"):
-        st.metric("Similarity", f"{next(iter(seen.values())).similarity:.3f}".replace("-", "−"))
-        for a, b in ((task, other), (other, task)):
-            rank = str(seen[a, b].rank) if (a, b) in seen else f"> {kept.tasks.shape[1]}"
-            st.metric(f"Seen from {plain(shorten(context.tasks()[a].title))}", f"{rank} of {len(kept.names) - 1:,}")
-
-
 def _pair(whole: Source | SparseSource, predictors: Sequence[str], task: str, other: str) -> None:
     titles = graph_view.titles()
     missing = [name for name in (task, other) if name not in whole.names]
@@ -87,7 +65,7 @@ def _pair(whole: Source | SparseSource, predictors: Sequence[str], task: str, ot
         )
     else:
         if isinstance(whole, SparseSource):
-            _sparse_pair(whole, task, other)
+            nearest_view.pair(whole, task, other)
         else:
             pair_panel.show(whole, predictors, task, other, beside_graph=True)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -95,7 +73,7 @@ def _pair(whole: Source | SparseSource, predictors: Sequence[str], task: str, ot
             f"Only {plain(titles[task])}", icon=":material/arrow_back:", key="pair_close", type="tertiary",
             on_click=graph_view.forget, args=("other",),
         )  # fmt: skip
-        if not missing and not isinstance(whole, SparseSource):
+        if not missing:
             st.page_link(
                 SIMILARITY.path,
                 label="In the similarity matrix",

@@ -126,10 +126,10 @@ def project(
 ) -> None:
     """Make maps of the tasks in two dimensions: UMAP, MDS and PCA, with clouds of uncertainty."""
     from pituning.commands.experts import work
+    from pituning.graph.projection import check_metric
 
     place = open_workspace(workspace)
-    load_kept(place, config.kind, config.predictor, config.backbone)
-    place.zoo(config.backbone).similarity(config.kind, config.predictor)  # a map needs all pairs
+    check_metric(load_kept(place, config.kind, config.predictor, config.backbone), config)
 
     def human(result: dict[str, Any]) -> str:
         trust = ", ".join(

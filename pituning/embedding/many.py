@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -70,7 +71,8 @@ def compare_many(
             f"{n:,} tasks are more than {MOST_EXACT:,}, so not all pairs are compared: a sketch finds candidates, and "
             f"{100 * recall:.1f} % of the 10 nearest are the right ones, measured on {sketched.measured} tasks"
         )
-    return arranged(best, similarity_to_all(units, some), names, recall=recall, seed=seed)
+    made = arranged(best, similarity_to_all(units, some), names, recall=recall, seed=seed)
+    return replace(made, centre=units.centre.astype(np.float32)) if record.form == "centred" else made
 
 
 def scratch(tasks: int, size: int) -> np.ndarray:

@@ -19,6 +19,9 @@ PURPLE = {False: "#7a5195", True: "#b79ae0"}
 
 SIZES = {"circle": 13, "square": 12, "diamond": 15}  # of about the same area
 SMALL = 0.7
+CROWDED = 0.4
+"""Of the size of a point where there are more than `MOST_IN_SVG` tasks, which would hide each other."""
+
 FADED = 0.22
 MOST_LABELLED = 150
 MOST_IN_SVG = 1500
@@ -73,7 +76,8 @@ def map_figure(
     trace = go.Scatter if dots <= MOST_IN_SVG else go.Scattergl
     if cloud is not None and cloud.points.size:
         figure.add_trace(_cloud(cloud, points, infos, groups, paint, picked, trace))
-    scale = 1 if large else SMALL
+    crowded = len(infos) > MOST_IN_SVG
+    scale = (1 if large else SMALL) * (CROWDED if crowded else 1)
     symbols = [modality_style(info.modality).marker for info in infos]
     figure.add_trace(
         trace(
@@ -90,7 +94,7 @@ def map_figure(
                 "size": [scale * SIZES[symbol] for symbol in symbols],
                 "color": [paint[group] for group in groups],
                 "opacity": [1 if info.name in picked else FADED for info in infos],
-                "line": {"width": 1, "color": INK[not dark]},
+                "line": {"width": 0 if crowded else 1, "color": INK[not dark]},
             },
             # What is picked out shows by its own; while a lasso is drawn nothing flickers.
             selected={"marker": {"opacity": 1}},

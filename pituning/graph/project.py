@@ -17,6 +17,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -228,13 +229,19 @@ def _ranks(distance: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(others, axis=1, kind="stable"), axis=1, kind="stable")
 
 
-def _umap(settings: MapSettings, n: int) -> Method:
-    """UMAP as a method; loads the library, and has what numba compiles for it kept for the next process."""
+def load_umap() -> Any:
+    """The class UMAP; what numba compiles for it is kept for the next process."""
     import numba
 
     with warnings.catch_warnings(), patch.object(numba, "njit", partial(numba.njit, cache=True)):
         warnings.simplefilter("ignore")
         from umap import UMAP
+    return UMAP
+
+
+def _umap(settings: MapSettings, n: int) -> Method:
+    """UMAP as a method; loads the library."""
+    umap = load_umap()
 
     def fit(similarity: np.ndarray, start: np.ndarray | None) -> np.ndarray:
         distance = distances(similarity, settings.metric)
@@ -242,7 +249,7 @@ def _umap(settings: MapSettings, n: int) -> Method:
         begin = 10 * begin / max(float(np.abs(begin).max()), 1e-9)  # the extent of UMAP's own start
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = UMAP(
+            made = umap(
                 n_neighbors=min(settings.n_neighbors, n - 1),
                 min_dist=settings.min_dist,
                 metric="precomputed",

@@ -17,7 +17,7 @@ import numpy as np
 from pituning.errors import ArtefactError, BadInput
 from pituning.graph.settings import MapSettings, digest_of
 from pituning.workspace.atomic import read_json, write_text
-from pituning.workspace.similarity import similarity_digest
+from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity, similarity_digest
 from pituning.workspace.zoo import Zoo
 
 FORMAT_VERSION = 1
@@ -33,7 +33,8 @@ class TaskMap:
         points: of the N tasks, (N, 2).
         trustworthiness: how far neighbours on the map are neighbours in truth, in [0, 1] (Venna and Kaski, 2001).
         detail: what else says how good it is: ``stress`` (MDS, Kruskal's stress-1), ``variance`` (PCA, the share that
-            each axis holds).
+            each axis holds), ``preserved`` (of very many tasks, the share of the most similar that are the nearest on
+            the map) and ``sampled`` (how many of them trustworthiness was estimated on).
         resampled: the same from bootstrap replicates of the similarity, laid upon ``points``, (R, N, 2).
         layers: the same from single layers, (L, N, 2).
     """
@@ -71,6 +72,20 @@ class Projection:
     @property
     def file_name(self) -> str:
         return file_name(self.predictor, self.settings, self.similarity)
+
+
+def check_metric(similarity: ZooSimilarity | NearestSimilarity, settings: MapSettings) -> None:
+    """Whether a map can be made with that distance.
+
+    Raises:
+        BadInput: it needs all pairs, which are not kept.
+    """
+    if isinstance(similarity, NearestSimilarity) and settings.metric != "similarity":
+        raise BadInput(
+            f"metric {settings.metric!r} needs all pairs, and of {len(similarity.names):,} tasks only the most similar "
+            "of each are kept; choose 'similarity'",
+            field="metric",
+        )
 
 
 def file_name(predictor: str, settings: MapSettings, similarity: str) -> str:

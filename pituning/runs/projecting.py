@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ import numpy as np
 
 from pituning.experts.space import load_space
 from pituning.graph import project as projecting
+from pituning.graph.among import similarity_among
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.predictors import PREDICTORS
-from pituning.graph.projection import save_projection
+from pituning.graph.project_nearest import project_nearest
+from pituning.graph.projection import Projection, save_projection
 from pituning.graph.similarity import parts_of
 from pituning.progress import Reporter
 from pituning.runs.configs import ProjectRun
 from pituning.workspace.layout import Workspace
-from pituning.workspace.similarity import ZooSimilarity, similarity_digest
+from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity, similarity_digest
 from pituning.workspace.zoo import Zoo
 
 
@@ -33,17 +36,14 @@ def map_zoo(config: ProjectRun, zoo: Zoo, reporter: Reporter) -> dict[str, Any]:
 
     Raises:
         ArtefactError: there are no similarities of that kind and predictor, or they are damaged.
-        BadInput: there are too few tasks.
+        BadInput: there are too few tasks, or too many for the distance.
     """
     path = zoo.similarity_path(config.kind, config.predictor)
-    similarity = zoo.similarity(config.kind, config.predictor)
-    layers = _layers(zoo, config, similarity)
-    if not layers:
-        reporter.log("there are no embeddings of these similarities, so there are no maps by layer")
-    made = projecting.project(
-        similarity, config.map_settings(), kind=config.kind, predictor=config.predictor, digest=similarity_digest(path),
-        layers=layers, reporter=reporter,
-    )  # fmt: skip
+    similarity = zoo.kept_similarity(config.kind, config.predictor)
+    if isinstance(similarity, NearestSimilarity):
+        made = _sparse(config, zoo, similarity, similarity_digest(path), reporter)
+    else:
+        made = _whole(config, zoo, similarity, similarity_digest(path), reporter)
     file = save_projection(zoo, made)
     return {
         "kind": config.kind,
@@ -55,6 +55,23 @@ def map_zoo(config: ProjectRun, zoo: Zoo, reporter: Reporter) -> dict[str, Any]:
         "layers": list(made.layers),
         "file": str(file),
     }
+
+
+def _sparse(config: ProjectRun, zoo: Zoo, kept: NearestSimilarity, digest: str, reporter: Reporter) -> Projection:
+    return project_nearest(
+        kept, config.map_settings(), kind=config.kind, predictor=config.predictor, digest=digest,
+        among=partial(similarity_among, zoo, config.kind, config.predictor, kept), reporter=reporter,
+    )  # fmt: skip
+
+
+def _whole(config: ProjectRun, zoo: Zoo, similarity: ZooSimilarity, digest: str, reporter: Reporter) -> Projection:
+    layers = _layers(zoo, config, similarity)
+    if not layers:
+        reporter.log("there are no embeddings of these similarities, so there are no maps by layer")
+    return projecting.project(
+        similarity, config.map_settings(), kind=config.kind, predictor=config.predictor, digest=digest, layers=layers,
+        reporter=reporter,
+    )  # fmt: skip
 
 
 def _layers(zoo: Zoo, config: ProjectRun, similarity: ZooSimilarity) -> Mapping[str, np.ndarray]:

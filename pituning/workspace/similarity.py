@@ -6,7 +6,7 @@ similar of each task, and the places and communities that a page has no time to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,8 @@ class NearestSimilarity:
         communities: of each task, (N,), 0 the largest.
         mean, deviation: of S over all pairs of different tasks.
         recall: the share of the 10 nearest that are the right ones; 1 where all pairs were compared.
+        centre: the zoo's mean unit vector, (P,) float32, where the predictor takes it away; else (0,). With it S of any
+            few tasks can be computed from their embeddings alone.
     """
 
     names: tuple[str, ...]
@@ -59,6 +61,7 @@ class NearestSimilarity:
     mean: float
     deviation: float
     recall: float = 1.0
+    centre: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def only(self, at: np.ndarray) -> NearestSimilarity:
         """The same for some of the tasks, by their indices in rising order."""
@@ -81,6 +84,7 @@ def save_nearest(path: Path, nearest: NearestSimilarity) -> None:
         "values": np.ascontiguousarray(nearest.values, dtype=np.float32),
         "places": np.ascontiguousarray(nearest.places, dtype=np.float32),
         "communities": np.ascontiguousarray(nearest.communities, dtype=np.int32),
+        "centre": np.ascontiguousarray(nearest.centre, dtype=np.float32),
     }
     write_bytes(path, save(tensors))
     card = {
@@ -163,6 +167,7 @@ def load_kept(path: Path) -> ZooSimilarity | NearestSimilarity:
                 mean=float(card["mean"]),
                 deviation=float(card["deviation"]),
                 recall=float(card["recall"]),
+                centre=tensors.get("centre", np.zeros(0, np.float32)),
             )
             return _checked(path, sparse)
         matrix, replicates = tensors["matrix"], tensors["replicates"].astype(np.float32)

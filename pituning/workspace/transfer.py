@@ -8,13 +8,14 @@ at all). An empty donor is what the target has without one: the backbone alone, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pituning.errors import ArtefactError
+from pituning.workspace.similarity import MOST_DENSE
 
 COLUMNS = ("target", "donor", "shots", "seed", "score", "spec")
 NO_DONOR = ""
@@ -43,6 +44,12 @@ class Transfer:
         """(N, N) points that donor j adds to target i; negative where it harms."""
         return self.scores - self.alone[:, None]
 
+    def only(self, names: Sequence[str]) -> Transfer:
+        """The same among some of the tasks, in the given order."""
+        place = {name: i for i, name in enumerate(self.names)}
+        at = [place[name] for name in names]
+        return replace(self, names=tuple(names), alone=self.alone[at], scores=self.scores[np.ix_(at, at)])
+
 
 def read_rows(path: Path) -> pd.DataFrame:
     """The rows, none where there is no file.
@@ -64,6 +71,8 @@ def load_transfer(
 ) -> Transfer | None:
     """The measured transfer among the tasks ``names``; None where nothing was measured at that number of shots.
 
+    Of more than `MOST_DENSE` tasks it is among those that were measured.
+
     Args:
         seeds: of the shots, over which the scores are averaged; all by default.
 
@@ -71,12 +80,15 @@ def load_transfer(
         ArtefactError: when the file is damaged.
     """
     frame = read_rows(path)
-    frame = frame[(frame["shots"] == shots) & frame["target"].isin(names)]
+    frame = frame[(frame["shots"] == shots) & frame["target"].isin(set(names))]
     if seeds is not None:
         frame = frame[frame["seed"].isin(seeds)]
     if frame.empty:
         return None
     means = frame.groupby(["target", "donor"], as_index=False).agg({"score": "mean"})
+    if len(names) > MOST_DENSE:
+        measured = {*means["target"], *means["donor"]}
+        names = [name for name in names if name in measured]
     place = {name: index for index, name in enumerate(names)}
     alone, scores = np.full(len(names), np.nan), np.full((len(names), len(names)), np.nan)
     for target, donor, score in zip(means["target"], means["donor"], means["score"], strict=True):

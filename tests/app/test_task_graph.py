@@ -299,4 +299,3 @@ def test_a_large_zoo_of_which_only_the_most_similar_are_kept(
     assert "Neither is among the 4 tasks most similar" in texts(healthy(open_page("task_graph", task="nli", other=far)))
 
     healthy(open_page("home"))
-    assert "only the 4 most similar of each are kept" in texts(open_page("similarity"))

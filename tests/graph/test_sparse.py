@@ -10,11 +10,16 @@ import pytest
 
 from pituning.embedding.many import compare_many, scratch
 from pituning.errors import ArtefactError, BadInput
+from pituning.graph.among import kept_among
 from pituning.graph.build import task_graph
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.nearest import nearest_by_rows
 from pituning.graph.predict import neighbors
 from pituning.graph.predictors import PREDICTORS
+from pituning.graph.project import distances, trustworthiness
+from pituning.graph.project_nearest import preserved, sampled_trustworthiness
+from pituning.graph.projection import check_metric
+from pituning.graph.settings import MapSettings
 from pituning.graph.similarity import similarity_matrix
 from pituning.graph.sparse import arranged, sparse_graph, sparse_neighbors
 from pituning.graph.text import text_similarity
@@ -146,3 +151,22 @@ def test_every_predictor_has_the_sparse_form(predictor: str) -> None:
     others = -np.sort(-(similarity - 9 * np.eye(N)), axis=1)[:, : made.tasks.shape[1]]
     np.testing.assert_allclose(made.values, others, atol=1e-6)
     np.testing.assert_allclose(made.values, np.take_along_axis(similarity, made.tasks.astype(int), axis=1), atol=1e-6)
+
+
+def test_trust_in_a_map_of_what_is_kept_is_that_of_all_pairs() -> None:
+    similarity = matrix()
+    kept, points = sparse(similarity), np.random.default_rng(4).normal(size=(N, 2))
+
+    estimated, sampled = sampled_trustworthiness(kept, points, 5, lambda a, b: similarity[np.ix_(a, b)])
+
+    assert sampled == N
+    assert estimated == pytest.approx(trustworthiness(distances(similarity, "similarity"), points, 5), abs=1e-3)
+    truly = np.argsort(-np.where(np.eye(N, dtype=bool), -np.inf, similarity), axis=1)[:, :5]
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    on_map = np.argsort(apart, axis=1)[:, :5]
+    hits = np.mean([len(set(a) & set(b)) / 5 for a, b in zip(truly.tolist(), on_map.tolist(), strict=True)])
+    assert preserved(kept, points, 5) == pytest.approx(hits)
+    assert sampled_trustworthiness(kept, points, 5, lambda a, b: kept_among(kept, a, b)) == (None, 0)
+    with pytest.raises(BadInput, match="needs all pairs"):
+        check_metric(kept, MapSettings(metric="profile"))
