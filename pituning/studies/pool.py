@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context, resource_tracker
+from multiprocessing import active_children, connection, get_context, parent_process, resource_tracker
 from multiprocessing.process import BaseProcess
+from threading import Thread
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -109,6 +110,15 @@ _working = False
 
 def _prepare() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
+    Thread(target=_outlive_nobody, daemon=True).start()
+
+
+def _outlive_nobody() -> None:
+    """Ends this process where the one that started it was killed: the pool itself would have it wait for ever."""
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
