@@ -208,7 +208,7 @@ def _beside(
 class _Group:
     """The merged maps of one shape, G of them."""
 
-    modules: list[nn.Module]
+    modules: list[Any]  # linear maps, of whatever class
     sites: Tensor  # (G,) index of each map's site
     slots_a: list[int]
     slots_b: list[int]
