@@ -59,22 +59,29 @@ def run(
     return {"experts": worst, "kinds": kinds, "peer_ratio": {"lora concatenated in PEFT": peer}}
 
 
-def mixture_step(mixture: Mixture, count: int, batch: Batch) -> Callable[[], None]:
-    """One step of training ``count`` experts and their weights."""
+def mixture_step(mixture: Mixture, count: int, batch: Batch, *, trained: int | None = None) -> Callable[[], None]:
+    """One step of training ``count`` experts, or only the first ``trained`` of them, and their weights."""
     generator = torch.Generator().manual_seed(0)
     noise = 0.05 * torch.randn(count, mixture.space.size, generator=generator)
-    experts = (mixture.model.initial(0) + noise).requires_grad_(True)
+    start = mixture.model.initial(0) + noise
+    learned, still = start[:trained].clone().requires_grad_(True), start[len(start[:trained]) :]
     alpha = torch.zeros(len(mixture.space.sites), count).requires_grad_(True)
-    return _step([experts, alpha], lambda: mixture.loss(experts, alpha.softmax(1), batch).mean())
+
+    def loss() -> Tensor:
+        experts = torch.cat([learned, still]) if len(still) else learned
+        return mixture.loss(experts, alpha.softmax(1), batch).mean()
+
+    return optimised([learned, alpha], loss)
 
 
 def plain_step(model: ExpertModel, batch: Batch) -> Callable[[], None]:
     """One step of training one expert through PEFT's layers."""
     values = model.initial(0).requires_grad_(True)
-    return _step([values], lambda: model.loss(values, batch).mean())
+    return optimised([values], lambda: model.loss(values, batch).mean())
 
 
-def _step(parameters: list[Tensor], loss: Callable[[], Tensor]) -> Callable[[], None]:
+def optimised(parameters: list[Tensor], loss: Callable[[], Tensor]) -> Callable[[], None]:
+    """A step of AdamW, as a tuning takes it."""
     optimiser = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
 
     def step() -> None:

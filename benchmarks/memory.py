@@ -41,8 +41,14 @@ class Shape:
     heads: int
 
 
-SHAPES = {"small": Shape(256, 704, 8, 4), "large": Shape(1024, 2816, 16, 16)}
-"""About 23 and 271 million parameters."""
+SHAPES = {
+    "128": Shape(128, 352, 8, 4),
+    "small": Shape(256, 704, 8, 4),
+    "512": Shape(512, 1408, 8, 8),
+    "768": Shape(768, 2112, 8, 12),
+    "large": Shape(1024, 2816, 16, 16),
+}
+"""By width, from about 10 to 271 million parameters."""
 
 
 def run(*, shapes: tuple[str, ...] = tuple(SHAPES), reporter: Reporter | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import typer
 
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import JsonOption, WorkspaceOption, echo, emit
-from pituning.errors import ArtefactError
+from pituning.errors import ArtefactError, BadInput
 from pituning.workspace.layout import resources
 
 app = typer.Typer(help="Measure speed and memory: fisher, interpolate, memory, graph, app.")
@@ -28,10 +28,20 @@ def fisher(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 
 
 @app.command()
-def interpolate(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """A training step with 2, 4 and 8 interpolated experts against one expert."""
+def interpolate(
+    d: Annotated[
+        str | None, typer.Option(help="Widths, and 8 experts against PEFT at each; e.g. 128,256,512,768,1024.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A training step with 2, 4 and 8 interpolated experts against one expert; at given widths against PEFT."""
+    widths = None if d is None else _widths(d)
     with terminal_reporter() as reporter:
-        result = _module("interpolate").run(reporter=reporter)
+        if widths is None:
+            result = _module("interpolate").run(reporter=reporter)
+        else:
+            result = _module("widths").run(widths, reporter=reporter)
     _emit(result, as_json)
 
 
@@ -72,6 +82,15 @@ def studio(
     with terminal_reporter() as reporter:
         result = _module("app").run(sessions=sessions, minutes=minutes, with_large=large, reporter=reporter)
     _emit(result, as_json)
+
+
+def _widths(given: str) -> list[int]:
+    """Widths that the heads of text model and vision tower divide."""
+    parts = [part.strip() for part in given.split(",")]
+    bad = [part for part in parts if not part.isdecimal() or not 64 <= int(part) <= 8192 or int(part) % 64]
+    if bad:
+        raise BadInput(f"width {bad[0]!r} is none; give multiples of 64 up to 8192, e.g. 128,768", field="d")
+    return [int(part) for part in parts]
 
 
 def _module(name: str) -> Any:

@@ -128,6 +128,31 @@ def test_large_maps_mix_in_activation_space_as_small_ones_merged(
         torch.testing.assert_close(Mixture(model).forward(experts, weights, batch), merged, atol=5e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("count", [1, 2, 8, 32])
+def test_maps_are_merged_where_that_is_fewer_operations(count: int) -> None:
+    """All of the shipped backbone's, whose numbers must stay; none of a real model's, whatever is mixed."""
+    from pituning.experts.kinds.lora import merging_is_cheaper
+
+    for d_out, d_in in ((128, 128), (128, 512), (512, 128)):
+        assert merging_is_cheaper(d_out, d_in, 4 * count)
+    for d_out, d_in in ((512, 512), (256, 1024), (768, 768), (1024, 4096)):
+        assert not merging_is_cheaper(d_out, d_in, 4 * count)
+
+
+def test_a_mixer_keeps_nothing_of_the_size_of_a_weight(tiny_backbone: Backbone) -> None:
+    from pituning.tuning.interpolation import Mixture
+
+    model = ExpertModel(tiny_backbone, "lora")
+    mixture = Mixture(model)
+    with mixture.using(torch.stack([noisy(model)] * 2), mixture.uniform(2)):
+        pass
+    plan = mixture._mixer.plan(2)  # type: ignore[attr-defined]
+    assert plan.groups
+    assert not any(
+        isinstance(value, torch.Tensor) and value.dim() > 1 for g in plan.groups for value in vars(g).values()
+    )
+
+
 @pytest.mark.parametrize(
     "tiny", each([tiny for tiny in TINY if "prompt" not in FAMILIES[tiny.family].without]),
     indirect=True, scope="module",

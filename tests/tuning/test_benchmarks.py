@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import fisher, interpolate, memory
+from benchmarks import fisher, interpolate, memory, widths
 from pituning.experts.kinds import mixable_kinds
 
 pytestmark = pytest.mark.slow
@@ -25,6 +25,13 @@ def test_interpolate() -> None:
     assert set(actual["experts"]) == {"1", "2", "4", "8"}
     assert set(actual["kinds"]) == set(mixable_kinds())
     assert actual["peer_ratio"]
+
+
+def test_widths() -> None:
+    """Seconds are not judged; bytes are counted, so they are, where the model is not so small that experts fill it."""
+    actual = widths.run([256], kinds=["lora", "prefix"], batch_size=3, rounds=1)
+    assert set(actual["widths"]["256"]) == {"lora", "prefix"}
+    assert 0.9 < actual["worst"]["memory"] < widths.MAY_TAKE["memory"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")

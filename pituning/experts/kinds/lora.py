@@ -1,8 +1,8 @@
 """LoRA (Hu et al., ICLR 2022): ``y + s B A x`` beside linear maps.
 
-Mixtures mix the products B_i A_i, never the factors separately. Small maps are merged: ΔW_m = Σ_i w_i s B_i A_i for
-all maps of one shape in one batched product, added to the frozen weights. Large ones run in activation space as one
-pair of rank K·r, so that nothing of the size of a weight is ever made.
+Mixtures mix the products B_i A_i, never the factors separately. Where it is cheaper a map is merged: ΔW_m = Σ_i w_i s
+B_i A_i for all maps of one shape in one batched product, added to the frozen weights. The others run in activation
+space as one pair of rank K·r, so that nothing of the size of a weight is ever made. `merging_is_cheaper` counts.
 """
 
 from __future__ import annotations
@@ -27,8 +27,28 @@ from pituning.experts.tape import Tape
 
 A, B = "lora_A.weight", "lora_B.weight"
 MERGED_AT_MOST = 2**17
-"""Numbers in a weight that is merged: below it a batched product over all maps is faster than a pair of thin ones for
-each, above it the merged copies would be what fills the memory."""
+"""Numbers in a weight that is merged: of larger ones the merged weights and their gradients would fill the memory."""
+TOKENS = 1024
+"""Tokens of a step for which operations are counted. Not those of each batch, so that a batch's size never changes how
+its examples are computed."""
+THIN = 112
+"""What reading and writing a token's value beside a map costs in multiplications: products as thin as these wait for
+memory, and each map's own calls take time, where merging takes one call for all. Chosen between what was measured at
+widths of 128, where merging is faster, and 256, where both are alike."""
+
+
+def merging_is_cheaper(d_out: int, d_in: int, width: int) -> bool:
+    """Whether a step with a map merged needs fewer multiplications than with a pair of factors beside it.
+
+    Merged: B A and its two gradients, and the gradient of the whole weight, which the frozen map has not. Beside:
+    both products and their gradients.
+
+    Args:
+        width: the rank of the pair, K·r.
+    """
+    merged = d_out * d_in * (3 * width + TOKENS)
+    beside = TOKENS * (d_out + d_in) * (3 * width + THIN)
+    return d_out * d_in <= MERGED_AT_MOST and merged <= beside
 
 
 @dataclass(frozen=True)
@@ -187,74 +207,116 @@ def _beside(
 
 @dataclass(frozen=True)
 class _Group:
-    """The small maps of one shape, G of them."""
+    """The merged maps of one shape, G of them."""
 
-    names: list[str]
+    modules: list[Any]  # linear maps, of whatever class
     sites: Tensor  # (G,) index of each map's site
     slots_a: list[int]
     slots_b: list[int]
-    frozen: Tensor  # (G, d_out, d_in)
     rank: int
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """How the maps are mixed of a number of experts."""
+
+    groups: list[_Group]
+    swap: ParameterSwap
+    """Of the groups' weights, in their order."""
+    beside: list[LoraMap]
+
+
 class _LoraMixer:
-    """Mixtures of LoRAs: small maps merged, large ones in activation space."""
+    """Mixtures of LoRAs: each map merged or in activation space, whichever is cheaper."""
 
     def __init__(self, backbone: Backbone, space: ExpertSpace):
         self.backbone, self.space = backbone, space
         self.sizes, self.scale = list(space.sizes), float(space.config["scale"])
         self.slots = list(space.slots())
-        by_shape: dict[tuple[Any, ...], list[LoraMap]] = {}
-        self.large: list[LoraMap] = []
-        for lora_map in maps_of(space):
-            weight = backbone.module(lora_map.module).weight
-            if weight.is_floating_point() and weight.numel() <= MERGED_AT_MOST:
-                by_shape.setdefault((*weight.shape, weight.device), []).append(lora_map)
-            else:
-                self.large.append(lora_map)
-        self.groups = [
-            _Group(
-                names=[f"{one.module}.weight" for one in maps],
-                sites=torch.tensor([one.site for one in maps], device=backbone.device),
-                slots_a=[one.a for one in maps],
-                slots_b=[one.b for one in maps],
-                frozen=torch.stack([backbone.module(one.module).weight.detach() for one in maps]),
-                rank=self.slots[maps[0].a].shape[0],
-            )
-            for maps in by_shape.values()
-        ]
-        self.swap = ParameterSwap(backbone.model, [name for group in self.groups for name in group.names])
+        self._plans: dict[int, _Plan] = {}
 
     @contextmanager
     def __call__(self, experts: Tensor, weights: Tensor) -> Iterator[None]:
+        plan = self.plan(weights.shape[1])
         pieces = torch.split(experts, self.sizes, dim=1)
-        with self.swap(self._merged(pieces, weights)), _beside(self.backbone, self._wide(pieces, weights), self.scale):
+        pairs = self._pairs(plan, pieces, weights)
+        with plan.swap(self._merged(plan, pieces, weights)), _mixed_beside(pairs):
             yield
 
-    def _merged(self, pieces: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
-        """W + Σ_i w_i s B_i A_i of every small map, in the order of the swap's names."""
+    def plan(self, count: int) -> _Plan:
+        """Which maps are merged with ``count`` experts."""
+        if count not in self._plans:
+            by_shape: dict[tuple[Any, ...], list[LoraMap]] = {}
+            beside: list[LoraMap] = []
+            for one in maps_of(self.space):
+                (rank, d_in), (d_out, _) = self.slots[one.a].shape, self.slots[one.b].shape
+                weight = self.backbone.module(one.module).weight
+                if weight.is_floating_point() and merging_is_cheaper(d_out, d_in, count * rank):
+                    by_shape.setdefault((*weight.shape, weight.device), []).append(one)
+                else:
+                    beside.append(one)
+            groups = [
+                _Group(
+                    modules=[self.backbone.module(one.module) for one in maps],
+                    sites=torch.tensor([one.site for one in maps], device=self.backbone.device),
+                    slots_a=[one.a for one in maps],
+                    slots_b=[one.b for one in maps],
+                    rank=self.slots[maps[0].a].shape[0],
+                )
+                for maps in by_shape.values()
+            ]
+            names = [f"{one.module}.weight" for maps in by_shape.values() for one in maps]
+            self._plans[count] = _Plan(groups, ParameterSwap(self.backbone.model, names), beside)
+        return self._plans[count]
+
+    def _merged(self, plan: _Plan, pieces: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
+        """W + Σ_i w_i s B_i A_i of every merged map, in the order of the swap's names."""
         merged: list[Tensor] = []
-        for group in self.groups:
-            maps, d_out, d_in = group.frozen.shape
+        for group in plan.groups:
+            # Stacked anew each time: kept, it would be a second copy of the weights.
+            frozen = torch.stack([module.weight.detach() for module in group.modules])
+            maps, d_out, d_in = frozen.shape
             rank, count = group.rank, weights.shape[1]
             a = torch.stack([pieces[i] for i in group.slots_a]).view(maps, count * rank, d_in)
             b = torch.stack([pieces[i] for i in group.slots_b]).view(maps, count, d_out, rank)
             b = b * weights[group.sites].view(maps, count, 1, 1)
             b = b.transpose(1, 2).reshape(maps, d_out, count * rank)
-            a, b = a.to(group.frozen.device), b.to(group.frozen.device)
-            if group.frozen.dtype == a.dtype:
-                merged += torch.baddbmm(group.frozen, b, a, alpha=self.scale).unbind(0)
+            a, b = a.to(frozen.device), b.to(frozen.device)
+            if frozen.dtype == a.dtype:
+                merged += frozen.baddbmm_(b, a, alpha=self.scale).unbind(0)
             else:
-                merged += (group.frozen + self.scale * torch.bmm(b, a)).to(group.frozen.dtype).unbind(0)
+                merged += (frozen + self.scale * torch.bmm(b, a)).to(frozen.dtype).unbind(0)
         return merged
 
-    def _wide(self, pieces: Sequence[Tensor], weights: Tensor) -> list[tuple[str, int, int, Tensor, Tensor]]:
-        """One pair of rank K·r for every large map, the weights in B."""
+    def _pairs(self, plan: _Plan, pieces: Sequence[Tensor], weights: Tensor) -> list[tuple[nn.Module, Tensor, Tensor]]:
+        """Of every map that is not merged its module and one pair of rank K·r, weights and scale in B."""
         pairs = []
-        for one in self.large:
+        count, scaled = weights.shape[1], weights * self.scale
+        for one in plan.beside:
             (rank, d_in), (d_out, _) = self.slots[one.a].shape, self.slots[one.b].shape
-            count = weights.shape[1]
             a = pieces[one.a].reshape(count * rank, d_in)
-            b = pieces[one.b].view(count, d_out, rank) * weights[one.site].view(count, 1, 1)
-            pairs.append((one.module, one.a, one.b, a, b.transpose(0, 1).reshape(d_out, count * rank)))
+            b = pieces[one.b].view(count, d_out, rank) * scaled[one.site].view(count, 1, 1)
+            pairs.append((self.backbone.module(one.module), a, b.transpose(0, 1).reshape(d_out, count * rank)))
         return pairs
+
+
+@contextmanager
+def _mixed_beside(pairs: Sequence[tuple[nn.Module, Tensor, Tensor]]) -> Iterator[None]:
+    """Hooks that add ``B A x`` in the same pass that writes it: tensors as large as an output are what takes time."""
+    handles = []
+    try:
+        for module, a, b in pairs:
+
+            def hook(
+                _module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, a: Tensor = a, b: Tensor = b
+            ) -> Tensor:
+                a, b = a.to(output.device), b.to(output.device)
+                low = nn.functional.linear(inputs[0].to(device=output.device, dtype=a.dtype), a)
+                added = torch.addmm(output.to(a.dtype).flatten(0, -2), low.flatten(0, -2), b.t())
+                return added.view(output.shape).to(output.dtype)
+
+            handles.append(module.register_forward_hook(hook))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
