@@ -35,6 +35,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--pictures", type=Path)
+    parser.add_argument(
+        "--blind", type=Path, help="what `pituning pretrain NAME --blind --out` made, for a column more"
+    )
     parser.add_argument("--images", type=int, default=120)
     parser.add_argument("--text", action="append", default=[])
     parser.add_argument("--rows", type=int, default=100)
@@ -44,9 +47,15 @@ def main() -> None:
     assert isinstance(composed, ComposedBackbone)
     if given.images:
         words = None if given.pictures is None else PictureWords(given.pictures)
-        for name, losses in sorted(evaluate(composed, words, images=given.images).items()):
-            print(f"| {name} |", " | ".join(f"{losses[look]:.2f}" for look in ("seen", "shuffled", "average")),
-                  f"| {losses['questions']:.0f} |", flush=True)  # fmt: skip
+        tables = {"sees": evaluate(composed, words, images=given.images)}
+        if given.blind is not None:
+            blind = Backbone.load(given.blind)
+            assert isinstance(blind, ComposedBackbone)
+            tables["blind"] = evaluate(blind, words, images=given.images)
+        for name, losses in sorted(tables["sees"].items()):
+            shown = [losses[look] for look in ("seen", "shuffled", "average")]
+            shown += [tables["blind"][name]["average"]] if "blind" in tables else []
+            print(f"| {name} |", " | ".join(f"{nats:.2f}" for nats in shown), f"| {losses['questions']:.0f} |")
     if not given.text:
         return
     alone = Backbone.load(place_of_language(given.directory))

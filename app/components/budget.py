@@ -56,11 +56,11 @@ def choose(target: Target) -> Budget:
             "Seeds", 1, MOST_SEEDS, 1, key="seeds", width=130,
             help="How often the whole run is repeated with other shots. Three or more tell luck from a real gain.",
         )  # fmt: skip
-        # Of its own for each backbone, since what is usual depends on it.
-        usual = usual_budget(context.parameters())
+        # Of its own for each backbone and what is usual there.
+        usual = usual_budget(context.parameters(), target.modality)
         search = st.segmented_control(
             "Search", list(BUDGETS), format_func=lambda name: BUDGETS[name].label, default=usual, required=True,
-            key=f"search_{context.backbone()}",
+            key=f"search_{context.backbone()}_{usual}",
             help="  \n".join(f"**{record.label}**: {record.help}" for record in BUDGETS.values()),
         )  # fmt: skip
     if target.most_shots < SHOTS[-1]:

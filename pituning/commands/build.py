@@ -105,6 +105,7 @@ def pretrain_projector_of(
         int | None, typer.Option(min=0, help="Of the language model's low-rank update; 0: the projector alone.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of data and values; default: the recipe's.")] = None,
+    blind: Annotated[bool, typer.Option("--blind", help="Show no picture: a baseline, which stays in --out.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Directory to work in; default: pretraining/NAME in the workspace.")
     ] = None,
@@ -117,6 +118,8 @@ def pretrain_projector_of(
     place = open_workspace(workspace)
     source = place.backbone_dir(name)
     directory = output_directory(out) if out is not None else place.root / "pretraining" / name
+    if blind and out is None:
+        raise BadInput("a blind baseline takes no backbone's place; say where it goes: --out DIRECTORY", field="out")
 
     from pituning.pretraining.projector.config import ProjectorConfig
     from pituning.pretraining.projector.install import install
@@ -124,16 +127,19 @@ def pretrain_projector_of(
     from pituning.runs.backbone_removal import experts_of
 
     experts = experts_of(place, name)
-    if experts:
+    if experts and not blind:
         raise BadInput(
             f"backbone {name!r} has {len(experts)} experts, which would not fit it any more; compose another: "
             "pituning backbones compose",
             field="backbone",
         )
     given: dict[str, Any] = {"steps": steps, "rank": rank, "seed": seed}
-    config = ProjectorConfig(**{key: value for key, value in given.items() if value is not None})
+    config = ProjectorConfig(blind=blind, **{key: value for key, value in given.items() if value is not None})
     with terminal_reporter() as reporter:
         made = pretrain_projector(source, directory, config, pictures=pictures, reporter=reporter)
+        if blind:
+            emit({"directory": made, "steps": config.steps}, as_json, lambda: echo(f"the blind baseline is in {made}"))
+            return
         card = install(place, name, made)
     emit(
         {"backbone": name, "fingerprint": card.fingerprint, "directory": made, "steps": config.steps},

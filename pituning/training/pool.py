@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context, resource_tracker
+from multiprocessing import active_children, connection, get_context, parent_process, resource_tracker
 from multiprocessing.process import BaseProcess
+from threading import Thread
 from types import FrameType
 from typing import Any, Literal, TypeVar
 
@@ -20,9 +20,6 @@ Call = tuple[Any, ...]
 Result = TypeVar("Result")
 
 TICK_SECONDS = 0.5
-PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl(2): the signal that a process gets when its parent ends."""
-
 STOP_SECONDS = 5.0
 """How long an interrupted process may take to remove what is half-written before it is killed."""
 
@@ -48,7 +45,7 @@ def side_by_side(
         meanwhile: called every `TICK_SECONDS` while nothing is finished; what it raises ends the work.
         start: ``spawn`` begins processes that have nothing; ``fork``, on Linux alone, begins them with all that this
             one has in memory, which is shared until somebody writes to it. Then ``work`` must use one thread, as the
-            threads of this process are not in them, and they are killed with this process.
+            threads of this process are not in them.
 
     Raises:
         RunFailed: a process was killed.
@@ -57,10 +54,7 @@ def side_by_side(
     if not calls:
         return
     others = set(active_children())
-    with ProcessPoolExecutor(
-        min(processes, len(calls)), get_context(start), initializer=_prepare,
-        initargs=(os.getpid() if start == "fork" else None,),
-    ) as pool:  # fmt: skip
+    with ProcessPoolExecutor(min(processes, len(calls)), get_context(start), initializer=_prepare) as pool:
         try:
             calls_of = _submit(pool, work, calls)
             waiting = set(calls_of)
@@ -118,13 +112,17 @@ def _end(processes: Iterable[BaseProcess]) -> None:
 _working = False
 
 
-def _prepare(parent: int | None) -> None:
+def _prepare() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
-    if parent is not None:
-        # What a forked process has of its parent, open files and their locks among it, must not outlive that.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+    Thread(target=_outlive_nobody, daemon=True).start()
+
+
+def _outlive_nobody() -> None:
+    """Ends this process where the one that started it was killed: the pool itself would have it wait for ever."""
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -238,7 +238,7 @@ def test_a_short_search_sets_what_goes_together_and_what_is_written_beside_it_st
     workspace: Workspace, open_page: OpenPage
 ) -> None:
     at = open_page("new_run", target="digits")
-    at.segmented_control(key="search_mini").set_value("short").run()
+    at.segmented_control(key="search_mini_full").set_value("short").run()
     assert at.code[-1].value.count("--steps 16") == 1
     at.number_input(key="tune_short_steps").set_value(24).run()
     healthy(at).button(key="launch").click().run()

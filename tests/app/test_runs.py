@@ -35,7 +35,7 @@ def test_a_running_run_shows_progress_and_time_left(
     write_json(checkpoint_dir(workspace, run.id) / PARTIAL, partial)
     at = healthy(at.run())
     assert "Transfer: the donors’ knowledge helped" in texts(at)
-    assert "Still to come: Backbone as is" in texts(at)
+    assert "Still to come: Backbone alone" in texts(at)
     assert len(at.get("plotly_chart")) == 3
 
 

@@ -34,6 +34,7 @@ from pituning.embedding.fisher import example_gradients
 from pituning.errors import ArtefactError, BadInput, PiTuningError
 from pituning.experts.model import ExpertModel
 from pituning.experts.plain import twin
+from pituning.pretraining.projector import recipe
 from pituning.pretraining.projector.config import ProjectorConfig
 from pituning.pretraining.projector.install import install
 from pituning.pretraining.projector.lessons import Lesson, heldout_lessons, lessons_of, plain
@@ -510,6 +511,32 @@ def test_it_goes_on_bit_for_bit_and_takes_its_place(
         pretrain_projector(workspace.backbone_dir("joined"), tmp_path / "again", config)
     with pytest.raises(BadInput, match="is not composed"):
         pretrain_projector(workspace.backbone_dir("reader"), tmp_path / "reader", config)
+
+
+def test_a_blind_baseline_never_sees_a_picture_and_takes_no_place(
+    workspace: Workspace, words: PictureWords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Workspace.open(tmp_path)
+    vision, language = parts(place)
+    compose(place, vision=str(vision), language=language, name="two", side=2)
+    before = read_card(place.backbone_dir("two"), "two").fingerprint
+    run = ["pretrain", "two", "--steps", "3", "--pictures", str(words.directory), "--blind"]
+    refused = CliRunner().invoke(app, [*run, "--workspace", str(tmp_path)])
+    assert "say where it goes: --out" in str(refused.exception)
+    fed: list[torch.Tensor] = []
+    plainly = recipe.losses
+    monkeypatch.setattr(
+        recipe, "losses", lambda backbone, packed, seen: fed.append(seen) or plainly(backbone, packed, seen)
+    )
+    made = CliRunner().invoke(app, [*run, "--out", str(tmp_path / "out"), "--workspace", str(tmp_path)])
+    assert made.exit_code == 0, made.output
+    assert read_card(place.backbone_dir("two"), "two").fingerprint == before
+    assert len(fed) == 3
+    assert all(torch.equal(seen, fed[0][:1, :1].expand_as(seen)) for seen in fed)
+    shutil.copytree(tmp_path / "out" / "two", place.root / "backbones" / "blind")
+    blind = Backbone.load(place.backbone_dir("blind"))
+    assert isinstance(blind, ComposedBackbone)
+    assert blind.config.trained["blind"]
 
 
 @pytest.mark.parametrize("given", [{"steps": 0}, {"images": 0}, {"rank": -1}])

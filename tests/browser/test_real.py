@@ -55,12 +55,13 @@ def real(studio: Studio, backbones: Path) -> Studio:
     return studio
 
 
-def search_little(page: Page, backbone: str) -> None:
-    """The short search, made shorter."""
-    page.locator(f".st-key-search_{backbone}").get_by_role("radio", name="Short", checked=True).wait_for()
+def search_little(page: Page, backbone: str, usual: str) -> None:
+    """The search that is usual there, made shorter."""
+    chosen = page.locator(f".st-key-search_{backbone}_{usual}")
+    chosen.get_by_role("radio", name=usual.capitalize(), checked=True).wait_for()
     page.get_by_text("Advanced: steps, learning rates, seed").click()
     for key, value in SMALL.items():
-        field = page.locator(f".st-key-tune_short_{key} input")
+        field = page.locator(f".st-key-tune_{usual}_{key} input")
         field.fill(str(value))
         field.press("Enter")
         settle(page)
@@ -92,7 +93,7 @@ def test_a_journey_with_reviews(real: Studio, page: Page, tmp_path: Path) -> Non
     page.locator("input[type=file]").set_input_files(table)
     write_instruction(page, "is this review good or bad?")
     expect(page.locator(".st-key-fitting")).to_contain_text("smollm2 fits")
-    search_little(page, "smollm2")
+    search_little(page, "smollm2", "short")
     start(page)
     has_result(page)
 
@@ -173,7 +174,7 @@ def test_a_journey_with_pictures(real: Studio, page: Page, tmp_path: Path) -> No
     donors.press("Tab")  # while the list is open, the rest of the page has no roles
     settle(page)
     expect(page.locator('[data-testid="stMarkdown"]', has_text="16 per class = 64 examples").first).to_be_visible()
-    search_little(page, "smolvision")
+    search_little(page, "smolvision", "medium")
     start(page)
     has_result(page)
 

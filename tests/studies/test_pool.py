@@ -65,6 +65,16 @@ def test_ctrl_c_in_a_terminal_ends_all_processes_tidily(moment: str, tmp_path: P
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} <= {"quick"}
 
 
+def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "tests.studies.pool_work", str(tmp_path)], start_new_session=True)
+    children = wait_for(process, lambda _: len(list(tmp_path.glob("begun-*"))) >= 3)
+    process.kill()  # it alone
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
+    assert list(tmp_path.glob(f"{TEMPORARY_PREFIX}*")) == []
+
+
 def wait_for(process: subprocess.Popen[str], condition: Callable[[list[psutil.Process]], bool]) -> list[psutil.Process]:
     """The processes of the pool, once they are as wanted."""
     deadline = time.monotonic() + 60

@@ -7,7 +7,10 @@ import sys
 import pytest
 
 from benchmarks import fisher, interpolate, memory
+from benchmarks import tune as whole
 from pituning.experts.kinds import mixable_kinds
+from pituning.tuning.config import TuneConfig
+from pituning.tuning.units import VERDICT_PHASE
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +28,17 @@ def test_interpolate() -> None:
     assert set(actual["experts"]) == {"1", "2", "4", "8"}
     assert set(actual["kinds"]) == set(mixable_kinds())
     assert actual["peer_ratio"]
+
+
+def test_tune() -> None:
+    config = TuneConfig(
+        target="digits", shots=1, steps=1, test_examples=2, baselines=("single",), donor_names=("shape",), processes=1
+    )
+    actual = whole.run(config)
+    assert VERDICT_PHASE in actual["stages"]
+    assert actual["cpu_s"] == pytest.approx(sum(stage["cpu_s"] for stage in actual["stages"].values()), abs=0.1)
+    assert actual["flops"] > 1e8
+    assert 0 < actual["floor_share"] < 1
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")

@@ -34,7 +34,8 @@ def test_the_full_one_is_what_is_usual_and_the_short_one_takes_the_usual_rate_of
     assert budget_settings("short", "lora", tmp_path)["learning_rates"] == (rate / 4,)
 
 
-def test_large_models_are_offered_the_short_one() -> None:
-    assert [usual_budget(count) for count in (0, 2_200_000, 134_500_000)] == ["full", "full", "short"]
+def test_large_models_are_offered_a_shorter_one() -> None:
+    assert [usual_budget(count, "language") for count in (0, 2_200_000, 134_500_000)] == ["full", "full", "short"]
+    assert [usual_budget(count, "vision") for count in (2_200_000, 134_500_000)] == ["full", "medium"]
     with pytest.raises(BadInput, match="unknown budget 'shrt'; did you mean short"):
         budget_settings("shrt", "lora", MINI)

@@ -21,6 +21,7 @@ class ProjectorConfig:
     update_rate: float = field(default=4e-4, metadata={"help": "peak learning rate of that update"})
     update_from: float = field(default=0.1, metadata={"help": "part of the steps after which the update begins"})
     seed: int = field(default=0, metadata={"help": "of the data and of the update's first values"})
+    blind: bool = field(default=False, metadata={"help": "show average features in the place of every picture"})
 
     def __post_init__(self) -> None:
         for name in ("steps", "images", "questions", "warmup"):

@@ -92,7 +92,8 @@ class Trainee:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         packed = pack(self.backbone, lessons)
-        sums, lengths = losses(self.backbone, packed, features_of(self.backbone, lessons))
+        seen = self.blindly(len(lessons)) if config.blind else features_of(self.backbone, lessons)
+        sums, lengths = losses(self.backbone, packed, seen)
         (sums / lengths.sqrt()).mean().backward()
         torch.nn.utils.clip_grad_norm_([*self.parameters.values(), *self.update.values()], config.clip)
         for optimizer in self.optimizers[: 1 + (number >= config.update_begins)]:
@@ -100,6 +101,10 @@ class Trainee:
             optimizer.zero_grad()
         each = (sums / lengths).tolist()
         return [(question.objective, value) for question, value in zip(packed.questions, each, strict=True)]
+
+    def blindly(self, count: int) -> Tensor:
+        """(N, S, C) average features, in the place of those of so many pictures."""
+        return self.projector.mean.expand(count, self.backbone.config.tokens, -1).half()
 
     def save(self, directory: Path, trained: dict[str, object]) -> None:
         """Writes the backbone with what was learned; the update is kept as it is, and merged when it is loaded."""
@@ -148,7 +153,8 @@ def pretrain_projector(
     reporter = reporter or Silent()
     words = None if pictures is None else PictureWords(pictures)
     directory.mkdir(parents=True, exist_ok=True)
-    recipe = asdict(config) | {"pictures": None if words is None else len(words.of_split["pretrain"])}
+    recipe = {name: value for name, value in asdict(config).items() if name != "blind" or value}
+    recipe |= {"pictures": None if words is None else len(words.of_split["pretrain"])}
     _same_recipe(directory, recipe)
     reporter.phase("load", 1)
     backbone = Backbone.load(source)
