@@ -31,7 +31,9 @@ def ship(workspace: Workspace, backbone: str, data: Path) -> int:
     zoo, target = workspace.zoo(backbone), data / "zoos" / backbone
     shutil.rmtree(target, ignore_errors=True)
     source, root = TaskSource(workspace), workspace.root / "zoos" / backbone
-    shutil.copytree(root, target, ignore=shutil.ignore_patterns("probe-*", ".*", "*.lock"))
+    shutil.copytree(root, target, ignore=shutil.ignore_patterns(".*", "*.lock"))
+    for cached in (target / "lora" / "embeddings").glob("probe-*"):
+        shutil.rmtree(cached)
     for path in (target / "lora" / "embeddings").glob("*/*.safetensors"):
         TaskEmbedding.load(path).save(path, coded=True)
     for name in zoo.expert_dirs("lora"):

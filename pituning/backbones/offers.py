@@ -114,8 +114,15 @@ OFFERS: Registry[OfferRecord] = Registry(
             label="smolvision",
             what="pictures and text",
             help="SmolLM2 that sees: a projector that comes with the Studio joins an encoder of photographs to it.",
-            can=("Real pictures, alone or with a question", "English texts, as SmolLM2"),
-            cannot=("Naming by itself what it was never shown: give it shots", "Fine detail: it sees 4 × 4 cells"),
+            can=(
+                "Real pictures, alone or with a question",
+                "English texts, as SmolLM2",
+                "Lends experts of sixteen tasks, real and drawn",
+            ),
+            cannot=(
+                "Naming by itself what it was never shown: give it shots",
+                "Boxes and fine detail: it sees 4 × 4 cells",
+            ),
             modalities=(VISION, LANGUAGE, VISION_LANGUAGE),
             parameters=143_100_000,
             size=280_400_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,9 +107,9 @@ class TaskEmbedding:
         largest: 0.1 % relative precision down to 4e-9 of the largest value, nothing lost above 1e-15 of it.
 
         Args:
-            coded: keeps codes of 8 bits instead, the logarithms of the roots: half the size, values within 4.5 % down
-                to 3e-10 of the largest and zero below. Errors of so many values even out in what compares them. For
-                zoos that ship; no value may be negative.
+            coded: keeps codes of 8 bits instead, the logarithms of the roots, deflated: less than half the size, values
+                within 4.5 % down to 3e-10 of the largest and zero below. Errors of so many values even out in what
+                compares them. For zoos that ship; no value may be negative.
 
         Raises:
             BadInput: a value that is to be coded is negative.
@@ -159,7 +160,7 @@ class TaskEmbedding:
                 raise ArtefactError(f"{path} does not match the checksum of its card; {fix}")
             stored = load(path.read_bytes())
             sizes = [int(size) for size in card["sizes"]]
-            roots = _roots(stored["codes"]) if "codes" in stored else stored["roots"].astype(np.float64)
+            roots = _roots(stored["codes"], sum(sizes)) if "codes" in stored else stored["roots"].astype(np.float64)
             values = np.copysign(roots**2, roots) * np.repeat(stored["scales"].astype(np.float64), sizes)
             embedding = cls.from_flat(
                 values.astype(np.float32),
@@ -182,13 +183,24 @@ class TaskEmbedding:
 
 
 def _codes(roots: np.ndarray) -> np.ndarray:
-    """(P,) bytes of roots from 0 to 1."""
+    """The bytes of deflated codes of roots (P,) from 0 to 1."""
     with np.errstate(divide="ignore"):
         codes = 255 + CODES_PER_OCTAVE * np.log2(roots)
-    return np.rint(np.clip(codes, 0, 255)).astype(np.uint8)
+    codes = np.rint(np.clip(codes, 0, 255)).astype(np.uint8)
+    return np.frombuffer(zlib.compress(codes.tobytes(), 9), np.uint8)
 
 
-def _roots(codes: np.ndarray) -> np.ndarray:
-    """(P,) the roots of `_codes`."""
+def _roots(deflated: np.ndarray, count: int) -> np.ndarray:
+    """(P,) the roots of `_codes`; no more than ``count`` of them are made, whatever the bytes say.
+
+    Raises:
+        ValueError: the bytes are damaged.
+    """
+    try:
+        codes = np.frombuffer(zlib.decompressobj().decompress(deflated.tobytes(), count), np.uint8)
+    except zlib.error as error:
+        raise ValueError(f"codes: {error}") from error
+    if codes.size != count:
+        raise ValueError(f"{codes.size} codes, not {count}")
     roots = np.exp2((codes.astype(np.float64) - 255) / CODES_PER_OCTAVE)
     return np.where(codes == 0, 0.0, roots)

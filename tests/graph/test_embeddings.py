@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from pituning.errors import ArtefactError, BackboneMismatch, BadInput
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.predictors import DEFAULT_PREDICTOR
 from pituning.graph.similarity import similarity_matrix
+from pituning.workspace.atomic import sha256_file
 
 
 @pytest.fixture
@@ -58,6 +60,13 @@ def test_codes_are_half_as_large_and_compare_alike(embedding: TaskEmbedding, tmp
     assert path.stat().st_size < 62 + 300
     back.save(tmp_path / "again.safetensors", coded=True)
     assert np.array_equal(TaskEmbedding.load(tmp_path / "again.safetensors").flat(), back.flat())
+    tensors = load(path.read_bytes())
+    for harmed in (tensors["codes"][:-9], tensors["codes"][::-1].copy()):
+        path.write_bytes(save({**tensors, "codes": harmed}))
+        card = json.loads(path.with_suffix(".json").read_text())
+        path.with_suffix(".json").write_text(json.dumps(card | {"sha256": sha256_file(path)}))
+        with pytest.raises(ArtefactError, match="is damaged .*codes"):
+            TaskEmbedding.load(path)
     with pytest.raises(BadInput, match="negative values, which cannot be coded"):
         TaskEmbedding.from_flat(np.array([-1.0]), task="t", kind="lora", probe="weights", names=["w"], sizes=[1]).save(
             path, coded=True
