@@ -31,9 +31,11 @@ def show(run: Run) -> None:
     elif run.state == "cancelled":
         st.warning("It was stopped before it was done. Resume goes on where it stopped, retry starts afresh.",
                    icon=":material/cancel:")  # fmt: skip
-    if run.state == "succeeded":
-        with guarded("The result of this run"):
+    with guarded("The result of this run"):
+        if run.state == "succeeded":
             run_results.show(run)
+        else:
+            run_results.show_so_far(run)
     _measured(run)
 
 

@@ -88,8 +88,28 @@ def _tuned(run: Run) -> None:
         _donors(result)
 
 
+def _tuned_so_far(run: Run, partial: Mapping[str, Any]) -> None:
+    """The verdict on one run, and the scores that are there."""
+    verdict(judge([partial]))
+    asked = {**run.spec.defaults(), **run.spec.config}["baselines"]
+    left = [method_label(name) for name in asked if name not in partial["baselines"]]
+    if left:
+        st.caption(f"Still to come: {plain(', '.join(left))}.")
+    _scores(partial, [partial], run)
+
+
 VIEWS = {"answer": _answers, "predict": _labels, "tune": _tuned, **dict.fromkeys(study_results.SHOW, _study)}
 """What is shown of a result, by the kind of run."""
+
+EARLY_VIEWS = {"tune": _tuned_so_far}
+"""What is shown of a run that goes on, where it has found something."""
+
+
+def show_so_far(run: Run) -> None:
+    """What a run has found that is not done, if anything."""
+    view, partial = EARLY_VIEWS.get(run.kind), runs_data.queue().partial_of(run.id)
+    if view is not None and partial is not None:
+        view(run, partial)
 
 
 def next_steps(result: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from pituning.commands.shared import JsonOption, WorkspaceOption, echo, emit
 from pituning.errors import ArtefactError, BadInput
 from pituning.workspace.layout import resources
 
-app = typer.Typer(help="Measure speed and memory: fisher, interpolate, memory, graph, app.")
+app = typer.Typer(help="Measure speed and memory: fisher, interpolate, memory, graph, tune, app.")
 
 
 @app.command()
@@ -67,6 +67,25 @@ def graph(
         return
     with terminal_reporter() as reporter:
         result = _module("nearest").run(tasks=tasks, reporter=reporter)
+    _emit(result, as_json)
+
+
+@app.command()
+def tune(
+    target: Annotated[str, typer.Argument(help="Task to tune.")] = "digits",
+    shots: Annotated[int, typer.Option(min=1, help="Examples per class.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, help="Most steps of a training.")] = 160,
+    processes: Annotated[int, typer.Option(min=0, help="Processes; 0 for one for each core.")] = 0,
+    count: Annotated[bool, typer.Option(help="Also count operations for the floor, in a second run.")] = True,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A whole tuning: processor seconds and wall clock of its stages, and the share of the floor."""
+    from pituning.tuning.config import TuneConfig
+
+    config = TuneConfig(target=target, shots=shots, steps=steps, processes=processes)
+    with terminal_reporter() as reporter:
+        result = _module("tune").run(config, count=count, reporter=reporter)
     _emit(result, as_json)
 
 

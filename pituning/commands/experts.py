@@ -247,16 +247,26 @@ def check_examples(workspace: Workspace, task: str, shots: int | None, seed: int
 
 
 def work(
-    workspace: Workspace, kind: str, config: Any, detach: bool, as_json: bool, words: Callable[[dict[str, Any]], str]
+    workspace: Workspace,
+    kind: str,
+    config: Any,
+    detach: bool,
+    as_json: bool,
+    words: Callable[[dict[str, Any]], str],
+    early: Callable[[dict[str, Any]], str] | None = None,
 ) -> None:
-    """Queues a run; shows it until it ends, unless ``detach``; prints its result, in ``words(result)`` for people."""
+    """Queues a run; shows it until it ends, unless ``detach``; prints its result, in ``words(result)`` for people.
+
+    Args:
+        early: what is said of it before it ends (`follow`).
+    """
     from pituning.runs.spec import RunSpec
 
     run_id = submit(workspace, RunSpec.of(kind, config))
     if detach:
         emit({"run": run_id}, as_json, lambda: echo(f"queued {run_id}; see: pituning runs show {run_id}"))
         return
-    result = follow(workspace, run_id)
+    result = follow(workspace, run_id, early)
     emit(result, as_json, lambda: echo(words(result)))
 
 

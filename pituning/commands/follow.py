@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pituning.commands.progress import StatusLine, duration, status_line
@@ -33,8 +34,15 @@ def submit(workspace: Workspace, spec: RunSpec) -> str:
     return run_id
 
 
-def follow(workspace: Workspace, run_id: str) -> dict[str, Any]:
+Early = Callable[[dict[str, Any]], str]
+"""What to say of what a run has found so far (`RunStore.partial_of`)."""
+
+
+def follow(workspace: Workspace, run_id: str, early: Early | None = None) -> dict[str, Any]:
     """Shows a run on stderr until it ends; returns its result.
+
+    Args:
+        early: words that are shown once, as soon as the run has found so much.
 
     Raises:
         RunFailed: with the run's own words.
@@ -46,7 +54,7 @@ def follow(workspace: Workspace, run_id: str) -> dict[str, Any]:
     queue = RunQueue(workspace)
     try:
         with status_line() as line:
-            run = _watch(queue, run_id, line)
+            run = _watch(queue, run_id, line, early)
     except KeyboardInterrupt:
         _stop(queue, run_id)
         raise
@@ -57,7 +65,7 @@ def follow(workspace: Workspace, run_id: str) -> dict[str, Any]:
     return queue.result_of(run_id) or {}
 
 
-def _watch(queue: RunQueue, run_id: str, line: StatusLine) -> Run:
+def _watch(queue: RunQueue, run_id: str, line: StatusLine, early: Early | None) -> Run:
     from pituning.runs.supervisor import ensure_supervisor
 
     printed, nudge = 0, time.monotonic() + NUDGE_SECONDS
@@ -69,6 +77,10 @@ def _watch(queue: RunQueue, run_id: str, line: StatusLine) -> Run:
         printed = len(events)
         if not run.active:
             return run
+        partial = None if early is None else queue.partial_of(run_id)
+        if early is not None and partial is not None:
+            line.log(early(partial))
+            early = None
         if time.monotonic() > nudge:  # a supervisor that was killed is replaced
             ensure_supervisor(queue.workspace, idle_s=IDLE_SECONDS)
             nudge = time.monotonic() + NUDGE_SECONDS

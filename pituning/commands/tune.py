@@ -40,7 +40,7 @@ def tune_command(
     config = _within(config, budget_settings(budget, config.kind, place.backbone_dir(config.backbone)))
     _check_donors(place, config)
     _warn(place, config, task)
-    work(place, "tune", config, detach, as_json, _told)
+    work(place, "tune", config, detach, as_json, _told, _verdict)
 
 
 def _warn(workspace: Workspace, config: TuneConfig, task: Task) -> None:
@@ -91,6 +91,14 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
     )
     for reason in unusable.values():
         raise ArtefactError(reason)
+
+
+def _verdict(partial: dict[str, Any]) -> str:
+    """One line of what is known before the other baselines are there."""
+    from pituning.reports.verdict import judge
+
+    verdict = judge([partial])
+    return f"{verdict.title}. {verdict.text}"
 
 
 def _told(result: dict[str, Any]) -> str:

@@ -12,15 +12,13 @@ from pituning.runs.spec import RunSpec
 from pituning.tasks.base import OPEN_ANSWER_CLASSES
 from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.registry import TaskInfo
-from pituning.tuning.config import TuneConfig, curve_shots, fold_count, is_trained
+from pituning.tuning.config import TuneConfig, fold_count
+from pituning.tuning.units import OTHERS_PHASE, VERDICT_PHASE, other_units, verdict_units
 
 if TYPE_CHECKING:
     from pituning.runs.configs import AddRun, AnswerRun, EmbedRun, PredictRun, ProjectRun, TrainRun
     from pituning.runs.counting import CountRun
     from pituning.workspace.layout import Workspace
-
-CANDIDATES = ("pi", "single", "donor")
-"""What every tuning chooses from, beside the donors as is; each gets its rate and steps by search."""
 
 PROJECTED = 96
 """Fits of a map: three methods, each with 25 bootstrap replicates and six layers."""
@@ -136,19 +134,10 @@ def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
     parts += _images(subject, test)
     # A single example of a class is not held out, so there is nothing to choose by.
     folds = 0 if config.shots == 1 and subject.closed else config.folds or fold_count(examples)
-    trained = [method for method in config.baselines if is_trained(method) and method not in CANDIDATES]
-    searched = {method: folds * len(config.rates(method)) * config.steps for method in (*CANDIDATES, *trained)}
-    parts += [Part(f"choose {method}", searched[method], weight) for method in CANDIDATES if folds]
-    for method in ("pi", *config.baselines):
-        if method in trained and folds:
-            parts.append(Part(f"choose {method}", searched[method], weight))
-        if method in searched:
-            parts.append(Part(f"train {method}", config.steps, weight))
-        parts.append(Part(f"test {method}", test))
-    for count in curve_shots(config.shots) if config.learning_curve else ():
-        parts += [Part(f"train curve-{count}", config.steps, weight), Part(f"test curve-{count}", test)]
-    if folds and subject.closed:
-        parts += [Part("choose temperature", folds * config.steps, weight), Part("test temperature", test)]
+    parts += [
+        Part(VERDICT_PHASE, verdict_units(config, folds=folds, rows=test), weight),
+        Part(OTHERS_PHASE, other_units(config, folds=folds, rows=test, closed=subject.closed), weight),
+    ]
     return parts
 
 

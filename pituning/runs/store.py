@@ -16,6 +16,7 @@ from pituning.errors import PiTuningError
 from pituning.registry import unknown
 from pituning.runs.records import ACTIVE, FINAL, AlphaPoint, CurvePoint, Run, RunEvent
 from pituning.runs.spec import SCHEMA_VERSION, RunSpec
+from pituning.tuning.config import PARTIAL
 from pituning.workspace.atomic import read_json
 from pituning.workspace.database import (
     AlphaRow,
@@ -154,6 +155,13 @@ class RunStore:
         """
         run = self.get(run_id)
         return read_json(self.workspace.root / run.result_path) if run.result_path else None
+
+    def partial_of(self, run_id: str) -> dict[str, Any] | None:
+        """What a run that is not done has found so far, where that says something already, else None."""
+        try:
+            return read_json(checkpoint_dir(self.workspace, run_id) / PARTIAL)
+        except PiTuningError:
+            return None  # not there, or gone because the run has ended
 
     def log_of(self, run_id: str, *, lines: int = 200) -> str:
         """The end of a run's log; empty when it has none."""

@@ -21,10 +21,10 @@ from pituning.experts.kinds import in_order
 from pituning.experts.model import ExpertModel
 from pituning.pretraining.architecture import save_untrained
 from pituning.progress import Reporter, Silent
-from pituning.studies.pool import side_by_side
 from pituning.tasks.metrics import guessing, score
 from pituning.tasks.mini import TASK_NAMES, mini_task, task_version
 from pituning.training.config import TrainConfig
+from pituning.training.pool import side_by_side
 from pituning.tuning.baselines import Methods
 from pituning.tuning.config import TuneConfig
 from pituning.tuning.interpolation import Mixture

@@ -23,9 +23,9 @@ from pituning.errors import RunFailed
 from pituning.experts.card import read_card
 from pituning.progress import Reporter, Silent
 from pituning.studies.config import LowshotConfig
-from pituning.studies.pool import side_by_side
 from pituning.studies.targets import suite_first, with_tasks
 from pituning.tasks.registry import TaskSource
+from pituning.training.pool import side_by_side
 from pituning.tuning import selection
 from pituning.tuning.baselines import OWN
 from pituning.tuning.config import STEPS, is_trained

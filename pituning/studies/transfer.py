@@ -21,7 +21,6 @@ from pituning.experts.model import ExpertModel
 from pituning.experts.store import open_expert
 from pituning.progress import Reporter, Silent
 from pituning.studies.config import TransferConfig
-from pituning.studies.pool import side_by_side
 from pituning.studies.targets import with_tasks
 from pituning.studies.transfer_cells import (
     AT_ONCE,
@@ -35,6 +34,7 @@ from pituning.studies.transfer_cells import (
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import TaskSource
 from pituning.training.config import TrainConfig
+from pituning.training.pool import side_by_side
 from pituning.training.single import train_expert
 from pituning.tuning.evaluation import first_or_drawn
 from pituning.workspace.atomic import table_lock, write_text

@@ -20,12 +20,12 @@ from pituning.labelling.calibrating import calibrate
 from pituning.progress import Reporter, Silent
 from pituning.studies.built import SUITE, expert_spec, is_built
 from pituning.studies.config import ZooConfig
-from pituning.studies.pool import side_by_side
 from pituning.studies.targets import with_tasks
 from pituning.tasks.base import Task
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import TaskSource
 from pituning.training.config import TrainConfig
+from pituning.training.pool import side_by_side
 from pituning.training.single import train_expert
 from pituning.tuning.evaluation import first_or_drawn
 from pituning.workspace.zoo import Zoo

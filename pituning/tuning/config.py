@@ -25,6 +25,15 @@ BASELINES = (
 )  # fmt: skip
 """What can run beside π-tuning, in the order in which it runs."""
 
+VERDICT = ("placebo", "single", "backbone")
+"""The baselines by which a gain is told and explained; they come first."""
+
+LONGEST = "full"
+"""The baseline that takes longest: of the others it begins first, so that none has to wait for it at the end."""
+
+PARTIAL = "partial.json"
+"""Under this name a run keeps in its checkpoint what it has found as soon as that allows a verdict."""
+
 ALPHA_STARTS = ("uniform", "own", "similarity")
 RATE_FACTORS = (0.4, 1.0, 2.5)
 """The learning rates that are tried, as multiples of the usual one."""
@@ -132,6 +141,13 @@ class TuneConfig(Footprint):
     )
     test_examples: int = field(default=1000, metadata={"help": "Most test examples to score on."})
     backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
+    processes: int = field(
+        default=0,
+        metadata={
+            "help": "Processes of one thread that share the trainings of a small backbone, with the same numbers "
+            "however many they are; 0: one for each core. A backbone on a GPU, or of over 100 M parameters, takes one."
+        },
+    )
 
     def __post_init__(self) -> None:
         check_name(self.target, what="target")
@@ -141,7 +157,7 @@ class TuneConfig(Footprint):
             self._require(
                 name, _whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number of at least 1"
             )
-        for name in ("seed", "folds"):
+        for name in ("seed", "folds", "processes"):
             self._require(
                 name, _whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number of at least 0"
             )
@@ -186,6 +202,19 @@ class TuneConfig(Footprint):
         rates = self.learning_rates or tuple(usual * each * factor for each in RATE_FACTORS)
         own = OWN_RATES.get(method)
         return tuple(sorted(rate if own is None else rate * own / usual for rate in rates))
+
+    @property
+    def for_verdict(self) -> tuple[tuple[str, bool], ...]:
+        """The methods that come first: candidates and what the verdict needs; and whether each is tested."""
+        first = [name for name in VERDICT if name in self.baselines]
+        methods = dict.fromkeys((MIXTURE, *first, *CANDIDATES))
+        return tuple((name, name == MIXTURE or name in first) for name in methods)
+
+    @property
+    def after_verdict(self) -> tuple[tuple[str, bool], ...]:
+        """The other methods. Of candidates among them rate and steps are chosen by then."""
+        others = [name for name in dict.fromkeys(self.baselines) if name not in VERDICT]
+        return tuple((name, True) for name in sorted(others, key=lambda name: name != LONGEST))
 
     @property
     def expert_name(self) -> str:

@@ -4,36 +4,50 @@
 2. Mixture, single expert, best donor continued and donors as is each get their learning rate and steps by
    cross-validation on the shots. π-tuning is the mixture unless the held-out shots speak for another, which guards
    against negative transfer.
-3. It and the baselines are scored on the test split; the winner collapses to one expert, is checked and exported.
+3. It and the baselines are scored on the test split, first those that a verdict needs: then it can be told, while the
+   others go on. The winner collapses to one expert, is checked and exported.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from pituning.errors import RunFailed
 from pituning.experts.keeping import check_not_imported
 from pituning.experts.store import make_expert, save_expert
 from pituning.graph.predict import Neighbor
-from pituning.labelling.calibration import fit_temperature, reliability, temper
 from pituning.progress import Reporter, Silent
 from pituning.tasks.metrics import guessing
 from pituning.tuning.baselines import OWN
-from pituning.tuning.config import CANDIDATES, MIXTURE, TuneConfig, guard
+from pituning.tuning.config import CANDIDATES, MIXTURE, PARTIAL, TuneConfig, guard
 from pituning.tuning.evaluation import Scores, rounded, shown_predictions
 from pituning.tuning.interpolation import collapse, identity_check
+from pituning.tuning.jobs import Job, is_small, process_count, run_jobs, threads
 from pituning.tuning.learners import Mixed, MixtureLearner
 from pituning.tuning.learning_curve import learning_curve
 from pituning.tuning.selection import Choice
-from pituning.tuning.trial import FORMAT_VERSION, TEMPERATURE, prepare, series
+from pituning.tuning.temperature import calibrate
+from pituning.tuning.trial import FORMAT_VERSION, prepare, series
+from pituning.tuning.units import (
+    OTHERS_PHASE,
+    VERDICT_PHASE,
+    curve_units,
+    method_units,
+    other_units,
+    temperature_units,
+    verdict_units,
+)
+from pituning.workspace.atomic import write_json
 from pituning.workspace.layout import Workspace
 
 CHECKED = 8
@@ -94,49 +108,162 @@ class _Run:
         config, began = self.config, time.monotonic()
         self.trial = trial = prepare(config, self.workspace, self.reporter, checkpoint=self.checkpoint)
         self.scores = Scores(trial.task, trial.test, seed=config.seed)
-        chosen = self._guard()
-        score = self._test("pi", chosen)
-        mixture_score = score if chosen == MIXTURE else self._test(MIXTURE, MIXTURE)
-        baselines = {name: self._test(name, name) for name in config.baselines}
-        curve = self._curve(chosen)
-        calibration = self._calibrate(chosen)
+        self.processes = process_count(config.processes, trial.backbone)
+        if config.processes > self.processes:
+            self.reporter.log(f"backbone {trial.backbone.name} takes one process, not {config.processes}")
+        one_thread: AbstractContextManager[None] = threads(1) if is_small(trial.backbone) else nullcontext()
+        with one_thread:
+            folds, rows = len(trial.folds), len(trial.test)
+            self._together(VERDICT_PHASE, config.for_verdict, verdict_units(config, folds=folds, rows=rows))
+            chosen = self._guard()
+            score = self._test("pi", chosen)
+            mixture_score = score if chosen == MIXTURE else self._test(MIXTURE, MIXTURE)
+            found = {
+                "target": config.target, "kind": config.kind, "shots": config.shots, "seed": config.seed,
+                "donors": list(trial.methods.donors), "score": score, "chosen": chosen,
+                "candidates": {name: self.choices[name].to_json() for name in CANDIDATES},
+                "mixture_score": mixture_score, "metric": trial.task.metric, "backbone": config.backbone,
+            }  # fmt: skip
+            self._keep_partial(found)
+            curve, calibration = self._after_verdict(chosen, found)
+        baselines = {name: self.scores.score(name) for name in config.baselines}
+        scored = ("pi", *([] if chosen == MIXTURE else [MIXTURE]), *config.baselines)
         exported = self._export(chosen, score, calibration)
         self.reporter.log(f"π-tuning ({chosen}): {score:.1f} points in {time.monotonic() - began:.0f} s")
         return {
             "format_version": FORMAT_VERSION,
-            "target": config.target,
-            "kind": config.kind,
-            "shots": config.shots,
-            "seed": config.seed,
-            "donors": list(trial.methods.donors),
-            "score": score,
+            **found,
             "baselines": baselines,
-            "chosen": chosen,
-            "candidates": {name: self.choices[name].to_json() for name in CANDIDATES},
-            "mixture_score": mixture_score,
             **exported,
-            "intervals": {name: self.scores.interval(name) for name in self.scores.rows},
+            "intervals": {name: self.scores.interval(name) for name in scored},
             "gains": {name: self.scores.gain("pi", name) for name in config.baselines},
             "predictor": None if config.donor_names else config.predictor,
             "confidence": {n.task: n.confidence for n in trial.neighbors if n.task in trial.methods.donors},
             "neighbors": [_plain(neighbor) for neighbor in trial.neighbors],
             "methods": {name: choice.to_json() for name, choice in self.choices.items()},
-            "metric": trial.task.metric,
             "guessing": None if (guessed := guessing(trial.task)) is None else guessed.to_json(),
             "examples": len(trial.shots),
             "test_examples": len(trial.test),
             "per_class": self.scores.per_class("pi"),
             "learning_curve": curve,
             "predictions": self._shown(chosen),
-            "backbone": config.backbone,
             "fingerprint": trial.backbone.fingerprint,
         }
+
+    # In several processes.
+
+    def _together(
+        self,
+        phase: str,
+        methods: Iterable[tuple[str, bool]],
+        units: int,
+        more: Mapping[Job, Callable[[Any], None]] | None = None,
+        on_score: Callable[[], None] | None = None,
+    ) -> None:
+        """Chooses, trains and tests methods; what was kept of an interrupted run is not done again.
+
+        Args:
+            methods: and whether each is tested, or only chosen.
+            units: training steps that all of it counts for.
+            more: other jobs, and what takes their values.
+            on_score: called after every method that was tested.
+        """
+        jobs, takes = [], dict(more or {})
+
+        def take(method: str, value: Mapping[str, Any]) -> None:
+            self._take(method, value)
+            if value["predictions"] is not None:
+                self._scored(method)
+                if on_score is not None:
+                    on_score()
+
+        for method, answers in methods:
+            if self._kept(method, answers):
+                if answers:
+                    self._scored(method)
+                continue
+            count = method_units(
+                self.config, method, folds=0 if method in self.choices else len(self.trial.folds),
+                rows=len(self.trial.test), answers=answers,
+            )  # fmt: skip
+            job = Job(method, count, partial(self._give, method, answers))
+            jobs.append(job)
+            takes[job] = partial(take, method)
+        jobs += (more or {}).keys()
+        if jobs:
+            run_jobs(
+                phase, jobs, self.reporter, lambda job, value: takes[job](value), processes=self.processes, units=units
+            )
+
+    def _give(self, method: str, answers: bool, reporter: Reporter) -> dict[str, Any]:
+        """What one process finds of a method for another."""
+        self.reporter, before = reporter, self.reporter
+        try:
+            choice = None if method == "backbone" else self._choose(method)
+            outcome = self._outcome(method) if answers else None
+        finally:
+            self.reporter = before
+        state = outcome.state if outcome is not None else None
+        return {
+            "choice": None if choice is None else vars(choice),
+            "predictions": None if outcome is None else outcome.predictions,
+            "state": None if state is None else save({name: each.cpu() for name, each in _whole(state).items()}),
+        }
+
+    def _take(self, method: str, value: Mapping[str, Any]) -> None:
+        if value["choice"] is not None:
+            self.choices[method] = Choice(**value["choice"])
+        if value["predictions"] is not None:
+            state = None if value["state"] is None else load(value["state"])
+            self.outcomes[method] = _Outcome(self._restored(state), value["predictions"])
+
+    def _kept(self, method: str, answers: bool) -> bool:
+        """Whether a method is as it should be by now, from what was kept if need be."""
+        chosen = method in self.choices or self._restore_choice(method)
+        return method in self.outcomes or self._restore_outcome(method) if answers else chosen
+
+    def _scored(self, method: str) -> None:
+        """Tells the score of a method; a mixture's is π-tuning's only where it is chosen."""
+        points = (
+            self.scores.add(method, self.outcomes[method].predictions)
+            if method == MIXTURE
+            else self._test(method, method)
+        )
+        self.reporter.log(f"{method}: {points:.1f} points")
+
+    def _keep_partial(self, found: Mapping[str, Any]) -> None:
+        """Keeps what is known by now for whoever waits for the verdict."""
+        if self.checkpoint is None:
+            return
+        known = [name for name in self.config.baselines if name in self.scores.rows]
+        write_json(self.checkpoint / PARTIAL, {
+            **found,
+            "baselines": {name: self.scores.score(name) for name in known},
+            "intervals": {name: self.scores.interval(name) for name in ("pi", *known)},
+            "gains": {name: self.scores.gain("pi", name) for name in known},
+        })  # fmt: skip
+
+    def _after_verdict(self, chosen: str, found: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The other baselines; learning curve and calibration of the chosen candidate."""
+        config, folds, rows = self.config, len(self.trial.folds), len(self.trial.test)
+        values: dict[str, Any] = {"curve": [], "calibration": {}}
+        closed = self.trial.task.labels is not None
+        jobs = []
+        if closed and folds:
+            units = temperature_units(config, folds=folds, rows=rows)
+            jobs.append(Job("calibration", units, partial(self._calibrate, chosen)))
+        if config.learning_curve and self.choices[chosen].steps:
+            jobs.append(Job("curve", curve_units(config, rows), partial(self._curve, chosen)))
+        more = {job: partial(values.__setitem__, job.name) for job in jobs}
+        units = other_units(config, folds=folds, rows=rows, closed=closed)
+        self._together(OTHERS_PHASE, config.after_verdict, units, more, lambda: self._keep_partial(found))
+        return values["curve"], values["calibration"]
 
     # Choosing on the shots.
 
     def _guard(self) -> str:
         """What `guard` says of the candidates; the mixture where nothing could be held out."""
-        losses = {name: self._choose(name).loss for name in CANDIDATES}
+        losses = {name: self.choices[name].loss for name in CANDIDATES}
         chosen = guard(losses, self.trial.held_out)
         if losses[chosen] is None:
             self.reporter.log("too few shots to hold any out: π-tuning is the mixture, at the middle learning rate")
@@ -146,17 +273,20 @@ class _Run:
         return chosen
 
     def _choose(self, method: str) -> Choice:
-        if method in self.choices:
-            return self.choices[method]
-        kept = self.trial.stages.load(f"choice-{method}")
-        if kept is not None:
-            self.reporter.log(f"goes on from the learning rate and steps that were chosen for {series(method)}")
-            choice = Choice(**{**kept, "curve": {int(step): value for step, value in kept["curve"].items()}})
-        else:
+        if method not in self.choices and not self._restore_choice(method):
             choice = self.trial.choose(method, self.reporter)
-        self.trial.stages.save(f"choice-{method}", asdict(choice))
-        self.choices[method] = choice
-        return choice
+            self.trial.stages.save(f"choice-{method}", asdict(choice))
+            self.choices[method] = choice
+        return self.choices[method]
+
+    def _restore_choice(self, method: str) -> bool:
+        kept = self.trial.stages.load(f"choice-{method}")
+        if kept is None:
+            return False
+        self.reporter.log(f"goes on from the learning rate and steps that were chosen for {series(method)}")
+        curve = {int(step): value for step, value in kept["curve"].items()}
+        self.choices[method] = Choice(**{**kept, "curve": curve})
+        return True
 
     # Training on all shots, testing.
 
@@ -168,21 +298,23 @@ class _Run:
 
     def _outcome(self, method: str) -> _Outcome:
         """A method trained as was chosen, and its answers to the test examples."""
-        if method in self.outcomes:
-            return self.outcomes[method]
-        kept, tensors = self.trial.stages.load(f"outcome-{method}"), self.trial.stages.load_tensors(f"state-{method}")
-        if kept is not None and (tensors is not None or method in STATELESS):
-            if method != "backbone":
-                self._choose(method)  # was kept, too, and belongs into the result
-            self.reporter.log(f"goes on from {series(method)} as it was trained and tested")
-            outcome = _Outcome(self._restored(tensors), kept["predictions"])
-        else:
+        if method not in self.outcomes and not self._restore_outcome(method):
             outcome = self._train_and_predict(method)
             if outcome.state is not None:
                 self.trial.stages.save_tensors(f"state-{method}", vars(outcome.state))
             self.trial.stages.save(f"outcome-{method}", {"predictions": outcome.predictions})
-        self.outcomes[method] = outcome
-        return outcome
+            self.outcomes[method] = outcome
+        return self.outcomes[method]
+
+    def _restore_outcome(self, method: str) -> bool:
+        kept, tensors = self.trial.stages.load(f"outcome-{method}"), self.trial.stages.load_tensors(f"state-{method}")
+        if kept is None or (tensors is None and method not in STATELESS):
+            return False
+        if method != "backbone":
+            self._choose(method)  # was kept, too, and belongs into the result
+        self.reporter.log(f"goes on from {series(method)} as it was trained and tested")
+        self.outcomes[method] = _Outcome(self._restored(tensors), kept["predictions"])
+        return True
 
     def _restored(self, tensors: Mapping[str, Tensor] | None) -> Mixed | None:
         """A state as it was kept, on the backbone's device."""
@@ -212,58 +344,30 @@ class _Run:
         assert isinstance(learner, MixtureLearner)
         return learner
 
-    def _curve(self, chosen: str) -> list[dict[str, Any]]:
-        """The learning curve, where it was asked for and anything is trained."""
-        if not self.config.learning_curve or not self.choices[chosen].steps:
-            return []
+    def _curve(self, chosen: str, reporter: Reporter) -> list[dict[str, Any]]:
+        """The learning curve."""
         kept = self.trial.stages.load("curve")
         if kept is not None:
-            self.reporter.log("goes on from the learning curve that was measured")
+            reporter.log("goes on from the learning curve that was measured")
             return list(kept["points"])
-        points = learning_curve(self.trial, chosen, self.choices[chosen], self.scores, self.reporter)
+        points = learning_curve(self.trial, chosen, self.choices[chosen], self.scores, reporter)
         self.trial.stages.save("curve", {"points": points})
         return points
 
-    # How far the probabilities can be trusted.
-
-    def _calibrate(self, chosen: str) -> dict[str, Any]:
-        """The temperature of the chosen candidate, and how well it does on the test examples.
-
-        It is fitted on the shots that the folds hold out; the test examples take no part. Empty for open answers, and
-        where nothing could be held out.
-        """
-        trial, labels = self.trial, self.trial.task.labels
-        if labels is None or not trial.folds:
-            return {}
-        kept = trial.stages.load("calibration")
+    def _calibrate(self, chosen: str, reporter: Reporter) -> dict[str, Any]:
+        """The temperature of the chosen candidate and how well it does; empty where a training for it diverges."""
+        kept = self.trial.stages.load("calibration")
         if kept is not None:
-            self.reporter.log("goes on from the temperature that was fitted")
+            reporter.log("goes on from the temperature that was fitted")
             return kept
-        try:
-            scores, gold = trial.held_out_scores(chosen, self.choices[chosen], self.reporter)
-        except RunFailed as error:  # what was tuned is good without
-            self.reporter.log(f"probabilities stay as they are: {error}")
-            return {}
-        temperature = round(fit_temperature(scores, gold), 6)
-        self.reporter.phase(f"test {TEMPERATURE}", len(trial.test))
-        state, learner = self.outcomes[chosen].state, self._mixture_learner(chosen)
+        state = self.outcomes[chosen].state
         assert state is not None
-        raw = learner.label_scores(state, trial.encoded_test, labels, self.reporter)
-        right = np.array([labels[place] for place in raw.argmax(axis=1)]) == np.array([e.answer for e in trial.test])
-        measured = {
-            name: reliability(np.exp(temper(raw, value)).max(axis=1), right)
-            for name, value in (("before", 1.0), ("after", temperature))
-        }
-        before, after = (f"{100 * each.ece:.1f}" for each in measured.values())
-        self.reporter.log(
-            f"temperature {temperature:.2f} from {len(gold)} held-out shots: ECE {before} → {after} points"
-        )
-        found = {
-            "temperature": temperature,
-            "rows": len(gold),
-            **{name: each.to_json() for name, each in measured.items()},
-        }
-        trial.stages.save("calibration", found)
+        try:
+            found = calibrate(self.trial, chosen, self.choices[chosen], state, reporter)
+        except RunFailed as error:  # what was tuned is good without
+            reporter.log(f"probabilities stay as they are: {error}")
+            return {}
+        self.trial.stages.save("calibration", found)
         return found
 
     # Export.
@@ -277,7 +381,8 @@ class _Run:
         identity = identity_check(self.trial.methods.mixture, state.experts, state.weights, collapsed, batch)
         name = self.config.expert_name
         weights = _mean_weights(learner.names, state.weights, (OWN, *self.trial.methods.donors))
-        spec = {**asdict(self.config), "method": "pi", "chosen": chosen, "donors_used": list(self.trial.methods.donors),
+        settings = {key: value for key, value in asdict(self.config).items() if key != "processes"}
+        spec = {**settings, "method": "pi", "chosen": chosen, "donors_used": list(self.trial.methods.donors),
                 "weights": weights}  # fmt: skip
         expert = make_expert(
             collapsed.model, collapsed.values, name=name, task=self.trial.task.name, seed=self.config.seed, spec=spec,
@@ -299,6 +404,11 @@ class _Run:
             "identity": identity,
             "calibration": dict(calibration) or None,
         }
+
+
+def _whole(state: Mixed) -> dict[str, Tensor]:
+    """The tensors of a state, none a view of another."""
+    return {name: tensor.contiguous().clone() for name, tensor in vars(state).items()}
 
 
 def _mean_weights(names: tuple[str, ...], weights: Tensor, experts: tuple[str, ...]) -> dict[str, float]:

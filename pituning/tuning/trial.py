@@ -182,8 +182,9 @@ def prepare(
         others=here.all_expert_dirs(config.kind) if zoo_dirs is None else None,
         reporter=reporter,
     )
-    # The fingerprint tells the backbone; its name may change.
-    settings = {name: value for name, value in without_defaults(asdict(config)).items() if name != "backbone"}
+    # The fingerprint tells the backbone, whose name may change; numbers do not depend on how many processes there are.
+    without = ("backbone", "processes")
+    settings = {name: value for name, value in without_defaults(asdict(config)).items() if name not in without}
     stages = Stages(checkpoint, {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **settings})
 
     def encode(examples: Sequence[Example]) -> EncodedExamples:

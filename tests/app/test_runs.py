@@ -8,6 +8,9 @@ import pytest
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.runs.spec import RunSpec
+from pituning.runs.store import checkpoint_dir
+from pituning.tuning.config import PARTIAL
+from pituning.workspace.atomic import write_json
 from pituning.workspace.database import writing
 from pituning.workspace.layout import Workspace
 from pituning.workspace.space import LEAST_FREE_VARIABLE
@@ -18,13 +21,22 @@ from tests.app.conftest import OpenPage, healthy, texts
 def test_a_running_run_shows_progress_and_time_left(
     workspace: Workspace, woken: list[Workspace], open_page: OpenPage
 ) -> None:
-    synthetic.running(workspace)
+    run = synthetic.running(workspace)
 
     at = healthy(open_page("runs"))
 
     assert at.progress[0].text == "Training π-tuning · step 45 of 100 · about 40 s left"
     assert woken, "an active run needs somebody who works on it"
     assert len(at.get("plotly_chart")) == 2
+
+    # What allows a verdict is shown before the other baselines are there.
+    gains = {name: {"mean": 9.0, "low": 4.0, "high": 14.0} for name in ("single", "placebo")}
+    partial = {"score": 60.0, "baselines": {"single": 51.0, "placebo": 51.0}, "gains": gains, "chosen": "mixture"}
+    write_json(checkpoint_dir(workspace, run.id) / PARTIAL, partial)
+    at = healthy(at.run())
+    assert "Transfer: the donors’ knowledge helped" in texts(at)
+    assert "Still to come: Backbone alone" in texts(at)
+    assert len(at.get("plotly_chart")) == 3
 
 
 @pytest.mark.parametrize("view", ["Curves", "Donor weights", "Predictions", "Log", "Settings"])

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from pituning.errors import BadInput
-from pituning.studies.pool import side_by_side
+from pituning.training.pool import side_by_side
 from pituning.workspace.atomic import atomic_directory
 
 

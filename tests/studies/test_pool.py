@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from pituning.errors import BadInput, RunCancelled, RunFailed
-from pituning.studies.pool import side_by_side
+from pituning.training.pool import side_by_side
 from pituning.workspace.atomic import TEMPORARY_PREFIX
 from tests.studies import pool_work
 

@@ -7,7 +7,10 @@ import sys
 import pytest
 
 from benchmarks import fisher, interpolate, memory, widths
+from benchmarks import tune as whole
 from pituning.experts.kinds import mixable_kinds
+from pituning.tuning.config import TuneConfig
+from pituning.tuning.units import VERDICT_PHASE
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +35,17 @@ def test_widths() -> None:
     actual = widths.run([256], kinds=["lora", "prefix"], batch_size=3, rounds=1)
     assert set(actual["widths"]["256"]) == {"lora", "prefix"}
     assert 0.9 < actual["worst"]["memory"] < widths.MAY_TAKE["memory"]
+
+
+def test_tune() -> None:
+    config = TuneConfig(
+        target="digits", shots=1, steps=1, test_examples=2, baselines=("single",), donor_names=("shape",), processes=1
+    )
+    actual = whole.run(config)
+    assert VERDICT_PHASE in actual["stages"]
+    assert actual["cpu_s"] == pytest.approx(sum(stage["cpu_s"] for stage in actual["stages"].values()), abs=0.1)
+    assert actual["flops"] > 1e8
+    assert 0 < actual["floor_share"] < 1
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")

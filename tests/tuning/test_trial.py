@@ -48,7 +48,7 @@ def test_stages_of_before_there_was_a_choice_of_backbones_are_used(make_workspac
     workspace = make_workspace("w", "lora")
     settings = {"target": "tiny-mood", "shots": 4, "donor_names": ("tiny-colour",), "donors": 1}
     trial = prepare(TuneConfig(**settings), workspace, Silent())
-    later = ("backbone", "dtype", "quantize", "accumulate", "checkpointing")
+    later = ("backbone", "dtype", "quantize", "accumulate", "checkpointing", "processes")
     told = {name: value for name, value in asdict(trial.config).items() if name not in later}
     told |= {"format": 1, "backbone": trial.backbone.fingerprint}
     assert trial.stages.identity == hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

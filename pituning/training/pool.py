@@ -12,7 +12,7 @@ from multiprocessing import active_children, connection, get_context, parent_pro
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pituning.errors import RunFailed
 
@@ -31,6 +31,7 @@ def side_by_side(
     *,
     processes: int,
     meanwhile: Callable[[], None] | None = None,
+    start: Literal["spawn", "fork"] = "spawn",
 ) -> None:
     """Calls ``work(*call)`` for every call in one of several processes.
 
@@ -42,6 +43,9 @@ def side_by_side(
         on_done: told of each call and its result, here and in the order in which they finish.
         processes: how many at most.
         meanwhile: called every `TICK_SECONDS` while nothing is finished; what it raises ends the work.
+        start: ``spawn`` begins processes that have nothing; ``fork``, on Linux alone, begins them with all that this
+            one has in memory, which is shared until somebody writes to it. Then ``work`` must use one thread, as the
+            threads of this process are not in them.
 
     Raises:
         RunFailed: a process was killed.
@@ -50,7 +54,7 @@ def side_by_side(
     if not calls:
         return
     others = set(active_children())
-    with ProcessPoolExecutor(min(processes, len(calls)), get_context("spawn"), initializer=_prepare) as pool:
+    with ProcessPoolExecutor(min(processes, len(calls)), get_context(start), initializer=_prepare) as pool:
         try:
             calls_of = _submit(pool, work, calls)
             waiting = set(calls_of)

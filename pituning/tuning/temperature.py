@@ -1,0 +1,45 @@
+"""How far the probabilities of what was tuned can be trusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pituning.labelling.calibration import fit_temperature, reliability, temper
+from pituning.progress import Reporter
+from pituning.tuning.learners import Mixed, MixtureLearner
+from pituning.tuning.selection import Choice
+from pituning.tuning.trial import TEMPERATURE, Trial
+
+
+def calibrate(trial: Trial, method: str, choice: Choice, state: Mixed, reporter: Reporter) -> dict[str, Any]:
+    """The temperature of a mixture on a closed task, and how well it does on the test examples.
+
+    It is fitted on the shots that the folds hold out; the test examples take no part.
+
+    Args:
+        state: of the method after training on all shots.
+
+    Raises:
+        RunFailed: when a training without the held-out shots diverges.
+    """
+    labels, learner = trial.task.labels, trial.methods.learner(method)
+    assert labels is not None
+    assert isinstance(learner, MixtureLearner)
+    scores, gold = trial.held_out_scores(method, choice, reporter)
+    temperature = round(fit_temperature(scores, gold), 6)
+    reporter.phase(f"test {TEMPERATURE}", len(trial.test))
+    raw = learner.label_scores(state, trial.encoded_test, labels, reporter)
+    right = np.array([labels[place] for place in raw.argmax(axis=1)]) == np.array([e.answer for e in trial.test])
+    measured = {
+        name: reliability(np.exp(temper(raw, value)).max(axis=1), right)
+        for name, value in (("before", 1.0), ("after", temperature))
+    }
+    before, after = (f"{100 * each.ece:.1f}" for each in measured.values())
+    reporter.log(f"temperature {temperature:.2f} from {len(gold)} held-out shots: ECE {before} → {after} points")
+    return {
+        "temperature": temperature,
+        "rows": len(gold),
+        **{name: each.to_json() for name, each in measured.items()},
+    }
