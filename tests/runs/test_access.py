@@ -45,7 +45,7 @@ ASKED: dict[str, tuple[Callable[[RunQueue, str], object], bool, Role]] = {
 }
 READING = {
     "exists", "get", "list", "waiting", "counts", "setting", "place", "new_batch_name", "curves_of", "alphas_of",
-    "events_of", "result_of", "log_of", "count", "batches", "unchanged",
+    "events_of", "result_of", "log_of", "count", "batches", "unchanged", "partial_of",
 }  # fmt: skip
 FOR_WORKERS = {"claim", "begin", "report", "finish", "release", "lost"}
 

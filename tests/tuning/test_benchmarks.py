@@ -32,8 +32,8 @@ def test_interpolate() -> None:
 
 def test_widths() -> None:
     """Seconds are not judged; bytes are counted, so they are, where the model is not so small that experts fill it."""
-    actual = widths.run([256], kinds=["lora", "prefix"], batch_size=3, rounds=1)
-    assert set(actual["widths"]["256"]) == {"lora", "prefix"}
+    actual = widths.run([512], kinds=["lora", "prefix"], batch_size=3, rounds=1)
+    assert set(actual["widths"]["512"]) == {"lora", "prefix"}
     assert 0.9 < actual["worst"]["memory"] < widths.MAY_TAKE["memory"]
 
 
