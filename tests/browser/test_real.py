@@ -26,7 +26,7 @@ from tests.conftest import lacking
 pytestmark = [pytest.mark.real, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SMALL = {"steps": 2, "test_examples": 6}
-NEW_PICTURES = 50
+NEW_ROWS, NEW_PICTURES = 12, 50
 GROUNDS = {"grass": (60, 150, 50), "sand": (220, 190, 120), "sea": (30, 80, 180), "brick": (170, 60, 40)}
 
 
@@ -71,6 +71,19 @@ def write_instruction(page: Page, words: str) -> None:
     settle(page)
 
 
+def labelled_rows(page: Page, address: str, file: Path) -> pd.DataFrame:
+    """What is downloaded once an expert has labelled a file on its page."""
+    page.goto(address)
+    settle(page)
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name="Label them").click()
+    button = page.get_by_role("button", name="Download all rows")
+    expect(button).to_be_visible(timeout=240 * SECOND)
+    with page.expect_download() as download:
+        button.click()
+    return pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
+
+
 def test_a_journey_with_reviews(real: Studio, page: Page, tmp_path: Path) -> None:
     # The graph of its zoo, and who is near.
     page.goto(f"{real.url}/graph?backbone=smollm2")
@@ -104,6 +117,15 @@ def test_a_journey_with_reviews(real: Studio, page: Page, tmp_path: Path) -> Non
     download.value.save_as(kept)
     members = {Path(name).name for name in zipfile.ZipFile(kept).namelist()}
     assert {"adapter_config.json", "adapter_model.safetensors"} <= members
+
+    # Labels for rows that have none.
+    rows = tmp_path / "new.csv"
+    rows.write_text("id,text\n" + "".join(f"{n},the soup of day {n} was cold\n" for n in range(NEW_ROWS)))
+    answers = labelled_rows(page, f"{real.url}/label?backbone=smollm2&expert=lora%2Frestaurant-pi-8-shot-0", rows)
+    assert len(answers) == NEW_ROWS
+    assert list(answers["id"]) == list(range(NEW_ROWS))
+    assert set(answers["answer"]) <= {"good", "bad"}
+    assert answers["probability"].between(0.5, 1).all()
     no_errors(page)
 
 
@@ -161,15 +183,7 @@ def test_a_journey_with_pictures(real: Studio, page: Page, tmp_path: Path) -> No
     has_result(page)
 
     # Fifty new pictures.
-    page.goto(f"{real.url}/label?backbone=smolvision&expert=lora%2Fgrounds-pi-16-shot-0")
-    settle(page)
-    page.locator("input[type=file]").set_input_files(new)
-    page.get_by_role("button", name="Label them").click()
-    button = page.get_by_role("button", name="Download all rows")
-    expect(button).to_be_visible(timeout=240 * SECOND)
-    with page.expect_download() as download:
-        button.click()
-    answers = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
+    answers = labelled_rows(page, f"{real.url}/label?backbone=smolvision&expert=lora%2Fgrounds-pi-16-shot-0", new)
     assert len(answers) == NEW_PICTURES
     assert set(answers["answer"]) <= set(GROUNDS)
     assert answers["probability"].between(1 / len(GROUNDS), 1).all()
