@@ -13,8 +13,6 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from typing import Any
 import psutil
 
 from benchmarks import large
-from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND, Server, console_error, pituning_app
+from benchmarks.browser import SECOND, Server, Troubles, chromium, quantile, serving, tab
 from benchmarks.visitors import Visitor
 from pituning.errors import ArtefactError
 from pituning.progress import Reporter, Silent
@@ -50,8 +48,6 @@ PAGES = {
 }
 """Of each page its title and what must be there for it to be drawn."""
 
-WINDOW = {"width": 1440, "height": 1000}
-PATIENCE = 60 * SECOND
 COLD_STARTS = 3
 ROUNDS = 5
 CLICKS = 30
@@ -83,7 +79,6 @@ WAIT = """([title, content, path, began]) => new Promise((done, failed) => {
     };
     look();
 })"""
-CLOCK = "addEventListener('pointerdown', () => { window.benchClick = performance.now(); }, {capture: true});"
 # The same after a click on a task: seconds until its panel and its place in the graph show it, and until all is done.
 CLICKED = """title => new Promise((done, failed) => {
     const limit = performance.now() + 60000;
@@ -110,25 +105,6 @@ LABELS = """() => [...document.querySelectorAll('.st-key-graph_chart svg text')]
 })"""
 
 
-@dataclass
-class Troubles:
-    """What went wrong: in the browser's console, on the pages, in the server's log."""
-
-    messages: list[str] = field(default_factory=list)
-
-    def watch(self, page: Any) -> None:
-        page.on("console", lambda message: self._add(console_error(message)))
-        page.on("pageerror", lambda error: self._add(f"page error: {error}"))
-
-    def _add(self, message: str | None) -> None:
-        if message is not None:
-            self.messages.append(message)
-
-    def of_log(self, log: Path) -> None:
-        tracebacks = log.read_text(errors="replace").count("Traceback")
-        self.messages += ["traceback in the server's log"] * tracebacks
-
-
 def run(
     *,
     sessions: int = SESSIONS,
@@ -153,12 +129,12 @@ async def _run(sessions: int, minutes: float, with_large: bool, report: Reporter
     troubles, result = Troubles(), {}
     with tempfile.TemporaryDirectory(prefix="bench-app-") as name:
         folder = Path(name)
-        async with _chromium() as browser:
+        async with chromium() as browser:
             report.phase("cold starts", COLD_STARTS)
             cold = [await _cold(browser, folder / f"cold-{i}", troubles, report) for i in range(COLD_STARTS)]
             result["cold_graph_s"] = round(sorted(cold)[COLD_STARTS // 2], 2)
             result["cold_starts_s"] = [round(one, 2) for one in cold]
-            async with _serving(folder / "usual", troubles) as server:
+            async with serving(folder / "usual", troubles) as server:
                 result |= await _pages(browser, server, troubles, report)
                 result |= await _clicks(browser, server, troubles, report)
                 result["server_mib"] = round(_mib(server), 1)
@@ -171,50 +147,10 @@ async def _run(sessions: int, minutes: float, with_large: bool, report: Reporter
     return result
 
 
-@contextlib.asynccontextmanager
-async def _chromium() -> AsyncIterator[Any]:
-    try:
-        from playwright.async_api import async_playwright
-    except ImportError as error:
-        raise ArtefactError("Playwright is not installed; install it: pip install playwright") from error
-    if not Path(CHROMIUM).exists():
-        raise ArtefactError("Chromium is not installed; install it: apt-get install chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        try:
-            yield browser
-        finally:
-            await browser.close()
-
-
-@contextlib.asynccontextmanager
-async def _serving(workspace: Path, troubles: Troubles) -> AsyncIterator[Server]:
-    server = pituning_app(workspace, workspace.with_suffix(".log"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        troubles.of_log(server.log)
-
-
-@contextlib.asynccontextmanager
-async def _tab(browser: Any, troubles: Troubles) -> AsyncIterator[Any]:
-    context = await browser.new_context(viewport=WINDOW)
-    await context.add_init_script(CLOCK)
-    page = await context.new_page()
-    page.set_default_timeout(PATIENCE)
-    troubles.watch(page)
-    try:
-        yield page
-    finally:
-        await context.close()
-
-
 async def _cold(browser: Any, workspace: Path, troubles: Troubles, report: Reporter) -> float:
     """From the command to a graph on the screen, on a workspace that is not there yet."""
     began = time.monotonic()
-    async with _serving(workspace, troubles) as server, _tab(browser, troubles) as page:
+    async with serving(workspace, troubles) as server, tab(browser, troubles) as page:
         await page.goto(f"{server.url}/graph")
         await page.evaluate(WAIT, [*PAGES["/graph"], "/graph", 0])
         seconds = time.monotonic() - began
@@ -231,7 +167,7 @@ async def _pages(browser: Any, server: Server, troubles: Troubles, report: Repor
     """Every page from the navigation, after one round in which all are seen for the first time."""
     times: dict[str, list[float]] = {path: [] for path in PAGES}
     report.phase("pages", (ROUNDS + 1) * len(PAGES))
-    async with _tab(browser, troubles) as page:
+    async with tab(browser, troubles) as page:
         await _open(page, server, "/")
         for number in range(ROUNDS + 1):
             for path in [*list(PAGES)[1:], "/"]:
@@ -241,8 +177,8 @@ async def _pages(browser: Any, server: Server, troubles: Troubles, report: Repor
                 report.advance()
     every = [one for values in times.values() for one in values]
     return {
-        "page_p95_s": _quantile(every, 0.95),
-        "page_median_s": _quantile(every, 0.5),
+        "page_p95_s": quantile(every, 0.95),
+        "page_median_s": quantile(every, 0.5),
         "page_slowest": {path: round(max(values), 3) for path, values in times.items()},
     }
 
@@ -259,16 +195,16 @@ async def _clicks(browser: Any, server: Server, troubles: Troubles, report: Repo
     """Clicks on tasks of the graph: from the click to the task's panel."""
     report.phase("clicks", CLICKS)
     luck, seconds = random.Random(0), []
-    async with _tab(browser, troubles) as page:
+    async with tab(browser, troubles) as page:
         await _open(page, server, "/graph")
         for _ in range(CLICKS):
             seconds.append(await _click_a_task(page, luck))
             report.advance()
     shown, done = zip(*seconds, strict=True)
     return {
-        "click_p95_s": _quantile(shown, 0.95),
-        "click_median_s": _quantile(shown, 0.5),
-        "click_all_p95_s": _quantile(done, 0.95),
+        "click_p95_s": quantile(shown, 0.95),
+        "click_median_s": quantile(shown, 0.5),
+        "click_all_p95_s": quantile(done, 0.95),
     }
 
 
@@ -315,7 +251,7 @@ async def _crowd(
 
     async def watcher() -> None:
         luck, path = random.Random(-1), "/"
-        async with _tab(browser, troubles) as page:
+        async with tab(browser, troubles) as page:
             await _open(page, server, path)
             while time.monotonic() < until:
                 await asyncio.sleep(luck.uniform(*THINK_SECONDS))
@@ -340,9 +276,9 @@ async def _crowd(
         "sessions": sessions,
         "sessions_minutes": minutes,
         "sessions_actions": len(answered) + len(drawn),
-        "sessions_p95_s": _quantile(answered, 0.95),
-        "sessions_median_s": _quantile(answered, 0.5),
-        "sessions_browser_p95_s": _quantile(drawn, 0.95),
+        "sessions_p95_s": quantile(answered, 0.95),
+        "sessions_median_s": quantile(answered, 0.5),
+        "sessions_browser_p95_s": quantile(drawn, 0.95),
         "sessions_mib_settled": round(settled, 1),
         "sessions_mib_end": round(memory[-1], 1) if memory else None,
     }
@@ -362,7 +298,7 @@ async def _large(browser: Any, workspace: Path, troubles: Troubles, report: Repo
     made = large.make(workspace)
     report.advance()
     luck, seconds = random.Random(0), []
-    async with _serving(workspace, troubles) as server, _tab(browser, troubles) as page:
+    async with serving(workspace, troubles) as server, tab(browser, troubles) as page:
         began = time.monotonic()
         await page.goto(f"{server.url}/graph?graph={large.TABLE}&lines=Above&threshold={made.weakest:.3f}")
         await page.evaluate(WAIT, [*PAGES["/graph"], None, 0])
@@ -386,9 +322,9 @@ async def _large(browser: Any, workspace: Path, troubles: Troubles, report: Repo
         "large_tasks": made.tasks,
         "large_lines": made.lines,
         "large_graph_s": round(graph_seconds, 2),
-        "large_frame_p95_s": _quantile(frames, 0.95),
-        "large_click_p95_s": _quantile(seconds, 0.95),
-        "large_click_median_s": _quantile(seconds, 0.5),
+        "large_frame_p95_s": quantile(frames, 0.95),
+        "large_click_p95_s": quantile(seconds, 0.95),
+        "large_click_median_s": quantile(seconds, 0.5),
         "map_points": points,
         "map_s": round(map_seconds, 2),
         "large_server_mib": round(mib, 1),
@@ -443,12 +379,6 @@ async def _click_a_point(page: Any, luck: random.Random) -> float:
 def _mib(server: Server) -> float:
     assert server.process is not None
     return float(psutil.Process(server.process.pid).memory_info().rss) / 2**20
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least a share of all does not exceed."""
-    ordered = sorted(values)
-    return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 3) if ordered else math.nan
 
 
 if __name__ == "__main__":

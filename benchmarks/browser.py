@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -11,11 +12,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pituning.errors import RunFailed
+from pituning.errors import ArtefactError, RunFailed
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
@@ -27,6 +29,10 @@ _SEARCH = re.compile(r"/_stcore/(health|host-config|stream)\b|when disconnected 
 
 START_SECONDS = 240.0
 LOOK_SECONDS = 0.02
+
+WINDOW = {"width": 1440, "height": 1000}
+PATIENCE = 60 * SECOND
+CLOCK = "addEventListener('pointerdown', () => { window.benchClick = performance.now(); }, {capture: true});"
 
 
 def console_error(message: Any) -> str | None:
@@ -101,3 +107,77 @@ def pituning_app(workspace: Path, log: Path) -> Server:
     command = [sys.executable, "-m", "pituning.cli", "app", "--headless", "--port", "{port}", "--workspace",
                str(workspace)]  # fmt: skip
     return Server(workspace, log, command, Path.cwd())
+
+
+@dataclass
+class Troubles:
+    """What went wrong: in the browser's console, on the pages, in the server's log."""
+
+    messages: list[str] = field(default_factory=list)
+
+    def watch(self, page: Any) -> None:
+        """Listens to a page."""
+        page.on("console", lambda message: self._add(console_error(message)))
+        page.on("pageerror", lambda error: self._add(f"page error: {error}"))
+
+    def _add(self, message: str | None) -> None:
+        if message is not None:
+            self.messages.append(message)
+
+    def of_log(self, log: Path) -> None:
+        """Reads the server's log."""
+        tracebacks = log.read_text(errors="replace").count("Traceback")
+        self.messages += ["traceback in the server's log"] * tracebacks
+
+
+@contextlib.asynccontextmanager
+async def chromium() -> AsyncIterator[Any]:
+    """A running browser.
+
+    Raises:
+        ArtefactError: Playwright or Chromium is not installed.
+    """
+    try:
+        from playwright.async_api import async_playwright
+    except ImportError as error:
+        raise ArtefactError("Playwright is not installed; install it: pip install playwright") from error
+    if not Path(CHROMIUM).exists():
+        raise ArtefactError("Chromium is not installed; install it: apt-get install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def serving(workspace: Path, troubles: Troubles) -> AsyncIterator[Server]:
+    """A running server of a workspace."""
+    server = pituning_app(workspace, workspace.with_suffix(".log"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        troubles.of_log(server.log)
+
+
+@contextlib.asynccontextmanager
+async def tab(browser: Any, troubles: Troubles) -> AsyncIterator[Any]:
+    """A page of its own, whose clicks leave their time in ``window.benchClick``."""
+    context = await browser.new_context(viewport=WINDOW)
+    await context.add_init_script(CLOCK)
+    page = await context.new_page()
+    page.set_default_timeout(PATIENCE)
+    troubles.watch(page)
+    try:
+        yield page
+    finally:
+        await context.close()
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least a share of all does not exceed."""
+    ordered = sorted(values)
+    return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 3) if ordered else math.nan

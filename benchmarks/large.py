@@ -46,7 +46,7 @@ def make(root: Path, *, tasks: int = TASKS, resamplings: int = RESAMPLINGS, valu
     similarity = vectors @ vectors.T
     names = tuple(f"task-{number:04d}" for number in range(tasks))
     for name, family in zip(names, families, strict=True):
-        save_task(_task(name, int(family)), workspace)
+        save_task(task_of_family(name, int(family)), workspace)
 
     path = workspace.zoo().new_similarity_path("lora", "probe")
     none = np.zeros((0, tasks, tasks))
@@ -69,7 +69,8 @@ def make(root: Path, *, tasks: int = TASKS, resamplings: int = RESAMPLINGS, valu
     return Made(tasks=tasks, lines=values, weakest=float(similarity[rows, columns][nearest[-1]]))
 
 
-def _task(name: str, family: int) -> Task:
+def task_of_family(name: str, family: int) -> Task:
+    """A task of few short texts, whose family decides its modality."""
     answers = ("yes", "no")
     splits = {
         split: [Example(uid=f"{name}/{split}/{i}", text=f"{name} {i}", answer=answers[i]) for i in range(2)]

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks.app import PAGES, Troubles, _chromium, _quantile, _serving, _tab
-from benchmarks.browser import SECOND, Server
-from benchmarks.large import FAMILIES, MODALITIES
+from benchmarks.app import PAGES
+from benchmarks.browser import SECOND, Server, Troubles, chromium, quantile, serving, tab
+from benchmarks.large import FAMILIES, task_of_family
 from pituning.embedding.many import compare_many
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.predictors import PREDICTORS
@@ -27,7 +27,6 @@ from pituning.graph.settings import MapSettings
 from pituning.progress import Reporter, Silent
 from pituning.runs.configs import ProjectRun
 from pituning.runs.projecting import map_zoo
-from pituning.tasks.base import Example, Task
 from pituning.tasks.saved import write_task
 from pituning.workspace.atomic import write_json
 from pituning.workspace.layout import Workspace
@@ -76,7 +75,7 @@ def make(root: Path, *, tasks: int = TASKS, reporter: Reporter | None = None) ->
     for number, name in enumerate(names):
         folder = workspace.task_dir(name)
         folder.mkdir(parents=True)
-        write_task(_task(name, int(families[number])), folder)
+        write_task(task_of_family(name, int(families[number])), folder)
         TaskEmbedding.from_flat(
             vectors[number], task=name, kind="lora", probe="common", names=layout[0], sizes=layout[1]
         ).save(zoo.new_embedding_path("lora", "common", name))
@@ -89,35 +88,23 @@ def make(root: Path, *, tasks: int = TASKS, reporter: Reporter | None = None) ->
     return {"compare_processor_s": compared - began, "map_processor_s": time.process_time() - compared}
 
 
-def _task(name: str, family: int) -> Task:
-    answers = ("yes", "no")
-    splits = {
-        split: [Example(uid=f"{name}/{split}/{i}", text=f"{name} {i}", answer=answers[i]) for i in range(2)]
-        for split in ("train", "validation", "test")
-    }
-    return Task(
-        name=name, title=name.capitalize().replace("-", " "), instruction="is it so?",
-        modality=MODALITIES[family % len(MODALITIES)], metric="accuracy", labels=answers, source="file", splits=splits,
-    )  # fmt: skip
-
-
 async def _measure(workspace: Path, tasks: int, pictures: Path | None) -> dict[str, Any]:
     troubles, result, every = Troubles(), {}, []
-    async with _chromium() as browser, _serving(workspace, troubles) as server, _tab(browser, troubles) as page:
+    async with chromium() as browser, serving(workspace, troubles) as server, tab(browser, troubles) as page:
         for path, queries in ADDRESSES.items():
             for number, query in enumerate(queries):
                 times = [await _opened(page, server, path, query, n) for n in range(OPENED)]
                 name = path + ("?task" if query else "")
                 result[name] = {
                     "first_processor_s": times[0][1], "first_s": times[0][0],
-                    "processor_s": _quantile([one for _, one in times[1:]], 0.5),
-                    "seconds": _quantile([one for one, _ in times[1:]], 0.5),
+                    "processor_s": quantile([one for _, one in times[1:]], 0.5),
+                    "seconds": quantile([one for one, _ in times[1:]], 0.5),
                 }  # fmt: skip
                 every += [one for _, one in times[1:]]
                 if pictures is not None:
                     await page.screenshot(path=pictures / f"{path.strip('/') or 'home'}-{number}.png", full_page=True)
         result["server_mib"] = round(psutil.Process(server.process.pid).memory_info().rss / 2**20)
-    result |= {"tasks": tasks, "page_processor_p95_s": _quantile(every, 0.95), "errors": troubles.messages}
+    result |= {"tasks": tasks, "page_processor_p95_s": quantile(every, 0.95), "errors": troubles.messages}
     return result
 
 

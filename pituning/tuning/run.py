@@ -18,20 +18,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from pituning.errors import RunFailed
 from pituning.experts.keeping import check_not_imported
-from pituning.experts.store import make_expert, save_expert
 from pituning.graph.predict import Neighbor
 from pituning.progress import Reporter, Silent
 from pituning.tasks.metrics import guessing
-from pituning.tuning.baselines import OWN
 from pituning.tuning.config import CANDIDATES, MIXTURE, PARTIAL, TuneConfig, guard
-from pituning.tuning.evaluation import Scores, rounded, shown_predictions
-from pituning.tuning.interpolation import collapse, identity_check
+from pituning.tuning.evaluation import Scores, shown_predictions
+from pituning.tuning.export import export
 from pituning.tuning.jobs import Job, is_small, process_count, run_jobs, threads
 from pituning.tuning.learners import Mixed, MixtureLearner
 from pituning.tuning.learning_curve import learning_curve
@@ -50,8 +47,6 @@ from pituning.tuning.units import (
 from pituning.workspace.atomic import write_json
 from pituning.workspace.layout import Workspace
 
-CHECKED = 8
-"""Shots on which the identity check compares outputs."""
 STATELESS = ("backbone", "full", "bitfit")
 """Methods of which the answers are kept alone."""
 ALPHA_EVERY = 5
@@ -128,7 +123,10 @@ class _Run:
             curve, calibration = self._after_verdict(chosen, found)
         baselines = {name: self.scores.score(name) for name in config.baselines}
         scored = ("pi", *([] if chosen == MIXTURE else [MIXTURE]), *config.baselines)
-        exported = self._export(chosen, score, calibration)
+        state = self.outcomes[chosen].state
+        assert state is not None
+        exported = export(trial, self.workspace, chosen, state, score=score, calibration=calibration)
+        self.reporter.log(f"kept as expert {exported['expert']}")
         self.reporter.log(f"π-tuning ({chosen}): {score:.1f} points in {time.monotonic() - began:.0f} s")
         return {
             "format_version": FORMAT_VERSION,
@@ -370,51 +368,10 @@ class _Run:
         self.trial.stages.save("calibration", found)
         return found
 
-    # Export.
-
-    def _export(self, chosen: str, score: float, calibration: Mapping[str, Any]) -> dict[str, Any]:
-        """Collapses the chosen candidate to one expert, checks it and saves it in the workspace."""
-        state, learner = self.outcomes[chosen].state, self._mixture_learner(chosen)
-        assert state is not None
-        collapsed = collapse(self.trial.methods.mixture, state.experts, state.weights)
-        batch = self.trial.shots.batch(range(min(CHECKED, len(self.trial.shots))))
-        identity = identity_check(self.trial.methods.mixture, state.experts, state.weights, collapsed, batch)
-        name = self.config.expert_name
-        weights = _mean_weights(learner.names, state.weights, (OWN, *self.trial.methods.donors))
-        settings = {key: value for key, value in asdict(self.config).items() if key != "processes"}
-        spec = {**settings, "method": "pi", "chosen": chosen, "donors_used": list(self.trial.methods.donors),
-                "weights": weights}  # fmt: skip
-        expert = make_expert(
-            collapsed.model, collapsed.values, name=name, task=self.trial.task.name, seed=self.config.seed, spec=spec,
-            scores={"test": score}, temperature=calibration.get("temperature"),
-            calibration={key: value for key, value in calibration.items() if key != "temperature"},
-        )  # fmt: skip
-        save_expert(
-            expert, collapsed.model, self.workspace.zoo(self.config.backbone).new_expert_dir(self.config.kind, name)
-        )
-        self.reporter.log(f"kept as expert {name}")
-        return {
-            "expert": name,
-            "weights": weights,
-            "weights_per_site": {
-                "sites": list(self.trial.methods.mixture.space.site_names),
-                "experts": list(learner.names),
-                "weights": [[round(value, 6) for value in row] for row in state.weights.tolist()],
-            },
-            "identity": identity,
-            "calibration": dict(calibration) or None,
-        }
-
 
 def _whole(state: Mixed) -> dict[str, Tensor]:
     """The tensors of a state, none a view of another."""
     return {name: tensor.contiguous().clone() for name, tensor in vars(state).items()}
-
-
-def _mean_weights(names: tuple[str, ...], weights: Tensor, experts: tuple[str, ...]) -> dict[str, float]:
-    """Mean over sites by expert; 0 for those that the chosen candidate leaves out."""
-    means = dict(zip(names, torch.mean(weights, dim=0).tolist(), strict=True))
-    return rounded({name: means.get(name, 0.0) for name in experts})
 
 
 def _plain(neighbor: Neighbor) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import large
-from benchmarks.app import _quantile
+from benchmarks.browser import quantile
 from pituning.graph.projection import load_projection
 from pituning.tasks.registry import list_tasks
 from pituning.workspace.affinities import load_affinity
@@ -19,8 +19,8 @@ from pituning.workspace.layout import Workspace
 def test_the_quantile_is_the_smallest_value_that_enough_do_not_exceed(count: int, share: float) -> None:
     values = np.random.default_rng(count).permutation(count) / 1000
     enough = [one for one in values if np.mean(values <= one) >= share]
-    assert _quantile(list(values), share) == min(enough)
-    assert math.isnan(_quantile([], share))
+    assert quantile(list(values), share) == min(enough)
+    assert math.isnan(quantile([], share))
 
 
 def test_the_large_workspace_is_one_that_pages_can_read(tmp_path: Path) -> None:

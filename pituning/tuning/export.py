@@ -1,0 +1,72 @@
+"""What was tuned becomes one ordinary expert of the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pituning.experts.store import make_expert, save_expert
+from pituning.tuning.baselines import OWN
+from pituning.tuning.evaluation import rounded
+from pituning.tuning.interpolation import collapse, identity_check
+from pituning.tuning.learners import Mixed, MixtureLearner
+from pituning.tuning.trial import Trial
+from pituning.workspace.layout import Workspace
+
+CHECKED = 8
+"""Shots on which the identity check compares outputs."""
+
+
+def export(
+    trial: Trial, workspace: Workspace, chosen: str, state: Mixed, *, score: float, calibration: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Collapses the chosen candidate to one expert, checks it and saves it in the workspace.
+
+    Args:
+        chosen: the candidate.
+        state: of it, after training on all shots.
+        score: of it, in points.
+        calibration: what `pituning.tuning.temperature.calibrate` found; empty where there is none.
+
+    Returns:
+        The part of a run's result that tells of the expert.
+
+    Raises:
+        RunFailed: the identity check fails.
+    """
+    config, learner = trial.config, trial.methods.learner(chosen)
+    assert isinstance(learner, MixtureLearner)
+    collapsed = collapse(trial.methods.mixture, state.experts, state.weights)
+    batch = trial.shots.batch(range(min(CHECKED, len(trial.shots))))
+    identity = identity_check(trial.methods.mixture, state.experts, state.weights, collapsed, batch)
+    name = config.expert_name
+    weights = _mean_weights(learner.names, state.weights, (OWN, *trial.methods.donors))
+    settings = {key: value for key, value in asdict(config).items() if key != "processes"}
+    spec = {**settings, "method": "pi", "chosen": chosen, "donors_used": list(trial.methods.donors), "weights": weights}
+    expert = make_expert(
+        collapsed.model, collapsed.values, name=name, task=trial.task.name, seed=config.seed, spec=spec,
+        scores={"test": score}, temperature=calibration.get("temperature"),
+        calibration={key: value for key, value in calibration.items() if key != "temperature"},
+    )  # fmt: skip
+    save_expert(expert, collapsed.model, workspace.zoo(config.backbone).new_expert_dir(config.kind, name))
+    return {
+        "expert": name,
+        "weights": weights,
+        "weights_per_site": {
+            "sites": list(trial.methods.mixture.space.site_names),
+            "experts": list(learner.names),
+            "weights": [[round(value, 6) for value in row] for row in state.weights.tolist()],
+        },
+        "identity": identity,
+        "calibration": dict(calibration) or None,
+    }
+
+
+def _mean_weights(names: tuple[str, ...], weights: Tensor, experts: tuple[str, ...]) -> dict[str, float]:
+    """Mean over sites by expert; 0 for those that the chosen candidate leaves out."""
+    means = dict(zip(names, torch.mean(weights, dim=0).tolist(), strict=True))
+    return rounded({name: means.get(name, 0.0) for name in experts})
