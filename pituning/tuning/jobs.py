@@ -56,7 +56,8 @@ def process_count(asked: int, backbone: Backbone) -> int:
     Args:
         asked: so many; 0 for as many as torch has threads, or fewer where free memory would be more than half full.
     """
-    if not is_small(backbone) or sys.platform != "linux":
+    # With an accelerator about, autograd keeps threads for it, after whose start nothing that is forked may use it.
+    if not is_small(backbone) or sys.platform != "linux" or torch.accelerator.is_available():
         return 1
     if asked:
         return asked

@@ -51,4 +51,4 @@ def test_a_studio_that_is_broken_fails_it(tmp_path, monkeypatch):
         if mutation == "restore":
             assert report["restored"] == 0
         else:
-            assert any(report[key] for key in shown_by[mutation]), report
+            assert any(report[key] for key in shown_by[mutation]), (mutation, report)

@@ -16,7 +16,6 @@ from pituning.runs.queue import RunQueue
 from pituning.runs.slots import Slot
 from pituning.runs.spec import RunSpec
 from pituning.runs.supervisor import Supervisor
-from pituning.runs.worker import run_claimed, work_on
 from pituning.workspace.layout import DATA_VARIABLE, Workspace
 
 
@@ -39,11 +38,6 @@ def outcome(template, tmp_path, monkeypatch):
         workspace = Workspace(shutil.copytree(template, tmp_path / f"ws-{kill_after or 'whole'}"), embedded=None)
         queue = RunQueue(workspace)
         run_id = queue.submit(spec, max_attempts=9)
-        if not kill_after:  # nobody interferes, so this process, which has torch already, can do the work
-            claimed = queue.claim("tests")
-            assert claimed is not None
-            assert run_claimed(queue, claimed.claim, work_on) == "succeeded"
-            return final_words(workspace, spec.kind, queue.result_of(run_id)), queue.get(run_id), queue
         supervisor = Supervisor(workspace, executor=LocalExecutor(workspace, slots=[Slot("cpu 0")]))
         while supervisor.step():
             time.sleep(0.1)
