@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM, SECOND, Server, console_error
 from pituning.workspace.layout import embedded_data
@@ -90,10 +90,18 @@ def page(chromium: Browser) -> Iterator[Page]:
     assert errors == [], "the browser's console has errors"
 
 
+STYLED = """() => {
+    const bar = document.querySelector('.st-key-backbone_bar');
+    return bar === null || innerWidth < 1180 || parseFloat(getComputedStyle(bar).marginBottom) < 0;
+}"""
+
+
 def settle(page: Page) -> None:
     """Waits until the page has been drawn."""
     page.wait_for_selector('[data-testid="stApp"][data-test-connection-state="CONNECTED"]')
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    # The browser fetches what reads the style (frame.css) beside all else; with it the page moves up a little.
+    page.wait_for_function(STYLED)
 
 
 def no_errors(page: Page) -> None:
@@ -101,3 +109,13 @@ def no_errors(page: Page) -> None:
     assert page.locator('[data-testid="stException"]').count() == 0
     messages = page.locator('[data-testid="stAlertContentError"]')
     assert messages.count() == 0, messages.all_inner_texts()
+
+
+def press(label: Locator, delay: float = 0.0) -> None:
+    """Clicks where a label of a chart stands: the drawing takes the mouse as a whole, so an ordinary click would wait.
+
+    Args:
+        delay: milliseconds until the button is let go.
+    """
+    label.element_handle().wait_for_element_state("stable")
+    label.click(force=True, delay=delay)

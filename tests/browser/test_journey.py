@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from benchmarks.browser import SECOND
 from pituning.runs.queue import RunQueue
 from pituning.workspace.layout import Workspace
-from tests.browser.conftest import Studio, no_errors, settle
+from tests.browser.conftest import Studio, no_errors, press, settle
 from tests.browser.test_runs import PATIENCE, has_result, make_small, start
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -26,7 +26,7 @@ def test_explore_launch_watch_compare_export_present(studio: Studio, page: Page,
     # The panel beside the graph makes it narrower when it comes, which moves the label.
     expect(page.get_by_text("No task chosen")).to_be_visible()
     settle(page)
-    label.click()
+    press(label)
     expect(page.get_by_text("Nearest tasks")).to_be_visible()
     expect(page.get_by_text("Measured transfer", exact=False).last).to_be_visible()
     page.get_by_role("button", name="Use as target of a run").click()

@@ -19,7 +19,7 @@ from benchmarks.browser import SECOND
 from pituning import cli
 from pituning.backbones.offers import OFFERS
 from pituning.workspace.layout import Workspace
-from tests.browser.conftest import Studio, no_errors, settle
+from tests.browser.conftest import Studio, no_errors, press, settle
 from tests.browser.test_runs import TABLE, has_result, start
 from tests.conftest import lacking
 
@@ -90,7 +90,7 @@ def test_a_journey_with_reviews(real: Studio, page: Page, tmp_path: Path) -> Non
     settle(page)
     label = page.locator(".st-key-graph_chart svg text", has_text="Shop reviews")
     expect(label).to_be_visible()
-    label.click()
+    press(label)
     expect(page.get_by_role("heading", name="Shop reviews")).to_be_visible()
     expect(page.get_by_text("Nearest tasks")).to_be_visible()
     no_errors(page)
