@@ -39,6 +39,7 @@ FADED = 0.22
 FADED_LINE = 0.1
 _DASH_ICON = "path://M0 9H9V12H0Z M14 9H23V12H14Z"
 _LINE_ICON = "path://M0 9H23V12H0Z"
+_DOTS_ICON = "path://M0 8H4V12H0Z M9 8H13V12H9Z M18 8H22V12H18Z"
 _ARROW_ICON = "path://M0 9H14V5L23 10.5L14 16V12H0Z"
 _LINE_ICONS = {
     "Same modality": _LINE_ICON,
@@ -46,7 +47,22 @@ _LINE_ICONS = {
     "Helps": _ARROW_ICON,
     "Harms": _ARROW_ICON,
     "Dashed: across modalities": _DASH_ICON,
+    "Predicted donor": _DOTS_ICON,
 }
+OWN = "Yours, placed from its shots"
+"""What the legend calls a task that is in the graph by its shots alone, whose symbol has a ring around it."""
+
+_RING = "M50 0A50 50 0 1 1 50 100A50 50 0 1 1 50 0ZM50 9A41 41 0 1 0 50 91A41 41 0 1 0 50 9Z"
+RINGED = {
+    "circle": f"path://{_RING}M50 21A29 29 0 1 1 50 79A29 29 0 1 1 50 21Z",
+    "rect": f"path://{_RING}M25 25H75V75H25Z",
+    "diamond": f"path://{_RING}M50 15L85 50L50 85L15 50Z",
+}
+"""The symbols within a ring, by the symbol."""
+
+RING_SCALE = 1.75
+"""Of a symbol with its ring, so that what is within is about as large as without."""
+
 _PLAIN = {"Helps": "Positive", "Harms": "Negative"}
 """Of values that are no gains."""
 
@@ -183,16 +199,16 @@ def _node(
         f"<b>{escape(data['title'])}</b>",
         escape(style.label),
         *([f"Planted families: {escape(families)}"] if families else []),
-        f"Community {int(data['community']) + 1}",
+        OWN if is_own(data) else f"Community {int(data['community']) + 1}",
         *([escape(note)] if note else []),
     ]
-    size = NODE_SIZE[style.symbol] * scale * (SELECTED_SCALE if chosen else 1)
+    size = NODE_SIZE[style.symbol] * scale * (SELECTED_SCALE if chosen else 1) * (RING_SCALE if is_own(data) else 1)
     return {
         "name": name_of(data),
         "x": float(data["x"]),
         "y": float(data["y"]),
         "category": category_of(data, colour_by),
-        "symbol": style.symbol,
+        "symbol": RINGED[style.symbol] if is_own(data) else style.symbol,
         "symbolSize": round(size),
         "itemStyle": {
             "color": _colour(data, colour_by, dark),
@@ -203,6 +219,11 @@ def _node(
         "label": {"opacity": 1 if near else 0.45, "fontWeight": "bold" if chosen else "normal"},
         "tooltip": {"formatter": "<br>".join(lines)},
     }
+
+
+def is_own(data: Mapping[str, Any]) -> bool:
+    """Whether a task joined the graph by its shots (`pituning.graph.newcomers`)."""
+    return bool(data.get("own"))
 
 
 def name_of(data: dict[str, Any]) -> str:
@@ -222,6 +243,7 @@ def _links(
     links = []
     for (a, b, data), value in zip(graph.edges(data=True), values, strict=True):
         strength = 1.0 if alone else (value - low) / spread
+        predicted, sure = data.get("predicted", False), data.get("confidence", 0.5)
         if selected in graph:
             faded = {a, b} != {selected, other} if pair else selected not in (a, b)
         else:
@@ -233,9 +255,9 @@ def _links(
                 "value": round(float(data["gain"] if directed else data["similarity"]), 4),
                 "lineStyle": {
                     "color": line_colour(line_name(data, directed), dark),
-                    "type": "dashed" if data["inter_modal"] else "solid",
+                    "type": "dotted" if predicted else "dashed" if data["inter_modal"] else "solid",
                     "width": round(WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * float(strength), 2),
-                    "opacity": FADED_LINE if faded else round(0.45 + 0.4 * float(strength), 2),
+                    "opacity": FADED_LINE if faded else round(0.45 + 0.4 * float(sure if predicted else strength), 2),
                     "curveness": BENDS[directed],
                 },
                 "tooltip": {"formatter": _link_tooltip(graph, a, b, data, gain_unit)},
@@ -251,13 +273,20 @@ def _link_tooltip(graph: nx.Graph, a: str, b: str, data: Mapping[str, Any], gain
     if graph.is_directed():
         gain = (f"{data['gain']:+.2f} {escape(gain_unit)}" if gain_unit else f"{data['gain']:.4g}").replace("-", "−")
         return f"{first} → {second}<br><b>{gain}</b>, number {data['rank']} of its donors{kind}"
-    return f"{first} – {second}<br>Similarity <b>{data['similarity']:.3f}</b> ({data['standardised']:+.1f} SD){kind}"
+    similar = f"Similarity <b>{data['similarity']:.3f}</b>"
+    if data.get("predicted"):
+        sure = f", stable rank {100 * data['confidence']:.0f} %" if "confidence" in data else ""
+        own, donor = (first, second) if is_own(graph.nodes[a]) else (second, first)
+        return f"{donor}, predicted donor {data['rank']} of {own}<br>{similar}{sure}{kind}"
+    return f"{first} – {second}<br>{similar} ({data['standardised']:+.1f} SD){kind}"
 
 
 def line_name(data: Mapping[str, Any], directed: bool) -> str:
     """What the legend calls a line."""
     if directed:
         return "Helps" if data["gain"] >= 0 else "Harms"
+    if data.get("predicted"):
+        return "Predicted donor"
     return "Across modalities" if data["inter_modal"] else "Same modality"
 
 
@@ -275,6 +304,7 @@ def line_colour(name: str, dark: bool) -> str:
         "Helps": diverging(dark)[-2],
         "Harms": diverging(dark)[1],
         "Dashed: across modalities": palette[6],
+        "Predicted donor": inks(dark)[0],
     }[name]
 
 
@@ -306,7 +336,7 @@ def category_of(data: dict[str, Any], colour_by: ColourBy) -> str:
 
 
 def categories(graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool) -> list[dict[str, Any]]:
-    """What the legend lists: the groups of nodes, then the two kinds of lines as groups without nodes."""
+    """What the legend lists: the groups of nodes, then what rings and lines mean, as groups without any."""
     groups: dict[str, dict[str, Any]] = {}
     for _, data in sorted(graph.nodes(data=True), key=lambda item: _order(item[1], colour_by)):
         name = category_of(data, colour_by)
@@ -315,7 +345,8 @@ def categories(graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool)
         {"name": line_label(name, plain=plain), "itemStyle": {"color": line_colour(name, dark)}}
         for name in _line_names(graph)
     ]
-    return [*groups.values(), *lines]
+    own = [{"name": OWN, "itemStyle": {"color": inks(dark)[0]}}] if any(map(is_own, graph.nodes.values())) else []
+    return [*groups.values(), *own, *lines]
 
 
 def _order(data: dict[str, Any], colour_by: ColourBy) -> tuple[int, str]:
@@ -327,7 +358,7 @@ def _order(data: dict[str, Any], colour_by: ColourBy) -> tuple[int, str]:
 
 def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str) -> dict[str, Any]:
     """The legend of `categories`, below the graph."""
-    icons = _LINE_ICONS | {word: _LINE_ICONS[name] for name, word in _PLAIN.items()}
+    icons = _LINE_ICONS | {OWN: RINGED["circle"]} | {word: _LINE_ICONS[name] for name, word in _PLAIN.items()}
     if colour_by == "modality":
         icons |= {style.label: style.symbol for style in (*MODALITIES.values(), modality_style(UNKNOWN_MODALITY))}
     return {

@@ -53,8 +53,8 @@ def joined(graph: nx.Graph, newcomers: Sequence[Newcomer]) -> nx.Graph:
     """The graph with further tasks, each joined to its predicted donors; nothing else of it changes.
 
     Args:
-        graph: of `pituning.graph.build.task_graph` or its sparse form. To one of measured gains, which is directed, they
-            come without lines: nothing has been measured of them.
+        graph: of `pituning.graph.build.task_graph` or its sparse form. To one of measured gains, which is directed,
+            they come without lines: nothing has been measured of them.
         newcomers: in the order in which they came: who comes later gives way. Those of which no similar task is in the
             graph, and those that are in it, are left out.
 
@@ -99,7 +99,7 @@ def _place(graph: nx.Graph, near: Sequence[Neighbor], label: str) -> tuple[float
 
 
 def _weights(near: Sequence[Neighbor]) -> np.ndarray:
-    """How strongly each of the most similar pulls: by how far it is above the first that does not. (PULLING,) at most"""
+    """How strongly each of the most similar pulls: by how far it is above the first that does not, (PULLING,)."""
     values = np.array([one.similarity for one in near], dtype=float)
     above = values[:PULLING] - values[min(PULLING, len(values) - 1)]
     return above / above.sum() if above.sum() > 1e-9 else np.full(len(above), 1 / len(above))

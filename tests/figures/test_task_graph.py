@@ -9,10 +9,13 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from pituning.figures.crowd import crowd_option
 from pituning.figures.palette import DARK, DIVERGING, LIGHT
-from pituning.figures.task_graph import FADED, graph_option
+from pituning.figures.task_graph import FADED, OWN, RINGED, graph_option
 from pituning.graph.build import UNKNOWN_MODALITY, task_graph
 from pituning.graph.directed import directed_graph
+from pituning.graph.newcomers import Newcomer, joined
+from pituning.graph.predict import Neighbor
 from tests.graph.test_build import Info, infos, random_similarity
 
 
@@ -183,3 +186,39 @@ def test_a_line_to_a_task_of_unknown_modality_crosses_nothing() -> None:
     option = graph_option(task_graph(random_similarity(2), tasks))
     assert [entry["name"] for entry in option["legend"]["data"]] == ["Vision", "Modality unknown"]
     assert option["series"][0]["data"][0]["itemStyle"]["color"] == LIGHT[6]
+
+
+def test_a_task_that_joined_has_a_ring_and_dotted_lines(graph: nx.Graph) -> None:
+    near = [
+        Neighbor(task="task-3", similarity=0.5, rank=1, confidence=0.9),
+        Neighbor(task="task-1", similarity=0.4, rank=2),
+    ]
+    mine = Newcomer(info=Info("mine", "<b>Mine", "vision"), near=tuple(near))
+    whole = joined(graph, [mine])
+    option = graph_option(whole)
+    assert all(leaf is None or type(leaf) in (str, int, float, bool) for leaf in leaves(option))
+    series, plain = option["series"][0], graph_option(graph)["series"][0]
+    assert [{**node, "category": None} for node in series["data"][:-1]] == [
+        {**node, "category": None} for node in plain["data"]
+    ]
+    own = series["data"][-1]
+    assert own["symbol"] == RINGED["circle"]
+    assert OWN in own["tooltip"]["formatter"]
+    assert "<b>Mine" not in own["tooltip"]["formatter"].removeprefix("<b>")
+    drawn = {link["source"]: link for link in series["links"] if link["target"] == "mine"}
+    sure, unknown = drawn["task-3"], drawn["task-1"]
+    assert sure["lineStyle"]["type"] == "dotted"
+    assert "Task 3, predicted donor 1 of &lt;b&gt;Mine" in sure["tooltip"]["formatter"]
+    assert "stable rank 90 %" in sure["tooltip"]["formatter"]
+    assert "stable rank" not in unknown["tooltip"]["formatter"]
+    assert sure["lineStyle"]["opacity"] > unknown["lineStyle"]["opacity"]
+    names = [entry["name"] for entry in option["legend"]["data"]]
+    assert {OWN, "Predicted donor"} <= set(names)
+    assert OWN not in str(graph_option(graph)["legend"])
+    crowd = crowd_option(whole, selected="mine")
+    drawn = {series["id"]: series for series in crowd["series"]}
+    assert drawn["tasks Vision"]["data"][-1]["symbol"] == RINGED["circle"]
+    assert drawn["lines Predicted donor"]["data"]
+    assert OWN in [entry["name"] for entry in crowd["legend"]["data"]]
+    arrows = graph_option(joined(directed_graph(graph, np.ones((12, 12)), k=1), [mine]))["series"][0]
+    assert arrows["data"][-1]["id"] == "mine"

@@ -90,7 +90,8 @@ def test_the_nearest_free_place_against_a_slow_search() -> None:
 def test_a_crowd_a_measured_graph_and_nobody_like_it(graph: nx.Graph) -> None:
     crowd = nx.Graph()
     for number in range(2_500):
-        crowd.add_node(str(number), **{**graph.nodes[next(iter(graph))], "x": 9.0 * (number % 50), "y": 9.0 * (number // 50)})
+        x, y = 9.0 * (number % 50), 9.0 * (number // 50)
+        crowd.add_node(str(number), **{**graph.nodes["task-0"], "x": x, "y": y})
     whole = joined(crowd, [newcomer([Neighbor(task="70", similarity=0.5, rank=1)])])
     assert whole.nodes["mine"]["x"] < 0 or whole.nodes["mine"]["y"] < 0  # between them nothing is free
     gains = np.random.default_rng(0).normal(size=(12, 12))
@@ -102,8 +103,7 @@ def test_a_crowd_a_measured_graph_and_nobody_like_it(graph: nx.Graph) -> None:
     assert not joined(nx.Graph(), [newcomer(unknown)])
 
 
-@pytest.mark.parametrize("result", [{}, {"neighbors": None}, {"neighbors": [3]}, {"neighbors": [{"task": "a"}]},
-                                    {"neighbors": [{"task": "a", "similarity": float("nan"), "rank": 1}]},
-                                    {"neighbors": [{"task": "a", "similarity": "x", "rank": 1}]}, {"neighbors": 7}])  # fmt: skip
-def test_a_result_without_a_ranking(result: dict[str, object]) -> None:
-    assert ranking_of(result) == ()
+@pytest.mark.parametrize("near", [None, 7, [3], [{"task": "a"}], [{"task": "a", "similarity": float("nan"), "rank": 1}],
+                                  [{"task": "a", "similarity": "x", "rank": 1}]])  # fmt: skip
+def test_a_result_without_a_ranking(near: object) -> None:
+    assert ranking_of({"neighbors": near}) == ranking_of({}) == ()
