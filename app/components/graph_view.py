@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import networkx as nx
@@ -16,6 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app.components import charts, context, pictures, source, task_panel
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
+from app.components.own_tasks import OwnTask
 from app.components.source import Source, SparseSource
 from app.components.words import Word
 from pituning.figures.crowd import crowd_members, crowd_option
@@ -24,6 +25,7 @@ from pituning.graph.build import NodeInfo, task_graph
 from pituning.graph.directed import directed_graph
 from pituning.graph.export import export_bytes
 from pituning.graph.layout import CROWD
+from pituning.graph.newcomers import joined
 from pituning.graph.predict import Neighbor, neighbors
 from pituning.graph.sparse import sparse_graph, sparse_neighbors
 from pituning.workspace.similarity import NearestSimilarity
@@ -72,6 +74,7 @@ class GraphView:
         gain_unit: what gains are measured in.
         missing: why there is nothing to draw, if there is not.
         sparse: in place of matrix and replicates, which are empty then, the most similar of each of very many tasks.
+        own: tasks that join the graph without moving any of it.
         sizes: what the area of a point tells; None where all are alike; ``degree`` when it depends on the lines.
     """
 
@@ -87,6 +90,7 @@ class GraphView:
     gain_unit: str = "points"
     missing: str | None = None
     sparse: NearestSimilarity | None = None
+    own: Sequence[OwnTask] = ()
     colour_by: ColourBy = "modality"
     sizes: Mapping[str, float] | Literal["degree"] | None = None
     size_unit: str = ""
@@ -96,16 +100,31 @@ class GraphView:
         return [info.name for info in self.infos]
 
     def near(self, name: str, count: int = 5) -> list[Neighbor]:
-        """The tasks nearest to one, with the confidence of that; none for a task without an expert."""
+        """The tasks nearest to one, with the confidence of that; none for one of which nobody knows."""
         names = self.names
+        own = self.own_task(name)
+        if own is not None:
+            return [one for one in own.near if one.task in names][:count]
         if name not in names:
             return []
         if self.sparse is not None:
             return sparse_neighbors(self.sparse, name, min(count, self.sparse.tasks.shape[1]))
         return neighbors(self.matrix, names, name, min(count, len(names) - 1), replicates=self.replicates)
 
+    def own_task(self, name: str) -> OwnTask | None:
+        """One of those that joined, by its name."""
+        return next((one for one in self.own if one.info.name == name), None)
+
     def graph(self) -> nx.Graph:
         """The graph that is drawn."""
+        return self._drawn
+
+    @cached_property
+    def _drawn(self) -> nx.Graph:
+        graph = self._without_own()
+        return joined(graph, self.own) if self.own else graph
+
+    def _without_own(self) -> nx.Graph:
         if self.sparse is not None:
             return _sparse_graph(self._key(), self.k, self.threshold, self.sparse, self.infos)
         if self.gains is None:
@@ -199,8 +218,8 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     if view.missing is not None:
         empty("Nothing measured yet", view.missing, icon=":material/compare_arrows:")
         return
-    names = view.names
     graph = view.graph()
+    names = list(graph)
     chosen = chosen_tasks(names)
     # A line from donor to target opens as the pair of target and donor.
     pairs = [(b, a) if graph.is_directed() else (a, b) for a, b in graph.edges]

@@ -82,7 +82,7 @@ def neighbours(
         "Similarity": [float(item.similarity) for item in near],
     }
     if any(value is not None for value in confidence):
-        columns["Confidence"] = confidence
+        columns["Stable rank"] = confidence
     names, key = [item.task for item in near], table_key("neighbours")
     st.markdown("**Nearest tasks**")
     st.dataframe(
@@ -94,14 +94,14 @@ def neighbours(
         selection_mode="single-row",
         column_config={
             "Similarity": st.column_config.NumberColumn(format="%.3f", help="How alike the two are."),
-            "Confidence": st.column_config.ProgressColumn(
+            "Stable rank": st.column_config.ProgressColumn(
                 format="%.0f %%",
                 min_value=0,
                 max_value=100,
                 help="In how many of 100 resamplings of the examples this task is among the nearest shown.",
             ),
         },
-        alt="Nearest tasks with similarity and confidence",
+        alt="Nearest tasks with similarity, and how stable their rank is",
     )
 
 

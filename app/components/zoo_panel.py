@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from app.components import context, graph_view, nearest_view, pair_panel, task_panel
+from app.components import context, graph_view, nearest_view, own_tasks, pair_panel, task_panel
 from app.components.graph_view import GraphView
 from app.components.guard import empty, guarded, plain
 from app.components.links import to
@@ -42,6 +42,9 @@ def more(whole: Source | SparseSource, task: str | None, other: str | None) -> N
 def _task(view: GraphView, name: str) -> None:
     task_panel.heading(context.tasks()[name])
     task_panel.use_as_target(name)
+    own = view.own_task(name)
+    if own is not None:
+        own_tasks.where_from(own)
     task_panel.neighbours(name, view.near(name), graph_view.titles(), on_open=graph_view.open_neighbour)
 
 

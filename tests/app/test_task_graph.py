@@ -13,6 +13,7 @@ import pytest
 import streamlit
 
 from app.components import graph_view
+from pituning.figures.task_graph import RINGED
 from pituning.graph.nearest import nearest_by_rows
 from pituning.graph.sparse import arranged
 from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
@@ -21,6 +22,7 @@ from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import save_nearest
 from pituning.workspace.transfer import load_transfer
 from tests.app.conftest import OpenPage, healthy, texts
+from tests.app.synthetic import done
 
 
 def option(at) -> dict:  # type: ignore[no-untyped-def, type-arg]
@@ -46,7 +48,7 @@ def test_a_link_to_a_task_opens_its_panel(workspace: Workspace, open_page: OpenP
     row[names.index("nli")] = -np.inf
     assert near["Task"][0] == graph_view.titles()[names[int(row.argmax())]]
     assert near["Similarity"].is_monotonic_decreasing
-    assert near["Confidence"].between(0, 100).all()
+    assert near["Stable rank"].between(0, 100).all()
 
 
 def test_a_link_to_nonsense_falls_back(workspace: Workspace, open_page: OpenPage) -> None:
@@ -107,6 +109,31 @@ def test_a_task_without_an_expert_can_be_looked_at(workspace: Workspace, open_pa
 
     assert "has no expert in the zoo yet" in texts(at)
     assert "odd or even?" in texts(at)
+    before = option(at)["series"][0]
+
+    run = done(workspace, "parity")
+    other = done(workspace, "parity", kind="prefix")
+
+    at = healthy(at.run())
+    after = option(at)["series"][0]
+    assert [(node["id"], node["x"], node["y"]) for node in after["data"][:-1]] == [
+        (node["id"], node["x"], node["y"]) for node in before["data"]
+    ]
+    own = after["data"][-1]
+    assert (own["id"], own["symbol"]) == ("parity", RINGED["rect"])
+    lines = [link for link in after["links"] if "parity" in (link["source"], link["target"])]
+    assert {link["source"] for link in lines} == {"shape", "texture", "creatures"}
+    titles = graph_view.titles()
+    assert list(at.dataframe[0].value["Task"])[:3] == [titles[name] for name in ("shape", "texture", "creatures")]
+    assert at.dataframe[0].value["Stable rank"][0] == pytest.approx(90)
+    assert "Placed from its shots alone" in texts(at)
+    assert at.button(key="use_as_target")
+    links = {link.proto.label: link.proto.query_string for link in at.get("page_link")}
+    assert run.id in links["Its run"]
+    assert links["Its expert pi-parity"] == "expert=lora%2Fpi-parity"
+    at = healthy(open_page("task_graph", task="parity", kind="Prefix", view="Measured transfer"))
+    assert other.id in str([link.proto.query_string for link in at.get("page_link")])
+    assert "parity" not in str(option(healthy(open_page("task_graph", kind="Bottleneck"))))
 
 
 def test_the_door_to_a_run_keeps_the_task(workspace: Workspace, open_page: OpenPage) -> None:

@@ -1,0 +1,87 @@
+"""The user's own tasks on the graph: those without an expert in the zoo, of which a run has embedded the shots."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.components import context, runs_data
+from app.components.guard import plain
+from app.components.links import to
+from app.components.pages import EXPERTS, RUNS
+from app.components.words import PREDICTORS, label
+from pituning.backbones.embedded import SUITE
+from pituning.errors import PiTuningError
+from pituning.graph.newcomers import PULLING, Newcomer, ranking_of
+from pituning.runs.kinds import RUN_KINDS
+from pituning.runs.records import Run
+
+SEARCHED = 500
+"""Runs of a kind among which those on such tasks are looked for, the newest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnTask(Newcomer):
+    """Such a task.
+
+    Args:
+        run: the one that embedded its shots.
+        predictor: the similarity by which it ranked the zoo.
+        expert: that it made, if it made one.
+    """
+
+    run: Run
+    predictor: str
+    expert: str | None
+
+
+def on_graph(kind: str, placed: Collection[str]) -> list[OwnTask]:
+    """Own tasks that a run on the chosen backbone has compared with the zoo by experts of a kind, the newest run of
+    each; in the order of these runs.
+
+    Args:
+        placed: tasks that are in the graph by themselves.
+    """
+    known = context.tasks()
+    own = {name for name, info in known.items() if info.source != SUITE and info.sizes["train"]} - set(placed)
+    newest: dict[str, OwnTask] = {}
+    for run in _rankings() if own else ():
+        name = run.spec.subject
+        if name not in own or name in newest or {**run.spec.defaults(), **run.spec.config}.get("kind") != kind:
+            continue
+        try:
+            result = runs_data.result(run) or {}
+        except PiTuningError:
+            continue  # the run itself tells
+        near = ranking_of(result)
+        if near:
+            newest[name] = OwnTask(
+                info=known[name], near=near, donors=len(result.get("donors") or ()) or PULLING, run=run,
+                predictor=str(result.get("predictor")), expert=result.get("expert"),
+            )  # fmt: skip
+    return sorted(newest.values(), key=lambda one: (one.run.created, one.run.id))
+
+
+def _rankings() -> list[Run]:
+    """The runs that have ranked the zoo for a task, newest first."""
+    kinds = [record.name for record in RUN_KINDS.values() if record.ranks_zoo]
+    runs = [
+        run for kind in kinds for run in runs_data.of_backbone(states=("succeeded",), kind=kind, limit=SEARCHED)
+    ]  # fmt: skip
+    return sorted((run for run in runs if run.understood), key=lambda run: run.created, reverse=True)
+
+
+def where_from(task: OwnTask) -> None:
+    """How the task came to its place, with the doors to its run and its expert."""
+    st.caption(
+        f"Placed from its shots alone, by {label(PREDICTORS, task.predictor)}; dotted lines lead to the donors that "
+        "were predicted. It takes no part in the places of the others."
+    )
+    with st.container(horizontal=True, gap="medium"):
+        st.page_link(RUNS.path, label="Its run", icon=RUNS.icon, query_params=to(run=task.run.id))
+        if task.expert is not None:
+            kind = {**task.run.spec.defaults(), **task.run.spec.config}["kind"]
+            st.page_link(EXPERTS.path, label=f"Its expert {plain(task.expert)}", icon=EXPERTS.icon,
+                         query_params=to(expert=f"{kind}/{task.expert}"))  # fmt: skip
