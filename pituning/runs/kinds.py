@@ -75,6 +75,18 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             rate_field="learning_rates",
         ),
         RunKindRecord(
+            name="relatives",
+            label="Relatives",
+            help="Embed a few shots of a task and rank the zoo by similarity to them, before anything is trained.",
+            config="pituning.runs.configs:RelativesRun",
+            job="pituning.runs.relatives:relatives",
+            outline="pituning.runs.outline:relatives_parts",
+            subject="target",
+            reads_zoo=True,
+            ranks_zoo=True,
+            curves=False,
+        ),
+        RunKindRecord(
             name="train",
             label="Training",
             help="Train one expert on one task.",
