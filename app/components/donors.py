@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import context, evidence
+from app.components import context, evidence, own_tasks, relatives
 from app.components.evidence import Evidence
 from app.components.guard import guarded, plain
 from app.components.target import Target
@@ -30,8 +30,8 @@ class Donors:
     names: tuple[str, ...] | None
 
 
-def choose(target: Target, kind: str) -> Donors | None:
-    """Draws the step; None when there is nobody to choose."""
+def choose(target: Target, kind: str, shots: int) -> Donors | None:
+    """Draws the step; None when there is nobody to choose. ``shots``: how many of each class the run will have."""
     candidates = [name for name in context.zoo().expert_dirs(kind) if name != target.name]
     if not candidates:
         st.error(
@@ -55,6 +55,13 @@ def choose(target: Target, kind: str) -> Donors | None:
     if _complaints(target.name, kind):
         return None
     near = _near(target.name, kind, candidates, count)
+    own = None
+    if not near and target.uploaded is None:
+        own = own_tasks.ranked(target.name, kind)
+        near = [] if own is None else [item for item in own.near if item.task in candidates]
+    if not near:
+        with guarded("Its relatives"):
+            relatives.offer(target, kind, shots, count)
     known = None
     readable = False
     with guarded("The measured transfer"):  # the form works without it
@@ -80,7 +87,11 @@ def choose(target: Target, kind: str) -> Donors | None:
         st.caption(
             "Expected from the task graph. The run predicts once more, from the shots alone, and may settle on others: "
             "a new task has nothing else to go by."
+            if own is None
+            else "Ranked by a few of its rows. The run predicts once more from its shots, and may settle on others."
         )
+        if own is not None:
+            relatives.door(target.name, kind)
     else:
         st.caption(
             f":material/model_training: This task is new, so nobody knows its relatives yet. The run embeds its shots "

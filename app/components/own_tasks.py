@@ -44,12 +44,27 @@ def on_graph(kind: str, placed: Collection[str]) -> list[OwnTask]:
     Args:
         placed: tasks that are in the graph by themselves.
     """
+    own = {name for name, info in context.tasks().items() if info.source != SUITE and info.sizes["train"]}
+    newest = _newest(kind, own - set(placed))
+    return sorted(newest.values(), key=lambda one: (one.run.created, one.run.id))
+
+
+def ranked(name: str, kind: str) -> OwnTask | None:
+    """One of them, whether it is in the graph or not."""
+    return _newest(kind, {name} & set(context.tasks())).get(name)
+
+
+def kind_of(run: Run) -> str:
+    """By experts of which kind a run works."""
+    return str({**run.spec.defaults(), **run.spec.config}["kind"])
+
+
+def _newest(kind: str, names: Collection[str]) -> dict[str, OwnTask]:
     known = context.tasks()
-    own = {name for name, info in known.items() if info.source != SUITE and info.sizes["train"]} - set(placed)
     newest: dict[str, OwnTask] = {}
-    for run in _rankings() if own else ():
+    for run in _rankings() if names else ():
         name = run.spec.subject
-        if name not in own or name in newest or {**run.spec.defaults(), **run.spec.config}.get("kind") != kind:
+        if name not in names or name in newest or kind_of(run) != kind:
             continue
         try:
             result = runs_data.result(run) or {}
@@ -61,7 +76,7 @@ def on_graph(kind: str, placed: Collection[str]) -> list[OwnTask]:
                 info=known[name], near=near, donors=len(result.get("donors") or ()) or PULLING, run=run,
                 predictor=str(result.get("predictor")), expert=result.get("expert"),
             )  # fmt: skip
-    return sorted(newest.values(), key=lambda one: (one.run.created, one.run.id))
+    return newest
 
 
 def _rankings() -> list[Run]:
@@ -82,6 +97,5 @@ def where_from(task: OwnTask) -> None:
     with st.container(horizontal=True, gap="medium"):
         st.page_link(RUNS.path, label="Its run", icon=RUNS.icon, query_params=to(run=task.run.id))
         if task.expert is not None:
-            kind = {**task.run.spec.defaults(), **task.run.spec.config}["kind"]
             st.page_link(EXPERTS.path, label=f"Its expert {plain(task.expert)}", icon=EXPERTS.icon,
-                         query_params=to(expert=f"{kind}/{task.expert}"))  # fmt: skip
+                         query_params=to(expert=f"{kind_of(task.run)}/{task.expert}"))  # fmt: skip
