@@ -221,8 +221,9 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     graph = view.graph()
     names = list(graph)
     chosen = chosen_tasks(names)
-    # A line from donor to target opens as the pair of target and donor.
-    pairs = [(b, a) if graph.is_directed() else (a, b) for a, b in graph.edges]
+    # A line from donor to target opens as the pair of target and donor; one's own task is always the target.
+    turned = graph.is_directed()
+    pairs = [(b, a) if turned or view.own_task(b) is not None else (a, b) for a, b in graph.edges]
     sizes, unit = view.sizes, view.size_unit
     if sizes == "degree":
         sizes, unit = {name: float(degree) for name, degree in graph.degree}, "lines"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.components import context, runs_data
+from app.components import context, pair_sentence, runs_data
 from app.components.guard import plain
 from app.components.links import to
 from app.components.pages import EXPERTS, RUNS
@@ -86,6 +86,33 @@ def _rankings() -> list[Run]:
         run for kind in kinds for run in runs_data.of_backbone(states=("succeeded",), kind=kind, limit=SEARCHED)
     ]  # fmt: skip
     return sorted((run for run in runs if run.understood), key=lambda run: run.created, reverse=True)
+
+
+def pair(task: OwnTask, other: str) -> None:
+    """An own task and one of the graph."""
+    near = next((one for one in task.near if one.task == other), None)
+    title = context.tasks()[other].title
+    st.header(f"{plain(task.info.title)} – {plain(title)}", anchor=False)
+    ranks = {} if near is None else {(other, task.info.name): near.rank}
+    pair_sentence.show(kind_of(task.run), (other,), (task.info.name, other), ranks, len(task.near))
+    if near is None:
+        st.caption("The run on your task did not compare it with this one.")
+        return
+    with st.grid(2, min_column_width=180, gap="small"):
+        interval = None if near.low is None or near.high is None else f"interval {near.low:.2f} to {near.high:.2f}"
+        _number("Similarity", f"{near.similarity:.3f}", interval,
+                f"Of the shots, by {label(PREDICTORS, task.predictor)}.")  # fmt: skip
+        _number("Stable rank", "–" if near.confidence is None else f"{100 * near.confidence:.0f} %",
+                f"number {near.rank} of {len(task.near)}",
+                "In how many of 100 resamplings of the shots it is among the predicted donors. It says nothing of "
+                "whether its expert helps.")  # fmt: skip
+
+
+def _number(words: str, value: str, note: str | None, help_text: str) -> None:
+    with st.container(border=True, height="stretch", gap="xsmall"):
+        st.metric(words, value.replace("-", "−"), help=help_text)
+        if note:
+            st.caption(note.replace("-", "−"))
 
 
 def where_from(task: OwnTask) -> None:

@@ -30,7 +30,7 @@ def show(
     elif other is None:
         _task(view, task)
     else:
-        _pair(whole, predictors, task, other)
+        _pair(view, whole, predictors, task, other)
 
 
 def more(whole: Source | SparseSource, task: str | None, other: str | None) -> None:
@@ -57,10 +57,13 @@ def _details(whole: Source | SparseSource, name: str) -> None:
     task_panel.about(info)
 
 
-def _pair(whole: Source | SparseSource, predictors: Sequence[str], task: str, other: str) -> None:
+def _pair(view: GraphView, whole: Source | SparseSource, predictors: Sequence[str], task: str, other: str) -> None:
     titles = graph_view.titles()
     missing = [name for name in (task, other) if name not in whole.names]
-    if missing:
+    owned = [one for name in missing if (one := view.own_task(name)) is not None]
+    if len(missing) == len(owned) == 1:
+        own_tasks.pair(owned[0], other if task == missing[0] else task)
+    elif missing:
         empty(
             "Nothing to compare",
             f"{plain(titles[missing[0]])} has no expert in the zoo yet, so nobody knows what it is like.",

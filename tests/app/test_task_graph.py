@@ -17,6 +17,8 @@ from pituning.figures.task_graph import RINGED
 from pituning.graph.nearest import nearest_by_rows
 from pituning.graph.sparse import arranged
 from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
+from pituning.tasks.mini import mini_task
+from pituning.text import markdown
 from pituning.workspace.atomic import write_text
 from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import save_nearest
@@ -131,6 +133,12 @@ def test_a_task_without_an_expert_can_be_looked_at(workspace: Workspace, open_pa
     links = {link.proto.label: link.proto.query_string for link in at.get("page_link")}
     assert run.id in links["Its run"]
     assert links["Its expert pi-parity"] == "expert=lora%2Fpi-parity"
+    index = next(i for i, link in enumerate(after["links"]) if {link["source"], link["target"]} == {"parity", "shape"})
+    click(at, "edge", index)
+    assert (at.query_params["task"], at.query_params["other"]) == ("parity", "shape")
+    words = "parity reads text and answers even or odd, Shape reads pictures and answers disc, box, wedge or spark"
+    assert f"{words}; by similarity number 1 of 4 for parity; whether the expert" in texts(at)
+    assert {metric.label: metric.value for metric in at.metric} == {"Similarity": "0.600", "Stable rank": "90 %"}
     at = healthy(open_page("task_graph", task="parity", kind="Prefix", view="Measured transfer"))
     assert other.id in str([link.proto.query_string for link in at.get("page_link")])
     assert "parity" not in str(option(healthy(open_page("task_graph", kind="Bottleneck"))))
@@ -224,6 +232,9 @@ def test_a_click_on_a_line_tells_why_two_are_alike_and_nothing_moves(workspace: 
     names = list((zoo := workspace.zoo().similarity("lora", "probe")).names)
     values = {metric.label: metric.value for metric in at.metric}
     assert values["Similarity"] == f"{zoo.matrix[names.index('nli'), names.index('rte')]:.3f}"
+    assert "Both ask whether a statement follows from what is given; by similarity number" in texts(at)
+    shown = [example for name in ("nli", "rte") for example in mini_task(name).split("validation")[:2]]
+    assert all(markdown(example.text).replace("\n", "  \n") in texts(at) for example in shown)
     assert "Nobody has measured yet" in texts(at)
     assert places(at) == before
 
