@@ -136,7 +136,7 @@ def test_a_task_without_an_expert_can_be_looked_at(workspace: Workspace, open_pa
     index = next(i for i, link in enumerate(after["links"]) if {link["source"], link["target"]} == {"parity", "shape"})
     click(at, "edge", index)
     assert (at.query_params["task"], at.query_params["other"]) == ("parity", "shape")
-    words = "parity reads text and answers even or odd, Shape reads pictures and answers disc, box, wedge or spark"
+    words = "parity reads text and answers even or odd, Shape reads pictures and answers disc, box, wedge or 5 others"
     assert f"{words}; by similarity number 1 of 4 for parity; whether the expert" in texts(at)
     assert {metric.label: metric.value for metric in at.metric} == {"Similarity": "0.600", "Stable rank": "90 %"}
     at = healthy(open_page("task_graph", task="parity", kind="Prefix", view="Measured transfer"))
