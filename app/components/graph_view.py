@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import charts, context, pictures, source, task_panel
+from app.components import charts, context, own_tasks, pictures, source, task_panel
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
 from app.components.own_tasks import OwnTask
@@ -261,6 +261,10 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
     size = f" The larger a point, the more {view.size_unit}." if view.size_unit else ""
     if view.sizes == "degree":
         size = " The larger a point, the more lines."
+    if view.own:
+        size += " Ringed: yours, " + (
+            "of which nothing is measured here." if graph.is_directed() else "placed from a few of its rows."
+        )
     if graph.is_directed():
         below = sum(gain < 0 for _, _, gain in graph.edges(data="gain"))
         ends = f"from donor to target, {below or 'none'} of them harm" if view.gain_unit else "from source to target"
@@ -269,7 +273,7 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
     else:
         text, thick = f"{count:,} tasks, {lines:,} lines", "the thicker, the more similar"
     if _crowded(graph):
-        text += ". Click a point; drag to move, scroll to zoom."
+        text += f".{size} Click a point; drag to move, scroll to zoom."
         return text if view.sparse is None else f"{text} {kept_words(view.sparse)}"
     return f"{text}; {thick}.{size} Click a point or a line; drag to move, scroll to zoom."
 
@@ -364,7 +368,8 @@ def hero() -> None:
     """The graph of the first kind and predictor, to look at; the task graph page has the controls."""
     available = context.available()
     kind = next(iter(available))
-    view = of_source(source.load_kept(kind, available[kind][0]))
+    whole = source.load_kept(kind, available[kind][0])
+    view = of_source(whole, own=own_tasks.on_graph(kind, whole.names))
     graph = view.graph()
     st.echarts_chart(
         (crowd_option if _crowded(graph) else graph_option)(graph, dark=charts.dark()),

@@ -10,7 +10,6 @@ import streamlit as st
 from app.components import context
 from app.components.examples import gallery
 from app.components.guard import guarded, plain
-from pituning.graph.build import shorten
 from pituning.reports.pair import Effect, pair_sentence
 from pituning.tasks.base import Task
 
@@ -38,7 +37,8 @@ def show(
             for donor, target in ((second, first), (first, second))
             for way in [(donor.name, target.name)]
         ]
-        st.markdown(f"**{plain(pair_sentence(first, second, effects))}**")
+        shared, *rest = pair_sentence(first, second, effects).split("; ")
+        st.markdown("; ".join([f"**{plain(shared)}**", *map(plain, rest)]))
         with st.grid(2, min_column_width=200, gap="small"):
             for task in (first, second):
                 with st.container(gap="xsmall"):
@@ -56,5 +56,5 @@ def _gains(kind: str, names: Sequence[str]) -> dict[tuple[str, str], float]:
 
 
 def _examples(task: Task) -> None:
-    st.caption(plain(shorten(task.title)))
+    st.caption(plain(task.title))
     gallery(task.split("validation")[:SHOWN] or task.split("train")[:SHOWN], key=f"pair-{task.name}")

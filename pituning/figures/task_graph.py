@@ -22,6 +22,9 @@ MARGINS = {"left": 76, "right": 76, "top": 30, "bottom": 84}
 MOST_LETTERS = 28
 """Of a title that stands at its node whole."""
 
+ROOMY = 6
+"""Groups that have room in a line of the legend; more stand closer together."""
+
 MOST_IN_LEGEND = 10
 """More groups are turned over like pages."""
 
@@ -49,7 +52,7 @@ _LINE_ICONS = {
     "Dashed: across modalities": _DASH_ICON,
     "Predicted donor": _DOTS_ICON,
 }
-OWN = "Yours, placed from its shots"
+OWN = "Yours"
 """What the legend calls a task that is in the graph by its shots alone, whose symbol has a ring around it."""
 
 _RING = "M50 0A50 50 0 1 1 50 100A50 50 0 1 1 50 0ZM50 9A41 41 0 1 0 50 91A41 41 0 1 0 50 9Z"
@@ -199,7 +202,7 @@ def _node(
         f"<b>{escape(data['title'])}</b>",
         escape(style.label),
         *([f"Planted families: {escape(families)}"] if families else []),
-        OWN if is_own(data) else f"Community {int(data['community']) + 1}",
+        "Yours, placed from its shots" if is_own(data) else f"Community {int(data['community']) + 1}",
         *([escape(note)] if note else []),
     ]
     size = NODE_SIZE[style.symbol] * scale * (SELECTED_SCALE if chosen else 1) * (RING_SCALE if is_own(data) else 1)
@@ -213,7 +216,7 @@ def _node(
         "itemStyle": {
             "color": _colour(data, colour_by, dark),
             "borderColor": ink if chosen else paper,
-            "borderWidth": 3 if chosen else 1.5,
+            "borderWidth": 1.5 if is_own(data) or not chosen else 3,
             "opacity": 1 if near else FADED,
         },
         "label": {"opacity": 1 if near else 0.45, "fontWeight": "bold" if chosen else "normal"},
@@ -368,7 +371,7 @@ def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str) -> dict[
         "selectedMode": False,
         "itemWidth": 20,
         "itemHeight": 13,
-        "itemGap": 16,
+        "itemGap": 16 if len(groups) <= ROOMY else 10,
         "itemStyle": {"opacity": 1},  # also while the points fade
         "textStyle": {"color": ink},
         "data": [{"name": group["name"], "icon": icons.get(group["name"], "roundRect")} for group in groups],

@@ -136,7 +136,7 @@ def _answers(task: Task) -> str:
 
 
 def _listed(labels: Sequence[str], *, joint: str = "or") -> str:
-    shown = [shorten(" ".join(label.split()), MOST_ANSWER) for label in labels]
+    shown = [f"“{shorten(' '.join(label.split()), MOST_ANSWER)}”" for label in labels]
     if len(shown) > SHOWN_ANSWERS + 1:
         return f"{', '.join(shown[:SHOWN_ANSWERS])} {joint} {len(shown) - SHOWN_ANSWERS} others"
     return f"{', '.join(shown[:-1])} {joint} {shown[-1]}" if len(shown) > 1 else "".join(shown)

@@ -101,11 +101,18 @@ def test_a_threshold_draws_exactly_the_pairs_above_it(workspace: Workspace, open
     assert len(option(at)["series"][0]["links"]) == above
 
 
-def test_a_task_without_an_expert_can_be_looked_at(workspace: Workspace, open_page: OpenPage) -> None:
+def keep_parity(workspace: Workspace) -> None:
+    """A task of the user's own."""
     table = "text,label\n" + "".join(f"item {i},{'odd' if i % 2 else 'even'}\n" for i in range(40))
     parsed = open_table(table.encode(), filename="parity.csv")
     columns = ColumnMapping(text="text", answer="label")
     save_task(task_from_table(parsed, name="parity", instruction="odd or even?", columns=columns), workspace)
+
+
+def test_an_own_task_can_be_looked_at_and_lands_on_the_graph_with_a_run(
+    workspace: Workspace, open_page: OpenPage
+) -> None:
+    keep_parity(workspace)
 
     at = healthy(open_page("task_graph", task="parity"))
 
@@ -136,8 +143,10 @@ def test_a_task_without_an_expert_can_be_looked_at(workspace: Workspace, open_pa
     index = next(i for i, link in enumerate(after["links"]) if {link["source"], link["target"]} == {"parity", "shape"})
     click(at, "edge", index)
     assert (at.query_params["task"], at.query_params["other"]) == ("parity", "shape")
-    words = "parity reads text and answers even or odd, Shape reads pictures and answers disc, box, wedge or 5 others"
-    assert f"{words}; by similarity number 1 of 4 for parity; whether the expert" in texts(at)
+    words = (
+        "**parity reads text and answers “even” or “odd”, Shape reads pictures and answers “disc”, “box”, “wedge” or"
+    )
+    assert f"{words} 5 others**; by similarity number 1 of 4 for parity; whether the expert" in texts(at)
     assert {metric.label: metric.value for metric in at.metric} == {"Similarity": "0.600", "Stable rank": "90 %"}
     at = healthy(open_page("task_graph", task="parity", kind="Prefix", view="Measured transfer"))
     assert other.id in str([link.proto.query_string for link in at.get("page_link")])
@@ -232,7 +241,7 @@ def test_a_click_on_a_line_tells_why_two_are_alike_and_nothing_moves(workspace: 
     names = list((zoo := workspace.zoo().similarity("lora", "probe")).names)
     values = {metric.label: metric.value for metric in at.metric}
     assert values["Similarity"] == f"{zoo.matrix[names.index('nli'), names.index('rte')]:.3f}"
-    assert "Both ask whether a statement follows from what is given; by similarity number" in texts(at)
+    assert "**Both ask whether a statement follows from what is given**; by similarity number" in texts(at)
     shown = [example for name in ("nli", "rte") for example in mini_task(name).split("validation")[:2]]
     assert all(markdown(example.text).replace("\n", "  \n") in texts(at) for example in shown)
     assert "Nobody has measured yet" in texts(at)
@@ -336,4 +345,11 @@ def test_a_large_zoo_of_which_only_the_most_similar_are_kept(
     assert [one.value for one in pair.metric][:2] == [f"{whole.matrix[i].copy()[few.tasks[i, 0]]:.3f}", "1 of 19"]
     assert "Neither is among the 4 tasks most similar" in texts(healthy(open_page("task_graph", task="nli", other=far)))
 
-    healthy(open_page("home"))
+    keep_parity(workspace)
+    run = done(workspace, "parity")
+    at = healthy(open_page("task_graph", task="parity"))
+    points = {series["id"]: series["data"] for series in option(at)["series"]}
+    assert points["tasks Language"][-1]["symbol"] == RINGED["rect"]
+    assert run.id in str([link.proto.query_string for link in at.get("page_link")])
+    home = option(healthy(open_page("home")))
+    assert "path://" in str([series["data"][-1] for series in home["series"] if series["id"] == "tasks Language"])

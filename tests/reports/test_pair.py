@@ -35,13 +35,13 @@ def test_what_two_tasks_share_and_what_was_measured() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "words"),
     [
-        ("same-meaning", "answers", "Both answer yes or no; "),
-        ("nli", "visual-entailment", "given and answer entailed, neutral or contradicted, "
+        ("same-meaning", "answers", "Both answer “yes” or “no”; "),
+        ("nli", "visual-entailment", "given and answer “entailed”, “neutral” or “contradicted”, "
          "Natural language inference of text, Visual entailment of pictures with text; "),
-        ("digits", "sentiment", "Handwritten digits reads pictures and answers 0, 1, 2 or 7 others, "
-         "Sentiment reads text and answers positive or negative; "),
-        ("rte", "sentiment", "Both read text, but Textual entailment answers entailed or not entailed "
-         "and Sentiment positive or negative; "),
+        ("digits", "sentiment", "Handwritten digits reads pictures and answers “0”, “1”, “2” or 7 others, "
+         "Sentiment reads text and answers “positive” or “negative”; "),
+        ("rte", "sentiment", "Both read text, but Textual entailment answers “entailed” or “not entailed” "
+         "and Sentiment “positive” or “negative”; "),
         ("ground-place", "ground-look", "something is and answer with a place in the picture; "),
     ],
 )  # fmt: skip
