@@ -122,7 +122,12 @@ class GraphView:
     @cached_property
     def _drawn(self) -> nx.Graph:
         graph = self._without_own()
-        return joined(graph, self.own) if self.own else graph
+        if not self.own:
+            return graph
+        if graph.is_directed():
+            return joined(graph, self.own)
+        own = tuple((one.info.name, one.info.title, one.info.modality, one.run.id) for one in self.own)
+        return _with_own(self._key(), self.k, self.threshold, own, graph, self.own)
 
     def _without_own(self) -> nx.Graph:
         if self.sparse is not None:
@@ -161,6 +166,18 @@ def _sparse_graph(
     key: str, k: int | None, threshold: float | None, _kept: NearestSimilarity, _infos: Sequence[NodeInfo]
 ) -> nx.Graph:
     return sparse_graph(_kept, _infos, k=k, threshold=threshold)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _with_own(
+    key: str,
+    k: int | None,
+    threshold: float | None,
+    names: tuple[tuple[str, ...], ...],
+    _graph: nx.Graph,
+    _own: Sequence[OwnTask],
+) -> nx.Graph:
+    return joined(_graph, _own)
 
 
 def titles() -> dict[str, str]:
