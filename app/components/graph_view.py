@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import charts, context, own_tasks, pictures, source, task_panel
+from app.components import charts, context, ego, own_tasks, pictures, source, task_panel
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
 from app.components.own_tasks import OwnTask
@@ -23,6 +23,7 @@ from pituning.figures.crowd import crowd_members, crowd_option
 from pituning.figures.task_graph import ColourBy, graph_option
 from pituning.graph.build import NodeInfo, task_graph
 from pituning.graph.directed import directed_graph
+from pituning.graph.ego import Arrow
 from pituning.graph.export import export_bytes
 from pituning.graph.layout import CROWD
 from pituning.graph.newcomers import joined
@@ -65,6 +66,7 @@ class GraphView:
 
     Args:
         name: of the downloads.
+        kind: of the experts, where it is the graph of a zoo.
         infos: the tasks, in the order of rows and columns.
         matrix: S, (N, N), by which tasks have their places.
         replicates: S of each bootstrap replicate, (R, N, N); R may be 0.
@@ -86,6 +88,7 @@ class GraphView:
     threshold: float | None
     worst: bool = False
     known: np.ndarray | None = None
+    kind: str | None = None
     gains: np.ndarray | None = None
     gain_unit: str = "points"
     missing: str | None = None
@@ -248,17 +251,22 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
         "colour_by": view.colour_by, "selected": task, "other": other, "chosen": chosen, "gain_unit": view.gain_unit,
         "dark": charts.dark(),
     }  # fmt: skip
+    arrows: Sequence[Arrow] = ()
+    shots = 0
+    if view.kind is not None and not graph.is_directed() and not _crowded(graph):
+        arrows, shots = ego.arrows(view.kind, graph, task, other)
+        pairs += [(arrow.target, arrow.donor) for arrow in arrows]
     if _crowded(graph):
         option = crowd_option(graph, **common)
         clicked = partial(_clicked_in_crowd, crowd_members(graph, view.colour_by))
     else:
-        option = graph_option(graph, sizes=sizes, size_unit=unit, **common)
+        option = graph_option(graph, sizes=sizes, size_unit=unit, arrows=arrows, **common)
         clicked = partial(_clicked, names, pairs)
     renderer = _renderer(graph)
     with st.container(gap=None):
         st.echarts_chart(option, height=620, key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph))
         pictures.save(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg")
-    st.caption(_reading(graph, view))
+    st.caption(_reading(graph, view) + (ego.reading(shots) if arrows else ""))
     if chosen:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{len(chosen)} of {len(names)} tasks are chosen; the others are faded.", width="content")
@@ -371,7 +379,7 @@ def open_neighbour(key: str, names: Sequence[str], *, beside: bool = False) -> N
 def of_source(whole: Source | SparseSource, **options: Any) -> GraphView:
     """The graph of similarities, by default with the lines that a graph has by default."""
     common: dict[str, Any] = {
-        "name": f"{whole.kind}-{whole.predictor}", "infos": whole.infos, "threshold": None,
+        "name": f"{whole.kind}-{whole.predictor}", "kind": whole.kind, "infos": whole.infos, "threshold": None,
         "k": min(NEAREST, max(len(whole.infos) - 1, 1)),
     }  # fmt: skip
     if isinstance(whole, SparseSource):

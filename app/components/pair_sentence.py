@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import streamlit as st
 
 from app.components import context
@@ -29,14 +29,13 @@ def show(
     """
     with guarded("What they share"):
         first, second = (context.task(name) for name in pair)
-        gains: Mapping[tuple[str, str], float] = {}
-        with guarded("The measured transfer"):  # the rest can be told without
-            gains = _gains(kind, names)
-        effects = [
-            Effect(target=target.title, gain=gains.get(way), rank=ranks.get(way), others=others)
-            for donor, target in ((second, first), (first, second))
-            for way in [(donor.name, target.name)]
-        ]
+        effects = []
+        for donor, target in ((second, first), (first, second)):
+            gain, half = None, None
+            with guarded("The measured transfer"):  # the rest can be told without
+                gain, half = _gain(kind, names, donor, target)
+            rank = ranks.get((donor.name, target.name))
+            effects.append(Effect(target=target.title, gain=gain, half=half, rank=rank, others=others))
         shared, *rest = pair_sentence(first, second, effects).split("; ")
         st.markdown("; ".join([f"**{plain(shared)}**", *map(plain, rest)]))
         with st.grid(2, min_column_width=200, gap="small"):
@@ -45,14 +44,16 @@ def show(
                     _examples(task)
 
 
-def _gains(kind: str, names: Sequence[str]) -> dict[tuple[str, str], float]:
-    """What donors did for targets, where it was measured, by (donor, target)."""
+def _gain(kind: str, names: Sequence[str], donor: Task, target: Task) -> tuple[float | None, float | None]:
+    """What one did for the other with half of its interval, where that was measured."""
     counts = context.transfer_shots(kind)
     transfer = context.transfer(kind, counts[-1], tuple(names)) if counts else None
-    if transfer is None:
-        return {}
-    at, gains = transfer.names, transfer.gains
-    return {(at[j], at[i]): float(gains[i, j]) for i, j in zip(*np.nonzero(np.isfinite(gains)), strict=True)}
+    if transfer is None or not {donor.name, target.name} <= set(transfer.names):
+        return None, None
+    gain = float(transfer.gains[transfer.names.index(target.name), transfer.names.index(donor.name)])
+    if not math.isfinite(gain):
+        return None, None
+    return gain, context.gain_intervals(kind, counts[-1], target.name).get(donor.name)
 
 
 def _examples(task: Task) -> None:

@@ -7,13 +7,14 @@ back as an index into the order of ``graph.nodes``.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import networkx as nx
 
 from pituning.figures.palette import MODALITIES, colours, diverging, escape, modality_style
 from pituning.graph.build import UNKNOWN_MODALITY
+from pituning.graph.ego import Arrow
 
 ColourBy = Literal["modality", "community"]
 
@@ -38,6 +39,12 @@ ARROW_SIZE = 9
 BENDS = {False: 0.06, True: 0.16}
 """Of lines and of arrows, of which there may be two between the same tasks."""
 
+CERTAIN = {True: 0.95, False: 0.4}
+"""How strongly an effect is drawn, by whether its interval leaves 0 out."""
+
+EGO_BEND = 0.22
+"""Of arrows over lines, so that both are seen."""
+
 FADED = 0.22
 FADED_LINE = 0.1
 _DASH_ICON = "path://M0 9H9V12H0Z M14 9H23V12H14Z"
@@ -45,6 +52,7 @@ _LINE_ICON = "path://M0 9H23V12H0Z"
 _DOTS_ICON = "path://M0 8H4V12H0Z M9 8H13V12H9Z M18 8H22V12H18Z"
 _ARROW_ICON = "path://M0 9H14V5L23 10.5L14 16V12H0Z"
 _LINE_ICONS = {
+    "Similar": _LINE_ICON,
     "Same modality": _LINE_ICON,
     "Across modalities": _DASH_ICON,
     "Helps": _ARROW_ICON,
@@ -80,6 +88,7 @@ def graph_option(
     sizes: Mapping[str, float] | None = None,
     size_unit: str = "",
     gain_unit: str = "points",
+    arrows: Sequence[Arrow] = (),
     dark: bool = False,
 ) -> dict[str, Any]:
     """The option of a graph from `pituning.graph.build.task_graph` or `pituning.graph.directed.directed_graph`.
@@ -94,10 +103,13 @@ def graph_option(
         sizes: what the area of each node tells; all are alike where it is not given.
         size_unit: what the sizes count, for example ``"training examples"``.
         gain_unit: what gains are measured in; empty where they are no gains, but other values.
+        arrows: measured effects that are drawn over lines of similarity, which are grey then. They come after the
+            edges, and come back from a click with indices beyond theirs.
         dark: whether the page is dark.
     """
     near = near_of(graph, selected, other, chosen)
-    groups = categories(graph, colour_by, dark, plain=not gain_unit)
+    near |= {task for arrow in arrows for task in (arrow.donor, arrow.target)}
+    groups = categories(graph, colour_by, dark, plain=not gain_unit, arrows=arrows)
     scales = _scales(sizes or {})
     notes = {task: f"{value:,.0f} {size_unit}" for task, value in (sizes or {}).items()} if size_unit else {}
     ink, paper = inks(dark)
@@ -136,7 +148,10 @@ def graph_option(
                     | {"id": task}
                     for task, data in graph.nodes(data=True)
                 ],
-                "links": _links(graph, dark, near, selected, other, gain_unit),
+                "links": [
+                    *_links(graph, dark, near, selected, other, gain_unit, grey=bool(arrows)),
+                    *_arrows(graph, dark, arrows),
+                ],
                 "label": {
                     "show": True,
                     "position": "bottom",
@@ -235,7 +250,14 @@ def name_of(data: dict[str, Any]) -> str:
 
 
 def _links(
-    graph: nx.Graph, dark: bool, near: Collection[str], selected: str | None, other: str | None, gain_unit: str
+    graph: nx.Graph,
+    dark: bool,
+    near: Collection[str],
+    selected: str | None,
+    other: str | None,
+    gain_unit: str,
+    *,
+    grey: bool,
 ) -> list[dict[str, Any]]:
     directed = graph.is_directed()
     values = [abs(data["gain"]) if directed else data["similarity"] for _, _, data in graph.edges(data=True)]
@@ -257,13 +279,40 @@ def _links(
                 "target": b,
                 "value": round(float(data["gain"] if directed else data["similarity"]), 4),
                 "lineStyle": {
-                    "color": line_colour(line_name(data, directed), dark),
+                    "color": line_colour("Similar" if grey else line_name(data, directed), dark),
                     "type": "dotted" if predicted else "dashed" if data["inter_modal"] else "solid",
                     "width": round(WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * float(strength), 2),
                     "opacity": FADED_LINE if faded else round(0.45 + 0.4 * float(sure if predicted else strength), 2),
                     "curveness": BENDS[directed],
                 },
                 "tooltip": {"formatter": _link_tooltip(graph, a, b, data, gain_unit)},
+            }
+        )
+    return links
+
+
+def _arrows(graph: nx.Graph, dark: bool, arrows: Sequence[Arrow]) -> list[dict[str, Any]]:
+    """Measured effects as links: the wider, the larger; fainter where they may as well be chance."""
+    most = max((abs(arrow.gain) for arrow in arrows), default=0.0) or 1.0
+    links = []
+    for arrow in arrows:
+        donor, target = (escape(graph.nodes[task]["title"]) for task in (arrow.donor, arrow.target))
+        interval = "one seed" if arrow.half is None else f"± {arrow.half:.1f} over seeds"
+        gain = f"{arrow.gain:+.1f} points".replace("-", "−")
+        links.append(
+            {
+                "source": arrow.donor,
+                "target": arrow.target,
+                "value": round(arrow.gain, 4),
+                "symbol": ["none", "arrow"],
+                "symbolSize": [0, ARROW_SIZE],
+                "lineStyle": {
+                    "color": line_colour("Helps" if arrow.gain >= 0 else "Harms", dark),
+                    "width": round(WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * abs(arrow.gain) / most, 2),
+                    "opacity": CERTAIN[arrow.certain],
+                    "curveness": EGO_BEND,
+                },
+                "tooltip": {"formatter": f"{donor} → {target}<br>measured <b>{gain}</b>, {interval}"},
             }
         )
     return links
@@ -302,6 +351,7 @@ def line_colour(name: str, dark: bool) -> str:
     """Lines across modalities have their own colour as well as dashes; gain and harm the ends of one scale."""
     palette = colours(dark)
     return {
+        "Similar": palette[6],
         "Same modality": palette[6],
         "Across modalities": palette[3],
         "Helps": diverging(dark)[-2],
@@ -338,15 +388,21 @@ def category_of(data: dict[str, Any], colour_by: ColourBy) -> str:
     )
 
 
-def categories(graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool) -> list[dict[str, Any]]:
+def categories(
+    graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool, arrows: Sequence[Arrow] = ()
+) -> list[dict[str, Any]]:
     """What the legend lists: the groups of nodes, then what rings and lines mean, as groups without any."""
     groups: dict[str, dict[str, Any]] = {}
     for _, data in sorted(graph.nodes(data=True), key=lambda item: _order(item[1], colour_by)):
         name = category_of(data, colour_by)
         groups.setdefault(name, {"name": name, "itemStyle": {"color": _colour(data, colour_by, dark)}})
+    similar = ["Similar"] if arrows else _line_names(graph)
+    if arrows and any(data.get("predicted") for _, _, data in graph.edges(data=True)):
+        similar.append("Predicted donor")
+    effects = [name for name, harm in (("Helps", False), ("Harms", True)) if harm in {one.gain < 0 for one in arrows}]
     lines = [
         {"name": line_label(name, plain=plain), "itemStyle": {"color": line_colour(name, dark)}}
-        for name in _line_names(graph)
+        for name in [*similar, *effects]
     ]
     own = [{"name": OWN, "itemStyle": {"color": inks(dark)[0]}}] if any(map(is_own, graph.nodes.values())) else []
     return [*groups.values(), *own, *lines]

@@ -37,11 +37,13 @@ class Effect:
     Args:
         target: title of the one that learns; the other of the pair is the donor.
         gain: measured, in points.
+        half: half of the 95 % interval of the gain over seeds.
         rank: of the donor among the ``others`` by similarity to the target, 1 the most similar.
     """
 
     target: str
     gain: float | None = None
+    half: float | None = None
     rank: int | None = None
     others: int = 0
 
@@ -106,7 +108,7 @@ def _expected(effects: Sequence[Effect]) -> list[str]:
 
 def _measured(effects: Sequence[Effect]) -> str:
     known = [
-        f"{_title(one.target)} {_changed(one.gain)}"
+        f"{_title(one.target)} {_changed(one.gain, one.half)}"
         for one in effects
         if one.gain is not None and math.isfinite(one.gain)
     ]
@@ -115,9 +117,12 @@ def _measured(effects: Sequence[Effect]) -> str:
     return f"measured, with the other’s expert, {' and '.join(known)}"
 
 
-def _changed(gain: float) -> str:
+def _changed(gain: float, half: float | None) -> str:
     rounded = round(gain, 1)
-    return f"{'gained' if rounded > 0 else 'lost'} {abs(rounded):.1f} points" if rounded else "neither gained nor lost"
+    if not rounded:
+        return "neither gained nor lost"
+    sure = "" if half is None or not math.isfinite(half) else f" ± {half:.1f}"
+    return f"{'gained' if rounded > 0 else 'lost'} {abs(rounded):.1f}{sure} points"
 
 
 def _title(title: str) -> str:

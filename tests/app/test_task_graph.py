@@ -280,6 +280,15 @@ def test_the_panel_tells_measured_transfer_in_and_out(measured: Workspace, open_
         assert tables[title].iloc[0, 0] == graph_view.titles()[names[int(np.nanargmax(values))]]
     assert f"{int((gains[i] < 0).sum())} of 19 do harm" in texts(at)
 
+    arrows = [link for link in option(at)["series"][0]["links"] if "symbol" in link]
+    assert {link["target"] for link in arrows} == {"nli"}
+    assert arrows[0]["source"] == names[int(np.nanargmax(gains[i]))]
+    assert "Arrows: what donors did as measured (16 shots)" in texts(at)
+    click(at, "edge", len(option(at)["series"][0]["links"]) - 1)
+    assert (at.query_params["task"], at.query_params["other"]) == ("nli", arrows[-1]["source"])
+    between = [link for link in option(healthy(at))["series"][0]["links"] if "symbol" in link]
+    assert {link["source"] for link in between} == {"nli", arrows[-1]["source"]}  # both ways
+
 
 def test_a_pair_is_told_both_ways(measured: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("task_graph", task="nli", other="rte"))

@@ -14,6 +14,7 @@ from pituning.figures.palette import DARK, DIVERGING, LIGHT
 from pituning.figures.task_graph import FADED, OWN, RINGED, graph_option
 from pituning.graph.build import UNKNOWN_MODALITY, task_graph
 from pituning.graph.directed import directed_graph
+from pituning.graph.ego import Arrow
 from pituning.graph.newcomers import Newcomer, joined
 from pituning.graph.predict import Neighbor
 from tests.graph.test_build import Info, infos, random_similarity
@@ -105,6 +106,31 @@ def test_community_colours_and_legend(graph: nx.Graph) -> None:
     assert names[0] == "Community 1"
     assert names[-2:] == ["Same modality", "Across modalities"]
     assert {node["category"] for node in option["series"][0]["data"]} == set(names[:-2])
+
+
+def test_measured_effects_are_arrows_over_grey_lines(graph: nx.Graph) -> None:
+    arrows = [
+        Arrow(donor="task-3", target="task-0", gain=8.0, half=2.0),
+        Arrow(donor="task-5", target="task-0", gain=-4.0),
+    ]
+    option, plain = (graph_option(graph, selected="task-0", arrows=drawn) for drawn in (arrows, []))
+    series, before = option["series"][0], plain["series"][0]
+    assert [(node["x"], node["y"]) for node in series["data"]] == [(node["x"], node["y"]) for node in before["data"]]
+    count = len(before["links"])  # what is clicked comes back as a place in this order
+    assert [(link["source"], link["target"]) for link in series["links"][:count]] == [
+        (link["source"], link["target"]) for link in before["links"]
+    ]
+    assert {link["lineStyle"]["color"] for link in series["links"][:count]} == {LIGHT[6]}
+    helps, harms = series["links"][count:]
+    assert (helps["source"], helps["target"], helps["symbol"]) == ("task-3", "task-0", ["none", "arrow"])
+    assert (helps["lineStyle"]["color"], harms["lineStyle"]["color"]) == (DIVERGING[-2], DIVERGING[1])
+    assert helps["lineStyle"]["width"] > harms["lineStyle"]["width"]
+    assert helps["lineStyle"]["opacity"] > harms["lineStyle"]["opacity"]  # of one seed nobody knows
+    assert "<b>+8.0 points</b>, ± 2.0 over seeds" in helps["tooltip"]["formatter"]
+    assert "<b>−4.0 points</b>, one seed" in harms["tooltip"]["formatter"]
+    bright = {node["id"] for node in series["data"] if node["itemStyle"]["opacity"] == 1}
+    assert {"task-3", "task-5"} <= bright
+    assert {"Helps", "Harms"} <= {entry["name"] for entry in option["legend"]["data"]}
 
 
 def test_titles_of_users_are_text() -> None:
