@@ -287,7 +287,7 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
     if view.sizes == "degree":
         size = " The larger a point, the more lines."
     if view.own:
-        size += " Ringed: yours, " + (
+        size += " Ringed, all of one size: yours, " + (
             "of which nothing is measured here." if graph.is_directed() else "placed from a few of its rows."
         )
     if graph.is_directed():

@@ -63,15 +63,15 @@ _LINE_ICONS = {
 OWN = "Yours"
 """What the legend calls a task that is in the graph by its shots alone, whose symbol has a ring around it."""
 
-_RING = "M50 0A50 50 0 1 1 50 100A50 50 0 1 1 50 0ZM50 9A41 41 0 1 0 50 91A41 41 0 1 0 50 9Z"
+_RING = "M50 0A50 50 0 1 1 50 100A50 50 0 1 1 50 0ZM50 10A40 40 0 1 0 50 90A40 40 0 1 0 50 10Z"
 RINGED = {
-    "circle": f"path://{_RING}M50 21A29 29 0 1 1 50 79A29 29 0 1 1 50 21Z",
-    "rect": f"path://{_RING}M25 25H75V75H25Z",
-    "diamond": f"path://{_RING}M50 15L85 50L50 85L15 50Z",
+    "circle": f"path://{_RING}M50 17A33 33 0 1 1 50 83A33 33 0 1 1 50 17Z",
+    "rect": f"path://{_RING}M24 24H76V76H24Z",
+    "diamond": f"path://{_RING}M50 13L87 50L50 87L13 50Z",
 }
 """The symbols within a ring, by the symbol."""
 
-RING_SCALE = 1.75
+RING_SCALE = 1.6
 """Of a symbol with its ring, so that what is within is about as large as without."""
 
 _PLAIN = {"Helps": "Positive", "Harms": "Negative"}
