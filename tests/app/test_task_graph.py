@@ -16,6 +16,8 @@ from app.components import graph_view
 from pituning.figures.task_graph import RINGED
 from pituning.graph.nearest import nearest_by_rows
 from pituning.graph.sparse import arranged
+from pituning.runs.queue import RunQueue
+from pituning.runs.removal import delete_run
 from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
 from pituning.tasks.mini import mini_task
 from pituning.text import markdown
@@ -151,6 +153,8 @@ def test_an_own_task_can_be_looked_at_and_lands_on_the_graph_with_a_run(
     at = healthy(open_page("task_graph", task="parity", kind="Prefix", view="Measured transfer"))
     assert other.id in str([link.proto.query_string for link in at.get("page_link")])
     assert "parity" not in str(option(healthy(open_page("task_graph", kind="Bottleneck"))))
+    delete_run(RunQueue(workspace), other.id)
+    assert "parity" not in str(option(healthy(open_page("task_graph", kind="Prefix"))))  # it goes with its run
 
 
 def test_the_door_to_a_run_keeps_the_task(workspace: Workspace, open_page: OpenPage) -> None:

@@ -21,9 +21,12 @@ from tests.graph.test_build import Info, infos, random_similarity
 TITLE = "Is this review good or bad?"
 
 
-@pytest.fixture(scope="module")
+GRAPH = task_graph(random_similarity(12), infos(12), k=2)
+
+
+@pytest.fixture
 def graph() -> nx.Graph:
-    return task_graph(random_similarity(12), infos(12), k=2)
+    return GRAPH
 
 
 def newcomer(near: list[Neighbor], name: str = "mine", donors: int = 3) -> Newcomer:
@@ -36,10 +39,10 @@ def ranking(graph: nx.Graph, seed: int) -> list[Neighbor]:
     return most_similar(values, list(graph), len(graph), replicates=values + np.zeros((5, len(graph))))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(seeds=st.lists(st.integers(0, 10_000), max_size=6), donors=st.integers(1, 5))
 def test_nothing_moves_and_nothing_is_covered(seeds: list[int], donors: int) -> None:
-    graph = task_graph(random_similarity(12), infos(12), k=2)
+    graph = GRAPH
     before = json.dumps(nx.node_link_data(graph, edges="edges"))
     come = [newcomer(ranking(graph, seed), f"mine-{number}", donors) for number, seed in enumerate(seeds)]
 
