@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -67,6 +67,12 @@ class DonorGains:
     reason: str | None = None
     shots: int | None = None
     targets: int = 0
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> DonorGains:
+        """From what `dataclasses.asdict` gives."""
+        gains = {name: DonorGain(**each) for name, each in document["gains"].items()}
+        return cls(**{**document, "gains": gains})
 
     def only(self, donors: Sequence[str]) -> DonorGains:
         """The same of these donors alone."""
