@@ -11,6 +11,7 @@ import numpy as np
 
 from pituning.errors import BadInput
 from pituning.graph.calibrated import fit
+from pituning.graph.harm import signed
 from pituning.graph.known import Known, Target
 from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
 from pituning.graph.predictors.gains import EXPECTED, GAIN_PREDICTORS
@@ -50,6 +51,11 @@ class DonorGain:
     low: float
     high: float
     harm: float
+
+    @property
+    def text(self) -> str:
+        """As people read it, such as ``+3.1 (−12.0 to +18.2)``."""
+        return f"{signed(self.gain)} ({signed(self.low)} to {signed(self.high)})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,11 @@ def harms(gains: np.ndarray) -> np.ndarray:
     return np.asarray(gains) <= -HARM
 
 
+def signed(value: float) -> str:
+    """A gain as people read it, to a tenth of a point, such as ``+2.5``."""
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")  # no negative zero
+
+
 def points(value: float) -> str:
-    """A gain as people read it, to a tenth, such as ``+2.5 points``."""
-    rounded = round(value, 1) + 0.0  # no negative zero
-    return f"{rounded:+.1f} points".replace("-", "−")
+    """The same with its unit, such as ``+2.5 points``."""
+    return f"{signed(value)} points"
