@@ -208,6 +208,7 @@ def _reasons(
             "Similarity": st.column_config.NumberColumn(
                 format="%.3f", help=f"Cosine of the task embeddings ({label(PREDICTORS, _predictor(kind) or '')})."
             ),
+            "Works on": st.column_config.TextColumn(width=110),
             "Stable rank": st.column_config.NumberColumn(
                 format="%.0f %%",
                 help=f"In how many of 100 resamplings of the examples this task is among the {count} nearest. It says "

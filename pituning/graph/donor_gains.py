@@ -188,9 +188,12 @@ def read_known(
         BadInput: the zoo was not embedded, is too large, or has no measured transfer.
         ArtefactError: something of it is damaged.
     """
-    counts = [count for count in measured_shots(zoo.transfer_path(kind)) if count]
+    every = measured_shots(zoo.transfer_path(kind))
+    counts = [count for count in every if count]
     if not counts:
-        raise BadInput(f"no transfer of {kind} was measured in this zoo; run: {zoo.command('study transfer')}")
+        what = "only without shots" if every else "not at all"
+        fix = zoo.command("study transfer --shots 16")
+        raise BadInput(f"transfer of {kind} was measured {what} in this zoo; run: {fix}")
     wanted = PREDICTORS if predictors is None else predictors
     paths = {name: zoo.similarity_path(kind, name) for name in wanted}
     stored = {name: load_similarity(path) for name, path in paths.items() if path.exists()}

@@ -7,11 +7,10 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from pituning.errors import BadInput
-from pituning.graph.calibrated import Fitted, fit
+from pituning.graph.calibrated import LEAST_TARGETS, fit
 from pituning.graph.known import Known, Target, standardised
 from pituning.graph.predictors import DEFAULT_PREDICTOR
-from pituning.graph.predictors.gains import GAIN_PREDICTORS, GainRecord
+from pituning.graph.predictors.gains import EXPECTED, GAIN_PREDICTORS, HISTORY, GainRecord
 from pituning.workspace.layout import DEFAULT_BACKBONE, embedded_data
 from pituning.workspace.zoo import Zoo
 
@@ -35,25 +34,35 @@ def reference_zoo() -> Zoo | None:
     return None if data is None else Zoo.at(data / "zoos" / DEFAULT_BACKBONE)
 
 
-def expectations(known: Known, learned_from: Known | None = None) -> dict[str, Expectations]:
+CARRIED = "carried"
+"""Expected gain as it was learned on the embedded suite, with nothing fitted on the zoo that it is graded on."""
+
+
+def expectations(known: Known, elsewhere: Known | None = None) -> dict[str, Expectations]:
     """What each gain predictor expects, and each similarity alone, and nothing at all (`BASE_RATE`); by name.
 
-    Those are left out that cannot be fitted.
+    Each target's expectations are learned from the other targets. Where these are fewer than `LEAST_TARGETS`,
+    similarities, history and base rate are calibrated elsewhere, and expected gain is `CARRIED` alone.
 
     Args:
-        learned_from: another zoo, with the same similarities, which is learned from instead: nothing is fitted on
-            ``known`` then, and a target's own measurements are still not looked at. By default each target's
-            expectations are learned from the others.
+        elsewhere: what the embedded suite's zoo knows by the same similarities; None leaves out what would need it.
     """
+    few = known.measured.sum() <= LEAST_TARGETS
+    if few and elsewhere is None:
+        return {}
+    learned_from = elsewhere if few else None
     nothing = GainRecord(name=BASE_RATE, label="", help="", path=f"{__name__}:no_features")
     found = {BASE_RATE: _expectations(nothing, known, learned_from)}
     for name in known.similarities:
         alone = GainRecord(name=name, label="", help="", path=f"{__name__}:standardised_similarity")
-        elsewhere = None if learned_from is None else _by_one(learned_from, name)
-        found[name] = _expectations(alone, _by_one(known, name), elsewhere)
+        calibrated = None if learned_from is None else _by_one(learned_from, name)
+        found[name] = _expectations(alone, _by_one(known, name), calibrated)
     if DEFAULT_PREDICTOR in known.similarities:
-        found |= {name: _expectations(record, known, learned_from) for name, record in GAIN_PREDICTORS.items()}
-    return {name: each for name, each in found.items() if each is not None}
+        learned = [name for name in GAIN_PREDICTORS if not few or name == HISTORY]
+        found |= {name: _expectations(GAIN_PREDICTORS[name], known, learned_from) for name in learned}
+        if elsewhere is not None:
+            found[CARRIED] = _expectations(GAIN_PREDICTORS[EXPECTED], known, elsewhere)
+    return found
 
 
 def no_features(known: Known, _target: Target) -> np.ndarray:
@@ -71,17 +80,13 @@ def _by_one(known: Known, name: str) -> Known:
     return replace(known, similarities={name: known.similarities[name]})
 
 
-def _expectations(record: GainRecord, known: Known, learned_from: Known | None) -> Expectations | None:
+def _expectations(record: GainRecord, known: Known, learned_from: Known | None) -> Expectations:
     n = len(known)
     filled: Mapping[str, np.ndarray] = {field.name: np.full((n, n), np.nan) for field in fields(Expectations)}
-    try:
-        fitted = None if learned_from is None else fit(record, learned_from)
-        for i in range(n):
-            others = known.without(i)
-            learned: Fitted = fit(record, others) if fitted is None else fitted
-            expected = learned.expect(others, known.target(i))
-            for name, matrix in filled.items():
-                matrix[i, np.arange(n) != i] = getattr(expected, name)
-    except BadInput:
-        return None
+    fitted = None if learned_from is None else fit(record, learned_from)
+    for i in range(n):
+        others = known.without(i)
+        expected = (fitted or fit(record, others)).expect(others, known.target(i))
+        for name, matrix in filled.items():
+            matrix[i, np.arange(n) != i] = getattr(expected, name)
     return Expectations(**filled)

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from pituning.errors import BadInput
-from pituning.graph.calibrated import LEAST_TARGETS
 from pituning.graph.donor_gains import known_of
 from pituning.graph.known import Known
 from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
@@ -27,7 +26,7 @@ from pituning.graph.ranking import (
     pooled_auc,
 )
 from pituning.studies.built import SUITE
-from pituning.studies.expectations import Expectations, expectations, reference_zoo
+from pituning.studies.expectations import CARRIED, Expectations, expectations, reference_zoo
 from pituning.studies.planted import planted_found
 from pituning.studies.targets import suite_first
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
@@ -126,10 +125,10 @@ def grade_predictors(zoo: Zoo, kind: str, *, source: TaskSource = SUITE, seed: i
         transfer = load_transfer(path, count, names)
         assert transfer is not None  # the number of shots is one of those measured
         unshot = load_transfer(path, 0, names) if count and 0 in shots else None
-        learned_from = None if len(names) > LEAST_TARGETS else _elsewhere(zoo, kind, count, similarities)
         known = known_of(similarities, transfer, tasks)
-        expected = expectations(known, learned_from)
-        predicted = {**similarities, **{name: expected[name].gain for name in GAIN_PREDICTORS if name in expected}}
+        expected = expectations(known, _elsewhere(zoo, kind, count, similarities))
+        learned = {name: expected[name].gain for name in (*GAIN_PREDICTORS, CARRIED) if name in expected}
+        predicted = {**similarities, **learned}
         for name, pairs in pairs_by_name.items():
             graded = {
                 predictor: grade_targets(matrix, transfer.gains, pairs=pairs) for predictor, matrix in predicted.items()

@@ -69,7 +69,7 @@ def test_predicted_donors_are_the_nearest_of_the_graph(workspace: Workspace, ope
 
     # Nothing was measured between these tasks: ranked by similarity alone, and the page says so.
     assert "Expected gain" not in at.dataframe[0].value
-    assert "no gain is predicted: no transfer of lora was measured in this zoo" in texts(at)
+    assert "no gain is predicted: transfer of lora was measured not at all in this zoo" in texts(at)
 
 
 def test_the_donors_that_are_expected_to_help_are_shown_with_their_gain(

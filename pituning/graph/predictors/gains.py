@@ -11,6 +11,7 @@ from typing import Literal
 
 from pituning.registry import Registry
 
+HISTORY = "history"
 EXPECTED = "expected"
 """The gain predictor that pages and runs ask."""
 
@@ -39,7 +40,7 @@ GAIN_PREDICTORS: Registry[GainRecord] = Registry(
     "gain predictor",
     [
         GainRecord(
-            name="history",
+            name=HISTORY,
             label="History",
             help="The default similarity, and what donors did for the tasks that are most similar to the target.",
             path="pituning.graph.predictors.history:features",
