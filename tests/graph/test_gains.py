@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,7 @@ def test_what_the_shipped_zoo_expects_of_donors() -> None:
     gains = [each.gain for each in expected.gains.values()]
     assert gains == sorted(gains, reverse=True)
     assert len(expected.helpful()) == 6
+    assert DonorGains.from_json(json.loads(json.dumps(asdict(expected)))) == expected
     assert expected_gain(ZOO, "shape", ["vqa"], tasks=SUITE).gains == {"vqa": expected.gains["vqa"]}
     assert expected_gain(ZOO, "shape", tasks=SUITE, shots=2).shots == 4
     # From the shots the same, where they say the same by every similarity; nothing of who was never measured.

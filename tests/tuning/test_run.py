@@ -283,7 +283,9 @@ def test_how_many_lend_is_chosen_by_what_is_expected_of_them(
     make_workspace: MakeWorkspace, vision_task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, notes = make_workspace("w", "lora"), Notes()
-    config = TuneConfig(target=vision_task.name, baselines=("single", "random"), **{**FEW, "donors": 0})
+    config = TuneConfig(
+        target=vision_task.name, baselines=("single", "random"), **{**FEW, "donors": 0, "steps": 2, "test_examples": 6}
+    )
 
     # Nothing was measured here: the usual number, and the run says so.
     unmeasured = tune(config, workspace, notes)
