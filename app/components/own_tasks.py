@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -14,7 +15,8 @@ from app.components.pages import EXPERTS, RUNS
 from app.components.words import PREDICTORS, label
 from pituning.backbones.embedded import SUITE
 from pituning.errors import PiTuningError
-from pituning.graph.newcomers import PULLING, Newcomer, ranking_of
+from pituning.graph.donor_gains import DonorGain
+from pituning.graph.newcomers import Newcomer, ranking_of
 from pituning.runs.kinds import RUN_KINDS
 from pituning.runs.records import Run
 
@@ -30,11 +32,13 @@ class OwnTask(Newcomer):
         run: the one that embedded its shots.
         predictor: the similarity by which it ranked the zoo.
         expert: that it made, if it made one.
+        expected: what donors were expected to add, by donor; empty where nobody knows.
     """
 
     run: Run
     predictor: str
     expert: str | None
+    expected: Mapping[str, DonorGain]
 
 
 def on_graph(kind: str, placed: Collection[str]) -> list[OwnTask]:
@@ -59,6 +63,14 @@ def kind_of(run: Run) -> str:
     return str({**run.spec.defaults(), **run.spec.config}["kind"])
 
 
+def expected_of(result: Mapping[str, Any]) -> dict[str, DonorGain]:
+    """What a run expected of each donor; empty where its result does not say."""
+    try:
+        return {str(name): DonorGain(**each) for name, each in (result.get("expected") or {}).items()}
+    except (TypeError, AttributeError):
+        return {}  # not what a run writes
+
+
 def _newest(kind: str, names: Collection[str]) -> dict[str, OwnTask]:
     known = context.tasks()
     newest: dict[str, OwnTask] = {}
@@ -73,8 +85,8 @@ def _newest(kind: str, names: Collection[str]) -> dict[str, OwnTask]:
         near = ranking_of(result)
         if near:
             newest[name] = OwnTask(
-                info=known[name], near=near, donors=len(result.get("donors") or ()) or PULLING, run=run,
-                predictor=str(result.get("predictor")), expert=result.get("expert"),
+                info=known[name], near=near, donors=tuple(map(str, result.get("donors") or ())), run=run,
+                predictor=str(result.get("predictor")), expert=result.get("expert"), expected=expected_of(result),
             )  # fmt: skip
     return newest
 
@@ -94,7 +106,9 @@ def pair(task: OwnTask, other: str) -> None:
     title = context.tasks()[other].title
     st.header(f"{plain(task.info.title)} – {plain(title)}", anchor=False)
     ranks = {} if near is None else {(other, task.info.name): near.rank}
-    pair_sentence.show(kind_of(task.run), (other,), (task.info.name, other), ranks, len(task.near))
+    expected = task.expected.get(other)
+    told = {} if expected is None else {(other, task.info.name): expected}
+    pair_sentence.show(kind_of(task.run), (other,), (task.info.name, other), ranks, len(task.near), expected=told)
     if near is None:
         st.caption("The run on your task did not compare it with this one.")
         return

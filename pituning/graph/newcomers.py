@@ -31,12 +31,12 @@ class Newcomer:
     Args:
         info: what is known of it.
         near: tasks by similarity to it, most similar first.
-        donors: how many of them are predicted to be its donors.
+        donors: those of them that are predicted to be its donors.
     """
 
     info: NodeInfo
     near: tuple[Neighbor, ...]
-    donors: int = PULLING
+    donors: tuple[str, ...] = ()
 
 
 def ranking_of(result: Mapping[str, Any]) -> tuple[Neighbor, ...]:
@@ -75,7 +75,7 @@ def joined(graph: nx.Graph, newcomers: Sequence[Newcomer]) -> nx.Graph:
         )  # fmt: skip
         if graph.is_directed():
             continue
-        for one in near[: newcomer.donors]:
+        for one in (one for one in near if one.task in newcomer.donors):
             sure = {} if one.confidence is None else {"confidence": float(one.confidence)}
             result.add_edge(
                 info.name, one.task, similarity=float(one.similarity), rank=int(one.rank), predicted=True, **sure,

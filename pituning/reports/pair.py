@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pituning.graph.harm import points, signed
 from pituning.tasks.base import Task
 from pituning.tasks.metrics import METRICS
 from pituning.text import one_line, shorten
@@ -38,12 +39,14 @@ class Effect:
         target: title of the one that learns; the other of the pair is the donor.
         gain: measured, in points.
         half: half of the 95 % interval of the gain over seeds.
+        expected: the gain that was predicted, in points.
         rank: of the donor among the ``others`` by similarity to the target, 1 the most similar.
     """
 
     target: str
     gain: float | None = None
     half: float | None = None
+    expected: float | None = None
     rank: int | None = None
     others: int = 0
 
@@ -109,12 +112,20 @@ def _expected(effects: Sequence[Effect]) -> list[str]:
 def _measured(effects: Sequence[Effect]) -> str:
     known = [
         f"{_title(one.target)} {_changed(one.gain, one.half)}"
+        + ("" if one.expected is None or not math.isfinite(one.expected) else f" (expected {signed(one.expected)})")
         for one in effects
         if one.gain is not None and math.isfinite(one.gain)
     ]
-    if not known:
-        return "whether the expert of one helps the other is not measured"
-    return f"measured, with the other’s expert, {' and '.join(known)}"
+    if known:
+        return f"measured, with the other’s expert, {' and '.join(known)}"
+    hoped = [
+        f"{points(one.expected)} for {_title(one.target)}"
+        for one in effects
+        if one.expected is not None and math.isfinite(one.expected)
+    ]
+    if hoped:
+        return f"the other’s expert is expected to be worth {' and '.join(hoped)}, which is not measured"
+    return "whether the expert of one helps the other is not measured"
 
 
 def _changed(gain: float, half: float | None) -> str:

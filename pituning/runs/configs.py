@@ -127,6 +127,8 @@ class RelativesRun(Precision):
 
     def __post_init__(self) -> None:
         self.tuning()
+        if self.donors < 1:
+            raise BadInput(f"donors is {self.donors}; give a whole number of at least 1", field="donors")
 
     def tuning(self) -> TuneConfig:
         """The tuning that would predict the same donors."""

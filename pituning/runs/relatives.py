@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from pituning.graph.predict import plain_neighbor
 from pituning.progress import Reporter
 from pituning.runs.configs import RelativesRun
 from pituning.tasks.registry import load_task
-from pituning.tuning.donors import load_zoo, predict_donors
+from pituning.tuning.donors import load_zoo, predict_gains
+from pituning.tuning.evaluation import rounded
 from pituning.workspace.layout import Workspace
 
 
@@ -19,7 +21,8 @@ def relatives(config: RelativesRun, workspace: Workspace, reporter: Reporter, _c
     """Ranks the zoo by similarity to a few shots of a task, as a tuning on the same shots does.
 
     Returns:
-        The settings with ``donors`` (names) and ``neighbors``, all tasks of the zoo, most similar first.
+        The settings with ``donors`` (names), ``neighbors``, all tasks of the zoo, most similar first, and what each is
+        ``expected`` to add, or the ``reason`` why nobody knows.
 
     Raises:
         BadInput: the task or the backbone is unknown, or the task has too few examples.
@@ -34,11 +37,13 @@ def relatives(config: RelativesRun, workspace: Workspace, reporter: Reporter, _c
     model = ExpertModel(backbone, config.kind)
     zoo = load_zoo(tuning, workspace.zoo(config.backbone).expert_dirs(config.kind), model, reporter=reporter)
     encoded = model.prepare(backbone.encode(task, shots, reporter=reporter))
-    near = predict_donors(tuning, task, encoded, zoo, backbone, workspace, reporter)
+    near, gains = predict_gains(tuning, task, encoded, zoo, backbone, workspace, reporter)
     donors = [one.task for one in near[: config.donors]]
     reporter.log(f"most similar: {', '.join(donors)}")
     return {
         "target": config.target, "kind": config.kind, "shots": config.shots, "seed": config.seed,
         "backbone": config.backbone, "predictor": config.predictor, "donors": donors, "examples": len(shots),
-        "neighbors": [plain_neighbor(one) for one in near], "fingerprint": backbone.fingerprint,
+        "neighbors": [plain_neighbor(one) for one in near],
+        "expected": {name: rounded(asdict(each)) for name, each in gains.gains.items()}, "reason": gains.reason,
+        "fingerprint": backbone.fingerprint,
     }  # fmt: skip

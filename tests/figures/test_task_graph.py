@@ -219,7 +219,7 @@ def test_a_task_that_joined_has_a_ring_and_dotted_lines(graph: nx.Graph) -> None
         Neighbor(task="task-3", similarity=0.5, rank=1, confidence=0.9),
         Neighbor(task="task-1", similarity=0.4, rank=2),
     ]
-    mine = Newcomer(info=Info("mine", "<b>Mine", "vision"), near=tuple(near))
+    mine = Newcomer(info=Info("mine", "<b>Mine", "vision"), near=tuple(near), donors=("task-1", "task-3"))
     whole = joined(graph, [mine])
     option = graph_option(whole)
     assert all(leaf is None or type(leaf) in (str, int, float, bool) for leaf in leaves(option))

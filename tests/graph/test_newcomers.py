@@ -31,7 +31,7 @@ def graph() -> nx.Graph:
 
 def newcomer(near: list[Neighbor], name: str = "mine", donors: int = 3) -> Newcomer:
     info = Info(name=name, title=TITLE, modality="language", families=())
-    return Newcomer(info=info, near=tuple(near), donors=donors)
+    return Newcomer(info=info, near=tuple(near), donors=tuple(one.task for one in near[:donors]))
 
 
 def ranking(graph: nx.Graph, seed: int) -> list[Neighbor]:

@@ -21,16 +21,18 @@ NUMBERS = st.none() | st.floats()
 
 def test_what_two_tasks_share_and_what_was_measured() -> None:
     effects = [
-        Effect(target=NLI.title, gain=3.04, half=1.96, rank=1, others=19),
+        Effect(target=NLI.title, gain=3.04, half=1.96, expected=4.0, rank=1, others=19),
         Effect(target=RTE.title, gain=-6.0, rank=2, others=19),
     ]
     assert pair_sentence(NLI, RTE, effects) == (
         "Both ask whether a statement follows from what is given; by similarity number 1 of 19 for Natural language "
         "inference and number 2 of 19 for Textual entailment; measured, with the other’s expert, Natural language "
-        "inference gained 3.0 ± 2.0 points and Textual entailment lost 6.0 points."
+        "inference gained 3.0 ± 2.0 points (expected +4.0) and Textual entailment lost 6.0 points."
     )
     assert "neither gained nor lost" in pair_sentence(NLI, RTE, [replace(effects[0], gain=-0.04)])
-    assert "is not measured" in pair_sentence(NLI, RTE, [replace(effects[0], gain=math.nan)])
+    alone = pair_sentence(NLI, RTE, [replace(effects[0], gain=None)])
+    assert "is expected to be worth +4.0 points for Natural language inference, which is not measured" in alone
+    assert "is not measured" in pair_sentence(NLI, RTE, [replace(effects[0], gain=math.nan, expected=None)])
 
 
 @pytest.mark.parametrize(
@@ -66,13 +68,13 @@ def tasks(draw: st.DrawFn) -> Task:
 
 
 @settings(deadline=None, max_examples=60)
-@given(
-    a=tasks(), b=tasks(), gain=st.none() | st.floats(), half=st.none() | st.floats(), rank=st.none() | st.integers(1, 9)
-)
+@given(a=tasks(), b=tasks(), gain=NUMBERS, half=NUMBERS, expected=NUMBERS, rank=st.none() | st.integers(1, 9))
 def test_whatever_the_tasks_it_is_one_plain_line(
-    a: Task, b: Task, gain: float | None, half: float | None, rank: int | None
+    a: Task, b: Task, gain: float | None, half: float | None, expected: float | None, rank: int | None
 ) -> None:
-    sentence = pair_sentence(a, b, [Effect(target=a.title, gain=gain, half=half, rank=rank, others=9)])
+    sentence = pair_sentence(
+        a, b, [Effect(target=a.title, gain=gain, half=half, expected=expected, rank=rank, others=9)]
+    )
     assert len(sentence.splitlines()) == 1
     assert visible(sentence) == sentence
     assert sentence.endswith(".")
