@@ -73,7 +73,8 @@ def choose(target: Target, kind: str, shots: int) -> Donors | None:
     gains = None
     if readable:  # of the same table
         with guarded("The expected gains"):
-            gains = context.expected_gains(kind, target.name, shots)
+            asked = own is not None and own.expected.shots is not None  # then its rows have told already
+            gains = own.expected if own is not None and asked else context.expected_gains(kind, target.name, shots)
     if way == "expected":
         helpful = _expected(near, gains, len(candidates), kind, count, known)
         if helpful and readable:

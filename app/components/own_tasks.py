@@ -15,7 +15,8 @@ from app.components.pages import EXPERTS, RUNS
 from app.components.words import PREDICTORS, label
 from pituning.backbones.embedded import SUITE
 from pituning.errors import PiTuningError
-from pituning.graph.donor_gains import DonorGain
+from pituning.graph.donor_gains import DonorGain, DonorGains
+from pituning.graph.harm import signed
 from pituning.graph.newcomers import Newcomer, ranking_of
 from pituning.runs.kinds import RUN_KINDS
 from pituning.runs.records import Run
@@ -32,13 +33,13 @@ class OwnTask(Newcomer):
         run: the one that embedded its shots.
         predictor: the similarity by which it ranked the zoo.
         expert: that it made, if it made one.
-        expected: what donors were expected to add, by donor; empty where nobody knows.
+        expected: what donors were expected to add.
     """
 
     run: Run
     predictor: str
     expert: str | None
-    expected: Mapping[str, DonorGain]
+    expected: DonorGains
 
 
 def on_graph(kind: str, placed: Collection[str]) -> list[OwnTask]:
@@ -63,12 +64,13 @@ def kind_of(run: Run) -> str:
     return str({**run.spec.defaults(), **run.spec.config}["kind"])
 
 
-def expected_of(result: Mapping[str, Any]) -> dict[str, DonorGain]:
-    """What a run expected of each donor; empty where its result does not say."""
+def expected_of(result: Mapping[str, Any]) -> DonorGains:
+    """What a run expected of each donor; of none where its result does not say."""
     try:
-        return {str(name): DonorGain(**each) for name, each in (result.get("expected") or {}).items()}
+        gains = {str(name): DonorGain(**each) for name, each in (result.get("expected") or {}).items()}
+        return DonorGains(gains=gains, reason=result.get("reason"), **(result.get("learned_from") or {}))
     except (TypeError, AttributeError):
-        return {}  # not what a run writes
+        return DonorGains(gains={})  # not what a run writes
 
 
 def _newest(kind: str, names: Collection[str]) -> dict[str, OwnTask]:
@@ -106,13 +108,13 @@ def pair(task: OwnTask, other: str) -> None:
     title = context.tasks()[other].title
     st.header(f"{plain(task.info.title)} – {plain(title)}", anchor=False)
     ranks = {} if near is None else {(other, task.info.name): near.rank}
-    expected = task.expected.get(other)
+    expected = task.expected.gains.get(other)
     told = {} if expected is None else {(other, task.info.name): expected}
     pair_sentence.show(kind_of(task.run), (other,), (task.info.name, other), ranks, len(task.near), expected=told)
     if near is None:
         st.caption("The run on your task did not compare it with this one.")
         return
-    with st.grid(2, min_column_width=180, gap="small"):
+    with st.grid(2 if expected is None else 3, min_column_width=150, gap="small"):
         interval = None if near.low is None or near.high is None else f"interval {near.low:.2f} to {near.high:.2f}"
         _number("Similarity", f"{near.similarity:.3f}", interval,
                 f"Of the shots, by {label(PREDICTORS, task.predictor)}.")  # fmt: skip
@@ -120,6 +122,10 @@ def pair(task: OwnTask, other: str) -> None:
                 f"number {near.rank} of {len(task.near)}",
                 "In how many of 100 resamplings of the shots it is among the predicted donors. It says nothing of "
                 "whether its expert helps.")  # fmt: skip
+        if expected is not None:
+            note = f"{signed(expected.low)} to {signed(expected.high)}; {100 * expected.harm:.0f} % risk of harm"
+            _number("Expected gain", signed(expected.gain), note,
+                    "Points of your task with its expert, over a new expert on the same rows.")  # fmt: skip
 
 
 def _number(words: str, value: str, note: str | None, help_text: str) -> None:

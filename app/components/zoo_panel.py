@@ -45,7 +45,10 @@ def _task(view: GraphView, name: str) -> None:
     own = view.own_task(name)
     if own is not None:
         own_tasks.where_from(own)
-    task_panel.neighbours(name, view.near(name), graph_view.titles(), on_open=graph_view.open_neighbour)
+    task_panel.neighbours(
+        name, view.near(name), graph_view.titles(), on_open=graph_view.open_neighbour,
+        expected=None if own is None else own.expected.gains,
+    )  # fmt: skip
 
 
 def _details(whole: Source | SparseSource, name: str) -> None:

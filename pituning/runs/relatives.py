@@ -45,5 +45,6 @@ def relatives(config: RelativesRun, workspace: Workspace, reporter: Reporter, _c
         "backbone": config.backbone, "predictor": config.predictor, "donors": donors, "examples": len(shots),
         "neighbors": [plain_neighbor(one) for one in near],
         "expected": {name: rounded(asdict(each)) for name, each in gains.gains.items()}, "reason": gains.reason,
+        "learned_from": {"shots": gains.shots, "targets": gains.targets},
         "fingerprint": backbone.fingerprint,
     }  # fmt: skip
