@@ -104,9 +104,7 @@ def neighbours(
         selection_mode="single-row",
         column_config={
             "Similarity": st.column_config.NumberColumn(format="%.3f", help="How alike the two are."),
-            "Expected gain": st.column_config.TextColumn(
-                help="Points that its expert is expected to add, with interval."
-            ),
+            "Expected gain": st.column_config.TextColumn(help="Points that its expert is expected to add."),
             "Stable rank": st.column_config.ProgressColumn(
                 format="%.0f %%",
                 min_value=0,

@@ -204,15 +204,15 @@ def test_an_uploaded_table_is_on_the_graph_before_anything_is_trained(
     claimed = queue.claim("test-owner")
     assert claimed is not None
     result = workspace.run_dir(run.id) / "result.json"
-    write_json(result, {"target": "my-reviews", "kind": "lora", "donors": names[:3], "predictor": "probe", "reason": None,
-                        "learned_from": {"shots": 16, "targets": 19}, "expected": expected,
+    write_json(result, {"target": "my-reviews", "kind": "lora", "donors": names[:3], "predictor": "probe",
+                        "reason": None, "learned_from": {"shots": 16, "targets": 19}, "expected": expected,
                         "examples": 32, "neighbors": near})  # fmt: skip
     queue.finish(claimed.claim, "succeeded", result_path=str(result.relative_to(workspace.root)))
 
     at = healthy(at.run())
     assert "Ranked by a few of its rows" in texts(at)
     reasons = next(frame.value for frame in at.dataframe if "Donor" in frame.value)
-    assert list(reasons["Expected gain"])[0] == "+3.1 (−2.0 to +8.0)"
+    assert reasons["Expected gain"].iloc[0] == "+3.1 (−2.0 to +8.0)"
     assert len(reasons) == 3
     at = healthy(open_page("runs", run=run.id))
     assert "Most similar of 20 tasks" in texts(at)
