@@ -22,6 +22,7 @@ from pituning.tasks.registry import TaskInfo
 
 SHOWN_EXAMPLES = 6
 SHOWN_GAINS = 3
+STABLE = "In how many of 100 resamplings of the examples this task is among the nearest shown."
 _CLICKED_ROWS = "clicked_rows"
 
 
@@ -89,10 +90,10 @@ def neighbours(
         "Task": [titles.get(item.task, item.task) for item in near],
         "Similarity": [float(item.similarity) for item in near],
     }
-    if any(value is not None for value in confidence):
-        columns["Stable rank"] = confidence
     if expected:
         columns["Expected gain"] = [expected[item.task].text if item.task in expected else None for item in near]
+    if any(value is not None for value in confidence):
+        columns["Stable rank"] = confidence
     names, key = [item.task for item in near], table_key("neighbours")
     st.markdown("**Nearest tasks**")
     st.dataframe(
@@ -103,14 +104,11 @@ def neighbours(
         on_select=lambda: on_open(key, names),
         selection_mode="single-row",
         column_config={
-            "Similarity": st.column_config.NumberColumn(format="%.3f", help="How alike the two are."),
+            "Similarity": st.column_config.NumberColumn(format="%.3f", width=68, help="How alike the two are."),
             "Expected gain": st.column_config.TextColumn(help="Points that its expert is expected to add."),
-            "Stable rank": st.column_config.ProgressColumn(
-                format="%.0f %%",
-                min_value=0,
-                max_value=100,
-                help="In how many of 100 resamplings of the examples this task is among the nearest shown.",
-            ),
+            "Stable rank": st.column_config.NumberColumn(format="%.0f %%", width=78, help=STABLE)
+            if expected  # leaves no room for bars
+            else st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100, help=STABLE),
         },
         alt="Nearest tasks with similarity, and how stable their rank is",
     )
