@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from pituning.errors import BadInput
 from pituning.figures.palette import (
+    GUESS_LABELS,
     HIGHLIGHT,
     INTERVAL,
     LIGHT,
@@ -32,17 +33,20 @@ _PI = {"pi", METHOD_LABELS["pi"]}
 
 
 def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.Figure:
-    """Scores of π and of the baselines as bars, best first, π highlighted.
+    """Scores of π, of the baselines and of guessing as bars, best first, π highlighted; a line marks the best guess.
 
     Args:
         result: a tune result: ``score``, ``baselines`` {method: score} and, if there, ``intervals`` {method: (low,
-            high)} with ``pi`` for π's own. All in points, 0 to 100. A score that is None is left out.
+            high)} with ``pi`` for π's own, and ``guessing`` {``chance``, ``largest``}. All in points, 0 to 100. A
+            score that is None is left out.
         metric: what the scores are.
     """
     reported = {"pi": result.get("score"), **(result.get("baselines") or {})}
     scores = {name: float(value) for name, value in reported.items() if value is not None and np.isfinite(value)}
-    # π first among equals; Plotly draws from the bottom up.
-    names = sorted(scores, key=lambda name: (scores[name], name == "pi"))
+    guessed = guesses_of(result)
+    scores |= guessed
+    # π first among equals and guessing last; Plotly draws from the bottom up.
+    names = sorted(scores, key=lambda name: (scores[name], name == "pi", name not in guessed))
     intervals = result.get("intervals") or {}
     low, high = [], []
     for name in names:
@@ -50,7 +54,7 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
         low.append(max(scores[name] - float(interval[0]), 0.0))
         high.append(max(float(interval[1]) - scores[name], 0.0))
     values = [scores[name] for name in names]
-    labels = [escape(method_label(name)) for name in names]
+    labels = [escape(GUESS_LABELS.get(name) or method_label(name)) for name in names]
     ends = [value + above for value, above in zip(values, high, strict=True)]
     has_intervals = any(low) or any(high)
     figure = go.Figure(
@@ -59,7 +63,10 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
                 x=values,
                 y=labels,
                 orientation="h",
-                marker={"color": [HIGHLIGHT if name == "pi" else MUTED for name in names]},
+                marker={
+                    "color": [HIGHLIGHT if name == "pi" else MUTED for name in names],
+                    "pattern": {"shape": ["/" if name in guessed else "" for name in names], "size": 5},
+                },
                 error_x={
                     "type": "data",
                     "array": high,
@@ -89,6 +96,8 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
             ),
         ]
     )
+    if guessed:
+        figure.add_vline(max(guessed.values()), line={"color": INTERVAL, "width": 1.5, "dash": "dot"})
     top = max(ends, default=100.0)
     figure.update_layout(
         showlegend=False,
@@ -104,6 +113,12 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
         yaxis={"automargin": True, "ticksuffix": "  ", "showgrid": False},
     )
     return figure
+
+
+def guesses_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """What guessing scores beside a result, by the names of `GUESS_LABELS`; what is not known is left out."""
+    kept = result.get("guessing") or {}
+    return {name: float(kept[name]) for name in GUESS_LABELS if kept.get(name) is not None}
 
 
 def curves(frame: pd.DataFrame) -> go.Figure:

@@ -3,7 +3,7 @@
 1. The shots, and nothing else of the target, are embedded; the most similar tasks lend their experts.
 2. Mixture, single expert, best donor continued and donors as is each get their learning rate and steps by
    cross-validation on the shots. π-tuning is the mixture unless the held-out shots speak for another, which guards
-   against negative transfer.
+   against negative transfer. Where they speak for the untrained backbone or for guessing, that is recommended instead.
 3. It and the baselines are scored on the test split, first those that a verdict needs: then it can be told, while the
    others go on. The winner collapses to one expert, is checked and exported.
 """
@@ -27,7 +27,7 @@ from pituning.graph.predict import Neighbor
 from pituning.progress import Reporter, Silent
 from pituning.tasks.metrics import guessing
 from pituning.tuning.config import CANDIDATES, MIXTURE, PARTIAL, TuneConfig, guard
-from pituning.tuning.evaluation import Scores, shown_predictions
+from pituning.tuning.evaluation import Scores, rounded, shown_predictions
 from pituning.tuning.export import export
 from pituning.tuning.jobs import Job, is_small, process_count, run_jobs, threads
 from pituning.tuning.learners import Mixed, MixtureLearner
@@ -44,6 +44,7 @@ from pituning.tuning.units import (
     temperature_units,
     verdict_units,
 )
+from pituning.tuning.untrained import untrained_losses
 from pituning.workspace.atomic import write_json
 from pituning.workspace.layout import Workspace
 
@@ -67,10 +68,10 @@ def tune(
     Returns:
         The result as plain JSON, the same for the same config and workspace: ``target``, ``kind``, ``shots``, ``seed``,
         ``donors``, ``weights`` (mean over sites by expert), ``score`` (points), ``baselines``, ``expert``; with
-        ``chosen`` and ``candidates`` of the guard, ``mixture_score`` of the mixture whatever was chosen, ``intervals``,
-        ``gains`` (paired), ``confidence`` and ``neighbors`` of the prediction, ``weights_per_site``, ``methods``
-        (learning rate, steps, held-out curve), ``per_class``, ``predictions``, ``identity``,
-        ``calibration`` and ``learning_curve``.
+        ``chosen`` and ``candidates`` of the guard, ``recommended`` (``chosen``, or one of `UNTRAINED`, whose held-out
+        losses are ``untrained``), ``mixture_score`` of the mixture whatever was chosen, ``intervals``, ``gains``
+        (paired), ``confidence`` and ``neighbors`` of the prediction, ``weights_per_site``, ``methods`` (learning rate,
+        steps, held-out curve), ``per_class``, ``predictions``, ``identity``, ``calibration`` and ``learning_curve``.
 
     Raises:
         BadInput: for an unknown task or donor, or too few examples.
@@ -111,13 +112,19 @@ class _Run:
             folds, rows = len(trial.folds), len(trial.test)
             self._together(VERDICT_PHASE, config.for_verdict, verdict_units(config, folds=folds, rows=rows))
             chosen = self._guard()
+            untrained = self._untrained()
+            recommended = guard({chosen: self.choices[chosen].loss, **untrained}, trial.held_out)
+            self.reporter.log(f"recommended: {recommended}")
+            guessed = guessing(trial.task)
             score = self._test("pi", chosen)
             mixture_score = score if chosen == MIXTURE else self._test(MIXTURE, MIXTURE)
             found = {
                 "target": config.target, "kind": config.kind, "shots": config.shots, "seed": config.seed,
                 "donors": list(trial.methods.donors), "score": score, "chosen": chosen,
                 "candidates": {name: self.choices[name].to_json() for name in CANDIDATES},
+                "untrained": rounded(untrained), "recommended": recommended,
                 "mixture_score": mixture_score, "metric": trial.task.metric, "backbone": config.backbone,
+                "guessing": None if guessed is None else guessed.to_json(), "test_examples": rows,
             }  # fmt: skip
             self._keep_partial(found)
             curve, calibration = self._after_verdict(chosen, found)
@@ -139,9 +146,7 @@ class _Run:
             "confidence": {n.task: n.confidence for n in trial.neighbors if n.task in trial.methods.donors},
             "neighbors": [_plain(neighbor) for neighbor in trial.neighbors],
             "methods": {name: choice.to_json() for name, choice in self.choices.items()},
-            "guessing": None if (guessed := guessing(trial.task)) is None else guessed.to_json(),
             "examples": len(trial.shots),
-            "test_examples": len(trial.test),
             "per_class": self.scores.per_class("pi"),
             "learning_curve": curve,
             "predictions": self._shown(chosen),
@@ -269,6 +274,17 @@ class _Run:
             words = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items() if loss is not None)
             self.reporter.log(f"held-out loss: {words}; chosen: {chosen}")
         return chosen
+
+    def _untrained(self) -> dict[str, float]:
+        """Held-out losses of what needs no training; none where nothing could be held out."""
+        kept = self.trial.stages.load("untrained")
+        if kept is None:
+            kept = untrained_losses(self.trial)
+            self.trial.stages.save("untrained", kept)
+        if kept:
+            words = ", ".join(f"{name} {loss:.3f}" for name, loss in kept.items())
+            self.reporter.log(f"held-out loss without training: {words}")
+        return kept
 
     def _choose(self, method: str) -> Choice:
         if method not in self.choices and not self._restore_choice(method):

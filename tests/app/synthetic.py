@@ -30,7 +30,7 @@ from pituning.workspace.similarity import ZooSimilarity, save_similarity
 SHIPPED = shipped_kinds()
 PREDICTORS = ("probe", "paper")
 REPLICATES = 20
-SCORES = {"single": 61.0, "full": 63.5, "uniform": 64.0, "random": 60.2, "placebo": 61.4}
+SCORES = {"single": 61.0, "full": 63.5, "uniform": 64.0, "random": 60.2, "placebo": 61.4, "backbone": 20.0}
 
 
 def make_workspace(root: Path) -> Workspace:
@@ -230,6 +230,10 @@ def result_of(run: Run, gain: float) -> dict[str, Any]:
         "confidence": {"shape": 0.95, "texture": 0.7, "creatures": 0.55},
         "weights": {"own": 0.4, "shape": 0.3, "texture": 0.2, "creatures": 0.1},
         "score": pi,
+        "test_examples": 200,
+        "metric": "accuracy",
+        "recommended": "mixture",
+        "untrained": {"backbone": 0.74, "largest": 0.9, "chance": 0.9},
         "baselines": scores,
         "chosen": "mixture",
         "candidates": {

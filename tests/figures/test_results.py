@@ -54,6 +54,13 @@ def test_scores_without_intervals_or_baselines() -> None:
     strict(score_bars({}))
 
 
+def test_guessing_stands_among_the_scores_and_a_line_marks_the_better_guess() -> None:
+    figure = score_bars({"score": 20.0, "guessing": {"chance": 20.0, "largest": 31.0}})
+    assert list(figure.data[0].y) == ["Guessing at random", "π-tuning", "Always the largest class"]
+    assert figure.layout.shapes[0].x0 == 31.0
+    assert list(score_bars({"score": 20.0, "guessing": {"chance": 5.0, "largest": None}}).data[0].x) == [5.0, 20.0]
+
+
 def test_ties_put_pi_first() -> None:
     assert score_bars({"score": 60.0, "baselines": {"zero": 60.0, "single": 60.0}}).data[0].y[-1] == METHOD_LABELS["pi"]
 
