@@ -215,9 +215,10 @@ def guard_words(result: Mapping[str, Any]) -> str:
         return "There were too few shots to hold any out: it is the mixture, unguarded."
     known = ", ".join(f"{CANDIDATES.get(name, name)} {loss:.2f}" for name, loss in losses.items())
     words = f"The guard chose {CANDIDATES.get(chosen, chosen)} on held-out shots (loss: {known})."
-    untrained = {name: loss for name, loss in (result.get("untrained") or {}).items() if loss is not None}
-    if (instead := _recommended(result)) is not None and instead in untrained:
-        words += f" Without any training, {WITHOUT_TUNING[instead]} does better there ({untrained[instead]:.2f})."
+    errors = result.get("held_out_errors") or {}
+    if (instead := _recommended(result)) is not None and {chosen, instead} <= set(errors):
+        mine, other = (f"{100 * errors[name]:.0f} %" for name in (chosen, instead))
+        words += f" Without any training, {WITHOUT_TUNING[instead]} does better there: {other} wrong, not {mine}."
     return f"{words} {_cost(result, chosen)}".strip()
 
 

@@ -33,7 +33,7 @@ from pituning.tuning.jobs import Job, is_small, process_count, run_jobs, threads
 from pituning.tuning.learners import Mixed, MixtureLearner
 from pituning.tuning.learning_curve import learning_curve
 from pituning.tuning.selection import Choice
-from pituning.tuning.temperature import calibrate
+from pituning.tuning.temperature import WRONG, calibrate
 from pituning.tuning.trial import FORMAT_VERSION, prepare, series
 from pituning.tuning.units import (
     OTHERS_PHASE,
@@ -44,7 +44,7 @@ from pituning.tuning.units import (
     temperature_units,
     verdict_units,
 )
-from pituning.tuning.untrained import untrained_losses
+from pituning.tuning.untrained import untrained_errors
 from pituning.workspace.atomic import write_json
 from pituning.workspace.layout import Workspace
 
@@ -68,8 +68,8 @@ def tune(
     Returns:
         The result as plain JSON, the same for the same config and workspace: ``target``, ``kind``, ``shots``, ``seed``,
         ``donors``, ``weights`` (mean over sites by expert), ``score`` (points), ``baselines``, ``expert``; with
-        ``chosen`` and ``candidates`` of the guard, ``recommended`` (``chosen``, or one of `UNTRAINED`, whose held-out
-        losses are ``untrained``), ``mixture_score`` of the mixture whatever was chosen, ``intervals``, ``gains``
+        ``chosen`` and ``candidates`` of the guard, ``recommended`` (``chosen``, or one of `UNTRAINED`, by
+        ``held_out_errors``), ``mixture_score`` of the mixture whatever was chosen, ``intervals``, ``gains``
         (paired), ``confidence`` and ``neighbors`` of the prediction, ``weights_per_site``, ``methods`` (learning rate,
         steps, held-out curve), ``per_class``, ``predictions``, ``identity``, ``calibration`` and ``learning_curve``.
 
@@ -112,9 +112,6 @@ class _Run:
             folds, rows = len(trial.folds), len(trial.test)
             self._together(VERDICT_PHASE, config.for_verdict, verdict_units(config, folds=folds, rows=rows))
             chosen = self._guard()
-            untrained = self._untrained()
-            recommended = guard({chosen: self.choices[chosen].loss, **untrained}, trial.held_out)
-            self.reporter.log(f"recommended: {recommended}")
             guessed = guessing(trial.task)
             score = self._test("pi", chosen)
             mixture_score = score if chosen == MIXTURE else self._test(MIXTURE, MIXTURE)
@@ -122,12 +119,12 @@ class _Run:
                 "target": config.target, "kind": config.kind, "shots": config.shots, "seed": config.seed,
                 "donors": list(trial.methods.donors), "score": score, "chosen": chosen,
                 "candidates": {name: self.choices[name].to_json() for name in CANDIDATES},
-                "untrained": rounded(untrained), "recommended": recommended,
                 "mixture_score": mixture_score, "metric": trial.task.metric, "backbone": config.backbone,
                 "guessing": None if guessed is None else guessed.to_json(), "test_examples": rows,
             }  # fmt: skip
             self._keep_partial(found)
             curve, calibration = self._after_verdict(chosen, found)
+            errors = self._held_out_errors(chosen, calibration)
         baselines = {name: self.scores.score(name) for name in config.baselines}
         scored = ("pi", *([] if chosen == MIXTURE else [MIXTURE]), *config.baselines)
         state = self.outcomes[chosen].state
@@ -138,6 +135,8 @@ class _Run:
         return {
             "format_version": FORMAT_VERSION,
             **found,
+            "recommended": guard(errors, trial.held_out) if errors else chosen,
+            "held_out_errors": rounded(errors),
             "baselines": baselines,
             **exported,
             "intervals": {name: self.scores.interval(name) for name in scored},
@@ -275,16 +274,21 @@ class _Run:
             self.reporter.log(f"held-out loss: {words}; chosen: {chosen}")
         return chosen
 
-    def _untrained(self) -> dict[str, float]:
-        """Held-out losses of what needs no training; none where nothing could be held out."""
-        kept = self.trial.stages.load("untrained")
-        if kept is None:
-            kept = untrained_losses(self.trial)
-            self.trial.stages.save("untrained", kept)
-        if kept:
-            words = ", ".join(f"{name} {loss:.3f}" for name, loss in kept.items())
-            self.reporter.log(f"held-out loss without training: {words}")
-        return kept
+    def _held_out_errors(self, chosen: str, calibration: dict[str, Any]) -> dict[str, float]:
+        """Share of wrong answers to held-out shots of what was chosen, first, and of what needs no training; where
+        answers are open the `held_out_loss` stands for it. Empty where nothing could be held out.
+
+        Args:
+            calibration: of what was chosen, which has answered them to be calibrated; that figure is taken out of it.
+        """
+        wrong = calibration.pop(WRONG, None)
+        mine = wrong if self.trial.task.labels is not None else self.choices[chosen].loss
+        if mine is None or not self.trial.folds:
+            return {}
+        errors = {chosen: mine, **untrained_errors(self.trial)}
+        words = ", ".join(f"{name} {100 * error:.0f} %" for name, error in errors.items())
+        self.reporter.log(f"wrong on held-out shots: {words}")
+        return errors
 
     def _choose(self, method: str) -> Choice:
         if method not in self.choices and not self._restore_choice(method):

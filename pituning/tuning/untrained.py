@@ -1,4 +1,4 @@
-"""How well the backbone alone and guessing do on held-out shots: the guard weighs what was tuned against them."""
+"""How often the backbone alone and guessing are wrong on held-out shots: what was tuned is weighed against them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pituning.backbones.certainty import label_scores
 from pituning.tuning.learners import losses_of
 from pituning.tuning.selection import Fold, held_out_loss
 
@@ -16,43 +15,33 @@ if TYPE_CHECKING:
     from pituning.tuning.trial import Trial
 
 
-def untrained_losses(trial: Trial) -> dict[str, float]:
-    """`held_out_loss` of each of `UNTRAINED`, mean over folds as for what is trained; empty without folds."""
-    if not trial.folds:
-        return {}
-    lengths = np.array([len(answer) for answer in trial.shots.answers])
-    backbone = [_backbone_loss(trial, fold, lengths[fold.held_out]) for fold in trial.folds]
-    return {"backbone": float(np.mean(backbone)), **guess_losses(trial.answers, trial.folds, lengths)}
+def untrained_errors(trial: Trial) -> dict[str, float]:
+    """Share of wrong answers of each of `UNTRAINED` to the shots that the folds hold out, mean over folds.
 
-
-def guess_losses(answers: Sequence[str], folds: Sequence[Fold], lengths: np.ndarray) -> dict[str, float]:
-    """`held_out_loss` of always giving the most frequent training answer, and of giving each as often as it comes up.
-
-    Args:
-        answers: of the N shots.
-        lengths: (N,) tokens of each answer, by which log p is divided as for a model.
+    Answers are counted, not probabilities: an untrained model says much else besides the labels, and is never sure.
+    Where answers are open it is the backbone's `held_out_loss`.
     """
+    return {
+        "backbone": float(np.mean([_backbone_error(trial, fold) for fold in trial.folds])),
+        **guess_errors(trial.answers, trial.folds),
+    }
+
+
+def guess_errors(answers: Sequence[str], folds: Sequence[Fold]) -> dict[str, float]:
+    """The same of always giving the most frequent training answer, and of giving each as often as it comes up."""
     largest, chance = [], []
     for fold in folds:
         counts = Counter(answers[row] for row in fold.train)
-        most, _ = max(counts.items(), key=lambda item: (item[1], item[0]))
+        most = max(counts, key=lambda answer: (counts[answer], answer))
         held = [answers[row] for row in fold.held_out]
-        shares = np.array([counts[answer] for answer in held]) / len(fold.train)
-        largest.append(_loss(np.array([float(answer == most) for answer in held]), lengths[fold.held_out]))
-        chance.append(_loss(shares, lengths[fold.held_out]))
+        largest.append(np.mean([answer != most for answer in held]))
+        chance.append(np.mean([1 - counts[answer] / len(fold.train) for answer in held]))
     return {"largest": float(np.mean(largest)), "chance": float(np.mean(chance))}
 
 
-def _loss(probabilities: np.ndarray, lengths: np.ndarray) -> float:
-    with np.errstate(divide="ignore"):
-        return held_out_loss(-np.log(probabilities) / np.sqrt(lengths))
-
-
-def _backbone_loss(trial: Trial, fold: Fold, lengths: np.ndarray) -> float:
-    """Of classes only their own probabilities count: an untrained model would also say much else, but is not let."""
-    held_out, labels = trial.shots.subset(fold.held_out), trial.task.labels
-    if labels is None:
+def _backbone_error(trial: Trial, fold: Fold) -> float:
+    held_out = trial.shots.subset(fold.held_out)
+    if trial.task.labels is None:
         return held_out_loss(losses_of(trial.backbone, held_out))
-    right = [labels.index(trial.answers[row]) for row in fold.held_out]
-    scores = label_scores(trial.backbone, held_out, labels)
-    return held_out_loss(-scores[np.arange(len(right)), right] / np.sqrt(lengths))
+    answers = trial.backbone.predict(held_out, trial.task)
+    return float(np.mean([answer != trial.answers[row] for answer, row in zip(answers, fold.held_out, strict=True)]))

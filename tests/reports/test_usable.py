@@ -78,9 +78,9 @@ def test_the_guard_tells_its_choice_and_what_that_cost() -> None:
     words = guard_words(run)
     assert words.startswith("The guard chose its own expert alone on held-out shots (loss: the mixture 0.61, its own")
     assert words.endswith("On the test rows this cost 25.0 points: the mixture scores 56.2, not 31.2.")
-    better = {"recommended": "backbone", "untrained": {"backbone": 0.1, "chance": 0.7}, "mixture_score": 30.0}
+    better = {"recommended": "backbone", "held_out_errors": {"single": 0.5, "backbone": 0.1}, "mixture_score": 30.0}
     words = guard_words({**run, **better})
-    assert "Without any training, the untrained model does better there (0.10)." in words
+    assert "Without any training, the untrained model does better there: 10 % wrong, not 50 %." in words
     assert words.endswith("it cost nothing: the mixture, the best of the rejected, scores 30.0.")
     assert "unguarded" in guard_words({"score": 50, "chosen": "mixture"})
     assert guard_words({"score": 50}) == ""
