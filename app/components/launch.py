@@ -17,13 +17,16 @@ from app.components.target import Target
 from app.components.words import KINDS, duration, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.palette import method_label
-from pituning.reports.usable import before_words
+from pituning.reports.usable import before_words, smallest_visible
 from pituning.runs.plans import forecast
 from pituning.runs.records import ACTIVE
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.atomic import remove_directory
+
+COARSE = 10.0
+"""Points; a test that cannot tell smaller differences is warned of."""
 
 
 def specs(settings: Mapping[str, Any], seeds: int) -> list[RunSpec]:
@@ -89,9 +92,11 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
 def _test(target: Target, settings: Mapping[str, Any]) -> None:
     """What the test rows will be able to tell."""
     most = int(settings.get("test_examples", config_form.default_of(TuneConfig, "test_examples")))
-    words = before_words(min(most, target.sizes["test"]), target.metric)
+    rows = min(most, target.sizes["test"])
+    words = before_words(rows, target.metric)
     if words:
-        st.caption(f":material/straighten: {words}")
+        few = smallest_visible(rows) > COARSE
+        st.caption(f"{':orange[:material/warning:]' if few else ':material/straighten:'} {words}")
 
 
 def by_option(command: str) -> str:

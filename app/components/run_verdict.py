@@ -11,6 +11,7 @@ from app.components import access, expert_table, guessing, runs_data
 from app.components.guard import say
 from app.components.links import to
 from app.components.pages import EXPERTS, LABEL, NEW_RUN, PageEntry
+from app.components.target import SOURCES
 from pituning.errors import PiTuningError
 from pituning.reports.reader import seeds_taken
 from pituning.reports.usable import Answer, Judgement, judge_run
@@ -58,8 +59,8 @@ def show(judgement: Judgement, run: Run | None = None, result: Mapping[str, Any]
     donors = judgement.donors
     reasons = [
         ("Did the donors matter?", f"{OUTCOMES[donors.outcome]} **{donors.title}**  \n{donors.text}"),
-        ("What can this test tell?", judgement.test),
-        ("What the guard chose", judgement.guard),
+        ("What did the guard choose?", _first_in_bold(judgement.guard)),
+        ("What can this test tell?", _first_in_bold(judgement.test)),
     ]
     with st.container(border=True, key="verdict"):
         with st.container(gap="xsmall"):
@@ -67,12 +68,17 @@ def show(judgement: Judgement, run: Run | None = None, result: Mapping[str, Any]
             st.markdown(judgement.usable.text)
         if run is not None and result is not None:
             _next(judgement.usable.answer, run, result)
-        with st.grid("auto", min_column_width=260, gap="medium"):
+        with st.grid(3, min_column_width=240, gap="medium"):
             for title, text in reasons:
                 if text:
                     with st.container(gap="xsmall"):
                         st.caption(title)
                         st.markdown(text)
+
+
+def _first_in_bold(text: str) -> str:
+    first, stop, rest = text.partition(". ")
+    return f"**{first}{stop.strip()}**  \n{rest}" if text else ""
 
 
 def _next(answer: Answer, run: Run, result: Mapping[str, Any]) -> None:
@@ -88,7 +94,7 @@ def _next(answer: Answer, run: Run, result: Mapping[str, Any]) -> None:
                 first=answer in ("use", "care"),
             )
         _seeds(run)
-        _door("Add rows", NEW_RUN, {"source": "file"}, "Upload a table with more rows and tune on it.",
+        _door("Add rows", NEW_RUN, {"source": SOURCES["file"]}, "Upload a table with more rows and tune on it.",
               first=answer == "not")  # fmt: skip
         if expert:
             _door("Try it", EXPERTS, address, f"Ask its expert, {expert}, a question; download it.")

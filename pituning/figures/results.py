@@ -69,8 +69,8 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
                 },
                 error_x={
                     "type": "data",
-                    "array": high,
-                    "arrayminus": low,
+                    "array": [None if name in guessed else above for name, above in zip(names, high, strict=True)],
+                    "arrayminus": [None if name in guessed else below for name, below in zip(names, low, strict=True)],
                     "symmetric": False,
                     "color": INTERVAL,
                     "thickness": 2,
@@ -82,9 +82,12 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
                 + (" (95 % interval %{customdata[0]:.1f} to %{customdata[1]:.1f})" if has_intervals else "")
                 + "<extra></extra>",
             ),
-            # The numbers stand to the right of the intervals, in the page's text colour.
+            # The numbers stand to the right of the intervals and of the line, in the page's text colour.
             go.Scatter(
-                x=ends,
+                x=[
+                    max(end, *guessed.values()) if name in guessed else end
+                    for name, end in zip(names, ends, strict=True)
+                ],
                 y=labels,
                 mode="text",
                 text=[

@@ -70,7 +70,9 @@ def judge_run(results: Sequence[Mapping[str, Any]], guessing: Mapping[str, float
         guessing: ``chance`` and ``largest`` of the task, for results that do not say it.
     """
     known = [result if result.get("guessing") else {**result, "guessing": guessing} for result in results]
-    return Judgement(usable=is_usable(known), donors=judge(known), test=after_words(known), guard=guard_words(known[0]))
+    return Judgement(
+        usable=is_usable(known[0]), donors=judge(known), test=after_words(known[0]), guard=guard_words(known[0])
+    )
 
 
 def smallest_visible(rows: int, disagreement: float = DISAGREEMENT) -> float:
@@ -98,56 +100,55 @@ def before_words(rows: int, metric: str) -> str:
     return _seen(rows, smallest_visible(rows))
 
 
-def after_words(results: Sequence[Mapping[str, Any]]) -> str:
+def after_words(result: Mapping[str, Any]) -> str:
     """What the test of a run can tell: from the measured interval against the single expert, else as before the run."""
-    known = scores(results[0])
+    known = scores(result)
     if len(known) > 1 and min(known.values()) >= PERFECT:
         return "Every method scores 100: this test is too easy to tell them apart. Add harder rows."
-    rows = int(results[0].get("test_examples") or 0)
-    gap = difference(results, "single")
+    rows = int(result.get("test_examples") or 0)
+    gap = difference([result], "single")
     half = 0.0 if gap is None else (gap.high - gap.low) / 2
     if half > 0:
         return _seen(rows, half)
-    return before_words(rows, str(results[0].get("metric") or ""))
+    return before_words(rows, str(result.get("metric") or ""))
 
 
 def _seen(rows: int, half: float) -> str:
     points = f"{half:.0f}" if half >= 9.95 else f"{half:.1f}"
     where = f"{rows:,} test {'row' if rows == 1 else 'rows'}: differences" if rows else "Differences"
-    return f"{where} under about {points} points cannot be seen."
+    return f"{where} under about {points} points cannot be seen. Four times as many rows would halve that."
 
 
-def is_usable(results: Sequence[Mapping[str, Any]]) -> Usable:
-    """Whether what was tuned beats guessing, the largest class and the untrained model, on the test rows.
+def is_usable(result: Mapping[str, Any]) -> Usable:
+    """Whether the expert of a run beats guessing, the largest class and the untrained model, on the test rows.
 
-    Where none of them scores as much, it is usable, and clearly so when the 95 % intervals say it: of the score over
-    guessing, of the paired difference over the untrained model.
+    Where none of them scores as much, it is usable, and clearly so when the 95 % intervals over test rows say it: of
+    the score over guessing, of the paired difference over the untrained model. Other seeds made other experts.
 
     Args:
-        results: of one run or of several seeds, with ``guessing``.
+        result: of one run, with ``guessing``.
     """
-    every = [scores(result) for result in results]
-    if not all("pi" in one for one in every):
+    score, others = scores(result).get("pi"), _alternatives(result)
+    if score is None:
         return Usable(answer="unknown", title="Not known yet", text="The run has no score.")
-    score = _mean([one["pi"] for one in every])
-    others = _alternatives(results)
     if not others:
         return Usable(
             answer="unknown", title="Whether it is usable is open",
             text=f"It scores {score:.1f}, but neither guessing nor the untrained model was measured beside it.",
         )  # fmt: skip
-    best = max(others, key=lambda name: (others[name], name == "backbone"))
+    low, high = (result.get("intervals") or {}).get("pi") or (score, score)
     beside = ", ".join(f"{WITHOUT_TUNING[name]} {points:.1f}" for name, points in others.items())
     figures = f"It scores {score:.1f}; {beside}."
+    best = max(others, key=lambda name: (others[name], name == "backbone"))
+    gap = difference([result], "backbone")
     if others[best] >= score:
-        return _refused(results, best, others[best] - score, figures)
-    low = _mean([_interval(one)[0] for one in results])
-    gap = difference(results, "backbone")
+        clear = gap.negative if best == "backbone" and gap is not None else float(high) < others[best]
+        return _refused(result, best, others[best] - score, figures, clear=clear)
     guessed = max((points for name, points in others.items() if name != "backbone"), default=None)
-    if guessed is not None and low <= guessed:
+    if guessed is not None and float(low) <= guessed:
         return Usable(
             answer="not", title="Do not use it yet: it is not clearly better than guessing",
-            text=f"{figures} Its 95 % interval begins at {low:.1f}.",
+            text=f"{figures} Its 95 % interval begins at {float(low):.1f}.",
         )  # fmt: skip
     if gap is not None and not gap.positive:
         return Usable(
@@ -156,8 +157,8 @@ def is_usable(results: Sequence[Mapping[str, Any]]) -> Usable:
         )  # fmt: skip
     beaten = (("guessing", guessed), ("the untrained model", gap))
     against = " and ".join(name for name, known in beaten if known is not None)
-    doubt = _recommended(results[0])
-    if doubt:
+    doubt = _recommended(result)
+    if doubt is not None:
         return Usable(
             answer="care", title=f"Use it with care: on held-out shots {WITHOUT_TUNING[doubt]} did better",
             text=f"{figures} On the test rows it is clearly better than {against}.",
@@ -166,11 +167,8 @@ def is_usable(results: Sequence[Mapping[str, Any]]) -> Usable:
     return Usable(answer="use", title=f"Use it: clearly better than {against}", text=figures + missing)
 
 
-def _refused(results: Sequence[Mapping[str, Any]], best: str, behind: float, figures: str) -> Usable:
-    gap = difference(results, "backbone") if best == "backbone" else None
-    above = [_interval(one)[1] - scores(one)["pi"] for one in results]
-    clear = gap.negative if gap is not None else _mean(above) < behind
-    agreed = behind > 0 and _recommended(results[0]) == best
+def _refused(result: Mapping[str, Any], best: str, behind: float, figures: str, *, clear: bool) -> Usable:
+    agreed = behind > 0 and _recommended(result) == best
     name = WITHOUT_TUNING[best]
     if clear or agreed:
         why = " The held-out shots say so, too." if agreed else ""
@@ -179,23 +177,11 @@ def _refused(results: Sequence[Mapping[str, Any]], best: str, behind: float, fig
     return Usable(answer="not", title=f"Do not use it: {name} does at least as well", text=figures + luck)
 
 
-def _interval(result: Mapping[str, Any]) -> tuple[float, float]:
-    """The 95 % interval of the score over test rows; of a result without one, the score itself."""
-    score = scores(result)["pi"]
-    low, high = (result.get("intervals") or {}).get("pi") or (score, score)
-    return float(low), float(high)
-
-
-def _alternatives(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Mean scores of what needs no training, of what is known."""
-    found = {}
-    for name in UNTRAINED:
-        values = [
-            scores(one).get(name) if name == "backbone" else (one.get("guessing") or {}).get(name) for one in results
-        ]
-        if all(value is not None for value in values):
-            found[name] = _mean([float(value) for value in values if value is not None])
-    return found
+def _alternatives(result: Mapping[str, Any]) -> dict[str, float]:
+    """Scores of what needs no training, of what is known."""
+    guessed = result.get("guessing") or {}
+    points = {name: scores(result).get(name) if name == "backbone" else guessed.get(name) for name in UNTRAINED}
+    return {name: float(value) for name, value in points.items() if value is not None}
 
 
 def _recommended(result: Mapping[str, Any]) -> str | None:
@@ -213,13 +199,15 @@ def guard_words(result: Mapping[str, Any]) -> str:
         return ""
     if not losses:
         return "There were too few shots to hold any out: it is the mixture, unguarded."
-    known = ", ".join(f"{CANDIDATES.get(name, name)} {loss:.2f}" for name, loss in losses.items())
-    words = f"The guard chose {CANDIDATES.get(chosen, chosen)} on held-out shots (loss: {known})."
+    words = [f"The guard chose {CANDIDATES.get(chosen, chosen)}.", _cost(result, chosen)]
     errors = result.get("held_out_errors") or {}
     if (instead := _recommended(result)) is not None and {chosen, instead} <= set(errors):
         mine, other = (f"{100 * errors[name]:.0f} %" for name in (chosen, instead))
-        words += f" Without any training, {WITHOUT_TUNING[instead]} does better there: {other} wrong, not {mine}."
-    return f"{words} {_cost(result, chosen)}".strip()
+        words.append(
+            f"Without any training, {WITHOUT_TUNING[instead]} does better on held-out shots: {other} wrong, not {mine}."
+        )
+    known = "; ".join(f"{CANDIDATES.get(name, name)} {loss:.2f}" for name, loss in losses.items())
+    return " ".join(filter(None, [*words, f"Loss on held-out shots, by which it chose: {known}."]))
 
 
 def _cost(result: Mapping[str, Any], chosen: str) -> str:
@@ -236,9 +224,5 @@ def _cost(result: Mapping[str, Any], chosen: str) -> str:
     title = CANDIDATES[best]
     if tested[best] > mine:
         cost = tested[best] - mine
-        return f"On the test rows this cost {cost:.1f} points: {title} scores {tested[best]:.1f}, not {mine:.1f}."
-    return f"On the test rows it cost nothing: {title}, the best of the rejected, scores {tested[best]:.1f}."
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+        return f"On the test rows that cost {cost:.1f} points: {title} scores {tested[best]:.1f}, not {mine:.1f}."
+    return f"On the test rows that cost nothing: the best of the rejected, {title}, scores {tested[best]:.1f}."

@@ -30,7 +30,8 @@ class Difference:
         return self.high < 0
 
     def __str__(self) -> str:
-        return f"{self.mean:+.1f} points (95 % interval {self.low:+.1f} to {self.high:+.1f})"
+        words = f"{self.mean:+.1f} points (95 % interval {self.low:+.1f} to {self.high:+.1f})"
+        return words.replace("-", "−")
 
 
 @dataclass(frozen=True, kw_only=True)
