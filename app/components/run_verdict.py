@@ -34,6 +34,18 @@ OUTCOMES: dict[Outcome, str] = {
     "harm": ":red[:material/trending_down:]",
     "unknown": ":gray[:material/help:]",
 }
+DONORS_HELP = (
+    "Only a gain over both a single expert on the same shots and placebo donors, random parameters of the same size, "
+    "is transfer; a gain over the single expert alone is regularisation."
+)
+GUARD_HELP = (
+    "π-tuning guards against harm: it is the mixture with the donors, unless its own expert alone, the best donor "
+    "trained further, or the donors as is have a loss on held-out shots that is smaller by more than chance."
+)
+TEST_HELP = (
+    "Half the width of the 95 % interval of the difference of two methods on the same test rows, π-tuning and the "
+    "single expert where both were measured. Other shots or seeds may change more."
+)
 MORE_SEEDS = 2
 """Runs that one click adds: with the first one three, the fewest that tell luck from a gain."""
 
@@ -58,9 +70,9 @@ def show(judgement: Judgement, run: Run | None = None, result: Mapping[str, Any]
     colour, icon = ANSWERS[judgement.usable.answer]
     donors = judgement.donors
     reasons = [
-        ("Did the donors matter?", f"{OUTCOMES[donors.outcome]} **{donors.title}**  \n{donors.text}"),
-        ("What did the guard choose?", _first_in_bold(judgement.guard)),
-        ("What can this test tell?", _first_in_bold(judgement.test)),
+        ("Did the donors matter?", DONORS_HELP, f"{OUTCOMES[donors.outcome]} **{donors.title}**  \n{donors.text}"),
+        ("What did the guard choose?", GUARD_HELP, _first_in_bold(judgement.guard)),
+        ("What can this test tell?", TEST_HELP, _first_in_bold(judgement.test)),
     ]
     with st.container(border=True, key="verdict"):
         with st.container(gap="xsmall"):
@@ -69,10 +81,10 @@ def show(judgement: Judgement, run: Run | None = None, result: Mapping[str, Any]
         if run is not None and result is not None:
             _next(judgement.usable.answer, run, result)
         with st.grid(3, min_column_width=240, gap="medium"):
-            for title, text in reasons:
+            for title, why, text in reasons:
                 if text:
                     with st.container(gap="xsmall"):
-                        st.caption(title)
+                        st.caption(title, help=why)
                         st.markdown(text)
 
 

@@ -26,7 +26,15 @@ from pituning.figures.palette import (
     method_label,
 )
 
-Y_TITLES = {"loss": "Loss (nats, length-normalised)", "score": "Score (points, 0 to 100)"}
+Y_TITLES = {
+    "loss": "Loss per answer",
+    "held_out_loss": "1 − probability of the right answer",
+    "score": "Score (points, 0 to 100)",
+    "validation_score": "Score (points, 0 to 100)",
+    "examples_per_second": "Examples per second",
+    "memory_mib": "MiB",
+}
+"""Loss: −log p of the answer, in nats, over the square root of its tokens."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MAX_CELLS_WITH_TEXT = 400
 _PI = {"pi", METHOD_LABELS["pi"]}
@@ -136,7 +144,7 @@ def curves(frame: pd.DataFrame) -> go.Figure:
     names = list(frame["name"].unique()) if "name" in frame else []
     if len(names) > 1:
         raise BadInput(f"curves got {', '.join(map(str, names))}; draw one of them at a time")
-    title = Y_TITLES.get(names[0], str(names[0]).capitalize()) if names else "Value"
+    title = Y_TITLES.get(names[0], str(names[0]).replace("_", " ").capitalize()) if names else "Value"
     figure = go.Figure()
     others = [colour for colour in LIGHT if colour != LIGHT[0]]
     plain = 0

@@ -161,9 +161,7 @@ def _curves(reader: Reader, run: Run) -> Drawn:
         if not part.empty:
             panels.append(
                 Panel(
-                    figure=lambda dark, part=part, name=name: curves(  # type: ignore[misc]
-                        part.assign(name="score" if name == "validation_score" else "loss")
-                    ),
+                    figure=lambda dark, part=part: curves(part),  # type: ignore[misc]
                     alt=f"{title} by training step, one line for each method",
                     stem=f"{name.replace('_', '-')}-{run.id}",
                     title=title,

@@ -17,7 +17,7 @@ CANDIDATES = {
     "mixture": "the mixture",
     "single": "its own expert alone",
     "donor": "the best donor, trained further",
-    "untouched": "the donors as they are",
+    "untouched": "the donors as is",
 }
 """What people read for the candidates of the guard."""
 

@@ -77,7 +77,7 @@ def test_curves() -> None:
     assert list(lines["Single expert"].y) == [2.0, None]
     assert lines["π-tuning"].line.width > lines["Single expert"].line.width
     assert figure.layout.xaxis.title.text == "Training step"
-    assert "nats" in figure.layout.yaxis.title.text
+    assert figure.layout.yaxis.title.text == "Loss per answer"
     assert_axes_are_titled(figure)
 
 
