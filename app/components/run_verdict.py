@@ -65,7 +65,13 @@ def _guessed(run: Run) -> Mapping[str, float | None] | None:
     return None if guessed is None else guessed.to_json()
 
 
-def show(judgement: Judgement, run: Run | None = None, result: Mapping[str, Any] | None = None) -> None:
+def show(
+    judgement: Judgement,
+    run: Run | None = None,
+    result: Mapping[str, Any] | None = None,
+    *,
+    key: str = "verdict",
+) -> None:
     """The answer and why; with a run and its result also what to do next."""
     colour, icon = ANSWERS[judgement.usable.answer]
     donors = judgement.donors
@@ -74,7 +80,7 @@ def show(judgement: Judgement, run: Run | None = None, result: Mapping[str, Any]
         ("What did the guard choose?", GUARD_HELP, _first_in_bold(judgement.guard)),
         ("What can this test tell?", TEST_HELP, _first_in_bold(judgement.test)),
     ]
-    with st.container(border=True, key="verdict"):
+    with st.container(border=True, key=key):
         with st.container(gap="xsmall"):
             st.header(f":{colour}[{icon}] {judgement.usable.title}", anchor=False)
             st.markdown(judgement.usable.text)

@@ -41,7 +41,7 @@ def show(slide: Slide, *, number: int, large: bool = False) -> None:
         _panels(drawn, slide, large)
     with words:
         if drawn.verdict is not None:
-            run_verdict.show(drawn.verdict)
+            run_verdict.show(drawn.verdict, key=f"verdict-{slide.id}")
         _caption(slide)
         st.caption(plain(drawn.reading))
         _tables(drawn, slide)

@@ -61,31 +61,28 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
         interval = intervals.get(name) or (scores[name], scores[name])
         low.append(max(scores[name] - float(interval[0]), 0.0))
         high.append(max(float(interval[1]) - scores[name], 0.0))
-    values = [scores[name] for name in names]
-    labels = [escape(GUESS_LABELS.get(name) or method_label(name)) for name in names]
-    ends = [value + above for value, above in zip(values, high, strict=True)]
+    labels = {name: escape(GUESS_LABELS.get(name) or method_label(name)) for name in names}
+    ends = [scores[name] + above for name, above in zip(names, high, strict=True)]
+    measured = [place for place, name in enumerate(names) if name not in guessed]
     has_intervals = any(low) or any(high)
     figure = go.Figure(
         [
             go.Bar(
-                x=values,
-                y=labels,
+                x=[scores[names[i]] for i in measured],
+                y=[labels[names[i]] for i in measured],
                 orientation="h",
-                marker={
-                    "color": [HIGHLIGHT if name == "pi" else MUTED for name in names],
-                    "pattern": {"shape": ["/" if name in guessed else "" for name in names], "size": 5},
-                },
+                marker={"color": [HIGHLIGHT if names[i] == "pi" else MUTED for i in measured]},
                 error_x={
                     "type": "data",
-                    "array": [None if name in guessed else above for name, above in zip(names, high, strict=True)],
-                    "arrayminus": [None if name in guessed else below for name, below in zip(names, low, strict=True)],
+                    "array": [high[i] for i in measured],
+                    "arrayminus": [low[i] for i in measured],
                     "symmetric": False,
                     "color": INTERVAL,
                     "thickness": 2,
                     "width": 5,
                     "visible": has_intervals,
                 },
-                customdata=[[value - below, end] for value, below, end in zip(values, low, ends, strict=True)],
+                customdata=[[scores[names[i]] - low[i], ends[i]] for i in measured],
                 hovertemplate="%{y}: %{x:.1f}"
                 + (" (95 % interval %{customdata[0]:.1f} to %{customdata[1]:.1f})" if has_intervals else "")
                 + "<extra></extra>",
@@ -96,11 +93,9 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
                     max(end, *guessed.values()) if name in guessed else end
                     for name, end in zip(names, ends, strict=True)
                 ],
-                y=labels,
+                y=[labels[name] for name in names],
                 mode="text",
-                text=[
-                    f"{PAD}<b>{v:.1f}</b>" if n == "pi" else f"{PAD}{v:.1f}" for n, v in zip(names, values, strict=True)
-                ],
+                text=[f"{PAD}<b>{scores[n]:.1f}</b>" if n == "pi" else f"{PAD}{scores[n]:.1f}" for n in names],
                 textposition="middle right",
                 cliponaxis=False,
                 hoverinfo="skip",
@@ -108,10 +103,18 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
         ]
     )
     if guessed:
+        figure.add_bar(
+            x=list(guessed.values()),
+            y=[labels[name] for name in guessed],
+            orientation="h",
+            marker={"color": MUTED, "pattern": {"shape": "/", "size": 5}},
+            hovertemplate="%{y}: %{x:.1f}<extra></extra>",
+        )
         figure.add_vline(max(guessed.values()), line={"color": INTERVAL, "width": 1.5, "dash": "dot"})
     top = max(ends, default=100.0)
     figure.update_layout(
         showlegend=False,
+        barmode="overlay",
         bargap=0.35,
         height=90 + 34 * max(len(names), 1),
         margin={"l": 8, "r": 48, "t": 8, "b": 8},
@@ -121,7 +124,13 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
             "automargin": True,
             "zeroline": False,
         },
-        yaxis={"automargin": True, "ticksuffix": "  ", "showgrid": False},
+        yaxis={
+            "automargin": True,
+            "ticksuffix": "  ",
+            "showgrid": False,
+            "categoryorder": "array",
+            "categoryarray": [labels[name] for name in names],
+        },
     )
     return figure
 

@@ -56,9 +56,11 @@ def test_scores_without_intervals_or_baselines() -> None:
 
 def test_guessing_stands_among_the_scores_and_a_line_marks_the_better_guess() -> None:
     figure = score_bars({"score": 20.0, "guessing": {"chance": 20.0, "largest": 31.0}})
-    assert list(figure.data[0].y) == ["Guessing at random", "π-tuning", "Always the largest class"]
+    rows = ["Guessing at random", "π-tuning", "Always the largest class"]
+    assert list(figure.layout.yaxis.categoryarray) == list(figure.data[1].y) == rows
+    assert list(figure.data[2].x) == [31.0, 20.0]
     assert figure.layout.shapes[0].x0 == 31.0
-    assert list(score_bars({"score": 20.0, "guessing": {"chance": 5.0, "largest": None}}).data[0].x) == [5.0, 20.0]
+    assert list(score_bars({"score": 20.0, "guessing": {"chance": 5.0, "largest": None}}).data[1].x) == [5.0, 20.0]
 
 
 def test_ties_put_pi_first() -> None:
