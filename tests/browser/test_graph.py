@@ -110,7 +110,7 @@ window.release = () => { window.holding = false; held.splice(0).forEach(frame =>
 def test_a_press_is_a_click_when_the_line_is_drawn_anew_before_its_release(studio: Studio, page: Page) -> None:
     """Under the mouse a line is drawn above the others: its element is moved."""
     page.add_init_script(FRAMES)
-    for line in range(4):  # without the rule about it each was lost in about half of the tries
+    for line in range(2):  # without the rule about it each was lost in about half of the tries
         page.goto(f"{studio.url}/graph")
         settle(page)
         expect(page.locator(".st-key-graph_chart svg text", has_text="Sentiment")).to_be_visible()

@@ -71,7 +71,7 @@ def test_a_killed_worker_and_a_stopped_command_change_nothing(pituning: Run, moo
     assert lines[0] == "review,answer,probability,problem"
     assert [line.split(",")[0] for line in lines[1:]] == ["happy", "sad old", "round"]
 
-    large.write_text("review\n" + "".join(f"happy {'sad ' * (n % 7)}{n}\n" for n in range(12_000)))
+    large.write_text("review\n" + "".join(f"happy {'sad ' * (n % 7)}{n}\n" for n in range(6_000)))
     out, expected = tmp_path / "answers.csv", tmp_path / "expected.csv"
     command = [sys.executable, "-m", "pituning.cli", "predict", "moods", str(large), "--out"]
     stopped = subprocess.Popen([*command, str(out)], stderr=subprocess.DEVNULL)
@@ -91,7 +91,7 @@ def test_a_killed_worker_and_a_stopped_command_change_nothing(pituning: Run, moo
     assert not out.exists()
     again = pituning("predict", "moods", large, "--out", out)
     assert again.code == 0, again.err
-    assert f"12,000 rows of many.csv labelled by moods: {out}" in again.out
+    assert f"6,000 rows of many.csv labelled by moods: {out}" in again.out
     assert "not calibrated" in again.out
     assert queue.get(run.id).state == "succeeded"
     assert pituning("predict", "moods", large, "--out", expected).code == 0
