@@ -76,7 +76,7 @@ def _tuned(run: Run) -> None:
 def _tuned_so_far(run: Run, partial: Mapping[str, Any]) -> None:
     """The verdict on one run, and the scores that are there."""
     partial = run_verdict.with_guessing(run, partial)
-    run_verdict.show(run_verdict.of(run, [partial]))
+    run_verdict.show(run_verdict.of(run, [partial]), run)
     asked = {**run.spec.defaults(), **run.spec.config}["baselines"]
     left = [method_label(name) for name in asked if name not in partial["baselines"]]
     if left:

@@ -72,12 +72,12 @@ def show(
     *,
     key: str = "verdict",
 ) -> None:
-    """The answer and why; with a run and its result also what to do next."""
+    """The answer and why; with a run also what its guard chose, and with its result what to do next."""
     colour, icon = ANSWERS[judgement.usable.answer]
     donors = judgement.donors
     reasons = [
         ("Did the donors matter?", DONORS_HELP, f"{OUTCOMES[donors.outcome]} **{donors.title}**  \n{donors.text}"),
-        ("What did the guard choose?", GUARD_HELP, _first_in_bold(judgement.guard)),
+        ("What did the guard choose?", GUARD_HELP, _first_in_bold(judgement.guard if run is not None else "")),
         ("What can this test tell?", TEST_HELP, _first_in_bold(judgement.test)),
     ]
     with st.container(border=True, key=key):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pituning.reports.verdict import Verdict, difference, judge, scores
@@ -136,19 +136,23 @@ def is_usable(result: Mapping[str, Any]) -> Usable:
             answer="unknown", title="Whether it is usable is open",
             text=f"It scores {score:.1f}, but neither guessing nor the untrained model was measured beside it.",
         )  # fmt: skip
-    low, high = (result.get("intervals") or {}).get("pi") or (score, score)
+    interval = (result.get("intervals") or {}).get("pi") or (score, score)
+    low, high = _widened(interval[0], interval[1], result)
     beside = ", ".join(f"{WITHOUT_TUNING[name]} {points:.1f}" for name, points in others.items())
     figures = f"It scores {score:.1f}; {beside}."
     best = max(others, key=lambda name: (others[name], name == "backbone"))
     gap = difference([result], "backbone")
+    if gap is not None:
+        below, above = _widened(gap.low, gap.high, result)
+        gap = replace(gap, low=below, high=above)
     if others[best] >= score:
-        clear = gap.negative if best == "backbone" and gap is not None else float(high) < others[best]
+        clear = gap.negative if best == "backbone" and gap is not None else high < others[best]
         return _refused(result, best, others[best] - score, figures, clear=clear)
     guessed = max((points for name, points in others.items() if name != "backbone"), default=None)
-    if guessed is not None and float(low) <= guessed:
+    if guessed is not None and low <= guessed:
         return Usable(
             answer="not", title="Do not use it yet: it is not clearly better than guessing",
-            text=f"{figures} Its 95 % interval begins at {float(low):.1f}.",
+            text=f"{figures} Its 95 % interval begins at {low:.1f}.",
         )  # fmt: skip
     if gap is not None and not gap.positive:
         return Usable(
@@ -165,6 +169,16 @@ def is_usable(result: Mapping[str, Any]) -> Usable:
         )  # fmt: skip
     missing = "" if gap is not None else " The untrained model was not measured beside it."
     return Usable(answer="use", title=f"Use it: clearly better than {against}", text=figures + missing)
+
+
+def _widened(low: float, high: float, result: Mapping[str, Any]) -> tuple[float, float]:
+    """An interval in points; one without width, as the bootstrap gives where all n rows are alike, takes Wilson's width
+    at its end, 100 z² / (n + z²): 3 right rows of 3 do not prove much."""
+    rows = int(result.get("test_examples") or 0)
+    if high > low or not rows:
+        return float(low), float(high)
+    width = 100 * NORMAL_95**2 / (rows + NORMAL_95**2)
+    return low - width, high + width
 
 
 def _refused(result: Mapping[str, Any], best: str, behind: float, figures: str, *, clear: bool) -> Usable:

@@ -29,6 +29,8 @@ def result(pi: float, backbone: float | None = None, *, half: float = 5.0, rows:
         (result(80, 78), "care", "You can use it, but the untrained model may do as well"),
         (result(80, 60, recommended="backbone"), "care", "Use it with care: on held-out shots the untrained model did"),
         (result(33, 31), "not", "Do not use it yet: it is not clearly better than guessing"),
+        (result(100, 0, half=0, rows=200), "use", "Use it: clearly better than guessing and the untrained model"),
+        (result(100, 0, half=0, rows=1), "not", "Do not use it yet: it is not clearly better than guessing"),
         (result(60, 70), "not", "Do not use it: the untrained model is better"),
         (result(37.5, 43.8, half=30), "not", "Do not use it: the untrained model does at least as well"),
         (result(37.5, 43.8, half=30, recommended="backbone"), "not", "Do not use it: the untrained model is better"),
