@@ -250,6 +250,10 @@ def result_of(run: Run, gain: float) -> dict[str, Any]:
             {"task": name, "similarity": 0.6 - 0.1 * rank, "rank": rank + 1, "confidence": 0.9, "low": 0.1, "high": 0.7}
             for rank, name in enumerate(("shape", "texture", "creatures", "colour"))
         ],
+        "learning_curve": [
+            {"shots": shots, "score": points, "low": points - 3, "high": points + 3}
+            for shots, points in ((1, pi - 20), (4, pi - 5), (16, pi))
+        ],
         "per_class": {str(digit): 50.0 + 4 * digit for digit in range(10)},
         "predictions": [
             {

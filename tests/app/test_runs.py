@@ -83,8 +83,10 @@ def test_the_verdict_is_one_answer_and_why(
 ) -> None:
     run = synthetic.done(workspace, gain=gain)
 
-    page_text = texts(healthy(open_page("runs", run=run.id)))
+    at = healthy(open_page("runs", run=run.id))
+    page_text = texts(at)
 
+    assert "By how many shots" in page_text  # with the backbone and guessing beside it
     assert answer in page_text
     assert title in page_text
     assert (
