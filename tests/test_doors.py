@@ -30,6 +30,7 @@ from pituning.backbones.families import FAMILIES
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS
 from pituning.graph.predictors import PREDICTORS, shot_predictors
+from pituning.graph.predictors.gains import GAIN_PREDICTORS, GainRecord
 from pituning.progress import Silent
 from pituning.registry import Registry, load
 from pituning.runs.kinds import RUN_KINDS
@@ -50,13 +51,16 @@ from tests.backbones.contract import BackboneContract
 from tests.backbones.tiny import TINY, Tiny, causal
 from tests.backbones.tiny_composed import llama
 from tests.experts.contract import KindContract
+from tests.graph.gain_contract import GainContract
 from tests.tuning.conftest import make_workspace, tiny_tasks  # noqa: F401 (fixtures)
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
 _BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-REGISTRIES: tuple[Registry[Any], ...] = (KINDS, FAMILIES, VISION_PARTS, PREDICTORS, FORMATS, METRICS, RUN_KINDS)
+REGISTRIES: tuple[Registry[Any], ...] = (
+    KINDS, FAMILIES, VISION_PARTS, PREDICTORS, GAIN_PREDICTORS, FORMATS, METRICS, RUN_KINDS
+)  # fmt: skip
 GPTJ = Tiny("gptj", "gptj",
             causal(GPTJConfig, GPTJForCausalLM, n_inner=48, rotary_dim=8, num_key_value_heads=4),
             GPTJForCausalLM)  # fmt: skip
@@ -195,6 +199,14 @@ def test_a_guest_predictor_chooses_donors(
     assert similarity == sorted(similarity, reverse=True)
     assert 0 < similarity[-1] <= similarity[0] <= 1
     assert result["donors"] == [neighbor["task"] for neighbor in result["neighbors"][:2]]
+
+
+class TestGuestGainPredictor(GainContract):
+    """The probe and its cube."""
+
+    @pytest.fixture
+    def record(self, door: Path) -> GainRecord:
+        return GAIN_PREDICTORS["curved"]
 
 
 def test_a_guest_metric_scores_a_saved_task(

@@ -19,7 +19,7 @@ with form, guarded("This form"):
         st.header("2 · Shots and expert kind", anchor=False)
         wanted = budget.choose(chosen_target)
         st.header("3 · Donors", anchor=False)
-        helpers = donors.choose(chosen_target, wanted.kind)
+        helpers = donors.choose(chosen_target, wanted.kind, wanted.shots)
         st.header("4 · Baselines", anchor=False)
         methods = budget.baselines(wanted)
         details = budget.details(wanted)

@@ -23,6 +23,7 @@ from pituning.experts.keeping import check_whole
 from pituning.experts.kinds import in_order, mixable_kinds
 from pituning.experts.space import load_space
 from pituning.graph import among
+from pituning.graph.donor_gains import DonorGains, expected_gain
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.similarity import parts_of
 from pituning.studies.lowshot_scores import comparable_scores
@@ -232,6 +233,25 @@ def transfer(kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _transfer(path: str, stamp: float, shots: int, names: tuple[str, ...]) -> Transfer | None:
     return load_transfer(Path(path), shots, names)
+
+
+def expected_gains(kind: str, target: str, shots: int) -> DonorGains:
+    """What every donor is expected to do for a task of the graph, or why that cannot be said.
+
+    Raises:
+        ArtefactError: the similarities or the table of transfer are damaged.
+    """
+    here = zoo()
+    files = [here.transfer_path(kind), *(here.similarity_path(kind, name) for name in PREDICTORS)]
+    stamps = tuple((str(path), stamp(path)) for path in files)
+    return _expected_gains(stamps, kind, target, shots, here, tasks())
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _expected_gains(
+    stamps: tuple[tuple[str, float], ...], kind: str, target: str, shots: int, _zoo: Zoo, _tasks: dict[str, TaskInfo]
+) -> DonorGains:
+    return expected_gain(_zoo, target, tasks=_tasks, kind=kind, shots=shots)
 
 
 def lowshot(kind: str) -> pd.DataFrame:

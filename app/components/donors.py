@@ -1,4 +1,4 @@
-"""The step of a new run that says whose experts join: predicted with reasons and confidence, or chosen by hand."""
+"""The step of a new run that says whose experts join: predicted, with reasons and expected gain, or chosen by hand."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from app.components.evidence import Evidence
 from app.components.guard import guarded, plain
 from app.components.target import Target
 from app.components.words import PREDICTORS, label
+from pituning.graph.calibrated import LEVEL
+from pituning.graph.donor_gains import MOST_HELPFUL, DonorGains
 from pituning.graph.predict import Neighbor, neighbors
 from pituning.graph.sparse import sparse_neighbors
 from pituning.workspace.similarity import NearestSimilarity
 
-WAYS = {"predicted": "Predicted from the shots", "chosen": "Chosen by me"}
+WAYS = {"predicted": "Predicted from the shots", "expected": "Those expected to help", "chosen": "Chosen by me"}
 MOST_DONORS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Donors:
-    """How many donors, and who: ``names`` is None when the run predicts them itself."""
+    """How many donors, 0 for as many as are expected to help, and who: ``names`` is None when the run predicts them."""
 
     count: int
     names: tuple[str, ...] | None
 
 
-def choose(target: Target, kind: str) -> Donors | None:
-    """Draws the step; None when there is nobody to choose."""
+def choose(target: Target, kind: str, shots: int) -> Donors | None:
+    """Draws the step; None when there is nobody to choose. ``shots``: how many of each class the run will have."""
     candidates = [name for name in context.zoo().expert_dirs(kind) if name != target.name]
     if not candidates:
         st.error(
@@ -45,11 +47,13 @@ def choose(target: Target, kind: str) -> Donors | None:
         way = st.segmented_control(
             "Donors are", list(WAYS), format_func=WAYS.__getitem__, default="predicted", required=True,
             key="donors_way",
-            help="Predicted: the run embeds the shots and takes the most similar tasks. It sees nothing but the shots.",
+            help="Predicted: the run embeds the shots and takes the most similar tasks. Those expected to help: as "
+            f"many as the measured transfer between other tasks speaks for, none to {MOST_HELPFUL}. Either way the run "
+            "sees nothing of the target but the shots.",
         )  # fmt: skip
         most = min(MOST_DONORS, len(candidates))
         count = st.slider(
-            "How many", 1, most, min(3, most), key="donors_count", disabled=way == "chosen", width=170,
+            "How many", 1, most, min(3, most), key="donors_count", disabled=way != "predicted", width=170,
             help="More donors bring more knowledge and more noise; three is a good start.",
         )  # fmt: skip
     if _complaints(target.name, kind):
@@ -59,6 +63,16 @@ def choose(target: Target, kind: str) -> Donors | None:
     readable = False
     with guarded("The measured transfer"):  # the form works without it
         known, readable = evidence.measured(target.name, kind), True
+    gains = None
+    if readable:  # of the same table
+        with guarded("The expected gains"):
+            gains = context.expected_gains(kind, target.name, shots)
+    if way == "expected":
+        helpful = _expected(near, gains, len(candidates), kind, count, known)
+        if helpful and readable:
+            evidence.tell(known, target, kind, helpful, by_hand=False)
+        evidence.tell_past_harm(target.name)
+        return Donors(count=0, names=None)
     expected = [item.task for item in near[:count]]
     if way == "chosen":
         titles = {name: info.title for name, info in context.tasks().items()}
@@ -67,7 +81,7 @@ def choose(target: Target, kind: str) -> Donors | None:
             max_selections=MOST_DONORS, key=f"donors_{target.name}_{kind}",
             format_func=lambda name: titles.get(name, name), placeholder="Choose one or more tasks",
         )  # fmt: skip
-        _reasons([item for item in near if item.task in names], len(candidates), kind, count, known)
+        _reasons([item for item in near if item.task in names], len(candidates), kind, count, known, gains)
         if readable:
             evidence.tell(known, target, kind, names, by_hand=True)
         evidence.tell_past_harm(target.name)
@@ -76,11 +90,13 @@ def choose(target: Target, kind: str) -> Donors | None:
             return None
         return Donors(count=len(names), names=tuple(names))
     if near:
-        _reasons(near[:count], len(candidates), kind, count, known)
+        _reasons(near[:count], len(candidates), kind, count, known, gains)
         st.caption(
             "Expected from the task graph. The run predicts once more, from the shots alone, and may settle on others: "
             "a new task has nothing else to go by."
         )
+        if gains is not None and gains.reason is not None and readable:
+            st.caption(f":material/help: Ranked by similarity alone; no gain is predicted: {plain(gains.reason)}.")
     else:
         st.caption(
             f":material/model_training: This task is new, so nobody knows its relatives yet. The run embeds its shots "
@@ -137,7 +153,37 @@ def _near(name: str, kind: str, candidates: Sequence[str], count: int) -> list[N
     return []
 
 
-def _reasons(near: Sequence[Neighbor], candidates: int, kind: str, count: int, known: Evidence | None) -> None:
+def _expected(
+    near: Sequence[Neighbor], gains: DonorGains | None, candidates: int, kind: str, count: int, known: Evidence | None
+) -> list[str]:
+    """Shows who is expected to help, as far as the graph tells before the run looks at the shots, and names them."""
+    if gains is None or gains.reason is not None:
+        why = "the measurements cannot be read" if gains is None or gains.reason is None else plain(gains.reason)
+        st.caption(
+            f":material/help: Before the run nobody can say who will help: {why}. The run looks again from the shots. "
+            "If it cannot say it either, the three most similar tasks lend."
+        )
+        return []
+    helpful = [item for name in gains.helpful() for item in near if item.task == name]
+    if helpful:
+        _reasons(helpful, candidates, kind, count, known, gains)
+        st.caption("Expected from the task graph. The run predicts once more, from the shots alone.")
+    else:
+        st.caption(
+            f":material/trending_flat: None of {len(gains.gains)} tasks is expected to help: as things stand, the run "
+            "tunes a single expert."
+        )
+    return [item.task for item in helpful]
+
+
+def _reasons(
+    near: Sequence[Neighbor],
+    candidates: int,
+    kind: str,
+    count: int,
+    known: Evidence | None,
+    gains: DonorGains | None,
+) -> None:
     if not near:
         return
     tasks = context.tasks()
@@ -146,8 +192,12 @@ def _reasons(near: Sequence[Neighbor], candidates: int, kind: str, count: int, k
         "Works on": [tasks[item.task].modality if item.task in tasks else "" for item in near],
         "Rank": [f"{item.rank} of {candidates}" for item in near],
         "Similarity": [float(item.similarity) for item in near],
-        "Confidence": [None if item.confidence is None else 100 * item.confidence for item in near],
+        "Stable rank": [None if item.confidence is None else 100 * item.confidence for item in near],
     }
+    if gains is not None and gains.gains:
+        mine = [gains.gains.get(item.task) for item in near]
+        columns["Expected gain"] = [None if one is None else one.text for one in mine]
+        columns["Risk of harm"] = [None if one is None else 100 * one.harm for one in mine]
     if known is not None:
         columns["Measured gain"] = [known.gains.get(item.task) for item in near]
     st.dataframe(
@@ -158,9 +208,15 @@ def _reasons(near: Sequence[Neighbor], candidates: int, kind: str, count: int, k
             "Similarity": st.column_config.NumberColumn(
                 format="%.3f", help=f"Cosine of the task embeddings ({label(PREDICTORS, _predictor(kind) or '')})."
             ),
-            "Confidence": st.column_config.ProgressColumn(
-                format="%.0f %%", min_value=0, max_value=100,
-                help=f"In how many of 100 resamplings of the examples this task is among the {count} nearest.",
+            "Works on": st.column_config.TextColumn(width=110),
+            "Stable rank": st.column_config.NumberColumn(
+                format="%.0f %%",
+                help=f"In how many of 100 resamplings of the examples this task is among the {count} nearest. It says "
+                "nothing about whether it helps.",
+            ),
+            "Expected gain": st.column_config.TextColumn(help=_learned_from(gains)),
+            "Risk of harm": st.column_config.ProgressColumn(
+                format="%.0f %%", min_value=0, max_value=100, help="How likely it is to cost a point or more."
             ),
             "Measured gain": st.column_config.NumberColumn(
                 format="%+.1f points", help=None if known is None else known.help_text
@@ -168,3 +224,13 @@ def _reasons(near: Sequence[Neighbor], candidates: int, kind: str, count: int, k
         },
         alt="Donors with the reasons for them",
     )  # fmt: skip
+
+
+def _learned_from(gains: DonorGains | None) -> str:
+    if gains is None or not gains.gains:
+        return ""
+    return (
+        f"Points over a new expert with the same budget, and in brackets the {LEVEL:.0%} interval. Learned from what "
+        f"donors did for {gains.targets} other tasks with {gains.shots} shots per class; nothing measured of this task "
+        "is used."
+    )

@@ -14,13 +14,10 @@ from app.components.links import to
 from app.components.pages import RUNS, TRANSFER
 from app.components.target import Target
 from app.components.words import KINDS, label
+from pituning.graph.harm import HARM, points
 from pituning.reports.reader import by_seeds
 from pituning.reports.verdict import judge
 from pituning.runs.records import Run
-
-HARM = 1.0
-"""Points that a donor has to cost before it is warned of. Less is the luck of the draw: of the few hundred test
-examples of a measurement, a point is a handful. The Transfer page counts gains and losses from there on, too."""
 
 SHOWN_RUNS = 3
 GUARD = (
@@ -106,7 +103,7 @@ def tell(evidence: Evidence | None, target: Target, kind: str, donors: Sequence[
     harm = sum(gain <= -HARM for gain in every)
     text = (
         f"Measured with {_kind(evidence)} and {evidence.shots} shots: of {len(every)} donors, {harm or 'none'} cost "
-        f"this task a point or more; the mean over all is {_points(float(np.mean(every)))}."
+        f"this task a point or more; the mean over all is {points(float(np.mean(every)))}."
     )
     if evidence.kind != kind:
         text += f" The evidence is of {_kind(evidence)}; nobody has measured {label(KINDS, kind)} experts."
@@ -122,13 +119,13 @@ def _warn(evidence: Evidence, target: Target, kind: str, donors: Sequence[str], 
     if not harmful and (mean is None or mean >= 0):
         return
     tasks = context.tasks()
-    named = [f"**{plain(tasks[name].title)}** {_points(evidence.gains[name])}" for name in harmful]
+    named = [f"**{plain(tasks[name].title)}** {points(evidence.gains[name])}" for name in harmful]
     what = f"{_kind(evidence)}, {evidence.shots} shots, against a new expert with the same budget"
     if evidence.kind != kind:
         what += f"; {label(KINDS, kind)} experts were not measured"
     lines = [f"Measured for this task ({what}): {', '.join(named)}."] if named else []
     if mean is not None and mean < 0:
-        lines.append(f"The mean over these donors is {_points(mean)}.")
+        lines.append(f"The mean over these donors is {points(mean)}.")
     whom = "it" if len(harmful) == 1 else "them"
     if not harmful:
         lines.append("Choose other donors." if by_hand else "Choose donors by hand instead.")
@@ -144,10 +141,6 @@ def _warn(evidence: Evidence, target: Target, kind: str, donors: Sequence[str], 
 
 def _kind(evidence: Evidence) -> str:
     return f"{label(KINDS, evidence.kind)} experts"
-
-
-def _points(value: float) -> str:
-    return f"{value:+.1f} points".replace("-", "−")
 
 
 def tell_past_harm(target: str) -> None:

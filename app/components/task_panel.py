@@ -15,6 +15,7 @@ from app.components.guard import guarded, plain
 from app.components.links import to
 from app.components.pages import NEW_RUN
 from app.components.words import KINDS, METRICS, MODALITY_ICONS, label
+from pituning.graph.harm import harms
 from pituning.graph.predict import Neighbor
 from pituning.tasks.registry import TaskInfo
 
@@ -161,8 +162,8 @@ def gains_table(
     )
     if column != "Gain":
         return
-    harm = sum(gains[i] < 0 for i in known)
-    st.caption(f"{harm or 'None'} of {len(known)} {'do' if harm > 1 else 'does'} harm.")
+    harm = int(harms(gains).sum())
+    st.caption(f"{harm or 'None'} of {len(known)} {'cost' if harm > 1 else 'costs'} a point or more.")
 
 
 def use_as_target(name: str) -> None:

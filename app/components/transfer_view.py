@@ -11,7 +11,6 @@ import pandas as pd
 import streamlit as st
 
 from app.components import charts, context, guessing, measure, runs_data, source
-from app.components.evidence import HARM
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, set_linked, to
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
@@ -21,6 +20,7 @@ from pituning.errors import PiTuningError
 from pituning.figures.palette import method_label
 from pituning.figures.transfer import predicted_against_measured, transfer_heatmap
 from pituning.graph.build import shorten
+from pituning.graph.harm import HARM, points
 from pituning.graph.matrix import order_tasks
 from pituning.graph.ranking import grade_targets, interval
 from pituning.reports.reader import by_seeds
@@ -175,7 +175,7 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
     cards = st.grid(4, min_column_width=190, gap="small")
     figures = (
         ("Alone", _score(view.transfer.alone[i]), "without a donor"),
-        ("With this donor", _score(view.transfer.scores[i, j]), _gain(gain)),
+        ("With this donor", _score(view.transfer.scores[i, j]), points(gain)),
         (
             "Measured place",
             f"{place} of {len(others)}",
@@ -183,7 +183,7 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
         ),
         (
             "The other way",
-            _gain(back) if np.isfinite(back) else "–",
+            points(back) if np.isfinite(back) else "–",
             f"what {shorten(infos[target].title)} does for it",
         ),
     )
@@ -206,10 +206,6 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
 
 def _score(value: float) -> str:
     return f"{value:.1f}"
-
-
-def _gain(value: float) -> str:
-    return f"{value:+.1f} points".replace("-", "−")
 
 
 def prediction(view: TransferView, predictors: Sequence[str], target: str | None) -> None:

@@ -135,7 +135,7 @@ def study_predictors(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Grade every similarity against the measured transfer: rank correlation, NDCG, regret."""
+    """Grade every predictor against the measured transfer: rank correlation, NDCG, regret, and whether it sees harm."""
     from pituning.experts.kinds import KINDS
 
     KINDS.check(kind)

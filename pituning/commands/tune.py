@@ -108,7 +108,7 @@ def _told(result: dict[str, Any]) -> str:
 
     weights = result["weights"]
     donors = ", ".join(f"{name} {weights[name]:.2f}" if name in weights else str(name) for name in result["donors"])
-    echo(f"{result['target']}, {result['shots']} shots per class, {result['kind']}; donors: {donors}")
+    echo(f"{result['target']}, {result['shots']} shots per class, {result['kind']}; donors: {donors or 'none'}")
     scores: dict[str, float] = {"pi": result["score"], **result["baselines"]}
     rows = [
         (

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from pituning.figures.palette import INK, INTERVAL, MUTED, colours, escape, in_order, modality_style, signed_points
+from pituning.figures.palette import INK, INTERVAL, MUTED, colours, escape, in_order, modality_style
 from pituning.graph.build import UNKNOWN_MODALITY, NodeInfo
+from pituning.graph.harm import points
 
 ROW = 23
 """Pixels for a target."""
@@ -67,7 +68,7 @@ def gains_figure(
                 mode="markers",
                 name=style.label,
                 marker={"symbol": style.marker, "size": 11, "color": colour},
-                customdata=[[titles[name], signed_points(means[name]), _each(gains[name])] for name in members],
+                customdata=[[titles[name], points(means[name]), _each(gains[name])] for name in members],
                 hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}%{customdata[2]}<extra></extra>",
             )
         )
@@ -83,7 +84,7 @@ def gains_figure(
                 "type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low],
                 "thickness": 2, "width": 5, "color": INK[dark],
             },
-            customdata=[[signed_points(value), signed_points(low), signed_points(high)]],
+            customdata=[[points(value), points(low), points(high)]],
             hovertemplate=f"<b>{ALL}</b><br>%{{customdata[0]}} (%{{customdata[1]}} to %{{customdata[2]}})",
         )
     )  # fmt: skip

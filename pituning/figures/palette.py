@@ -124,11 +124,6 @@ def method_label(name: str) -> str:
     return METHOD_LABELS.get(name, name)
 
 
-def signed_points(gain: float) -> str:
-    """A gain with its sign, to a tenth of a point."""
-    return f"{gain:+.1f} points".replace("-", "−")
-
-
 def escape(text: str) -> str:
     """Text from people inside HTML tooltips and Plotly labels, which read tags; braces would be ECharts templates."""
     for character, entity in {

@@ -18,9 +18,9 @@ from pituning.figures.palette import (
     diverging,
     escape,
     modality_style,
-    signed_points,
 )
 from pituning.graph.build import NodeInfo
+from pituning.graph.harm import points
 
 CANVAS = (500.0, 300.0)
 """The inside of the scatter plot in pixels, about; names are placed for it."""
@@ -58,7 +58,7 @@ def transfer_heatmap(
         limits=(-reach, reach),
         stops=diverging(dark),
         unit="Gain in points",
-        tooltip=lambda i, j: f"<b>{titles[j]} → {titles[i]}</b><br>{signed_points(gains[i, j])} with this donor",
+        tooltip=lambda i, j: f"<b>{titles[j]} → {titles[i]}</b><br>{points(gains[i, j])} with this donor",
         chosen=chosen,
         axes=("Donor", "Target"),
         dark=dark,
@@ -172,5 +172,5 @@ def _places(
 def _pair(titles: Sequence[str], predicted: np.ndarray, gains: np.ndarray, target: int, donor: int) -> str:
     return (
         f"<b>{titles[donor]} → {titles[target]}</b><br>Similarity {predicted[target, donor]:.3f}<br>"
-        f"{signed_points(gains[target, donor])}"
+        f"{points(gains[target, donor])}"
     )

@@ -1,4 +1,4 @@
-"""How well a prediction of who helps agrees with what was measured: rank correlation, NDCG, regret.
+"""How well a prediction of who helps agrees with what was measured: rank correlation, NDCG, regret, harm.
 
 Everything is asked target by target, as people do: of the donors for this target, were the good ones put first? A
 prediction and a measurement of N donors are vectors (N,); larger is better in both. Ties in the measurement are ties;
@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 
 from pituning.errors import BadInput
+from pituning.graph.harm import harms
 
 RESAMPLES = 2000
 """Bootstrap samples of the targets behind each interval."""
@@ -59,14 +60,26 @@ def regret(predicted: np.ndarray, measured: np.ndarray, k: int) -> float:
     return float(measured.max() - measured[_order(predicted)[:k]].max())
 
 
+def auc(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """The probability that a donor that harms was put behind one that does not, ties counting half (area under the ROC
+    curve). NaN where all of them harm, or none does."""
+    harmful = harms(measured)
+    behind = _behind(predicted[harmful], predicted[~harmful])
+    return float(behind.mean()) if behind.size else float("nan")
+
+
 MEASURES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "spearman": spearman,
     "kendall": kendall,
     "ndcg": ndcg,
     "regret1": lambda predicted, measured: regret(predicted, measured, 1),
     "regret3": lambda predicted, measured: regret(predicted, measured, min(3, len(measured))),
+    "auc": auc,
 }
-"""What a prediction is graded by, per target."""
+"""What an order of the donors is graded by, per target."""
+
+CALIBRATION = ("brier", "coverage")
+"""What an `Expected` gain is graded by beside its order, per target."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +130,63 @@ def grade_targets(
     return grades
 
 
+def grade_calibration(
+    harm: np.ndarray, low: np.ndarray, high: np.ndarray, measured: np.ndarray, *, pairs: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """For each target (N,) the `CALIBRATION` over its donors: the Brier score (1950) of the probability of harm, and
+    the share whose gain the interval holds. NaN where no pair counts.
+
+    Args:
+        harm: (N, N) probability that donor j harms target i; NaN where nothing is predicted.
+        low, high: (N, N) the interval of the gain.
+        measured: (N, N) gains, NaN where not measured.
+        pairs: (N, N) bool, which pairs count; all by default.
+    """
+    counted = np.isfinite(measured) & np.isfinite(harm) & ~np.eye(len(measured), dtype=bool)
+    if pairs is not None:
+        counted &= pairs
+    many = counted.sum(1)
+    scores = {"brier": (harm - harms(measured)) ** 2, "coverage": (low <= measured) & (measured <= high)}
+    return {
+        name: np.where(many > 0, np.where(counted, values, 0).sum(1) / np.maximum(many, 1), np.nan)
+        for name, values in scores.items()
+    }
+
+
+def pooled_auc(
+    predicted: np.ndarray, measured: np.ndarray, *, pairs: np.ndarray | None = None, seed: int = 0
+) -> Interval:
+    """`auc` over the donors of all targets together, so that the targets' levels count, too; bootstrapped over targets.
+
+    Args:
+        predicted, measured, pairs: as for `grade_targets`.
+    """
+    n = len(measured)
+    counted = np.isfinite(measured) & np.isfinite(predicted) & ~np.eye(n, dtype=bool)
+    if pairs is not None:
+        counted &= pairs
+    harmful = counted & harms(measured)
+    fine = counted & ~harmful
+    behind = _behind(predicted[harmful], predicted[fine])
+    one, other = (np.eye(n)[np.nonzero(which)[0]] for which in (harmful, fine))  # whose donors they are
+    wins = one.T @ behind @ other  # (N, N) pairs in the right order, of targets i and k
+    totals = np.outer(harmful.sum(1), fine.sum(1))
+    targets = np.flatnonzero(counted.any(1))
+    if not behind.size:
+        return Interval(mean=float("nan"), low=float("nan"), high=float("nan"), targets=0)
+    drawn = targets[_resamples(len(targets), seed)]
+    times = np.stack([np.bincount(each, minlength=n) for each in drawn]).astype(float)  # (R, N)
+    above, below = ((times @ each * times).sum(1) for each in (wins, totals))
+    low, high = np.percentile(above[below > 0] / below[below > 0], [2.5, 97.5])
+    return Interval(mean=float(behind.mean()), low=float(low), high=float(high), targets=len(targets))
+
+
 def interval(values: np.ndarray, *, seed: int = 0) -> Interval:
     """Mean of (N,) values per target, NaN left out, with a percentile bootstrap over targets (Efron, 1979)."""
     values = values[np.isfinite(values)]
     if not values.size:
         return Interval(mean=float("nan"), low=float("nan"), high=float("nan"), targets=0)
-    drawn = np.random.default_rng([seed, len(values)]).integers(0, len(values), (RESAMPLES, len(values)))
+    drawn = _resamples(len(values), seed)
     low, high = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5])
     return Interval(mean=float(values.mean()), low=float(low), high=float(high), targets=len(values))
 
@@ -138,6 +202,17 @@ def pairs_of_modalities(modalities: Sequence[str]) -> dict[str, np.ndarray]:
             either = (kinds[:, None] == one) & (kinds[None, :] == other)
             pairs[f"{one} and {other}" if one != other else f"{one} alone"] = either | either.T
     return pairs
+
+
+def _behind(harmful: np.ndarray, fine: np.ndarray) -> np.ndarray:
+    """(H, F), 1 where a harmful donor is predicted less than a fine one, ½ where as much."""
+    gaps = fine[None, :] - harmful[:, None]
+    return (np.sign(gaps) + 1) / 2
+
+
+def _resamples(targets: int, seed: int) -> np.ndarray:
+    """(R, N) which targets are drawn."""
+    return np.random.default_rng([seed, targets]).integers(0, targets, (RESAMPLES, targets))
 
 
 def _order(predicted: np.ndarray) -> np.ndarray:

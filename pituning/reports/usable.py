@@ -211,6 +211,8 @@ def guard_words(result: Mapping[str, Any]) -> str:
     losses = {name: loss for name, loss in losses.items() if loss is not None}
     if not chosen:
         return ""
+    if result.get("donors") == []:
+        return "There was nothing to choose. Without donors it is its own expert alone."
     if not losses:
         return "There were too few shots to hold any out: it is the mixture, unguarded."
     words = [f"The guard chose {CANDIDATES.get(chosen, chosen)}.", _cost(result, chosen)]

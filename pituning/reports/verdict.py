@@ -83,6 +83,13 @@ def judge(results: Sequence[Mapping[str, Any]]) -> Verdict:
         if single.seeds == 1
         else f" Measured over {single.seeds} seeds."
     )
+    if all(result.get("donors") == [] for result in results):
+        return Verdict(
+            outcome="none",
+            title="No donor was expected to help",
+            text="By the transfer that this zoo has measured, no expert was expected to help this target, so none was "
+            f"mixed in: π-tuning is the single expert.{caution}",
+        )
     if all(result.get("chosen") == "single" for result in results):
         return Verdict(
             outcome="none",

@@ -176,14 +176,14 @@ def _neighbours(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
         {
             "Task": [f"{modality_style(modalities[item.task]).glyph} {titles[item.task]}" for item in near],
             "Similarity": [f"{item.similarity:.3f}".replace("-", "−") for item in near],
-            "Confidence": ["–" if item.confidence is None else f"{item.confidence:.0%}" for item in near],
+            "Stable rank": ["–" if item.confidence is None else f"{item.confidence:.0%}" for item in near],
         }
     )
     signs = ", ".join(f"{style.glyph} {style.label.lower()}" for style in map(modality_style, in_order(MODALITIES)))
     stem = f"neighbours-{task}-{zoo.kind}-{zoo.predictor}"
     return Drawn(
         title=f"Nearest to {titles[task]}",
-        reading=f"{signs}. Confidence: in how many resamplings of the examples a task is among the {len(near)} "
+        reading=f"{signs}. Stable rank: in how many resamplings of the examples a task is among the {len(near)} "
         f"nearest. {source_title(zoo)}.",
         panels=(
             Panel(

@@ -150,6 +150,8 @@ class LowshotConfig:
             raise BadInput(f"shots is {self.shots!r}; give whole numbers of at least 0, or full", field="shots")
         if not self.seeds or min(self.seeds) < 0:
             raise BadInput(f"seeds is {self.seeds!r}; give whole numbers of at least 0", field="seeds")
+        if not self.donors:
+            raise BadInput("donors is 0; a study gives every target as many: 1 or more", field="donors")
         self.tuning(next(iter(self.tasks), "any"), shots=1, seed=0)
 
     def tuning(

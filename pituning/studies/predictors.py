@@ -11,10 +11,22 @@ import numpy as np
 import pandas as pd
 
 from pituning.errors import BadInput
-from pituning.graph.history import with_history
+from pituning.graph.donor_gains import known_of
+from pituning.graph.known import Known
 from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
-from pituning.graph.ranking import MEASURES, Interval, grade_targets, interval, pairs_of_modalities
+from pituning.graph.predictors.gains import GAIN_PREDICTORS
+from pituning.graph.ranking import (
+    CALIBRATION,
+    MEASURES,
+    Interval,
+    grade_calibration,
+    grade_targets,
+    interval,
+    pairs_of_modalities,
+    pooled_auc,
+)
 from pituning.studies.built import SUITE
+from pituning.studies.expectations import CARRIED, Expectations, expectations, reference_zoo
 from pituning.studies.planted import planted_found
 from pituning.studies.targets import suite_first
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
@@ -34,13 +46,18 @@ RETEST = "retest"
 """Donors by their measured gain with the shots of all seeds but one, graded on that one, each in turn: how well a
 measurement predicts itself. A rank correlation above about the square root of its own is out of any prediction's reach
 (Spearman, 1904)."""
-HISTORY = "history"
-"""The default similarity together with what donors did for the other targets (`pituning.graph.history`): what a zoo of
-measured transfer can add for a new target."""
+POOLED = "auc_pooled"
+"""`auc` over the donors of all targets together."""
+GRADES = (*MEASURES, POOLED, *CALIBRATION)
+"""Everything that a predictor is graded by."""
+SHOWN = ("spearman", "ndcg", "regret1", "regret3", "auc", POOLED, *CALIBRATION)
+"""Of these what the tables show: Kendall's τ says the same as Spearman's ρ."""
 ORDERS = 200
 GRADES_FILE = "predictors.csv"
 """Among the results of a zoo, how well each similarity predicts transfer."""
 CORRELATIONS = ("spearman", "kendall")
+COUNT_TIES = (*CORRELATIONS, "auc")
+"""The measures that count ties as such, so that a random order needs no drawing."""
 ALL_PAIRS = "all"
 UNRELATED = "unrelated"
 """The pairs without a common skill by construction."""
@@ -102,14 +119,16 @@ def grade_predictors(zoo: Zoo, kind: str, *, source: TaskSource = SUITE, seed: i
     names = measured_tasks(zoo, kind)
     similarities = predictions(zoo, kind, names)
     pairs_by_name, planted = sets_of_pairs(names, source), _planted(names)
+    tasks = [source.load(name) for name in names]
     rows: list[dict[str, Any]] = []
     for count in shots:
         transfer = load_transfer(path, count, names)
         assert transfer is not None  # the number of shots is one of those measured
         unshot = load_transfer(path, 0, names) if count and 0 in shots else None
-        predicted = dict(similarities)
-        if DEFAULT_PREDICTOR in predicted:
-            predicted[HISTORY] = with_history(predicted[DEFAULT_PREDICTOR], transfer.gains)
+        known = known_of(similarities, transfer, tasks)
+        expected = expectations(known, _elsewhere(zoo, kind, count, similarities))
+        learned = {name: expected[name].gain for name in (*GAIN_PREDICTORS, CARRIED) if name in expected}
+        predicted = {**similarities, **learned}
         for name, pairs in pairs_by_name.items():
             graded = {
                 predictor: grade_targets(matrix, transfer.gains, pairs=pairs) for predictor, matrix in predicted.items()
@@ -122,8 +141,12 @@ def grade_predictors(zoo: Zoo, kind: str, *, source: TaskSource = SUITE, seed: i
             if transfer.seeds > 1:
                 graded[RETEST] = _against_itself(path, count, names, pairs)
             for predictor, measured in graded.items():
-                for measure in MEASURES:
-                    estimate: Interval = interval(measured[measure], seed=seed)
+                estimates = {measure: interval(measured[measure], seed=seed) for measure in MEASURES}
+                if predictor in predicted:
+                    estimates[POOLED] = pooled_auc(predicted[predictor], transfer.gains, pairs=pairs, seed=seed)
+                if predictor in expected:
+                    estimates |= _calibration(expected[predictor], transfer, pairs, seed)
+                for measure, estimate in estimates.items():
                     rows.append(
                         {
                             "kind": kind, "shots": count, "pairs": name, "predictor": predictor, "measure": measure,
@@ -133,16 +156,40 @@ def grade_predictors(zoo: Zoo, kind: str, *, source: TaskSource = SUITE, seed: i
     return pd.DataFrame(rows)
 
 
+def _calibration(
+    expected: Expectations, transfer: Transfer, pairs: np.ndarray | None, seed: int
+) -> dict[str, Interval]:
+    grades = grade_calibration(expected.harm, expected.low, expected.high, transfer.gains, pairs=pairs)
+    return {measure: interval(values, seed=seed) for measure, values in grades.items()}
+
+
+def _elsewhere(zoo: Zoo, kind: str, shots: int, similarities: dict[str, np.ndarray]) -> Known | None:
+    """What the embedded suite's zoo knows by the same similarities, to learn from where a zoo has too few targets."""
+    reference = reference_zoo()
+    if reference is None or reference.root == zoo.root:
+        return None
+    names = measured_tasks(reference, kind)
+    transfer = load_transfer(reference.transfer_path(kind), shots, names)
+    theirs = predictions(reference, kind, names)
+    if transfer is None or not set(similarities) <= set(theirs):
+        return None
+    return known_of({name: theirs[name] for name in similarities}, transfer, [SUITE.load(name) for name in names])
+
+
 def predictors_markdown(zoo: Zoo, kind: str, shots: int) -> str:
     """Predictors against measures on all pairs, best rank correlation first, as the table of docs/science.md."""
     frame = pd.read_csv(zoo.result_path(GRADES_FILE))
     mine = frame[(frame["kind"] == kind) & (frame["shots"] == shots) & (frame["pairs"] == ALL_PAIRS)]
     order = mine[mine["measure"] == "spearman"].sort_values("mean", ascending=False)["predictor"]
-    lines = ["| predictor | " + " | ".join(MEASURES) + " |", "|" + "---|" * (1 + len(MEASURES))]
+    lines = ["| predictor | " + " | ".join(SHOWN) + " |", "|" + "---|" * (1 + len(SHOWN))]
+    means = {(row["predictor"], row["measure"]): row for row in mine.to_dict("records")}
     for predictor in order:
         cells = []
-        for measure in MEASURES:
-            row = mine[(mine["predictor"] == predictor) & (mine["measure"] == measure)].iloc[0]
+        for measure in SHOWN:
+            row = means.get((predictor, measure))
+            if row is None or not row["targets"]:
+                cells.append("–")
+                continue
             digits = 1 if measure.startswith("regret") else 2
             cells.append(f"{row['mean']:.{digits}f} ({row['low']:.{digits}f} to {row['high']:.{digits}f})")
         lines.append(f"| {predictor} | " + " | ".join(cells) + " |")
@@ -158,17 +205,18 @@ def _at_random(
         first: (N, N) bool, donors that come before the others.
     """
     ahead = np.zeros(transfer.scores.shape) if first is None else first.astype(float)
-    drawn_measures = [measure for measure in MEASURES if measure not in CORRELATIONS]
+    drawn_measures = [measure for measure in MEASURES if measure not in COUNT_TIES]
     rng = np.random.default_rng(seed)
     drawn = [
         grade_targets(ahead + rng.random(ahead.shape), transfer.gains, pairs=pairs, measures=drawn_measures)
         for _ in range(ORDERS)
     ]
     grades = {measure: np.mean([one[measure] for one in drawn], axis=0) for measure in drawn_measures}
-    # A rank correlation counts ties as such and needs no orders; that of nothing but ties is 0.
-    tied = grade_targets(ahead, transfer.gains, pairs=pairs, measures=CORRELATIONS)
+    tied = grade_targets(ahead, transfer.gains, pairs=pairs, measures=COUNT_TIES)
     ordered = np.isfinite(grades["ndcg"])
-    grades |= {measure: np.where(ordered, np.nan_to_num(values), np.nan) for measure, values in tied.items()}
+    for measure in CORRELATIONS:  # that of nothing but ties is 0
+        tied[measure] = np.where(ordered, np.nan_to_num(tied[measure]), np.nan)
+    grades |= tied
     return {measure: grades[measure] for measure in MEASURES}
 
 

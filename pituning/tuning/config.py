@@ -32,6 +32,12 @@ BASELINES = (
 VERDICT = ("placebo", "single", "backbone")
 """The baselines by which a gain is told and explained; they come first."""
 
+WITHOUT_DONORS = ("backbone", "single", "full", "bitfit")
+"""The methods that nobody lends an expert to."""
+
+USUAL_DONORS = 3
+"""How many lend unless told otherwise."""
+
 LONGEST = "full"
 """The baseline that takes longest: of the others it begins first, so that none has to wait for it at the end."""
 
@@ -98,7 +104,13 @@ class TuneConfig(Footprint):
     kind: str = field(default="lora", metadata={"help": f"Expert kind: {kind_words()}."})
     shots: int = field(default=16, metadata={"help": "Examples per class (open answers: times 4 in all)."})
     seed: int = field(default=0, metadata={"help": "Seed of the shots, of starting values and of the order."})
-    donors: int = field(default=3, metadata={"help": "How many tasks lend their experts."})
+    donors: int = field(
+        default=USUAL_DONORS,
+        metadata={
+            "help": "How many tasks lend their experts; 0: as many as are expected to help, by the transfer that this "
+            "zoo has measured, at most 6. Where none is, a single expert is tuned; where nothing was measured, 3 lend."
+        },
+    )
     donor_names: tuple[str, ...] = field(
         default=(), metadata={"help": "Donors by name; predicted from the shots when left out."}
     )
@@ -157,11 +169,11 @@ class TuneConfig(Footprint):
         check_name(self.target, what="target")
         check_name(self.backbone, what="backbone")
         check_mixable(self.kind)
-        for name in ("shots", "donors", "steps", "batch_size", "test_examples"):
+        for name in ("shots", "steps", "batch_size", "test_examples"):
             self._require(
                 name, _whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number of at least 1"
             )
-        for name in ("seed", "folds", "processes"):
+        for name in ("seed", "donors", "folds", "processes"):
             self._require(
                 name, _whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number of at least 0"
             )
@@ -206,6 +218,11 @@ class TuneConfig(Footprint):
         rates = self.learning_rates or tuple(usual * each * factor for each in RATE_FACTORS)
         own = OWN_RATES.get(method)
         return tuple(sorted(rate if own is None else rate * own / usual for rate in rates))
+
+    @property
+    def ranked_donors(self) -> int:
+        """How many of the most similar tasks lend, where no more is known of them than that."""
+        return self.donors or USUAL_DONORS
 
     @property
     def for_verdict(self) -> tuple[tuple[str, bool], ...]:

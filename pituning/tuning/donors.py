@@ -16,20 +16,21 @@ from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import EncodedExamples
-from pituning.embedding.embed import ESTIMATOR_AT, common_probe, embed_task
+from pituning.embedding.embed import ESTIMATOR_AT, Embedded, common_probe, embed_task
 from pituning.errors import ArtefactError, BadInput
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import Expert, Together, load_together
 from pituning.graph.bootstrap import bootstrap_to
+from pituning.graph.donor_gains import DonorGains, expected_from_shots
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.predict import Neighbor, most_similar
-from pituning.graph.predictors import PREDICTORS
+from pituning.graph.predictors import PREDICTORS, shot_predictors
 from pituning.graph.similarity import similarity_to
 from pituning.graph.text import task_text
 from pituning.progress import Reporter, Silent
 from pituning.registry import load, unknown
 from pituning.tasks.base import Example, Task
-from pituning.tasks.registry import load_task
+from pituning.tasks.registry import list_tasks, load_task
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.atomic import read_json
 from pituning.workspace.layout import Workspace
@@ -101,16 +102,70 @@ def predict_donors(
 ) -> list[Neighbor]:
     """All tasks of the zoo by similarity to the target, most similar first.
 
-    The probe is the mean of the experts of the usual layout, or of all where there is none.
-
     Confidence is the share of bootstrap resamplings of the shots in which a task is among the donors.
     """
-    record = PREDICTORS[config.predictor]
-    if record.compares == "words":
-        others = {name: load_task(name, workspace) for name in zoo.experts}
-        texts = [task_text(t.instruction, t.labels) for t in (task, *others.values())]
-        similarity = load(record.path)(texts)[0, 1:]
-        return most_similar(similarity, list(others), len(others))
+    if PREDICTORS[config.predictor].compares == "words":
+        similarity = _by_words(config.predictor, task, list(zoo.experts), workspace)
+        return most_similar(similarity, list(zoo.experts), len(zoo.experts))
+    return _by_embedding(config, *embed_shots(config, task, shots, zoo, backbone, workspace, reporter))
+
+
+def predict_gains(
+    config: TuneConfig,
+    task: Task,
+    shots: EncodedExamples,
+    zoo: Together,
+    backbone: Backbone,
+    workspace: Workspace,
+    reporter: Reporter,
+) -> tuple[list[Neighbor], DonorGains]:
+    """The same, and what each of them is expected to add, by every similarity that shots alone allow."""
+    names = list(zoo.experts)
+    target, embeddings = embed_shots(config, task, shots, zoo, backbone, workspace, reporter)
+    embedded = [embedding.task for embedding in embeddings]
+    similarities = {
+        predictor: dict(zip(names, _by_words(predictor, task, names, workspace), strict=True))
+        if PREDICTORS[predictor].compares == "words"
+        else dict(zip(embedded, similarity_to(target.embedding, embeddings, predictor), strict=True))
+        for predictor in shot_predictors()
+    }
+    if PREDICTORS[config.predictor].compares == "words":
+        similarity = np.array([similarities[config.predictor][name] for name in names])
+        neighbors = most_similar(similarity, names, len(names))
+    else:
+        neighbors = _by_embedding(config, target, embeddings)
+    gains = expected_from_shots(
+        workspace.zoo(backbone.name), task.name, similarities, kind=config.kind, shots=config.shots,
+        tasks={info.name: info for info in list_tasks(workspace, backbone.name)},
+    )  # fmt: skip
+    return neighbors, gains
+
+
+def _by_words(predictor: str, task: Task, names: Sequence[str], workspace: Workspace) -> np.ndarray:
+    """(N,) similarity of the target to the named tasks by their words."""
+    texts = [task_text(t.instruction, t.labels) for t in (task, *(load_task(name, workspace) for name in names))]
+    return load(PREDICTORS[predictor].path)(texts)[0, 1:]
+
+
+def _by_embedding(config: TuneConfig, target: Embedded, embeddings: Sequence[TaskEmbedding]) -> list[Neighbor]:
+    similarity = similarity_to(target.embedding, embeddings, config.predictor)
+    replicates = bootstrap_to(target.embedding, target.groups, embeddings, config.predictor, seed=config.seed)
+    return ranked(similarity, [embedding.task for embedding in embeddings], config.ranked_donors, replicates)
+
+
+def embed_shots(
+    config: TuneConfig,
+    task: Task,
+    shots: EncodedExamples,
+    zoo: Together,
+    backbone: Backbone,
+    workspace: Workspace,
+    reporter: Reporter,
+) -> tuple[Embedded, list[TaskEmbedding]]:
+    """The target by its shots and the zoo's tasks, at one probe.
+
+    The probe is the mean of the experts of the usual layout, or of all where there is none.
+    """
     named = list(zoo.usual or zoo.experts)
     model = zoo.model_for(named)
     probe = common_probe([zoo.placed(name, model) for name in named], exclude=task.name)
@@ -121,9 +176,7 @@ def predict_donors(
     embeddings = kept_embeddings(zoo.experts, model, workspace.zoo(backbone.name))
     if not embeddings:
         embeddings = embed_zoo_tasks(list(zoo.experts), probe, model, backbone, workspace, reporter)
-    similarity = similarity_to(target.embedding, embeddings, config.predictor)
-    replicates = bootstrap_to(target.embedding, target.groups, embeddings, config.predictor, seed=config.seed)
-    return ranked(similarity, [embedding.task for embedding in embeddings], config.donors, replicates)
+    return target, embeddings
 
 
 def ranked(similarity: np.ndarray, names: Sequence[str], donors: int, replicates: np.ndarray) -> list[Neighbor]:

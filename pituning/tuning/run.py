@@ -26,7 +26,7 @@ from pituning.experts.keeping import check_not_imported
 from pituning.graph.predict import Neighbor
 from pituning.progress import Reporter, Silent
 from pituning.tasks.metrics import guessing
-from pituning.tuning.config import CANDIDATES, MIXTURE, PARTIAL, TuneConfig, guard
+from pituning.tuning.config import MIXTURE, PARTIAL, TuneConfig, guard
 from pituning.tuning.evaluation import Scores, rounded, shown_predictions
 from pituning.tuning.export import export
 from pituning.tuning.jobs import Job, is_small, process_count, run_jobs, threads
@@ -71,7 +71,8 @@ def tune(
         ``chosen`` and ``candidates`` of the guard, ``recommended`` (``chosen``, or one of `UNTRAINED`, by
         ``held_out_errors``), ``mixture_score`` of the mixture whatever was chosen, ``intervals``, ``gains``
         (paired), ``confidence`` and ``neighbors`` of the prediction, ``weights_per_site``, ``methods`` (learning rate,
-        steps, held-out curve), ``per_class``, ``predictions``, ``identity``, ``calibration`` and ``learning_curve``.
+        steps, held-out curve), ``per_class``, ``predictions``, ``identity``, ``calibration`` and ``learning_curve``;
+        and ``expected`` gains by task, where these chose how many lend.
 
     Raises:
         BadInput: for an unknown task or donor, or too few examples.
@@ -103,6 +104,7 @@ class _Run:
         """Does everything."""
         config, began = self.config, time.monotonic()
         self.trial = trial = prepare(config, self.workspace, self.reporter, checkpoint=self.checkpoint)
+        self.config = config = trial.config  # without the methods that need donors, where none lends
         self.scores = Scores(trial.task, trial.test, seed=config.seed)
         self.processes = process_count(config.processes, trial.backbone)
         if config.processes > self.processes:
@@ -110,15 +112,17 @@ class _Run:
         one_thread: AbstractContextManager[None] = threads(1) if is_small(trial.backbone) else nullcontext()
         with one_thread:
             folds, rows = len(trial.folds), len(trial.test)
-            self._together(VERDICT_PHASE, config.for_verdict, verdict_units(config, folds=folds, rows=rows))
+            first = [(name, answers) for name, answers in config.for_verdict if trial.plays(name)]
+            self._together(VERDICT_PHASE, first, verdict_units(config, folds=folds, rows=rows, methods=first))
             chosen = self._guard()
             guessed = guessing(trial.task)
             score = self._test("pi", chosen)
-            mixture_score = score if chosen == MIXTURE else self._test(MIXTURE, MIXTURE)
+            also = () if chosen == MIXTURE or not trial.plays(MIXTURE) else (MIXTURE,)
+            mixture_score = self._test(MIXTURE, MIXTURE) if also else score if chosen == MIXTURE else None
             found = {
                 "target": config.target, "kind": config.kind, "shots": config.shots, "seed": config.seed,
                 "donors": list(trial.methods.donors), "score": score, "chosen": chosen,
-                "candidates": {name: self.choices[name].to_json() for name in CANDIDATES},
+                "candidates": {name: self.choices[name].to_json() for name in trial.candidates},
                 "mixture_score": mixture_score, "metric": trial.task.metric, "backbone": config.backbone,
                 "guessing": None if guessed is None else guessed.to_json(), "test_examples": rows,
             }  # fmt: skip
@@ -126,7 +130,7 @@ class _Run:
             curve, calibration = self._after_verdict(chosen, found)
             errors = self._held_out_errors(chosen, calibration)
         baselines = {name: self.scores.score(name) for name in config.baselines}
-        scored = ("pi", *([] if chosen == MIXTURE else [MIXTURE]), *config.baselines)
+        scored = ("pi", *also, *config.baselines)
         state = self.outcomes[chosen].state
         assert state is not None
         exported = export(trial, self.workspace, chosen, state, score=score, calibration=calibration)
@@ -144,6 +148,7 @@ class _Run:
             "predictor": None if config.donor_names else config.predictor,
             "confidence": {n.task: n.confidence for n in trial.neighbors if n.task in trial.methods.donors},
             "neighbors": [_plain(neighbor) for neighbor in trial.neighbors],
+            "expected": {name: rounded(asdict(each)) for name, each in trial.expected.items()},
             "methods": {name: choice.to_json() for name, choice in self.choices.items()},
             "examples": len(trial.shots),
             "per_class": self.scores.per_class("pi"),
@@ -264,11 +269,11 @@ class _Run:
     # Choosing on the shots.
 
     def _guard(self) -> str:
-        """What `guard` says of the candidates; the mixture where nothing could be held out."""
-        losses = {name: self.choices[name].loss for name in CANDIDATES}
+        """What `guard` says of the candidates; the first of them where nothing could be held out."""
+        losses = {name: self.choices[name].loss for name in self.trial.candidates}
         chosen = guard(losses, self.trial.held_out)
         if losses[chosen] is None:
-            self.reporter.log("too few shots to hold any out: π-tuning is the mixture, at the middle learning rate")
+            self.reporter.log(f"too few shots to hold any out: π-tuning is {chosen}, at the middle learning rate")
         else:
             words = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items() if loss is not None)
             self.reporter.log(f"held-out loss: {words}; chosen: {chosen}")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,16 @@ from pituning.backbones.encoded import EncodedExamples
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import Together
+from pituning.graph.donor_gains import MOST_HELPFUL, DonorGain, DonorGains
+from pituning.graph.harm import points
 from pituning.graph.predict import Neighbor
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import load_task
 from pituning.training.config import TrainConfig, without_defaults
 from pituning.tuning.baselines import DRAWN, Methods, drawn
-from pituning.tuning.config import MIXTURE, TuneConfig, is_trained
-from pituning.tuning.donors import load_zoo, predict_donors, start_values
+from pituning.tuning.config import CANDIDATES, MIXTURE, WITHOUT_DONORS, TuneConfig, is_trained
+from pituning.tuning.donors import load_zoo, predict_donors, predict_gains, start_values
 from pituning.tuning.evaluation import scored_examples
 from pituning.tuning.interpolation import Mixture
 from pituning.tuning.learners import MixtureLearner
@@ -48,6 +50,7 @@ class Trial:
         answers: of the shots.
         test: the examples to score on; ``encoded_test`` are the same.
         neighbors: the prediction of donors, most similar first; empty where donors were named.
+        expected: what each of them was expected to add, where that chose how many lend; else empty.
         stages: where a run keeps what it has finished.
     """
 
@@ -62,6 +65,16 @@ class Trial:
     encoded_test: EncodedExamples
     neighbors: Sequence[Neighbor]
     stages: Stages
+    expected: Mapping[str, DonorGain] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """What π-tuning chooses from: without donors a single expert is all that there is."""
+        return tuple(name for name in CANDIDATES if self.plays(name))
+
+    def plays(self, method: str) -> bool:
+        """Whether there is such a method: most need donors."""
+        return bool(self.methods.donors) or method in WITHOUT_DONORS
 
     @property
     def held_out(self) -> int:
@@ -192,9 +205,12 @@ def prepare(
         return model.prepare(backbone.encode(task, examples, keep_pixels=pixels, reporter=reporter))
 
     encoded = encode(shots)
-    neighbors = _neighbors(config, task, encoded, zoo, backbone, workspace, reporter, stages)
-    donors = config.donor_names or tuple(neighbor.task for neighbor in neighbors[: config.donors])
-    reporter.log(f"donors: {', '.join(donors)}")
+    neighbors, gains = _neighbors(config, task, encoded, zoo, backbone, workspace, reporter, stages)
+    donors = config.donor_names or _who_lends(config, neighbors, gains, reporter)
+    if donors:
+        reporter.log(f"donors: {', '.join(donors)}")
+    else:
+        config = replace(config, baselines=tuple(name for name in config.baselines if name in WITHOUT_DONORS))
     similarity = {neighbor.task: neighbor.similarity for neighbor in neighbors}
 
     def task_of(name: str) -> Task:
@@ -234,6 +250,7 @@ def prepare(
         encoded_test=encode(test),
         neighbors=neighbors,
         stages=stages,
+        expected={} if gains is None else gains.gains,
     )
 
 
@@ -251,13 +268,38 @@ def _neighbors(
     workspace: Workspace,
     reporter: Reporter,
     stages: Stages,
-) -> list[Neighbor]:
+) -> tuple[list[Neighbor], DonorGains | None]:
+    """The prediction of donors and, where they are not a given number, what they are expected to add."""
     if config.donor_names:
-        return []
+        return [], None
     kept = stages.load("neighbors")
     if kept is not None:
         reporter.log("goes on from the similarities that were computed")
-        return [Neighbor(**neighbor) for neighbor in kept["neighbors"]]
-    neighbors = predict_donors(config, task, shots, zoo, backbone, workspace, reporter)
-    stages.save("neighbors", {"neighbors": [asdict(neighbor) for neighbor in neighbors]})
-    return neighbors
+        neighbors = [Neighbor(**neighbor) for neighbor in kept["neighbors"]]
+        return neighbors, DonorGains.from_json(kept["gains"]) if kept.get("gains") else None
+    gains = None
+    if config.donors:
+        neighbors = predict_donors(config, task, shots, zoo, backbone, workspace, reporter)
+    else:
+        neighbors, gains = predict_gains(config, task, shots, zoo, backbone, workspace, reporter)
+    kept = {"neighbors": [asdict(neighbor) for neighbor in neighbors], "gains": gains and asdict(gains)}
+    stages.save("neighbors", kept)
+    return neighbors, gains
+
+
+def _who_lends(
+    config: TuneConfig, neighbors: Sequence[Neighbor], gains: DonorGains | None, reporter: Reporter
+) -> tuple[str, ...]:
+    """The donors that are expected to help, where the run chooses how many; else the most similar ones."""
+    if gains is not None and gains.reason is None:
+        helpful = gains.helpful()
+        words = ", ".join(f"{name} {points(gains.gains[name].gain)}" for name in helpful)
+        reporter.log(
+            f"expected to help, of {len(gains.gains)} tasks (at most {MOST_HELPFUL} lend): {words}"
+            if helpful
+            else f"none of {len(gains.gains)} tasks is expected to help: a single expert is tuned, nobody lends"
+        )
+        return helpful
+    if gains is not None:
+        reporter.log(f"no gain is predicted ({gains.reason}): the {config.ranked_donors} most similar tasks lend")
+    return tuple(neighbor.task for neighbor in neighbors[: config.ranked_donors])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pituning.tuning.config import CANDIDATES, TuneConfig, curve_shots, is_trained
 
 VERDICT_PHASE = "methods for the verdict"
@@ -28,10 +30,17 @@ def method_units(config: TuneConfig, method: str, *, folds: int, rows: int, answ
     return trainings * config.steps + (test_units(rows) if answers else 0)
 
 
-def verdict_units(config: TuneConfig, *, folds: int, rows: int) -> int:
-    """Steps until the verdict."""
+def verdict_units(
+    config: TuneConfig, *, folds: int, rows: int, methods: Sequence[tuple[str, bool]] | None = None
+) -> int:
+    """Steps until the verdict.
+
+    Args:
+        methods: those of `TuneConfig.for_verdict` that there are; all by default.
+    """
     return sum(
-        method_units(config, name, folds=folds, rows=rows, answers=answers) for name, answers in config.for_verdict
+        method_units(config, name, folds=folds, rows=rows, answers=answers)
+        for name, answers in (config.for_verdict if methods is None else methods)
     )
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.components.evidence import HARM
+from pituning.graph.harm import HARM
 from pituning.runs.queue import RunQueue
 from pituning.tasks.registry import load_task
 from pituning.workspace.atomic import write_text

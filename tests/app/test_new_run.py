@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from app.components.words import duration
+from pituning.graph.donor_gains import expected_gain
 from pituning.runs.eta import PlannedPhase
 from pituning.runs.outline import Subject
 from pituning.runs.plans import forecast, save_plan
@@ -18,7 +19,7 @@ from pituning.runs.queue import RunQueue
 from pituning.runs.spec import RunSpec
 from pituning.tasks.base import Task
 from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
-from pituning.tasks.registry import load_task
+from pituning.tasks.registry import list_tasks, load_task
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import Workspace
 from tests.app import synthetic
@@ -65,6 +66,32 @@ def test_predicted_donors_are_the_nearest_of_the_graph(workspace: Workspace, ope
     titles = [load_task(name, workspace).title for name in order[:3]]
     assert list(at.dataframe[0].value["Donor"]) == titles
     assert list(at.dataframe[0].value["Rank"]) == ["1 of 19", "2 of 19", "3 of 19"]
+
+    # Nothing was measured between these tasks: ranked by similarity alone, and the page says so.
+    assert "Expected gain" not in at.dataframe[0].value
+    assert "no gain is predicted: transfer of lora was measured not at all in this zoo" in texts(at)
+
+
+def test_the_donors_that_are_expected_to_help_are_shown_with_their_gain(
+    measured: Workspace, open_page: OpenPage
+) -> None:
+    at = healthy(open_page("new_run", target="rte"))
+    tasks = {info.name: info for info in list_tasks(measured)}
+    expected = expected_gain(measured.zoo(), "rte", tasks=tasks, shots=16)
+    table = at.dataframe[0].value
+    titles = {tasks[name].title: each for name, each in expected.gains.items()}
+    assert list(table["Expected gain"]) == [titles[title].text for title in table["Donor"]]
+    assert list(table["Risk of harm"]) == [100 * titles[title].harm for title in table["Donor"]]
+    assert "Confidence" not in table
+
+    at.segmented_control(key="donors_way").set_value("expected").run()
+    healthy(at)
+    helpful = expected.helpful()
+    assert 0 < len(helpful) <= 6
+    assert list(at.dataframe[0].value["Donor"]) == [tasks[name].title for name in helpful]
+    at.button(key="launch").click().run()
+    (run,) = RunQueue(measured).list()
+    assert (run.spec.config["donors"], run.spec.config["donor_names"]) == (0, [])
 
 
 def test_donors_can_be_chosen_by_hand(workspace: Workspace, open_page: OpenPage) -> None:

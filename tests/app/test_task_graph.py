@@ -231,7 +231,7 @@ def test_the_panel_tells_measured_transfer_in_and_out(measured: Workspace, open_
     for title, values in (("Its best donors", gains[i]), ("Whom it helps most", gains[:, i])):
         assert tables[title]["Gain"].tolist() == pytest.approx(np.sort(values[np.isfinite(values)])[::-1][:3])
         assert tables[title].iloc[0, 0] == graph_view.titles()[names[int(np.nanargmax(values))]]
-    assert f"{int((gains[i] < 0).sum())} of 19 do harm" in texts(at)
+    assert f"{int((gains[i] <= -1).sum())} of 19 cost a point or more" in texts(at)
 
 
 def test_a_pair_is_told_both_ways(measured: Workspace, open_page: OpenPage) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pituning.graph.history import with_history
+from pituning.graph.known import Known
+from pituning.graph.predictors.history import features
 
 
 def a_zoo(seed: int, n: int = 6, *, unmeasured: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -20,6 +21,16 @@ def a_zoo(seed: int, n: int = 6, *, unmeasured: int = 0) -> tuple[np.ndarray, np
     gains.flat[rng.permutation(n * n)[:unmeasured]] = np.nan
     np.fill_diagonal(gains, np.nan)
     return half + half.T, gains
+
+
+def with_history(similarity: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """The feature of every donor for every target, 0 on the diagonal."""
+    n = len(gains)
+    known = Known(similarities={"probe": similarity}, alike={}, gains=gains, room=np.full(n, 50.0))
+    combined = np.zeros((n, n))
+    for i in range(n):
+        combined[i, np.arange(n) != i] = features(known.without(i), known.target(i))[:, 0]
+    return combined
 
 
 def slowly(similarity: np.ndarray, gains: np.ndarray, i: int, j: int) -> tuple[float, float]:

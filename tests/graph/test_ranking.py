@@ -10,16 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import ndcg_score
+from sklearn.metrics import brier_score_loss, ndcg_score, roc_auc_score
 
 from pituning.errors import BadInput
 from pituning.graph.ranking import (
     MEASURES,
+    auc,
+    grade_calibration,
     grade_targets,
     interval,
     kendall,
     ndcg,
     pairs_of_modalities,
+    pooled_auc,
     regret,
     spearman,
 )
@@ -85,6 +88,38 @@ def test_targets_are_graded_one_by_one_on_the_pairs_that_count():
     assert list(grade_targets(predicted, measured, measures=["ndcg"])) == ["ndcg"]
     with pytest.raises(BadInput, match="square and of the same size"):
         grade_targets(predicted[:4], measured)
+
+
+def test_whether_harm_was_seen_is_graded_as_by_scikit_learn_and_by_loops():
+    rng = np.random.default_rng(0)
+    measured, predicted = rng.normal(scale=3, size=(6, 6)), rng.integers(-3, 4, (6, 6)).astype(float)
+    measured[2, 3], measured[4] = np.nan, 5.0  # one was not measured; nobody harms the fifth
+    np.fill_diagonal(measured, np.nan)
+    harm, low, high = rng.random((6, 6)), predicted - 2, predicted + 2
+    grades, aucs = grade_calibration(harm, low, high, measured), grade_targets(predicted, measured)["auc"]
+    right, total = 0.0, 0
+    for i in range(6):
+        mine = [j for j in range(6) if j != i and not math.isnan(measured[i, j])]
+        truth = measured[i, mine] <= -1
+        assert grades["brier"][i] == pytest.approx(brier_score_loss(truth, harm[i, mine], labels=[False, True]))
+        held = sum(low[i, j] <= measured[i, j] <= high[i, j] for j in mine)
+        assert grades["coverage"][i] == pytest.approx(held / len(mine))
+        if truth.all() or not truth.any():
+            assert math.isnan(aucs[i])
+        else:
+            assert aucs[i] == pytest.approx(roc_auc_score(truth, -predicted[i, mine]))
+        for j in mine:
+            for k in range(6):
+                for m in range(6):
+                    if measured[i, j] <= -1 < measured[k, m]:
+                        right += float(predicted[i, j] < predicted[k, m]) + (predicted[i, j] == predicted[k, m]) / 2
+                        total += 1
+    pooled = pooled_auc(predicted, measured)
+    assert pooled.mean == pytest.approx(right / total)
+    assert pooled.low <= pooled.mean <= pooled.high
+    assert pooled.targets == 6
+    assert math.isnan(auc(np.arange(3.0), np.ones(3)))
+    assert pooled_auc(predicted, np.abs(measured)).targets == 0
 
 
 def test_pairs_of_modalities():

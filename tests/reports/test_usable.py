@@ -84,4 +84,5 @@ def test_the_guard_tells_its_choice_and_what_that_cost() -> None:
     assert "the untrained model does better on held-out shots: 10 % wrong, not 50 %." in words
     assert "that cost nothing: the best of the rejected, the mixture, scores 30.0." in words
     assert "unguarded" in guard_words({"score": 50, "chosen": "mixture"})
+    assert "nothing to choose" in guard_words({**run, "donors": []})
     assert guard_words({"score": 50}) == ""

@@ -68,6 +68,7 @@ def test_bad_settings_are_told() -> None:
         ({"shots": (-2,)}, "shots is (-2,)"),
         ({"seeds": ()}, "seeds is ()"),
         ({"steps": 0}, "steps is 0"),
+        ({"donors": 0}, "donors is 0; a study gives every target as many"),
         ({"kind": "lore"}, "unknown expert kind 'lore'"),
     ):
         with pytest.raises(BadInput) as caught:

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.graph.predictors.gains import GAIN_PREDICTORS
 from pituning.progress import Silent
 from pituning.studies.config import TransferConfig
 from pituning.studies.predictors import grade_predictors, predictions, predictors_markdown
@@ -119,7 +120,7 @@ def test_predictors_are_graded_against_the_shipped_transfer() -> None:
     shipped = pd.read_csv(ZOO.result_path("predictors.csv"))
     mine = shipped[shipped["kind"] == "lora"].reset_index(drop=True)
     pd.testing.assert_frame_equal(frame, mine, check_dtype=False, atol=1e-3)
-    graded = {*predictions(ZOO, "lora"), "random", "planted", "tried", "retest", "history"}
+    graded = {*predictions(ZOO, "lora"), "random", "planted", "tried", "retest", *GAIN_PREDICTORS}
     assert set(frame["predictor"]) == graded
     by_lot = frame[(frame["predictor"] == "random") & (frame["measure"] == "spearman") & (frame["pairs"] == "all")]
     assert by_lot["mean"].abs().max() < 0.05

@@ -57,7 +57,7 @@ def test_expert_name_is_a_name_even_for_the_longest_target() -> None:
         ("kind", "peft"),
         ("shots", 0),
         ("shots", 1.5),
-        ("donors", 0),
+        ("donors", -1),
         ("donors", 33),
         ("steps", -1),
         ("seed", -1),

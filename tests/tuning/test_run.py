@@ -18,7 +18,9 @@ from pituning.errors import BadInput, RunCancelled
 from pituning.experts.card import read_card
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import make_expert, open_expert, save_expert
+from pituning.graph.donor_gains import DonorGain, DonorGains
 from pituning.progress import Silent
+from pituning.reports.verdict import judge
 from pituning.tasks.base import Example, Task
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import load_task
@@ -282,3 +284,44 @@ def test_bad_input(make_workspace: MakeWorkspace) -> None:
         tune(TuneConfig(target="tiny-mood", shots=30), workspace)
     with pytest.raises(BadInput, match="there are no prefix experts to lend"):
         tune(TuneConfig(target="tiny-mood", kind="prefix"), workspace)
+
+
+def test_how_many_lend_is_chosen_by_what_is_expected_of_them(
+    make_workspace: MakeWorkspace, vision_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, notes = make_workspace("w", "lora"), Notes()
+    config = TuneConfig(
+        target=vision_task.name, baselines=("single", "random"), **{**FEW, "donors": 0, "steps": 2, "test_examples": 6}
+    )
+
+    # Nothing was measured here: the usual number, and the run says so.
+    unmeasured = tune(config, workspace, notes)
+    assert len(unmeasured["donors"]) == 3
+    assert unmeasured["expected"] == {}
+    assert any(
+        line.startswith("no gain is predicted (transfer of lora was measured not at all") for line in notes.lines
+    )
+
+    def expect(**gains: float) -> Callable[..., DonorGains]:
+        ranked = {
+            name.replace("_", "-"): DonorGain(gain=g, low=g - 5, high=g + 5, harm=0.3) for name, g in gains.items()
+        }
+        return lambda *_args, **_more: DonorGains(gains=ranked, shots=4, targets=12)
+
+    monkeypatch.setattr("pituning.tuning.donors.expected_from_shots", expect(other_mood=3.0, tiny_box=-2.0))
+    some = tune(config, workspace, notes)
+    assert some["donors"] == ["other-mood"]
+    assert some["expected"]["tiny-box"] == {"gain": -2.0, "low": -7.0, "high": 3.0, "harm": 0.3}
+
+    # Nobody is expected to help: a single expert, and nothing that needs donors.
+    monkeypatch.setattr("pituning.tuning.donors.expected_from_shots", expect(other_mood=-0.5, tiny_box=-2.0))
+    notes = Notes()
+    nobody = tune(config, workspace, notes)
+    assert (nobody["donors"], nobody["chosen"], nobody["mixture_score"]) == ([], "single", None)
+    assert list(nobody["candidates"]) == list(nobody["baselines"]) == ["single"]
+    assert nobody["score"] == nobody["baselines"]["single"] == some["baselines"]["single"]
+    assert nobody["weights"] == {"own": 1.0}
+    assert any("none of 2 tasks is expected to help: a single expert is tuned" in line for line in notes.lines)
+    assert [(name, done) for name, total, done in notes.phases if done != total] == []
+    assert judge([nobody]).title == "No donor was expected to help"
+    assert json.loads(json.dumps(nobody, allow_nan=False)) == nobody
