@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import access, guessing, queueing, runs_data, sweep
+from app.components import access, config_form, guessing, queueing, runs_data, sweep
 from app.components.guard import plain, say
 from app.components.links import to
 from app.components.pages import RUNS
@@ -17,12 +17,16 @@ from app.components.target import Target
 from app.components.words import KINDS, duration, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.palette import method_label
+from pituning.reports.usable import before_words, smallest_visible
 from pituning.runs.plans import forecast
 from pituning.runs.records import ACTIVE
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.atomic import remove_directory
+
+COARSE = 10.0
+"""Points; a test that cannot tell smaller differences is warned of."""
 
 
 def specs(settings: Mapping[str, Any], seeds: int) -> list[RunSpec]:
@@ -60,6 +64,7 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     guess = guessing.words(target.name) if uploaded is None else guessing.sentence(uploaded.preview.guessing)
     if guess:
         st.caption(guess)
+    _test(target, settings)
     st.metric("Will take about", duration(expected.seconds * len(runs)))
     st.caption(queueing.made_from(expected))
     if len(runs) > 1:
@@ -82,6 +87,16 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     with st.expander("The spec", icon=":material/data_object:", key="launch_spec"):
         st.caption("All settings, those of the command and those that it leaves as they are.")
         st.json({"kind": runs[0].kind, "config": asdict(runs[0].settings())}, expanded=2)
+
+
+def _test(target: Target, settings: Mapping[str, Any]) -> None:
+    """What the test rows will be able to tell."""
+    most = int(settings.get("test_examples", config_form.default_of(TuneConfig, "test_examples")))
+    rows = min(most, target.sizes["test"])
+    words = before_words(rows, target.metric)
+    if words:
+        few = smallest_visible(rows) > COARSE
+        st.caption(f"{':orange[:material/warning:]' if few else ':material/straighten:'} {words}")
 
 
 def by_option(command: str) -> str:

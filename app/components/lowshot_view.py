@@ -7,10 +7,10 @@ import streamlit as st
 
 from app.components import charts, context, guessing
 from app.components.guard import empty
-from app.components.run_results import CANDIDATES
 from app.components.words import KINDS, label, shots_label
 from pituning.figures.palette import method_label
 from pituning.reports.study import comparisons, gains_by_target, methods_table, with_guesses
+from pituning.reports.usable import CANDIDATES
 from pituning.studies.lowshot_scores import paired_gain
 from pituning.studies.lowshot_summary import LowshotSummary
 from pituning.workspace.lowshot import measured_shots

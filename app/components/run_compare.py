@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, guessing, runs_data
+from app.components import charts, context, guessing, run_verdict, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, guarded, plain, sentence
 from app.components.run_curves import MORE, NAMES
@@ -180,7 +180,7 @@ def _written(value: Any) -> str:
 
 def _scores(compared: Sequence[Compared]) -> None:
     st.header("Scores", anchor=False)
-    results = [one.result for one in compared]
+    results = [one.result and run_verdict.with_guessing(one.run, one.result) for one in compared]
     methods = methods_of(results)
     if not methods:
         empty("No scores yet", "None of these runs has a result; scores stand here once one of them is done.",

@@ -50,7 +50,7 @@ def curves(run: Run) -> None:
             with st.container():
                 st.markdown(f"**{titles[name]}**")
                 charts.draw(
-                    curves_figure(frame[frame["name"] == name].assign(name="loss")),
+                    curves_figure(frame[frame["name"] == name]),
                     key=f"curves-{name}",
                     alt=f"{titles[name]} by step, one line for each method",
                 )

@@ -13,44 +13,28 @@ from app.components import (
     answers_view,
     charts,
     context,
-    guessing,
     labelling_result,
     relatives,
+    run_verdict,
     runs_data,
     study_results,
 )
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
 from app.components.links import to
-from app.components.pages import LABEL
+from app.components.pages import EXPERTS
 from app.components.words import METRICS
-from pituning.figures.palette import method_label
-from pituning.figures.results import score_bars
+from pituning.figures.palette import GUESS_LABELS, method_label
+from pituning.figures.results import guesses_of, score_bars
 from pituning.reports.advice import advice
 from pituning.reports.reader import seeds_of
-from pituning.reports.verdict import Outcome, Verdict, difference, judge, scores
+from pituning.reports.verdict import difference, scores
 from pituning.runs.records import Run
 from pituning.tasks.base import Example
 from pituning.tasks.metrics import parse_box
 
 HALF = 50.0
 """Points from which an answer counts as right in the list of answers."""
-
-CANDIDATES = {
-    "mixture": "the mixture",
-    "single": "its own expert alone",
-    "donor": "the best donor, trained further",
-    "untouched": "the donors as they are",
-}
-
-ALERTS: dict[Outcome, tuple[Any, str]] = {
-    "transfer": (st.success, ":material/trending_up:"),
-    "helped": (st.info, ":material/help:"),
-    "regularisation": (st.info, ":material/blur_on:"),
-    "none": (st.info, ":material/drag_handle:"),
-    "harm": (st.warning, ":material/trending_down:"),
-    "unknown": (st.info, ":material/help:"),
-}
 
 
 def show(run: Run) -> None:
@@ -83,12 +67,13 @@ def _answers(run: Run) -> None:
 
 def _tuned(run: Run) -> None:
     """Verdict, scores and donors."""
-    result = runs_data.result(run)
-    assert result is not None
+    kept = runs_data.result(run)
+    assert kept is not None
     runs = runs_data.queue().list(states=("succeeded",), kind=run.kind, backbone=run.backbone)
     siblings = seeds_of(run, runs)
-    together = runs_data.results(siblings)
-    verdict(judge(together))
+    result = run_verdict.with_guessing(run, kept)
+    together = [result, *runs_data.results([other for other in siblings if other.id != run.id])]
+    run_verdict.show(run_verdict.of(run, together), run, result)
     next_steps(result)
     left, right = side_by_side()
     with left:
@@ -99,7 +84,8 @@ def _tuned(run: Run) -> None:
 
 def _tuned_so_far(run: Run, partial: Mapping[str, Any]) -> None:
     """The verdict on one run, and the scores that are there."""
-    verdict(judge([partial]))
+    partial = run_verdict.with_guessing(run, partial)
+    run_verdict.show(run_verdict.of(run, [partial]), run)
     asked = {**run.spec.defaults(), **run.spec.config}["baselines"]
     left = [method_label(name) for name in asked if name not in partial["baselines"]]
     if left:
@@ -134,12 +120,6 @@ def next_steps(result: Mapping[str, Any]) -> None:
         st.info("\n".join(f"- {line}" for line in lines), title="What would help", icon=":material/lightbulb:")
 
 
-def verdict(judgement: Verdict) -> None:
-    """The verdict in its colour."""
-    alert, icon = ALERTS[judgement.outcome]
-    alert(judgement.text, title=judgement.title, icon=icon)
-
-
 def side_by_side() -> tuple[DeltaGenerator, DeltaGenerator]:
     """Two places, three fifths and two fifths wide; on a narrow page one below the other."""
     page = st.grid(5, min_column_width=196, gap="medium")
@@ -156,38 +136,20 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
     charts.draw(
         score_bars(result, metric=_metric(run)),
         key="scores",
-        alt="Test score of π-tuning and of every baseline, with intervals",
+        alt="Test score of π-tuning, of every baseline and of guessing, with intervals",
     )
-    st.caption(f"Lines across the bars: 95 % intervals over test examples. {guessing.words(run.spec.subject)}")
-    _guard(result)
+    words = "Lines across the bars: 95 % intervals over test examples."
+    st.caption(words + " The dotted line: the better of the two guesses." * bool(guesses_of(result)))
     curve = result.get("learning_curve") or []
     if curve:
         st.markdown("**By how many shots it was trained on**")
-        st.line_chart(pd.DataFrame(curve), x="shots", y=["score", "low", "high"], height=220,
+        beside = {GUESS_LABELS[name]: points for name, points in guesses_of(result).items()}
+        beside |= {method_label("backbone"): points for name, points in scores(result).items() if name == "backbone"}
+        st.line_chart(pd.DataFrame(curve).assign(**beside), x="shots", y=["score", "low", "high", *beside], height=240,
                       x_label="Shots per class", y_label="Points")  # fmt: skip
     if len(together) > 1:
         st.markdown(f"**Over {len(together)} seeds**")
         st.dataframe(seeds_table(together), hide_index=True, alt="Mean score of each method over seeds, and π minus it")
-
-
-def _guard(result: Mapping[str, Any]) -> None:
-    """What π-tuning chose on held-out shots, and between what."""
-    chosen, candidates = result.get("chosen"), result.get("candidates") or {}
-    losses = {name: one.get("held_out_loss") for name, one in candidates.items()}
-    named = {plain(CANDIDATES.get(name, name)): loss for name, loss in losses.items() if loss is not None}
-    known = "; ".join(f"{name}: {loss:.2f}" for name, loss in named.items())
-    if not chosen or not known:
-        return
-    why = (
-        "no other candidate's loss on held-out shots is smaller by more than chance"
-        if chosen == "mixture"
-        else "its loss on held-out shots is smaller by more than chance"
-    )
-    text = f"π-tuning took **{plain(CANDIDATES.get(chosen, chosen))}**: {why} ({known})."
-    mixture = result.get("mixture_score")
-    if chosen != "mixture" and mixture is not None:
-        text += f" The mixture itself scores {mixture:.1f}."
-    st.caption(text)
 
 
 def seeds_table(together: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -239,9 +201,8 @@ def _donors(result: Mapping[str, Any]) -> None:
     )
     relatives.door(str(result["target"]), str(result["kind"]))
     if result.get("expert"):
-        st.caption(f":material/inventory_2: Kept as one ordinary expert: {plain(str(result['expert']))}")
         st.page_link(
-            LABEL.path, label="Label more rows with it", icon=LABEL.icon,
+            EXPERTS.path, label=f"Kept as one ordinary expert: {plain(str(result['expert']))}", icon=EXPERTS.icon,
             query_params=to(expert=f"{result['kind']}/{result['expert']}"),
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import charts, run_results, stories
+from app.components import charts, run_verdict, stories
 from app.components.guard import empty, plain, say
 from pituning.errors import PiTuningError
 from pituning.reports.drawn import Drawn
@@ -41,7 +41,7 @@ def show(slide: Slide, *, number: int, large: bool = False) -> None:
         _panels(drawn, slide, large)
     with words:
         if drawn.verdict is not None:
-            run_results.verdict(drawn.verdict)
+            run_verdict.show(drawn.verdict, key=f"verdict-{slide.id}")
         _caption(slide)
         st.caption(plain(drawn.reading))
         _tables(drawn, slide)

@@ -35,6 +35,7 @@ class Target:
     closed: bool
     most_shots: int
     sizes: Mapping[str, int]
+    metric: str
     uploaded: upload.Uploaded | None = None
 
     @property
@@ -94,6 +95,7 @@ def _from_workspace() -> Target | None:
         closed=info.labels is not None,
         most_shots=most_shots(name),
         sizes=info.sizes,
+        metric=info.metric,
     )
 
 
@@ -168,5 +170,6 @@ def _from_file() -> Target | None:
         closed=labels is not None,
         most_shots=uploaded.preview.most_shots,
         sizes=uploaded.preview.sizes,
+        metric=uploaded.preview.metric,
         uploaded=uploaded,
     )

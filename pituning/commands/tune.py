@@ -95,15 +95,16 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
 
 def _verdict(partial: dict[str, Any]) -> str:
     """One line of what is known before the other baselines are there."""
-    from pituning.reports.verdict import judge
+    from pituning.reports.usable import judge_run
 
-    verdict = judge([partial])
-    return f"{verdict.title}. {verdict.text}"
+    judged = judge_run([partial])
+    return f"{judged.usable.title}. {judged.donors.title}. {judged.donors.text}"
 
 
 def _told(result: dict[str, Any]) -> str:
     """Prints the table of methods and what follows from it; gives what can be done with the expert."""
     from pituning.reports.advice import advice
+    from pituning.reports.usable import judge_run
 
     weights = result["weights"]
     donors = ", ".join(f"{name} {weights[name]:.2f}" if name in weights else str(name) for name in result["donors"])
@@ -123,7 +124,9 @@ def _told(result: dict[str, Any]) -> str:
     curve = result["learning_curve"]
     if curve:
         echo("by shots: " + ", ".join(f"{point['shots']}: {point['score']:.1f}" for point in curve))
-    for line in advice(result):
+    judged = judge_run([result])
+    lines = (f"{judged.usable.title}. {judged.usable.text}", judged.guard, judged.test, *advice(result))
+    for line in filter(None, lines):
         echo(line)
     if result["calibration"] is not None:
         before, after = (100 * result["calibration"][name]["ece"] for name in ("before", "after"))

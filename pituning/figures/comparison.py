@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pituning.errors import BadInput
-from pituning.figures.palette import METHOD_LABELS, colours, escape, method_label
-from pituning.figures.results import DASHES
+from pituning.figures.palette import GUESS_LABELS, METHOD_LABELS, colours, escape, method_label
+from pituning.figures.results import DASHES, guesses_of
 
 LETTERS = "ABCDEF"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -62,19 +62,22 @@ def compared_curves(frames: Sequence[pd.DataFrame], *, title: str, dark: bool = 
 
 
 def compared_scores(results: Sequence[Mapping[str, Any] | None], *, dark: bool = False) -> go.Figure:
-    """The score of every method of every run with its 95 % interval: a row for a method, a mark for a run.
+    """The score of every method of every run with its 95 % interval, and of guessing: a row for a method, a mark for a
+    run.
 
     Args:
         results: tune results as for `pituning.figures.results.score_bars`, None for a run without one.
         dark: whether the page is dark.
     """
     _check(len(results))
-    rows = methods_of(results)[::-1]  # Plotly draws from the bottom up
+    guesses = [guesses_of(result or {}) for result in results]
+    known = [name for name in GUESS_LABELS if any(name in guessed for guessed in guesses)]
+    rows = [*known[::-1], *methods_of(results)[::-1]]  # Plotly draws from the bottom up
     figure = go.Figure()
     present = [i for i, result in enumerate(results) if result is not None]
     for place, i in enumerate(present):
         result = results[i] or {}
-        scores = scores_of(result)
+        scores = {**scores_of(result), **guesses[i]}
         intervals = result.get("intervals") or {}
         shown = [method for method in rows if method in scores]
         ends = [intervals.get(method) or (scores[method], scores[method]) for method in shown]
@@ -98,8 +101,7 @@ def compared_scores(results: Sequence[Mapping[str, Any] | None], *, dark: bool =
                     "color": colours(dark)[i],
                 },
                 customdata=[
-                    [escape(method_label(method)), float(end[0]), float(end[1])]
-                    for method, end in zip(shown, ends, strict=True)
+                    [_row_label(method), float(end[0]), float(end[1])] for method, end in zip(shown, ends, strict=True)
                 ],
                 hovertemplate="%{customdata[0]}: %{x:.1f} (%{customdata[1]:.1f} to %{customdata[2]:.1f})",
             )
@@ -113,7 +115,7 @@ def compared_scores(results: Sequence[Mapping[str, Any] | None], *, dark: bool =
         xaxis={"title": {"text": "Test score (points, 0 to 100)"}, "automargin": True, "zeroline": False},
         yaxis={
             "tickvals": list(range(len(rows))),
-            "ticktext": [escape(method_label(method)) for method in rows],
+            "ticktext": [_row_label(method) for method in rows],
             "range": [-0.6, len(rows) - 0.4],
             "ticksuffix": "  ",
             "automargin": True,
@@ -121,6 +123,10 @@ def compared_scores(results: Sequence[Mapping[str, Any] | None], *, dark: bool =
         },
     )
     return figure
+
+
+def _row_label(name: str) -> str:
+    return escape(GUESS_LABELS.get(name) or method_label(name))
 
 
 def scores_of(result: Mapping[str, Any]) -> dict[str, float]:

@@ -88,6 +88,9 @@ METHOD_LABELS = {
     "donor-placebo-untouched": "Best donor and placebos as is",
 }
 
+GUESS_LABELS = {"largest": "Always the largest class", "chance": "Guessing at random"}
+"""What people read for guessing, in the order in which it is drawn."""
+
 
 def colours(dark: bool) -> tuple[str, ...]:
     """The categorical palette for a page."""

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from pituning.errors import BadInput
 from pituning.figures.palette import (
+    GUESS_LABELS,
     HIGHLIGHT,
     INTERVAL,
     LIGHT,
@@ -25,73 +26,95 @@ from pituning.figures.palette import (
     method_label,
 )
 
-Y_TITLES = {"loss": "Loss (nats, length-normalised)", "score": "Score (points, 0 to 100)"}
+Y_TITLES = {
+    "loss": "Loss per answer",
+    "held_out_loss": "1 − probability of the right answer",
+    "score": "Score (points, 0 to 100)",
+    "validation_score": "Score (points, 0 to 100)",
+    "examples_per_second": "Examples per second",
+    "memory_mib": "MiB",
+}
+"""Loss: −log p of the answer, in nats, over the square root of its tokens."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MAX_CELLS_WITH_TEXT = 400
 _PI = {"pi", METHOD_LABELS["pi"]}
 
 
 def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.Figure:
-    """Scores of π and of the baselines as bars, best first, π highlighted.
+    """Scores of π, of the baselines and of guessing as bars, best first, π highlighted; a line marks the best guess.
 
     Args:
         result: a tune result: ``score``, ``baselines`` {method: score} and, if there, ``intervals`` {method: (low,
-            high)} with ``pi`` for π's own. All in points, 0 to 100. A score that is None is left out.
+            high)} with ``pi`` for π's own, and ``guessing`` {``chance``, ``largest``}. All in points, 0 to 100. A
+            score that is None is left out.
         metric: what the scores are.
     """
     reported = {"pi": result.get("score"), **(result.get("baselines") or {})}
     scores = {name: float(value) for name, value in reported.items() if value is not None and np.isfinite(value)}
-    # π first among equals; Plotly draws from the bottom up.
-    names = sorted(scores, key=lambda name: (scores[name], name == "pi"))
+    guessed = guesses_of(result)
+    scores |= guessed
+    # π first among equals and guessing last; Plotly draws from the bottom up.
+    names = sorted(scores, key=lambda name: (scores[name], name == "pi", name not in guessed))
     intervals = result.get("intervals") or {}
     low, high = [], []
     for name in names:
         interval = intervals.get(name) or (scores[name], scores[name])
         low.append(max(scores[name] - float(interval[0]), 0.0))
         high.append(max(float(interval[1]) - scores[name], 0.0))
-    values = [scores[name] for name in names]
-    labels = [escape(method_label(name)) for name in names]
-    ends = [value + above for value, above in zip(values, high, strict=True)]
+    labels = {name: escape(GUESS_LABELS.get(name) or method_label(name)) for name in names}
+    ends = [scores[name] + above for name, above in zip(names, high, strict=True)]
+    measured = [place for place, name in enumerate(names) if name not in guessed]
     has_intervals = any(low) or any(high)
     figure = go.Figure(
         [
             go.Bar(
-                x=values,
-                y=labels,
+                x=[scores[names[i]] for i in measured],
+                y=[labels[names[i]] for i in measured],
                 orientation="h",
-                marker={"color": [HIGHLIGHT if name == "pi" else MUTED for name in names]},
+                marker={"color": [HIGHLIGHT if names[i] == "pi" else MUTED for i in measured]},
                 error_x={
                     "type": "data",
-                    "array": high,
-                    "arrayminus": low,
+                    "array": [high[i] for i in measured],
+                    "arrayminus": [low[i] for i in measured],
                     "symmetric": False,
                     "color": INTERVAL,
                     "thickness": 2,
                     "width": 5,
                     "visible": has_intervals,
                 },
-                customdata=[[value - below, end] for value, below, end in zip(values, low, ends, strict=True)],
+                customdata=[[scores[names[i]] - low[i], ends[i]] for i in measured],
                 hovertemplate="%{y}: %{x:.1f}"
                 + (" (95 % interval %{customdata[0]:.1f} to %{customdata[1]:.1f})" if has_intervals else "")
                 + "<extra></extra>",
             ),
-            # The numbers stand to the right of the intervals, in the page's text colour.
+            # The numbers stand to the right of the intervals and of the line, in the page's text colour.
             go.Scatter(
-                x=ends,
-                y=labels,
-                mode="text",
-                text=[
-                    f"{PAD}<b>{v:.1f}</b>" if n == "pi" else f"{PAD}{v:.1f}" for n, v in zip(names, values, strict=True)
+                x=[
+                    max(end, *guessed.values()) if name in guessed else end
+                    for name, end in zip(names, ends, strict=True)
                 ],
+                y=[labels[name] for name in names],
+                mode="text",
+                text=[f"{PAD}<b>{scores[n]:.1f}</b>" if n == "pi" else f"{PAD}{scores[n]:.1f}" for n in names],
                 textposition="middle right",
                 cliponaxis=False,
                 hoverinfo="skip",
             ),
         ]
     )
+    if guessed:
+        figure.add_bar(
+            x=list(guessed.values()),
+            y=[labels[name] for name in guessed],
+            orientation="h",
+            marker={"color": MUTED, "pattern": {"shape": "/", "size": 5}},
+            hovertemplate="%{y}: %{x:.1f}<extra></extra>",
+        )
+        figure.add_vline(max(guessed.values()), line={"color": INTERVAL, "width": 1.5, "dash": "dot"})
     top = max(ends, default=100.0)
     figure.update_layout(
         showlegend=False,
+        barmode="overlay",
         bargap=0.35,
         height=90 + 34 * max(len(names), 1),
         margin={"l": 8, "r": 48, "t": 8, "b": 8},
@@ -101,9 +124,21 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
             "automargin": True,
             "zeroline": False,
         },
-        yaxis={"automargin": True, "ticksuffix": "  ", "showgrid": False},
+        yaxis={
+            "automargin": True,
+            "ticksuffix": "  ",
+            "showgrid": False,
+            "categoryorder": "array",
+            "categoryarray": [labels[name] for name in names],
+        },
     )
     return figure
+
+
+def guesses_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """What guessing scores beside a result, by the names of `GUESS_LABELS`; what is not known is left out."""
+    kept = result.get("guessing") or {}
+    return {name: float(kept[name]) for name in GUESS_LABELS if kept.get(name) is not None}
 
 
 def curves(frame: pd.DataFrame) -> go.Figure:
@@ -118,7 +153,7 @@ def curves(frame: pd.DataFrame) -> go.Figure:
     names = list(frame["name"].unique()) if "name" in frame else []
     if len(names) > 1:
         raise BadInput(f"curves got {', '.join(map(str, names))}; draw one of them at a time")
-    title = Y_TITLES.get(names[0], str(names[0]).capitalize()) if names else "Value"
+    title = Y_TITLES.get(names[0], str(names[0]).replace("_", " ").capitalize()) if names else "Value"
     figure = go.Figure()
     others = [colour for colour in LIGHT if colour != LIGHT[0]]
     plain = 0

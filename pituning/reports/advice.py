@@ -21,8 +21,6 @@ def advice(result: Mapping[str, Any]) -> list[str]:
     if not at_guessing and outcome not in POOR:
         return []
     found = []
-    if at_guessing:
-        found.append(f"The score is not clearly above guessing ({guessed:.1f} points): do not use these answers yet.")
     found.append(_shots(result))
     if at_guessing:
         embedded = result.get("backbone", DEFAULT_BACKBONE) == DEFAULT_BACKBONE

@@ -120,8 +120,11 @@ def _slide(slide: Slide, drawn: Drawn | str, title: str, number: int) -> Iterato
     yield "<div>"
     verdict = drawn.verdict if isinstance(drawn, Drawn) else None
     if verdict is not None:
-        words = f"<strong>{_text(verdict.title)}</strong>{_text(verdict.text)}"
-        yield f'<div class="verdict {verdict.outcome}">{words}</div>'
+        usable, donors = verdict.usable, verdict.donors
+        words = f"<strong>{_text(usable.title)}</strong>{_text(usable.text)}"
+        yield f'<div class="verdict {usable.answer}">{words}</div>'
+        words = f"<strong>{_text(donors.title)}</strong>{_text(donors.text)} {_text(verdict.test)}"
+        yield f'<div class="verdict {donors.outcome}">{words}</div>'
     yield f'<div class="caption">{render(slide.caption)}</div>'
     if isinstance(drawn, Drawn):
         if drawn.reading:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from pituning.reports.verdict import Verdict
+from pituning.reports.usable import Judgement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,4 +64,4 @@ class Drawn:
     panels: tuple[Panel, ...] = ()
     tables: tuple[Table, ...] = ()
     files: tuple[File, ...] = ()
-    verdict: Verdict | None = None
+    verdict: Judgement | None = None

@@ -163,6 +163,13 @@ def seeds_of(run: Run, runs: Sequence[Run]) -> list[Run]:
     return next(iter(by_seeds([run, *(other for other in runs if _but_for_seed(other) == wanted)])), [run])
 
 
+def seeds_taken(run: Run, runs: Sequence[Run]) -> dict[int, bool]:
+    """The seeds of the runs that differ from ``run`` in their seed only, and whether one is still to end."""
+    wanted = _but_for_seed(run)
+    alike = [other for other in runs if _but_for_seed(other) == wanted and other.id != run.id]
+    return {int(other.spec.config.get("seed", 0)): other.active for other in alike}
+
+
 def by_seeds(runs: Sequence[Run]) -> list[list[Run]]:
     """The finished runs of those given, together that differ in their seed only; of each seed the first, by seed."""
     together: dict[tuple[str, str], dict[str, Run]] = {}

@@ -15,7 +15,8 @@ from pituning.figures.words import KINDS, METRICS, label
 from pituning.registry import unknown
 from pituning.reports.drawn import Drawn, Panel, Table
 from pituning.reports.reader import Reader, seeds_of
-from pituning.reports.verdict import difference, judge, scores
+from pituning.reports.usable import judge_run
+from pituning.reports.verdict import difference, scores
 from pituning.runs.records import Run
 from pituning.tasks.guessing import guess_rows
 from pituning.workspace.layout import DEFAULT_BACKBONE
@@ -63,13 +64,16 @@ def _scores(reader: Reader, run: Run, finished: Sequence[Run]) -> Drawn:
     result = reader.result(run)
     info = reader.tasks().get(run.spec.subject)
     metric = METRICS[info.metric].label if info else "Score"
-    together = [reader.result(other) for other in seeds_of(run, finished)]
+    guessed = reader.guesses([run.spec.subject]).get(run.spec.subject)
+    if not result.get("guessing") and guessed is not None:  # an older run: as the task is now
+        result = {**result, "guessing": guessed.to_json()}
+    together = [result, *(reader.result(other) for other in seeds_of(run, finished) if other.id != run.id)]
     methods = len(scores(result))
     return Drawn(
-        title=f"Did it help? {info.title if info else run.spec.subject}",
+        title=f"Is it usable? {info.title if info else run.spec.subject}",
         reading=f"{run_title(reader, run)}. {metric} on the test split; lines across the bars are 95 % intervals over "
-        f"test examples.{_guess_words(reader, run, result)}",
-        verdict=judge(together),
+        f"test examples.{_guess_words(result)}",
+        verdict=judge_run(together, result.get("guessing")),
         panels=(
             Panel(
                 figure=lambda dark: score_bars(result, metric=metric),
@@ -84,9 +88,9 @@ def _scores(reader: Reader, run: Run, finished: Sequence[Run]) -> Drawn:
     )
 
 
-def _guess_words(reader: Reader, run: Run, result: Mapping[str, Any]) -> str:
-    """What guessing scores, as the run counted it; of older runs, as the task is now."""
-    rows = guess_rows(result.get("guessing")) or guess_rows(reader.guesses([run.spec.subject]).get(run.spec.subject))
+def _guess_words(result: Mapping[str, Any]) -> str:
+    """What guessing scores."""
+    rows = guess_rows(result.get("guessing"))
     return f" To compare: {', '.join(f'{what} scores {points:.1f}' for what, points in rows)}." if rows else ""
 
 
@@ -157,9 +161,7 @@ def _curves(reader: Reader, run: Run) -> Drawn:
         if not part.empty:
             panels.append(
                 Panel(
-                    figure=lambda dark, part=part, name=name: curves(  # type: ignore[misc]
-                        part.assign(name="score" if name == "validation_score" else "loss")
-                    ),
+                    figure=lambda dark, part=part: curves(part),  # type: ignore[misc]
                     alt=f"{title} by training step, one line for each method",
                     stem=f"{name.replace('_', '-')}-{run.id}",
                     title=title,

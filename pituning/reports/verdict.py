@@ -30,7 +30,8 @@ class Difference:
         return self.high < 0
 
     def __str__(self) -> str:
-        return f"{self.mean:+.1f} points (95 % interval {self.low:+.1f} to {self.high:+.1f})"
+        words = f"{self.mean:+.1f} points (95 % interval {self.low:+.1f} to {self.high:+.1f})"
+        return words.replace("-", "−")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ def judge(results: Sequence[Mapping[str, Any]]) -> Verdict:
             text="Run again with the baseline “single expert”; only against it can a gain be told.",
         )
     caution = (
-        " One seed only: the interval covers the test examples, not the luck of the draw. Add seeds to be sure."
+        " One seed only: the interval covers the test rows, not which shots were drawn. Add seeds to be sure."
         if single.seeds == 1
         else f" Measured over {single.seeds} seeds."
     )

@@ -17,6 +17,10 @@ MIXTURE = "mixture"
 CANDIDATES = (MIXTURE, "single", "donor", "untouched")
 """What π-tuning chooses from by cross-validation, which guards against negative transfer."""
 
+UNTRAINED = ("backbone", "largest", "chance")
+"""What needs no training: the backbone alone, always answering the largest class, and guessing at random. The guard may
+recommend one of them instead of what π-tuning chose, which stays what is scored and kept."""
+
 CONTROLS = ("random", "distant", "same-format", "placebo", "donor-placebo")
 """Mixtures like π-tuning's with other donors than those that were predicted."""
 

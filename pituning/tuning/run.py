@@ -3,7 +3,7 @@
 1. The shots, and nothing else of the target, are embedded; the most similar tasks lend their experts.
 2. Mixture, single expert, best donor continued and donors as is each get their learning rate and steps by
    cross-validation on the shots. π-tuning is the mixture unless the held-out shots speak for another, which guards
-   against negative transfer.
+   against negative transfer. Where they speak for the untrained backbone or for guessing, that is recommended instead.
 3. It and the baselines are scored on the test split, first those that a verdict needs: then it can be told, while the
    others go on. The winner collapses to one expert, is checked and exported.
 """
@@ -33,7 +33,7 @@ from pituning.tuning.jobs import Job, is_small, process_count, run_jobs, threads
 from pituning.tuning.learners import Mixed, MixtureLearner
 from pituning.tuning.learning_curve import learning_curve
 from pituning.tuning.selection import Choice
-from pituning.tuning.temperature import calibrate
+from pituning.tuning.temperature import WRONG, calibrate
 from pituning.tuning.trial import FORMAT_VERSION, prepare, series
 from pituning.tuning.units import (
     OTHERS_PHASE,
@@ -44,6 +44,7 @@ from pituning.tuning.units import (
     temperature_units,
     verdict_units,
 )
+from pituning.tuning.untrained import untrained_errors
 from pituning.workspace.atomic import write_json
 from pituning.workspace.layout import Workspace
 
@@ -67,10 +68,11 @@ def tune(
     Returns:
         The result as plain JSON, the same for the same config and workspace: ``target``, ``kind``, ``shots``, ``seed``,
         ``donors``, ``weights`` (mean over sites by expert), ``score`` (points), ``baselines``, ``expert``; with
-        ``chosen`` and ``candidates`` of the guard, ``mixture_score`` of the mixture whatever was chosen, ``intervals``,
-        ``gains`` (paired), ``confidence`` and ``neighbors`` of the prediction, ``weights_per_site``, ``methods``
-        (learning rate, steps, held-out curve), ``per_class``, ``predictions``, ``identity``,
-        ``calibration`` and ``learning_curve``; and ``expected`` gains by task, where these chose how many lend.
+        ``chosen`` and ``candidates`` of the guard, ``recommended`` (``chosen``, or one of `UNTRAINED`, by
+        ``held_out_errors``), ``mixture_score`` of the mixture whatever was chosen, ``intervals``, ``gains``
+        (paired), ``confidence`` and ``neighbors`` of the prediction, ``weights_per_site``, ``methods`` (learning rate,
+        steps, held-out curve), ``per_class``, ``predictions``, ``identity``, ``calibration`` and ``learning_curve``;
+        and ``expected`` gains by task, where these chose how many lend.
 
     Raises:
         BadInput: for an unknown task or donor, or too few examples.
@@ -113,6 +115,7 @@ class _Run:
             first = [(name, answers) for name, answers in config.for_verdict if trial.plays(name)]
             self._together(VERDICT_PHASE, first, verdict_units(config, folds=folds, rows=rows, methods=first))
             chosen = self._guard()
+            guessed = guessing(trial.task)
             score = self._test("pi", chosen)
             also = () if chosen == MIXTURE or not trial.plays(MIXTURE) else (MIXTURE,)
             mixture_score = self._test(MIXTURE, MIXTURE) if also else score if chosen == MIXTURE else None
@@ -121,9 +124,11 @@ class _Run:
                 "donors": list(trial.methods.donors), "score": score, "chosen": chosen,
                 "candidates": {name: self.choices[name].to_json() for name in trial.candidates},
                 "mixture_score": mixture_score, "metric": trial.task.metric, "backbone": config.backbone,
+                "guessing": None if guessed is None else guessed.to_json(), "test_examples": rows,
             }  # fmt: skip
             self._keep_partial(found)
             curve, calibration = self._after_verdict(chosen, found)
+            errors = self._held_out_errors(chosen, calibration)
         baselines = {name: self.scores.score(name) for name in config.baselines}
         scored = ("pi", *also, *config.baselines)
         state = self.outcomes[chosen].state
@@ -134,6 +139,8 @@ class _Run:
         return {
             "format_version": FORMAT_VERSION,
             **found,
+            "recommended": guard(errors, trial.held_out) if errors else chosen,
+            "held_out_errors": rounded(errors),
             "baselines": baselines,
             **exported,
             "intervals": {name: self.scores.interval(name) for name in scored},
@@ -143,9 +150,7 @@ class _Run:
             "neighbors": [plain_neighbor(neighbor) for neighbor in trial.neighbors],
             "expected": {name: rounded(asdict(each)) for name, each in trial.expected.items()},
             "methods": {name: choice.to_json() for name, choice in self.choices.items()},
-            "guessing": None if (guessed := guessing(trial.task)) is None else guessed.to_json(),
             "examples": len(trial.shots),
-            "test_examples": len(trial.test),
             "per_class": self.scores.per_class("pi"),
             "learning_curve": curve,
             "predictions": self._shown(chosen),
@@ -273,6 +278,22 @@ class _Run:
             words = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items() if loss is not None)
             self.reporter.log(f"held-out loss: {words}; chosen: {chosen}")
         return chosen
+
+    def _held_out_errors(self, chosen: str, calibration: dict[str, Any]) -> dict[str, float]:
+        """Share of wrong answers to held-out shots of what was chosen, first, and of what needs no training; where
+        answers are open the `held_out_loss` stands for it. Empty where nothing could be held out.
+
+        Args:
+            calibration: of what was chosen, which has answered them to be calibrated; that figure is taken out of it.
+        """
+        wrong = calibration.pop(WRONG, None)
+        mine = wrong if self.trial.task.labels is not None else self.choices[chosen].loss
+        if mine is None or not self.trial.folds:
+            return {}
+        errors = {chosen: mine, **untrained_errors(self.trial)}
+        words = ", ".join(f"{name} {100 * error:.0f} %" for name, error in errors.items())
+        self.reporter.log(f"wrong on held-out shots: {words}")
+        return errors
 
     def _choose(self, method: str) -> Choice:
         if method not in self.choices and not self._restore_choice(method):

@@ -12,6 +12,9 @@ from pituning.tuning.learners import Mixed, MixtureLearner
 from pituning.tuning.selection import Choice
 from pituning.tuning.trial import TEMPERATURE, Trial
 
+WRONG = "held_out_wrong"
+"""In what `calibrate` finds: the share of wrong answers to the held-out shots, which no temperature changes."""
+
 
 def calibrate(trial: Trial, method: str, choice: Choice, state: Mixed, reporter: Reporter) -> dict[str, Any]:
     """The temperature of a mixture on a closed task, and how well it does on the test examples.
@@ -41,5 +44,6 @@ def calibrate(trial: Trial, method: str, choice: Choice, state: Mixed, reporter:
     return {
         "temperature": temperature,
         "rows": len(gold),
+        WRONG: float((scores.argmax(axis=1) != gold).mean()),
         **{name: each.to_json() for name, each in measured.items()},
     }

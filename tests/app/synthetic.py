@@ -30,7 +30,7 @@ from pituning.workspace.similarity import ZooSimilarity, save_similarity
 SHIPPED = shipped_kinds()
 PREDICTORS = ("probe", "paper")
 REPLICATES = 20
-SCORES = {"single": 61.0, "full": 63.5, "uniform": 64.0, "random": 60.2, "placebo": 61.4}
+SCORES = {"single": 61.0, "full": 63.5, "uniform": 64.0, "random": 60.2, "placebo": 61.4, "backbone": 20.0}
 
 
 def make_workspace(root: Path) -> Workspace:
@@ -230,6 +230,10 @@ def result_of(run: Run, gain: float) -> dict[str, Any]:
         "confidence": {"shape": 0.95, "texture": 0.7, "creatures": 0.55},
         "weights": {"own": 0.4, "shape": 0.3, "texture": 0.2, "creatures": 0.1},
         "score": pi,
+        "test_examples": 200,
+        "metric": "accuracy",
+        "recommended": "mixture",
+        "held_out_errors": {"mixture": 0.3, "backbone": 0.74, "largest": 0.9, "chance": 0.9},
         "baselines": scores,
         "chosen": "mixture",
         "candidates": {
@@ -245,6 +249,10 @@ def result_of(run: Run, gain: float) -> dict[str, Any]:
         "neighbors": [
             {"task": name, "similarity": 0.6 - 0.1 * rank, "rank": rank + 1, "confidence": 0.9, "low": 0.1, "high": 0.7}
             for rank, name in enumerate(("shape", "texture", "creatures", "colour"))
+        ],
+        "learning_curve": [
+            {"shots": shots, "score": points, "low": points - 3, "high": points + 3}
+            for shots, points in ((1, pi - 20), (4, pi - 5), (16, pi))
         ],
         "per_class": {str(digit): 50.0 + 4 * digit for digit in range(10)},
         "predictions": [

@@ -71,11 +71,43 @@ def test_seeds_are_put_together(workspace: Workspace, open_page: OpenPage) -> No
     assert f"{6 - 4.302653 / 3**0.5:+.1f}" in table.set_index("Method").loc["Single expert", "π minus it"]
 
 
-@pytest.mark.parametrize(("gain", "title"), [(-8.0, "harm"), (0.2, "No clear effect"), (8.0, "Transfer")])
-def test_the_verdict_is_in_plain_words(gain: float, title: str, workspace: Workspace, open_page: OpenPage) -> None:
+@pytest.mark.parametrize(
+    ("gain", "answer", "title"),
+    [
+        (-50.0, "Do not use it: the untrained model is better", "harm"),
+        (0.2, "Use it: clearly better than guessing and the untrained model", "No clear effect"),
+    ],
+)
+def test_the_verdict_is_one_answer_and_why(
+    gain: float, answer: str, title: str, workspace: Workspace, open_page: OpenPage
+) -> None:
     run = synthetic.done(workspace, gain=gain)
 
-    assert title in texts(healthy(open_page("runs", run=run.id)))
+    at = healthy(open_page("runs", run=run.id))
+    page_text = texts(at)
+
+    assert "By how many shots" in page_text  # with the backbone and guessing beside it
+    assert answer in page_text
+    assert title in page_text
+    assert (
+        "200 test rows: differences under about 2.5 points cannot be seen" in page_text
+    )  # the intervals are that wide
+    assert "The guard chose the mixture" in page_text
+    assert "guessing at random" in page_text
+
+
+def test_the_verdict_leads_on(workspace: Workspace, woken: list[Workspace], open_page: OpenPage) -> None:
+    run = synthetic.done(workspace)
+    at = healthy(open_page("runs", run=run.id))
+    assert {"verdict_label", "verdict_new-run", "verdict_experts"} <= {button.key for button in at.button}
+
+    healthy(at.button(key="verdict_seeds").click().run())
+
+    more = [other for other in RunQueue(workspace).list() if other.id != run.id]
+    assert sorted(other.spec.config["seed"] for other in more) == [1, 2]
+    assert {**more[0].spec.config, "seed": 0} == {**run.spec.config, "seed": 0}
+    assert woken
+    assert at.button(key="verdict_seeds").disabled, "they are under way"
 
 
 def test_a_failed_run_shows_its_reason_and_can_be_resumed(

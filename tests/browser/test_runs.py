@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def running_worker(studio: Studio, run_id: str) -> psutil.Process:
 def has_result(page: Page) -> None:
     """The run is done, and its verdict, scores and donors are on the page."""
     expect(page.get_by_role("button", name="Result as JSON")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator('[data-testid="stAlert"]').first).to_be_visible()
+    expect(page.locator(".st-key-verdict").get_by_role("heading")).to_have_text(re.compile("[Uu]se it"))
     expect(page.locator(".st-key-scores")).to_be_visible()
     expect(page.get_by_text("Whose experts were mixed, and how much each counts")).to_be_visible()
     no_errors(page)
@@ -139,6 +140,13 @@ def test_an_uploaded_table_is_tuned(studio: Studio, page: Page, tmp_path: Path) 
     has_result(page)
 
     assert Workspace.open(studio.workspace).task_names() == ["restaurant"]
+    for door, address in (("Try it", "experts"), ("Predict a file", "label")):
+        page.get_by_role("button", name=door).click()
+        page.wait_for_url(re.compile(rf"/{address}\?expert=lora(/|%2F)restaurant-pi-"))
+        settle(page)
+        no_errors(page)
+        page.go_back()
+        settle(page)
 
 
 def test_a_file_that_cannot_be_used_is_told_beside_the_field(studio: Studio, page: Page, tmp_path: Path) -> None:

@@ -16,18 +16,21 @@ RESULT = {
 
 
 def test_a_row_for_a_method_and_a_mark_for_a_run() -> None:
-    figure = compared_scores([RESULT, None, {"score": 50.0, "baselines": {"full": float("nan")}}])
+    guess = {"chance": 25.0, "largest": None}
+    figure = compared_scores([RESULT, None, {"score": 50.0, "baselines": {"full": float("nan")}, "guessing": guess}])
 
     assert methods_of([RESULT, None]) == ["pi", "single", "placebo"]
-    assert list(figure.layout.yaxis.ticktext) == ["Placebo donors", "Single expert", "π-tuning"]
+    assert list(figure.layout.yaxis.ticktext) == [
+        "Guessing at random", "Placebo donors", "Single expert", "π-tuning",
+    ]  # fmt: skip
     first, third = figure.data
     assert (first.name, third.name) == ("A", "C")
     assert list(first.x) == [60, 65, 70]
-    assert [round(y) for y in first.y] == [0, 1, 2]
+    assert [round(y) for y in first.y] == [1, 2, 3]
     assert list(first.error_x.array) == [0, 1, 3]
     assert list(first.error_x.arrayminus) == [0, 1, 2]
-    assert list(third.x) == [50]
-    assert first.y[2] > third.y[0], "marks of one row do not hide each other"
+    assert list(third.x) == [25, 50]
+    assert first.y[2] > third.y[1], "marks of one row do not hide each other"
     assert (first.marker.color, third.marker.color) == (LIGHT[0], LIGHT[2])
 
 

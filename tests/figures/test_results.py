@@ -54,6 +54,15 @@ def test_scores_without_intervals_or_baselines() -> None:
     strict(score_bars({}))
 
 
+def test_guessing_stands_among_the_scores_and_a_line_marks_the_better_guess() -> None:
+    figure = score_bars({"score": 20.0, "guessing": {"chance": 20.0, "largest": 31.0}})
+    rows = ["Guessing at random", "π-tuning", "Always the largest class"]
+    assert list(figure.layout.yaxis.categoryarray) == list(figure.data[1].y) == rows
+    assert list(figure.data[2].x) == [31.0, 20.0]
+    assert figure.layout.shapes[0].x0 == 31.0
+    assert list(score_bars({"score": 20.0, "guessing": {"chance": 5.0, "largest": None}}).data[1].x) == [5.0, 20.0]
+
+
 def test_ties_put_pi_first() -> None:
     assert score_bars({"score": 60.0, "baselines": {"zero": 60.0, "single": 60.0}}).data[0].y[-1] == METHOD_LABELS["pi"]
 
@@ -70,7 +79,7 @@ def test_curves() -> None:
     assert list(lines["Single expert"].y) == [2.0, None]
     assert lines["π-tuning"].line.width > lines["Single expert"].line.width
     assert figure.layout.xaxis.title.text == "Training step"
-    assert "nats" in figure.layout.yaxis.title.text
+    assert figure.layout.yaxis.title.text == "Loss per answer"
     assert_axes_are_titled(figure)
 
 

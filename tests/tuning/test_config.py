@@ -35,6 +35,7 @@ def test_guard() -> None:
     assert guard({"mixture": 0.5, "single": 0.41, "donor": 0.45}, 25) == "mixture"
     assert guard({"mixture": 0.5, "single": 0.41}, 100) == "single"
     assert guard({"mixture": 0.5, "single": 0.5}, 10**9) == "mixture"
+    assert guard({"single": 0.6, "backbone": 0.4, "largest": 0.75}, 48) == "backbone"  # what needs no training can win
     assert guard({"mixture": None, "single": 0.99}, 25) == "single"
     assert guard({"mixture": None, "single": None}, 0) == "mixture"
 

@@ -91,6 +91,13 @@ def test_result_and_exported_expert(make_workspace: MakeWorkspace, tiny_backbone
     error = (losses["mixture"] * (1 - losses["mixture"]) / 3) ** 0.5
     better = min(losses.values()) < losses["mixture"] - error
     assert result["chosen"] == (min(losses, key=losses.__getitem__) if better else "mixture")
+    # The labels are equally frequent: guessing is wrong in two thirds of the cases.
+    errors = dict(result["held_out_errors"])
+    mine = errors.pop(result["chosen"])
+    assert (errors["largest"], errors["chance"]) == pytest.approx((2 / 3, 2 / 3), abs=1e-4)
+    assert {round(3 * error, 3) for error in (mine, errors["backbone"])} <= {0, 1, 2, 3}
+    better = min(errors.values()) < mine - (mine * (1 - mine) / 3) ** 0.5
+    assert result["recommended"] == (min(errors, key=errors.__getitem__) if better else result["chosen"])
     for name in ("pi", *BASELINES):
         low, high = result["intervals"][name]
         assert low <= {**result["baselines"], "pi": result["score"]}[name] <= high
