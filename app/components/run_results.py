@@ -24,8 +24,9 @@ from app.components.guard import empty, plain
 from app.components.links import to
 from app.components.pages import EXPERTS
 from app.components.words import METRICS
-from pituning.figures.palette import GUESS_LABELS, method_label
+from pituning.figures.palette import method_label
 from pituning.figures.results import guesses_of, score_bars
+from pituning.figures.shots import shots_curve
 from pituning.reports.advice import advice
 from pituning.reports.reader import seeds_of
 from pituning.reports.verdict import difference, scores
@@ -140,13 +141,13 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
     )
     words = "Lines across the bars: 95 % intervals over test examples."
     st.caption(words + " The dotted line: the better of the two guesses." * bool(guesses_of(result)))
-    curve = result.get("learning_curve") or []
-    if curve:
+    if result.get("learning_curve"):
         st.markdown("**By how many shots it was trained on**")
-        beside = {GUESS_LABELS[name]: points for name, points in guesses_of(result).items()}
-        beside |= {method_label("backbone"): points for name, points in scores(result).items() if name == "backbone"}
-        st.line_chart(pd.DataFrame(curve).assign(**beside), x="shots", y=["score", "low", "high", *beside], height=240,
-                      x_label="Shots per class", y_label="Points")  # fmt: skip
+        charts.draw(
+            shots_curve(result, metric=_metric(run)),
+            key="by_shots",
+            alt="Score of π-tuning by the number of shots, with intervals, beside what needs no training",
+        )
     if len(together) > 1:
         st.markdown(f"**Over {len(together)} seeds**")
         st.dataframe(seeds_table(together), hide_index=True, alt="Mean score of each method over seeds, and π minus it")

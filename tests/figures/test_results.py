@@ -9,8 +9,9 @@ import pytest
 from plotly.colors import hex_to_rgb, sample_colorscale
 
 from pituning.errors import BadInput
-from pituning.figures.palette import HIGHLIGHT, METHOD_LABELS, MUTED
+from pituning.figures.palette import HIGHLIGHT, METHOD_LABELS, MUTED, PAD
 from pituning.figures.results import alpha_heatmap, curves, score_bars
+from pituning.figures.shots import shots_curve
 from tests.figures.test_palette import contrast
 
 RESULT: dict[str, Any] = {
@@ -132,3 +133,19 @@ def test_the_numbers_of_the_weights_can_be_read_on_their_cells() -> None:
 def test_alpha_that_does_not_fit_is_refused() -> None:
     with pytest.raises(BadInput, match="2 sites and 3 experts"):
         alpha_heatmap(["a", "b"], ["x", "y", "z"], [[0.5, 0.5], [0.5, 0.5]])
+
+
+def test_by_shots_there_is_the_interval_and_what_needs_no_training() -> None:
+    points = [{"shots": n, "score": 40.0 + n, "low": 35.0 + n, "high": 44.0 + n} for n in (1, 4, 16)]
+    beside = {"baselines": {"backbone": 30.0}, "guessing": {"chance": 10.0, "largest": 12.0}}
+    figure = shots_curve({"learning_curve": points, **beside}, metric="Accuracy")
+    band, line = figure.data
+    assert list(line.x) == list(figure.layout.xaxis.tickvals) == [1, 4, 16]
+    assert list(line.y) == [41.0, 44.0, 56.0]
+    assert list(zip(band.x, band.y, strict=True)) == [(1, 45), (4, 48), (16, 60), (16, 51), (4, 39), (1, 36)]
+    assert [shape.y0 for shape in figure.layout.shapes] == [12.0, 30.0]
+    assert [note.text.removesuffix(PAD) for note in figure.layout.annotations] == [
+        "Always the largest class 12.0", "Backbone alone 30.0",
+    ]  # fmt: skip
+    assert_axes_are_titled(figure)
+    assert list(shots_curve({"learning_curve": points}).layout.shapes) == []
