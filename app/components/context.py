@@ -29,6 +29,7 @@ from pituning.graph.similarity import parts_of
 from pituning.studies.lowshot_scores import comparable_scores
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
+from pituning.workspace import transfer as transfer_tables
 from pituning.workspace.atomic import read_json
 from pituning.workspace.layout import DEFAULT_BACKBONE, ENVIRONMENT_VARIABLE, Workspace
 from pituning.workspace.lowshot import read_lowshot
@@ -233,6 +234,21 @@ def transfer(kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _transfer(path: str, stamp: float, shots: int, names: tuple[str, ...]) -> Transfer | None:
     return load_transfer(Path(path), shots, names)
+
+
+def gain_intervals(kind: str, shots: int, target: str) -> dict[str, float]:
+    """How sure is what each donor did for a target, as `pituning.workspace.transfer.gain_intervals` has it.
+
+    Raises:
+        ArtefactError: the table is damaged.
+    """
+    path = zoo().transfer_path(kind)
+    return _gain_intervals(str(path), stamp(path), shots, target)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _gain_intervals(path: str, stamp: float, shots: int, target: str) -> dict[str, float]:
+    return transfer_tables.gain_intervals(Path(path), shots, target)
 
 
 def expected_gains(kind: str, target: str, shots: int) -> DonorGains:

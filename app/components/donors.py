@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import context, evidence
+from app.components import context, evidence, own_tasks, relatives
 from app.components.evidence import Evidence
 from app.components.guard import guarded, plain
 from app.components.target import Target
@@ -59,6 +59,13 @@ def choose(target: Target, kind: str, shots: int) -> Donors | None:
     if _complaints(target.name, kind):
         return None
     near = _near(target.name, kind, candidates, count)
+    own = None
+    if not near and target.uploaded is None:
+        own = own_tasks.ranked(target.name, kind)
+        near = [] if own is None else [item for item in own.near if item.task in candidates]
+    if not near:
+        with guarded("Its relatives"):
+            relatives.offer(target, kind, shots, count)
     known = None
     readable = False
     with guarded("The measured transfer"):  # the form works without it
@@ -66,7 +73,8 @@ def choose(target: Target, kind: str, shots: int) -> Donors | None:
     gains = None
     if readable:  # of the same table
         with guarded("The expected gains"):
-            gains = context.expected_gains(kind, target.name, shots)
+            asked = own is not None and own.expected.shots is not None  # then its rows have told already
+            gains = own.expected if own is not None and asked else context.expected_gains(kind, target.name, shots)
     if way == "expected":
         helpful = _expected(near, gains, len(candidates), kind, count, known)
         if helpful and readable:
@@ -94,7 +102,11 @@ def choose(target: Target, kind: str, shots: int) -> Donors | None:
         st.caption(
             "Expected from the task graph. The run predicts once more, from the shots alone, and may settle on others: "
             "a new task has nothing else to go by."
+            if own is None
+            else "Ranked by a few of its rows. The run predicts once more from its shots, and may settle on others."
         )
+        if own is not None:
+            relatives.door(target.name, kind)
         if gains is not None and gains.reason is not None and readable:
             st.caption(f":material/help: Ranked by similarity alone; no gain is predicted: {plain(gains.reason)}.")
     else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app.components import context, source
+from app.components import context, own_tasks, source
 from app.components.graph_view import NEAREST, GraphView, downloads, of_source
 from app.components.links import one_of
 from app.components.source import Source, SparseSource
@@ -63,6 +63,7 @@ def zoo(available: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> 
             whole,
             name=f"{kind}-{predictor}{'-transfer' if drawn == 'transfer' else ''}",
             colour_by=colour(),
+            own=own_tasks.on_graph(kind, whole.names),
             **_sizes(whole),
             **{"k": None, "threshold": None, **options},
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import networkx as nx
@@ -13,17 +13,20 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import charts, context, pictures, source, task_panel
+from app.components import charts, context, ego, own_tasks, pictures, source, task_panel
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
+from app.components.own_tasks import OwnTask
 from app.components.source import Source, SparseSource
 from app.components.words import Word
 from pituning.figures.crowd import crowd_members, crowd_option
 from pituning.figures.task_graph import ColourBy, graph_option
 from pituning.graph.build import NodeInfo, task_graph
 from pituning.graph.directed import directed_graph
+from pituning.graph.ego import Arrow
 from pituning.graph.export import export_bytes
 from pituning.graph.layout import CROWD
+from pituning.graph.newcomers import joined
 from pituning.graph.predict import Neighbor, neighbors
 from pituning.graph.sparse import sparse_graph, sparse_neighbors
 from pituning.workspace.similarity import NearestSimilarity
@@ -63,6 +66,7 @@ class GraphView:
 
     Args:
         name: of the downloads.
+        kind: of the experts, where it is the graph of a zoo.
         infos: the tasks, in the order of rows and columns.
         matrix: S, (N, N), by which tasks have their places.
         replicates: S of each bootstrap replicate, (R, N, N); R may be 0.
@@ -72,6 +76,7 @@ class GraphView:
         gain_unit: what gains are measured in.
         missing: why there is nothing to draw, if there is not.
         sparse: in place of matrix and replicates, which are empty then, the most similar of each of very many tasks.
+        own: tasks that join the graph without moving any of it.
         sizes: what the area of a point tells; None where all are alike; ``degree`` when it depends on the lines.
     """
 
@@ -83,10 +88,12 @@ class GraphView:
     threshold: float | None
     worst: bool = False
     known: np.ndarray | None = None
+    kind: str | None = None
     gains: np.ndarray | None = None
     gain_unit: str = "points"
     missing: str | None = None
     sparse: NearestSimilarity | None = None
+    own: Sequence[OwnTask] = ()
     colour_by: ColourBy = "modality"
     sizes: Mapping[str, float] | Literal["degree"] | None = None
     size_unit: str = ""
@@ -96,16 +103,36 @@ class GraphView:
         return [info.name for info in self.infos]
 
     def near(self, name: str, count: int = 5) -> list[Neighbor]:
-        """The tasks nearest to one, with the confidence of that; none for a task without an expert."""
+        """The tasks nearest to one, with the confidence of that; none for one of which nobody knows."""
         names = self.names
+        own = self.own_task(name)
+        if own is not None:
+            return [one for one in own.near if one.task in names][:count]
         if name not in names:
             return []
         if self.sparse is not None:
             return sparse_neighbors(self.sparse, name, min(count, self.sparse.tasks.shape[1]))
         return neighbors(self.matrix, names, name, min(count, len(names) - 1), replicates=self.replicates)
 
+    def own_task(self, name: str) -> OwnTask | None:
+        """One of those that joined, by its name."""
+        return next((one for one in self.own if one.info.name == name), None)
+
     def graph(self) -> nx.Graph:
         """The graph that is drawn."""
+        return self._drawn
+
+    @cached_property
+    def _drawn(self) -> nx.Graph:
+        graph = self._without_own()
+        if not self.own:
+            return graph
+        if graph.is_directed():
+            return joined(graph, self.own)
+        own = tuple((one.info.name, one.info.title, one.info.modality, one.run.id) for one in self.own)
+        return _with_own(self._key(), self.k, self.threshold, own, graph, self.own)
+
+    def _without_own(self) -> nx.Graph:
         if self.sparse is not None:
             return _sparse_graph(self._key(), self.k, self.threshold, self.sparse, self.infos)
         if self.gains is None:
@@ -142,6 +169,18 @@ def _sparse_graph(
     key: str, k: int | None, threshold: float | None, _kept: NearestSimilarity, _infos: Sequence[NodeInfo]
 ) -> nx.Graph:
     return sparse_graph(_kept, _infos, k=k, threshold=threshold)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _with_own(
+    key: str,
+    k: int | None,
+    threshold: float | None,
+    names: tuple[tuple[str, ...], ...],
+    _graph: nx.Graph,
+    _own: Sequence[OwnTask],
+) -> nx.Graph:
+    return joined(_graph, _own)
 
 
 def titles() -> dict[str, str]:
@@ -199,11 +238,12 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     if view.missing is not None:
         empty("Nothing measured yet", view.missing, icon=":material/compare_arrows:")
         return
-    names = view.names
     graph = view.graph()
+    names = list(graph)
     chosen = chosen_tasks(names)
-    # A line from donor to target opens as the pair of target and donor.
-    pairs = [(b, a) if graph.is_directed() else (a, b) for a, b in graph.edges]
+    # A line from donor to target opens as the pair of target and donor; one's own task is always the target.
+    turned = graph.is_directed()
+    pairs = [(b, a) if turned or view.own_task(b) is not None else (a, b) for a, b in graph.edges]
     sizes, unit = view.sizes, view.size_unit
     if sizes == "degree":
         sizes, unit = {name: float(degree) for name, degree in graph.degree}, "lines"
@@ -211,17 +251,22 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
         "colour_by": view.colour_by, "selected": task, "other": other, "chosen": chosen, "gain_unit": view.gain_unit,
         "dark": charts.dark(),
     }  # fmt: skip
+    arrows: Sequence[Arrow] = ()
+    shots = 0
+    if view.kind is not None and not graph.is_directed() and not _crowded(graph):
+        arrows, shots = ego.arrows(view.kind, graph, task, other)
+        pairs += [(arrow.target, arrow.donor) for arrow in arrows]
     if _crowded(graph):
         option = crowd_option(graph, **common)
         clicked = partial(_clicked_in_crowd, crowd_members(graph, view.colour_by))
     else:
-        option = graph_option(graph, sizes=sizes, size_unit=unit, **common)
+        option = graph_option(graph, sizes=sizes, size_unit=unit, arrows=arrows, **common)
         clicked = partial(_clicked, names, pairs)
     renderer = _renderer(graph)
     with st.container(gap=None):
         st.echarts_chart(option, height=620, key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph))
         pictures.save(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg")
-    st.caption(_reading(graph, view))
+    st.caption(_reading(graph, view) + (ego.reading(shots) if arrows else ""))
     if chosen:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{len(chosen)} of {len(names)} tasks are chosen; the others are faded.", width="content")
@@ -241,6 +286,10 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
     size = f" The larger a point, the more {view.size_unit}." if view.size_unit else ""
     if view.sizes == "degree":
         size = " The larger a point, the more lines."
+    if view.own:
+        size += " Ringed, all of one size: yours, " + (
+            "of which nothing is measured here." if graph.is_directed() else "placed from a few of its rows."
+        )
     if graph.is_directed():
         below = sum(gain < 0 for _, _, gain in graph.edges(data="gain"))
         ends = f"from donor to target, {below or 'none'} of them harm" if view.gain_unit else "from source to target"
@@ -249,7 +298,7 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
     else:
         text, thick = f"{count:,} tasks, {lines:,} lines", "the thicker, the more similar"
     if _crowded(graph):
-        text += ". Click a point; drag to move, scroll to zoom."
+        text += f".{size} Click a point; drag to move, scroll to zoom."
         return text if view.sparse is None else f"{text} {kept_words(view.sparse)}"
     return f"{text}; {thick}.{size} Click a point or a line; drag to move, scroll to zoom."
 
@@ -330,7 +379,7 @@ def open_neighbour(key: str, names: Sequence[str], *, beside: bool = False) -> N
 def of_source(whole: Source | SparseSource, **options: Any) -> GraphView:
     """The graph of similarities, by default with the lines that a graph has by default."""
     common: dict[str, Any] = {
-        "name": f"{whole.kind}-{whole.predictor}", "infos": whole.infos, "threshold": None,
+        "name": f"{whole.kind}-{whole.predictor}", "kind": whole.kind, "infos": whole.infos, "threshold": None,
         "k": min(NEAREST, max(len(whole.infos) - 1, 1)),
     }  # fmt: skip
     if isinstance(whole, SparseSource):
@@ -344,7 +393,8 @@ def hero() -> None:
     """The graph of the first kind and predictor, to look at; the task graph page has the controls."""
     available = context.available()
     kind = next(iter(available))
-    view = of_source(source.load_kept(kind, available[kind][0]))
+    whole = source.load_kept(kind, available[kind][0])
+    view = of_source(whole, own=own_tasks.on_graph(kind, whole.names))
     graph = view.graph()
     st.echarts_chart(
         (crowd_option if _crowded(graph) else graph_option)(graph, dark=charts.dark()),

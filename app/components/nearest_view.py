@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import context, graph_view, matrix_view, source, task_panel
+from app.components import context, graph_view, matrix_view, pair_sentence, source, task_panel
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, linked_tasks, one_of, to
 from app.components.matrix_view import MatrixView
@@ -93,6 +93,8 @@ def pair(whole: SparseSource, task: str, other: str) -> None:
     ranks = {
         (a, b): near.rank for a, b in ways for near in sparse_neighbors(kept, a, kept.tasks.shape[1]) if near.task == b
     }
+    pair_sentence.show(whole.kind, (task, other), (task, other), {(b, a): rank for (a, b), rank in ranks.items()},
+                       len(kept.names) - 1)  # fmt: skip
     few, computed = source.few(whole, [task, other])
     if not computed:
         st.caption(f"Neither is among the {kept.tasks.shape[1]} tasks most similar to the other; no more are kept.")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, source
+from app.components import charts, context, pair_sentence, source
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, one_of, to
 from app.components.pages import GRAPH
@@ -41,7 +41,12 @@ def choose(whole: Source) -> tuple[str | None, str | None]:
 def show(
     whole: Source, predictors: Sequence[str], task: str | None, other: str | None, *, beside_graph: bool = False
 ) -> None:
-    """Everything about the pair, or what to do to see it. ``beside_graph``: where the task graph is on the page."""
+    """Everything about the pair, or what to do to see it.
+
+    Args:
+        beside_graph: where the task graph is on the page: then one sentence comes first, and the parts of the network
+            are one level deeper.
+    """
     if task is None or other is None or task == other:
         text = "A task is exactly like itself: choose two different ones." if task and task == other else (
             "Click a cell of the matrix, or choose two tasks by name."
@@ -52,17 +57,32 @@ def show(
     a, b = infos[task], infos[other]
     pair = view_pair(whole.matrix, whole.names.index(task), whole.names.index(other), whole.replicates, top=NEAR)
     _heading(a, b)
+    if beside_graph:
+        ranks = {(other, task): pair.rank, (task, other): pair.rank_back}
+        pair_sentence.show(whole.kind, whole.names, (task, other), ranks, len(infos) - 1)
     _numbers(a, b, pair, len(infos) - 1, narrow=beside_graph)
+    if beside_graph:
+        with guarded("The measured transfer"):
+            _measured(whole, a, b, narrow=True)
+        deeper = st.expander(
+            "Where they are alike, and by every predictor", icon=":material/layers:", key="pair_deeper",
+            on_change="rerun",
+        )  # fmt: skip
+        if deeper.open:
+            with deeper:
+                with guarded("The parts"):
+                    _parts(whole, task, other)
+                with guarded("The other predictors"):
+                    _predictors(whole, predictors, a, b)
+        return
     page = st.grid(2, min_column_width=430, gap="medium")
     with page.cell(), guarded("The parts"):
         _parts(whole, task, other)
     with page.cell():
         with guarded("The measured transfer"):
-            _measured(whole, a, b, narrow=beside_graph)
+            _measured(whole, a, b)
         with guarded("The other predictors"):
             _predictors(whole, predictors, a, b)
-    if beside_graph:
-        return
     with st.container(horizontal=True, gap="medium"):
         for info in (a, b):
             st.page_link(
@@ -133,7 +153,7 @@ def _parts(whole: Source, task: str, other: str) -> None:
     )
 
 
-def _measured(whole: Source, a: TaskInfo, b: TaskInfo, *, narrow: bool) -> None:
+def _measured(whole: Source, a: TaskInfo, b: TaskInfo, *, narrow: bool = False) -> None:
     """What was predicted for each as a donor of the other, and what was measured."""
     counts = context.transfer_shots(whole.kind)
     transfer = context.transfer(whole.kind, counts[-1], tuple(whole.names)) if counts else None

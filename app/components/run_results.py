@@ -9,7 +9,16 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import answers_view, charts, context, labelling_result, run_verdict, runs_data, study_results
+from app.components import (
+    answers_view,
+    charts,
+    context,
+    labelling_result,
+    relatives,
+    run_verdict,
+    runs_data,
+    study_results,
+)
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
 from app.components.links import to
@@ -85,7 +94,13 @@ def _tuned_so_far(run: Run, partial: Mapping[str, Any]) -> None:
     _scores(partial, [partial], run)
 
 
-VIEWS = {"answer": _answers, "predict": _labels, "tune": _tuned, **dict.fromkeys(study_results.SHOW, _study)}
+VIEWS = {
+    "answer": _answers,
+    "predict": _labels,
+    "relatives": relatives.show,
+    "tune": _tuned,
+    **dict.fromkeys(study_results.SHOW, _study),
+}
 """What is shown of a result, by the kind of run."""
 
 EARLY_VIEWS = {"tune": _tuned_so_far}
@@ -185,6 +200,7 @@ def _donors(result: Mapping[str, Any]) -> None:
         },
         alt="Experts with their mean weight and the confidence of their choice",
     )
+    relatives.door(str(result["target"]), str(result["kind"]))
     if result.get("expert"):
         st.page_link(
             EXPERTS.path, label=f"Kept as one ordinary expert: {plain(str(result['expert']))}", icon=EXPERTS.icon,

@@ -15,12 +15,14 @@ from app.components.guard import guarded, plain
 from app.components.links import to
 from app.components.pages import NEW_RUN
 from app.components.words import KINDS, METRICS, MODALITY_ICONS, label
+from pituning.graph.donor_gains import DonorGain
 from pituning.graph.harm import harms
 from pituning.graph.predict import Neighbor
 from pituning.tasks.registry import TaskInfo
 
 SHOWN_EXAMPLES = 6
 SHOWN_GAINS = 3
+STABLE = "In how many of 100 resamplings of the examples this task is among the nearest shown."
 _CLICKED_ROWS = "clicked_rows"
 
 
@@ -67,12 +69,18 @@ def forget_rows() -> None:
 
 
 def neighbours(
-    name: str, near: Sequence[Neighbor], titles: Mapping[str, str], *, on_open: Callable[[str, list[str]], None]
+    name: str,
+    near: Sequence[Neighbor],
+    titles: Mapping[str, str],
+    *,
+    on_open: Callable[[str, list[str]], None],
+    expected: Mapping[str, DonorGain] | None = None,
 ) -> None:
     """The tasks nearest to ``name`` with how alike they are and how sure that is.
 
     Args:
         on_open: a callback for a click on one; it gets the table's key and the names of its rows.
+        expected: what each is expected to add as a donor, where that is known.
     """
     if not near:
         st.caption("This task has no expert in the zoo yet, so its place in the graph is not known.")
@@ -82,8 +90,10 @@ def neighbours(
         "Task": [titles.get(item.task, item.task) for item in near],
         "Similarity": [float(item.similarity) for item in near],
     }
+    if expected:
+        columns["Expected gain"] = [expected[item.task].text if item.task in expected else None for item in near]
     if any(value is not None for value in confidence):
-        columns["Confidence"] = confidence
+        columns["Stable rank"] = confidence
     names, key = [item.task for item in near], table_key("neighbours")
     st.markdown("**Nearest tasks**")
     st.dataframe(
@@ -94,15 +104,13 @@ def neighbours(
         on_select=lambda: on_open(key, names),
         selection_mode="single-row",
         column_config={
-            "Similarity": st.column_config.NumberColumn(format="%.3f", help="How alike the two are."),
-            "Confidence": st.column_config.ProgressColumn(
-                format="%.0f %%",
-                min_value=0,
-                max_value=100,
-                help="In how many of 100 resamplings of the examples this task is among the nearest shown.",
-            ),
+            "Similarity": st.column_config.NumberColumn(format="%.3f", width=68, help="How alike the two are."),
+            "Expected gain": st.column_config.TextColumn(help="Points that its expert is expected to add."),
+            "Stable rank": st.column_config.NumberColumn(format="%.0f %%", width=78, help=STABLE)
+            if expected  # leaves no room for bars
+            else st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100, help=STABLE),
         },
-        alt="Nearest tasks with similarity and confidence",
+        alt="Nearest tasks with similarity, and how stable their rank is",
     )
 
 

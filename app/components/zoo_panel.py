@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from app.components import context, graph_view, nearest_view, pair_panel, task_panel
+from app.components import context, graph_view, nearest_view, own_tasks, pair_panel, task_panel
 from app.components.graph_view import GraphView
 from app.components.guard import empty, guarded, plain
 from app.components.links import to
@@ -30,7 +30,7 @@ def show(
     elif other is None:
         _task(view, task)
     else:
-        _pair(whole, predictors, task, other)
+        _pair(view, whole, predictors, task, other)
 
 
 def more(whole: Source | SparseSource, task: str | None, other: str | None) -> None:
@@ -42,7 +42,13 @@ def more(whole: Source | SparseSource, task: str | None, other: str | None) -> N
 def _task(view: GraphView, name: str) -> None:
     task_panel.heading(context.tasks()[name])
     task_panel.use_as_target(name)
-    task_panel.neighbours(name, view.near(name), graph_view.titles(), on_open=graph_view.open_neighbour)
+    own = view.own_task(name)
+    if own is not None:
+        own_tasks.where_from(own)
+    task_panel.neighbours(
+        name, view.near(name), graph_view.titles(), on_open=graph_view.open_neighbour,
+        expected=None if own is None else own.expected.gains,
+    )  # fmt: skip
 
 
 def _details(whole: Source | SparseSource, name: str) -> None:
@@ -54,10 +60,13 @@ def _details(whole: Source | SparseSource, name: str) -> None:
     task_panel.about(info)
 
 
-def _pair(whole: Source | SparseSource, predictors: Sequence[str], task: str, other: str) -> None:
+def _pair(view: GraphView, whole: Source | SparseSource, predictors: Sequence[str], task: str, other: str) -> None:
     titles = graph_view.titles()
     missing = [name for name in (task, other) if name not in whole.names]
-    if missing:
+    owned = [one for name in missing if (one := view.own_task(name)) is not None]
+    if len(missing) == len(owned) == 1:
+        own_tasks.pair(owned[0], other if task == missing[0] else task)
+    elif missing:
         empty(
             "Nothing to compare",
             f"{plain(titles[missing[0]])} has no expert in the zoo yet, so nobody knows what it is like.",

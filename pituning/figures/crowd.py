@@ -15,10 +15,13 @@ from pituning.figures.palette import modality_style
 from pituning.figures.task_graph import (
     FADED,
     MARGINS,
+    OWN,
+    RINGED,
     ColourBy,
     categories,
     category_of,
     inks,
+    is_own,
     legend,
     line_colour,
     line_label,
@@ -28,6 +31,9 @@ from pituning.figures.task_graph import (
 )
 
 POINT_SIZE = {"circle": 7, "rect": 6, "diamond": 8}  # of about the same area
+OWN_SIZE = 20
+"""With the ring."""
+
 CHOSEN_SCALE = 2.2
 LINE = {"width": 1, "opacity": 0.3}
 FADED_LINE = {"width": 1, "opacity": 0.07}
@@ -56,7 +62,11 @@ def crowd_option(
     near = near_of(graph, selected, other, chosen)
     all_near = len(near) == len(graph)
     lines = _lines(graph, dark, gain_unit, faded=not all_near)
-    drawn = {series["name"] for series in lines} | {category_of(data, colour_by) for _, data in graph.nodes(data=True)}
+    # A legend names series only: one without points is for the ring.
+    ringed = any(map(is_own, graph.nodes.values()))
+    rings: list[dict[str, Any]] = [{"id": "own", "name": OWN, "type": "scatter", "data": []}] if ringed else []
+    drawn = {series["name"] for series in (*lines, *rings)}
+    drawn |= {category_of(data, colour_by) for _, data in graph.nodes(data=True)}
     groups = [one for one in categories(graph, colour_by, dark, plain=not gain_unit) if one["name"] in drawn]
     ink, paper = inks(dark)
     return {
@@ -73,6 +83,7 @@ def crowd_option(
         "series": [
             *lines,
             *_points(graph, colour_by, groups, paper, faded=not all_near),
+            *rings,
             *([] if all_near else _standing_out(graph, near, selected, other, colour_by, groups, dark)),
         ],
     }  # fmt: skip
@@ -142,7 +153,9 @@ def _points(
 
 def _point(data: dict[str, Any]) -> dict[str, Any]:
     symbol = modality_style(data["modality"]).symbol
-    return {"name": data["title"], "value": [data["x"], data["y"]], "symbol": symbol, "symbolSize": POINT_SIZE[symbol]}
+    own = is_own(data)
+    return {"name": data["title"], "value": [data["x"], data["y"]], "symbol": RINGED[symbol] if own else symbol,
+            "symbolSize": OWN_SIZE if own else POINT_SIZE[symbol]}  # fmt: skip
 
 
 def _standing_out(
@@ -173,7 +186,7 @@ def _standing_out(
         point = _point(data)
         point["itemStyle"] = {"color": colours[category_of(data, colour_by)], "borderColor": ink if large else paper,
                               "borderWidth": 2.5 if large else 1}  # fmt: skip
-        point["symbolSize"] = round(point["symbolSize"] * (CHOSEN_SCALE if large else 1.3))
+        point["symbolSize"] = round(point["symbolSize"] * (CHOSEN_SCALE if large and not is_own(data) else 1.3))
         point["label"] = {"show": task in named, "fontWeight": "bold" if large else "normal"}
         points.append(point | {"name": name_of(data)})
     return [

@@ -7,13 +7,14 @@ back as an index into the order of ``graph.nodes``.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import networkx as nx
 
 from pituning.figures.palette import MODALITIES, colours, diverging, escape, modality_style
 from pituning.graph.build import UNKNOWN_MODALITY
+from pituning.graph.ego import Arrow
 
 ColourBy = Literal["modality", "community"]
 
@@ -21,6 +22,9 @@ ColourBy = Literal["modality", "community"]
 MARGINS = {"left": 76, "right": 76, "top": 30, "bottom": 84}
 MOST_LETTERS = 28
 """Of a title that stands at its node whole."""
+
+ROOMY = 6
+"""Groups that have room in a line of the legend; more stand closer together."""
 
 MOST_IN_LEGEND = 10
 """More groups are turned over like pages."""
@@ -35,18 +39,41 @@ ARROW_SIZE = 9
 BENDS = {False: 0.06, True: 0.16}
 """Of lines and of arrows, of which there may be two between the same tasks."""
 
+CERTAIN = {True: 0.95, False: 0.4}
+"""How strongly an effect is drawn, by whether its interval leaves 0 out."""
+
+EGO_BEND = 0.22
+"""Of arrows over lines, so that both are seen."""
+
 FADED = 0.22
 FADED_LINE = 0.1
 _DASH_ICON = "path://M0 9H9V12H0Z M14 9H23V12H14Z"
 _LINE_ICON = "path://M0 9H23V12H0Z"
+_DOTS_ICON = "path://M0 8H4V12H0Z M9 8H13V12H9Z M18 8H22V12H18Z"
 _ARROW_ICON = "path://M0 9H14V5L23 10.5L14 16V12H0Z"
 _LINE_ICONS = {
+    "Similar": _LINE_ICON,
     "Same modality": _LINE_ICON,
     "Across modalities": _DASH_ICON,
     "Helps": _ARROW_ICON,
     "Harms": _ARROW_ICON,
     "Dashed: across modalities": _DASH_ICON,
+    "Predicted donor": _DOTS_ICON,
 }
+OWN = "Yours"
+"""What the legend calls a task that is in the graph by its shots alone, whose symbol has a ring around it."""
+
+_RING = "M50 0A50 50 0 1 1 50 100A50 50 0 1 1 50 0ZM50 10A40 40 0 1 0 50 90A40 40 0 1 0 50 10Z"
+RINGED = {
+    "circle": f"path://{_RING}M50 17A33 33 0 1 1 50 83A33 33 0 1 1 50 17Z",
+    "rect": f"path://{_RING}M24 24H76V76H24Z",
+    "diamond": f"path://{_RING}M50 13L87 50L50 87L13 50Z",
+}
+"""The symbols within a ring, by the symbol."""
+
+RING_SCALE = 1.6
+"""Of a symbol with its ring, so that what is within is about as large as without."""
+
 _PLAIN = {"Helps": "Positive", "Harms": "Negative"}
 """Of values that are no gains."""
 
@@ -61,6 +88,7 @@ def graph_option(
     sizes: Mapping[str, float] | None = None,
     size_unit: str = "",
     gain_unit: str = "points",
+    arrows: Sequence[Arrow] = (),
     dark: bool = False,
 ) -> dict[str, Any]:
     """The option of a graph from `pituning.graph.build.task_graph` or `pituning.graph.directed.directed_graph`.
@@ -75,10 +103,13 @@ def graph_option(
         sizes: what the area of each node tells; all are alike where it is not given.
         size_unit: what the sizes count, for example ``"training examples"``.
         gain_unit: what gains are measured in; empty where they are no gains, but other values.
+        arrows: measured effects that are drawn over lines of similarity, which are grey then. They come after the
+            edges, and come back from a click with indices beyond theirs.
         dark: whether the page is dark.
     """
     near = near_of(graph, selected, other, chosen)
-    groups = categories(graph, colour_by, dark, plain=not gain_unit)
+    near |= {task for arrow in arrows for task in (arrow.donor, arrow.target)}
+    groups = categories(graph, colour_by, dark, plain=not gain_unit, arrows=arrows)
     scales = _scales(sizes or {})
     notes = {task: f"{value:,.0f} {size_unit}" for task, value in (sizes or {}).items()} if size_unit else {}
     ink, paper = inks(dark)
@@ -117,7 +148,10 @@ def graph_option(
                     | {"id": task}
                     for task, data in graph.nodes(data=True)
                 ],
-                "links": _links(graph, dark, near, selected, other, gain_unit),
+                "links": [
+                    *_links(graph, dark, near, selected, other, gain_unit, grey=bool(arrows)),
+                    *_arrows(graph, dark, arrows),
+                ],
                 "label": {
                     "show": True,
                     "position": "bottom",
@@ -183,26 +217,31 @@ def _node(
         f"<b>{escape(data['title'])}</b>",
         escape(style.label),
         *([f"Planted families: {escape(families)}"] if families else []),
-        f"Community {int(data['community']) + 1}",
+        "Yours, placed from its shots" if is_own(data) else f"Community {int(data['community']) + 1}",
         *([escape(note)] if note else []),
     ]
-    size = NODE_SIZE[style.symbol] * scale * (SELECTED_SCALE if chosen else 1)
+    size = NODE_SIZE[style.symbol] * scale * (SELECTED_SCALE if chosen else 1) * (RING_SCALE if is_own(data) else 1)
     return {
         "name": name_of(data),
         "x": float(data["x"]),
         "y": float(data["y"]),
         "category": category_of(data, colour_by),
-        "symbol": style.symbol,
+        "symbol": RINGED[style.symbol] if is_own(data) else style.symbol,
         "symbolSize": round(size),
         "itemStyle": {
             "color": _colour(data, colour_by, dark),
             "borderColor": ink if chosen else paper,
-            "borderWidth": 3 if chosen else 1.5,
+            "borderWidth": 1.5 if is_own(data) or not chosen else 3,
             "opacity": 1 if near else FADED,
         },
         "label": {"opacity": 1 if near else 0.45, "fontWeight": "bold" if chosen else "normal"},
         "tooltip": {"formatter": "<br>".join(lines)},
     }
+
+
+def is_own(data: Mapping[str, Any]) -> bool:
+    """Whether a task joined the graph by its shots (`pituning.graph.newcomers`)."""
+    return bool(data.get("own"))
 
 
 def name_of(data: dict[str, Any]) -> str:
@@ -211,7 +250,14 @@ def name_of(data: dict[str, Any]) -> str:
 
 
 def _links(
-    graph: nx.Graph, dark: bool, near: Collection[str], selected: str | None, other: str | None, gain_unit: str
+    graph: nx.Graph,
+    dark: bool,
+    near: Collection[str],
+    selected: str | None,
+    other: str | None,
+    gain_unit: str,
+    *,
+    grey: bool,
 ) -> list[dict[str, Any]]:
     directed = graph.is_directed()
     values = [abs(data["gain"]) if directed else data["similarity"] for _, _, data in graph.edges(data=True)]
@@ -222,6 +268,7 @@ def _links(
     links = []
     for (a, b, data), value in zip(graph.edges(data=True), values, strict=True):
         strength = 1.0 if alone else (value - low) / spread
+        predicted, sure = data.get("predicted", False), data.get("confidence", 0.5)
         if selected in graph:
             faded = {a, b} != {selected, other} if pair else selected not in (a, b)
         else:
@@ -232,13 +279,40 @@ def _links(
                 "target": b,
                 "value": round(float(data["gain"] if directed else data["similarity"]), 4),
                 "lineStyle": {
-                    "color": line_colour(line_name(data, directed), dark),
-                    "type": "dashed" if data["inter_modal"] else "solid",
+                    "color": line_colour("Similar" if grey else line_name(data, directed), dark),
+                    "type": "dotted" if predicted else "dashed" if data["inter_modal"] else "solid",
                     "width": round(WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * float(strength), 2),
-                    "opacity": FADED_LINE if faded else round(0.45 + 0.4 * float(strength), 2),
+                    "opacity": FADED_LINE if faded else round(0.45 + 0.4 * float(sure if predicted else strength), 2),
                     "curveness": BENDS[directed],
                 },
                 "tooltip": {"formatter": _link_tooltip(graph, a, b, data, gain_unit)},
+            }
+        )
+    return links
+
+
+def _arrows(graph: nx.Graph, dark: bool, arrows: Sequence[Arrow]) -> list[dict[str, Any]]:
+    """Measured effects as links: the wider, the larger; fainter where they may as well be chance."""
+    most = max((abs(arrow.gain) for arrow in arrows), default=0.0) or 1.0
+    links = []
+    for arrow in arrows:
+        donor, target = (escape(graph.nodes[task]["title"]) for task in (arrow.donor, arrow.target))
+        interval = "one seed" if arrow.half is None else f"± {arrow.half:.1f} over seeds"
+        gain = f"{arrow.gain:+.1f} points".replace("-", "−")
+        links.append(
+            {
+                "source": arrow.donor,
+                "target": arrow.target,
+                "value": round(arrow.gain, 4),
+                "symbol": ["none", "arrow"],
+                "symbolSize": [0, ARROW_SIZE],
+                "lineStyle": {
+                    "color": line_colour("Helps" if arrow.gain >= 0 else "Harms", dark),
+                    "width": round(WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * abs(arrow.gain) / most, 2),
+                    "opacity": CERTAIN[arrow.certain],
+                    "curveness": EGO_BEND,
+                },
+                "tooltip": {"formatter": f"{donor} → {target}<br>measured <b>{gain}</b>, {interval}"},
             }
         )
     return links
@@ -251,13 +325,20 @@ def _link_tooltip(graph: nx.Graph, a: str, b: str, data: Mapping[str, Any], gain
     if graph.is_directed():
         gain = (f"{data['gain']:+.2f} {escape(gain_unit)}" if gain_unit else f"{data['gain']:.4g}").replace("-", "−")
         return f"{first} → {second}<br><b>{gain}</b>, number {data['rank']} of its donors{kind}"
-    return f"{first} – {second}<br>Similarity <b>{data['similarity']:.3f}</b> ({data['standardised']:+.1f} SD){kind}"
+    similar = f"Similarity <b>{data['similarity']:.3f}</b>"
+    if data.get("predicted"):
+        sure = f", stable rank {100 * data['confidence']:.0f} %" if "confidence" in data else ""
+        own, donor = (first, second) if is_own(graph.nodes[a]) else (second, first)
+        return f"{donor}, predicted donor {data['rank']} of {own}<br>{similar}{sure}{kind}"
+    return f"{first} – {second}<br>{similar} ({data['standardised']:+.1f} SD){kind}"
 
 
 def line_name(data: Mapping[str, Any], directed: bool) -> str:
     """What the legend calls a line."""
     if directed:
         return "Helps" if data["gain"] >= 0 else "Harms"
+    if data.get("predicted"):
+        return "Predicted donor"
     return "Across modalities" if data["inter_modal"] else "Same modality"
 
 
@@ -270,11 +351,13 @@ def line_colour(name: str, dark: bool) -> str:
     """Lines across modalities have their own colour as well as dashes; gain and harm the ends of one scale."""
     palette = colours(dark)
     return {
+        "Similar": palette[6],
         "Same modality": palette[6],
         "Across modalities": palette[3],
         "Helps": diverging(dark)[-2],
         "Harms": diverging(dark)[1],
         "Dashed: across modalities": palette[6],
+        "Predicted donor": inks(dark)[0],
     }[name]
 
 
@@ -305,17 +388,24 @@ def category_of(data: dict[str, Any], colour_by: ColourBy) -> str:
     )
 
 
-def categories(graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool) -> list[dict[str, Any]]:
-    """What the legend lists: the groups of nodes, then the two kinds of lines as groups without nodes."""
+def categories(
+    graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool, arrows: Sequence[Arrow] = ()
+) -> list[dict[str, Any]]:
+    """What the legend lists: the groups of nodes, then what rings and lines mean, as groups without any."""
     groups: dict[str, dict[str, Any]] = {}
     for _, data in sorted(graph.nodes(data=True), key=lambda item: _order(item[1], colour_by)):
         name = category_of(data, colour_by)
         groups.setdefault(name, {"name": name, "itemStyle": {"color": _colour(data, colour_by, dark)}})
+    similar = ["Similar"] if arrows else _line_names(graph)
+    if arrows and any(data.get("predicted") for _, _, data in graph.edges(data=True)):
+        similar.append("Predicted donor")
+    effects = [name for name, harm in (("Helps", False), ("Harms", True)) if harm in {one.gain < 0 for one in arrows}]
     lines = [
         {"name": line_label(name, plain=plain), "itemStyle": {"color": line_colour(name, dark)}}
-        for name in _line_names(graph)
+        for name in [*similar, *effects]
     ]
-    return [*groups.values(), *lines]
+    own = [{"name": OWN, "itemStyle": {"color": inks(dark)[0]}}] if any(map(is_own, graph.nodes.values())) else []
+    return [*groups.values(), *own, *lines]
 
 
 def _order(data: dict[str, Any], colour_by: ColourBy) -> tuple[int, str]:
@@ -327,7 +417,7 @@ def _order(data: dict[str, Any], colour_by: ColourBy) -> tuple[int, str]:
 
 def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str) -> dict[str, Any]:
     """The legend of `categories`, below the graph."""
-    icons = _LINE_ICONS | {word: _LINE_ICONS[name] for name, word in _PLAIN.items()}
+    icons = _LINE_ICONS | {OWN: RINGED["circle"]} | {word: _LINE_ICONS[name] for name, word in _PLAIN.items()}
     if colour_by == "modality":
         icons |= {style.label: style.symbol for style in (*MODALITIES.values(), modality_style(UNKNOWN_MODALITY))}
     return {
@@ -337,7 +427,7 @@ def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str) -> dict[
         "selectedMode": False,
         "itemWidth": 20,
         "itemHeight": 13,
-        "itemGap": 16,
+        "itemGap": 16 if len(groups) <= ROOMY else 10,
         "itemStyle": {"opacity": 1},  # also while the points fade
         "textStyle": {"color": ink},
         "data": [{"name": group["name"], "icon": icons.get(group["name"], "roundRect")} for group in groups],

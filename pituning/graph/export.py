@@ -106,7 +106,7 @@ def _csv(graph: nx.Graph) -> bytes:
     columns = ARROW_COLUMNS if graph.is_directed() else EDGE_COLUMNS
     writer.writerow(["source", "target", *columns])
     for source, target, data in graph.edges(data=True):
-        writer.writerow([source, target, *(_cell(data[column]) for column in columns)])
+        writer.writerow([source, target, *(_cell(data.get(column, "")) for column in columns)])
     return stream.getvalue().encode()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,11 @@ class Neighbor:
     confidence: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+def plain_neighbor(neighbor: Neighbor) -> dict[str, Any]:
+    """A neighbour as plain JSON, with six decimals."""
+    return {key: round(value, 6) if isinstance(value, float) else value for key, value in asdict(neighbor).items()}
 
 
 def neighbors(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from pituning.backbones.offers import OFFERS
 from pituning.backbones.precision import Precision
 from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS, check_mixable, kind_words
-from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
+from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS, shot_predictors
 from pituning.graph.settings import MapSettings
 from pituning.training.config import Footprint, TrainConfig
+from pituning.tuning.config import TuneConfig
 from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
 
 CHECKPOINT_EVERY = 25
@@ -103,6 +104,35 @@ class EmbedRun(Precision):
         self.check_precision()
         for task in self.tasks:
             check_name(task, what="task")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelativesRun(Precision):
+    """Embed a few shots of a task and rank the zoo by similarity to them, before anything is trained.
+
+    Raises:
+        BadInput: when a value is out of its range; ``field`` names it.
+    """
+
+    target: str = field(metadata={"help": "Task whose relatives are looked for."})
+    kind: str = field(default="lora", metadata={"help": f"Expert kind: {kind_words()}."})
+    shots: int = field(default=16, metadata={"help": "Examples per class (open answers: times 4 in all)."})
+    seed: int = field(default=0, metadata={"help": "Seed of the shots."})
+    donors: int = field(default=3, metadata={"help": "How many tasks would lend their experts."})
+    predictor: str = field(
+        default=DEFAULT_PREDICTOR,
+        metadata={"help": "Similarity that ranks: probe, scaled or text.", "choices": shot_predictors},
+    )
+    backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
+
+    def __post_init__(self) -> None:
+        self.tuning()
+        if self.donors < 1:
+            raise BadInput(f"donors is {self.donors}; give a whole number of at least 1", field="donors")
+
+    def tuning(self) -> TuneConfig:
+        """The tuning that would predict the same donors."""
+        return TuneConfig(**{one.name: getattr(self, one.name) for one in fields(self)})
 
 
 MOST_EXPERTS, MOST_EXAMPLES, MOST_TEXT = 8, 16, 4000

@@ -34,6 +34,7 @@ class RunKindRecord:
         on_backbone: whether the configuration has a field ``backbone``.
         makes_expert: whether the run makes an expert, named by the configuration's ``expert_name``.
         reads_zoo: whether it reads all experts of its backbone and kind.
+        ranks_zoo: whether its result has ``neighbors``, the zoo's tasks by similarity to the subject.
         curves: whether it measures anything step by step while it works.
         rate_field: the field in which a diverged training gets a smaller learning rate.
     """
@@ -51,6 +52,7 @@ class RunKindRecord:
     on_backbone: bool = True
     makes_expert: bool = False
     reads_zoo: bool = False
+    ranks_zoo: bool = False
     curves: bool = True
     rate_field: str = "learning_rate"
 
@@ -69,6 +71,7 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             subject="target",
             makes_expert=True,
             reads_zoo=True,
+            ranks_zoo=True,
             rate_field="learning_rates",
         ),
         RunKindRecord(
@@ -144,6 +147,18 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             subject_by_option=True,
             reads_zoo=True,
             rate_field="learning_rates",
+            curves=False,
+        ),
+        RunKindRecord(
+            name="relatives",
+            label="Relatives",
+            help="Embed a few shots of a task and rank the zoo by similarity to them, before anything is trained.",
+            config="pituning.runs.configs:RelativesRun",
+            job="pituning.runs.relatives:relatives",
+            outline="pituning.runs.outline:relatives_parts",
+            subject="target",
+            reads_zoo=True,
+            ranks_zoo=True,
             curves=False,
         ),
         RunKindRecord(

@@ -16,7 +16,7 @@ from pituning.tuning.config import TuneConfig, fold_count
 from pituning.tuning.units import OTHERS_PHASE, VERDICT_PHASE, other_units, verdict_units
 
 if TYPE_CHECKING:
-    from pituning.runs.configs import AddRun, AnswerRun, EmbedRun, PredictRun, ProjectRun, TrainRun
+    from pituning.runs.configs import AddRun, AnswerRun, EmbedRun, PredictRun, ProjectRun, RelativesRun, TrainRun
     from pituning.runs.counting import CountRun
     from pituning.workspace.layout import Workspace
 
@@ -129,8 +129,8 @@ def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
     weight, examples = step_load(config, subject), _examples(config, subject)
     test = min(config.test_examples, subject.test)
     parts = [LOAD_LIBRARIES, *_images(subject, examples)]
-    if not config.donor_names and PREDICTORS[config.predictor].probe:
-        parts += [Part("embed the shots", examples), Part("embed the zoo", max(0, subject.zoo - 1))]
+    if not config.donor_names:
+        parts += _ranking(config.predictor, examples, subject)
     parts += _images(subject, test)
     # A single example of a class is not held out, so there is nothing to choose by.
     folds = 0 if config.shots == 1 and subject.closed else config.folds or fold_count(examples)
@@ -139,6 +139,19 @@ def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
         Part(OTHERS_PHASE, other_units(config, folds=folds, rows=test, closed=subject.closed), weight),
     ]
     return parts
+
+
+def relatives_parts(config: RelativesRun, subject: Subject) -> list[Part]:
+    """The phases of looking for relatives."""
+    examples = _examples(config, subject)
+    return [LOAD_LIBRARIES, *_images(subject, examples), *_ranking(config.predictor, examples, subject)]
+
+
+def _ranking(predictor: str, examples: int, subject: Subject) -> list[Part]:
+    """The phases of ranking the zoo by the shots."""
+    if not PREDICTORS[predictor].probe:
+        return []
+    return [Part("embed the shots", examples), Part("embed the zoo", max(0, subject.zoo - 1))]
 
 
 def train_parts(config: TrainRun, subject: Subject) -> list[Part]:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from pituning.errors import RunFailed
 from pituning.experts.keeping import check_not_imported
-from pituning.graph.predict import Neighbor
+from pituning.graph.predict import plain_neighbor
 from pituning.progress import Reporter, Silent
 from pituning.tasks.metrics import guessing
 from pituning.tuning.config import MIXTURE, PARTIAL, TuneConfig, guard
@@ -147,7 +147,7 @@ class _Run:
             "gains": {name: self.scores.gain("pi", name) for name in config.baselines},
             "predictor": None if config.donor_names else config.predictor,
             "confidence": {n.task: n.confidence for n in trial.neighbors if n.task in trial.methods.donors},
-            "neighbors": [_plain(neighbor) for neighbor in trial.neighbors],
+            "neighbors": [plain_neighbor(neighbor) for neighbor in trial.neighbors],
             "expected": {name: rounded(asdict(each)) for name, each in trial.expected.items()},
             "methods": {name: choice.to_json() for name, choice in self.choices.items()},
             "examples": len(trial.shots),
@@ -397,7 +397,3 @@ class _Run:
 def _whole(state: Mixed) -> dict[str, Tensor]:
     """The tensors of a state, none a view of another."""
     return {name: tensor.contiguous().clone() for name, tensor in vars(state).items()}
-
-
-def _plain(neighbor: Neighbor) -> dict[str, Any]:
-    return {key: round(value, 6) if isinstance(value, float) else value for key, value in asdict(neighbor).items()}

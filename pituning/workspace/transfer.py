@@ -99,6 +99,28 @@ def load_transfer(
     return Transfer(names=tuple(names), shots=shots, alone=alone, scores=scores, seeds=int(frame["seed"].nunique()))
 
 
+def gain_intervals(path: Path, shots: int, target: str) -> dict[str, float]:
+    """Half of the 95 % interval of what each donor did for a target, in points, by Student's t over seeds, by donor.
+
+    A gain is the difference of two scores on the same shots. Donors with fewer than two of them are left out.
+
+    Raises:
+        ArtefactError: when the file is damaged.
+    """
+    from scipy.special import stdtrit  # the app starts sooner without
+
+    frame = read_rows(path)
+    scores = frame[(frame["shots"] == shots) & (frame["target"] == target)].pivot_table(
+        index="seed", columns="donor", values="score"
+    )
+    if NO_DONOR not in scores:
+        return {}
+    gains = scores.drop(columns=NO_DONOR).sub(scores[NO_DONOR], axis=0)
+    count = gains.count()
+    half = stdtrit(np.maximum(count - 1, 1), 0.975) * gains.std(ddof=1) / np.sqrt(np.maximum(count, 1))
+    return {str(donor): float(half[donor]) for donor in gains.columns if count[donor] > 1}
+
+
 def measured_shots(path: Path) -> list[int]:
     """At how many shots transfer was measured, ascending."""
     return sorted(int(shots) for shots in read_rows(path)["shots"].unique())

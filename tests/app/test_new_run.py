@@ -21,6 +21,7 @@ from pituning.tasks.base import Task
 from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
 from pituning.tasks.registry import list_tasks, load_task
 from pituning.tuning.config import TuneConfig
+from pituning.workspace.atomic import write_json
 from pituning.workspace.layout import Workspace
 from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
@@ -179,6 +180,48 @@ def test_an_uploaded_table_becomes_a_task_and_a_run(workspace: Workspace, open_p
     task = load_task("my-reviews", workspace)
     assert task.instruction == "good or bad?"
     assert task.labels == ("bad", "good")
+
+
+def test_an_uploaded_table_is_on_the_graph_before_anything_is_trained(
+    workspace: Workspace, woken: list[Workspace], open_page: OpenPage
+) -> None:
+    at = upload(own_table(open_page), "My Reviews.csv", TABLE)
+
+    at.button(key="relatives_find").click().run()
+
+    healthy(at)
+    queue = RunQueue(workspace)
+    (run,) = queue.list()
+    assert (run.kind, dict(run.spec.config)["target"]) == ("relatives", "my-reviews")
+    assert woken
+    assert load_task("my-reviews", workspace).labels == ("bad", "good")
+    assert at.selectbox(key="target").value == "my-reviews"  # kept, so it is one of the workspace now
+    assert "embedded and compared" in texts(at)
+    names = workspace.zoo().similarity("lora", "probe").names
+    near = [{"task": name, "similarity": 0.9 - 0.05 * n, "rank": n + 1, "confidence": 0.8 if n < 3 else None,
+             "low": None, "high": None} for n, name in enumerate(names)]  # fmt: skip
+    expected = {names[0]: {"gain": 3.14, "low": -2.0, "high": 8.0, "harm": 0.2}}
+    claimed = queue.claim("test-owner")
+    assert claimed is not None
+    result = workspace.run_dir(run.id) / "result.json"
+    write_json(result, {"target": "my-reviews", "kind": "lora", "donors": names[:3], "predictor": "probe",
+                        "reason": None, "learned_from": {"shots": 16, "targets": 19}, "expected": expected,
+                        "examples": 32, "neighbors": near})  # fmt: skip
+    queue.finish(claimed.claim, "succeeded", result_path=str(result.relative_to(workspace.root)))
+
+    at = healthy(at.run())
+    assert "Ranked by a few of its rows" in texts(at)
+    reasons = next(frame.value for frame in at.dataframe if "Donor" in frame.value)
+    assert reasons["Expected gain"].iloc[0] == "+3.1 (−2.0 to +8.0)"
+    assert len(reasons) == 3
+    at = healthy(open_page("runs", run=run.id))
+    assert "Most similar of 20 tasks" in texts(at)
+    at = healthy(open_page("task_graph", task="my-reviews"))
+    assert "Placed from its shots alone" in texts(at)
+    assert at.dataframe[0].value["Expected gain"][0] == "+3.1 (−2.0 to +8.0)"
+    at = healthy(open_page("task_graph", task="my-reviews", other=names[0]))
+    assert "is expected to be worth +3.1 points for My reviews, which is not measured" in texts(at)
+    assert {metric.label: metric.value for metric in at.metric}["Expected gain"] == "+3.1"
 
 
 def test_an_uploaded_task_shows_how_often_each_label_comes_up(workspace: Workspace, open_page: OpenPage) -> None:

@@ -13,14 +13,20 @@ import pytest
 import streamlit
 
 from app.components import graph_view
+from pituning.figures.task_graph import RINGED
 from pituning.graph.nearest import nearest_by_rows
 from pituning.graph.sparse import arranged
+from pituning.runs.queue import RunQueue
+from pituning.runs.removal import delete_run
 from pituning.tasks.files import ColumnMapping, open_table, save_task, task_from_table
+from pituning.tasks.mini import mini_task
+from pituning.text import markdown
 from pituning.workspace.atomic import write_text
 from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import save_nearest
 from pituning.workspace.transfer import load_transfer
 from tests.app.conftest import OpenPage, healthy, texts
+from tests.app.synthetic import done
 
 
 def option(at) -> dict:  # type: ignore[no-untyped-def, type-arg]
@@ -46,7 +52,7 @@ def test_a_link_to_a_task_opens_its_panel(workspace: Workspace, open_page: OpenP
     row[names.index("nli")] = -np.inf
     assert near["Task"][0] == graph_view.titles()[names[int(row.argmax())]]
     assert near["Similarity"].is_monotonic_decreasing
-    assert near["Confidence"].between(0, 100).all()
+    assert near["Stable rank"].between(0, 100).all()
 
 
 def test_a_link_to_nonsense_falls_back(workspace: Workspace, open_page: OpenPage) -> None:
@@ -97,16 +103,58 @@ def test_a_threshold_draws_exactly_the_pairs_above_it(workspace: Workspace, open
     assert len(option(at)["series"][0]["links"]) == above
 
 
-def test_a_task_without_an_expert_can_be_looked_at(workspace: Workspace, open_page: OpenPage) -> None:
+def keep_parity(workspace: Workspace) -> None:
+    """A task of the user's own."""
     table = "text,label\n" + "".join(f"item {i},{'odd' if i % 2 else 'even'}\n" for i in range(40))
     parsed = open_table(table.encode(), filename="parity.csv")
     columns = ColumnMapping(text="text", answer="label")
     save_task(task_from_table(parsed, name="parity", instruction="odd or even?", columns=columns), workspace)
 
+
+def test_an_own_task_can_be_looked_at_and_lands_on_the_graph_with_a_run(
+    workspace: Workspace, open_page: OpenPage
+) -> None:
+    keep_parity(workspace)
+
     at = healthy(open_page("task_graph", task="parity"))
 
     assert "has no expert in the zoo yet" in texts(at)
     assert "odd or even?" in texts(at)
+    before = option(at)["series"][0]
+
+    run = done(workspace, "parity")
+    other = done(workspace, "parity", kind="prefix")
+
+    at = healthy(at.run())
+    after = option(at)["series"][0]
+    assert [(node["id"], node["x"], node["y"]) for node in after["data"][:-1]] == [
+        (node["id"], node["x"], node["y"]) for node in before["data"]
+    ]
+    own = after["data"][-1]
+    assert (own["id"], own["symbol"]) == ("parity", RINGED["rect"])
+    lines = [link for link in after["links"] if "parity" in (link["source"], link["target"])]
+    assert {link["source"] for link in lines} == {"shape", "texture", "creatures"}
+    titles = graph_view.titles()
+    assert list(at.dataframe[0].value["Task"])[:3] == [titles[name] for name in ("shape", "texture", "creatures")]
+    assert at.dataframe[0].value["Stable rank"][0] == pytest.approx(90)
+    assert "Placed from its shots alone" in texts(at)
+    assert at.button(key="use_as_target")
+    links = {link.proto.label: link.proto.query_string for link in at.get("page_link")}
+    assert run.id in links["Its run"]
+    assert links["Its expert pi-parity"] == "expert=lora%2Fpi-parity"
+    index = next(i for i, link in enumerate(after["links"]) if {link["source"], link["target"]} == {"parity", "shape"})
+    click(at, "edge", index)
+    assert (at.query_params["task"], at.query_params["other"]) == ("parity", "shape")
+    words = (
+        "**parity reads text and answers “even” or “odd”, Shape reads pictures and answers “disc”, “box”, “wedge” or"
+    )
+    assert f"{words} 5 others**; by similarity number 1 of 4 for parity; whether the expert" in texts(at)
+    assert {metric.label: metric.value for metric in at.metric} == {"Similarity": "0.600", "Stable rank": "90 %"}
+    at = healthy(open_page("task_graph", task="parity", kind="Prefix", view="Measured transfer"))
+    assert other.id in str([link.proto.query_string for link in at.get("page_link")])
+    assert "parity" not in str(option(healthy(open_page("task_graph", kind="Bottleneck"))))
+    delete_run(RunQueue(workspace), other.id)
+    assert "parity" not in str(option(healthy(open_page("task_graph", kind="Prefix"))))  # it goes with its run
 
 
 def test_the_door_to_a_run_keeps_the_task(workspace: Workspace, open_page: OpenPage) -> None:
@@ -197,6 +245,9 @@ def test_a_click_on_a_line_tells_why_two_are_alike_and_nothing_moves(workspace: 
     names = list((zoo := workspace.zoo().similarity("lora", "probe")).names)
     values = {metric.label: metric.value for metric in at.metric}
     assert values["Similarity"] == f"{zoo.matrix[names.index('nli'), names.index('rte')]:.3f}"
+    assert "**Both ask whether a statement follows from what is given**; by similarity number" in texts(at)
+    shown = [example for name in ("nli", "rte") for example in mini_task(name).split("validation")[:2]]
+    assert all(markdown(example.text).replace("\n", "  \n") in texts(at) for example in shown)
     assert "Nobody has measured yet" in texts(at)
     assert places(at) == before
 
@@ -232,6 +283,15 @@ def test_the_panel_tells_measured_transfer_in_and_out(measured: Workspace, open_
         assert tables[title]["Gain"].tolist() == pytest.approx(np.sort(values[np.isfinite(values)])[::-1][:3])
         assert tables[title].iloc[0, 0] == graph_view.titles()[names[int(np.nanargmax(values))]]
     assert f"{int((gains[i] <= -1).sum())} of 19 cost a point or more" in texts(at)
+
+    arrows = [link for link in option(at)["series"][0]["links"] if "symbol" in link]
+    assert {link["target"] for link in arrows} == {"nli"}
+    assert arrows[0]["source"] == names[int(np.nanargmax(gains[i]))]
+    assert "Arrows: what donors did as measured (16 shots)" in texts(at)
+    click(at, "edge", len(option(at)["series"][0]["links"]) - 1)
+    assert (at.query_params["task"], at.query_params["other"]) == ("nli", arrows[-1]["source"])
+    between = [link for link in option(healthy(at))["series"][0]["links"] if "symbol" in link]
+    assert {link["source"] for link in between} == {"nli", arrows[-1]["source"]}  # both ways
 
 
 def test_a_pair_is_told_both_ways(measured: Workspace, open_page: OpenPage) -> None:
@@ -298,4 +358,11 @@ def test_a_large_zoo_of_which_only_the_most_similar_are_kept(
     assert [one.value for one in pair.metric][:2] == [f"{whole.matrix[i].copy()[few.tasks[i, 0]]:.3f}", "1 of 19"]
     assert "Neither is among the 4 tasks most similar" in texts(healthy(open_page("task_graph", task="nli", other=far)))
 
-    healthy(open_page("home"))
+    keep_parity(workspace)
+    run = done(workspace, "parity")
+    at = healthy(open_page("task_graph", task="parity"))
+    points = {series["id"]: series["data"] for series in option(at)["series"]}
+    assert points["tasks Language"][-1]["symbol"] == RINGED["rect"]
+    assert run.id in str([link.proto.query_string for link in at.get("page_link")])
+    home = option(healthy(open_page("home")))
+    assert "path://" in str([series["data"][-1] for series in home["series"] if series["id"] == "tasks Language"])

@@ -9,10 +9,14 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from pituning.figures.crowd import crowd_option
 from pituning.figures.palette import DARK, DIVERGING, LIGHT
-from pituning.figures.task_graph import FADED, graph_option
+from pituning.figures.task_graph import FADED, OWN, RINGED, graph_option
 from pituning.graph.build import UNKNOWN_MODALITY, task_graph
 from pituning.graph.directed import directed_graph
+from pituning.graph.ego import Arrow
+from pituning.graph.newcomers import Newcomer, joined
+from pituning.graph.predict import Neighbor
 from tests.graph.test_build import Info, infos, random_similarity
 
 
@@ -104,6 +108,31 @@ def test_community_colours_and_legend(graph: nx.Graph) -> None:
     assert {node["category"] for node in option["series"][0]["data"]} == set(names[:-2])
 
 
+def test_measured_effects_are_arrows_over_grey_lines(graph: nx.Graph) -> None:
+    arrows = [
+        Arrow(donor="task-3", target="task-0", gain=8.0, half=2.0),
+        Arrow(donor="task-5", target="task-0", gain=-4.0),
+    ]
+    option, plain = (graph_option(graph, selected="task-0", arrows=drawn) for drawn in (arrows, []))
+    series, before = option["series"][0], plain["series"][0]
+    assert [(node["x"], node["y"]) for node in series["data"]] == [(node["x"], node["y"]) for node in before["data"]]
+    count = len(before["links"])  # what is clicked comes back as a place in this order
+    assert [(link["source"], link["target"]) for link in series["links"][:count]] == [
+        (link["source"], link["target"]) for link in before["links"]
+    ]
+    assert {link["lineStyle"]["color"] for link in series["links"][:count]} == {LIGHT[6]}
+    helps, harms = series["links"][count:]
+    assert (helps["source"], helps["target"], helps["symbol"]) == ("task-3", "task-0", ["none", "arrow"])
+    assert (helps["lineStyle"]["color"], harms["lineStyle"]["color"]) == (DIVERGING[-2], DIVERGING[1])
+    assert helps["lineStyle"]["width"] > harms["lineStyle"]["width"]
+    assert helps["lineStyle"]["opacity"] > harms["lineStyle"]["opacity"]  # of one seed nobody knows
+    assert "<b>+8.0 points</b>, ± 2.0 over seeds" in helps["tooltip"]["formatter"]
+    assert "<b>−4.0 points</b>, one seed" in harms["tooltip"]["formatter"]
+    bright = {node["id"] for node in series["data"] if node["itemStyle"]["opacity"] == 1}
+    assert {"task-3", "task-5"} <= bright
+    assert {"Helps", "Harms"} <= {entry["name"] for entry in option["legend"]["data"]}
+
+
 def test_titles_of_users_are_text() -> None:
     nasty = "<img src=x onerror=alert(1)>{b}"
     graph = task_graph(random_similarity(2), [Info("a", nasty, "vision"), Info("b", "B", "smell")])
@@ -183,3 +212,39 @@ def test_a_line_to_a_task_of_unknown_modality_crosses_nothing() -> None:
     option = graph_option(task_graph(random_similarity(2), tasks))
     assert [entry["name"] for entry in option["legend"]["data"]] == ["Vision", "Modality unknown"]
     assert option["series"][0]["data"][0]["itemStyle"]["color"] == LIGHT[6]
+
+
+def test_a_task_that_joined_has_a_ring_and_dotted_lines(graph: nx.Graph) -> None:
+    near = [
+        Neighbor(task="task-3", similarity=0.5, rank=1, confidence=0.9),
+        Neighbor(task="task-1", similarity=0.4, rank=2),
+    ]
+    mine = Newcomer(info=Info("mine", "<b>Mine", "vision"), near=tuple(near), donors=("task-1", "task-3"))
+    whole = joined(graph, [mine])
+    option = graph_option(whole)
+    assert all(leaf is None or type(leaf) in (str, int, float, bool) for leaf in leaves(option))
+    series, plain = option["series"][0], graph_option(graph)["series"][0]
+    assert [{**node, "category": None} for node in series["data"][:-1]] == [
+        {**node, "category": None} for node in plain["data"]
+    ]
+    own = series["data"][-1]
+    assert own["symbol"] == RINGED["circle"]
+    assert "Yours, placed from its shots" in own["tooltip"]["formatter"]
+    assert "<b>Mine" not in own["tooltip"]["formatter"].removeprefix("<b>")
+    drawn = {link["source"]: link for link in series["links"] if link["target"] == "mine"}
+    sure, unknown = drawn["task-3"], drawn["task-1"]
+    assert sure["lineStyle"]["type"] == "dotted"
+    assert "Task 3, predicted donor 1 of &lt;b&gt;Mine" in sure["tooltip"]["formatter"]
+    assert "stable rank 90 %" in sure["tooltip"]["formatter"]
+    assert "stable rank" not in unknown["tooltip"]["formatter"]
+    assert sure["lineStyle"]["opacity"] > unknown["lineStyle"]["opacity"]
+    names = [entry["name"] for entry in option["legend"]["data"]]
+    assert {OWN, "Predicted donor"} <= set(names)
+    assert OWN not in [entry["name"] for entry in graph_option(graph)["legend"]["data"]]
+    crowd = crowd_option(whole, selected="mine")
+    drawn = {series["id"]: series for series in crowd["series"]}
+    assert drawn["tasks Vision"]["data"][-1]["symbol"] == RINGED["circle"]
+    assert drawn["lines Predicted donor"]["data"]
+    assert OWN in [entry["name"] for entry in crowd["legend"]["data"]]
+    arrows = graph_option(joined(directed_graph(graph, np.ones((12, 12)), k=1), [mine]))["series"][0]
+    assert arrows["data"][-1]["id"] == "mine"

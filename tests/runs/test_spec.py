@@ -53,7 +53,8 @@ def test_the_command_does_the_same():
         ("train", {"task": "digits", "steps": 0}, "steps", "steps is 0"),
         ("train", {"task": "digits", "kind": "lorax"}, "kind", "'lorax'"),
         ("train", {"task": "digits", "shots": "many"}, "shots", "shots is 'many'; give a whole number or nothing"),
-        ("tune", {"target": "digits", "donors": 0}, "donors", "donors is 0"),
+        ("tune", {"target": "digits", "donors": -1}, "donors", "donors is -1"),
+        ("relatives", {"target": "digits", "donors": 0}, "donors", "donors is 0"),
         ("embed", {"tasks": ["a b"]}, "task", "'a b' cannot be used"),
     ],
 )

@@ -21,6 +21,8 @@ from pituning.experts.store import make_expert, open_expert, save_expert
 from pituning.graph.donor_gains import DonorGain, DonorGains
 from pituning.progress import Silent
 from pituning.reports.verdict import judge
+from pituning.runs.configs import RelativesRun
+from pituning.runs.relatives import relatives
 from pituning.tasks.base import Example, Task
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import load_task
@@ -77,6 +79,10 @@ def test_result_and_exported_expert(make_workspace: MakeWorkspace, tiny_backbone
     assert result["donors"][0] == "other-colour"  # the same images and labels under another name
     assert len(result["donors"]) == 2
     assert vision_task.name not in [n["task"] for n in result["neighbors"]]
+    same = {name: getattr(config, name) for name in ("target", "kind", "shots", "donors", "seed")}
+    before = relatives(RelativesRun(**same), workspace, Silent(), Path())  # nothing has to be trained for that
+    assert before["neighbors"] == result["neighbors"]
+    assert before["donors"] == result["donors"]
     assert set(result["baselines"]) == set(BASELINES) == set(result["gains"])
     assert sum(result["weights"].values()) == pytest.approx(1, abs=1e-3)
     assert {"own", *result["donors"]} == set(result["weights"])
