@@ -16,6 +16,7 @@ from app.components.target import Target
 from app.components.words import PREDICTORS, label
 from pituning.graph.calibrated import LEVEL
 from pituning.graph.donor_gains import MOST_HELPFUL, DonorGains
+from pituning.graph.harm import points
 from pituning.graph.predict import Neighbor, neighbors
 from pituning.graph.sparse import sparse_neighbors
 from pituning.workspace.similarity import NearestSimilarity
@@ -211,7 +212,8 @@ def _reasons(
         columns["Expected gain"] = [None if one is None else one.text for one in mine]
         columns["Risk of harm"] = [None if one is None else 100 * one.harm for one in mine]
     if known is not None:
-        columns["Measured gain"] = [known.gains.get(item.task) for item in near]
+        measured = [known.gains.get(item.task) for item in near]
+        columns["Measured gain"] = [None if gain is None else points(gain) for gain in measured]
     st.dataframe(
         pd.DataFrame(columns),
         hide_index=True,
@@ -230,9 +232,7 @@ def _reasons(
             "Risk of harm": st.column_config.ProgressColumn(
                 format="%.0f %%", min_value=0, max_value=100, help="How likely it is to cost a point or more."
             ),
-            "Measured gain": st.column_config.NumberColumn(
-                format="%+.1f points", help=None if known is None else known.help_text
-            ),
+            "Measured gain": st.column_config.TextColumn(help=None if known is None else known.help_text),
         },
         alt="Donors with the reasons for them",
     )  # fmt: skip

@@ -147,7 +147,7 @@ def _donors(card: ExpertCard, made: Run | None) -> None:
                 format="%.0f %%", min_value=0, max_value=100, help="Mean over all places where experts are mixed."
             ),
             "Similarity": st.column_config.NumberColumn(format="%.3f", help="Of the task embeddings."),
-            "Confidence": st.column_config.NumberColumn(format="%.0f %%"),
+            "Stable rank": st.column_config.NumberColumn(format="%.0f %%"),
         },
         alt="Experts that were mixed, with their weights",
     )  # fmt: skip

@@ -192,7 +192,7 @@ def _donors(result: Mapping[str, Any]) -> None:
             "Similarity": st.column_config.NumberColumn(
                 format="%.3f", width=90, help="Of the task embeddings, taken from the shots alone."
             ),
-            "Confidence": st.column_config.NumberColumn(
+            "Stable rank": st.column_config.NumberColumn(
                 format="%.0f %%",
                 width=100,
                 help="In how many of 100 resamplings of the shots this task stays among the donors.",
@@ -226,10 +226,10 @@ def donors_table(result: Mapping[str, Any]) -> pd.DataFrame:
                 "Expert": expert_title(name),
                 "Weight": 100 * float(weight),
                 "Similarity": near.get(name),
-                "Confidence": None if sure is None else 100 * float(sure),
+                "Stable rank": None if sure is None else 100 * float(sure),
             }
         )
-    columns = ["Expert", "Weight", "Similarity", "Confidence"]
+    columns = ["Expert", "Weight", "Similarity", "Stable rank"]
     return pd.DataFrame(rows, columns=columns).sort_values("Weight", ascending=False, kind="stable")
 
 
