@@ -120,8 +120,12 @@ def identity_check(
     One expert at weight 1, the others at 0, must reproduce that expert as PEFT runs it; the collapsed expert must
     reproduce the mixture.
 
+    The differences are norms over all logits of the batch. The largest difference of one logit would depend on how many
+    there are: of millions one in bfloat16 is off by 7 % of the largest where mixing is right. As norms such rounding is
+    0.7 to 2.7 % on a language model of 30 layers, and an expert at 0.9 of its scale differs by 6 to 32 %.
+
     Returns:
-        The largest difference of logits relative to the largest logit: ``one_donor`` and ``collapsed``.
+        The norm of the difference of logits relative to that of the logits: ``one_donor`` and ``collapsed``.
 
     Raises:
         RunFailed: when one is larger than rounding explains.
@@ -142,4 +146,4 @@ def identity_check(
 
 
 def _difference(actual: Tensor, expected: Tensor) -> float:
-    return float((actual - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
+    return float((actual.float() - expected.float()).norm() / expected.float().norm().clamp_min(1e-12))

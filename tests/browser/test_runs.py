@@ -96,6 +96,7 @@ def test_a_run_of_digits_outlives_a_reload_the_app_and_its_worker(studio: Studio
     expect(page.get_by_role("heading", name="Handwritten digits · LoRA · 16 shots · seed 0")).to_be_visible()
 
     worker = running_worker(studio, run_id)
+    page.wait_for_load_state("networkidle")  # code of the page that is on its way when the app stops does not come
     studio.stop()
     assert worker.is_running(), "the work stopped with the app"
     worker.kill()

@@ -46,10 +46,18 @@ def test_a_studio_that_is_broken_fails_it(tmp_path, monkeypatch):
         "replace": ["torn"],
         "curves": ["wrong"],
     }
+
+    def trial(mutation):
+        # Where nobody is fenced off, a worker that wakes up does harm only if the next one is still at work then; all
+        # that a trial does is so at random that one of three may pass.
+        for seed in range(3):
+            done = mutated(mutation, [*SMALL.split(), "--seed", str(seed)], capture=True)
+            if done.returncode != 0 or mutation != "fencing":
+                break
+        return done
+
     with ThreadPoolExecutor(len(shown_by)) as pool:
-        trials = dict(
-            zip(shown_by, pool.map(lambda name: mutated(name, SMALL.split(), capture=True), shown_by), strict=True)
-        )
+        trials = dict(zip(shown_by, pool.map(trial, shown_by), strict=True))
     for mutation, done in trials.items():
         assert done.returncode == 1, (mutation, done.stderr)
         report = json.loads(done.stdout)
