@@ -28,8 +28,8 @@ SAME = TOLERANCE | {torch.bfloat16: 1.5e-1, torch.float16: 1.5e-2}
 """Up to which norm of the difference the identity check takes two outputs for the same, by the backbone's dtype.
 
 Float32 shows any mistake. In bfloat16 rounding alone was 0.7 to 5.8 % on language models of 30 layers, as much as an
-expert at 0.9 of its scale may differ by (6 to 32 %): there the check finds what is grossly wrong, such as an expert that
-is left out (30 to 160 %), and must not fail a run for its rounding."""
+expert at 0.9 of its scale may differ by (6 to 32 %): there the check finds what is grossly wrong, such as an expert
+that is left out (30 to 160 %), and must not fail a run for its rounding."""
 
 
 class Mixture:
