@@ -49,6 +49,7 @@ class ExpertModel:
     ):
         self.backbone = backbone
         self.kind = KINDS.check(kind)
+        self.document = document
         if kind in backbone.record.without:
             reason = backbone.record.without[kind]
             raise BadInput(
@@ -107,6 +108,10 @@ class ExpertModel:
         """The answers with the expert ``values`` (P,), in the order of the examples."""
         with self.using(values.detach()):
             return predict(self.backbone, encoded, task, batch_size=batch_size, reporter=reporter)
+
+    def on(self, backbone: Backbone) -> ExpertModel:
+        """The same layout on the same backbone loaded once more, in another precision for example."""
+        return ExpertModel(backbone, self.kind, space=self.space, document=self.document)
 
     def prepare(self, encoded: EncodedExamples) -> EncodedExamples:
         """The examples with what this kind leaves unchanged computed once: for a prefix, the encoder's states."""

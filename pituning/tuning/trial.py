@@ -47,7 +47,8 @@ class Trial:
         methods: gives the learner of each method.
         shots: all that a method may learn from.
         folds: of the shots, for choosing.
-        answers: of the shots.
+        examples: the shots as the task has them.
+        backbone_dir: where the backbone was loaded from.
         test: the examples to score on; ``encoded_test`` are the same.
         neighbors: the prediction of donors, most similar first; empty where donors were named.
         expected: what each of them was expected to add, where that chose how many lend; else empty.
@@ -59,13 +60,19 @@ class Trial:
     backbone: Backbone
     methods: Methods
     shots: EncodedExamples
-    answers: Sequence[str]
+    examples: Sequence[Example]
+    backbone_dir: Path
     folds: Sequence[Fold]
     test: Sequence[Example]
     encoded_test: EncodedExamples
     neighbors: Sequence[Neighbor]
     stages: Stages
     expected: Mapping[str, DonorGain] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> list[str]:
+        """Of the shots."""
+        return [shot.answer for shot in self.examples]
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -182,10 +189,8 @@ def prepare(
     test = scored_examples(task, config.test_examples)
     if not test:
         raise BadInput(f"task {task.name!r} has no test examples to score on; add some", field="target")
-    backbone = Backbone.load(
-        backbone_dir or workspace.backbone_dir(config.backbone), name=config.backbone, dtype=config.dtype,
-        quantize=config.quantize,
-    )  # fmt: skip
+    backbone_dir = backbone_dir or workspace.backbone_dir(config.backbone)
+    backbone = Backbone.load(backbone_dir, name=config.backbone, dtype=config.dtype, quantize=config.quantize)
     model = ExpertModel(backbone, config.kind)
     here = workspace.zoo(config.backbone)
     zoo = load_zoo(
@@ -242,7 +247,8 @@ def prepare(
         backbone=backbone,
         methods=method_learners,
         shots=encoded,
-        answers=[shot.answer for shot in shots],
+        examples=shots,
+        backbone_dir=backbone_dir,
         folds=make_folds(
             [shot.answer for shot in shots], closed=task.labels is not None, count=config.folds, seed=config.seed
         ),

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.certainty import answer_probabilities
-from pituning.errors import BadInput, RunCancelled
+from pituning.errors import BadInput, RunCancelled, RunFailed
 from pituning.experts.card import read_card
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import make_expert, open_expert, save_expert
@@ -26,8 +28,9 @@ from pituning.runs.relatives import relatives
 from pituning.tasks.base import Example, Task
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import load_task
-from pituning.tuning import evaluation
+from pituning.tuning import evaluation, export
 from pituning.tuning.config import BASELINES, TuneConfig
+from pituning.tuning.interpolation import TOLERANCE, Collapsed, Mixture, collapse
 from pituning.tuning.learning_curve import first_of_each
 from pituning.tuning.run import tune
 from pituning.workspace.layout import Workspace
@@ -267,6 +270,29 @@ def test_prefix_with_named_donors(make_workspace: MakeWorkspace) -> None:
     assert result["neighbors"] == []
     assert result["per_class"] == {}
     assert max(result["identity"].values()) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["lora", "prefix"])
+def test_where_half_precision_leaves_a_doubt_float32_decides(
+    kind: str, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TOLERANCE, torch.bfloat16, 0.0)  # no rounding passes
+    workspace = make_workspace("w", kind)
+    before = set(workspace.zoo().all_expert_dirs(kind))
+    config = TuneConfig(
+        target="tiny-colour", kind=kind, donor_names=("other-mood",), baselines=(), dtype="bfloat16", **FEW
+    )
+    result = tune(config, workspace)
+    assert max(result["identity"].values()) < 1e-4
+
+    def twice(mixture: Mixture, experts: Tensor, weights: Tensor) -> Collapsed:
+        right = collapse(mixture, experts, weights)
+        return replace(right, values=2 * right.values)
+
+    monkeypatch.setattr(export, "collapse", twice)
+    with pytest.raises(RunFailed, match="the collapsed expert differs"):
+        tune(replace(config, seed=1), workspace)
+    assert set(workspace.zoo().all_expert_dirs(kind)) == before | {result["expert"]}
 
 
 def test_one_shot_cannot_hold_any_out(make_workspace: MakeWorkspace) -> None:
