@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from app.components import access, context, graph_controls, graph_view, task_panel
-from app.components.graph_view import GraphView
+from app.components.graph_shown import GraphView
 from app.components.guard import empty, plain, say, sentence
 from app.components.links import linked_select, one_of, set_linked
 from app.components.words import MODALITY_ICONS, Word

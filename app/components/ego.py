@@ -7,9 +7,9 @@ import networkx as nx
 from app.components import context
 from app.components.words import shots_label
 from pituning.errors import PiTuningError
-from pituning.figures.task_graph import is_own
 from pituning.graph.directed import BEST
 from pituning.graph.ego import Arrow, arrows_into
+from pituning.graph.newcomers import is_own
 
 
 def arrows(kind: str, graph: nx.Graph, task: str | None, other: str | None) -> tuple[list[Arrow], int]:

@@ -10,7 +10,8 @@ import numpy as np
 import streamlit as st
 
 from app.components import context, own_tasks, source
-from app.components.graph_view import NEAREST, GraphView, downloads, of_source
+from app.components.graph_shown import NEAREST, GraphView, of_source
+from app.components.graph_view import downloads
 from app.components.links import one_of
 from app.components.source import Source, SparseSource
 from app.components.words import KINDS, Word, label

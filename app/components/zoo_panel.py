@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from app.components import context, graph_view, nearest_view, own_tasks, pair_panel, task_panel
-from app.components.graph_view import GraphView
+from app.components.graph_shown import GraphView
 from app.components.guard import empty, guarded, plain
 from app.components.links import to
 from app.components.pages import SIMILARITY

@@ -11,7 +11,8 @@ from typing import Any
 
 import networkx as nx
 
-from pituning.figures.palette import modality_style
+from pituning.figures.graph_lines import line_colour, line_label, line_name
+from pituning.figures.palette import inks, modality_style
 from pituning.figures.task_graph import (
     FADED,
     MARGINS,
@@ -20,15 +21,11 @@ from pituning.figures.task_graph import (
     ColourBy,
     categories,
     category_of,
-    inks,
-    is_own,
     legend,
-    line_colour,
-    line_label,
-    line_name,
     name_of,
     near_of,
 )
+from pituning.graph.newcomers import is_own
 
 POINT_SIZE = {"circle": 7, "rect": 6, "diamond": 8}  # of about the same area
 OWN_SIZE = 20

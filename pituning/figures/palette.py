@@ -160,3 +160,8 @@ def ink_on(colour: str) -> str:
 
 def _channels(colour: str) -> tuple[int, ...]:
     return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def inks(dark: bool) -> tuple[str, str]:
+    """The colours of letters and of what they stand on."""
+    return ("#e7edf3", "#0f151c") if dark else ("#16202b", "#ffffff")

@@ -49,6 +49,11 @@ def ranking_of(result: Mapping[str, Any]) -> tuple[Neighbor, ...]:
         return ()  # not what a run writes
 
 
+def is_own(data: Mapping[str, Any]) -> bool:
+    """Whether a task joined the graph by its shots."""
+    return bool(data.get("own"))
+
+
 def joined(graph: nx.Graph, newcomers: Sequence[Newcomer]) -> nx.Graph:
     """The graph with further tasks, each joined to its predicted donors; nothing else of it changes.
 

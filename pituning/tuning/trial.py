@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Trial:
     stages: Stages
     expected: Mapping[str, DonorGain] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def answers(self) -> list[str]:
         """Of the shots."""
         return [shot.answer for shot in self.examples]
