@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import context, evidence, own_tasks, relatives
+from app.components import context, donor_columns, evidence, own_tasks, relatives
 from app.components.evidence import Evidence
 from app.components.guard import guarded, plain
 from app.components.target import Target
@@ -204,13 +204,8 @@ def _reasons(
         "Donor": [tasks[item.task].title if item.task in tasks else item.task for item in near],
         "Works on": [tasks[item.task].modality if item.task in tasks else "" for item in near],
         "Rank": [f"{item.rank} of {candidates}" for item in near],
-        "Similarity": [float(item.similarity) for item in near],
-        "Stable rank": [None if item.confidence is None else 100 * item.confidence for item in near],
+        **donor_columns.columns(near, None if gains is None else gains.gains),
     }
-    if gains is not None and gains.gains:
-        mine = [gains.gains.get(item.task) for item in near]
-        columns["Expected gain"] = [None if one is None else one.text for one in mine]
-        columns["Risk of harm"] = [None if one is None else 100 * one.harm for one in mine]
     if known is not None:
         measured = [known.gains.get(item.task) for item in near]
         columns["Measured gain"] = [None if gain is None else points(gain) for gain in measured]
@@ -219,19 +214,12 @@ def _reasons(
         hide_index=True,
         placeholder="–",
         column_config={
-            "Similarity": st.column_config.NumberColumn(
-                format="%.3f", help=f"Cosine of the task embeddings ({label(PREDICTORS, _predictor(kind) or '')})."
+            **donor_columns.config(
+                similarity=f"Cosine of the task embeddings ({label(PREDICTORS, _predictor(kind) or '')}).",
+                stable=f"In how many of 100 resamplings of the examples this task is among the {count} nearest.",
+                gain=_learned_from(gains),
             ),
             "Works on": st.column_config.TextColumn(width=110),
-            "Stable rank": st.column_config.NumberColumn(
-                format="%.0f %%",
-                help=f"In how many of 100 resamplings of the examples this task is among the {count} nearest. It says "
-                "nothing about whether it helps.",
-            ),
-            "Expected gain": st.column_config.TextColumn(help=_learned_from(gains)),
-            "Risk of harm": st.column_config.ProgressColumn(
-                format="%.0f %%", min_value=0, max_value=100, help="How likely it is to cost a point or more."
-            ),
             "Measured gain": st.column_config.TextColumn(help=None if known is None else known.help_text),
         },
         alt="Donors with the reasons for them",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
-from app.components import access, awaited, context, own_tasks, runs_data
+from app.components import access, awaited, context, donor_columns, own_tasks, runs_data
 from app.components.guard import empty, plain, say
 from app.components.links import set_linked, to
 from app.components.pages import GRAPH
@@ -86,33 +84,17 @@ def show(run: Run) -> None:
         return
     tasks, name = context.tasks(), run.spec.subject
     st.markdown(f"**Most similar of {len(near)} tasks** :gray[· from {int(result.get('examples') or 0)} rows]")
-    columns: dict[str, list[Any]] = {
-        "Task": [tasks[one.task].title if one.task in tasks else one.task for one in near[:SHOWN]],
-        "Similarity": [float(one.similarity) for one in near[:SHOWN]],
-        "Stable rank": [None if one.confidence is None else 100 * one.confidence for one in near[:SHOWN]],
-    }
-    expected = own_tasks.expected_of(result)
-    if expected.gains:
-        gains = [expected.gains.get(one.task) for one in near[:SHOWN]]
-        columns["Expected gain"] = [None if one is None else one.text for one in gains]
-        columns["Risk of harm"] = [None if one is None else 100 * one.harm for one in gains]
+    first, expected = near[:SHOWN], own_tasks.expected_of(result)
+    titles = [tasks[one.task].title if one.task in tasks else one.task for one in first]
     st.dataframe(
-        pd.DataFrame(columns),
+        pd.DataFrame({"Task": titles, **donor_columns.columns(first, expected.gains)}),
         hide_index=True,
         placeholder="–",
-        column_config={
-            "Similarity": st.column_config.NumberColumn(format="%.3f", help="Of the task embeddings."),
-            "Stable rank": st.column_config.NumberColumn(
-                format="%.0f %%", help="In how many of 100 resamplings of the rows this task is among the predicted "
-                "donors. It says nothing of whether its expert helps.",
-            ),
-            "Expected gain": st.column_config.TextColumn(
-                help="Points over a new expert on the same rows, learned from what donors did for other tasks."
-            ),
-            "Risk of harm": st.column_config.ProgressColumn(
-                format="%.0f %%", min_value=0, max_value=100, help="How likely it is to cost a point or more."
-            ),
-        },
+        column_config=donor_columns.config(
+            similarity="Of the task embeddings.",
+            stable="In how many of 100 resamplings of the rows this task is among the predicted donors.",
+            gain="Points over a new expert on the same rows, learned from what donors did for other tasks.",
+        ),
         alt="The most similar tasks with similarity, how stable their rank is, and what is expected of them",
     )  # fmt: skip
     if expected.reason is not None:
