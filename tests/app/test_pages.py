@@ -108,7 +108,7 @@ def test_an_unforeseen_failure_shows_an_incident_and_no_traceback(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("app.components.graph_view.task_graph", broken)
+    monkeypatch.setattr("app.components.graph_shown.task_graph", broken)
 
     at = open_page("task_graph", k="7")
 

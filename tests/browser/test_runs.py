@@ -77,6 +77,7 @@ def running_worker(studio: Studio, run_id: str) -> psutil.Process:
 def has_result(page: Page) -> None:
     """The run is done, and its verdict, scores and donors are on the page."""
     expect(page.get_by_role("button", name="Result as JSON")).to_be_visible(timeout=PATIENCE)
+    settle(page)  # until the page is whole, what the run had shown before stands beside what it shows now
     expect(page.locator(".st-key-verdict").get_by_role("heading")).to_have_text(re.compile("[Uu]se it"))
     expect(page.locator(".st-key-scores")).to_be_visible()
     expect(page.get_by_text("Whose experts were mixed, and how much each counts")).to_be_visible()

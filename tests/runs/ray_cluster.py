@@ -93,7 +93,7 @@ class LocalRay:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats",
                  "--node-ip-address=127.0.0.1", "--num-gpus=0", "--object-store-memory=80000000",
-                 "--include-log-monitor=false", f"--dashboard-agent-listen-port={_free_port()}", *options],
+                 "--include-log-monitor=false", "--dashboard-agent-listen-port=0", *options],
                 env={**os.environ, **SETTINGS, **self.environment}, cwd="/",
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip

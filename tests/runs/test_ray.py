@@ -32,7 +32,7 @@ from tests.conftest import lacking, make_text_task
 from tests.runs.ray_cluster import LocalRay, kill_all
 
 on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-PATIENCE = 900.0
+PATIENCE = 240.0
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def worker_of(process: psutil.Process) -> list[str]:
 
 @on_postgresql
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600)
 def test_a_run_is_done_on_the_cluster_and_its_log_comes_back(supervisor: Supervisor, workspace: Workspace) -> None:
     queue = supervisor.queue
     run_id = count(queue, 3, upto=5)
@@ -121,7 +121,7 @@ def test_a_run_is_done_on_the_cluster_and_its_log_comes_back(supervisor: Supervi
 
 @on_postgresql
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600)
 def test_a_run_on_the_cluster_is_cancelled(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_module, "TERM_SECONDS", 1.0)
     queue = supervisor.queue
@@ -139,7 +139,7 @@ def test_a_run_on_the_cluster_is_cancelled(supervisor: Supervisor, monkeypatch: 
 
 @on_postgresql
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(900)
 def test_ten_runs_survive_the_death_of_a_node(supervisor: Supervisor, cluster: LocalRay, workspace: Workspace) -> None:
     queue = supervisor.queue
     # The first of each node takes long enough to be found at work; the others keep nobody waiting.
@@ -173,7 +173,7 @@ def test_ten_runs_survive_the_death_of_a_node(supervisor: Supervisor, cluster: L
 
 @on_postgresql
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600)
 def test_a_zoo_is_built_and_measured_on_the_cluster(
     supervisor: Supervisor, workspace: Workspace, tiny_backbone_dir: Path
 ) -> None:
