@@ -21,6 +21,7 @@ from pituning.figures.palette import modality_style
 from pituning.figures.projection import Cloud, map_figure
 from pituning.graph import projection
 from pituning.graph.build import communities
+from pituning.graph.names import community_names
 from pituning.graph.projection import KeptProjection, Projection, TaskMap
 from pituning.graph.settings import MapSettings
 from pituning.runs.configs import ProjectRun
@@ -34,7 +35,9 @@ COLOURS = {
     "modality": Word("Modality", "What a task works on."),
     "family": Word("Family", "The first planted family of a task; grey for none."),
     "metric": Word("Metric", "How answers are scored."),
-    "community": Word("Community", "Groups with more similarity inside than outside (Louvain)."),
+    "community": Word(
+        "Community", "Groups with more similarity inside than outside (Louvain), named by what their tasks share."
+    ),
 }
 AROUND = {
     "nothing": Word("Nothing", "Only the tasks."),
@@ -244,7 +247,8 @@ def _groups(view: MapView, infos: Sequence[Any]) -> list[str]:
             of_task = dict(zip(view.whole.names, view.whole.kept.communities.tolist(), strict=True))
         else:
             of_task = communities(view.whole.matrix, view.whole.names)
-        return [f"Community {of_task[info.name] + 1}" for info in infos]
+        called = community_names(of_task, view.whole.infos)
+        return [called.get(of_task[info.name], "") for info in infos]
     return [modality_style(info.modality).label for info in infos]
 
 

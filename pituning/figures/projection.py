@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from pituning.errors import BadInput
 from pituning.figures.labels import place_labels
 from pituning.figures.palette import INK, MUTED, colours, escape, in_order, modality_style
-from pituning.graph.build import NodeInfo, shorten
+from pituning.graph.build import shorten
+from pituning.graph.info import NodeInfo
 
 PURPLE = {False: "#7a5195", True: "#b79ae0"}
 """One colour more than the palette has, by whether the page is dark."""

@@ -127,8 +127,8 @@ def test_an_own_task_can_be_looked_at_and_lands_on_the_graph_with_a_run(
 
     at = healthy(at.run())
     after = option(at)["series"][0]
-    assert [(node["id"], node["x"], node["y"]) for node in after["data"][:-1]] == [
-        (node["id"], node["x"], node["y"]) for node in before["data"]
+    assert [(node["id"], node["value"]) for node in after["data"][:-1]] == [
+        (node["id"], node["value"]) for node in before["data"]
     ]
     own = after["data"][-1]
     assert (own["id"], own["symbol"]) == ("parity", RINGED["rect"])
@@ -206,8 +206,8 @@ def test_the_graph_as_it_is_drawn_can_be_downloaded(
         assert set(graph.nodes) == {node["id"] for node in series["data"]}
 
 
-def places(at: Any) -> list[tuple[str, float, float]]:
-    return [(node["id"], node["x"], node["y"]) for node in option(at)["series"][0]["data"]]
+def places(at: Any) -> list[tuple[str, list[float]]]:
+    return [(node["id"], node["value"]) for node in option(at)["series"][0]["data"]]
 
 
 def click(at: Any, data_type: str, index: int) -> None:
@@ -345,7 +345,7 @@ def test_a_large_zoo_of_which_only_the_most_similar_are_kept(
     monkeypatch.setattr(graph_view, "CROWD", 10)
 
     at = healthy(open_page("task_graph"))
-    points = [series for series in option(at)["series"] if series["type"] == "scatter"]
+    points = [series for series in option(at)["series"] if series["id"].startswith("tasks ")]
     assert sum(len(series["data"]) for series in points) == 20
     assert "Of each task the 4 most similar are kept" in texts(at)
     assert "97.0 % of the nearest are the right ones" in texts(at)
