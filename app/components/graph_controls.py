@@ -64,6 +64,10 @@ def bar() -> Bar:
             return Bar(visible=visible, first=st.container(), options=st.container(), last=st.container())
 
 
+def _row() -> DeltaGenerator:
+    return st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+
+
 def zoo(available: Mapping[str, Sequence[str]], places: Bar) -> tuple[GraphView, Source | SparseSource]:
     """The controls of the zoo's graph.
 
@@ -71,7 +75,7 @@ def zoo(available: Mapping[str, Sequence[str]], places: Bar) -> tuple[GraphView,
         available: the predictors that are there for each kind.
         places: where they go.
     """
-    with places.options:
+    with places.options, _row():
         kind, predictor = source.choose(available)
     whole = source.load_kept(kind, predictor)
     with places.visible:
@@ -79,23 +83,24 @@ def zoo(available: Mapping[str, Sequence[str]], places: Bar) -> tuple[GraphView,
         drawn = "similarity" if isinstance(whole, SparseSource) else one_of("Lines show", LINES, key="view")
         colour_by = colour()
     with places.options:
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"k": None, "threshold": None}
         if drawn == "transfer" and isinstance(whole, Source):
-            options = _measured(whole)
-        if isinstance(whole, SparseSource):
-            options |= _kept_lines(whole.kept)
-        elif drawn == "similarity":
-            options |= lines(whole.matrix)
-        elif "gains" in options:
-            options |= arrows(options["gains"])
+            options |= _measured(whole)
+        with _row():
+            if isinstance(whole, SparseSource):
+                options |= _kept_lines(whole.kept)
+            elif drawn == "similarity":
+                options |= lines(whole.matrix)
+            elif "gains" in options:
+                options |= arrows(options["gains"])
+        with _row():
+            options |= _sizes(whole) | {"outlined": outlined()}
         view = of_source(
             whole,
             name=f"{kind}-{predictor}{'-transfer' if drawn == 'transfer' else ''}",
             colour_by=colour_by,
-            outlined=outlined(),
             own=own_tasks.on_graph(kind, whole.names),
-            **_sizes(whole),
-            **{"k": None, "threshold": None, **options},
+            **options,
         )
         if view.missing is None:
             downloads(view)

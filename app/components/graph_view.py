@@ -58,9 +58,9 @@ def titles() -> dict[str, str]:
 
 def downloads(view: GraphView) -> None:
     """The graph as it is drawn, as a file for other programs."""
-    st.caption("Download the graph with these settings: tasks, lines, communities and places.")
     graph = view.graph()
-    with st.container(horizontal=True, gap="xsmall"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.caption("Download", width="content", help="As drawn: tasks, lines, communities and places.")
         for file_format, use in EXPORTS.items():  # a file is made when it is asked for
             st.download_button(
                 use.label, partial(export_bytes, graph, file_format), mime=MIME_TYPES[file_format], help=use.help,

@@ -16,7 +16,7 @@ def show() -> None:
     helped, not_helped = context.showcase_targets()
     if helped is None and not_helped is None:
         return
-    st.header("Two targets to try")
+    st.header("Targets to try")
     with st.grid(2, min_column_width=320, gap="medium"):
         if helped is not None:
             _card(

@@ -77,7 +77,7 @@ def crowd_option(
         "animation": False,
         "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink},
                     "formatter": "{b}"},
-        "legend": legend(groups, colour_by, ink),
+        "legend": legend(groups, colour_by, ink, paper),
         **plane(*_bounds(graph), listed=len(groups), wheel=wheel),
         "series": [
             *lines,

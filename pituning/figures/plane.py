@@ -12,8 +12,11 @@ from pituning.graph.hulls import Hull
 from pituning.graph.layout import label_boxes
 from pituning.graph.newcomers import is_own
 
-MARGINS = {"left": 12, "right": 12, "top": 8, "bottom": 54}
-"""Pixels around the plane; a line of the legend stands below."""
+MARGINS = {"left": 0, "right": 0, "top": 8, "bottom": 54}
+"""Pixels around the plane; a line of the legend stands below. At the sides, outlines would be cut off by any."""
+
+ROOM = np.array([14.0, 0.0])
+"""Pixels of the layout at the sides in place of that."""
 
 LEGEND_LINE = 22
 MOST_IN_LINE = 7
@@ -61,4 +64,4 @@ def bounds(graph: nx.Graph, hulls: Sequence[Hull]) -> tuple[np.ndarray, np.ndarr
             corners += [place - size / 2, place + size / 2]
     if not corners:
         return np.zeros(2), np.ones(2)
-    return np.min(corners, axis=0).round(1), np.max(corners, axis=0).round(1)
+    return (np.min(corners, axis=0) - ROOM).round(1), (np.max(corners, axis=0) + ROOM).round(1)

@@ -119,7 +119,7 @@ def graph_option(
     return {
         "animation": False,
         "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink}},
-        "legend": legend(groups, colour_by, ink),
+        "legend": legend(groups, colour_by, ink, paper),
         **plane(*bounds(graph, hulls), listed=len(groups), wheel=wheel),
         "media": [{"query": LARGE, "option": larger}],
         "series": [
@@ -316,7 +316,7 @@ def _order(data: dict[str, Any], colour_by: ColourBy) -> tuple[int, str]:
     return known.index(data["modality"]) if data["modality"] in known else len(known), data["modality"]
 
 
-def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str) -> dict[str, Any]:
+def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str, paper: str) -> dict[str, Any]:
     """The legend of `categories`, below the graph."""
     icons = LINE_ICONS | {OWN: RINGED["circle"]} | {word: LINE_ICONS[name] for name, word in PLAIN.items()}
     if colour_by == "modality":
@@ -326,6 +326,7 @@ def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str) -> dict[
         "bottom": 4,
         "left": "center",
         "selectedMode": False,
+        "backgroundColor": paper,  # to be read also where tasks are behind it, when it is zoomed
         "itemWidth": 20,
         "itemHeight": 13,
         "itemGap": 16 if len(groups) <= ROOMY else 10,
