@@ -116,7 +116,10 @@ def _measured(whole: Source) -> dict[str, Any]:
             "missing": f"For {label(KINDS, whole.kind)} experts nobody has measured which donor helps which target. "
             f"Start it on the command line: {context.zoo().command(f'study transfer --kind {whole.kind}')}"
         }
-    return {"gains": transfer.gains}
+    return {
+        "gains": transfer.gains,
+        "halves": {name: context.gain_intervals(whole.kind, transfer.shots, name) for name in whole.names},
+    }
 
 
 def colour() -> ColourBy:

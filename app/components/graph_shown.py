@@ -40,6 +40,7 @@ class GraphView:
         k, threshold, worst: which lines are drawn.
         known: (N, N) which values are known; None where all are.
         gains: (N, N) what donor j does for target i, where arrows are wanted in place of lines.
+        halves: half of the 95 % interval of each gain, where it is known, by target and donor; None where nobody asks.
         gain_unit: what gains are measured in.
         missing: why there is nothing to draw, if there is not.
         sparse: in place of matrix and replicates, which are empty then, the most similar of each of very many tasks.
@@ -58,6 +59,7 @@ class GraphView:
     known: np.ndarray | None = None
     kind: str | None = None
     gains: np.ndarray | None = None
+    halves: Mapping[str, Mapping[str, float]] | None = None
     gain_unit: str = "points"
     missing: str | None = None
     sparse: NearestSimilarity | None = None
@@ -112,11 +114,15 @@ class GraphView:
             return _sparse_graph(self._key(), self.k, self.threshold, self.sparse, self.infos)
         if self.gains is None:
             return _graph(self._key(), self.k, self.threshold, self.matrix, self.infos, self.known)
-        return directed_graph(self.places(), self.gains, k=self.k, threshold=self.threshold, worst=self.worst)
+        return directed_graph(
+            self.places(), self.gains, k=self.k, threshold=self.threshold, worst=self.worst, halves=self.halves
+        )
 
     def places(self) -> nx.Graph:
         """The graph whose places all views share."""
         nearest = min(NEAREST, max(len(self.infos) - 1, 1))
+        if self.sparse is not None:
+            return _sparse_graph(self._key(), min(nearest, self.sparse.tasks.shape[1]), None, self.sparse, self.infos)
         return _graph(self._key(), nearest, None, self.matrix, self.infos, self.known)
 
     def _key(self) -> str:

@@ -169,6 +169,8 @@ def _reading(graph: nx.Graph, view: GraphView) -> str:
              "drag to move."]  # fmt: skip
     if not crowded:
         parts.append(f"The thicker a line, the more{'' if directed else ' similar'}.")
+    if view.halves is not None:
+        parts.append(ego.CERTAIN.strip())
     if view.sizes is not None:
         parts.append(f"The larger a point, the more {'lines' if view.sizes == 'degree' else view.size_unit}.")
     if view.own:

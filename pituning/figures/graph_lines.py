@@ -72,8 +72,10 @@ def line_links(
     links = []
     for (a, b, data), value in zip(graph.edges(data=True), values, strict=True):
         strength = 1.0 if alone else (value - low) / spread
+        opacity = round(0.45 + 0.4 * float(data.get("confidence", 0.5) if data.get("predicted") else strength), 2)
+        if "certain" in data:
+            opacity = CERTAIN[data["certain"]]
         width = round(WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * float(strength), 2)
-        predicted, sure = data.get("predicted", False), data.get("confidence", 0.5)
         if selected in graph:
             faded = {a, b} != {selected, other} if pair else selected not in (a, b)
         else:
@@ -85,9 +87,9 @@ def line_links(
                 "value": round(float(data["gain"] if directed else data["similarity"]), 4),
                 "lineStyle": {
                     "color": line_colour(line_name(data, directed), dark),
-                    "type": "dotted" if predicted else "dashed" if data["inter_modal"] else "solid",
-                    "width": PREDICTED_WIDTH if predicted else width,
-                    "opacity": FADED_LINE if faded else round(0.45 + 0.4 * float(sure if predicted else strength), 2),
+                    "type": "dotted" if data.get("predicted") else "dashed" if data["inter_modal"] else "solid",
+                    "width": PREDICTED_WIDTH if data.get("predicted") else width,
+                    "opacity": FADED_LINE if faded else opacity,
                     "curveness": BENDS[directed],
                 },
                 "tooltip": {"formatter": _link_tooltip(graph, a, b, data, gain_unit)},
@@ -102,7 +104,7 @@ def arrow_links(graph: nx.Graph, dark: bool, arrows: Sequence[Arrow]) -> list[di
     links = []
     for arrow in arrows:
         donor, target = (escape(graph.nodes[task]["title"]) for task in (arrow.donor, arrow.target))
-        interval = "one seed" if arrow.half is None else f"± {arrow.half:.1f} over seeds"
+        words = f"{donor} → {target}<br>measured <b>{points(arrow.gain)}</b>, {over_seeds(arrow.half)}"
         links.append(
             {
                 "source": arrow.donor,
@@ -116,10 +118,15 @@ def arrow_links(graph: nx.Graph, dark: bool, arrows: Sequence[Arrow]) -> list[di
                     "opacity": CERTAIN[arrow.certain],
                     "curveness": EGO_BEND,
                 },
-                "tooltip": {"formatter": f"{donor} → {target}<br>measured <b>{points(arrow.gain)}</b>, {interval}"},
+                "tooltip": {"formatter": words},
             }
         )
     return links
+
+
+def over_seeds(half: float | None) -> str:
+    """How sure a measured effect is."""
+    return "one seed" if half is None else f"± {half:.1f} over seeds"
 
 
 def _link_tooltip(graph: nx.Graph, a: str, b: str, data: Mapping[str, Any], gain_unit: str) -> str:
@@ -128,7 +135,8 @@ def _link_tooltip(graph: nx.Graph, a: str, b: str, data: Mapping[str, Any], gain
     kind = "" if unknown else ", across modalities" if data["inter_modal"] else ", same modality"
     if graph.is_directed():
         gain = (f"{data['gain']:+.2f} {escape(gain_unit)}" if gain_unit else f"{data['gain']:.4g}").replace("-", "−")
-        return f"{first} → {second}<br><b>{gain}</b>, number {data['rank']} of its donors{kind}"
+        sure = f" {over_seeds(data.get('half'))}" if "certain" in data else ""
+        return f"{first} → {second}<br><b>{gain}</b>{sure}, number {data['rank']} of its donors{kind}"
     similar = f"Similarity <b>{data['similarity']:.3f}</b>"
     if data.get("predicted"):
         sure = f", stable rank {100 * data['confidence']:.0f} %" if "confidence" in data else ""

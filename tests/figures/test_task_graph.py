@@ -208,6 +208,11 @@ def test_arrows_tell_gain_and_harm(graph: nx.Graph) -> None:
     assert styles["task-1", "task-0"]["color"] == DIVERGING[1]
     assert (styles["task-3", "task-0"]["type"], styles["task-1", "task-0"]["type"]) == ("solid", "dashed")
     assert "−4.00" in links["task-1", "task-0"]["tooltip"]["formatter"]
+    sure = directed_graph(graph, values, k=3, halves={"task-0": {"task-3": 3.0}})
+    drawn = {(link["source"], link["target"]): link for link in graph_option(sure)["series"][0]["links"]}
+    pale = {pair for pair, link in drawn.items() if link["lineStyle"]["opacity"] < 0.5}
+    assert pale == set(links) - {("task-3", "task-0")}, "of one seed nobody knows"
+    assert "± 3.0 over seeds" in drawn["task-3", "task-0"]["tooltip"]["formatter"]
     assert [entry["name"] for entry in option["legend"]["data"]][-3:] == ["Helps", "Harms", "Dashed: across modalities"]
     for leaf in leaves(option):
         assert type(leaf) in (str, int, float, bool)
