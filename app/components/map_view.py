@@ -19,6 +19,7 @@ from app.components.pages import GRAPH, RUNS, SIMILARITY
 from app.components.source import Source, SparseSource
 from app.components.words import KINDS, MAPS, METRICS, PREDICTORS, Word, duration, label
 from pituning.errors import PiTuningError
+from pituning.figures.graph_hulls import hull_colours
 from pituning.figures.palette import modality_style
 from pituning.figures.projection import Cloud, map_figure
 from pituning.graph import projection
@@ -288,7 +289,7 @@ def _one(
     st.markdown(f"**{LENSES[name].label}**{trust}", help=_how_far(made, one, name))
     figure = map_figure(
         one.points[at], infos, groups, cloud=_cloud(view, made, one, at), chosen=chosen, large=large,
-        axes=_axes(one) if name == "pca" else ("", ""), dark=charts.dark(),
+        axes=_axes(one) if name == "pca" else ("", ""), paint=_paint(view), dark=charts.dark(),
     )  # fmt: skip
     alt = f"Map of {len(infos)} tasks by {LENSES[name].label}, coloured by {view.colour_by}"
     if large:
@@ -296,6 +297,15 @@ def _one(
     else:
         charts.draw(figure, key=f"map_{name}_small", alt=alt)
     st.caption(_note(view, made, one, name, large=large))
+
+
+def _paint(view: MapView) -> dict[str, str]:
+    """Communities have the colours of their outlines in the task graph."""
+    if view.colour_by != "community":
+        return {}
+    drawn = of_source(view.whole).hulls()
+    colours = hull_colours(drawn, charts.dark())
+    return {hull.name: colours[hull.community] for hull in drawn}
 
 
 def _how_far(made: Projection, one: TaskMap, name: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from pituning.figures.graph_hulls import hull_colours, hull_series
 from pituning.figures.graph_lines import line_colour, line_label, line_name
 from pituning.figures.palette import inks, modality_style
-from pituning.figures.plane import plane
+from pituning.figures.plane import hull_corners, plane
 from pituning.figures.task_graph import (
     FADED,
     OWN,
@@ -78,7 +78,7 @@ def crowd_option(
         "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink},
                     "formatter": "{b}"},
         "legend": legend(groups, colour_by, ink, paper),
-        **plane(*_bounds(graph), listed=len(groups), wheel=wheel),
+        **plane(*_bounds(graph, hulls), listed=len(groups), wheel=wheel),
         "series": [
             *lines,
             *_points(graph, colour_by, paint, paper, faded=not all_near),
@@ -86,7 +86,7 @@ def crowd_option(
             *([] if all_near else _standing_out(graph, near, selected, other, colour_by, paint, dark)),
             *hull_series(
                 hulls, hull_colours(hulls, dark), dark=dark, paper=paper,
-                community=int(graph.nodes[selected]["community"]) if selected in graph else None,
+                community=int(graph.nodes[selected]["community"]) if selected in graph else None, above=ink,
             ),
         ],
     }  # fmt: skip
@@ -100,11 +100,12 @@ def crowd_members(graph: nx.Graph, colour_by: ColourBy) -> dict[str, list[str]]:
     return members
 
 
-def _bounds(graph: nx.Graph) -> tuple[np.ndarray, np.ndarray]:
+def _bounds(graph: nx.Graph, hulls: Sequence[Hull]) -> tuple[np.ndarray, np.ndarray]:
     places = np.array([(data["x"], data["y"]) for data in graph.nodes.values()])
     low, high = places.min(0), places.max(0)
     room = np.maximum(ROOM * (high - low), 1.0)
-    return low - room, high + room
+    everything = [low - room, high + room, *hull_corners(hulls)]
+    return np.min(everything, axis=0), np.max(everything, axis=0)
 
 
 def _lines(graph: nx.Graph, dark: bool, gain_unit: str, *, faded: bool) -> list[dict[str, Any]]:

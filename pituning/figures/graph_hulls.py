@@ -40,7 +40,13 @@ def _apart(a: Hull, b: Hull) -> float:
 
 
 def hull_series(
-    hulls: Sequence[Hull], colours: Mapping[int, str], *, dark: bool, paper: str, community: int | None = None
+    hulls: Sequence[Hull],
+    colours: Mapping[int, str],
+    *,
+    dark: bool,
+    paper: str,
+    community: int | None = None,
+    above: str | None = None,
 ) -> list[dict[str, Any]]:
     """Outlines and names for a plane with the axes of `plane`; they do not take the mouse.
 
@@ -49,6 +55,7 @@ def hull_series(
         colours: of each community.
         paper: what names stand on.
         community: the only one that does not fade.
+        above: the colour of names that stand above tasks; others stand behind them, in their community's.
     """
     if not hulls:
         return []
@@ -76,7 +83,7 @@ def hull_series(
             "name": hull.name,
             "value": [hull.label.x, hull.label.y],
             "label": {
-                "color": colours[hull.community],
+                "color": above or colours[hull.community],
                 "opacity": 1.0 if _strength(hull, community) == 1 else 0.45,
                 "position": hull.label.side,
             },
@@ -84,13 +91,16 @@ def hull_series(
         for hull in hulls
         if hull.label is not None
     ]
-    label = {"show": True, "distance": ASIDE, "formatter": "{b}", "fontSize": 12, "fontWeight": 600,
-             "textBorderColor": paper, "textBorderWidth": 3}  # fmt: skip
+    label = {
+        "show": True, "distance": ASIDE, "formatter": "{b}", "fontSize": 12 if above is None else 14,
+        "fontWeight": 600, "textBorderColor": paper, "textBorderWidth": 3,
+    }  # fmt: skip
     return [
         *outlines,
         {
-            "id": "communities", "type": "scatter", "silent": True, "z": 1, "clip": False, "symbolSize": 1,
-            "itemStyle": {"opacity": 0}, "label": label, "labelLayout": {"hideOverlap": True}, "data": names,
+            "id": "communities", "type": "scatter", "silent": True, "z": 1 if above is None else 5, "clip": False,
+            "symbolSize": 1, "itemStyle": {"opacity": 0}, "label": label, "labelLayout": {"hideOverlap": True},
+            "data": names,
         },
     ]  # fmt: skip
 

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from pituning.figures.graph_hulls import FADED as FADED_HULL
 from pituning.figures.graph_hulls import FILL, hull_colours
 from pituning.figures.palette import INK, MODALITIES, colours, escape, in_order, modality_style
+from pituning.figures.plane import hull_corners
 from pituning.figures.task_graph import ColourBy, category_of, community_of, painted
 from pituning.graph.hulls import Hull, hulls
 
@@ -23,7 +24,13 @@ WIDTHS = (1.2, 2.2, 3.4, 4.8)
 SIZES = {"circle": 20, "square": 18, "diamond": 21}
 FADED = 0.25
 MARGIN = 0.06
-BESIDE = {"top": "top center", "right": "middle right", "bottom": "bottom center", "left": "middle left"}
+BESIDE = {
+    "top": "top center",
+    "right": "middle right",
+    "bottom": "bottom center",
+    "left": "middle left",
+    "inside": "middle center",
+}
 
 
 def graph_figure(
@@ -51,13 +58,17 @@ def graph_figure(
     axis: dict[str, Any] = {"visible": False, "zeroline": False, "showgrid": False}
     xs, ys = ([data[key] for _, data in graph.nodes(data=True)] or [0.0] for key in ("x", "y"))
     pads = [max((max(v) - min(v)) * MARGIN, 1.0) for v in (xs, ys)]
+    corners = np.array(
+        [(min(xs) - 2 * pads[0], min(ys) - pads[1]), (max(xs) + 2 * pads[0], max(ys) + pads[1]), *hull_corners(drawn)]
+    )
+    low, high = corners.min(0), corners.max(0)
     figure.update_layout(
         height=640,
         margin={"l": 4, "r": 4, "t": 34, "b": 4},
         hovermode="closest",
         dragmode="pan",
-        xaxis={**axis, "range": [min(xs) - 2 * pads[0], max(xs) + 2 * pads[0]]},
-        yaxis={**axis, "range": [max(ys) + pads[1], min(ys) - pads[1]]},  # places have y down
+        xaxis={**axis, "range": [float(low[0]), float(high[0])]},
+        yaxis={**axis, "range": [float(high[1]), float(low[1])]},  # places have y down
         legend={
             "orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "itemclick": False,
             "itemdoubleclick": False, "itemsizing": "constant",

@@ -57,11 +57,18 @@ def bounds(graph: nx.Graph, hulls: Sequence[Hull]) -> tuple[np.ndarray, np.ndarr
     for data, box in zip(graph.nodes.values(), boxes, strict=True):
         reach = np.full(2, OWN_RADIUS) if is_own(data) else box / 2
         corners += [np.array([data["x"], data["y"]]) + sign * reach for sign in (-1, 1)]
+    corners += hull_corners(hulls)
+    if not corners:
+        return np.zeros(2), np.ones(2)
+    return (np.min(corners, axis=0) - ROOM).round(1), (np.max(corners, axis=0) + ROOM).round(1)
+
+
+def hull_corners(hulls: Sequence[Hull]) -> list[np.ndarray]:
+    """The corners of outlines and names, (2,) each."""
+    corners = []
     for hull in hulls:
         corners += [part for outline in hull.outlines for part in (outline.min(0), outline.max(0))]
         if hull.label is not None:
             place, size = hull.label.box(hull.name)
             corners += [place - size / 2, place + size / 2]
-    if not corners:
-        return np.zeros(2), np.ones(2)
-    return (np.min(corners, axis=0) - ROOM).round(1), (np.max(corners, axis=0) + ROOM).round(1)
+    return corners

@@ -38,6 +38,9 @@ SMOOTH = 3.0
 CROWD_REACH = 2.2 * POINT
 """The same as `REACH` of very many tasks."""
 
+MOSTLY, THIN = 0.6, 0.4
+"""Where most tasks around are of a community, and no fewer than this share of what its tasks usually have around."""
+
 CROWD_LEAST = 8
 """Tasks of a part of a crowd, at least: strays have no outline."""
 
@@ -48,17 +51,17 @@ ASIDE = 3.0
 """Pixels between an outline and its name."""
 
 
-Side = Literal["top", "right", "bottom", "left"]
+Side = Literal["top", "right", "bottom", "left", "inside"]
 OUTWARD: dict[Side, tuple[int, int]] = {"top": (0, -1), "right": (1, 0), "bottom": (0, 1), "left": (-1, 0)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """A name beside a point of an outline, however large the graph is drawn.
+    """A name beside a point of an outline, however large the graph is drawn, or on a point within.
 
     Args:
         x, y: the point.
-        side: of it, where the name stands.
+        side: of it, where the name stands; ``inside`` is on it.
     """
 
     x: float
@@ -68,7 +71,7 @@ class Label:
     def box(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """The middle of the name and its width and height, in pixels of the layout, (2,) each."""
         size = np.array([LETTER_WIDTH * len(name), LETTER_HEIGHT])
-        return np.array([self.x, self.y]) + np.array(OUTWARD[self.side]) * (ASIDE + size / 2), size
+        return np.array([self.x, self.y]) + np.array(OUTWARD.get(self.side, (0, 0))) * (ASIDE + size / 2), size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,11 @@ def hulls(graph: nx.Graph, *, most: int = MOST) -> list[Hull]:
         for group in drawn
     }
     names = {group: str(graph.nodes[placed[members[group][0]]]["community_name"]) for group in drawn}
-    labels = _labels(graph, {group: (names[group], parts[0]) for group, parts in found.items() if parts}, crowd=crowd)
+    wanted = {group: (names[group], parts[0]) for group, parts in found.items() if parts}
+    if crowd:
+        labels = {group: _middle(places[members[group]], outline) for group, (_, outline) in wanted.items()}
+    else:
+        labels = _labels(graph, wanted)
     return [
         Hull(community=group, name=names[group], outlines=tuple(parts), label=labels.get(group))
         for group, parts in found.items()
@@ -163,8 +170,8 @@ def _crowd_outlines(grid: _Grid, places: np.ndarray, members: np.ndarray) -> lis
     np.add.at(own, grid.cells(places[members]), 1.0)
     width = CROWD_REACH / CELL
     own, everyone = gaussian_filter(own, width), gaussian_filter(everyone, width)
-    level = 0.5 / (2 * np.pi * width**2)  # half of what one task alone has in its own cell
-    region = (own > 0.6 * everyone) & (own > level)
+    usual = np.median(own[grid.cells(places[members])])
+    region = (own > MOSTLY * everyone) & (own > THIN * usual)
     return _parts(grid, region, places[members], np.delete(places, members, axis=0), least=CROWD_LEAST)
 
 
@@ -240,16 +247,23 @@ def _boundary(region: np.ndarray) -> list[np.ndarray]:
     return sorted(loops, key=len, reverse=True)
 
 
-def _labels(graph: nx.Graph, wanted: dict[int, tuple[str, np.ndarray]], *, crowd: bool) -> dict[int, Label]:
+def _middle(own: np.ndarray, outline: np.ndarray) -> Label:
+    """A name on the task in the middle of those of a part; tasks are points without labels here."""
+    low, high = outline.min(0), outline.max(0)
+    here = own[((own >= low) & (own <= high)).all(1)]
+    x, y = here[np.argmin(np.linalg.norm(here - here.mean(0), axis=1))].tolist()
+    return Label(x=x, y=y, side="inside")
+
+
+def _labels(graph: nx.Graph, wanted: dict[int, tuple[str, np.ndarray]]) -> dict[int, Label]:
     """Where names stand: outside their outline, above it where there is room, over no task, its label or another name.
 
     Args:
         wanted: name and largest outline of each community, the largest community first.
-        crowd: whether the tasks are points without labels.
     """
     nodes = list(graph.nodes.values())
     places = np.array([(data["x"], data["y"]) for data in nodes])
-    boxes = np.full((len(nodes), 2), POINT) if crowd else label_boxes([data["label"] for data in nodes])
+    boxes = label_boxes([data["label"] for data in nodes])
     labels: dict[int, Label] = {}
     taken: list[tuple[np.ndarray, np.ndarray]] = []
     for group, (name, outline) in wanted.items():
