@@ -14,8 +14,7 @@ from pituning.errors import BadInput
 from pituning.runs.records import ACTIVE, Run
 
 EVERY_SECONDS = 2
-NOTICED = 50
-"""Newest runs of whose end the browser can tell."""
+NOTICED = 50  # newest runs of whose end the browser can tell
 AT_ONCE = 200  # runs in the table, and as many more with each click
 
 

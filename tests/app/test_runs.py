@@ -34,11 +34,11 @@ def test_a_running_run_shows_progress_and_time_left(
              "neighbors": [{"task": "odd-even", "similarity": 0.42}]}  # fmt: skip
     write_json(checkpoint_dir(workspace, run.id) / PARTIAL, early)
     at = healthy(at.run())
-    for words in ("160 rows to learn from, 250 rows to test on", "(0.42); 1 task compared", "The mixture: 58.0 points",
+    for words in ("160 rows to learn from, 250 rows to test on", "(0.42); 1 task compared", "58.0 points",
                   "updated", "Whose experts are mixed"):  # fmt: skip
         assert words in texts(at)
     bars = json.loads(at.get("plotly_chart")[0].proto.spec)
-    assert bars["data"][1]["text"].count("\u2002…") == 8, "π-tuning and its seven baselines are awaited"
+    assert bars["data"][1]["text"].count("\u2002…") == 7, "the seven baselines are awaited"
 
     # What allows a verdict is shown before the other baselines are there.
     gains = {name: {"mean": 9.0, "low": 4.0, "high": 14.0} for name in ("single", "placebo")}
