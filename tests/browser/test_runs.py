@@ -27,6 +27,16 @@ TABLE = "text,label\n" + "".join(
 )
 
 
+# What a browser shows beside its window cannot be seen from within: it is written down instead.
+NOTICES = """
+window.Notification = class {
+  static permission = "granted"
+  static requestPermission = async () => "granted"
+  constructor(title) { (window.notices ??= []).push(title) }
+}
+"""
+
+
 def make_small(page: Page, *, steps: int, by_hand: bool = False) -> None:
     """Few steps, one donor, and only the baselines that a verdict needs.
 
@@ -85,9 +95,11 @@ def has_result(page: Page) -> None:
 
 
 def test_a_run_of_digits_outlives_a_reload_the_app_and_its_worker(studio: Studio, page: Page, tmp_path: Path) -> None:
+    page.add_init_script(NOTICES)
     page.goto(f"{studio.url}/new-run?target=digits")
     settle(page)
     expect(page.get_by_text("160 examples")).to_be_visible()
+    expect(page).to_have_title("Handwritten digits · New run · π-Tuning Studio")
     make_small(page, steps=8, by_hand=True)
     run_id = start(page)
     expect(page.locator('[data-testid="stProgress"]')).to_be_visible()
@@ -95,6 +107,10 @@ def test_a_run_of_digits_outlives_a_reload_the_app_and_its_worker(studio: Studio
     page.reload()
     settle(page)
     expect(page.get_by_role("heading", name="Handwritten digits · LoRA · 16 shots · seed 0")).to_be_visible()
+    expect(page).to_have_title(re.compile("^● 1 running · .*Handwritten digits · LoRA · 16 shots · seed 0 · Runs"))
+    page.get_by_role("button", name="Tell me when a run ends").click()
+    expect(page.get_by_role("button", name="You are told when a run ends")).to_be_visible()
+    expect(page.locator(".st-key-stages").get_by_text("160 rows to learn from")).to_be_visible(timeout=PATIENCE)
 
     worker = running_worker(studio, run_id)
     page.wait_for_load_state("networkidle")  # code of the page that is on its way when the app stops does not come
@@ -106,6 +122,7 @@ def test_a_run_of_digits_outlives_a_reload_the_app_and_its_worker(studio: Studio
     settle(page)
     has_result(page)
     expect(page.get_by_text("attempt 2")).to_be_visible()
+    assert page.evaluate("window.notices") == ["Handwritten digits · LoRA · 16 shots · seed 0 is done"]
 
     run = RunQueue(Workspace.open(studio.workspace)).get(run_id)
     assert (run.state, run.attempt) == ("succeeded", 2)
