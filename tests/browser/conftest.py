@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -119,3 +121,16 @@ def press(label: Locator, delay: float = 0.0) -> None:
     """
     label.element_handle().wait_for_element_state("stable")
     label.click(force=True, delay=delay)
+
+
+def labelled_rows(page: Page, address: str, file: Path) -> pd.DataFrame:
+    """What is downloaded once an expert has labelled a file on its page."""
+    page.goto(address)
+    settle(page)
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name="Label them").click()
+    button = page.get_by_role("button", name="Download all rows")
+    expect(button).to_be_visible(timeout=240 * SECOND)
+    with page.expect_download() as download:
+        button.click()
+    return pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
