@@ -43,11 +43,11 @@ class Studio(Server):
         return workers
 
 
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Studio]:
     """A running Studio on a new workspace over the embedded default."""
     assert embedded_data() is not None, "the embedded default is not there; make it with `pituning zoo build`"
-    made = Studio(tmp_path / "workspace", tmp_path / "app.log")
+    made = Studio(folder / "workspace", folder / "app.log")
     made.start()
     yield made
     made.stop()
@@ -57,6 +57,20 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
             process.terminate()
     psutil.wait_procs(workers, timeout=20)
     assert "Traceback" not in made.log.read_text()
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    """A Studio of a test's own."""
+    with opened(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A Studio at which tests only look: it is started once for all of them."""
+    with opened(tmp_path_factory.mktemp("standing")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
