@@ -70,7 +70,8 @@ def crowd_option(
     rings: list[dict[str, Any]] = [{"id": "own", "name": OWN, "type": "scatter", "data": []}] if ringed else []
     drawn = {series["name"] for series in (*lines, *rings)}
     drawn |= {category_of(data, colour_by) for _, data in graph.nodes(data=True)}
-    paint = painted(graph, colour_by, hulls, dark)
+    behind = hull_colours(hulls, dark)
+    paint = painted(graph, colour_by, behind, dark)
     groups = [one for one in categories(graph, colour_by, paint, dark, plain=not gain_unit) if one["name"] in drawn]
     ink, paper = inks(dark)
     return {
@@ -85,7 +86,7 @@ def crowd_option(
             *rings,
             *([] if all_near else _standing_out(graph, near, selected, other, colour_by, paint, dark)),
             *hull_series(
-                hulls, hull_colours(hulls, dark), dark=dark, paper=paper,
+                hulls, behind, dark=dark, paper=paper,
                 community=int(graph.nodes[selected]["community"]) if selected in graph else None, above=ink,
             ),
         ],

@@ -34,8 +34,8 @@ def hull_colours(hulls: Sequence[Hull], dark: bool) -> dict[int, str]:
 
 
 def _apart(a: Hull, b: Hull) -> float:
-    """Pixels between the outlines of two communities."""
-    first, second = (np.concatenate(hull.outlines) for hull in (a, b))
+    """About how many pixels are between the outlines of two communities."""
+    first, second = (np.concatenate(hull.outlines)[::4] for hull in (a, b))
     return float(np.sqrt(((first[:, None] - second[None]) ** 2).sum(2).min()))
 
 

@@ -46,11 +46,12 @@ def graph_figure(
     """
     near = {selected, *graph[selected]} if selected in graph else set(graph)
     drawn = hulls(graph)
-    paint = painted(graph, colour_by, drawn, dark)
+    behind = hull_colours(drawn, dark)
+    paint = painted(graph, colour_by, behind, dark)
     here = int(graph.nodes[selected]["community"]) if selected in graph else None
     figure = go.Figure(
         [
-            *_hulls(drawn, here, dark),
+            *_hulls(drawn, behind, here, dark),
             *_lines(graph, selected, dark),
             *_points(graph, colour_by, paint, selected, near, dark),
         ]
@@ -77,9 +78,8 @@ def graph_figure(
     return figure
 
 
-def _hulls(drawn: list[Hull], here: int | None, dark: bool) -> list[go.Scatter]:
+def _hulls(drawn: list[Hull], colour: Mapping[int, str], here: int | None, dark: bool) -> list[go.Scatter]:
     """The communities behind the tasks; those other than the one of the chosen task are faint."""
-    colour = hull_colours(drawn, dark)
     traces = []
     for hull in drawn:
         clear = here in (None, hull.community)

@@ -106,7 +106,8 @@ def graph_option(
     """
     near = near_of(graph, selected, other, chosen)
     near |= {task for arrow in arrows for task in (arrow.donor, arrow.target)}
-    paint = painted(graph, colour_by, hulls, dark)
+    behind = hull_colours(hulls, dark)
+    paint = painted(graph, colour_by, behind, dark)
     groups = categories(graph, colour_by, paint, dark, plain=not gain_unit, arrows=arrows)
     scales = _scales(sizes or {})
     notes = {task: f"{value:,.0f} {size_unit}" for task, value in (sizes or {}).items()} if size_unit else {}
@@ -178,7 +179,7 @@ def graph_option(
             },
             *hull_series(
                 hulls,
-                hull_colours(hulls, dark),
+                behind,
                 dark=dark,
                 paper=paper,
                 community=int(graph.nodes[selected]["community"]) if selected in graph else None,
@@ -258,17 +259,20 @@ def _line_names(graph: nx.Graph) -> list[str]:
     return [name for name in LINE_ICONS if name in names]
 
 
-def painted(graph: nx.Graph, colour_by: ColourBy, hulls: Sequence[Hull], dark: bool) -> dict[str, str]:
-    """The colour of each group of tasks: its modality's, or that of its community's outline."""
+def painted(graph: nx.Graph, colour_by: ColourBy, behind: Mapping[int, str], dark: bool) -> dict[str, str]:
+    """The colour of each group of tasks: its modality's, or that of its community's outline.
+
+    Args:
+        behind: the colours of the outlines that are drawn, by community.
+    """
     palette, many = colours(dark), community_colours(dark)
-    drawn = hull_colours(hulls, dark)
     paint = {}
     for data in graph.nodes.values():
         group, number = category_of(data, colour_by), int(data["community"])
         if colour_by == "modality":
             paint[group] = palette[modality_style(data["modality"]).colour]
         else:
-            paint[group] = palette[6] if group == ALONE else drawn.get(number, many[number % len(many)])
+            paint[group] = palette[6] if group == ALONE else behind.get(number, many[number % len(many)])
     return paint
 
 
