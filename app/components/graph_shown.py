@@ -107,7 +107,7 @@ class GraphView:
         """The communities that are drawn behind the tasks."""
         if not self.outlined:
             return ()
-        return _hulls(self._key(), tuple(one.info.title for one in self.own), self.graph())
+        return _hulls(self._key(), tuple((one.info.title, one.run.id) for one in self.own), self.graph())
 
     def _without_own(self) -> nx.Graph:
         if self.sparse is not None:
@@ -153,7 +153,7 @@ def _sparse_graph(
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _hulls(key: str, own: tuple[str, ...], _graph: nx.Graph) -> list[Hull]:
+def _hulls(key: str, own: tuple[tuple[str, str], ...], _graph: nx.Graph) -> list[Hull]:
     """They depend on places and communities alone, whatever lines are drawn."""
     return hulls(_graph)
 

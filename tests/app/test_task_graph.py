@@ -38,6 +38,10 @@ def test_the_graph_has_every_task_of_the_zoo(workspace: Workspace, open_page: Op
 
     assert len(option(at)["series"][0]["data"]) == 20
     assert "No task chosen" in texts(at)
+    (names,) = [series["data"] for series in option(at)["series"] if series["id"] == "communities"]
+    assert len({one["name"] for one in names}) == len(names) > 1
+    at.toggle(key="outlines").set_value(False).run()
+    assert [series["id"] for series in option(healthy(at))["series"]] == ["tasks"]
 
 
 def test_a_link_to_a_task_opens_its_panel(workspace: Workspace, open_page: OpenPage) -> None:
