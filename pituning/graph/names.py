@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pituning.graph.info import NodeInfo
+from pituning.text import shorten
 
 SOURCES = {"family": 1.0, "label": 0.9, "instruction": 0.85, "title": 0.8}
 """Where terms come from, with how much each counts: what somebody planted or answers says more than how it is asked."""
@@ -24,6 +25,9 @@ SECOND = 0.5
 
 MOST_LABELS = 60
 """Of a task whose words are read: a thousand classes are no theme."""
+
+MOST_LETTERS = 48
+"""Of a name."""
 
 SHORTEST = 3
 STEM = 5
@@ -47,11 +51,13 @@ class Term:
     Args:
         rank: minus what it counts, for the order.
         of: minus how many tasks of the community have it.
+        short: minus its letters: the longer of two words says more.
         word: as it is compared and shown.
     """
 
     rank: float
     of: int
+    short: int
     word: str
 
 
@@ -98,7 +104,11 @@ def ranked_terms(groups: Mapping[str, int], infos: Sequence[NodeInfo]) -> dict[i
         for word, count in inside[group].items():
             leverage = count / size - (everywhere[word] - count) / max(others, 1)
             if count > 1:
-                terms.append(Term(rank=-round(weights[group][word] / count * leverage, 9), of=-count, word=word))
+                terms.append(
+                    Term(
+                        rank=-round(weights[group][word] / count * leverage, 9), of=-count, short=-len(word), word=word
+                    )
+                )
         ranked[group] = sorted(terms)
     return ranked
 
@@ -122,7 +132,7 @@ def community_names(groups: Mapping[str, int], infos: Sequence[NodeInfo]) -> dic
         if len(members[group]) < 2:
             continue
         terms = [term for term in ranked[group] if -term.rank >= LEAST]
-        name = _from_terms(terms) or _from_titles(members[group])
+        name = shorten(_from_terms(terms) or _from_titles(members[group]), MOST_LETTERS)
         names[group] = _unlike(name, set(names.values()), terms)
     return names
 
@@ -139,7 +149,7 @@ def _from_terms(terms: Sequence[Term]) -> str:
 
 
 def _from_titles(members: Sequence[NodeInfo]) -> str:
-    titles = [" ".join((info.title or info.name).split()) for info in members]
+    titles = [shorten(" ".join((info.title or info.name).split()), MOST_LETTERS // 2 - 4) for info in members]
     return f"{titles[0]} and {titles[1]}" if len(titles) == 2 else f"{titles[0]} and {len(titles) - 1} more"
 
 

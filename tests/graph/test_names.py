@@ -50,7 +50,7 @@ def test_what_a_term_counts_is_the_share_within_less_the_share_without(
             share = sum(term.word in terms for terms in others) / max(len(others), 1)
             assert -term.rank == pytest.approx(sum(having) / len(having) * (len(having) / len(own) - share))
             assert len(having) == -term.of >= 2
-        assert ranked[group] == sorted(ranked[group], key=lambda term: (term.rank, term.of, term.word))
+        assert ranked[group] == sorted(ranked[group], key=lambda term: (term.rank, term.of, -len(term.word), term.word))
     assert all(names.values())
     assert len(set(names.values())) == len(names)
 
@@ -77,6 +77,8 @@ def test_without_families_words_tell_and_without_words_in_common_titles_do() -> 
     ]
     names = community_names({"a": 0, "b": 0, "c": 1, "d": 1, "e": 2}, infos)
     assert names == {0: "Negative, positive", 1: "Animals and Counts"}
+    long = [one(name, title=f"{name} " * 20) for name in ("first", "second")]
+    assert community_names({"first": 0, "second": 0}, long)[0] == "first first first f… and second second secon…"
 
 
 def test_two_that_would_be_called_the_same_are_not() -> None:
