@@ -14,9 +14,9 @@ from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS, parse_label_names
 from pituning.tasks.boxes import FORMATS
 from pituning.tasks.columns import Guess
-from pituning.tasks.examining import TableOptions
 from pituning.tasks.mapping import ColumnMapping, ColumnUse
 from pituning.tasks.reading import ReadOptions, Table
+from pituning.tasks.table_options import TableOptions
 from pituning.tasks.uploads import Upload
 
 FIND_OUT = "Detect"
