@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import access, answers_view, awaited, backbone_cards, context, guessing, runs_data
+from app.components import access, answers_view, awaited, backbone_cards, certainty, context, guessing, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import guarded, plain, say
 from app.components.words import duration
@@ -76,11 +76,10 @@ def untrained(sample: Task, guessed: Guessing | None, *, upload: str | None = No
     """
     chosen, here = context.backbone(), _here()
     found = recommend(sample.modality, here, chosen)
-    fits = found is not None and found.here
     asked = found.name if found is not None and found.here else chosen
     if sample.modality in here.get(asked, ()):
         with guarded("The untrained answers"), st.container(border=True, key="untrained"):
-            _untrained(sample, asked, guessed, upload if fits else None)
+            _untrained(sample, asked, guessed, upload)
 
 
 def _here() -> dict[str, Sequence[str]]:
@@ -215,5 +214,8 @@ def _row(row: Example, answered: Mapping[str, Any]) -> None:
         st.markdown(f":gray[Right:] {answer_badge(row.answer)}")
         st.markdown(f":gray[Answers:] {answer_badge(answer) if answer else ':gray[nothing]'}")
     score = answered.get("score")
-    sure = f":gray[{answers_view.percent(float(answered['probability']))} sure]"
-    st.markdown(sure if score is None else f"{answers_view.mark(float(score))} · {sure}")
+    if score is not None:
+        st.markdown(answers_view.mark(float(score)))
+    following = certainty.runners_up(answered, None)
+    if following:
+        st.caption(following)

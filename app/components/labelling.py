@@ -16,7 +16,7 @@ from pituning.errors import BadInput, PiTuningError
 from pituning.experts.card import ExpertCard
 from pituning.experts.catalogue import ExpertEntry
 from pituning.figures.reliability import reliability_figure
-from pituning.labelling.calibration import Reliability
+from pituning.labelling.calibration import Reliability, measured
 from pituning.labelling.inputs import reading_of
 from pituning.labelling.rows import all_rows, look
 from pituning.labelling.sources import keep_upload
@@ -207,13 +207,17 @@ def calibration_words(card: ExpertCard) -> str:
     """How well its probabilities are calibrated, in a sentence."""
     if card.temperature is None:
         return (
-            "Not calibrated: its probabilities are as the model gives them, and may be far too sure. Experts that are "
-            "tuned from now on, or trained where there is a validation split, are calibrated on held-out examples."
+            "Not calibrated, so rows are put in order without percentages: the model’s own scores may be far too sure. "
+            "Experts that are tuned from now on, or trained where there is a validation split, are calibrated on "
+            "held-out examples."
         )
+    after = measured(card.temperature, card.calibration)
     try:
-        before, after = (Reliability.from_json(card.calibration[name]) for name in ("before", "after"))
+        before = Reliability.from_json(card.calibration["before"])
     except (KeyError, TypeError, ValueError):
-        return "Calibrated; how well was not measured."
+        before = None
+    if before is None or after is None:
+        return "Calibrated, but how well was not measured: rows are put in order, without percentages."
     rows = plain(str(card.calibration.get("rows")))
     return (
         f"Calibrated on {rows} held-out examples. On {after.rows:,} test rows its "

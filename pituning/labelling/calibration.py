@@ -26,6 +26,10 @@ give the same T as without it."""
 
 BINS = 10
 
+FEWEST = 20
+"""Measured rows by which a probability is told as a share of right answers; where fewer had about that probability,
+those whose probabilities come next are counted with them."""
+
 
 def temper(log_scores: np.ndarray, temperature: float) -> np.ndarray:
     """(N, L) log probabilities at a temperature, of log scores (N, L) up to a constant of each row."""
@@ -102,6 +106,39 @@ class Reliability:
         """Raises KeyError, TypeError or ValueError for what `to_json` did not write."""
         bins = tuple(Bin(int(b["count"]), float(b["confidence"]), float(b["accuracy"])) for b in document["bins"])
         return cls(int(document["rows"]), float(document["ece"]), bins)
+
+
+def measured(temperature: float | None, calibration: Mapping[str, Any] | None) -> Reliability | None:
+    """How far the probabilities of an expert can be trusted; None where they may not be shown.
+
+    They may be shown where a temperature was fitted on held-out rows, and its effect measured on others.
+
+    Args:
+        temperature: of the expert's card.
+        calibration: of the same card.
+    """
+    if temperature is None:
+        return None
+    try:
+        after = Reliability.from_json((calibration or {})["after"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return after if after.rows and after.bins else None
+
+
+def right_of_hundred(curve: Reliability, probability: float) -> tuple[int, int]:
+    """Of a hundred answers with about this probability, how many are right, and by how many measured rows.
+
+    Args:
+        probability: 0 to 1.
+    """
+    rows, right = 0, 0.0
+    for each in sorted(curve.bins, key=lambda one: abs(one.confidence - probability)):
+        if rows >= FEWEST:
+            break
+        rows += each.count
+        right += each.count * each.accuracy
+    return round(100 * right / rows), rows
 
 
 def reliability(probabilities: Sequence[float] | np.ndarray, right: Sequence[bool] | np.ndarray) -> Reliability:

@@ -15,7 +15,9 @@ from pituning.labelling.calibration import (
     HOTTEST,
     Reliability,
     fit_temperature,
+    measured,
     reliability,
+    right_of_hundred,
     temper,
     temperature_loss,
 )
@@ -101,3 +103,12 @@ def test_ece_is_what_a_slow_loop_says(pairs: list[tuple[float, bool]]) -> None:
     assert (found.rows, sum(each.count for each in found.bins)) == (len(pairs), len(pairs))
     again = Reliability.from_json(found.to_json())
     assert again.ece == pytest.approx(found.ece, abs=1e-4)
+
+
+def test_a_percentage_is_shown_only_where_it_was_fitted_and_measured() -> None:
+    curve = reliability([0.95] * 30 + [0.55] * 10, [True] * 27 + [False] * 3 + [True] * 5 + [False] * 5)
+    assert measured(1.5, {"after": curve.to_json()}) == Reliability.from_json(curve.to_json())
+    for temperature, calibration in ((None, {"after": curve.to_json()}), (1.5, {}), (1.5, None), (1.5, {"after": 3})):
+        assert measured(temperature, calibration) is None
+    assert right_of_hundred(curve, 0.99) == (90, 30)
+    assert right_of_hundred(curve, 0.5) == (80, 40)  # ten rows are too few: (5 + 27) of 40
