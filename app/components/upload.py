@@ -224,6 +224,8 @@ def _check(
     except BadInput as error:
         fields.complain(error, "file")
         return None
+    if preview.unfit is not None:
+        fields.complain(BadInput(preview.unfit, field="answer"), "file")
     if preview.missing:
         rows = f"{preview.missing:,} {'row has' if preview.missing == 1 else 'rows have'}"
         fields.complain(BadInput(f"{rows} no answer; choose what becomes of them", field="missing"), "file")

@@ -64,7 +64,7 @@ def read_options() -> ReadOptions:
             "Table",
             key="upload_table",
             placeholder="the only one",
-            help="Which file of a zip is the table, where there are several.",
+            help="Which file of a zip, or sheet of a workbook, is the table, where there are several.",
         )
     return ReadOptions(
         header=HEADERS[header or FIND_OUT], encoding=encoding.strip() or None, table=table.strip() or None

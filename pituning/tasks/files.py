@@ -57,6 +57,7 @@ class TablePreview:
         missing: how many rows have no answer; the task cannot be made while nobody said what becomes of them.
         unanswered: the first of those rows.
         skipped: the rows that are left out because somebody said so.
+        unfit: why the rows that can be used make no task; None where they make one.
         warnings: one line each, see `hints`.
         account: what becomes of every column.
         examples: some of the usable examples, as they are stored: the first of each label, then the second of each, and
@@ -75,6 +76,7 @@ class TablePreview:
     missing: int
     unanswered: tuple[RowProblem, ...]
     skipped: SkippedRows
+    unfit: str | None
     warnings: tuple[str, ...]
     account: tuple[ColumnUse, ...]
     examples: tuple[Example, ...] = field(repr=False)
@@ -195,6 +197,7 @@ def preview_table(
         missing=examined.missing.total() if examined.options.refuses_missing else 0,
         unanswered=examined.unanswered if examined.options.refuses_missing else (),
         skipped=skipped_rows(examined),
+        unfit=_unfit(plan),
         warnings=tuple(plan.notes()),
         account=account(table, columns),
         examples=tuple(
@@ -202,6 +205,14 @@ def preview_table(
             for row in shown
         ),
     )
+
+
+def _unfit(plan: _Plan) -> str | None:
+    try:
+        plan.check_splits()
+    except BadInput as error:
+        return str(error)
+    return None
 
 
 def _first_of_each(answers: np.ndarray, count: int) -> list[int]:

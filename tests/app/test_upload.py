@@ -147,9 +147,14 @@ def test_where_two_readings_are_plausible_the_page_asks(open_page: OpenPage) -> 
     assert can_launch(at)
 
 
-def test_a_file_in_another_encoding_can_be_read(open_page: OpenPage) -> None:
+def test_a_file_is_refused_where_the_reason_is_or_read_in_another_encoding(open_page: OpenPage) -> None:
     table = "text,label\n" + "".join(f"das Gerät ist {'gut' if i % 2 else 'schlecht'} {i},{i % 2}\n" for i in range(40))
-    at = upload(own_table(open_page), "latin.csv", table.encode("cp1252"))
+    at = upload(own_table(open_page), "split.csv", "text,label,split\n" + "".join(
+        f"visit {i},{'unsure' if i > 30 else 'ab'[i % 2]},{'test' if i > 20 else 'train'}\n" for i in range(40)
+    ))  # fmt: skip
+    assert "answer 'unsure' has no training row" in beside(at, "Column with the answer")
+    assert not can_launch(at)
+    at = upload(at, "latin.csv", table.encode("cp1252"))
     assert "it looks like windows-1252" in at.error[0].value.replace("\\", "")
     at.text_input(key="upload_encoding").set_value("windows-1252").run()
     assert not at.error
