@@ -40,9 +40,9 @@ def column_help(curve: Reliability) -> str:
 
 
 def runners_up(answered: Mapping[str, Any], curve: Reliability | None) -> str:
-    """The answers that came next, as Markdown; empty where there are none."""
+    """The answers that came next, as Markdown; empty where there is nothing to say of them."""
     if curve is None:
-        following = " · ".join(plain(other["answer"]) for other in answered["others"])
-        return f"Then {following}" if following else ""
+        following = [plain(other["answer"]) for other in answered["others"]]
+        return f"Then {' · '.join(following)}" if len(following) > 1 else ""  # of two labels the other one follows
     others = [other for other in answered["others"] if other["probability"] >= LEAST]
     return " · ".join(f"{plain(other['answer'])}: {percent(other['probability'])}" for other in others)

@@ -26,7 +26,7 @@ from pituning.tasks.files import Table, TableOptions, TablePreview, check_name
 from pituning.tasks.mapping import ColumnMapping, account
 from pituning.tasks.members import members_in
 from pituning.tasks.problems import count_rows
-from pituning.tasks.reading.opening import FORMATS, suffixes
+from pituning.tasks.reading.opening import suffixes
 from pituning.tasks.saved import name_taken, taken_names
 from pituning.tasks.uploads import Upload
 from pituning.workspace.layout import free_name
@@ -91,7 +91,7 @@ def panel() -> Uploaded | None:
     fields = _Fields()
     warning = st.container()
     file = access.uploader(
-        f"{', '.join(record.label for record in FORMATS.values())}; or a zip",
+        "A table, or a zip: of tables, of a table with its pictures, or of a folder of pictures for each class",
         type=FILE_TYPES,
         key="upload_file",
         help="A table with a column of answers and columns of text, of image names, or both. A column “split” (train, "

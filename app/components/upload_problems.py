@@ -12,7 +12,7 @@ from app.components.guard import plain
 from pituning.tasks.files import RowProblem, TableOptions, TablePreview
 from pituning.tasks.problems import SkippedRows, count_rows
 
-TABLE_HEIGHT = 240
+TABLE_HEIGHT = 285
 """Pixels; there may be a thousand rows."""
 
 
@@ -66,7 +66,9 @@ def show(preview: TablePreview, filename: str, digest: str) -> None:
 
 
 def _rows(preview: TablePreview) -> tuple[RowProblem, ...]:
-    return (*preview.problems, *preview.unanswered)
+    rows = (*preview.problems, *preview.unanswered)
+    files = list(dict.fromkeys(row.file for row in rows))
+    return tuple(sorted(rows, key=lambda row: (files.index(row.file), row.row)))
 
 
 def _places(rows: Sequence[RowProblem]) -> frozenset[tuple[str, int]]:

@@ -113,10 +113,8 @@ def test_the_backbone_that_fits_is_recommended_and_asked_as_it_is(workspace: Wor
     assert (run.backbone, run.spec.config["example"]) == ("mine", ["test/0", "test/1", "test/2"])
     claimed = queue.claim("test-owner")
     assert claimed is not None
-    answers = [
-        {"answer": "red", "probability": 0.8, "score": score, "others": [{"answer": "blue", "probability": 0.2}]}
-        for score in (0.0, 100.0, 0.0)
-    ]
+    others = [{"answer": one, "probability": 0.1} for one in ("blue", "green")]
+    answers = [{"answer": "red", "probability": 0.8, "score": score, "others": others} for score in (0.0, 100.0, 0.0)]
     path = workspace.run_dir(run.id) / "result.json"
     write_json(path, {"said": [{"expert": None, "method": "backbone", "answers": answers}]})
     queue.finish(claimed.claim, "succeeded", result_path=str(path.relative_to(workspace.root)))
@@ -124,7 +122,7 @@ def test_the_backbone_that_fits_is_recommended_and_asked_as_it_is(workspace: Wor
     page_text = "\n".join(one.value for one in at.markdown)
     assert "**mine as it is: 1 of 3 right,** before anything is trained" in page_text
     assert "80 %" not in page_text  # of no untrained backbone is it known what that is worth
-    assert "".join(one.value for one in at.caption).count("Then blue") == 3
+    assert "".join(one.value for one in at.caption).count("Then blue · green") == 3
     at.button(key="fitting_use").click().run()
     assert at.selectbox(key="backbone").value == "mine"
     assert "**mine as it is: 1 of 3 right,**" in "\n".join(one.value for one in at.markdown)  # not asked again
