@@ -11,7 +11,7 @@ from app.components import certainty, context, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
 from app.components.words import ANSWERERS, label
-from pituning.labelling.calibration import Reliability, measured
+from pituning.labelling.calibration import Reliability, trusted
 from pituning.runs.questions import kept_image
 from pituning.runs.records import Run
 from pituning.runs.samples import kept_sample
@@ -90,7 +90,7 @@ def _said(one: Mapping[str, Any], question: Mapping[str, Any], answered: Mapping
 
 def _curve(one: Mapping[str, Any]) -> Reliability | None:
     """How far the probabilities of an answerer can be trusted; None where they are not shown."""
-    return measured(one.get("temperature"), one.get("calibration"))
+    return trusted(one.get("temperature"), one.get("calibration"))
 
 
 def mark(score: float) -> str:

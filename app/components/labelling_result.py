@@ -12,7 +12,7 @@ from pandas.api.types import is_numeric_dtype
 
 from app.components import awaited, certainty, context, runs_data
 from app.components.guard import empty, plain
-from pituning.labelling.calibration import measured
+from pituning.labelling.calibration import trusted
 from pituning.runs.records import Run
 
 PARAM = "run"
@@ -45,7 +45,7 @@ def show(run: Run) -> None:
         empty("No labels", "The run is done but its file is gone; retry it.", icon=":material/error:")
         return
     own = result["own_columns"]
-    curve = measured(result["temperature"], result["calibration"])
+    curve = trusted(result["temperature"], result["calibration"])
     st.header(f"{result['rows']:,} rows of {plain(result['file'])}", anchor=False)
     with st.container(horizontal=True, gap="large"):
         if curve is not None and result["mean_probability"] is not None:

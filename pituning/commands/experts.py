@@ -283,9 +283,9 @@ def _answers(result: dict[str, Any]) -> str:
 
 def _how_sure(one: dict[str, Any], answer: dict[str, Any]) -> str:
     """An answer with its probability where that is calibrated, else with the answers that come next."""
-    from pituning.labelling.calibration import measured, right_of_hundred
+    from pituning.labelling.calibration import right_of_hundred, trusted
 
-    curve = measured(one.get("temperature"), one.get("calibration"))
+    curve = trusted(one.get("temperature"), one.get("calibration"))
     if curve is not None:
         right, rows = right_of_hundred(curve, answer["probability"])
         sure = f"{100 * answer['probability']:.0f} %; of 100 such answers about {right} are right, by {rows} test rows"

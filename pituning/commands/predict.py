@@ -102,9 +102,9 @@ def words(result: dict[str, Any]) -> str:
 
 def calibrated(result: dict[str, Any]) -> str:
     """How sure it is, and how far that can be trusted."""
-    from pituning.labelling.calibration import measured
+    from pituning.labelling.calibration import trusted
 
-    curve = measured(result["temperature"], result["calibration"])
+    curve = trusted(result["temperature"], result["calibration"])
     if curve is None:
         return "not calibrated: take the column of probabilities for the order of the rows, the surest first, alone"
     return (

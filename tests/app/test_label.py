@@ -121,8 +121,8 @@ def test_the_least_sure_are_found_whatever_the_size(tmp_path: Path, monkeypatch:
 
 def test_how_sure_it_is_is_drawn_before_and_after(workspace: Workspace, open_page: OpenPage) -> None:
     directory = workspace.zoo().expert_dir("lora", "nli")
-    measured = {name: reliability([0.6, 0.9, 0.8], [True, True, right]).to_json()
-                for name, right in (("before", False), ("after", True))}  # fmt: skip
+    measured = {name: reliability([0.9] * 20, [True] * right + [False] * (20 - right)).to_json()
+                for name, right in (("before", 9), ("after", 18))}  # fmt: skip
     write_card(replace(read_card(directory), temperature=1.7, calibration={"rows": 12, **measured}), directory)
     run_id = RunQueue(workspace).submit(RunSpec.of("predict", PredictRun(expert="nli", kind="lora", source="x")))
     finished(workspace, run_id, temperature=1.7, calibration=measured)
@@ -130,7 +130,7 @@ def test_how_sure_it_is_is_drawn_before_and_after(workspace: Workspace, open_pag
     said = texts(at)
     assert {metric.label: metric.value for metric in at.metric}["Mean probability"] == "66 %"
     assert at.dataframe[-1].value["probability"].tolist() == pytest.approx([35, 40, 70, 90, 95])
-    assert "Calibrated on 12 held-out examples. On 3 test rows" in said
+    assert "Calibrated on 12 held-out examples. On 20 test rows" in said
     assert "ECE" in said
     assert {metric.label: metric.value for metric in at.metric}["Temperature"] == "1.70"
     assert at.get("plotly_chart")
