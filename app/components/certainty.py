@@ -12,8 +12,8 @@ LEAST = 0.005
 """The smallest probability of a runner-up that is told."""
 
 NOT_CALIBRATED = (
-    "No percentages where they were never checked: a model that was tuned on a few examples, or not at all, is far too "
-    "sure of itself. The answers that come next are in the order of its own scores."
+    "A percentage is shown only where it held on test rows: a model that was tuned on a few examples, or not at all, "
+    "is mostly far too sure of itself."
 )
 
 

@@ -91,8 +91,9 @@ def _recommend(found: Recommendation | None, modality: str, here: Mapping[str, S
         st.markdown(f":orange[:material/warning:] **No backbone here reads {READS[modality]}.**")
         return
     if found.name == chosen:
+        blind = "" if "vision" in here.get(chosen, ()) else " It does not read pictures."
         st.markdown(f":green[:material/check_circle:] **{plain(chosen)} fits:** it reads {READS[modality]} of the real "
-                    "world.")  # fmt: skip
+                    f"world.{blind}")  # fmt: skip
         return
     why = f"{plain(chosen)} does not read {READS[modality]}."
     details = None

@@ -228,7 +228,8 @@ def _check(
         fields.complain(BadInput(preview.unfit, field="answer"), "file")
     if preview.missing:
         rows = f"{preview.missing:,} {'row has' if preview.missing == 1 else 'rows have'}"
-        fields.complain(BadInput(f"{rows} no answer; choose what becomes of them", field="missing"), "file")
+        fields.failed = True  # the rows themselves are told beside the file
+        fields.places["missing"].caption(f":orange[:material/warning:] {rows} no answer; choose what becomes of them.")
     return preview, options
 
 

@@ -291,7 +291,7 @@ def _how_sure(one: dict[str, Any], answer: dict[str, Any]) -> str:
         sure = f"{100 * answer['probability']:.0f} %; of 100 such answers about {right} are right, by {rows} test rows"
         return f"{answer['answer']} ({sure})"
     following = ", ".join(other["answer"] for other in answer["others"])
-    return f"{answer['answer']} ({f'then {following}; ' if following else ''}how sure is not calibrated)"
+    return f"{answer['answer']} ({f'then {following}; ' if following else ''}not calibrated)"
 
 
 def _guessing(tasks: list[str], workspace: Workspace) -> dict[str, dict[str, float | None]]:

@@ -106,7 +106,7 @@ def calibrated(result: dict[str, Any]) -> str:
 
     curve = trusted(result["temperature"], result["calibration"])
     if curve is None:
-        return "not calibrated: take the column of probabilities for the order of the rows, the surest first, alone"
+        return "not calibrated: the probabilities in the file order its rows, but do not say how many answers are right"
     return (
         f"mean probability {100 * result['mean_probability']:.0f} %; {result['below_half']:,} rows are less sure than "
         f"50 %; calibrated (temperature {result['temperature']:.2f}, ECE {100 * curve.ece:.1f} points on "

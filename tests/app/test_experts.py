@@ -246,7 +246,7 @@ def test_an_expert_answers_beside_the_others(workspace: Workspace, open_page: Op
     assert page_text.count("Of 100 such answers about 80 are right, by 40 test rows.") == 1  # of the calibrated one
     assert page_text.count("4: 5 % · 5: 2 %") == 1
     assert page_text.count("Then 4 · 5") == 1
-    assert "No percentages where they were never checked" in page_text
+    assert "A percentage is shown only where it held on test rows" in page_text
 
     runs = healthy(open_page("runs"))
     assert not runs.dataframe  # out of the way
