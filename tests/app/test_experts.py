@@ -210,7 +210,7 @@ def finish(workspace: Workspace, run: Run) -> None:
     claimed = queue.claim("test-owner")
     assert claimed is not None
     others = [{"answer": "4", "probability": 0.05}, {"answer": "5", "probability": 0.02}]
-    curve = {"rows": 40, "ece": 0.1, "bins": [{"count": 40, "confidence": 0.9, "accuracy": 0.8}]}
+    curve = {"rows": 40, "ece": 0.05, "bins": [{"count": 40, "confidence": 0.9, "accuracy": 0.85}]}
     calibrated = {None: {}, PI: {"temperature": 1.5, "calibration": {"after": curve}}}
     answers = [
         {"expert": name, "method": method, **calibrated[name],
@@ -243,7 +243,7 @@ def test_an_expert_answers_beside_the_others(workspace: Workspace, open_page: Op
     assert "**Backbone**" in page_text
     assert "**π-expert**" in page_text
     assert page_text.index(":red[:material/close: wrong]") < page_text.index(":green[:material/check: right]")
-    assert page_text.count("Of 100 such answers about 80 are right, by 40 test rows.") == 1  # of the calibrated one
+    assert page_text.count("Of 100 such answers about 85 are right, by 40 test rows.") == 1  # of the calibrated one
     assert page_text.count("4: 5 % · 5: 2 %") == 1
     assert page_text.count("Then 4 · 5") == 1
     assert "A percentage is shown only where it held on test rows" in page_text
