@@ -76,10 +76,13 @@ def untrained(sample: Task, guessed: Guessing | None, *, upload: str | None = No
     """
     chosen, here = context.backbone(), _here()
     found = recommend(sample.modality, here, chosen)
+    fits = found is not None and found.here
     asked = found.name if found is not None and found.here else chosen
     if sample.modality in here.get(asked, ()):
         with guarded("The untrained answers"), st.container(border=True, key="untrained"):
-            _untrained(sample, asked, guessed, upload)
+            # One that does not fit is asked when somebody wants to know: the way of a new task onto the graph, which
+            # takes seconds, is not kept waiting for it.
+            _untrained(sample, asked, guessed, upload if fits else None)
 
 
 def _here() -> dict[str, Sequence[str]]:
