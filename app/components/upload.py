@@ -91,7 +91,7 @@ def panel() -> Uploaded | None:
     fields = _Fields()
     warning = st.container()
     file = access.uploader(
-        "A table, or a zip: of tables, of a table with its pictures, or of a folder of pictures for each class",
+        "A table, or a zip: of tables, of a table and its pictures, or of a folder for each class",
         type=FILE_TYPES,
         key="upload_file",
         help="A table with a column of answers and columns of text, of image names, or both. A column “split” (train, "
