@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.components.guard import plain
 from pituning.tasks.files import RowProblem, TableOptions, TablePreview
-from pituning.tasks.problems import SkippedRows, count_rows
+from pituning.tasks.problems import SkippedRows, count_rows, in_order
 
 TABLE_HEIGHT = 285
 """Pixels; there may be a thousand rows."""
@@ -26,7 +26,7 @@ def settle(preview: TablePreview, options: TableOptions, digest: str) -> tuple[T
     if not rows or not _places(rows) <= st.session_state.get(_key(digest), frozenset()):
         return preview, options
     count = count_rows(preview.problems) + preview.missing
-    skipped = SkippedRows(rows=preview.skipped.rows + count, named=(*preview.skipped.named, *rows))
+    skipped = SkippedRows(rows=preview.skipped.rows + count, named=in_order([*preview.skipped.named, *rows]))
     without = replace(preview, problems=(), missing=0, unanswered=(), skipped=skipped)
     return without, replace(options, skip_bad_rows=True)
 
@@ -66,9 +66,7 @@ def show(preview: TablePreview, filename: str, digest: str) -> None:
 
 
 def _rows(preview: TablePreview) -> tuple[RowProblem, ...]:
-    rows = (*preview.problems, *preview.unanswered)
-    files = list(dict.fromkeys(row.file for row in rows))
-    return tuple(sorted(rows, key=lambda row: (files.index(row.file), row.row)))
+    return in_order([*preview.problems, *preview.unanswered])
 
 
 def _places(rows: Sequence[RowProblem]) -> frozenset[tuple[str, int]]:

@@ -22,7 +22,7 @@ from pituning.tasks.base import SPLITS, ImageSource, Modality
 from pituning.tasks.boxes import four_numbers
 from pituning.tasks.images import BytesImage, FileImage, open_image
 from pituning.tasks.mapping import ColumnMapping
-from pituning.tasks.problems import MAX_PROBLEMS, TableError
+from pituning.tasks.problems import MAX_PROBLEMS, TableError, in_order
 from pituning.tasks.reading import Row, RowProblem, Table, as_text
 from pituning.tasks.reading.splits import SPLIT_NAMES
 from pituning.tasks.table_options import TableOptions
@@ -180,15 +180,9 @@ def examine(table: Table, columns: ColumnMapping, options: TableOptions | None =
         table=table, columns=columns, options=options, kind=kind, reader=reader,
         rows=np.frombuffer(numbers, dtype=np.int64), questions=np.frombuffer(keys, dtype=np.int64),
         answers=np.frombuffer(codes, dtype=np.int64), splits=np.frombuffer(splits, dtype=np.int8), counts=counts,
-        missing=missing, unanswered=tuple(unanswered), problems=_in_order(problems),
+        missing=missing, unanswered=tuple(unanswered), problems=in_order(problems),
         notes=tuple(notes),
     )  # fmt: skip
-
-
-def _in_order(problems: Sequence[RowProblem]) -> tuple[RowProblem, ...]:
-    """Problems by row, and by file as these come."""
-    files = list(dict.fromkeys(problem.file for problem in problems))
-    return tuple(sorted(problems, key=lambda problem: (files.index(problem.file), problem.row)))
 
 
 def _check_images(table: Table, columns: ColumnMapping) -> None:

@@ -19,7 +19,7 @@ from pituning.tasks.examining import MIN_ROWS, Examined, TableRow, examine
 from pituning.tasks.hints import hints
 from pituning.tasks.mapping import ColumnMapping, ColumnUse, account
 from pituning.tasks.metrics import METRICS, Guessing
-from pituning.tasks.problems import SkippedRows, TableError, count_rows, listed
+from pituning.tasks.problems import SkippedRows, TableError, count_rows, in_order, listed
 from pituning.tasks.reading import ReadOptions, RowProblem, Table, open_table
 from pituning.tasks.saved import load_saved_task, save_task
 from pituning.tasks.splitting import assign_splits
@@ -361,7 +361,7 @@ def skipped_rows(examined: Examined) -> SkippedRows:
     problems = examined.problems if examined.options.skip_bad_rows else ()
     unanswered = examined.unanswered if examined.options.drops_missing else ()
     count = examined.missing.total() if examined.options.drops_missing else 0
-    return SkippedRows(rows=count_rows(problems) + count, named=(*problems, *unanswered))
+    return SkippedRows(rows=count_rows(problems) + count, named=in_order([*problems, *unanswered]))
 
 
 def missing_words(examined: Examined) -> str:

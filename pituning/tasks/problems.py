@@ -20,6 +20,12 @@ def count_rows(problems: Sequence[RowProblem]) -> int:
     return len({problem.place for problem in problems})
 
 
+def in_order(problems: Sequence[RowProblem]) -> tuple[RowProblem, ...]:
+    """Problems by row, and by file as these come."""
+    files = list(dict.fromkeys(problem.file for problem in problems))
+    return tuple(sorted(problems, key=lambda problem: (files.index(problem.file), problem.row)))
+
+
 class TableError(BadInput):
     """Rows of a table cannot be used; ``problems`` has them all, or the first `MAX_PROBLEMS`, the message fewer.
 
