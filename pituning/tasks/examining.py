@@ -96,10 +96,10 @@ class Examined:
         return "vision-language" if self.columns.texts else "vision"
 
     def usable(self) -> Iterator[TableRow]:
-        """The rows that can be used, read again."""
-        return (
-            row for row in read_rows(self.table, self.columns, self.reader, check=False) if isinstance(row, TableRow)
-        )
+        """The rows that can be used, read again; their images are not looked into once more."""
+        bad = {problem.place for problem in self.problems}
+        rows = read_rows(self.table, self.columns, self.reader, check=False)
+        return (row for row in rows if isinstance(row, TableRow) and row.place not in bad)
 
 
 def check_columns(table: Table, columns: ColumnMapping) -> None:

@@ -287,6 +287,22 @@ def test_what_is_no_image_is_named_with_its_row():
     ]
 
 
+def test_a_row_that_is_left_out_for_its_image_moves_no_other_row():
+    columns, options = ColumnMapping(image="image", text="q", answer="label"), TableOptions(skip_bad_rows=True)
+    whole = make(image_archive(), columns, name="t.zip")
+    table = open_table(image_archive("img/e.png,red,0\n", **{"img/e.png": png(size=64)[:90]}), filename="t.zip")
+    *rows, torn = table.read()
+    table = replace(table, read=lambda: iter([torn, *rows]))
+    skipped = task_from_table(table, name="mine", instruction="Which?", columns=columns, options=options)
+    for split in SPLITS:
+        pictures = [
+            [(example.answer, example.image.render(8).tobytes()) for example in task.split(split)]
+            for task in (skipped, whole)
+        ]
+        assert pictures[0] == pictures[1]
+    assert all(example.image.render(8) for example in preview_table(table, columns, options=options).examples)
+
+
 def test_an_image_with_too_many_pixels_is_refused():
     stream = io.BytesIO()
     Image.new("1", (8000, 8000)).save(stream, "PNG")  # 64 million pixels in a few kilobytes
