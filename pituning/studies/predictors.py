@@ -234,6 +234,7 @@ def _staged(
     first: np.ndarray, probes: Mapping[int, np.ndarray], transfer: Transfer, pairs: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """Each measure's mean over the seeds of the shots on which donors were probed."""
+    first = np.where(np.eye(len(first), dtype=bool), np.nan, first)  # nobody is on a shortlist of their own
     grades = [grade_targets(staged(first, probe), transfer.gains, pairs=pairs) for probe in probes.values()]
     return {measure: pd.DataFrame([one[measure] for one in grades]).mean().to_numpy() for measure in MEASURES}
 
