@@ -19,6 +19,7 @@ from pituning.errors import PiTuningError
 from pituning.figures.similarity import part_bars
 from pituning.graph.build import shorten
 from pituning.graph.matrix import PairView, view_pair
+from pituning.graph.zoo_parts import Part
 from pituning.tasks.registry import TaskInfo
 from pituning.workspace.transfer import Transfer
 
@@ -135,7 +136,7 @@ def _signed(value: float, digits: int, *, plus: bool = False) -> str:
 
 def _parts(whole: Source, task: str, other: str) -> None:
     """Where in the network the two are alike."""
-    part: context.Part = "module" if one_of("Where they are alike", PARTS, key="parts") == "module" else "layer"
+    part: Part = "module" if one_of("Where they are alike", PARTS, key="parts") == "module" else "layer"
     parts = context.parts(whole.kind, whole.predictor, part)
     names = context.similarity(whole.kind, whole.predictor).names
     if not parts or task not in names or other not in names:

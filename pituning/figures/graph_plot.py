@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import plotly.graph_objects as go
 
-from pituning.figures.palette import INK, MODALITIES, colours, escape, in_order, modality_style
-from pituning.figures.task_graph import ColourBy
+from pituning.figures.palette import INK, MODALITIES, colours, diverging, escape, in_order, modality_style
+from pituning.figures.task_graph import OWN, ColourBy
+from pituning.graph.ego import Arrow
+from pituning.graph.harm import signed
+from pituning.graph.newcomers import is_own
 
 MOST_LABELLED = 150
 WIDTHS = (1.2, 2.2, 3.4, 4.8)
 """Of lines, by quarters of the range of similarities: Plotly draws a trace with one width."""
 
 SIZES = {"circle": 20, "square": 18, "diamond": 21}
+ARROW_WIDTHS = (2.0, 6.0)
+UNCERTAIN = 0.45
+"""Opacity of an arrow whose interval holds 0."""
+
 FADED = 0.25
 MARGIN = 0.06
 
 
 def graph_figure(
-    graph: nx.Graph, *, colour_by: ColourBy = "modality", selected: str | None = None, dark: bool = False
+    graph: nx.Graph,
+    *,
+    colour_by: ColourBy = "modality",
+    selected: str | None = None,
+    other: str | None = None,
+    arrows: Sequence[Arrow] = (),
+    dark: bool = False,
 ) -> go.Figure:
     """A graph from `pituning.graph.build.task_graph`.
 
@@ -30,10 +44,21 @@ def graph_figure(
         graph: its nodes and edges have what `task_graph` says.
         colour_by: what the colour of a node says; its shape is always its modality.
         selected: a task that stands out with its neighbours.
+        other: a second one: then these two stand out alone.
+        arrows: measured effects, drawn over the lines, which are grey then; those at their ends stand out, too.
         dark: whether the page is dark.
     """
-    near = {selected, *graph[selected]} if selected in graph else set(graph)
-    figure = go.Figure([*_lines(graph, selected, dark), *_points(graph, colour_by, selected, near, dark)])
+    chosen = [task for task in (selected, other) if task is not None and task in graph]
+    near = set(graph) if not chosen else {selected, *graph[selected]} if len(chosen) == 1 else set(chosen)
+    near |= {task for arrow in arrows for task in (arrow.donor, arrow.target)}
+    figure = go.Figure(
+        [
+            *_lines(graph, chosen, dark, grey=bool(arrows)),
+            *_arrow_labels(graph, arrows),
+            *_points(graph, colour_by, chosen, near, dark),
+        ]
+    )
+    _draw_arrows(figure, graph, arrows, dark)
     axis: dict[str, Any] = {"visible": False, "zeroline": False, "showgrid": False}
     xs, ys = ([data[key] for _, data in graph.nodes(data=True)] or [0.0] for key in ("x", "y"))
     pads = [max((max(v) - min(v)) * MARGIN, 1.0) for v in (xs, ys)]
@@ -52,7 +77,7 @@ def graph_figure(
     return figure
 
 
-def _lines(graph: nx.Graph, selected: str | None, dark: bool) -> list[go.Scatter]:
+def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool, *, grey: bool) -> list[go.Scatter]:
     """The lines in groups that look alike, thin ones first, then what stands for them in the legend and on hover."""
     edges = list(graph.edges(data=True))
     values = np.array([data["similarity"] for *_, data in edges])
@@ -60,7 +85,7 @@ def _lines(graph: nx.Graph, selected: str | None, dark: bool) -> list[go.Scatter
     groups: dict[tuple[bool, int, bool], list[tuple[str, str]]] = defaultdict(list)
     for (a, b, data), value in zip(edges, values, strict=True):
         level = min(int(len(WIDTHS) * (value - low) / spread), len(WIDTHS) - 1)
-        faded = selected in graph and selected not in (a, b)
+        faded = bool(chosen) and not set(chosen) <= {a, b}
         groups[not faded, level, bool(data["inter_modal"])].append((a, b))
     traces = []
     for (clear, level, across), pairs in sorted(groups.items()):
@@ -70,7 +95,7 @@ def _lines(graph: nx.Graph, selected: str | None, dark: bool) -> list[go.Scatter
                 x=[value for place in places[: len(pairs)] for value in place],
                 y=[value for place in places[len(pairs) :] for value in place],
                 mode="lines",
-                line={"width": WIDTHS[level], **_line(across, dark)},
+                line={"width": WIDTHS[level], **_line(across, dark, grey)},
                 opacity=(0.5 + 0.12 * level) if clear else 0.12,
                 hoverinfo="skip",
                 showlegend=False,
@@ -78,14 +103,52 @@ def _lines(graph: nx.Graph, selected: str | None, dark: bool) -> list[go.Scatter
         )
     for across, name in ((False, "Same modality"), (True, "Across modalities")):
         if any(key[2] == across for key in groups):
-            line = {"width": 2.5, **_line(across, dark)}
+            line = {"width": 2.5, **_line(across, dark, grey)}
             traces.append(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendrank=2000))
     traces.append(_middles(graph))
     return traces
 
 
-def _line(across: bool, dark: bool) -> dict[str, str]:
-    return {"color": colours(dark)[3], "dash": "4px,3px"} if across else {"color": colours(dark)[6], "dash": "solid"}
+def _line(across: bool, dark: bool, grey: bool) -> dict[str, str]:
+    return {
+        "color": colours(dark)[3 if across and not grey else 6],
+        "dash": "4px,3px" if across else "solid",
+    }
+
+
+def _draw_arrows(figure: go.Figure, graph: nx.Graph, arrows: Sequence[Arrow], dark: bool) -> None:
+    """From donors to targets: blue helps, orange harms; the thicker the more, pale where it may be chance."""
+    most = max((abs(arrow.gain) for arrow in arrows), default=0.0) or 1.0
+    for arrow in arrows:
+        start, end = graph.nodes[arrow.donor], graph.nodes[arrow.target]
+        figure.add_annotation(
+            x=end["x"], y=end["y"], ax=start["x"], ay=start["y"], xref="x", yref="y", axref="x", ayref="y",
+            showarrow=True, arrowhead=2, arrowsize=0.9, standoff=15, startstandoff=13, text="",
+            arrowwidth=ARROW_WIDTHS[0] + (ARROW_WIDTHS[1] - ARROW_WIDTHS[0]) * abs(arrow.gain) / most,
+            arrowcolor=diverging(dark)[-3 if arrow.gain >= 0 else 2], opacity=1 if arrow.certain else UNCERTAIN,
+        )  # fmt: skip
+    for gain, name in ((1, "Helps"), (-1, "Harms")):
+        if any(arrow.gain * gain > 0 for arrow in arrows):
+            line = {"width": 4, "color": diverging(dark)[-3 if gain > 0 else 2]}
+            figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendrank=3000)
+
+
+def _arrow_labels(graph: nx.Graph, arrows: Sequence[Arrow]) -> list[go.Scatter]:
+    """The gain of each arrow, nearer to the donor than to the target, where several end."""
+    if not arrows:
+        return []
+    ends = [(graph.nodes[arrow.donor], graph.nodes[arrow.target]) for arrow in arrows]
+    return [
+        go.Scatter(
+            x=[0.6 * start["x"] + 0.4 * end["x"] for start, end in ends],
+            y=[0.6 * start["y"] + 0.4 * end["y"] for start, end in ends],
+            mode="text",
+            text=[f"<b>{signed(arrow.gain)}</b>" for arrow in arrows],
+            textfont={"size": 13},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    ]
 
 
 def _middles(graph: nx.Graph) -> go.Scatter:
@@ -108,7 +171,7 @@ def _middles(graph: nx.Graph) -> go.Scatter:
 
 
 def _points(
-    graph: nx.Graph, colour_by: ColourBy, selected: str | None, near: set[str | None], dark: bool
+    graph: nx.Graph, colour_by: ColourBy, chosen: Sequence[str], near: Collection[str | None], dark: bool
 ) -> list[go.Scatter]:
     """A trace for each group of the legend."""
     groups: dict[str, list[str]] = defaultdict(list)
@@ -134,7 +197,7 @@ def _points(
                 mode="markers+text" if labelled else "markers",
                 name=escape(name),
                 customdata=tasks,
-                text=[_label(graph.nodes[task], task == selected) if labelled else "" for task in tasks],
+                text=[_label(graph.nodes[task], task in chosen) if labelled else "" for task in tasks],
                 textposition="bottom center",
                 textfont={
                     "size": 12,
@@ -144,19 +207,32 @@ def _points(
                 cliponaxis=False,
                 marker={
                     "symbol": [style.marker for style in styles],
-                    "size": [SIZES[style.marker] * (1.35 if task == selected else 1)
+                    "size": [SIZES[style.marker] * (1.35 if task in chosen else 1)
                              for style, task in zip(styles, tasks, strict=True)],
                     "color": [_colour(data, colour_by, dark) for data in nodes],
                     "opacity": [1.0 if shown else FADED for shown in clear],
                     "line": {
-                        "width": [3 if task == selected else 1.5 for task in tasks],
-                        "color": [ink if task == selected else paper for task in tasks],
+                        "width": [3 if task in chosen else 1.5 for task in tasks],
+                        "color": [ink if task in chosen else paper for task in tasks],
                     },
                 },
                 hovertext=[_hover(data) for data in nodes],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )  # fmt: skip
+    own = [data for _, data in graph.nodes(data=True) if is_own(data)]
+    if own:
+        traces.append(
+            go.Scatter(
+                x=[data["x"] for data in own],
+                y=[data["y"] for data in own],
+                mode="markers",
+                name=OWN,
+                marker={"symbol": "circle-open", "size": 36, "color": ink, "line": {"width": 2.5}},
+                hoverinfo="skip",
+                legendrank=1500,
+            )
+        )
     return traces
 
 

@@ -119,7 +119,7 @@ def part_bars(
         dark: whether the page is dark.
     """
     names = list(similarity)[::-1]
-    labels = [_part_label(name) for name in names]
+    labels = [part_label(name) for name in names]
     figure = go.Figure(
         [
             go.Bar(
@@ -151,7 +151,8 @@ def part_bars(
     return figure
 
 
-def _part_label(name: str) -> str:
+def part_label(name: str) -> str:
+    """What people read for a layer or a module."""
     if name in MODULES:
         return MODULES[name]
     part, _, number = name.partition(".")

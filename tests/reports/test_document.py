@@ -75,15 +75,20 @@ def test_the_suggested_story_as_a_file(with_run: Reader) -> None:
     assert made.problems == {}
     assert len(page.figures) == 7
     zoo = with_run.zoo()
-    graph = page.figures["data-2-0"]["light"]["data"]
+    (graph,) = [figure["data"] for figure in page.figures["data-alike-0"]["light"]]
     assert sum(len(trace.get("customdata", ())) for trace in graph) == 6
-    shown = page.figures["data-3-0"]["dark"]["data"][0]["z"]
+    shown = page.figures["data-matrix-0"]["dark"][0]["data"][0]["z"]
     assert {value for row in shown for value in row} == {None, 1, 2, 3, 4, 5}
     gains = with_run.transfer("lora", 16, tuple(zoo.names))
     assert gains is not None
-    drawn = [value for row in page.figures["data-5-0"]["light"]["data"][0]["z"] for value in row if value is not None]
+    drawn = [
+        value
+        for row in page.figures["data-measured-0"]["light"][0]["data"][0]["z"]
+        for value in row
+        if value is not None
+    ]
     np.testing.assert_allclose(sorted(drawn), np.sort(gains.gains[np.isfinite(gains.gains)]), atol=0.006)
-    assert 67.0 in page.figures["data-7-0"]["light"]["data"][0]["x"]
+    assert 67.0 in page.figures["data-result-0"]["light"][0]["data"][0]["x"]
     assert "Transfer: the donors’ knowledge helped" in page.text
     figures = [attrs for tag, attrs in page.elements if attrs.get("role") == "img"]
     assert len(figures) == 7
@@ -154,11 +159,11 @@ def test_a_damaged_view_does_not_tell_where_the_workspace_is(reader: Reader) -> 
 
 def test_a_slide_that_cannot_be_drawn_says_why_and_the_others_stay(reader: Reader) -> None:
     slides = (Slide(view="result", settings={"run": "gone"}), Slide(view="graph", settings={"kind": "prefix"}),
-              Slide(view="graph"))  # fmt: skip
+              Slide(view="graph", id="last"))  # fmt: skip
     made = report(reader, Story(name="mine", title="Mine", slides=slides), now=0)
     assert list(made.problems) == [1, 2]
     page = Page(made.text)
-    assert list(page.figures) == ["data-3-0"]
+    assert list(page.figures) == ["data-last-0"]
     assert "pituning embed --all --kind prefix" in page.text
 
 
@@ -199,7 +204,7 @@ def test_the_low_shot_study(reader: Reader) -> None:
     assert "study" in [slide.view for slide in suggested_story(reader).slides]
 
     drawn = draw(reader, Slide(view="study"))
-    assert drawn.title == "Where does it help? π-tuning over single expert"
+    assert drawn.title == "π-tuning gains over single expert: +10.0 (+10.0 to +10.0) points"
     assert "gains +10.0 (+10.0 to +10.0) points over single expert and is better on 2 of 2 targets" in drawn.reading
     assert "16 shots per class, 2 seeds." in drawn.reading
     assert drawn.panels[0].figure(True).data[-1].x == (10.0,)
@@ -209,7 +214,7 @@ def test_the_low_shot_study(reader: Reader) -> None:
     (file,) = drawn.files
     assert file.data.count(b"\n") == 1 + 4 * len(synthetic.STUDIED)
 
-    assert "over placebo donors" in draw(reader, Slide(view="study", settings={"over": "placebo"})).title
+    assert "over placebo donors: +13.0" in draw(reader, Slide(view="study", settings={"over": "placebo"})).title
     for settings, said in (
         ({"over": "full"}, "unknown method 'full'"),
         ({"shots": 4}, "choose 0, 16"),
