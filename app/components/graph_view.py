@@ -10,7 +10,7 @@ import networkx as nx
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import charts, context, ego, own_tasks, pictures, source, task_panel
+from app.components import charts, context, ego, own_tasks, source, task_panel
 from app.components.graph_shown import GraphView, of_source
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
@@ -132,12 +132,23 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     renderer = _renderer(graph)
     with st.container(gap=None):
         st.echarts_chart(option, height=620, key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph))
-        pictures.save(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg")
+        charts.below(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg",
+                     pinned=_pinned(view, task, other))  # fmt: skip
     st.caption(_reading(graph, view) + (ego.reading(shots) if arrows else ""))
     if chosen:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{len(chosen)} of {len(names)} tasks are chosen; the others are faded.", width="content")
             st.button("Show all", key="graph_all", type="tertiary", icon=":material/close:", on_click=choose_tasks)
+
+
+def _pinned(view: GraphView, task: str | None, other: str | None) -> charts.Pinned | None:
+    """What a pin sends to a story: the graph of similarities, or the matrix that arrows are of."""
+    if view.kind is None or view.sparse is not None:
+        return None
+    of = {"kind": view.kind, "predictor": view.name.removeprefix(f"{view.kind}-").removesuffix("-transfer")}
+    if view.gains is not None:
+        return "transfer", of
+    return "graph", {**of, "k": view.k, "colour": view.colour_by, "task": task, "other": other}
 
 
 def _alt(graph: nx.Graph) -> str:

@@ -201,7 +201,8 @@ def how_sure(entry: ExpertEntry) -> None:
     curves = reliability_curves(card.calibration)
     if curves:
         charts.draw(reliability_figure(curves), key="reliability", savable=False,
-                    alt="How often answers are right, by how sure they are, before and after calibration")  # fmt: skip
+                    alt="How often answers are right, by how sure they are, before and after calibration",
+                    pinned=("calibration", {"kind": entry.kind, "expert": entry.name}))  # fmt: skip
 
 
 def calibration_words(card: ExpertCard) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, pair_sentence, source
+from app.components import charts, context, pair_sentence, pin, source
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, one_of, to
 from app.components.pages import GRAPH
@@ -61,6 +61,9 @@ def show(
     if beside_graph:
         ranks = {(other, task): pair.rank, (task, other): pair.rank_back}
         pair_sentence.show(whole.kind, whole.names, (task, other), ranks, len(infos) - 1)
+        pin.button(
+            "graph", {"kind": whole.kind, "predictor": whole.predictor, "task": task, "other": other}, key="pair"
+        )
     _numbers(a, b, pair, len(infos) - 1, narrow=beside_graph)
     if beside_graph:
         with guarded("The measured transfer"):
@@ -151,6 +154,10 @@ def _parts(whole: Source, task: str, other: str) -> None:
         part_bars(values, usual, unit=f"Similarity in the {part}", dark=charts.dark()),
         key="pair_parts",
         alt=f"Similarity of the two tasks in each of {len(values)} {part}s; furthest above the mean pair in {most}",
+        pinned=(
+            "parts",
+            {"kind": whole.kind, "predictor": whole.predictor, "task": task, "other": other, "part": part},
+        ),
     )
 
 

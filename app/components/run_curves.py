@@ -53,6 +53,7 @@ def curves(run: Run) -> None:
                     curves_figure(frame[frame["name"] == name]),
                     key=f"curves-{name}",
                     alt=f"{titles[name]} by step, one line for each method",
+                    pinned=("result", {"run": run.id, "show": "curves"}) if name in NAMES else None,
                 )
 
 
@@ -79,4 +80,5 @@ def weights(run: Run) -> None:
         ),
         key="alpha",
         alt="Weight of each expert at each site",
+        pinned=("result", {"run": run.id, "show": "weights"}),
     )

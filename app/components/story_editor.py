@@ -177,13 +177,14 @@ def edit(name: str) -> None:
         slide = story.slides[number]
         if may_edit:
             _tools(story, slide, number)
-            story_settings.controls(story.name, slide)
         story_deck.draw(
             "".join(one.html for one in made), number, title=story.title, on_close=_closed,
             shown=bool(st.query_params.get("show")),
         )  # fmt: skip
         if may_edit:
-            _words(story, slide, made[number])
+            with st.container(border=True):
+                _words(story, slide, made[number])
+                story_settings.controls(story.name, slide)
 
 
 def _rail(story: Story, made: Sequence[Rendered], number: int, *, may_edit: bool) -> None:
@@ -265,13 +266,11 @@ def _words(story: Story, slide: Slide, made: Rendered) -> None:
         return {"value": getattr(slide, part), "key": key, "help": HELP[part], "max_chars": most, "on_change": _write,
                 "args": (story.name, slide.id, part, key)}  # fmt: skip
 
-    with st.container(border=True):
-        st.text_input("Headline", placeholder=made.title, **options("title", MOST_IN_TITLE))
-        with st.grid(2, min_column_width=300, gap="small"):
-            words = slide.view == "words"
-            st.text_area("Text" if words else "Sentence", height=110, placeholder=made.sentence,
-                         **options("caption", MOST_IN_CAPTION))  # fmt: skip
-            st.text_area("Speaker notes", height=110, **options("notes", MOST_IN_NOTES))
+    st.text_input("Headline", placeholder=made.title, **options("title", MOST_IN_TITLE))
+    with st.grid(2, min_column_width=300, gap="small"):
+        st.text_area("Text" if slide.view == "words" else "Sentence", height=110, placeholder=made.sentence,
+                     **options("caption", MOST_IN_CAPTION))  # fmt: skip
+        st.text_area("Speaker notes", height=110, **options("notes", MOST_IN_NOTES))
 
 
 def _write(name: str, slide_id: str, part: str, key: str) -> None:

@@ -18,7 +18,7 @@ CELL = 24
 """Height of a row in pixels, where there are few."""
 
 HEIGHTS = (330, 980)
-LETTER = 6.6
+LETTER = 7.2
 """Mean advance of an axis label's letter in pixels, on the wide side."""
 
 Pairs = Callable[[int, int], str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -21,6 +21,14 @@ WIDTHS = (1.2, 2.2, 3.4, 4.8)
 """Of lines, by quarters of the range of similarities: Plotly draws a trace with one width."""
 
 SIZES = {"circle": 20, "square": 18, "diamond": 21}
+ACROSS = "Across modalities"
+LINES: Mapping[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
+    "Predicted donor": (lambda data: bool(data.get("predicted")), "dot"),
+    ACROSS: (lambda data: bool(data["inter_modal"]), "4px,3px"),
+    "Same modality": (lambda data: True, "solid"),
+}
+"""What the legend calls a line: the first of which the condition holds, and how it is dashed."""
+
 ARROW_WIDTHS = (2.0, 6.0)
 UNCERTAIN = 0.45
 """Opacity of an arrow whose interval holds 0."""
@@ -82,38 +90,37 @@ def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool, *, grey: bool) ->
     edges = list(graph.edges(data=True))
     values = np.array([data["similarity"] for *_, data in edges])
     low, spread = (values.min(), max(np.ptp(values), 1e-9)) if len(edges) else (0.0, 1.0)
-    groups: dict[tuple[bool, int, bool], list[tuple[str, str]]] = defaultdict(list)
+    groups: dict[tuple[bool, int, str], list[tuple[str, str]]] = defaultdict(list)
     for (a, b, data), value in zip(edges, values, strict=True):
         level = min(int(len(WIDTHS) * (value - low) / spread), len(WIDTHS) - 1)
         faded = bool(chosen) and not set(chosen) <= {a, b}
-        groups[not faded, level, bool(data["inter_modal"])].append((a, b))
+        name = next(name for name, (holds, _) in LINES.items() if holds(data))
+        groups[not faded, level, name].append((a, b))
     traces = []
-    for (clear, level, across), pairs in sorted(groups.items()):
+    for (clear, level, name), pairs in sorted(groups.items()):
         places = [[graph.nodes[a][key], graph.nodes[b][key], None] for key in ("x", "y") for a, b in pairs]
         traces.append(
             go.Scatter(
                 x=[value for place in places[: len(pairs)] for value in place],
                 y=[value for place in places[len(pairs) :] for value in place],
                 mode="lines",
-                line={"width": WIDTHS[level], **_line(across, dark, grey)},
+                line={"width": WIDTHS[level], **_line(name, dark, grey)},
                 opacity=(0.5 + 0.12 * level) if clear else 0.12,
                 hoverinfo="skip",
                 showlegend=False,
             )
         )
-    for across, name in ((False, "Same modality"), (True, "Across modalities")):
-        if any(key[2] == across for key in groups):
-            line = {"width": 2.5, **_line(across, dark, grey)}
+    for name in reversed(LINES):
+        if any(key[2] == name for key in groups):
+            line = {"width": 2.5, **_line(name, dark, grey)}
             traces.append(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendrank=2000))
     traces.append(_middles(graph))
     return traces
 
 
-def _line(across: bool, dark: bool, grey: bool) -> dict[str, str]:
-    return {
-        "color": colours(dark)[3 if across and not grey else 6],
-        "dash": "4px,3px" if across else "solid",
-    }
+def _line(name: str, dark: bool, grey: bool) -> dict[str, str]:
+    across = name == ACROSS and not grey
+    return {"color": colours(dark)[3 if across else 6], "dash": LINES[name][1]}
 
 
 def _draw_arrows(figure: go.Figure, graph: nx.Graph, arrows: Sequence[Arrow], dark: bool) -> None:
@@ -161,13 +168,18 @@ def _middles(graph: nx.Graph) -> go.Scatter:
         mode="markers",
         marker={"size": 12, "opacity": 0},
         text=[
-            f"{escape(nodes[a]['title'])} – {escape(nodes[b]['title'])}<br>Similarity <b>{data['similarity']:.3f}</b> "
-            f"({data['standardised']:+.1f} SD), {'across modalities' if data['inter_modal'] else 'same modality'}"
+            f"{escape(nodes[a]['title'])} – {escape(nodes[b]['title'])}<br>Similarity <b>{data['similarity']:.3f}</b>"
+            f"{_deviations(data)}, {'across modalities' if data['inter_modal'] else 'same modality'}"
             for a, b, data in edges
         ],
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
     )
+
+
+def _deviations(data: Mapping[str, Any]) -> str:
+    """How far above the mean pair, in standard deviations, where that is known."""
+    return f" ({data['standardised']:+.1f} SD)" if "standardised" in data else ""
 
 
 def _points(

@@ -211,7 +211,7 @@ def neighbor_bars(
                 x=[max(high, 0.0) for high in highs],
                 y=list(range(len(shown))),
                 mode="text",
-                text=["" if item.confidence is None else f"{PAD}{item.confidence:.0%} sure" for item in shown],
+                text=["" if item.confidence is None else f"{PAD}stable rank {item.confidence:.0%}" for item in shown],
                 textposition="middle right",
                 cliponaxis=False,
                 hoverinfo="skip",
@@ -222,7 +222,7 @@ def neighbor_bars(
         showlegend=False,
         bargap=0.35,
         height=90 + 34 * max(len(shown), 1),
-        margin={"l": 8, "r": 80, "t": 8, "b": 8},
+        margin={"l": 8, "r": 130, "t": 8, "b": 8},
         xaxis={"title": {"text": "Similarity (bars: 95 % bootstrap interval)"}, "automargin": True},
         yaxis={
             "tickvals": list(range(len(shown))),

@@ -94,8 +94,7 @@ def draw_prediction(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     stem = f"predicted-{zoo.kind}-{zoo.predictor}-{transfer.shots}-shots"
     return Drawn(
         title=_predicted(rank_correlation),
-        sentence="Who follows it, and tries the three nearest donors, loses "
-        f"{minus(f'{lost.mean:.1f}')} points against the best of all donors.",
+        sentence=_how_well(rank_correlation, lost),
         reading=f"Each point is a pair of target and donor. {_against(transfer)} Measures are means over targets with "
         f"bootstrap intervals; Regret@k counts points lost by following the prediction. {source_title(zoo)}.",
         panels=(
@@ -120,12 +119,21 @@ def _predicted(correlation: Interval) -> str:
     """Whether the order of similarities was that of gains."""
     if not correlation.targets:
         return "Whether similarity predicts who helps cannot be told yet"
-    value, low, high = (minus(f"{one:.2f}") for one in (correlation.mean, correlation.low, correlation.high))
-    told = f"rank correlation {value} ({low} to {high})"
-    if correlation.low > 0:
-        how_far = "" if correlation.mean >= CLEARLY else "in part "
-        return f"Similarity predicted {how_far}who helps: {told}"
-    return f"Similarity did not predict who helps: {told}"
+    how_far = "" if correlation.mean >= CLEARLY else "in part "
+    did = f"predicted {how_far}who helps" if correlation.low > 0 else "did not predict who helps"
+    return f"Similarity {did}: rank correlation {minus(f'{correlation.mean:.2f}')}"
+
+
+def _how_well(correlation: Interval, lost: Interval) -> str:
+    if not correlation.targets:
+        return ""
+    low, high, points_lost = (
+        minus(f"{value:.{digits}f}") for value, digits in ((correlation.low, 2), (correlation.high, 2), (lost.mean, 1))
+    )
+    return (
+        f"95 % interval {low} to {high}; who tries the three nearest donors loses {points_lost} points against the best "
+        "of all."
+    )
 
 
 def _pairs_csv(reader: Reader, zoo: Zoo, transfer: Transfer) -> bytes:

@@ -6,7 +6,7 @@
   const [back, next, pick, counter, mode, speaker, close] =
     ["back", "next", "pick", "counter", "mode", "speaker", "close"].map(find);
   const nightly = matchMedia("(prefers-color-scheme: dark)"), narrow = matchMedia("(max-width: 700px)");
-  const SMALLEST = 12;  // pixels of the smallest letters in a figure, before it is scaled
+  const USUAL = 12, LEAST = 10;  // pixels of the smallest letters in a figure, before it is scaled
   const figures = new Map();
   let slides = [], at = 0, step = 0, printing = false, hostDark = null, notesWindow = null, chosenMode = null;
   root.classList.add("js");
@@ -15,6 +15,12 @@
   const dark = () => !printing && (hostDark ?? nightly.matches);
   const shade = () => { root.dataset.theme = dark() ? "dark" : "light"; };
   const stepsOf = (slide) => Math.max(Number(slide?.dataset.steps ?? 0), 1);
+  const smallest = ({ data, layout }) => {
+    const sizes = [USUAL, layout.font?.size, layout.legend?.font?.size, layout.xaxis?.tickfont?.size, layout.yaxis?.tickfont?.size];
+    for (const trace of data) if (trace.mode?.includes("text") || trace.type === "bar") sizes.push(trace.textfont?.size);
+    for (const words of layout.annotations ?? []) if (words.text) sizes.push(words.font?.size);
+    return Math.max(LEAST, Math.min(...sizes.flat().filter((size) => size > 0)));
+  };
   const draw = (plot) => {
     const room = plot.parentElement;
     if (!room.clientWidth || !room.clientHeight) return;
@@ -22,7 +28,7 @@
     const every = figures.get(plot)[dark() ? "dark" : "light"];
     const slide = plot.closest(".slide");
     const shown = every[slide === slides[at] && body.classList.contains("deck") && !printing ? Math.min(step, every.length - 1) : every.length - 1];
-    const scale = parseFloat(getComputedStyle(plot).fontSize) / SMALLEST;
+    const scale = parseFloat(getComputedStyle(plot).fontSize) / smallest(shown);
     const layout = { ...shown.layout, autosize: false, width: Math.floor(room.clientWidth / scale), height: Math.floor(room.clientHeight / scale) };
     plot.style.transform = `scale(${scale})`;
     Plotly.react(plot, shown.data, layout, { displayModeBar: false, responsive: false, scrollZoom: false });
