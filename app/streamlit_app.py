@@ -11,11 +11,11 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # Streamlit adds app/ itself, the pages import `app.components`
     sys.path.insert(0, str(HERE.parent))
 
-from app.components import access, backbone, links, pin  # noqa: E402
+from app.components import access, backbone, links, pin, window  # noqa: E402
 from app.components.guard import guarded  # noqa: E402
 from app.components.pages import NAVIGATION  # noqa: E402
 
-st.set_page_config(page_title="π-Tuning Studio", page_icon=str(HERE / "assets" / "mark.svg"), layout="wide")
+st.set_page_config(page_title=window.STUDIO, page_icon=str(HERE / "assets" / "mark.svg"), layout="wide")
 st.logo(str(HERE / "assets" / "logo.svg"), size="large")
 
 st.html(HERE / "assets" / "frame.css")
@@ -42,6 +42,8 @@ if admitted:
         links.check_address()
     with guarded("The backbone"):
         backbone.choose()
+    with guarded("The title of the window"):
+        window.title(page.title)
     with guarded(f"The page “{page.title}”"):
         page.run()
     with guarded("The story"):

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import access, context, deleted, run_compare, run_detail, run_list, run_queue, runs_data
+from app.components import access, context, deleted, run_compare, run_detail, run_list, run_queue, runs_data, window
 from app.components.guard import empty, guarded
 from app.components.links import to
-from app.components.pages import NEW_RUN
+from app.components.pages import NEW_RUN, RUNS
 from pituning.errors import BadInput
 from pituning.runs.records import ACTIVE, Run
 
 EVERY_SECONDS = 2
+NOTICED = 50  # newest runs of whose end the browser can tell
 AT_ONCE = 200  # runs in the table, and as many more with each click
 
 
@@ -80,6 +81,14 @@ def left_out(listed: int, total: int) -> None:
                   type="tertiary", on_click=list_more)  # fmt: skip
 
 
+def opened(run: Run) -> str:
+    """What the window's title says of a run: how far it is, and what it is about."""
+    fraction = run.fraction() if run.state == "running" else None
+    return " · ".join(
+        part for part in (f"{fraction:.0%}" if fraction is not None else "", runs_data.title(run)) if part
+    )
+
+
 def list_more() -> None:
     st.session_state["runs_listed"] = st.session_state.get("runs_listed", AT_ONCE) + AT_ONCE
 
@@ -106,6 +115,8 @@ def monitor() -> None:
             run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
             left_out(len(runs), total if runs is everything else len(runs))
             run_detail.show(chosen)
+            window.title(RUNS.title, opened(chosen))
+        window.notices(runs[:NOTICED])
         if st.session_state.get("runs_were_active") and not anything_active():
             st.session_state["runs_were_active"] = False
             st.rerun()  # the whole page once more, without the timer

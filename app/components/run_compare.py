@@ -13,7 +13,7 @@ from app.components import charts, context, guessing, run_verdict, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, guarded, plain, sentence
 from app.components.run_curves import MORE, NAMES
-from app.components.run_results import HALF, by_index
+from app.components.run_results import HALF, by_uid
 from app.components.words import KINDS, METHODS, METRICS, STATES, duration, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.comparison import LETTERS, compared_curves, compared_scores, methods_of, scores_of
@@ -360,7 +360,7 @@ def _answer(prediction: Mapping[str, Mapping[str, Any]], *, key: str) -> None:
     first = next(iter(prediction.values()))
     answer, uid = str(first.get("answer", "")), str(first.get("uid", ""))
     task = uid.split("/", 1)[0]
-    example = by_index(context.task(task).split("test"), uid) if task in context.tasks() else None
+    example = by_uid(context.task(task), uid) if task in context.tasks() else None
     boxes = parse_box(answer) is not None
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=key):
         if example is not None and example.image is not None and not boxes:

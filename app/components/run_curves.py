@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
 import pandas as pd
 import streamlit as st
 
 from app.components import charts, runs_data
-from app.components.guard import empty
+from app.components.guard import empty, plain
 from app.components.run_results import expert_title
 from app.components.words import METHODS
+from pituning.figures.palette import method_label
 from pituning.figures.results import alpha_heatmap
 from pituning.figures.results import curves as curves_figure
-from pituning.runs.records import Run
+from pituning.figures.ribbon import ribbon_words, weight_ribbon
+from pituning.figures.search import search_curves
+from pituning.runs.records import CurvePoint, Run
+from pituning.tuning.config import MIXTURE
+from pituning.tuning.search_curves import searched
 
 NAMES = {
     "loss": "Loss on the shots",
@@ -32,6 +40,7 @@ def curves(run: Run) -> None:
     titles = dict(NAMES)
     if any(point.name in MORE for point in measured) and st.toggle("Speed, memory and learning rate", key="run_more"):
         titles |= MORE
+    rates = rates_of(run)
     points = [point for point in measured if point.name in titles]
     if not points:
         empty(
@@ -50,11 +59,58 @@ def curves(run: Run) -> None:
             with st.container():
                 st.markdown(f"**{titles[name]}**")
                 charts.draw(
-                    curves_figure(frame[frame["name"] == name]),
+                    curves_figure(frame[frame["name"] == name], {} if name in MORE else labels(frame, rates, name)),
                     key=f"curves-{name}",
                     alt=f"{titles[name]} by step, one line for each method",
                     pinned=("result", {"run": run.id, "show": "curves"}) if name in NAMES else None,
                 )
+    _search(run, measured, rates)
+
+
+def rates_of(run: Run) -> dict[str, float]:
+    """The learning rate that was chosen for each series, where it is known by now."""
+    kept = runs_data.result(run) if run.state == "succeeded" else runs_data.queue().partial_of(run.id)
+    methods = (kept or {}).get("methods") or {}
+    return {"pi" if name == MIXTURE else name: choice["learning_rate"] for name, choice in methods.items()}
+
+
+def labels(frame: pd.DataFrame, rates: Mapping[str, float], name: str) -> dict[str, str]:
+    """What the lines of a chart are called: method, learning rate, and what the value is measured on."""
+    where = {"loss": ", all shots", "held_out_loss": ", mean over folds"}.get(name, "")
+    return {
+        series: f"{method_label(series)} (rate {rates[series]:g}{where})"
+        for series in set(frame["series"])
+        if rates.get(series)
+    }
+
+
+def _search(run: Run, measured: Sequence[CurvePoint], rates: Mapping[str, float]) -> None:
+    """How the rate of a method was chosen: each training of its cross-validation."""
+    losses: dict[str, dict[tuple[float, int], dict[int, float]]] = {}
+    for point in measured:
+        key = searched(point.name)
+        if key is not None:
+            losses.setdefault(point.series, {}).setdefault(key, {})[point.step] = point.value
+    if not losses:
+        return
+    order = [*METHODS, *losses]
+
+    def place(series: str) -> int:
+        return order.index(series)
+
+    st.markdown("**How learning rate and steps were chosen: loss on held-out shots of each training**")
+    series = st.segmented_control(
+        "Method", sorted(losses, key=place), default=min(losses, key=place), required=True,
+        format_func=method_label, key="run_search", label_visibility="collapsed",
+    )  # fmt: skip
+    if series in losses:
+        charts.draw(
+            search_curves(losses[series], chosen=rates.get(series), dark=charts.dark()),
+            key="search",
+            alt=f"Held-out loss of {method_label(series)} by step, a line for each learning rate and fold",
+            pinned=("result", {"run": run.id, "show": "search"}) if series == "pi" else None,
+        )
+        st.caption("Colours are learning rates, dashes are folds. Thick: the rate that was chosen.")
 
 
 def weights(run: Run) -> None:
@@ -70,14 +126,21 @@ def weights(run: Run) -> None:
         )
         return
     last = points[-1]
+    experts = [expert_title(name) for name in last.experts]
+    shares = [[fmean(column) for column in zip(*point.weights, strict=True)] for point in points]
+    st.markdown(f"**{plain(ribbon_words(experts, shares[-1]))}**")
+    charts.draw(
+        weight_ribbon([point.step for point in points], experts, shares, dark=charts.dark()),
+        key="ribbon",
+        alt="Mean weight of each expert by step, coloured by how far it is from an equal share",
+        pinned=("result", {"run": run.id, "show": "ribbon"}),
+    )
     st.caption(
         f"Step {last.step}. Each row is a place in the network where experts are mixed; a row’s weights sum to one. "
         "Dark means that this expert counts much there."
     )
     charts.draw(
-        alpha_heatmap(
-            list(last.sites), [expert_title(name) for name in last.experts], [list(row) for row in last.weights]
-        ),
+        alpha_heatmap(list(last.sites), experts, [list(row) for row in last.weights]),
         key="alpha",
         alt="Weight of each expert at each site",
         pinned=("result", {"run": run.id, "show": "weights"}),

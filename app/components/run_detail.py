@@ -6,7 +6,7 @@ import json
 
 import streamlit as st
 
-from app.components import access, deleted, run_curves, run_queue, run_results, runs_data
+from app.components import access, deleted, run_curves, run_queue, run_results, run_stages, runs_data
 from app.components.guard import empty, guarded, plain, say
 from app.components.words import FAILURES, duration
 from pituning.errors import PiTuningError
@@ -31,6 +31,8 @@ def show(run: Run) -> None:
     elif run.state == "cancelled":
         st.warning("It was stopped before it was done. Resume goes on where it stopped, retry starts afresh.",
                    icon=":material/cancel:")  # fmt: skip
+    with guarded("The stages of this run"):
+        run_stages.show(run)
     with guarded("The result of this run"):
         if run.state == "succeeded":
             run_results.show(run)
@@ -58,6 +60,8 @@ def _heading(run: Run) -> None:
         took = f" · took {duration(elapsed)}" if run.finished and elapsed is not None else ""
         attempt = f" · attempt {run.attempt}" if run.attempt > 1 else ""
         attempt += f" · {plain(run.slot)}" if run.state == "running" and run.slot else ""
+        age = run_stages.updated(run)
+        attempt += f" · {age}" if age else ""
         queued_by = f" · queued by {plain(run.submitted_by)}" if run.submitted_by else ""
         began = runs_data.when(run.started or run.created)
         st.markdown(f"{runs_data.state_text(run)} :gray[· {began}{took}{attempt}{queued_by}]")

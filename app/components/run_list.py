@@ -28,7 +28,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
         rows.append(
             {
                 "State": PLAIN_STATES[run.state] + STATES[run.state][0] if run.damage is None else "⚠ Damaged",
-                "Run": subject,
+                "Run": subject + runs_data.which(run),
                 "Settings": settings,
                 "Batch": run.batch,
                 "Progress": None if fraction is None or run.state in ("failed", "cancelled") else 100 * fraction,

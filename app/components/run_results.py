@@ -31,9 +31,16 @@ from pituning.reports.advice import advice
 from pituning.reports.reader import seeds_of
 from pituning.reports.verdict import difference, scores
 from pituning.runs.records import Run
-from pituning.tasks.base import Example
+from pituning.tasks.base import SPLITS, Example, Task
 from pituning.tasks.metrics import parse_box
+from pituning.tuning.config import WITHOUT_DONORS
 
+SIMILARITY_COLUMN = st.column_config.NumberColumn(
+    format="%.3f", width=90, help="Of the task embeddings, taken from the shots alone."
+)
+STABLE_COLUMN = st.column_config.NumberColumn(
+    format="%.0f %%", width=100, help="In how many of 100 resamplings of the shots this task stays among the donors."
+)
 HALF = 50.0
 """Points from which an answer counts as right in the list of answers."""
 
@@ -84,14 +91,46 @@ def _tuned(run: Run) -> None:
 
 
 def _tuned_so_far(run: Run, partial: Mapping[str, Any]) -> None:
-    """The verdict on one run, and the scores that are there."""
+    """What is there by now: the verdict, the scores as they come, the donors."""
     partial = run_verdict.with_guessing(run, partial)
-    run_verdict.show(run_verdict.of(run, [partial]), run)
+    if partial.get("score") is not None:
+        run_verdict.show(run_verdict.of(run, [partial]), run)
+    left, right = side_by_side()
+    with left:
+        if partial.get("donors") is not None:
+            _scores(partial, [partial], run)
+    with right:
+        if partial.get("donors") and partial.get("score") is None:
+            _lenders(partial)
+
+
+def _awaited(run: Run, result: Mapping[str, Any]) -> list[str]:
+    """The methods of a run that goes on whose scores are still to come."""
+    if not run.active:
+        return []
     asked = {**run.spec.defaults(), **run.spec.config}["baselines"]
-    left = [method_label(name) for name in asked if name not in partial["baselines"]]
-    if left:
-        st.caption(f"Still to come: {plain(', '.join(left))}.")
-    _scores(partial, [partial], run)
+    played = [name for name in asked if result.get("donors") != [] or name in WITHOUT_DONORS]
+    first = [] if result.get("score") is not None or result.get("mixture_score") is not None else ["pi"]
+    return [*first, *(name for name in played if name not in (result.get("baselines") or {}))]
+
+
+def _lenders(partial: Mapping[str, Any]) -> None:
+    """Who lends, before anything is known of the weights."""
+    st.markdown("**Whose experts are mixed**")
+    donors = list(partial["donors"])
+    near = {item["task"]: item["similarity"] for item in partial.get("neighbors") or []}
+    confidence = partial.get("confidence") or {}
+    st.dataframe(
+        pd.DataFrame({
+            "Expert": [expert_title(name) for name in donors],
+            "Similarity": [near.get(name) for name in donors],
+            "Stable rank": [None if name not in confidence else 100 * float(confidence[name] or 0) for name in donors],
+        }),
+        hide_index=True,
+        placeholder="–",
+        column_config={"Similarity": SIMILARITY_COLUMN, "Stable rank": STABLE_COLUMN},
+        alt="Tasks whose experts are mixed, with similarity and how stable their rank is",
+    )  # fmt: skip
 
 
 VIEWS = {
@@ -133,14 +172,20 @@ def _metric(run: Run) -> str:
 
 
 def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], run: Run) -> None:
-    st.markdown(f"**{_metric(run)} on the test split**")
+    where = "rows that it did not learn from" if result.get("pooled") else "the test split"
+    st.markdown(f"**{_metric(run)} on {where}**")
     charts.draw(
-        score_bars(result, metric=_metric(run)),
+        score_bars(result, metric=_metric(run), awaited=_awaited(run, result)),
         key="scores",
         alt="Test score of π-tuning, of every baseline and of guessing, with intervals",
         pinned=("result", {"run": run.id}) if run.state == "succeeded" else None,
     )
     words = "Lines across the bars: 95 % intervals over test examples."
+    if result.get("pooled"):
+        words = (
+            f"The test split is small, so these are scores on {int(result['test_examples'])} rows, all that the run "
+            f"did not learn from. {words}"
+        )
     st.caption(words + " The dotted line: the better of the two guesses." * bool(guesses_of(result)))
     if result.get("learning_curve"):
         st.markdown("**By how many shots it was trained on**")
@@ -191,14 +236,8 @@ def _donors(result: Mapping[str, Any]) -> None:
                 width=110,
                 help="Mean over all places where experts are mixed.",
             ),
-            "Similarity": st.column_config.NumberColumn(
-                format="%.3f", width=90, help="Of the task embeddings, taken from the shots alone."
-            ),
-            "Stable rank": st.column_config.NumberColumn(
-                format="%.0f %%",
-                width=100,
-                help="In how many of 100 resamplings of the shots this task stays among the donors.",
-            ),
+            "Similarity": SIMILARITY_COLUMN,
+            "Stable rank": STABLE_COLUMN,
         },
         alt="Experts with their mean weight and the confidence of their choice",
     )
@@ -243,11 +282,11 @@ def predictions(run: Run) -> None:
     if not shown and not classes:
         empty("No predictions kept", "This run kept scores only.", icon=":material/rule:")
         return
-    test = context.task(run.spec.subject).split("test") if shown else ()
+    task = context.task(run.spec.subject) if shown else None
     left, right = side_by_side()
     with left, st.grid("auto", min_column_width=250, gap="small"):
         for index, item in enumerate(shown[:12]):
-            _prediction(item, by_index(test, item.get("uid")), key=f"prediction-{index}")
+            _prediction(item, by_uid(task, item.get("uid")), key=f"prediction-{index}")
     with right:
         if classes:
             st.markdown("**Score of each class**")
@@ -256,10 +295,13 @@ def predictions(run: Run) -> None:
                 alt="Score of each class")  # fmt: skip
 
 
-def by_index(test: Sequence[Example], uid: Any) -> Example | None:
+def by_uid(task: Task | None, uid: Any) -> Example | None:
     """The example that a uid ``task/test/17`` names, without drawing the others."""
+    parts = str(uid).rsplit("/", 2)
+    if task is None or len(parts) < 3 or parts[1] not in SPLITS:
+        return None
     try:
-        example = test[int(str(uid).rsplit("/", 1)[1])]
+        example = task.split(parts[1])[int(parts[2])]
     except (IndexError, ValueError):
         return None
     return example if example.uid == uid else None

@@ -15,6 +15,7 @@ from pituning.errors import PiTuningError
 from pituning.figures.palette import method_label
 from pituning.runs import waiting
 from pituning.runs.kinds import RUN_KINDS, RunKindRecord
+from pituning.runs.naming import number_of
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.runs.supervisor import ensure_supervisor
@@ -54,7 +55,14 @@ def waits() -> Mapping[str, str]:
 def title(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> str:
     """What a run is about, for headings and links."""
     backbone = "" if run.backbone == DEFAULT_BACKBONE else run.backbone
-    return " · ".join(part for part in (*about(run, tasks), backbone) if part)
+    subject, settings = about(run, tasks)
+    return " · ".join(part for part in (subject + which(run), settings, backbone) if part)
+
+
+def which(run: Run) -> str:
+    """What tells a run from earlier ones of its kind on its subject, such as `` (2)``; empty for the first."""
+    number = number_of(run)
+    return f" ({number})" if number > 1 else ""
 
 
 def about(run: Run, tasks: Mapping[str, TaskInfo] | None = None) -> tuple[str, str]:

@@ -19,7 +19,8 @@ from pituning.workspace.stories import Slide
 from pituning.workspace.story_views import VIEWS
 
 SHOWS = {
-    "scores": "Scores and verdict", "shots": "By shots", "weights": "Donor weights", "curves": "Curves",
+    "scores": "Scores and verdict", "shots": "By shots", "weights": "Donor weights", "ribbon": "Weights over time",
+    "curves": "Curves", "search": "Search of the rate",
 }  # fmt: skip
 COMPARED = {"scores": "Scores", "loss": "Loss", "held-out-loss": "Held-out loss", "validation-score": "Validation"}
 PARTS = {"layer": "By layer", "module": "By module"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,8 @@ SHOWN_ANSWERS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What is to be learned; ``uploaded`` when it has yet to be made from a file."""
+    """What is to be learned; ``uploaded`` when it has yet to be made from a file, ``dealt`` the splits that chance has
+    dealt."""
 
     name: str
     title: str
@@ -36,6 +37,7 @@ class Target:
     most_shots: int
     sizes: Mapping[str, int]
     metric: str
+    dealt: Sequence[str] = ()
     uploaded: upload.Uploaded | None = None
 
     @property
@@ -96,6 +98,7 @@ def _from_workspace() -> Target | None:
         most_shots=most_shots(name),
         sizes=info.sizes,
         metric=info.metric,
+        dealt=context.task(name).about.get("dealt", ()),
     )
 
 
@@ -170,6 +173,7 @@ def _from_file() -> Target | None:
         closed=labels is not None,
         most_shots=uploaded.preview.most_shots,
         sizes=uploaded.preview.sizes,
+        dealt=uploaded.preview.dealt,
         metric=uploaded.preview.metric,
         uploaded=uploaded,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pituning.commands.follow import follow, submit
+from pituning.commands.follow import Early, follow, submit
 from pituning.commands.options import BackboneOption, takes_config
 from pituning.commands.shared import (
     DetachOption,
@@ -253,7 +253,7 @@ def work(
     detach: bool,
     as_json: bool,
     words: Callable[[dict[str, Any]], str],
-    early: Callable[[dict[str, Any]], str] | None = None,
+    early: Early | None = None,
 ) -> None:
     """Queues a run; shows it until it ends, unless ``detach``; prints its result, in ``words(result)`` for people.
 

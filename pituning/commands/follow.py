@@ -34,15 +34,15 @@ def submit(workspace: Workspace, spec: RunSpec) -> str:
     return run_id
 
 
-Early = Callable[[dict[str, Any]], str]
-"""What to say of what a run has found so far (`RunStore.partial_of`)."""
+Early = Callable[[dict[str, Any]], str | None]
+"""What to say of what a run has found so far (`RunStore.partial_of`); None where that says too little yet."""
 
 
 def follow(workspace: Workspace, run_id: str, early: Early | None = None) -> dict[str, Any]:
     """Shows a run on stderr until it ends; returns its result.
 
     Args:
-        early: words that are shown once, as soon as the run has found so much.
+        early: words that are shown once, as soon as there are any.
 
     Raises:
         RunFailed: with the run's own words.
@@ -78,8 +78,9 @@ def _watch(queue: RunQueue, run_id: str, line: StatusLine, early: Early | None) 
         if not run.active:
             return run
         partial = None if early is None else queue.partial_of(run_id)
-        if early is not None and partial is not None:
-            line.log(early(partial))
+        words = early(partial) if early is not None and partial is not None else None
+        if words is not None:
+            line.log(words)
             early = None
         if time.monotonic() > nudge:  # a supervisor that was killed is replaced
             ensure_supervisor(queue.workspace, idle_s=IDLE_SECONDS)

@@ -93,10 +93,12 @@ def _check_donors(workspace: Workspace, config: TuneConfig) -> None:
         raise ArtefactError(reason)
 
 
-def _verdict(partial: dict[str, Any]) -> str:
+def _verdict(partial: dict[str, Any]) -> str | None:
     """One line of what is known before the other baselines are there."""
     from pituning.reports.usable import judge_run
 
+    if partial.get("score") is None:
+        return None
     judged = judge_run([partial])
     return f"{judged.usable.title}. {judged.donors.title}. {judged.donors.text}"
 

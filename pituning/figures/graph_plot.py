@@ -110,7 +110,7 @@ def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool, *, grey: bool) ->
                 showlegend=False,
             )
         )
-    for name in reversed(LINES):
+    for name in list(LINES)[::-1]:
         if any(key[2] == name for key in groups):
             line = {"width": 2.5, **_line(name, dark, grey)}
             traces.append(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendrank=2000))

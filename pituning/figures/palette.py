@@ -88,6 +88,39 @@ METHOD_LABELS = {
     "donor-placebo-untouched": "Best donor and placebos as is",
 }
 
+
+@dataclass(frozen=True)
+class MethodStyle:
+    """How a method looks in every chart: its family's colour, told apart from its family by dash and pattern."""
+
+    colour: str
+    dash: str = "solid"
+    pattern: str = ""
+
+
+METHOD_STYLES = {
+    "pi": MethodStyle(HIGHLIGHT),
+    "mixture": MethodStyle(HIGHLIGHT, "dash", "/"),
+    "pi-fewer": MethodStyle(HIGHLIGHT, "dot", "."),
+    "backbone": MethodStyle(MUTED),
+    "single": MethodStyle(LIGHT[1]),
+    "full": MethodStyle(LIGHT[3]),
+    "bitfit": MethodStyle(LIGHT[3], "dash", "/"),
+    "donor": MethodStyle(LIGHT[2]),
+    "donor-untouched": MethodStyle(LIGHT[2], "dash", "/"),
+    "untouched": MethodStyle(LIGHT[2], "dot", "."),
+    "uniform": MethodStyle(LIGHT[5]),
+    "lorahub": MethodStyle(LIGHT[5], "dash", "/"),
+    "placebo": MethodStyle(LIGHT[4]),
+    "random": MethodStyle(LIGHT[4], "dash", "/"),
+    "distant": MethodStyle(LIGHT[4], "dot", "."),
+    "same-format": MethodStyle(LIGHT[4], "dashdot", "x"),
+    "donor-placebo": MethodStyle(LIGHT[4], "longdash", "-"),
+}
+"""Families: π, no training, one expert, every weight, donors, mixes with other weights, controls."""
+
+_BY_LABEL = {label: name for name, label in METHOD_LABELS.items()}
+
 GUESS_LABELS = {"largest": "Always the largest class", "chance": "Guessing at random"}
 """What people read for guessing, in the order in which it is drawn."""
 
@@ -122,6 +155,16 @@ def in_order(modalities: Iterable[str]) -> list[str]:
 def method_label(name: str) -> str:
     """What people read for a method; the name itself when there is no word for it."""
     return METHOD_LABELS.get(name, name)
+
+
+def method_style(name: str) -> MethodStyle:
+    """How a method looks; a control of a study like what it controls, one that is not known like the backbone, dotted.
+
+    Args:
+        name: as in `METHOD_LABELS`, or what is shown for it.
+    """
+    name = _BY_LABEL.get(name, name).removeprefix("pi-") if name not in METHOD_STYLES else name
+    return METHOD_STYLES.get(name) or METHOD_STYLES.get(name.removesuffix("-untouched"), MethodStyle(MUTED, "dot", "."))
 
 
 def escape(text: str) -> str:

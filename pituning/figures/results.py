@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,7 @@ import plotly.graph_objects as go
 from pituning.errors import BadInput
 from pituning.figures.palette import (
     GUESS_LABELS,
-    HIGHLIGHT,
     INTERVAL,
-    LIGHT,
     METHOD_LABELS,
     MUTED,
     PAD,
@@ -24,6 +23,7 @@ from pituning.figures.palette import (
     escape,
     ink_on,
     method_label,
+    method_style,
 )
 
 Y_TITLES = {
@@ -36,20 +36,27 @@ Y_TITLES = {
 }
 """Loss: −log p of the answer, in nats, over the square root of its tokens."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+AWAITED = "…"
+"""What stands in the place of a score that is still to come."""
 MAX_CELLS_WITH_TEXT = 400
 _PI = {"pi", METHOD_LABELS["pi"]}
 
 
-def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.Figure:
-    """Scores of π, of the baselines and of guessing as bars, best first, π highlighted; a line marks the best guess.
+def score_bars(result: Mapping[str, Any], *, metric: str = "Test score", awaited: Sequence[str] = ()) -> go.Figure:
+    """Scores of π, of the baselines and of guessing as bars, best first, π in bold; a line marks the best guess.
+
+    Until π-tuning has chosen, ``mixture_score`` stands for it.
 
     Args:
         result: a tune result: ``score``, ``baselines`` {method: score} and, if there, ``intervals`` {method: (low,
             high)} with ``pi`` for π's own, and ``guessing`` {``chance``, ``largest``}. All in points, 0 to 100. A
             score that is None is left out.
         metric: what the scores are.
+        awaited: methods that are still to be scored: rows without a bar, below the others.
     """
     reported = {"pi": result.get("score"), **(result.get("baselines") or {})}
+    if reported["pi"] is None:
+        reported["mixture"] = result.get("mixture_score")
     scores = {name: float(value) for name, value in reported.items() if value is not None and np.isfinite(value)}
     guessed = guesses_of(result)
     scores |= guessed
@@ -61,7 +68,9 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
         interval = intervals.get(name) or (scores[name], scores[name])
         low.append(max(scores[name] - float(interval[0]), 0.0))
         high.append(max(float(interval[1]) - scores[name], 0.0))
-    labels = {name: escape(GUESS_LABELS.get(name) or method_label(name)) for name in names}
+    below = [name for name in reversed(awaited) if name not in scores]
+    labels = {name: escape(GUESS_LABELS.get(name) or method_label(name)) for name in (*below, *names)}
+    styles = [method_style(name) for name in names if name not in guessed]
     ends = [scores[name] + above for name, above in zip(names, high, strict=True)]
     measured = [place for place, name in enumerate(names) if name not in guessed]
     has_intervals = any(low) or any(high)
@@ -71,7 +80,10 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
                 x=[scores[names[i]] for i in measured],
                 y=[labels[names[i]] for i in measured],
                 orientation="h",
-                marker={"color": [HIGHLIGHT if names[i] == "pi" else MUTED for i in measured]},
+                marker={
+                    "color": [style.colour for style in styles],
+                    "pattern": {"shape": [style.pattern for style in styles], "size": 5, "solidity": 0.25},
+                },
                 error_x={
                     "type": "data",
                     "array": [high[i] for i in measured],
@@ -90,12 +102,18 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
             # The numbers stand to the right of the intervals and of the line, in the page's text colour.
             go.Scatter(
                 x=[
-                    max(end, *guessed.values()) if name in guessed else end
-                    for name, end in zip(names, ends, strict=True)
+                    *(0.0 for _ in below),
+                    *(
+                        max(end, *guessed.values()) if name in guessed else end
+                        for name, end in zip(names, ends, strict=True)
+                    ),
                 ],
-                y=[labels[name] for name in names],
+                y=[labels[name] for name in (*below, *names)],
                 mode="text",
-                text=[f"{PAD}<b>{scores[n]:.1f}</b>" if n == "pi" else f"{PAD}{scores[n]:.1f}" for n in names],
+                text=[
+                    *(f"{PAD}{AWAITED}" for _ in below),
+                    *(f"{PAD}<b>{scores[n]:.1f}</b>" if n == "pi" else f"{PAD}{scores[n]:.1f}" for n in names),
+                ],
                 textposition="middle right",
                 cliponaxis=False,
                 hoverinfo="skip",
@@ -116,11 +134,11 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
         showlegend=False,
         barmode="overlay",
         bargap=0.35,
-        height=90 + 34 * max(len(names), 1),
+        height=90 + 34 * max(len(labels), 1),
         margin={"l": 8, "r": 48, "t": 8, "b": 8},
         xaxis={
             "title": {"text": f"{escape(metric)} (points, 0 to 100)"},
-            "range": [0, max(top * 1.02, 1.0)],
+            "range": [0, 100.0 if awaited else max(top * 1.02, 1.0)],
             "automargin": True,
             "zeroline": False,
         },
@@ -129,7 +147,7 @@ def score_bars(result: Mapping[str, Any], *, metric: str = "Test score") -> go.F
             "ticksuffix": "  ",
             "showgrid": False,
             "categoryorder": "array",
-            "categoryarray": [labels[name] for name in names],
+            "categoryarray": list(labels.values()),
         },
     )
     return figure
@@ -141,11 +159,12 @@ def guesses_of(result: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(kept[name]) for name in GUESS_LABELS if kept.get(name) is not None}
 
 
-def curves(frame: pd.DataFrame) -> go.Figure:
+def curves(frame: pd.DataFrame, names_of: Mapping[str, str] = MappingProxyType({})) -> go.Figure:
     """One measured thing by training step, one line per series; π is thick.
 
     Args:
         frame: columns ``series``, ``step`` and ``value``; ``name`` (``loss``, ``score``…), if there, titles the axis.
+        names_of: what a series is called in the legend, where that is more than the method's name.
 
     Raises:
         BadInput: when the frame holds several names.
@@ -155,22 +174,17 @@ def curves(frame: pd.DataFrame) -> go.Figure:
         raise BadInput(f"curves got {', '.join(map(str, names))}; draw one of them at a time")
     title = Y_TITLES.get(names[0], str(names[0]).replace("_", " ").capitalize()) if names else "Value"
     figure = go.Figure()
-    others = [colour for colour in LIGHT if colour != LIGHT[0]]
-    plain = 0
     for series, part in frame.groupby("series", sort=False):
         part = part.sort_values("step")
-        if series in _PI:
-            line = {"color": HIGHLIGHT, "width": 3.5}
-        else:
-            line = {"color": others[plain % len(others)], "width": 1.8, "dash": DASHES[plain % len(DASHES)]}
-            plain += 1
+        style = method_style(str(series))
+        line = {"color": style.colour, "dash": style.dash, "width": 3.5 if series in _PI else 1.8}
         # NaN and infinities make gaps.
         values = [float(v) if np.isfinite(v) else None for v in part["value"].astype(float)]
         figure.add_trace(
             go.Scatter(
                 x=[int(step) for step in part["step"]],
                 y=values,
-                name=escape(method_label(str(series))),
+                name=escape(names_of.get(str(series)) or method_label(str(series))),
                 mode="lines+markers" if len(part) <= 25 else "lines",
                 marker={"size": 5},
                 line=line,

@@ -11,6 +11,8 @@ import pandas as pd
 from pituning.errors import ArtefactError
 from pituning.figures.palette import METHOD_LABELS, method_label
 from pituning.figures.results import alpha_heatmap, curves, score_bars
+from pituning.figures.ribbon import ribbon_words, weight_ribbon
+from pituning.figures.search import search_curves
 from pituning.figures.shots import shots_curve
 from pituning.figures.words import KINDS, METRICS, label
 from pituning.registry import unknown
@@ -22,8 +24,10 @@ from pituning.reports.usable import Judgement, judge_run
 from pituning.reports.verdict import difference, scores
 from pituning.runs.records import CurvePoint, Run
 from pituning.tasks.guessing import guess_rows
+from pituning.tuning.search_curves import searched
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
+PI = "pi"
 CURVES = {
     "loss": "Loss on the shots",
     "held_out_loss": "Loss on held-out shots",
@@ -89,8 +93,8 @@ def _scores(reader: Reader, run: Run) -> Drawn:
     return Drawn(
         title=verdict_line(result, judgement),
         sentence=f"{_subject(reader, run)}. {_first_sentence(judgement.donors.title)}",
-        reading=f"{run_title(reader, run)}. {metric} on the test split; lines across the bars are 95 % intervals over "
-        f"test examples.{_guess_words(result)}",
+        reading=f"{run_title(reader, run)}. {metric} on {_tested_on(result)}; lines across the bars are 95 % intervals "
+        f"over test examples.{_guess_words(result)}",
         verdict=judgement,
         panels=(
             Panel(
@@ -109,6 +113,10 @@ def _scores(reader: Reader, run: Run) -> Drawn:
 def _metric(reader: Reader, run: Run) -> str:
     info = reader.tasks().get(run.spec.subject)
     return METRICS[info.metric].label if info else "Score"
+
+
+def _tested_on(result: Mapping[str, Any]) -> str:
+    return "rows that it did not learn from" if result.get("pooled") else "the test split"
 
 
 def _subject(reader: Reader, run: Run) -> str:
@@ -210,6 +218,51 @@ def _weights(reader: Reader, run: Run) -> Drawn:
     )
 
 
+def _ribbon(reader: Reader, run: Run) -> Drawn:
+    points = reader.queue.alphas_of(run.id)
+    if not points:
+        raise ArtefactError(f"run {run.id} learned no weights; choose another one, or its scores")
+    experts = [_expert(reader, name) for name in points[-1].experts]
+    shares = [[float(np.mean(column)) for column in zip(*point.weights, strict=True)] for point in points]
+    return Drawn(
+        title=ribbon_words([named(name) for name in experts], shares[-1]).rstrip("."),
+        sentence=f"{_subject(reader, run)}: mean weight of each expert, over the steps of the training.",
+        reading=f"{run_title(reader, run)}. Colours say how far a weight is from an equal share.",
+        panels=(
+            Panel(
+                figure=lambda dark: weight_ribbon([point.step for point in points], experts, shares, dark=dark),
+                alt="Mean weight of each expert by step, coloured by how far it is from an equal share",
+                stem=f"ribbon-{run.id}",
+            ),
+        ),
+    )
+
+
+def _search(reader: Reader, run: Run) -> Drawn:
+    losses: dict[tuple[float, int], dict[int, float]] = {}
+    for point in reader.queue.curves_of(run.id):
+        key = searched(point.name)
+        if key is not None and point.series == PI:
+            losses.setdefault(key, {})[point.step] = point.value
+    if not losses:
+        raise ArtefactError(f"run {run.id} told nothing of its search for a learning rate; choose its scores")
+    rates = sorted({rate for rate, _ in losses})
+    lowest = {rate: min(min(one.values()) for key, one in losses.items() if key[0] == rate) for rate in rates}
+    best = min(rates, key=lowest.__getitem__)
+    return Drawn(
+        title=f"Of {len(rates)} learning rates {best:g} reaches the lowest held-out loss: {lowest[best]:.2f}",
+        sentence=f"{_subject(reader, run)}: colours are learning rates, dashes are folds of the shots.",
+        reading=f"{run_title(reader, run)}. {method_label(PI)}, loss on held-out shots of each training.",
+        panels=(
+            Panel(
+                figure=lambda dark: search_curves(losses, dark=dark),
+                alt=f"Held-out loss of {method_label(PI)} by step, a line for each learning rate and fold",
+                stem=f"search-{run.id}",
+            ),
+        ),
+    )
+
+
 def _curves(reader: Reader, run: Run) -> Drawn:
     order = {name: place for place, name in enumerate(METHOD_LABELS)}
     points = [point for point in reader.queue.curves_of(run.id) if point.name in CURVES]
@@ -240,7 +293,7 @@ def _curves(reader: Reader, run: Run) -> Drawn:
 def _learned(points: Sequence[CurvePoint]) -> str:
     """How far the loss of π-tuning fell, or whatever was measured of it first."""
     name = points[0].name
-    mine = [one for one in points if one.name == name and one.series == "pi"] or [
+    mine = [one for one in points if one.name == name and one.series == PI] or [
         one for one in points if one.name == name and one.series == points[0].series
     ]
     mine = sorted(mine, key=lambda one: one.step)
@@ -252,6 +305,8 @@ SHOWS: Mapping[str, Callable[[Reader, Run], Drawn]] = {
     "scores": _scores,
     "shots": _by_shots,
     "weights": _weights,
+    "ribbon": _ribbon,
     "curves": _curves,
+    "search": _search,
 }
 """What can be shown of a run, the usual first."""

@@ -131,8 +131,8 @@ def _how_well(correlation: Interval, lost: Interval) -> str:
         minus(f"{value:.{digits}f}") for value, digits in ((correlation.low, 2), (correlation.high, 2), (lost.mean, 1))
     )
     return (
-        f"95 % interval {low} to {high}; who tries the three nearest donors loses {points_lost} points against the best "
-        "of all."
+        f"95 % interval {low} to {high}; who tries the three nearest donors loses {points_lost} points against the "
+        "best of all."
     )
 
 

@@ -34,6 +34,7 @@ import sqlalchemy as sa
 
 from pituning.errors import BadInput
 from pituning.runs.claims import NOBODY, ClaimedRuns, LostClaimError
+from pituning.runs.naming import new_names, number_of
 from pituning.runs.records import Run
 from pituning.runs.roles import LOCAL_OWNER, Actor, Role
 from pituning.runs.rows import Rows, insert_rows, rows_of
@@ -87,7 +88,7 @@ class RunQueue(ClaimedRuns):
 
         Args:
             batch: a name that they share.
-            names: one for each run; by default its kind and subject.
+            names: one for each run; by default its kind and subject, and a number from the second one on.
 
         Raises:
             BadInput: when a spec's settings, or the batch's name, cannot be used.
@@ -101,18 +102,20 @@ class RunQueue(ClaimedRuns):
         now = time.time()
         rows = [
             {
-                "id": _new_id(spec), "name": names[number] if names else f"{spec.kind} {spec.subject}",
-                "kind": spec.kind, "backbone": spec.backbone, "batch": batch,
-                "spec": spec.to_json(), "state": "queued", "priority": priority,
-                "position": now + number * SPACING, "attempt": 0, "max_attempts": max_attempts,
+                "id": _new_id(spec), "name": names[number] if names else "", "kind": spec.kind,
+                "backbone": spec.backbone, "batch": batch, "spec": spec.to_json(), "state": "queued",
+                "priority": priority, "position": now + number * SPACING, "attempt": 0, "max_attempts": max_attempts,
                 "created": now + number * SPACING, "submitted_by": self.actor.name, "cancel_requested": False,
                 "done": 0, "total": 0,
             }
             for number, spec in enumerate(specs)
         ]  # fmt: skip
         if rows:
-            with self._writing() as connection:
+            with self._alone() as connection:
                 self._check_owner(connection)
+                if not names:
+                    for row, name in zip(rows, new_names(connection, specs), strict=True):
+                        row["name"] = name
                 connection.execute(sa.insert(RUNS), rows)
                 for row in rows:
                     self._note(connection, str(row["id"]), "queued")
@@ -132,7 +135,8 @@ class RunQueue(ClaimedRuns):
         if run.damage is not None:
             raise BadInput(run.damage)
         spec = RunSpec(kind=run.kind, config={**run.spec.config, **changes})
-        return self.submit(spec, name=name or run.name, priority=run.priority)
+        own = None if number_of(run) else run.name  # a name that somebody gave; else it gets one of its own
+        return self.submit(spec, name=name or own, priority=run.priority)
 
     # The order.
 

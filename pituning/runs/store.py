@@ -157,7 +157,7 @@ class RunStore:
         return read_json(self.workspace.root / run.result_path) if run.result_path else None
 
     def partial_of(self, run_id: str) -> dict[str, Any] | None:
-        """What a run that is not done has found so far, where that says something already, else None."""
+        """The parts of its result that a run that is not done has found so far, or None."""
         try:
             return read_json(checkpoint_dir(self.workspace, run_id) / PARTIAL)
         except PiTuningError:

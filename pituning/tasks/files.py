@@ -49,7 +49,7 @@ class TablePreview:
         metric: how answers would be scored.
         labels: the closed answer space, or None for open answers.
         counts: how often each label comes up, most frequent first; of open answers the first 20.
-        sizes: examples per split.
+        sizes: examples per split; those of ``dealt`` were dealt by chance, the others are the file's own.
         most_shots: the most shots per class that the training split allows.
         problems: rows that cannot be used; the task cannot be made while there are any.
         missing: how many rows have no answer; the task cannot be made while nobody said what becomes of them.
@@ -65,6 +65,7 @@ class TablePreview:
     labels: tuple[str, ...] | None
     counts: dict[str, int]
     sizes: dict[str, int]
+    dealt: tuple[str, ...]
     most_shots: int
     problems: tuple[RowProblem, ...]
     missing: int
@@ -138,6 +139,7 @@ def task_from_table(
             "template": columns.template,
             "answers": kind.name,
             "file": table.filename,
+            "dealt": plan.dealt(),
             **(about or {}),
         },
     )
@@ -178,6 +180,7 @@ def preview_table(
         labels=plan.labels,
         counts=dict(counts.most_common(None if plan.labels else SHOWN_COUNTS)),
         sizes={split: int((plan.splits == place).sum()) for place, split in enumerate(SPLITS)},
+        dealt=tuple(plan.dealt()),
         most_shots=most,
         problems=examined.problems,
         missing=0 if examined.options.missing != "refuse" else examined.missing.total(),
@@ -232,6 +235,11 @@ class _Plan:
             examined.questions[self.kept], examined.answers if self.grouped else examined.answers[self.kept],
             self.splits, examined.counts, examined.kind,
         )  # fmt: skip
+
+    def dealt(self) -> list[str]:
+        """The splits that were dealt by chance: the file names none of their rows."""
+        given = self.examined.splits[self.kept]
+        return [split for place, split in enumerate(SPLITS) if not (given == place).any()]
 
     def check_splits(self) -> None:
         examined = self.examined

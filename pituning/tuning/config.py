@@ -42,7 +42,8 @@ LONGEST = "full"
 """The baseline that takes longest: of the others it begins first, so that none has to wait for it at the end."""
 
 PARTIAL = "partial.json"
-"""Under this name a run keeps in its checkpoint what it has found as soon as that allows a verdict."""
+"""Under this name a run keeps in its checkpoint what it has found of its result by now; with ``score`` that allows a
+verdict."""
 
 ALPHA_STARTS = ("uniform", "own", "similarity")
 RATE_FACTORS = (0.4, 1.0, 2.5)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pituning.tasks.base import Example, Task
+from pituning.tasks.base import SPLITS, Example, Task
 from pituning.tasks.metrics import per_example
+from pituning.tasks.pooling import others, scored_count
 
 RESAMPLES = 2000
 SHOWN = 6
@@ -26,6 +27,14 @@ def scored_examples(task: Task, most: int) -> list[Example]:
         return [split[i] for i in range(len(split))]
     chosen = np.sort(np.random.default_rng(0).permutation(len(split))[:most])
     return [split[int(i)] for i in chosen]
+
+
+def rows_to_score(task: Task, most: int, shots: Sequence[Example]) -> list[Example]:
+    """What a tuning is scored on: `scored_examples`, and of a small table other rows that it does not learn from."""
+    test = scored_examples(task, most)
+    sizes = {split: len(task.split(split)) for split in SPLITS}
+    count = scored_count(sizes, task.about.get("dealt") or (), shots=len(shots), most=most)
+    return [*test, *others(task, shots, count - len(test))] if count > len(test) else test
 
 
 def first_or_drawn(task: Task, most: int) -> list[Example]:

@@ -108,6 +108,8 @@ class MixtureLearner:
         if not parameters:
             callback(config.steps, state())
             return
+        if self.show_alpha:
+            reporter.alpha(0, self.mixture.space.site_names, self.names, self.start().weights.tolist())
         fit(parameters, loss, encoded, config, reporter=reporter, series=series, evaluate=evaluate, announce=False)
 
     def losses(self, state: Mixed, encoded: EncodedExamples) -> np.ndarray:

@@ -23,9 +23,7 @@ from torch import Tensor
 
 from pituning.errors import RunFailed
 from pituning.experts.keeping import check_not_imported
-from pituning.graph.predict import plain_neighbor
 from pituning.progress import Reporter, Silent
-from pituning.tasks.metrics import guessing
 from pituning.tuning.config import MIXTURE, PARTIAL, TuneConfig, guard
 from pituning.tuning.evaluation import Scores, rounded, shown_predictions
 from pituning.tuning.export import export
@@ -99,11 +97,14 @@ class _Run:
     checkpoint: Path | None
     choices: dict[str, Choice] = field(default_factory=dict)
     outcomes: dict[str, _Outcome] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict)  # what is known of the result by now
 
     def result(self) -> dict[str, Any]:
         """Does everything."""
         config, began = self.config, time.monotonic()
-        self.trial = trial = prepare(config, self.workspace, self.reporter, checkpoint=self.checkpoint)
+        self.trial = trial = prepare(
+            config, self.workspace, self.reporter, checkpoint=self.checkpoint, tell=self._keep_partial
+        )
         self.config = config = trial.config  # without the methods that need donors, where none lends
         self.scores = Scores(trial.task, trial.test, seed=config.seed)
         self.processes = process_count(config.processes, trial.backbone)
@@ -115,19 +116,14 @@ class _Run:
             first = [(name, answers) for name, answers in config.for_verdict if trial.plays(name)]
             self._together(VERDICT_PHASE, first, verdict_units(config, folds=folds, rows=rows, methods=first))
             chosen = self._guard()
-            guessed = guessing(trial.task)
             score = self._test("pi", chosen)
             also = () if chosen == MIXTURE or not trial.plays(MIXTURE) else (MIXTURE,)
             mixture_score = self._test(MIXTURE, MIXTURE) if also else score if chosen == MIXTURE else None
-            found = {
-                "target": config.target, "kind": config.kind, "shots": config.shots, "seed": config.seed,
-                "donors": list(trial.methods.donors), "score": score, "chosen": chosen,
-                "candidates": {name: self.choices[name].to_json() for name in trial.candidates},
-                "mixture_score": mixture_score, "metric": trial.task.metric, "backbone": config.backbone,
-                "guessing": None if guessed is None else guessed.to_json(), "test_examples": rows,
-            }  # fmt: skip
-            self._keep_partial(found)
-            curve, calibration = self._after_verdict(chosen, found)
+            candidates = {name: self.choices[name].to_json() for name in trial.candidates}
+            self._keep_partial({
+                "score": score, "chosen": chosen, "candidates": candidates, "mixture_score": mixture_score,
+            })  # fmt: skip
+            curve, calibration = self._after_verdict(chosen)
             errors = self._held_out_errors(chosen, calibration)
         baselines = {name: self.scores.score(name) for name in config.baselines}
         scored = ("pi", *also, *config.baselines)
@@ -138,19 +134,14 @@ class _Run:
         self.reporter.log(f"π-tuning ({chosen}): {score:.1f} points in {time.monotonic() - began:.0f} s")
         return {
             "format_version": FORMAT_VERSION,
-            **found,
+            **self.found,
             "recommended": guard(errors, trial.held_out) if errors else chosen,
             "held_out_errors": rounded(errors),
             "baselines": baselines,
             **exported,
             "intervals": {name: self.scores.interval(name) for name in scored},
             "gains": {name: self.scores.gain("pi", name) for name in config.baselines},
-            "predictor": None if config.donor_names else config.predictor,
-            "confidence": {n.task: n.confidence for n in trial.neighbors if n.task in trial.methods.donors},
-            "neighbors": [plain_neighbor(neighbor) for neighbor in trial.neighbors],
-            "expected": {name: rounded(asdict(each)) for name, each in trial.expected.items()},
             "methods": {name: choice.to_json() for name, choice in self.choices.items()},
-            "examples": len(trial.shots),
             "per_class": self.scores.per_class("pi"),
             "learning_curve": curve,
             "predictions": self._shown(chosen),
@@ -165,7 +156,6 @@ class _Run:
         methods: Iterable[tuple[str, bool]],
         units: int,
         more: Mapping[Job, Callable[[Any], None]] | None = None,
-        on_score: Callable[[], None] | None = None,
     ) -> None:
         """Chooses, trains and tests methods; what was kept of an interrupted run is not done again.
 
@@ -173,7 +163,6 @@ class _Run:
             methods: and whether each is tested, or only chosen.
             units: training steps that all of it counts for.
             more: other jobs, and what takes their values.
-            on_score: called after every method that was tested.
         """
         jobs, takes = [], dict(more or {})
 
@@ -181,8 +170,6 @@ class _Run:
             self._take(method, value)
             if value["predictions"] is not None:
                 self._scored(method)
-                if on_score is not None:
-                    on_score()
 
         for method, answers in methods:
             if self._kept(method, answers):
@@ -230,27 +217,38 @@ class _Run:
         return method in self.outcomes or self._restore_outcome(method) if answers else chosen
 
     def _scored(self, method: str) -> None:
-        """Tells the score of a method; a mixture's is π-tuning's only where it is chosen."""
+        """Keeps and tells the score of a method; a mixture's is π-tuning's only where it is chosen."""
         points = (
             self.scores.add(method, self.outcomes[method].predictions)
             if method == MIXTURE
             else self._test(method, method)
         )
         self.reporter.log(f"{method}: {points:.1f} points")
+        self._keep_partial()
 
-    def _keep_partial(self, found: Mapping[str, Any]) -> None:
-        """Keeps what is known by now for whoever waits for the verdict."""
-        if self.checkpoint is None:
-            return
-        known = [name for name in self.config.baselines if name in self.scores.rows]
-        write_json(self.checkpoint / PARTIAL, {
-            **found,
-            "baselines": {name: self.scores.score(name) for name in known},
-            "intervals": {name: self.scores.interval(name) for name in ("pi", *known)},
-            "gains": {name: self.scores.gain("pi", name) for name in known},
-        })  # fmt: skip
+    def _keep_partial(self, found: Mapping[str, Any] | None = None) -> None:
+        """Keeps what is known by now for whoever waits.
 
-    def _after_verdict(self, chosen: str, found: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        Args:
+            found: what is new of the result itself.
+        """
+        self.found |= found or {}
+        if self.checkpoint is not None:
+            write_json(self.checkpoint / PARTIAL, {**self.found, **(self._measured() if self.outcomes else {})})
+
+    def _measured(self) -> dict[str, Any]:
+        """Scores of what has been tested by now; gains of π-tuning once it has been chosen what that is."""
+        scores, there = self.scores, self.scores.rows
+        known = [name for name in self.config.baselines if name in there]
+        return {
+            "baselines": {name: scores.score(name) for name in known},
+            "mixture_score": scores.score(MIXTURE) if MIXTURE in there else self.found.get("mixture_score"),
+            "intervals": {name: scores.interval(name) for name in ("pi", MIXTURE, *known) if name in there},
+            "gains": {name: scores.gain("pi", name) for name in known if "pi" in there},
+            "methods": {name: choice.to_json() for name, choice in self.choices.items()},
+        }
+
+    def _after_verdict(self, chosen: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """The other baselines; learning curve and calibration of the chosen candidate."""
         config, folds, rows = self.config, len(self.trial.folds), len(self.trial.test)
         values: dict[str, Any] = {"curve": [], "calibration": {}}
@@ -263,7 +261,7 @@ class _Run:
             jobs.append(Job("curve", curve_units(config, rows), partial(self._curve, chosen)))
         more = {job: partial(values.__setitem__, job.name) for job in jobs}
         units = other_units(config, folds=folds, rows=rows, closed=closed)
-        self._together(OTHERS_PHASE, config.after_verdict, units, more, lambda: self._keep_partial(found))
+        self._together(OTHERS_PHASE, config.after_verdict, units, more)
         return values["curve"], values["calibration"]
 
     # Choosing on the shots.

@@ -15,6 +15,7 @@ from pituning.progress import Reporter, Silent
 from pituning.training.config import TrainConfig
 from pituning.tuning.config import fold_count
 from pituning.tuning.learners import Learner, StopTraining
+from pituning.tuning.search_curves import search_curve
 
 VERSION = 3
 """Of `choose` and `train`: studies measure again what was chosen or trained under another one."""
@@ -205,9 +206,11 @@ class _Search:
         fold, reached = self.folds[number], self._reached[number]
         held_out = self.encoded.subset(fold.held_out)
         losses: dict[int, float] = {}
+        name = search_curve(rate, number + 1)
 
         def callback(step: int, state: Any) -> None:
             losses[step] = held_out_loss(self.learner.losses(state, held_out))
+            self.reporter.curve(self.method, step, {name: losses[step]})
             behind = min(losses.values()) > reached.get(step, math.inf)
             if behind and 4 * step >= 3 * self.config.steps and step < self.config.steps:
                 raise StopTraining

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +20,16 @@ from pituning.experts.model import ExpertModel
 from pituning.experts.store import Together
 from pituning.graph.donor_gains import MOST_HELPFUL, DonorGain, DonorGains
 from pituning.graph.harm import points
-from pituning.graph.predict import Neighbor
+from pituning.graph.predict import Neighbor, plain_neighbor
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
+from pituning.tasks.metrics import guessing
 from pituning.tasks.registry import load_task
 from pituning.training.config import TrainConfig, without_defaults
 from pituning.tuning.baselines import DRAWN, Methods, drawn
 from pituning.tuning.config import CANDIDATES, MIXTURE, WITHOUT_DONORS, TuneConfig, is_trained
 from pituning.tuning.donors import load_zoo, predict_donors, predict_gains, start_values
-from pituning.tuning.evaluation import scored_examples
+from pituning.tuning.evaluation import rounded, rows_to_score
 from pituning.tuning.interpolation import Mixture
 from pituning.tuning.learners import MixtureLearner
 from pituning.tuning.selection import Choice, Fold, OnlySteps, as_it_is, choose, make_folds, train
@@ -171,6 +172,7 @@ def prepare(
     backbone_dir: Path | None = None,
     zoo_dirs: Mapping[str, Path] | None = None,
     shots: Sequence[Example] | None = None,
+    tell: Callable[[Mapping[str, Any]], None] = lambda found: None,
 ) -> Trial:
     """Loads what takes part, embeds the shots, names the donors.
 
@@ -180,6 +182,7 @@ def prepare(
         backbone_dir: the backbone's directory; by default the workspace's.
         zoo_dirs: those of the zoo's experts, by task; by default the workspace's.
         shots: by default as the config says.
+        tell: called with a part of a run's result as soon as it is known: of the rows, then of the donors.
 
     Raises:
         BadInput: for an unknown task, donor or backbone, too few examples, or a baseline that nobody can play.
@@ -187,9 +190,16 @@ def prepare(
     """
     task = load_task(config.target, workspace)
     shots = task.shots(config.shots, config.seed) if shots is None else shots
-    test = scored_examples(task, config.test_examples)
+    test = rows_to_score(task, config.test_examples, shots)
     if not test:
         raise BadInput(f"task {task.name!r} has no test examples to score on; add some", field="target")
+    guessed = guessing(task)
+    tell({
+        "target": config.target, "kind": config.kind, "shots": config.shots, "seed": config.seed,
+        "backbone": config.backbone, "metric": task.metric, "examples": len(shots), "test_examples": len(test),
+        "pooled": len(test) > len(task.split("test")),
+        "guessing": None if guessed is None else guessed.to_json(),
+    })  # fmt: skip
     backbone_dir = backbone_dir or workspace.backbone_dir(config.backbone)
     backbone = Backbone.load(backbone_dir, name=config.backbone, dtype=config.dtype, quantize=config.quantize)
     model = ExpertModel(backbone, config.kind)
@@ -217,6 +227,13 @@ def prepare(
         reporter.log(f"donors: {', '.join(donors)}")
     else:
         config = replace(config, baselines=tuple(name for name in config.baselines if name in WITHOUT_DONORS))
+    expected = {} if gains is None else gains.gains
+    tell({
+        "donors": list(donors), "predictor": None if config.donor_names else config.predictor,
+        "confidence": {each.task: each.confidence for each in neighbors if each.task in donors},
+        "neighbors": [plain_neighbor(neighbor) for neighbor in neighbors],
+        "expected": {name: rounded(asdict(each)) for name, each in expected.items()},
+    })  # fmt: skip
     similarity = {neighbor.task: neighbor.similarity for neighbor in neighbors}
 
     def task_of(name: str) -> Task:
@@ -257,7 +274,7 @@ def prepare(
         encoded_test=encode(test),
         neighbors=neighbors,
         stages=stages,
-        expected={} if gains is None else gains.gains,
+        expected=expected,
     )
 
 

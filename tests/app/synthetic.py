@@ -211,7 +211,8 @@ def own_task(workspace: Workspace, name: str = "my-reviews") -> Run:
     rows = [Example(uid=f"{name}/{i}", text=f"dish {i} was {word}", answer=word) for i in range(8) for word in LABELS]
     task = Task(
         name=name, title="My restaurant reviews", instruction="Is the review good or bad?", modality="language",
-        metric="accuracy", labels=LABELS, source="upload", splits={"train": rows[:8], "validation": rows[8:10], "test": rows[10:]},
+        metric="accuracy", labels=LABELS, source="upload",
+        splits={"train": rows[:8], "validation": rows[8:10], "test": rows[10:]},
     )  # fmt: skip
     save_task(task, workspace)
     return done(workspace, name)

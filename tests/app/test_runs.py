@@ -29,13 +29,30 @@ def test_a_running_run_shows_progress_and_time_left(
     assert woken, "an active run needs somebody who works on it"
     assert len(at.get("plotly_chart")) == 2
 
+    # What it has found is shown as soon as it is there: who lends, the first score, what is still to come.
+    early = {"test_examples": 250, "examples": 160, "donors": ["odd-even"], "mixture_score": 58.0,
+             "neighbors": [{"task": "odd-even", "similarity": 0.42}]}  # fmt: skip
+    write_json(checkpoint_dir(workspace, run.id) / PARTIAL, early)
+    at = healthy(at.run())
+    for words in ("160 rows to learn from, 250 rows to test on", "(0.42); 1 task compared", "58.0 points",
+                  "updated", "Whose experts are mixed"):  # fmt: skip
+        assert words in texts(at)
+    bars = json.loads(at.get("plotly_chart")[0].proto.spec)
+    assert bars["data"][1]["text"].count("\u2002…") == 7, "the seven baselines are awaited"
+
     # What allows a verdict is shown before the other baselines are there.
     gains = {name: {"mean": 9.0, "low": 4.0, "high": 14.0} for name in ("single", "placebo")}
-    partial = {"score": 60.0, "baselines": {"single": 51.0, "placebo": 51.0}, "gains": gains, "chosen": "mixture"}
+    partial = {
+        **early,
+        "score": 60.0,
+        "baselines": {"single": 51.0, "placebo": 51.0},
+        "gains": gains,
+        "chosen": "mixture",
+    }
     write_json(checkpoint_dir(workspace, run.id) / PARTIAL, partial)
     at = healthy(at.run())
     assert "Transfer: the donors’ knowledge helped" in texts(at)
-    assert "Still to come: Backbone alone" in texts(at)
+    assert "Single expert 51.0, Placebo donors 51.0; 5 still to come" in texts(at)
     assert len(at.get("plotly_chart")) == 3
 
 

@@ -9,9 +9,10 @@ import pytest
 from plotly.colors import hex_to_rgb, sample_colorscale
 
 from pituning.errors import BadInput
-from pituning.figures.palette import HIGHLIGHT, METHOD_LABELS, MUTED, PAD
+from pituning.figures.palette import METHOD_LABELS, PAD, method_style
 from pituning.figures.results import alpha_heatmap, curves, score_bars
 from pituning.figures.shots import shots_curve
+from pituning.tuning.config import BASELINES
 from tests.figures.test_palette import contrast
 
 RESULT: dict[str, Any] = {
@@ -37,7 +38,7 @@ def test_scores_are_sorted_and_pi_stands_out() -> None:
     bars, texts = figure.data
     assert list(bars.y) == ["Placebo donors", "Single expert", "π-tuning", "Full fine-tuning"]  # from the bottom up
     assert list(bars.x) == [60.0, 63.0, 71.2, 74.5]
-    assert list(bars.marker.color) == [MUTED, MUTED, HIGHLIGHT, MUTED]
+    assert list(bars.marker.color) == [method_style(name).colour for name in ("placebo", "single", "pi", "full")]
     np.testing.assert_allclose(bars.x + np.array(bars.error_x.array), [60, 66, 74, 78])
     np.testing.assert_allclose(bars.x - np.array(bars.error_x.arrayminus), [60, 60, 68, 71])
     assert [text.strip("\u2002") for text in texts.text] == ["60.0", "63.0", "<b>71.2</b>", "74.5"]
@@ -64,6 +65,15 @@ def test_guessing_stands_among_the_scores_and_a_line_marks_the_better_guess() ->
     assert list(score_bars({"score": 20.0, "guessing": {"chance": 5.0, "largest": None}}).data[1].x) == [5.0, 20.0]
 
 
+def test_scores_that_are_still_to_come_have_their_place() -> None:
+    figure = score_bars({"mixture_score": 55.0, "baselines": {"single": 60.0}}, awaited=("pi", "placebo", "single"))
+    rows = ["Placebo donors", "π-tuning", "π-tuning without the guard", "Single expert"]
+    assert list(figure.layout.yaxis.categoryarray) == list(figure.data[1].y) == rows
+    assert [text.strip("\u2002") for text in figure.data[1].text] == ["…", "…", "55.0", "60.0"]
+    assert list(figure.data[0].x) == [55.0, 60.0]
+    assert list(figure.layout.xaxis.range) == [0, 100]  # bars that come do not move those that are there
+
+
 def test_ties_put_pi_first() -> None:
     assert score_bars({"score": 60.0, "baselines": {"zero": 60.0, "single": 60.0}}).data[0].y[-1] == METHOD_LABELS["pi"]
 
@@ -85,9 +95,14 @@ def test_curves() -> None:
 
 
 def test_every_curve_has_its_own_look() -> None:
-    names = ["pi", "single", "full", "donor", "uniform", "random", "placebo", "untouched", "extra"]
+    names = ["pi", "mixture", *BASELINES, "extra"]
     frame = pd.DataFrame([(name, 1, 0.5) for name in names], columns=["series", "step", "value"])
-    assert len({(trace.line.color, trace.line.dash) for trace in curves(frame).data}) == len(names)
+    looks = {(trace.line.color, trace.line.dash) for trace in curves(frame).data}
+    assert len(looks) == len(names)
+    assert len({(method_style(name).colour, method_style(name).pattern) for name in names}) == len(names)  # of bars
+    labelled = [{**row, "series": METHOD_LABELS.get(row["series"], row["series"])} for row in frame.to_dict("records")]
+    assert {(trace.line.color, trace.line.dash) for trace in curves(pd.DataFrame(labelled)).data} == looks
+    assert curves(frame[:1], {"pi": "π-tuning (rate 0.002)"}).data[0].name == "π-tuning (rate 0.002)"
 
 
 def test_curves_of_two_things_are_refused() -> None:

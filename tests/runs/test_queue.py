@@ -7,11 +7,13 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
 from pituning.errors import BadInput
+from pituning.runs.naming import number_of
 from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
 from pituning.runs.records import AlphaPoint, CurvePoint, RunEvent
 from pituning.runs.spec import RunSpec
@@ -277,6 +279,21 @@ def test_a_duplicate_has_the_settings_but_for_the_changes(queue, submit):
     assert queue.get(run_id).spec.config["shots"] == 4
     with pytest.raises(BadInput, match="train has no setting 'shorts'"):
         queue.duplicate(run_id, {"shorts": 8})
+
+
+def test_no_two_runs_that_nobody_named_have_the_same_name(queue, submit):
+    specs = [RunSpec(kind="train", config={"task": task, "name": "x"}) for task in ("digits", "digits-2", "digits")]
+    names = [queue.get(run_id).name for run_id in queue.submit_all(specs)]
+    assert names == ["train digits", "train digits-2", "train digits 2"]
+    named = submit(name="mine")
+    assert queue.get(named).name == "train digits 3"
+    assert queue.get(queue.duplicate(named, {})).name == "train digits 4"
+    own = queue.submit(specs[0], name="the best one")
+    assert [number_of(queue.get(run_id)) for run_id in (named, own)] == [3, 0]
+    assert queue.get(queue.duplicate(own, {})).name == "the best one"
+    with ThreadPoolExecutor(4) as threads:
+        runs = list(threads.map(lambda _: queue.submit(specs[1]), range(8)))
+    assert len({queue.get(run_id).name for run_id in runs}) == 8
 
 
 def test_a_claim_says_where_and_by_which_process(queue, submit):

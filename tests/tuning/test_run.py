@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pituning.experts.model import ExpertModel
 from pituning.experts.store import make_expert, open_expert, save_expert
 from pituning.graph.donor_gains import DonorGain, DonorGains
 from pituning.progress import Silent
+from pituning.reports.stages import stages
 from pituning.reports.verdict import judge
 from pituning.runs.configs import RelativesRun
 from pituning.runs.relatives import relatives
@@ -29,10 +31,12 @@ from pituning.tasks.base import Example, Task
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import load_task
 from pituning.tuning import evaluation, export
+from pituning.tuning import run as run_module
 from pituning.tuning.config import BASELINES, TuneConfig
 from pituning.tuning.interpolation import TOLERANCE, Collapsed, Mixture, collapse
 from pituning.tuning.learning_curve import first_of_each
 from pituning.tuning.run import tune
+from pituning.tuning.search_curves import searched
 from pituning.workspace.layout import Workspace
 
 MakeWorkspace = Callable[..., Workspace]
@@ -120,6 +124,36 @@ def test_result_and_exported_expert(make_workspace: MakeWorkspace, tiny_backbone
     assert score(task.metric, answers, [example.answer for example in examples]) == pytest.approx(result["score"])
     assert expert.card.spec["chosen"] == result["chosen"]
     assert result["expert"] not in workspace.zoo().expert_dirs("lora")  # it never becomes a donor
+
+
+def test_whoever_waits_sees_stage_after_stage(
+    make_workspace: MakeWorkspace, vision_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[dict[str, Any]] = []
+    monkeypatch.setattr(run_module, "write_json", lambda path, document: kept.append(json.loads(json.dumps(document))))
+    names, notes = ("backbone", "single", "placebo", "uniform"), Notes()
+    config = TuneConfig(target=vision_task.name, baselines=names, processes=1, **FEW)
+
+    result = tune(config, make_workspace("w", "lora"), notes, tmp_path)
+
+    for earlier, later in pairwise(kept):
+        assert set(earlier) <= set(later)
+        assert set(earlier.get("baselines", ())) <= set(later.get("baselines", ()))
+    scored = [frozenset(document.get("baselines", ())) for document in kept]
+    assert set(map(len, scored)) == {0, 1, 2, 3, 4}, "each score is there as soon as it is measured"
+    assert {name: value for name, value in kept[-1].items() if name != "intervals"}.items() <= result.items()
+    done = [
+        [stage.state for stage in stages(found, baselines=names, begun=True, ended=False, title_of=str)].count("done")
+        for found in kept
+    ]
+    assert done[:2] == [1, 2], "the rows first, then the relatives, before anything is trained"
+    assert done == sorted(done)
+    assert done[-1] == 5
+    assert notes.alphas[0][0] == 0
+    assert all(share == pytest.approx(1 / 3) for row in notes.alphas[0][3] for share in row)
+    rates = {searched(name) for name in notes.metrics["pi"]} - {None}
+    assert {fold for _, fold in rates} == {1}
+    assert result["methods"]["mixture"]["learning_rate"] in {rate for rate, _ in rates}
 
 
 def test_an_imported_expert_lends_whatever_its_size_and_modules(

@@ -1,0 +1,57 @@
+"""Which rows a tuning is scored on: of a small table all that it does not learn from. Torch-free.
+
+A quarter of 40 rows tells next to nothing. Where the splits were dealt by chance, every row that is no shot is as good
+a test row as those of the test split: methods, rates and steps are chosen on the shots alone. A test split that a file
+names itself is left as it is, for it may be of another place or time than the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pituning.tasks.base import Example, Task
+
+FEW = 100
+"""Test rows below which others are taken, too."""
+ENOUGH = 200
+"""Rows up to which others are taken."""
+
+
+def is_pooled(sizes: Mapping[str, int], dealt: Sequence[str]) -> bool:
+    """Whether a task is scored on more than its test split.
+
+    Args:
+        sizes: rows of each split.
+        dealt: the splits that were dealt by chance.
+    """
+    return {"test", "train"} <= set(dealt) and sizes["test"] < FEW
+
+
+def scored_count(sizes: Mapping[str, int], dealt: Sequence[str], *, shots: int, most: int) -> int:
+    """How many rows a run is scored on, unless some ask the same as a shot does.
+
+    Args:
+        shots: rows that it learns from.
+        most: as it was told.
+    """
+    if not is_pooled(sizes, dealt):
+        return min(most, sizes["test"])
+    return min(most, ENOUGH, sum(sizes.values()) - shots)
+
+
+def others(task: Task, shots: Sequence[Example], count: int) -> list[Example]:
+    """At most ``count`` rows of validation and train that the shots do not hold, drawn with a fixed seed, in order.
+
+    Args:
+        shots: what is learned from; rows that ask the same are left out.
+    """
+    learned = {(shot.text, shot.image) for shot in shots}
+    free = [row for split in ("validation", "train") for row in task.split(split) if _question(row) not in learned]
+    chosen = np.sort(np.random.default_rng(0).permutation(len(free))[:count])
+    return [free[int(place)] for place in chosen]
+
+
+def _question(row: Example) -> tuple[str, object]:
+    return row.text, row.image
