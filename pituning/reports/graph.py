@@ -68,7 +68,9 @@ def draw_graph(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     """The graph, with one task or two picked out where they are asked for."""
     zoo = zoo_of(reader, settings)
     k = min(max(int(settings.get("k", NEIGHBOURS)), 1), max(len(zoo.names) - 1, 1))
-    own = own_tasks(reader, zoo.kind, zoo.names)
+    own: list[OwnTask] = []
+    with suppress(PiTuningError):  # the graph can be told without the runs
+        own = own_tasks(reader, zoo.kind, zoo.names)
     graph = joined(reader.graph(zoo, k), own) if own else reader.graph(zoo, k)
     colour_by, steps = one_of(settings, "colour", ColourBy), one_of(settings, "steps", Steps)
     task, other = (task_of(settings, name, list(graph)) for name in ("task", "other"))

@@ -69,7 +69,8 @@ def suggested_story(reader: Reader) -> Story:
     own: OwnTask | None = None
     with suppress(PiTuningError):
         zoo = reader.zoo()
-        own = next(reversed(own_tasks(reader, zoo.kind, zoo.names)), None)
+        with suppress(PiTuningError):  # the rest can be told without the runs
+            own = next(reversed(own_tasks(reader, zoo.kind, zoo.names)), None)
         task = bridge(zoo)
         common: dict[str, str | int] = {"kind": zoo.kind, "predictor": zoo.predictor}
         if own is not None:
