@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import streamlit as st
 
-from app.components import context, pair_sentence, pin, stories
+from app.components import context, pair_sentence, stories
 from app.components.guard import plain
 from app.components.links import to
 from app.components.pages import EXPERTS, RUNS
@@ -40,7 +40,6 @@ def pair(task: OwnTask, other: str) -> None:
     expected = task.expected.gains.get(other)
     told = {} if expected is None else {(other, task.info.name): expected}
     pair_sentence.show(kind_of(task.run), (other,), (task.info.name, other), ranks, len(task.near), expected=told)
-    pin.button("graph", {"kind": kind_of(task.run), "task": task.info.name, "other": other}, key="pair")
     if near is None:
         st.caption("The run on your task did not compare it with this one.")
         return

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, pair_sentence, pin, source
+from app.components import charts, context, pair_sentence, source
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, one_of, to
 from app.components.pages import GRAPH
@@ -60,10 +60,7 @@ def show(
     _heading(a, b)
     if beside_graph:
         ranks = {(other, task): pair.rank, (task, other): pair.rank_back}
-        pair_sentence.show(whole.kind, whole.names, (task, other), ranks, len(infos) - 1)
-        pin.button(
-            "graph", {"kind": whole.kind, "predictor": whole.predictor, "task": task, "other": other}, key="pair"
-        )
+        pair_sentence.show(whole.kind, whole.names, (task, other), ranks, len(infos) - 1, predictor=whole.predictor)
     _numbers(a, b, pair, len(infos) - 1, narrow=beside_graph)
     if beside_graph:
         with guarded("The measured transfer"):

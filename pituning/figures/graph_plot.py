@@ -10,10 +10,10 @@ import networkx as nx
 import numpy as np
 import plotly.graph_objects as go
 
-from pituning.figures.palette import INK, MODALITIES, colours, diverging, escape, in_order, modality_style
+from pituning.figures.graph_arrows import add_arrows
+from pituning.figures.palette import INK, MODALITIES, colours, escape, in_order, modality_style
 from pituning.figures.task_graph import OWN, ColourBy
 from pituning.graph.ego import Arrow
-from pituning.graph.harm import signed
 from pituning.graph.newcomers import is_own
 
 MOST_LABELLED = 150
@@ -28,10 +28,6 @@ LINES: Mapping[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
     "Same modality": (lambda data: True, "solid"),
 }
 """What the legend calls a line: the first of which the condition holds, and how it is dashed."""
-
-ARROW_WIDTHS = (2.0, 6.0)
-UNCERTAIN = 0.45
-"""Opacity of an arrow whose interval holds 0."""
 
 FADED = 0.25
 MARGIN = 0.06
@@ -62,11 +58,10 @@ def graph_figure(
     figure = go.Figure(
         [
             *_lines(graph, chosen, dark, grey=bool(arrows)),
-            *_arrow_labels(graph, arrows),
             *_points(graph, colour_by, chosen, near, dark),
         ]
     )
-    _draw_arrows(figure, graph, arrows, dark)
+    add_arrows(figure, graph, arrows, dark)
     axis: dict[str, Any] = {"visible": False, "zeroline": False, "showgrid": False}
     xs, ys = ([data[key] for _, data in graph.nodes(data=True)] or [0.0] for key in ("x", "y"))
     pads = [max((max(v) - min(v)) * MARGIN, 1.0) for v in (xs, ys)]
@@ -76,7 +71,7 @@ def graph_figure(
         hovermode="closest",
         dragmode="pan",
         xaxis={**axis, "range": [min(xs) - 2 * pads[0], max(xs) + 2 * pads[0]]},
-        yaxis={**axis, "range": [max(ys) + pads[1], min(ys) - pads[1]]},  # places have y down
+        yaxis={**axis, "range": [max(ys) + 1.7 * pads[1], min(ys) - pads[1]]},  # places have y down
         legend={
             "orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "itemclick": False,
             "itemdoubleclick": False, "itemsizing": "constant",
@@ -121,41 +116,6 @@ def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool, *, grey: bool) ->
 def _line(name: str, dark: bool, grey: bool) -> dict[str, str]:
     across = name == ACROSS and not grey
     return {"color": colours(dark)[3 if across else 6], "dash": LINES[name][1]}
-
-
-def _draw_arrows(figure: go.Figure, graph: nx.Graph, arrows: Sequence[Arrow], dark: bool) -> None:
-    """From donors to targets: blue helps, orange harms; the thicker the more, pale where it may be chance."""
-    most = max((abs(arrow.gain) for arrow in arrows), default=0.0) or 1.0
-    for arrow in arrows:
-        start, end = graph.nodes[arrow.donor], graph.nodes[arrow.target]
-        figure.add_annotation(
-            x=end["x"], y=end["y"], ax=start["x"], ay=start["y"], xref="x", yref="y", axref="x", ayref="y",
-            showarrow=True, arrowhead=2, arrowsize=0.9, standoff=15, startstandoff=13, text="",
-            arrowwidth=ARROW_WIDTHS[0] + (ARROW_WIDTHS[1] - ARROW_WIDTHS[0]) * abs(arrow.gain) / most,
-            arrowcolor=diverging(dark)[-3 if arrow.gain >= 0 else 2], opacity=1 if arrow.certain else UNCERTAIN,
-        )  # fmt: skip
-    for gain, name in ((1, "Helps"), (-1, "Harms")):
-        if any(arrow.gain * gain > 0 for arrow in arrows):
-            line = {"width": 4, "color": diverging(dark)[-3 if gain > 0 else 2]}
-            figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendrank=3000)
-
-
-def _arrow_labels(graph: nx.Graph, arrows: Sequence[Arrow]) -> list[go.Scatter]:
-    """The gain of each arrow, nearer to the donor than to the target, where several end."""
-    if not arrows:
-        return []
-    ends = [(graph.nodes[arrow.donor], graph.nodes[arrow.target]) for arrow in arrows]
-    return [
-        go.Scatter(
-            x=[0.6 * start["x"] + 0.4 * end["x"] for start, end in ends],
-            y=[0.6 * start["y"] + 0.4 * end["y"] for start, end in ends],
-            mode="text",
-            text=[f"<b>{signed(arrow.gain)}</b>" for arrow in arrows],
-            textfont={"size": 13},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    ]
 
 
 def _middles(graph: nx.Graph) -> go.Scatter:
@@ -232,19 +192,22 @@ def _points(
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )  # fmt: skip
-    own = [data for _, data in graph.nodes(data=True) if is_own(data)]
+    own = {task: data for task, data in graph.nodes(data=True) if is_own(data)}
     if own:
         traces.append(
             go.Scatter(
-                x=[data["x"] for data in own],
-                y=[data["y"] for data in own],
+                x=[data["x"] for data in own.values()],
+                y=[data["y"] for data in own.values()],
                 mode="markers",
                 name=OWN,
-                marker={"symbol": "circle-open", "size": 36, "color": ink, "line": {"width": 2.5}},
+                marker={
+                    "symbol": "circle-open", "size": 36, "color": ink, "line": {"width": 2.5},
+                    "opacity": [1.0 if task in near else FADED for task in own],
+                },
                 hoverinfo="skip",
                 legendrank=1500,
             )
-        )
+        )  # fmt: skip
     return traces
 
 

@@ -21,6 +21,7 @@ from pituning.reports.usable import Judgement
 from pituning.reports.views import draw
 from pituning.text import shorten, without_folders
 from pituning.workspace.stories import Slide
+from pituning.workspace.story_views import VIEWS
 
 PAPER = {False: "#ffffff", True: "#0f151c"}
 SOFT = {False: "#46535f", True: "#c3ccd5"}
@@ -63,7 +64,7 @@ def slide_html(reader: Reader, slide: Slide, number: int, *, notes: bool) -> Sli
         # The file is for others: where things lie on this machine is none of their business.
         message = without_folders(str(error), reader.workspace.root.absolute(), reader.kept.root.absolute())
         problem = shorten(message, keep_end=True)
-    title = slide.title or (drawn.title if drawn is not None else "") or f"Slide {number}"
+    title = slide.title or (VIEWS[slide.view].label if drawn is None else drawn.title) or f"Slide {number}"
     return SlideHTML(
         title=title, html="".join(_slide(slide, drawn, problem, title, notes)), drawn=drawn, problem=problem
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import networkx as nx
+import pandas as pd
 import plotly.graph_objects as go
 
 from pituning.errors import PiTuningError
@@ -20,16 +21,17 @@ from pituning.graph.export import export_bytes
 from pituning.graph.harm import HARM, points, signed
 from pituning.graph.newcomers import joined
 from pituning.graph.predict import Neighbor, neighbors
-from pituning.graph.similarity import rank
 from pituning.reports.asked import listed, minus, named, one_of, source_title, task_of, zoo_of
-from pituning.reports.drawn import Drawn, File, Panel, Step
+from pituning.reports.drawn import Drawn, File, Panel, Step, Table
 from pituning.reports.headline import verdict_line
 from pituning.reports.own_tasks import OwnTask, own_tasks
 from pituning.reports.pair import Effect, pair_sentence
 from pituning.reports.reader import Reader, Zoo
 from pituning.reports.results import judged
 from pituning.reports.usable import Judgement
+from pituning.tasks.base import Task
 from pituning.tasks.registry import load_task
+from pituning.text import shorten
 
 GRAPH_FILES = {
     "graphml": ("GraphML", "application/graphml+xml"),
@@ -40,6 +42,11 @@ GRAPH_FILES = {
 Steps = Literal["yes", "no"]
 NAMED = 3
 """Tasks that a sentence names."""
+
+EXAMPLES = 2
+"""Of each of two tasks, among the details."""
+
+MOST_EXAMPLE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +117,18 @@ def draw_graph(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     verdict, line = _verdict(reader, task) if other is None else (None, "")
     if line:
         told.append(Step(name="Verdict", figure=last, sentence=f"{line}."))
+    tables: tuple[Table, ...] = ()
     if other is not None:
-        told[-1] = Step(name=told[-1].name, figure=last, sentence=_pair(reader, around, other))
+        first, second = (load_task(name, reader.workspace) for name in (task, other))
+        told[-1] = Step(name=told[-1].name, figure=last, sentence=_pair(around, first, second))
+        tables = (_examples(first, second),)
     return Drawn(
         title=_headline(around),
         sentence=told[-1].sentence,
         panels=(Panel(figure=last, alt=f"{alt}; {around.title(task)} is picked out", stem=f"{stem}-{task}"),),
         steps=tuple(told) if steps == "yes" else (),
         verdict=verdict,
+        tables=tables,
         **common,
     )
 
@@ -207,22 +218,22 @@ def _verdict(reader: Reader, task: str) -> tuple[Judgement | None, str]:
     return None, ""
 
 
-def _pair(reader: Reader, around: _Around, other: str) -> str:
+def _pair(around: _Around, first: Task, second: Task) -> str:
     """What the two share and what was measured."""
-    names, places = around.zoo.names, {}
-    if {around.task, other} <= set(names):
-        ranks = rank(around.zoo.matrix)
-        i, j = names.index(around.task), names.index(other)
-        places = {around.task: int(ranks[i, j]), other: int(ranks[j, i])}
-    first, second = (load_task(name, reader.workspace) for name in (around.task, other))
     measured = {(arrow.donor, arrow.target): arrow for arrow in around.arrows}
     effects = []
     for donor, target in ((second, first), (first, second)):
         arrow = measured.get((donor.name, target.name))
-        effects.append(
-            Effect(
-                target=target.title, gain=None if arrow is None else arrow.gain, rank=places.get(target.name),
-                half=None if arrow is None else arrow.half, others=len(names) - 1,
-            )
-        )  # fmt: skip
+        if arrow is not None:
+            effects.append(Effect(target=target.title, gain=arrow.gain, half=arrow.half))
     return pair_sentence(first, second, effects)
+
+
+def _examples(first: Task, second: Task) -> Table:
+    """A few examples of each."""
+    rows = [
+        {"Task": task.title, "Example": shorten(example.text, MOST_EXAMPLE) or "a picture", "Answer": example.answer}
+        for task in (first, second)
+        for example in task.split("train")[:EXAMPLES]
+    ]
+    return Table(title="Examples", frame=pd.DataFrame(rows), stem=f"examples-{first.name}-{second.name}")

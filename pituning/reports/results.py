@@ -140,7 +140,7 @@ def _by_shots(reader: Reader, run: Run) -> Drawn:
     did = "rises" if change > 0 else "falls" if change < 0 else "stays the same"
     frame = pd.DataFrame(points)
     return Drawn(
-        title=f"With {last['shots']} shots per class {last['score']:.1f}, with {first['shots']} {first['score']:.1f}",
+        title=f"{last['score']:.1f} with {last['shots']} shots per class, {first['score']:.1f} with {first['shots']}",
         sentence=f"{_subject(reader, run)}: the score {did} by {abs(change):.1f} points with more shots.",
         reading=f"{run_title(reader, run)}. {_metric(reader, run)} on the test split, with 95 % intervals.",
         panels=(

@@ -70,7 +70,10 @@ def suggested_story(reader: Reader) -> Story:
     with suppress(PiTuningError):
         zoo = reader.zoo()
         with suppress(PiTuningError):  # the rest can be told without the runs
-            own = next(reversed(own_tasks(reader, zoo.kind, zoo.names)), None)
+            placed = [
+                one for one in own_tasks(reader, zoo.kind, zoo.names) if {n.task for n in one.near} & {*zoo.names}
+            ]
+            own = placed[-1] if placed else None
         task = bridge(zoo)
         common: dict[str, str | int] = {"kind": zoo.kind, "predictor": zoo.predictor}
         if own is not None:

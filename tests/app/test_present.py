@@ -77,6 +77,7 @@ def test_a_story_begins_with_ones_own_task(workspace: Workspace, open_page: Open
     steps = html[html.index('<ol class="steps"') :]
     assert steps[: steps.index("</ol>")].count("<li>") == 3  # all, its relatives, the verdict: nothing is measured
     assert f'data-stem="scores-{run.id}"' in html
+    assert html.count('"name":"Yours"') == 2 * 4, "in light and dark, in each step and in the graph of all"
 
 
 def test_slides_are_added_set_moved_duplicated_and_removed(

@@ -15,9 +15,11 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.graph.projection import Projection, TaskMap, save_projection
 from pituning.graph.settings import MapSettings
 from pituning.reports.document import report
-from pituning.reports.markdown import render
+from pituning.reports.headline import verdict_line
+from pituning.reports.markdown import parts, render
 from pituning.reports.reader import Reader
 from pituning.reports.suggestion import bridge, suggested_story
+from pituning.reports.usable import judge_run
 from pituning.reports.views import draw
 from pituning.workspace.layout import Workspace
 from pituning.workspace.stories import Slide, Story
@@ -138,7 +140,93 @@ def test_what_people_write_is_text(reader: Reader) -> None:
     assert "alert(1)" in page.text
 
 
+def test_notes_go_with_a_file_where_somebody_wants_it(reader: Reader) -> None:
+    slide = Slide(view="words", id="a", notes="<img src=x onerror=alert(1)> **secret**")
+    story = Story(name="mine", title="Mine", slides=(slide,))
+    assert "secret" not in report(reader, story, now=0).text
+    page = Page(report(reader, story, notes=True, now=0).text)
+    assert not any(tag == "img" for tag, _ in page.elements)
+    assert "secret" in page.text
+
+
+def test_a_task_is_told_in_steps(reader: Reader) -> None:
+    drawn = draw(reader, Slide(view="graph", settings={"task": "nli"}))
+    assert drawn.title == "Visual entailment is nearest to Natural language inference: 0.90"
+    assert [step.name for step in drawn.steps] == ["All tasks", "Its relatives", "Measured"]
+    everything, ego, measured = (step.figure(False) for step in drawn.steps)
+
+    def clear(figure) -> set[str]:  # type: ignore[no-untyped-def]
+        points = [trace for trace in figure.data if trace.customdata is not None]
+        return {
+            name for trace in points for name, shown in zip(trace.customdata, trace.marker.opacity, strict=True)
+            if shown == 1
+        }  # fmt: skip
+
+    assert len(clear(everything)) == 6
+    near = set(reader.graph(reader.zoo(), 3)["nli"]) | {"nli"}
+    assert clear(ego) == near
+    arrows = [one for one in measured.layout.annotations if one.showarrow]
+    assert len(everything.layout.annotations) == 0
+    target = reader.graph(reader.zoo(), 3).nodes["nli"]
+    assert {(arrow.x, arrow.y) for arrow in arrows} == {(target["x"], target["y"])}
+    assert "Visual entailment +7.0" in drawn.sentence, "of 50 + 10 · 0.9 with the donor and 52 without"
+
+    html = report(reader, Story(name="m", title="M", slides=(Slide(view="graph", id="g", settings={"task": "nli"}),)))
+    assert len(Page(html.text).figures["data-g-0"]["dark"]) == 3
+    at_once = draw(reader, Slide(view="graph", settings={"task": "nli", "steps": "no"}))
+    assert at_once.steps == ()
+    assert at_once.sentence == drawn.sentence
+
+
+def test_two_tasks_are_told_in_a_sentence(reader: Reader) -> None:
+    drawn = draw(reader, Slide(view="graph", settings={"task": "nli", "other": "visual-entailment"}))
+    assert drawn.title == "Visual entailment helps Natural language inference: +7.0 points"
+    assert drawn.sentence.startswith("Both ask whether a statement follows from what is given")
+    (table,) = drawn.tables
+    assert table.frame["Task"].tolist() == 2 * ["Natural language inference"] + 2 * ["Visual entailment"]
+
+
+def test_the_verdict_is_the_last_step(with_run: Reader) -> None:
+    drawn = draw(with_run, Slide(view="graph", settings={"task": "digits"}))
+    assert drawn.steps[-1].name == "Verdict"
+    assert drawn.sentence == "Use it: 67 % against 20 by the untrained model."
+
+
+def test_ones_own_task_is_told_where_a_relative_is_on_the_graph(workspace: Workspace) -> None:
+    synthetic.own_task(workspace)
+    assert suggested_story(Reader(workspace)).slides[0].view == "words", "its relatives are not among these six"
+
+
+def test_runs_beside_each_other(with_run: Reader) -> None:
+    first, second = with_run.finished_runs()[0], synthetic.done(with_run.workspace, gain=2.0, seed=1)
+    runs = f"{first.id}.{second.id}"
+    drawn = draw(with_run, Slide(view="comparison", settings={"runs": runs}))
+    assert drawn.title == "Run A scores 67.0, B 63.3"
+    loss = draw(with_run, Slide(view="comparison", settings={"runs": runs, "show": "held-out-loss"}))
+    assert [len(trace.x) for trace in loss.panels[0].figure(False).data] == [3, 3]
+    with pytest.raises(BadInput, match="unknown show"):
+        draw(with_run, Slide(view="comparison", settings={"runs": runs, "show": "dance"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Use it: 67 % against 20 by the untrained model"),
+        ({"baselines": {"single": 61.0, "backbone": 72.0}}, "Do not use it: 67 % against 72 by the untrained model"),
+        ({"baselines": {"single": 61.0, "backbone": 66.8}}, "against 66.8 by the untrained model"),
+        ({"metric": "cider"}, "Use it: 67 against 20 by the untrained model"),
+        ({"score": None}, "Not known yet"),
+    ],
+)
+def test_the_verdict_in_a_line(with_run: Reader, changes: dict[str, Any], said: str) -> None:
+    result = {**with_run.result(with_run.finished_runs()[0]), "guessing": {"chance": 10.0, "largest": 9.0}, **changes}
+    assert said in verdict_line(result, judge_run([result]))
+
+
 def test_captions() -> None:
+    assert parts("a *b*\n\nc\n\n- d") == ("<p>a <em>b</em></p>\n", "<p>c</p>\n<ul>\n<li>d</li>\n</ul>\n")
+    assert parts("") == ("", "")
+    assert parts("- a\n- b\n\nc")[1] == "<p>c</p>\n"
     assert render("a **b**\n\n|x|y|\n|-|-|\n|1|2|").startswith("<p>a <strong>b</strong></p>\n<table>")
     assert render("<b>") == "<p>&lt;b&gt;</p>\n"
     assert render("[a](https://example.org)") == '<p><a href="https://example.org">a</a></p>\n'
@@ -182,6 +270,12 @@ def test_a_slide_that_cannot_be_drawn_says_why_and_the_others_stay(reader: Reade
         ("prediction", {"task": "nope"}, "unknown task"),
         ("study", {}, "has not been made for lora experts"),
         ("result", {}, "no low-shot run has finished yet"),
+        ("graph", {"task": "nli", "other": "nope"}, "unknown task"),
+        ("graph", {"task": "nli", "steps": "slowly"}, "unknown steps"),
+        ("parts", {"task": "nli", "other": "nli"}, "needs two tasks that differ"),
+        ("parts", {"task": "nli", "other": "rte"}, "cannot be told by layer"),
+        ("comparison", {"runs": "one"}, "needs two runs"),
+        ("calibration", {}, "no expert is chosen"),
     ],
 )
 def test_settings_that_name_nothing(reader: Reader, view: str, settings: dict[str, str | int], said: str) -> None:

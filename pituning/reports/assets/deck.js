@@ -54,7 +54,7 @@
     step = studio && root.dataset.view === "preview" ? count - 1 : Math.min(Math.max(wanted < 0 ? count + wanted : wanted, 0), count - 1);
     slides.forEach((one, i) => {
       one.classList.toggle("current", i === at);
-      const last = stepsOf(one) - 1, now = i === at && body.classList.contains("deck") ? step : last;
+      const last = stepsOf(one) - 1, now = i === at && body.classList.contains("deck") && !printing ? step : last;
       one.querySelectorAll(".sentence").forEach((each) => { each.hidden = Number(each.dataset.step) !== now; });
       one.querySelectorAll(".steps li").forEach((each, place) => each.classList.toggle("now", place === now));
       if (i !== at && body.classList.contains("deck")) one.querySelectorAll("details").forEach((each) => { each.open = false; });
@@ -191,13 +191,14 @@
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(drawAll, 120); });
   nightly.addEventListener("change", drawAll);
   narrow.addEventListener("change", () => { if (!chosenMode) arrange(usual()); });
-  const beforePrint = () => { printing = true; body.classList.add("printing"); drawAll(); };
-  const afterPrint = () => { printing = false; body.classList.remove("printing"); drawAll(); show(at, step, true); };
-  addEventListener("beforeprint", () => {
-    beforePrint();
-    slides.forEach((one) => one.querySelectorAll(".sentence").forEach((each) => { each.hidden = Number(each.dataset.step) !== stepsOf(one) - 1; }));
-  });
-  addEventListener("afterprint", afterPrint);
+  const onPaper = (now) => {
+    printing = now;
+    body.classList.toggle("printing", now);
+    drawAll();
+    show(at, step, true);
+  };
+  addEventListener("beforeprint", () => onPaper(true));
+  addEventListener("afterprint", () => onPaper(false));
 
   const collect = () => {
     slides = [...main.querySelectorAll(".slide")];
