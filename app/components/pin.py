@@ -16,7 +16,7 @@ from app.components.pages import PRESENT
 from pituning.errors import PiTuningError
 from pituning.reports.suggestion import NAME
 from pituning.runs.roles import Role
-from pituning.workspace.stories import Slide, Story, add_story
+from pituning.workspace.stories import Slide, Story, add_story, story_path
 from pituning.workspace.story_views import VIEWS
 
 IN_HAND = "story_in_hand"
@@ -66,8 +66,8 @@ def button(view: str, settings: Mapping[str, Any], *, key: str) -> None:
 def _pin(slide: Slide) -> None:
     access.actor().require(Role.RUNNER, "change stories")
     headline = stories.headline(slide)
-    name = st.session_state.get(IN_HAND)
-    if name == NAME or name not in stories.names():
+    name = _in_hand()
+    if name is None:
         story = add_story(context.workspace(), TITLE, (slide,))
         story_history.remember(story.name, None, story)
         st.session_state[IN_HAND] = story.name
@@ -76,6 +76,17 @@ def _pin(slide: Slide) -> None:
     else:
         story = stories.load(name)
     tell(story, f"Slide {len(story.slides)} of “{plain(story.title)}”: **{plain(headline)}**", len(story.slides))
+
+
+def _in_hand() -> str | None:
+    """The story that a pin goes to; None for a new one. Where nobody else makes stories, it is the newest."""
+    here, name = context.workspace(), st.session_state.get(IN_HAND)
+    known = [one for one in stories.names() if one != NAME]
+    if name in known:
+        return str(name)
+    if access.actor().name is not None:
+        return None
+    return max(known, key=lambda one: context.stamp(story_path(here, one)), default=None)
 
 
 def tell(story: Story, text: str, slide: int | None) -> None:

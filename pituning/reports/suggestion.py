@@ -11,7 +11,7 @@ from pituning.errors import PiTuningError
 from pituning.graph.projection import find_projection
 from pituning.graph.settings import MapSettings
 from pituning.graph.similarity import rank
-from pituning.reports.own_tasks import OwnTask, own_tasks
+from pituning.reports.own_tasks import own_tasks
 from pituning.reports.reader import Reader, Zoo
 from pituning.workspace.stories import Slide, Story, load_story, story_path
 
@@ -66,19 +66,13 @@ def opening_story(reader: Reader) -> Story:
 def suggested_story(reader: Reader) -> Story:
     """What can be shown now, the user's own newest task first; views that have nothing to show are left out."""
     slides = [Slide(id="welcome", view="words", title=TITLE, caption=WELCOME)]
-    own: OwnTask | None = None
     with suppress(PiTuningError):
         zoo = reader.zoo()
-        with suppress(PiTuningError):  # the rest can be told without the runs
-            placed = [
-                one for one in own_tasks(reader, zoo.kind, zoo.names) if {n.task for n in one.near} & {*zoo.names}
-            ]
-            own = placed[-1] if placed else None
         task = bridge(zoo)
         common: dict[str, str | int] = {"kind": zoo.kind, "predictor": zoo.predictor}
-        if own is not None:
-            slides = [_slide("own", "graph", {**common, "task": own.info.name}), *_own_result(reader, own), *slides]
-        slides += [
+        slides = [
+            *_own(reader, zoo, common),
+            *slides,
             _slide("alike", "graph", common),
             _slide("matrix", "similarity", {**common, "order": "clustered", "scale": "rank"}),
             *_map(reader, zoo, common),
@@ -104,10 +98,17 @@ def _slide(name: str, view: str, settings: Mapping[str, str | int]) -> Slide:
     return Slide(id=name.replace("-", ""), view=view, settings=settings, notes=NOTES[name])
 
 
-def _own_result(reader: Reader, own: OwnTask) -> list[Slide]:
-    """The verdict on the user's own task, where a run on it has come to one."""
-    runs = [run for run in reader.finished_runs() if run.spec.subject == own.info.name]
-    return [_slide("own-result", "result", {"run": run.id}) for run in runs[:1]]
+def _own(reader: Reader, zoo: Zoo, common: Mapping[str, str | int]) -> list[Slide]:
+    """The newest of the user's own tasks that is on the graph, and the verdict on it, where a run has come to one."""
+    try:
+        own = [one for one in own_tasks(reader, zoo.kind, zoo.names) if {near.task for near in one.near} & {*zoo.names}]
+        runs = [run for run in reader.finished_runs() if own and run.spec.subject == own[-1].info.name]
+    except PiTuningError:
+        return []  # the rest can be told without the runs
+    return [
+        *(_slide("own", "graph", {**common, "task": one.info.name}) for one in own[-1:]),
+        *(_slide("own-result", "result", {"run": run.id}) for run in runs[:1]),
+    ]
 
 
 def _map(reader: Reader, zoo: Zoo, common: dict[str, str | int]) -> list[Slide]:
