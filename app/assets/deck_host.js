@@ -46,13 +46,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
       }
     }
     deck.send = () => {
-      if (!deck.ready) return
-      const { html, slide, view, dark } = deck.data
+      const { slide, view, dark } = deck.data
+      const html = window.studioSlides?.[deck.data.slides]
+      if (!deck.ready || html === undefined) return
       const fresh = html !== deck.html ? { html } : {}
       deck.html = html
       frame.contentWindow.postMessage({ deck: "show", slide, view, dark, ...fresh }, "*")
     }
     window.addEventListener("message", deck.listen)
+    window.addEventListener("studio-slides", deck.send)
     load(data.library).then(
       // A function, for what stands for a match in a replacement may stand in the code, too.
       (text) => { frame.srcdoc = data.shell.replace(MARK, () => text) },
@@ -71,5 +73,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     stage.removeAttribute("popover")
   }
   deck.send()
-  return () => window.removeEventListener("message", deck.listen)
+  return () => {
+    window.removeEventListener("message", deck.listen)
+    window.removeEventListener("studio-slides", deck.send)
+  }
 }

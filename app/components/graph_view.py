@@ -268,3 +268,4 @@ def hero() -> None:
         renderer=_renderer(graph),
         alt=f"Graph of {graph.number_of_nodes()} tasks; lines join similar ones, across modalities",
     )
+    charts.below("hero_chart", alt="the graph", savable=False, pinned=_pinned(view, None, None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from app.components import charts
 from pituning.reports.document import library, page
 
 KEY = "story_deck"
+SLIDES_KEY = "story_slides"
 ASSETS = Path(__file__).parents[1] / "assets"
 MARK = "<!-- code -->"
 """Where the browser puts `library` in the document, which it fetches once."""
@@ -29,6 +31,7 @@ _DECK = st.components.v2.component(
     css=(ASSETS / "deck_host.css").read_text(encoding="utf-8"),
     js=(ASSETS / "deck_host.js").read_text(encoding="utf-8"),
 )
+_SLIDES = st.components.v2.component("story_slides", js=(ASSETS / "deck_slides.js").read_text(encoding="utf-8"))
 
 
 def _library(request: Request) -> Response:
@@ -57,11 +60,13 @@ def draw(html: str, slide: int, *, title: str, shown: bool, on_close: Callable[[
         if isinstance(last, int | float):
             on_close(int(last))
 
+    digest = hashlib.sha256(html.encode()).hexdigest()
+    _SLIDES(data={"digest": digest, "html": html}, key=SLIDES_KEY)
     _DECK(
         data={
             "shell": page(title, "", MARK, host="studio", now=0),
             "library": LIBRARY,
-            "html": html,
+            "slides": digest,
             "slide": slide,
             "view": "show" if shown else "preview",
             "dark": charts.dark(),

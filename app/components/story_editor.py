@@ -167,20 +167,21 @@ def edit(name: str) -> None:
     made = stories.rendered(story)
     number = stories.slide_number(story)
     may_edit = access.why_not(Role.RUNNER) is None
-    page = st.grid(5, min_column_width=190, gap="medium")
-    with page.cell():
+    page = st.container(horizontal=True, gap="medium", key="story_page")
+    with page.container(width=236, key="story_slides_column"):
         _rail(story, made, number, may_edit=may_edit)
-    with page.cell(column_span=4):
+    with page.container(width="stretch"):
         if not story.slides:
             empty("No slides yet", "Add a view, or pin a chart on any page.", icon=":material/add_to_photos:")
             return
         slide = story.slides[number]
         if may_edit:
             _tools(story, slide, number)
-        story_deck.draw(
-            "".join(one.html for one in made), number, title=story.title, on_close=_closed,
-            shown=bool(st.query_params.get("show")),
-        )  # fmt: skip
+        with st.container(gap=None):
+            story_deck.draw(
+                "".join(one.html for one in made), number, title=story.title, on_close=_closed,
+                shown=bool(st.query_params.get("show")),
+            )  # fmt: skip
         if may_edit:
             with st.container(border=True):
                 _words(story, slide, made[number])

@@ -45,6 +45,7 @@ def similarity_heatmap(
     *,
     scale: Scale = "raw",
     chosen: tuple[str | None, str | None] = (None, None),
+    letters: int | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """S (N, N) as coloured cells; the diagonal, of which there is nothing to say, is left blank.
@@ -58,6 +59,7 @@ def similarity_heatmap(
         infos: the tasks in that order.
         scale: see `pituning.graph.matrix.on_scale`.
         chosen: the row's task and the column's: both outline their cell, the first alone its row.
+        letters: the most of a column's name, as of `cells_figure`.
         dark: whether the page is dark.
     """
     n = len(infos)
@@ -83,6 +85,7 @@ def similarity_heatmap(
             f"Seen from {titles[j]}: rank {ranks[j, i]} of {n - 1}"
         ),
         chosen=chosen,
+        letters=letters,
         dark=dark,
     )
     _outline(figure, [info.name for info in infos], chosen, dark)

@@ -15,6 +15,10 @@ MOST_NAME = 44
 """Letters of a title inside a sentence."""
 
 
+COLUMN = 13
+"""Letters of a task over a column of a matrix: a slide has little height, and the rows have the names whole."""
+
+
 def zoo_of(reader: Reader, settings: Mapping[str, Any]) -> Zoo:
     """The similarities that a slide is about.
 

@@ -14,7 +14,7 @@ from pituning.figures.words import KINDS, label
 from pituning.graph.harm import HARM, harms, points
 from pituning.graph.matrix import order_tasks
 from pituning.graph.ranking import Interval, grade_targets, interval
-from pituning.reports.asked import csv_file, minus, named, source_title, task_of, zoo_of
+from pituning.reports.asked import COLUMN, csv_file, minus, named, source_title, task_of, zoo_of
 from pituning.reports.drawn import Drawn, Panel, Table
 from pituning.reports.reader import Reader, Zoo
 from pituning.tasks.guessing import document
@@ -71,7 +71,7 @@ def draw_transfer(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
         f"{label(KINDS, zoo.kind)} experts.",
         panels=(
             Panel(
-                figure=lambda dark: transfer_heatmap(gains, zoo.infos, dark=dark),
+                figure=lambda dark: transfer_heatmap(gains, zoo.infos, letters=COLUMN, dark=dark),
                 alt=f"Heat map of what {len(zoo.names)} donors do for each of as many targets, in points",
                 stem=stem,
             ),

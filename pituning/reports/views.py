@@ -20,7 +20,7 @@ from pituning.graph.projection import MAP_METHODS, find_projection, load_project
 from pituning.graph.settings import MapSettings
 from pituning.graph.zoo_parts import Part
 from pituning.registry import load, unknown
-from pituning.reports.asked import csv_file, listed, minus, named, one_of, source_title, task_of, zoo_of
+from pituning.reports.asked import COLUMN, csv_file, listed, minus, named, one_of, source_title, task_of, zoo_of
 from pituning.reports.drawn import Drawn, Panel, Table
 from pituning.reports.reader import Reader, Zoo
 from pituning.workspace.stories import Slide
@@ -63,7 +63,7 @@ def draw_similarity(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
         reading=f"{shown} tasks. {SCALES[scale].help}{along} {source_title(zoo)}.",
         panels=(
             Panel(
-                figure=lambda dark: similarity_heatmap(zoo.matrix, zoo.infos, scale=scale, dark=dark),
+                figure=lambda dark: similarity_heatmap(zoo.matrix, zoo.infos, scale=scale, letters=COLUMN, dark=dark),
                 alt=f"Heat map of the similarities of {len(zoo.names)} tasks, {SCALES[scale].label.lower()}",
                 stem=stem,
             ),

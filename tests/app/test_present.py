@@ -30,6 +30,7 @@ def mounted(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
         last[key] = {**data, **rest}
 
     monkeypatch.setattr(story_deck, "_DECK", component)
+    monkeypatch.setattr(story_deck, "_SLIDES", component)
     monkeypatch.setattr(story_rail, "_RAIL", component)
     return last
 
@@ -48,7 +49,7 @@ def test_the_suggested_story_is_useful_at_once_and_kept_once_it_is_changed(
     at = healthy(open_page("present", story="overview", slide="2"))
     assert len(mounted[story_rail.KEY]["items"]) == 6  # words, graph, matrix, neighbours, result, weights
     assert mounted[story_rail.KEY]["at"] == 1
-    assert "A new task with a handful" in mounted[story_deck.KEY]["html"]
+    assert "A new task with a handful" in mounted[story_deck.SLIDES_KEY]["html"]
     assert titles(mounted)[4] == "Use it: 67 % against 20 by the untrained model"
     assert mounted[story_rail.KEY]["items"][1]["svg"].count("<circle") == 20
     assert story_names(workspace) == []
@@ -56,7 +57,7 @@ def test_the_suggested_story_is_useful_at_once_and_kept_once_it_is_changed(
     at.text_area(key="caption-overview-alike").set_value("**Mine** <script>alert(1)</script>\n\nMore").run()
     healthy(at)
     assert load_story(workspace, "overview").slides[1].caption.startswith("**Mine**")
-    html = mounted[story_deck.KEY]["html"]
+    html = mounted[story_deck.SLIDES_KEY]["html"]
     assert "<strong>Mine</strong> &lt;script&gt;" in html
     assert html.index("<p>More</p>") > html.index("<summary>Details</summary>"), "what follows is among the details"
 
@@ -73,7 +74,7 @@ def test_a_story_begins_with_ones_own_task(workspace: Workspace, open_page: Open
         "Shape is nearest to My restaurant reviews: 0.60",
         "Use it: 67 % against 50 by the largest class",
     ]
-    html = mounted[story_deck.KEY]["html"]
+    html = mounted[story_deck.SLIDES_KEY]["html"]
     steps = html[html.index('<ol class="steps"') :]
     assert steps[: steps.index("</ol>")].count("<li>") == 3  # all, its relatives, the verdict: nothing is measured
     assert f'data-stem="scores-{run.id}"' in html
@@ -195,10 +196,10 @@ def test_a_damaged_study_can_be_taken_out_and_leaves_other_slides_alone(
 
     at = open_page("present", story="mine")
     assert not at.exception
-    assert "is damaged" in mounted[story_deck.KEY]["html"]
+    assert "is damaged" in mounted[story_deck.SLIDES_KEY]["html"]
     at.button(key="slide_remove").click().run()
     assert not at.exception
-    assert "is damaged" not in mounted[story_deck.KEY]["html"]
+    assert "is damaged" not in mounted[story_deck.SLIDES_KEY]["html"]
     assert [one.id for one in load_story(workspace, "mine").slides] == ["t"]
 
 
@@ -219,7 +220,7 @@ def test_what_cannot_be_drawn_or_read_is_told_and_the_rest_works(
     assert not story_path(workspace, "broken").exists()
 
     healthy(open_page("present", story="mine"))
-    assert "&#x27;gone&#x27;" in mounted[story_deck.KEY]["html"]
+    assert "&#x27;gone&#x27;" in mounted[story_deck.SLIDES_KEY]["html"]
 
 
 def test_an_empty_workspace_still_has_words(bare: Workspace, open_page: OpenPage, mounted: Mounted) -> None:
