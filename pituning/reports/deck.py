@@ -6,7 +6,8 @@ import base64
 import html
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -59,7 +60,7 @@ def slide_html(reader: Reader, slide: Slide, number: int, *, notes: bool) -> Sli
     """
     drawn, problem = None, ""
     try:
-        drawn = draw(reader, slide)
+        drawn = _once(draw(reader, slide))
     except PiTuningError as error:
         # The file is for others: where things lie on this machine is none of their business.
         message = without_folders(str(error), reader.workspace.root.absolute(), reader.kept.root.absolute())
@@ -67,6 +68,20 @@ def slide_html(reader: Reader, slide: Slide, number: int, *, notes: bool) -> Sli
     title = slide.title or (VIEWS[slide.view].label if drawn is None else drawn.title) or f"Slide {number}"
     return SlideHTML(
         title=title, html="".join(_slide(slide, drawn, problem, title, notes)), drawn=drawn, problem=problem
+    )
+
+
+def _once(drawn: Drawn) -> Drawn:
+    """The same, whose figures are made once: a thumbnail is drawn of them, too, and the last step is the figure."""
+    kept: dict[Callable[[bool], go.Figure], Callable[[bool], go.Figure]] = {}
+
+    def once(figure: Callable[[bool], go.Figure]) -> Callable[[bool], go.Figure]:
+        return kept.setdefault(figure, cache(figure))
+
+    return replace(
+        drawn,
+        panels=tuple(replace(panel, figure=once(panel.figure)) for panel in drawn.panels),
+        steps=tuple(replace(step, figure=once(step.figure)) for step in drawn.steps),
     )
 
 
