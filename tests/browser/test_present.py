@@ -188,10 +188,12 @@ def test_from_an_edge_to_a_talk(studio: Studio, page: Page, chromium: Browser, t
     page.get_by_role("button", name="Show", exact=True).click()
     frame = page.frames[-1]
     expect(page.locator("iframe[title=Slide]")).to_be_focused()
-    frame.wait_for_function("innerWidth === 1920 && innerHeight === 1080")
+    expect(frame.locator("html")).to_have_attribute("data-view", "show")
     expect(frame.locator("#counter")).to_have_text("1 / 4")
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
+    for step in ("All tasks", "Its relatives", "Measured"):
+        expect(frame.locator(".slide.current .steps .now")).to_have_text(step)
+        if step != "Measured":
+            page.keyboard.press("ArrowRight")
     expect(frame.locator(".slide.current .sentence:visible")).to_contain_text("Both ask whether a statement follows")
     for number in range(1, 5):
         expect(frame.locator("#counter")).to_have_text(f"{number} / 4")

@@ -218,16 +218,12 @@
         main.innerHTML = data.html;
         collect();
       }
-      if (data.html !== undefined || turned) {
-        at = Math.min(data.slide, Math.max(slides.length - 1, 0));
-        step = 0;
-        arrange(usual());
-        show(at, 0, true);
-        if (data.view === "show") { wake(); window.focus(); }
-      } else {
-        drawAll();
-        if (data.view === "preview" && data.slide !== at) show(data.slide, 0, true);
-      }
+      if (turned || data.view === "preview") at = Math.min(data.slide, Math.max(slides.length - 1, 0));
+      if (turned) step = 0;
+      if (turned || data.html !== undefined) arrange(usual());
+      else drawAll();
+      show(at, step, true);
+      if (turned && data.view === "show") { wake(); window.focus(); }
     });
     tell("ready");
   } else {
