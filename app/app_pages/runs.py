@@ -107,6 +107,7 @@ def monitor() -> None:
             st.page_link(NEW_RUN.path, label="Start the first run", icon=":material/add_circle:", query_params=to())
             return
         run_queue.banner()
+        window.notices(runs[:NOTICED])
         if run_compare.switched_on(chosen):
             run_list.table_of_several(runs, chosen=run_compare.wanted(), on_choice=run_compare.choose, key="runs-table")
             left_out(len(runs), total if runs is everything else len(runs))
@@ -116,7 +117,6 @@ def monitor() -> None:
             left_out(len(runs), total if runs is everything else len(runs))
             run_detail.show(chosen)
             window.title(RUNS.title, opened(chosen))
-        window.notices(runs[:NOTICED])
         if st.session_state.get("runs_were_active") and not anything_active():
             st.session_state["runs_were_active"] = False
             st.rerun()  # the whole page once more, without the timer

@@ -22,8 +22,8 @@ from pituning.tuning.config import MIXTURE
 from pituning.tuning.search_curves import searched
 
 NAMES = {
-    "loss": "Loss on the shots",
-    "held_out_loss": "Loss on held-out shots, by which steps and rates are chosen",
+    "loss": "Loss on all shots",
+    "held_out_loss": "Loss on held-out shots, mean over folds, by which steps and rates are chosen",
     "validation_score": "Score on validation examples",
 }
 MORE = {
@@ -59,7 +59,7 @@ def curves(run: Run) -> None:
             with st.container():
                 st.markdown(f"**{titles[name]}**")
                 charts.draw(
-                    curves_figure(frame[frame["name"] == name], {} if name in MORE else labels(frame, rates, name)),
+                    curves_figure(frame[frame["name"] == name], {} if name in MORE else labels(rates)),
                     key=f"curves-{name}",
                     alt=f"{titles[name]} by step, one line for each method",
                     pinned=("result", {"run": run.id, "show": "curves"}) if name in NAMES else None,
@@ -74,14 +74,9 @@ def rates_of(run: Run) -> dict[str, float]:
     return {"pi" if name == MIXTURE else name: choice["learning_rate"] for name, choice in methods.items()}
 
 
-def labels(frame: pd.DataFrame, rates: Mapping[str, float], name: str) -> dict[str, str]:
-    """What the lines of a chart are called: method, learning rate, and what the value is measured on."""
-    where = {"loss": ", all shots", "held_out_loss": ", mean over folds"}.get(name, "")
-    return {
-        series: f"{method_label(series)} (rate {rates[series]:g}{where})"
-        for series in set(frame["series"])
-        if rates.get(series)
-    }
+def labels(rates: Mapping[str, float]) -> dict[str, str]:
+    """What the lines of a chart are called: method and learning rate."""
+    return {series: f"{method_label(series)} (rate {rate:g})" for series, rate in rates.items() if rate}
 
 
 def _search(run: Run, measured: Sequence[CurvePoint], rates: Mapping[str, float]) -> None:
