@@ -40,8 +40,8 @@ def _library(request: Request) -> Response:
     )
 
 
-ROUTES = [Route(f"/{LIBRARY}", _library, methods=["GET"])]
-"""What the Studio serves beside its pages."""
+ROUTES = [Route(path, _library, methods=["GET"]) for path in (f"/{LIBRARY}", f"/{{base:path}}/{LIBRARY}")]
+"""What the Studio serves beside its pages, whatever ``server.baseUrlPath`` they have."""
 
 
 def draw(html: str, slide: int, *, title: str, shown: bool, on_close: Callable[[int], None]) -> None:
