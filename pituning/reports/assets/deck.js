@@ -86,9 +86,14 @@
   };
   const usual = () => (narrow.matches && root.dataset.view !== "preview" ? "page" : "deck");
   const switchMode = () => { chosenMode = body.classList.contains("deck") ? "page" : "deck"; arrange(chosenMode); };
+  const shut = (sheet) => {
+    sheet.open = false;
+    if (sheet.contains(document.activeElement)) document.activeElement.blur();  // keys turn slides again, at once
+  };
   const details = () => {
     const sheet = slides[at]?.querySelector("details");
-    if (sheet) sheet.open = !sheet.open;
+    if (sheet?.open) shut(sheet);
+    else if (sheet) sheet.open = true;
   };
   const full = () => document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen().catch(() => {});
   const leave = () => {
@@ -149,7 +154,7 @@
       End: () => show(slides.length - 1), f: full, n: openNotes, d: details,
       Escape: () => {
         const open = slides[at]?.querySelector("details[open]");
-        if (open && body.classList.contains("deck")) open.open = false;
+        if (open && body.classList.contains("deck")) shut(open);
         else if (document.fullscreenElement) return;
         else if (studio) leave();
         else switchMode();
