@@ -5,9 +5,22 @@ const SMALL = 640
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const list = parentElement.querySelector("#rail")
-  const tell = (kind, id, to) => setTriggerValue("act", { kind, id, to: to ?? 0 })
-  const state = (list.rail ??= { drawn: "", dragged: false })
-  state.tell = tell
+  const state = (list.rail ??= { drawn: "", dragged: false, sent: data.done, waiting: [] })
+  // One act at a time: of two that come at once the page would be told the last one alone.
+  const send = () => {
+    const act = state.sent <= state.done ? state.waiting.shift() : undefined
+    if (!act) return
+    state.sent = Math.max(state.sent, state.done) + 1
+    state.send({ ...act, number: state.sent })
+  }
+  if (data.done < (state.done ?? 0)) state.sent = data.done  // the page has begun anew
+  state.done = data.done
+  state.send = (act) => setTriggerValue("act", act)
+  state.tell = (kind, id, to) => {
+    state.waiting.push({ kind, id, to: to ?? 0 })
+    send()
+  }
+  send()
   state.editable = data.editable
 
   const make = (item, place) => {
@@ -87,7 +100,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
 
   const drawn = JSON.stringify([data.items, data.editable])
-  if (drawn !== state.drawn) {
+  if (drawn !== state.drawn && state.sent <= state.done) {  // while more is under way, it stands as it will be
     const held = list.getRootNode().activeElement?.closest?.("li")?.dataset.id
     list.replaceChildren(...data.items.map(make))
     state.drawn = drawn
@@ -97,7 +110,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const thumb = row.firstElementChild, now = place === data.at
     if (now) thumb.setAttribute("aria-current", "true")
     else thumb.removeAttribute("aria-current")
-    thumb.setAttribute("aria-label", `Slide ${place + 1}: ${data.items[place]?.title ?? ""}`)
+    thumb.setAttribute("aria-label", `Slide ${place + 1}: ${row.querySelector(".title").textContent}`)
     thumb.tabIndex = now ? 0 : -1
     if (now && state.at !== data.at) row.scrollIntoView({ block: "nearest", inline: "nearest" })
   })

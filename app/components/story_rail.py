@@ -10,6 +10,9 @@ import streamlit as st
 
 KEY = "story_rail"
 ASSETS = Path(__file__).parents[1] / "assets"
+_DONE = "story_rail_done"
+"""Key of the session: the number of the last act that was heard of."""
+
 ACTS = ("open", "move", "duplicate", "remove")
 
 _HTML = """<ol id="rail" aria-label="Slides"></ol>
@@ -42,7 +45,8 @@ def draw(thumbs: Sequence[Thumb], at: int, *, editable: bool, on_act: Callable[[
 
     def acted() -> None:
         told = st.session_state[KEY].get("act") or {}
-        kind, slide, to = told.get("kind"), told.get("id"), told.get("to")
+        kind, slide, to, number = (told.get(name) for name in ("kind", "id", "to", "number"))
+        st.session_state[_DONE] = int(number) if isinstance(number, int | float) else 0
         if kind in ACTS and isinstance(slide, str) and isinstance(to, int | float):
             on_act(kind, slide, int(to))
 
@@ -51,6 +55,7 @@ def draw(thumbs: Sequence[Thumb], at: int, *, editable: bool, on_act: Callable[[
             "items": [{"id": thumb.id, "title": thumb.title, "svg": thumb.svg} for thumb in thumbs],
             "at": at,
             "editable": editable,
+            "done": st.session_state.get(_DONE, 0),
         },
         key=KEY,
         on_act_change=acted,
