@@ -81,7 +81,11 @@ def graph_figure(
     xs, ys = ([data[key] for _, data in graph.nodes(data=True)] or [0.0] for key in ("x", "y"))
     pads = [max((max(v) - min(v)) * MARGIN, 1.0) for v in (xs, ys)]
     corners = np.array(
-        [(min(xs) - 2 * pads[0], min(ys) - pads[1]), (max(xs) + 2 * pads[0], max(ys) + pads[1]), *hull_corners(drawn)]
+        [
+            (min(xs) - 2 * pads[0], min(ys) - pads[1]),
+            (max(xs) + 2 * pads[0], max(ys) + 1.7 * pads[1]),
+            *hull_corners(drawn),
+        ]
     )
     low, high = corners.min(0), corners.max(0)
     figure.update_layout(
