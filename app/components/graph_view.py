@@ -135,7 +135,7 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
             words = _facts(graph, view) + (ego.reading(shots) if arrows else "")
             st.caption(words, help=_reading(graph, view) + (ego.CERTAIN if arrows else ""))
-            with st.container(width=232):
+            with st.container(width=184):
                 charts.below(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg",
                              pinned=_pinned(view, task, other))  # fmt: skip
     if chosen:
