@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from app.components import context, fitting, task_panel, upload
@@ -85,6 +86,8 @@ def _from_workspace() -> Target | None:
             task_panel.about(info)
             with guarded("The balance of its answers"):
                 _balance(context.task(name))
+            with guarded("What was left out of it"):
+                _skipped(context.task(name))
     with guarded("Which backbone fits"):
         fitting.of_task(context.task(name))
     with guarded("What the backbone reads of its prompts"):
@@ -161,6 +164,19 @@ def _balance(task: Task) -> None:
     closed = task.labels is not None
     st.markdown("**How often each label comes up**" if closed else "**The most frequent answers**")
     upload.class_balance(dict(counts.most_common(None if closed else SHOWN_ANSWERS)), closed=closed)
+
+
+def _skipped(task: Task) -> None:
+    """The rows of its file that were left out when it was added."""
+    skipped = task.about.get("skipped")
+    if not skipped:
+        return
+    named = [str(line) for line in skipped["named"]]
+    st.markdown(f"**Rows that were left out: {skipped['rows']:,}**")
+    st.dataframe(pd.DataFrame({"Row and reason": named}), hide_index=True, height=min(38 + 35 * len(named), 240),
+                 alt="Rows of the file that were left out, with the reasons")  # fmt: skip
+    if skipped["rows"] > len(named):
+        st.caption(f"{len(named):,} of them, by name.")
 
 
 def _from_file() -> Target | None:

@@ -214,7 +214,10 @@ def neighbor_bars(
                 x=[max(high, 0.0) for high in highs],
                 y=list(range(len(shown))),
                 mode="text",
-                text=["" if item.confidence is None else f"{PAD}stable rank {item.confidence:.0%}" for item in shown],
+                text=[
+                    "" if item.confidence is None else f"{PAD}stable rank {100 * item.confidence:.0f} %"
+                    for item in shown
+                ],
                 textposition="middle right",
                 cliponaxis=False,
                 hoverinfo="skip",

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.experts.card import read_card, write_card
 from pituning.graph.projection import Projection, TaskMap, save_projection
 from pituning.graph.settings import MapSettings
+from pituning.labelling.calibration import reliability
 from pituning.reports.document import report
 from pituning.reports.headline import verdict_line
 from pituning.reports.markdown import parts, render
@@ -206,6 +209,22 @@ def test_runs_beside_each_other(with_run: Reader) -> None:
     assert [len(trace.x) for trace in loss.panels[0].figure(False).data] == [3, 3]
     with pytest.raises(BadInput, match="unknown show"):
         draw(with_run, Slide(view="comparison", settings={"runs": runs, "show": "dance"}))
+
+
+def test_how_sure_an_expert_is(reader: Reader) -> None:
+    directory = reader.kept.new_expert_dir("lora", "nli")
+    synthetic.make_expert(directory, "lora", "f" * 64)
+    slide = Slide(view="calibration", settings={"kind": "lora", "expert": "nli"})
+    with pytest.raises(ArtefactError, match="has not been calibrated"):
+        draw(reader, slide)
+    right = [True, True, False, False]
+    curves = {"before": reliability([0.9, 0.9, 0.9, 0.9], right), "after": reliability([0.6, 0.6, 0.6, 0.6], right)}
+    card = replace(read_card(directory), temperature=2.0, calibration={n: c.to_json() for n, c in curves.items()})
+    write_card(card, directory)
+    drawn = draw(reader, slide)
+    assert drawn.title == "What nli says of its own sureness is off by 10.0 points"
+    assert "Before calibration it was 40.0" in drawn.sentence
+    assert [len(trace.x) for trace in drawn.panels[0].figure(False).data] == [2, 1, 1]
 
 
 @pytest.mark.parametrize(
