@@ -24,7 +24,7 @@ COMMANDS = {
     "experts list": "", "experts train": "nli", "experts import": "DIR --task nli", "experts export": "nli DIR/new",
     "experts answer": "nli --example test/0", "experts remove": "nli --yes", "embed": "--all",
     "graph neighbors": "nli", "graph export": "graph.csv", "graph project": "", "tune": "nli", "study transfer": "",
-    "study lowshot": "", "study predictors": "", "study variants": "", "study tables": "", "study summary": "",
+    "study lowshot": "", "study predictors": "", "study short-probe": "", "study variants": "", "study tables": "", "study summary": "",
     "zoo build": "", "zoo maps": "", "zoo measure": "", "zoo tables": "", "report": "story.html",
     "runs list": "", "runs sweep": "nli", "predict": "nli DIR/new.csv --out DIR/out.csv",
     "tasks add": "DIR/new.csv --instruction sort", "study paper": "--tables glue",
