@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from app.components.guard import guarded, plain
 from app.components.links import linked_select
 from app.components.words import METRICS
 from pituning.backbones.prompts import notes_of_task
+from pituning.errors import ArtefactError
 from pituning.runs.outline import Subject
 from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Modality, Task
 from pituning.tasks.mini import LazySplit
-from pituning.workspace.layout import DEFAULT_BACKBONE
 
 SOURCES = {"task": "A task of this workspace", "file": "A table of my own"}
 SHOWN_ANSWERS = 20
@@ -124,12 +125,14 @@ def _noted(name: str, folder: str, stamps: tuple[float, ...], chosen: str, _task
 
 
 def _first(known: Collection[str]) -> str:
-    """The task that is shown first: on the embedded backbone real pictures, on another one a task of its zoo."""
+    """The task that is shown first: one whose relatives helped as measured, else one of the zoo."""
+    with suppress(ArtefactError):  # the page of the study tells
+        helped, _ = context.showcase_targets()
+        if helped is not None and helped.target in known:
+            return helped.target
     zoo = context.zoo()
-    first = ["digits"]
-    if zoo.backbone != DEFAULT_BACKBONE:
-        first = [task for kind in zoo.kinds() for task in zoo.expert_dirs(kind)]
-    return next(name for name in (*first, *known) if name in known)
+    of_zoo = [task for kind in zoo.kinds() for task in zoo.expert_dirs(kind)]
+    return next(name for name in (*of_zoo, *known) if name in known)
 
 
 def most_shots(name: str) -> int:

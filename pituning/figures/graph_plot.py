@@ -11,9 +11,13 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pituning.figures.graph_arrows import add_arrows
+from pituning.figures.graph_hulls import FADED as FADED_HULL
+from pituning.figures.graph_hulls import FILL, hull_colours
 from pituning.figures.palette import INK, MODALITIES, colours, escape, in_order, modality_style
-from pituning.figures.task_graph import OWN, ColourBy
+from pituning.figures.plane import hull_corners
+from pituning.figures.task_graph import OWN, ColourBy, category_of, community_of, painted
 from pituning.graph.ego import Arrow
+from pituning.graph.hulls import Hull, hulls
 from pituning.graph.newcomers import is_own
 
 MOST_LABELLED = 150
@@ -21,16 +25,22 @@ WIDTHS = (1.2, 2.2, 3.4, 4.8)
 """Of lines, by quarters of the range of similarities: Plotly draws a trace with one width."""
 
 SIZES = {"circle": 20, "square": 18, "diamond": 21}
-ACROSS = "Across modalities"
 LINES: Mapping[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
     "Predicted donor": (lambda data: bool(data.get("predicted")), "dot"),
-    ACROSS: (lambda data: bool(data["inter_modal"]), "4px,3px"),
+    "Across modalities": (lambda data: bool(data["inter_modal"]), "4px,3px"),
     "Same modality": (lambda data: True, "solid"),
 }
 """What the legend calls a line: the first of which the condition holds, and how it is dashed."""
 
 FADED = 0.25
 MARGIN = 0.06
+BESIDE = {
+    "top": "top center",
+    "right": "middle right",
+    "bottom": "bottom center",
+    "left": "middle left",
+    "inside": "middle center",
+}
 
 
 def graph_figure(
@@ -49,29 +59,42 @@ def graph_figure(
         colour_by: what the colour of a node says; its shape is always its modality.
         selected: a task that stands out with its neighbours.
         other: a second one: then these two stand out alone.
-        arrows: measured effects, drawn over the lines, which are grey then; those at their ends stand out, too.
+        arrows: measured effects, drawn over the lines; those at their ends stand out, too.
         dark: whether the page is dark.
     """
     chosen = [task for task in (selected, other) if task is not None and task in graph]
     near = set(graph) if not chosen else {selected, *graph[selected]} if len(chosen) == 1 else set(chosen)
     near |= {task for arrow in arrows for task in (arrow.donor, arrow.target)}
+    drawn = hulls(graph)
+    behind = hull_colours(drawn, dark)
+    paint = painted(graph, colour_by, behind, dark)
+    here = int(graph.nodes[selected]["community"]) if selected in graph else None
     figure = go.Figure(
         [
-            *_lines(graph, chosen, dark, grey=bool(arrows)),
-            *_points(graph, colour_by, chosen, near, dark),
+            *_hulls(drawn, behind, here, dark),
+            *_lines(graph, chosen, dark),
+            *_points(graph, colour_by, paint, chosen, near, dark),
         ]
     )
     add_arrows(figure, graph, arrows, dark)
     axis: dict[str, Any] = {"visible": False, "zeroline": False, "showgrid": False}
     xs, ys = ([data[key] for _, data in graph.nodes(data=True)] or [0.0] for key in ("x", "y"))
     pads = [max((max(v) - min(v)) * MARGIN, 1.0) for v in (xs, ys)]
+    corners = np.array(
+        [
+            (min(xs) - 2 * pads[0], min(ys) - pads[1]),
+            (max(xs) + 2 * pads[0], max(ys) + 1.7 * pads[1]),
+            *hull_corners(drawn),
+        ]
+    )
+    low, high = corners.min(0), corners.max(0)
     figure.update_layout(
         height=640,
         margin={"l": 4, "r": 4, "t": 34, "b": 4},
         hovermode="closest",
         dragmode="pan",
-        xaxis={**axis, "range": [min(xs) - 2 * pads[0], max(xs) + 2 * pads[0]]},
-        yaxis={**axis, "range": [max(ys) + 1.7 * pads[1], min(ys) - pads[1]]},  # places have y down
+        xaxis={**axis, "range": [float(low[0]), float(high[0])]},
+        yaxis={**axis, "range": [float(high[1]), float(low[1])]},  # places have y down
         legend={
             "orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "itemclick": False,
             "itemdoubleclick": False, "itemsizing": "constant",
@@ -80,7 +103,37 @@ def graph_figure(
     return figure
 
 
-def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool, *, grey: bool) -> list[go.Scatter]:
+def _hulls(drawn: list[Hull], colour: Mapping[int, str], here: int | None, dark: bool) -> list[go.Scatter]:
+    """The communities behind the tasks; those other than the one of the chosen task are faint."""
+    traces = []
+    for hull in drawn:
+        clear = here in (None, hull.community)
+        xs: list[float | None] = []
+        ys: list[float | None] = []
+        for outline in hull.outlines:
+            xs += [*outline[:, 0].tolist(), float(outline[0, 0]), None]
+            ys += [*outline[:, 1].tolist(), float(outline[0, 1]), None]
+        traces.append(
+            go.Scatter(
+                x=xs, y=ys, mode="lines", line={"width": 0}, fill="toself", hoverinfo="skip", showlegend=False,
+                fillcolor=_faint(colour[hull.community], FILL[dark] * (1 if clear else FADED_HULL)),
+            )
+        )  # fmt: skip
+    named = [hull for hull in drawn if hull.label is not None]
+    traces.append(
+        go.Scatter(
+            x=[hull.label.x for hull in named if hull.label], y=[hull.label.y for hull in named if hull.label],
+            textposition=[BESIDE[hull.label.side] for hull in named if hull.label],
+            mode="text", text=[f"<b>{escape(hull.name)}</b>" for hull in named], hoverinfo="skip", showlegend=False,
+            textfont={"size": 12, "color": [
+                _faint(colour[hull.community], 1 if here in (None, hull.community) else 0.5) for hull in named
+            ]},
+        )
+    )  # fmt: skip
+    return traces
+
+
+def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool) -> list[go.Scatter]:
     """The lines in groups that look alike, thin ones first, then what stands for them in the legend and on hover."""
     edges = list(graph.edges(data=True))
     values = np.array([data["similarity"] for *_, data in edges])
@@ -99,7 +152,7 @@ def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool, *, grey: bool) ->
                 x=[value for place in places[: len(pairs)] for value in place],
                 y=[value for place in places[len(pairs) :] for value in place],
                 mode="lines",
-                line={"width": WIDTHS[level], **_line(name, dark, grey)},
+                line={"width": WIDTHS[level], **_line(name, dark)},
                 opacity=(0.5 + 0.12 * level) if clear else 0.12,
                 hoverinfo="skip",
                 showlegend=False,
@@ -107,15 +160,14 @@ def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool, *, grey: bool) ->
         )
     for name in list(LINES)[::-1]:
         if any(key[2] == name for key in groups):
-            line = {"width": 2.5, **_line(name, dark, grey)}
+            line = {"width": 2.5, **_line(name, dark)}
             traces.append(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendrank=2000))
     traces.append(_middles(graph))
     return traces
 
 
-def _line(name: str, dark: bool, grey: bool) -> dict[str, str]:
-    across = name == ACROSS and not grey
-    return {"color": colours(dark)[3 if across else 6], "dash": LINES[name][1]}
+def _line(name: str, dark: bool) -> dict[str, str]:
+    return {"color": colours(dark)[6], "dash": LINES[name][1]}
 
 
 def _middles(graph: nx.Graph) -> go.Scatter:
@@ -143,13 +195,18 @@ def _deviations(data: Mapping[str, Any]) -> str:
 
 
 def _points(
-    graph: nx.Graph, colour_by: ColourBy, chosen: Sequence[str], near: Collection[str | None], dark: bool
+    graph: nx.Graph,
+    colour_by: ColourBy,
+    paint: Mapping[str, str],
+    chosen: Sequence[str],
+    near: Collection[str | None],
+    dark: bool,
 ) -> list[go.Scatter]:
     """A trace for each group of the legend."""
     groups: dict[str, list[str]] = defaultdict(list)
     if colour_by == "community":
         for task, data in sorted(graph.nodes(data=True), key=lambda item: int(item[1]["community"])):
-            groups[f"Community {int(data['community']) + 1}"].append(task)
+            groups[category_of(data, colour_by)].append(task)
     else:
         by_modality: dict[str, list[str]] = defaultdict(list)
         for task, data in graph.nodes(data=True):
@@ -181,7 +238,7 @@ def _points(
                     "symbol": [style.marker for style in styles],
                     "size": [SIZES[style.marker] * (1.35 if task in chosen else 1)
                              for style, task in zip(styles, tasks, strict=True)],
-                    "color": [_colour(data, colour_by, dark) for data in nodes],
+                    "color": paint[name],
                     "opacity": [1.0 if shown else FADED for shown in clear],
                     "line": {
                         "width": [3 if task in chosen else 1.5 for task in tasks],
@@ -216,15 +273,9 @@ def _label(data: dict[str, Any], strong: bool) -> str:
     return f"<b>{text}</b>" if strong else text
 
 
-def _faint(ink: str) -> str:
+def _faint(ink: str, opacity: float = 0.45) -> str:
     red, green, blue = (int(ink[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.45)"
-
-
-def _colour(data: dict[str, Any], colour_by: ColourBy, dark: bool) -> str:
-    palette = colours(dark)
-    at = int(data["community"]) % len(palette) if colour_by == "community" else modality_style(data["modality"]).colour
-    return palette[at]
+    return f"rgba({red},{green},{blue},{round(opacity, 3)})"
 
 
 def _hover(data: dict[str, Any]) -> str:
@@ -232,4 +283,4 @@ def _hover(data: dict[str, Any]) -> str:
     label = MODALITIES[data["modality"]].label if data["modality"] in MODALITIES else data["modality"]
     lines = [f"<b>{escape(data['title'])}</b>", escape(label)]
     lines += [f"Planted families: {escape(families)}"] if families else []
-    return "<br>".join([*lines, f"Community {int(data['community']) + 1}"])
+    return "<br>".join([*lines, escape(community_of(data))])

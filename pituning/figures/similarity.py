@@ -20,7 +20,7 @@ from pituning.figures.palette import (
     modality_style,
     sequential,
 )
-from pituning.graph.build import NodeInfo
+from pituning.graph.info import NodeInfo
 from pituning.graph.matrix import Scale, on_scale
 from pituning.graph.predict import Neighbor
 from pituning.graph.similarity import rank
