@@ -132,16 +132,16 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     renderer = _renderer(graph)
     with st.container(gap=None, height="stretch"):
         st.echarts_chart(option, height="stretch", key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph))
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False, key="graph_facts"):
             words = _facts(graph, view) + (ego.reading(shots) if arrows else "")
+            if chosen:
+                words = f"{len(chosen)} of {len(names)} tasks are chosen; the others are faded."
             st.caption(words, help=_reading(graph, view) + (ego.CERTAIN if arrows else ""))
+            if chosen:
+                st.button("Show all", key="graph_all", type="tertiary", icon=":material/close:", on_click=choose_tasks)
             with st.container(width=184):
                 charts.below(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg",
                              pinned=_pinned(view, task, other))  # fmt: skip
-    if chosen:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{len(chosen)} of {len(names)} tasks are chosen; the others are faded.", width="content")
-            st.button("Show all", key="graph_all", type="tertiary", icon=":material/close:", on_click=choose_tasks)
 
 
 def _pinned(view: GraphView, task: str | None, other: str | None) -> charts.Pinned | None:

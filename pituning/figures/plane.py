@@ -12,14 +12,15 @@ from pituning.graph.hulls import Hull
 from pituning.graph.layout import label_boxes
 from pituning.graph.newcomers import is_own
 
-MARGINS = {"left": 0, "right": 0, "top": 8, "bottom": 54}
-"""Pixels around the plane; a line of the legend stands below. At the sides, outlines would be cut off by any."""
+MARGINS = {"left": 0, "right": 0, "top": 8, "bottom": 74}
+"""Pixels around the plane. Below there is always room for two lines of the legend: a choice adds entries to it, and no
+task moves. At the sides, outlines would be cut off by any."""
 
 ROOM = np.array([14.0, 0.0])
 """Pixels of the layout at the sides in place of that."""
 
 LEGEND_LINE = 22
-MOST_IN_LINE = 7
+MOST_IN_LINE = 6
 """Entries of the legend that a narrow page has room for in one line."""
 
 MOST_ZOOM = 8
@@ -27,12 +28,11 @@ OWN_RADIUS = 22.0
 """Pixels around a task that joined, which makes the plane no larger unless it stands beyond all others."""
 
 
-def plane(low: np.ndarray, high: np.ndarray, *, listed: int, wheel: bool = True) -> dict[str, Any]:
+def plane(low: np.ndarray, high: np.ndarray, *, wheel: bool = True) -> dict[str, Any]:
     """Grid, axes and zoom of an option.
 
     Args:
         low, high: the corners of what is to be seen, in pixels of the layout, y down, (2,) each.
-        listed: entries of the legend.
         wheel: whether the mouse wheel zooms; otherwise it does with the control key, and else moves the page.
     """
     axes = [
@@ -41,7 +41,7 @@ def plane(low: np.ndarray, high: np.ndarray, *, listed: int, wheel: bool = True)
     ]
     zoom = {"type": "inside", "filterMode": "none", "minSpan": 100 / MOST_ZOOM, "zoomOnMouseWheel": wheel or "ctrl"}
     return {
-        "grid": MARGINS | {"bottom": MARGINS["bottom"] + LEGEND_LINE * (listed > MOST_IN_LINE)},
+        "grid": dict(MARGINS),
         "xAxis": axes[0],
         "yAxis": axes[1] | {"inverse": True},  # y runs down
         "dataZoom": [zoom | {axis: 0} for axis in ("xAxisIndex", "yAxisIndex")],

@@ -43,6 +43,14 @@ def test_the_graph_has_every_task_of_the_zoo(workspace: Workspace, open_page: Op
     at.toggle(key="outlines").set_value(False).run()
     assert [series["id"] for series in option(healthy(at))["series"]] == ["tasks"]
 
+    at.button(key="community_1").click().run()
+    nodes = healthy(at), option(at)["series"][0]["data"]
+    clear = {node["id"] for node in nodes[1] if node["itemStyle"]["opacity"] == 1}
+    assert set(at.query_params["tasks"].split(",")) == clear
+    assert names[1]["name"] in at.button(key="community_1").label
+    task = clear.pop()
+    assert names[1]["name"] in texts(healthy(open_page("task_graph", task=task)))
+
 
 def test_a_link_to_a_task_opens_its_panel(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("task_graph", task="nli"))

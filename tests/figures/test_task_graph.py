@@ -220,13 +220,15 @@ def test_arrows_tell_gain_and_harm(graph: nx.Graph) -> None:
 
 def test_the_views_have_the_same_places(graph: nx.Graph) -> None:
     def places(option: dict[str, Any]) -> Any:
-        axes = [(option[axis]["min"], option[axis]["max"]) for axis in ("xAxis", "yAxis")]
-        return [(node["id"], node["value"]) for node in option["series"][0]["data"]], axes
+        plane = [option[name] for name in ("grid", "xAxis", "yAxis")]
+        return [(node["id"], node["value"]) for node in option["series"][0]["data"]], plane
 
     arrows = directed_graph(graph, np.ones((12, 12)))
     here = places(graph_option(graph))
     assert places(graph_option(arrows)) == here
     assert places(graph_option(graph, selected="task-3", other="task-1", sizes={"task-1": 9.0, "task-2": 1.0})) == here
+    effects = [Arrow(donor="task-3", target="task-0", gain=gain) for gain in (8.0, -8.0)]
+    assert places(graph_option(graph, selected="task-0", arrows=effects)) == here
 
 
 def test_of_a_pair_only_the_two_stand_out(graph: nx.Graph) -> None:
