@@ -13,5 +13,6 @@ if str(HERE.parent) not in sys.path:  # Streamlit adds app/ itself, the door imp
     sys.path.insert(0, str(HERE.parent))
 
 from app.components.door import Door  # noqa: E402
+from app.components.story_deck import ROUTES  # noqa: E402
 
-app = App(HERE / "streamlit_app.py", middleware=[Middleware(Door)])
+app = App(HERE / "streamlit_app.py", routes=ROUTES, middleware=[Middleware(Door)])

@@ -203,7 +203,8 @@ def affinities(luck: random.Random, place: Place) -> None:
 
 def stories(luck: random.Random, place: Place) -> None:
     """A story that somebody edited is read and written as it is, or refused; any title makes a file."""
-    from pituning.workspace.stories import VIEWS, Slide, add_story, load_story, save_story, story_names, story_path
+    from pituning.workspace.stories import Slide, add_story, load_story, save_story, story_names, story_path
+    from pituning.workspace.story_views import VIEWS
 
     plain = {
         "format_version": 1, "title": making.text(luck),

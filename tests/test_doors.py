@@ -33,6 +33,8 @@ from pituning.graph.predictors import PREDICTORS, shot_predictors
 from pituning.graph.predictors.gains import GAIN_PREDICTORS, GainRecord
 from pituning.progress import Silent
 from pituning.registry import Registry, load
+from pituning.reports.document import report
+from pituning.reports.reader import Reader
 from pituning.runs.kinds import RUN_KINDS
 from pituning.runs.plans import forecast
 from pituning.runs.queue import RunQueue
@@ -47,6 +49,8 @@ from pituning.tasks.saved import save_task
 from pituning.tuning.config import TuneConfig
 from pituning.tuning.run import tune
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE, Workspace
+from pituning.workspace.stories import Slide, Story
+from pituning.workspace.story_views import VIEWS
 from tests.backbones.contract import BackboneContract
 from tests.backbones.tiny import TINY, Tiny, causal
 from tests.backbones.tiny_composed import llama
@@ -59,7 +63,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 _BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 REGISTRIES: tuple[Registry[Any], ...] = (
-    KINDS, FAMILIES, VISION_PARTS, PREDICTORS, GAIN_PREDICTORS, FORMATS, METRICS, RUN_KINDS
+    KINDS, FAMILIES, VISION_PARTS, PREDICTORS, GAIN_PREDICTORS, FORMATS, METRICS, RUN_KINDS, VIEWS
 )  # fmt: skip
 GPTJ = Tiny("gptj", "gptj",
             causal(GPTJConfig, GPTJForCausalLM, n_inner=48, rotary_dim=8, num_key_value_heads=4),
@@ -263,6 +267,14 @@ def test_a_guest_run_goes_through_the_queue(door: Path, tmp_path: Path) -> None:
     assert [point.value for point in queue.curves_of(run_id) if point.series == "greeting"] == [0, 1, 2]
     with pytest.raises(BadInput, match="times is 0"):
         queue.submit(RunSpec(kind="greet", config={"name": "you", "times": 0}))
+
+
+def test_a_guest_view_is_a_slide(door: Path, tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "w")
+    made = report(Reader(workspace), Story(name="mine", title="Mine", slides=(Slide(view="count", id="a"),)))
+    assert made.problems == {}
+    assert '"y":[8,6,6]' in made.text
+    assert f"Most tasks are vision: 8 of {len(list_tasks(workspace))}</h2>" in made.text
 
 
 def test_a_page_is_drawn(door: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import stories, story_editor, story_show
+from app.components import story_editor
 from app.components.guard import guarded
 
-if st.query_params.get("show") and stories.can_be_shown():
-    with guarded("This slide"):
-        story_show.slide()
-else:
-    st.title("Present")
-    st.caption("A story is a sequence of views with captions. Show it here, or send it as one file that works offline.")
-    with guarded("The stories"):
-        name = story_editor.choose()
-        with guarded("This story"):
-            story_editor.edit(name)
+st.title("Present")
+st.caption("A story is a sequence of views with captions. Show it here, or send it as one file that works offline.")
+with guarded("The stories"):
+    name = story_editor.choose()
+    with guarded("This story"):
+        story_editor.edit(name)

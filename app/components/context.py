@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,11 +20,9 @@ from pituning.experts.card import CARD, CONFIG, TENSORS
 from pituning.experts.catalogue import Catalogue, ExpertEntry
 from pituning.experts.keeping import check_whole
 from pituning.experts.kinds import in_order, mixable_kinds
-from pituning.experts.space import load_space
 from pituning.graph import among
 from pituning.graph.donor_gains import DonorGains, expected_gain
-from pituning.graph.embeddings import TaskEmbedding
-from pituning.graph.similarity import parts_of
+from pituning.graph.zoo_parts import Part, part_files, zoo_parts
 from pituning.studies.lowshot_scores import comparable_scores
 from pituning.studies.showcase import MOST_LABELS, SHOTS, Showcase, showcases
 from pituning.tasks.base import Task
@@ -40,11 +37,6 @@ from pituning.workspace.zoo import Zoo
 
 BACKBONE = "backbone"
 """The parameter of addresses, and the key of the session, that name the backbone."""
-
-Part = Literal["layer", "module"]
-
-MOST_FOR_PARTS = 200
-"""Tasks whose embeddings are read while somebody waits."""
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -186,25 +178,17 @@ def parts(kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
     Raises:
         ArtefactError: an embedding is damaged.
     """
-    here, compared = zoo(), similarity(kind, predictor)
-    probe = PREDICTORS[predictor].probe
-    if probe is None or len(compared.names) > MOST_FOR_PARTS:
-        return {}
-    paths = [here.embedding_path(kind, probe, name) for name in compared.names]
-    space = here.space_path(kind)
-    stamps = (stamp(here.similarity_path(kind, predictor)), stamp(space), *map(stamp, paths))
-    return _parts(tuple(map(str, paths)), str(space), stamps, predictor, part, compared.matrix)
+    compared = similarity(kind, predictor)
+    files = part_files(zoo(), compared, kind, predictor)
+    stamps = (stamp(zoo().similarity_path(kind, predictor)), *map(stamp, files))
+    return _parts(tuple(map(str, files)), stamps, predictor, part, compared)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Comparing part by part …")
 def _parts(
-    paths: tuple[str, ...], space: str, stamps: tuple[float, ...], predictor: str, part: Part, _matrix: np.ndarray
+    files: tuple[str, ...], stamps: tuple[float, ...], predictor: str, part: Part, _compared: ZooSimilarity
 ) -> Mapping[str, np.ndarray]:
-    if not all(stamps):
-        return {}
-    measured = load_space(Path(space))
-    part_of = {"layer": measured.layer_of, "module": measured.label_of}[part]
-    return parts_of([TaskEmbedding.load(Path(path)) for path in paths], predictor, _matrix, part_of)
+    return zoo_parts([Path(file) for file in files], _compared, predictor, part)
 
 
 def transfer_shots(kind: str) -> list[int]:

@@ -10,7 +10,7 @@ import networkx as nx
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import charts, context, ego, own_tasks, pictures, source, task_panel
+from app.components import charts, context, ego, own_tasks, source, task_panel
 from app.components.graph_shown import GraphView, of_source
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
@@ -139,8 +139,19 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
             st.caption(words, help=_reading(graph, view) + (ego.CERTAIN if arrows else ""))
             if chosen:
                 st.button("Show all", key="graph_all", type="tertiary", icon=":material/close:", on_click=choose_tasks)
-            with st.container(width=175):
-                pictures.save(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg")
+            with st.container(width=184):
+                charts.below(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg",
+                             pinned=_pinned(view, task, other))  # fmt: skip
+
+
+def _pinned(view: GraphView, task: str | None, other: str | None) -> charts.Pinned | None:
+    """What a pin sends to a story: the graph of similarities, or the matrix that arrows are of."""
+    if view.kind is None or view.sparse is not None:
+        return None
+    of = {"kind": view.kind, "predictor": view.name.removeprefix(f"{view.kind}-").removesuffix("-transfer")}
+    if view.gains is not None:
+        return "transfer", of
+    return "graph", {**of, "k": view.k, "colour": view.colour_by, "task": task, "other": other}
 
 
 def _alt(graph: nx.Graph) -> str:
@@ -276,6 +287,7 @@ def hero() -> str | None:
             on_select=partial(_clicked_at_a_glance, crowd_members(graph, "modality") if crowded else list(graph)),
             alt=f"Graph of {graph.number_of_nodes()} tasks; lines join similar ones, across modalities",
         )
+    charts.below(HERO_KEY, alt="the graph", savable=False, pinned=_pinned(view, None, None))
     clicked: str | None = st.session_state.pop("hero_clicked", None)
     return clicked
 

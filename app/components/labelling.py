@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,7 @@ from pituning.labelling.calibration import measured, trusted
 from pituning.labelling.inputs import reading_of
 from pituning.labelling.rows import all_rows, look
 from pituning.labelling.sources import keep_upload
+from pituning.reports.calibration import reliability_curves
 from pituning.runs.configs import PredictRun
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
@@ -197,10 +198,11 @@ def how_sure(entry: ExpertEntry) -> None:
     if points is not None:
         st.caption(guessing.words(card.task))
     st.caption(calibration_words(card))
-    curves = _curves(card.calibration)
+    curves = reliability_curves(card.calibration)
     if curves:
         charts.draw(reliability_figure(curves), key="reliability", savable=False,
-                    alt="How often answers are right, by how sure they are, before and after calibration")  # fmt: skip
+                    alt="How often answers are right, by how sure they are, before and after calibration",
+                    pinned=("calibration", {"kind": entry.kind, "expert": entry.name}))  # fmt: skip
 
 
 def calibration_words(card: ExpertCard) -> str:
@@ -222,13 +224,3 @@ def calibration_words(card: ExpertCard) -> str:
             f"probabilities are still {error}. So rows are put in order, without percentages."
         )
     return f"Calibrated on {rows} held-out examples. On {after.rows:,} test rows its probabilities are {error}."
-
-
-def _curves(calibration: Mapping[str, Any]) -> list[tuple[str, list[tuple[int, float, float]]]]:
-    found = []
-    for when, title in (("before", "As the model says"), ("after", "Calibrated")):
-        curve = measured(calibration, when)
-        if curve is None:
-            return []
-        found.append((title, [(each.count, each.confidence, each.accuracy) for each in curve.bins]))
-    return found

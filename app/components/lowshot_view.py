@@ -63,7 +63,7 @@ def study() -> None:
         alt="Score of every method on few shots, and what π-tuning gains over it",
     )  # fmt: skip
     st.caption(summary if guessed is None else f"{summary} {guessing.sentence(guessed)}")
-    _by_target(context.study_scores(kind, shots), target)
+    _by_target(context.study_scores(kind, shots), target, kind, shots)
     _runs(rows[(rows["shots"] == shots) & ((rows["target"] == target) if target is not None else True)], kind, shots)
 
 
@@ -86,7 +86,7 @@ def _told(rows: pd.DataFrame, kind: str, shots: int, everything: bool) -> str:
     return " ".join([*parts, "Learning rate and steps of every method are chosen on the shots alone."])
 
 
-def _by_target(scores: pd.DataFrame, target: str | None) -> None:
+def _by_target(scores: pd.DataFrame, target: str | None, kind: str, shots: int) -> None:
     """The gain on each target over a method that can be chosen."""
     ours, others = comparisons(scores)
     if not others:
@@ -102,6 +102,7 @@ def _by_target(scores: pd.DataFrame, target: str | None) -> None:
             gains_by_target(scores, over, context.tasks(), chosen=target, dark=charts.dark()),
             key="study_gains", stem=f"gains-over-{over}",
             alt=f"What {name} gains over {other} on each of {len(gain.by_target)} targets, in points",
+            pinned=("study", {"kind": kind, "shots": shots, "over": over}),
         )  # fmt: skip
     seeds = f"{gain.seeds} seed{'s' if gain.seeds > 1 else ''} of shots"
     faint = " The faint marks are single seeds." if gain.seeds > 1 else ""

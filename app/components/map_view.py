@@ -292,10 +292,13 @@ def _one(
         axes=_axes(one) if name == "pca" else ("", ""), paint=_paint(view), dark=charts.dark(),
     )  # fmt: skip
     alt = f"Map of {len(infos)} tasks by {LENSES[name].label}, coloured by {view.colour_by}"
+    of = view.whole
+    pinned = ("map", {"kind": of.kind, "predictor": of.predictor, "method": name})
+    common: dict[str, Any] = {"alt": alt, "pinned": pinned if view.settings == MapSettings() else None}
     if large:
-        charts.draw_to_choose(figure, key=f"map_{name}", alt=alt, on_choice=_lassoed, lasso=True)
+        charts.draw_to_choose(figure, key=f"map_{name}", on_choice=_lassoed, lasso=True, **common)
     else:
-        charts.draw(figure, key=f"map_{name}_small", alt=alt)
+        charts.draw(figure, key=f"map_{name}_small", **common)
     st.caption(_note(view, made, one, name, large=large))
 
 

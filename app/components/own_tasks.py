@@ -2,104 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
 
 import streamlit as st
 
-from app.components import context, pair_sentence, runs_data
+from app.components import context, pair_sentence, stories
 from app.components.guard import plain
 from app.components.links import to
 from app.components.pages import EXPERTS, RUNS
 from app.components.words import PREDICTORS, label
-from pituning.backbones.embedded import SUITE
-from pituning.errors import PiTuningError
-from pituning.graph.donor_gains import DonorGain, DonorGains
 from pituning.graph.harm import signed
-from pituning.graph.newcomers import Newcomer, ranking_of
-from pituning.runs.kinds import RUN_KINDS
-from pituning.runs.records import Run
+from pituning.reports.own_tasks import SEARCHED, OwnTask, expected_of, kind_of, own_task, own_tasks
 
-SEARCHED = 500
-"""Runs of a kind among which those on such tasks are looked for, the newest first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OwnTask(Newcomer):
-    """Such a task.
-
-    Args:
-        run: the one that embedded its shots.
-        predictor: the similarity by which it ranked the zoo.
-        expert: that it made, if it made one.
-        expected: what donors were expected to add.
-    """
-
-    run: Run
-    predictor: str
-    expert: str | None
-    expected: DonorGains
+__all__ = ["SEARCHED", "OwnTask", "expected_of", "kind_of", "on_graph", "pair", "ranked", "where_from"]
 
 
 def on_graph(kind: str, placed: Collection[str]) -> list[OwnTask]:
-    """Own tasks that a run on the chosen backbone has compared with the zoo by experts of a kind, the newest run of
-    each; in the order of these runs.
+    """Own tasks that a run on the chosen backbone has compared with the zoo by experts of a kind, in order of age.
 
     Args:
         placed: tasks that are in the graph by themselves.
     """
-    own = {name for name, info in context.tasks().items() if info.source != SUITE and info.sizes["train"]}
-    newest = _newest(kind, own - set(placed))
-    return sorted(newest.values(), key=lambda one: (one.run.created, one.run.id))
+    return own_tasks(stories.reader(), kind, placed)
 
 
 def ranked(name: str, kind: str) -> OwnTask | None:
     """One of them, whether it is in the graph or not."""
-    return _newest(kind, {name} & set(context.tasks())).get(name)
-
-
-def kind_of(run: Run) -> str:
-    """By experts of which kind a run works."""
-    return str({**run.spec.defaults(), **run.spec.config}["kind"])
-
-
-def expected_of(result: Mapping[str, Any]) -> DonorGains:
-    """What a run expected of each donor; of none where its result does not say."""
-    try:
-        gains = {str(name): DonorGain(**each) for name, each in (result.get("expected") or {}).items()}
-        return DonorGains(gains=gains, reason=result.get("reason"), **(result.get("learned_from") or {}))
-    except (TypeError, AttributeError):
-        return DonorGains(gains={})  # not what a run writes
-
-
-def _newest(kind: str, names: Collection[str]) -> dict[str, OwnTask]:
-    known = context.tasks()
-    newest: dict[str, OwnTask] = {}
-    for run in _rankings() if names else ():
-        name = run.spec.subject
-        if name not in names or name in newest or kind_of(run) != kind:
-            continue
-        try:
-            result = runs_data.result(run) or {}
-        except PiTuningError:
-            continue  # the run itself tells
-        near = ranking_of(result)
-        if near:
-            newest[name] = OwnTask(
-                info=known[name], near=near, donors=tuple(map(str, result.get("donors") or ())), run=run,
-                predictor=str(result.get("predictor")), expert=result.get("expert"), expected=expected_of(result),
-            )  # fmt: skip
-    return newest
-
-
-def _rankings() -> list[Run]:
-    """The runs that have ranked the zoo for a task, newest first."""
-    kinds = [record.name for record in RUN_KINDS.values() if record.ranks_zoo]
-    runs = [
-        run for kind in kinds for run in runs_data.of_backbone(states=("succeeded",), kind=kind, limit=SEARCHED)
-    ]  # fmt: skip
-    return sorted((run for run in runs if run.understood), key=lambda run: run.created, reverse=True)
+    return own_task(stories.reader(), name, kind)
 
 
 def pair(task: OwnTask, other: str) -> None:

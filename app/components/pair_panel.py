@@ -19,6 +19,7 @@ from pituning.errors import PiTuningError
 from pituning.figures.similarity import part_bars
 from pituning.graph.build import shorten
 from pituning.graph.matrix import PairView, view_pair
+from pituning.graph.zoo_parts import Part
 from pituning.tasks.registry import TaskInfo
 from pituning.workspace.transfer import Transfer
 
@@ -59,7 +60,7 @@ def show(
     _heading(a, b)
     if beside_graph:
         ranks = {(other, task): pair.rank, (task, other): pair.rank_back}
-        pair_sentence.show(whole.kind, whole.names, (task, other), ranks, len(infos) - 1)
+        pair_sentence.show(whole.kind, whole.names, (task, other), ranks, len(infos) - 1, predictor=whole.predictor)
     _numbers(a, b, pair, len(infos) - 1, narrow=beside_graph)
     if beside_graph:
         with guarded("The measured transfer"):
@@ -135,7 +136,7 @@ def _signed(value: float, digits: int, *, plus: bool = False) -> str:
 
 def _parts(whole: Source, task: str, other: str) -> None:
     """Where in the network the two are alike."""
-    part: context.Part = "module" if one_of("Where they are alike", PARTS, key="parts") == "module" else "layer"
+    part: Part = "module" if one_of("Where they are alike", PARTS, key="parts") == "module" else "layer"
     parts = context.parts(whole.kind, whole.predictor, part)
     names = context.similarity(whole.kind, whole.predictor).names
     if not parts or task not in names or other not in names:
@@ -150,6 +151,10 @@ def _parts(whole: Source, task: str, other: str) -> None:
         part_bars(values, usual, unit=f"Similarity in the {part}", dark=charts.dark()),
         key="pair_parts",
         alt=f"Similarity of the two tasks in each of {len(values)} {part}s; furthest above the mean pair in {most}",
+        pinned=(
+            "parts",
+            {"kind": whole.kind, "predictor": whole.predictor, "task": task, "other": other, "part": part},
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from app.components import context
+from app.components import context, pin
 from app.components.examples import gallery
 from app.components.guard import guarded, plain
 from pituning.graph.donor_gains import DonorGain
@@ -26,6 +26,7 @@ def show(
     others: int,
     *,
     expected: Mapping[tuple[str, str], DonorGain] | None = None,
+    predictor: str | None = None,
 ) -> None:
     """The sentence and the examples.
 
@@ -34,6 +35,7 @@ def show(
         ranks: of a donor for a target, by (donor, target), where it is known.
         others: among how many tasks a donor has its rank.
         expected: what donors are expected to do for targets, by (donor, target); by default as the graph says.
+        predictor: whose graph a pin sends to the story; by default the usual one.
     """
     with guarded("What they share"):
         first, second = (context.task(name) for name in pair)
@@ -54,6 +56,9 @@ def show(
             )  # fmt: skip
         shared, *rest = pair_sentence(first, second, effects).split("; ")
         st.markdown("; ".join([f"**{plain(shared)}**", *map(plain, rest)]))
+        pin.button(
+            "graph", {"kind": kind, "predictor": predictor, "task": first.name, "other": second.name}, key="pair"
+        )
         with st.grid(2, min_column_width=200, gap="small"):
             for task in (first, second):
                 with st.container(gap="xsmall"):

@@ -150,4 +150,5 @@ def save(chart: str, *, alt: str, stem: str | None = None, svg: bool = True) -> 
             "svg": svg,
         },
         key=f"save-{chart}",
+        width=128,
     )

@@ -21,6 +21,7 @@ from pituning.figures.palette import method_label
 from pituning.reports.verdict import difference
 from pituning.runs.records import Run
 from pituning.tasks.metrics import parse_box
+from pituning.workspace.stories import SEVERAL
 
 PARAM = "compare"
 MOST = len(LETTERS)
@@ -195,6 +196,7 @@ def _scores(compared: Sequence[Compared]) -> None:
         compared_scores(results, dark=charts.dark()),
         key="compare_scores",
         alt="Test score of every method of every run with its interval",
+        pinned=_pinned(compared, "scores"),
     )
     rows = []
     for method in methods:
@@ -210,6 +212,12 @@ def _scores(compared: Sequence[Compared]) -> None:
                  alt="Test score of every method of every run")  # fmt: skip
     st.caption("Test scores in points, in brackets 95 % intervals over test examples. Guessing: at random · always the "
                "largest class.")  # fmt: skip
+
+
+def _pinned(compared: Sequence[Compared], show: str) -> charts.Pinned:
+    """Of these runs, for a story."""
+    runs = SEVERAL.join(one.run.id for one in compared)
+    return "comparison", {"runs": runs, "show": show.replace("_", "-")}
 
 
 def _score(result: Mapping[str, Any], method: str) -> str | None:
@@ -245,6 +253,7 @@ def _curves(compared: Sequence[Compared]) -> None:
         compared_curves(frames, title=titles[name], dark=charts.dark()),
         key="compare_curves",
         alt=f"{titles[name]} of {method_label(method)} by step, one line for each run",
+        pinned=_pinned(compared, name) if name in NAMES and method == "pi" else None,
     )
     without = [one.letter for one, frame in zip(compared, frames, strict=True) if frame.empty]
     if without:

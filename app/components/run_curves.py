@@ -62,8 +62,9 @@ def curves(run: Run) -> None:
                     curves_figure(frame[frame["name"] == name], {} if name in MORE else labels(rates)),
                     key=f"curves-{name}",
                     alt=f"{titles[name]} by step, one line for each method",
+                    pinned=("result", {"run": run.id, "show": "curves"}) if name in NAMES else None,
                 )
-    _search(measured, rates)
+    _search(run, measured, rates)
 
 
 def rates_of(run: Run) -> dict[str, float]:
@@ -78,7 +79,7 @@ def labels(rates: Mapping[str, float]) -> dict[str, str]:
     return {series: f"{method_label(series)} (rate {rate:g})" for series, rate in rates.items() if rate}
 
 
-def _search(measured: Sequence[CurvePoint], rates: Mapping[str, float]) -> None:
+def _search(run: Run, measured: Sequence[CurvePoint], rates: Mapping[str, float]) -> None:
     """How the rate of a method was chosen: each training of its cross-validation."""
     losses: dict[str, dict[tuple[float, int], dict[int, float]]] = {}
     for point in measured:
@@ -102,6 +103,7 @@ def _search(measured: Sequence[CurvePoint], rates: Mapping[str, float]) -> None:
             search_curves(losses[series], chosen=rates.get(series), dark=charts.dark()),
             key="search",
             alt=f"Held-out loss of {method_label(series)} by step, a line for each learning rate and fold",
+            pinned=("result", {"run": run.id, "show": "search"}) if series == "pi" else None,
         )
         st.caption("Colours are learning rates, dashes are folds. Thick: the rate that was chosen.")
 
@@ -126,6 +128,7 @@ def weights(run: Run) -> None:
         weight_ribbon([point.step for point in points], experts, shares, dark=charts.dark()),
         key="ribbon",
         alt="Mean weight of each expert by step, coloured by how far it is from an equal share",
+        pinned=("result", {"run": run.id, "show": "ribbon"}),
     )
     st.caption(
         f"Step {last.step}. Each row is a place in the network where experts are mixed; a row’s weights sum to one. "
@@ -135,4 +138,5 @@ def weights(run: Run) -> None:
         alpha_heatmap(list(last.sites), experts, [list(row) for row in last.weights]),
         key="alpha",
         alt="Weight of each expert at each site",
+        pinned=("result", {"run": run.id, "show": "weights"}),
     )

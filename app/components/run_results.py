@@ -178,6 +178,7 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
         score_bars(result, metric=_metric(run), awaited=_awaited(run, result)),
         key="scores",
         alt="Test score of π-tuning, of every baseline and of guessing, with intervals",
+        pinned=("result", {"run": run.id}) if run.state == "succeeded" else None,
     )
     words = "Lines across the bars: 95 % intervals over test examples."
     if result.get("pooled"):
@@ -192,6 +193,7 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
             shots_curve(result, metric=_metric(run)),
             key="by_shots",
             alt="Score of π-tuning by the number of shots, with intervals, beside what needs no training",
+            pinned=("result", {"run": run.id, "show": "shots"}) if run.state == "succeeded" else None,
         )
     if len(together) > 1:
         st.markdown(f"**Over {len(together)} seeds**")

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import access, expert_table, guessing, runs_data
+from app.components import access, expert_table, guessing, pin, runs_data
 from app.components.guard import say
 from app.components.links import to
 from app.components.pages import EXPERTS, LABEL, NEW_RUN, PageEntry
@@ -116,6 +116,7 @@ def _next(answer: Answer, run: Run, result: Mapping[str, Any]) -> None:
               first=answer == "not")  # fmt: skip
         if expert:
             _door("Try it", EXPERTS, address, f"Ask its expert, {expert}, a question; download it.")
+        pin.button("result", {"run": run.id}, key="verdict")
 
 
 def _door(title: str, page: PageEntry, address: Mapping[str, str], why: str, *, first: bool = False) -> None:

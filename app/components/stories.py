@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import networkx as nx
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import access, context, guessing, runs_data
+from app.components import access, context, guessing, runs_data, story_history
 from app.components.guard import say
 from pituning.errors import PiTuningError
+from pituning.figures.sketch import sketch
 from pituning.graph.build import task_graph
+from pituning.graph.predictors import PREDICTORS
+from pituning.graph.zoo_parts import Part
+from pituning.reports.deck import slide_html
 from pituning.reports.document import report
 from pituning.reports.reader import Reader, Zoo
 from pituning.reports.suggestion import NAME, opening_story
 from pituning.runs.queue import RunQueue
+from pituning.runs.records import Run
 from pituning.runs.roles import Role
 from pituning.tasks.metrics import Guessing
 from pituning.tasks.registry import TaskInfo
 from pituning.workspace.similarity import ZooSimilarity
-from pituning.workspace.stories import Story, load_story, save_story, story_names
+from pituning.workspace.stories import Slide, Story, load_story, save_story, story_names, story_path
 from pituning.workspace.transfer import Transfer
 
 
@@ -40,6 +49,12 @@ class CachedReader(Reader):
     def transfer(self, kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
         return context.transfer(kind, shots, names)
 
+    def gain_intervals(self, kind: str, shots: int, target: str) -> dict[str, float]:
+        return context.gain_intervals(kind, shots, target)
+
+    def parts(self, kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
+        return context.parts(kind, predictor, part)
+
     def lowshot(self, kind: str) -> pd.DataFrame:
         return context.lowshot(kind)
 
@@ -51,6 +66,9 @@ class CachedReader(Reader):
 
     def graph(self, zoo: Zoo, k: int) -> nx.Graph:
         return _graph(self.backbone, zoo.kind, zoo.predictor, k, tuple(zoo.names), float((zoo.matrix**2).sum()), zoo)
+
+    def result(self, run: Run) -> dict[str, Any]:
+        return runs_data.result(run) or super().result(run)
 
     @property
     def queue(self) -> RunQueue:
@@ -67,6 +85,70 @@ def _graph(
 def reader() -> Reader:
     """What slides are drawn from."""
     return CachedReader(context.workspace(), context.backbone())
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A slide as it is shown: its headline, its view's own sentence, its HTML, and its thumbnail as SVG, light and
+    dark."""
+
+    title: str
+    sentence: str
+    html: str
+    thumbs: tuple[str, str]
+
+
+def rendered(story: Story) -> list[Rendered]:
+    """All slides of a story. What was drawn is kept until something that it is drawn from changes."""
+    here, stamp = reader(), _stamp()
+    return [
+        _rendered(
+            str(here.workspace.root), here.backbone, stamp, slide.id, slide.view, slide.title, slide.caption,
+            slide.notes, json.dumps(dict(slide.settings), sort_keys=True), number, slide, here,
+        )
+        for number, slide in enumerate(story.slides, start=1)
+    ]  # fmt: skip
+
+
+@st.cache_resource(max_entries=120, show_spinner="Drawing the slides …")
+def _rendered(
+    root: str, backbone: str, stamp: str, slide_id: str, view: str, title: str, caption: str, notes: str,
+    settings: str, number: int, _slide: Slide, _reader: Reader,
+) -> Rendered:  # fmt: skip
+    made = slide_html(_reader, _slide, number, notes=True)
+    panels = made.drawn.panels if made.drawn is not None else ()
+    light, dark = (sketch(panels[0].figure(shade)) if panels else "" for shade in (False, True))
+    sentence = made.drawn.sentence if made.drawn is not None else ""
+    return Rendered(title=made.title, sentence=sentence, html=made.html, thumbs=(light, dark))
+
+
+def _stamp() -> str:
+    """When what slides are drawn from last changed."""
+    here = context.zoo()
+    files = [
+        path
+        for kind in context.available()
+        for path in (
+            here.transfer_path(kind),
+            here.lowshot_path(kind),
+            *here.projection_files(kind),
+            *(here.similarity_path(kind, predictor) for predictor in PREDICTORS),
+        )
+    ]
+    runs = runs_data.queue().counts(backbone=context.backbone())
+    newest = [run.id for run in runs_data.of_backbone(states=("succeeded",), limit=1)]
+    return repr(
+        ([context.stamp(path) for path in files], context.stamp(context.workspace().root / "tasks"), runs, newest)
+    )
+
+
+def headline(slide: Slide) -> str:
+    """What a slide is called: its own title, or what its view states.
+
+    Raises:
+        PiTuningError: it cannot be drawn.
+    """
+    return rendered(Story(name="one", title="One", slides=(slide,)))[0].title
 
 
 def names() -> list[str]:
@@ -93,10 +175,14 @@ def title(name: str) -> str:
 
 
 def change(name: str, how: Callable[[Story], Story]) -> bool:
-    """Changes a story as it is on disk now; says why, where that is not possible."""
+    """Changes a story as it is on disk now, so that it can be undone; says why, where that is not possible."""
     try:
         access.actor().require(Role.RUNNER, "change stories")
-        save_story(context.workspace(), how(load(name)))
+        before = load(name)
+        after = how(before)
+        kept = before if story_path(context.workspace(), name).exists() else None
+        save_story(context.workspace(), after)
+        story_history.remember(name, kept, after)
         return True
     except PiTuningError as error:
         say("That did not work", error)
@@ -110,15 +196,14 @@ def slide_number(story: Story) -> int:
     return min(max(number, 1), max(len(story.slides), 1)) - 1
 
 
-def can_be_shown() -> bool:
-    """Whether the address names a story that can be read and has slides."""
-    name = st.query_params.get("story", NAME)
+def can_be_shown(name: str) -> bool:
+    """Whether a story can be read and has slides."""
     try:
         return name in names() and bool(load(name).slides)
     except PiTuningError:
         return False
 
 
-def as_file(name: str) -> bytes:
+def as_file(name: str, *, notes: bool) -> bytes:
     """A story as one HTML file."""
-    return report(reader(), load(name), now=time.time()).text.encode()
+    return report(reader(), load(name), notes=notes, now=time.time()).text.encode()

@@ -9,51 +9,39 @@ from typing import Any
 import streamlit as st
 
 from app.components import context, runs_data, stories
-from app.components.words import KINDS, MAPS, ORDERS, PREDICTORS, SCALES, Word, label, shots_label
+from app.components.words import KINDS, MAPS, ORDERS, PREDICTORS, SCALES, label, shots_label
 from pituning.figures.palette import method_label
 from pituning.reports.study import comparisons
 from pituning.reports.views import MOST_NEIGHBOURS
 from pituning.workspace.lowshot import measured_shots
 from pituning.workspace.shots import ALL_SHOTS
-from pituning.workspace.stories import VIEWS, Slide
+from pituning.workspace.stories import Slide
+from pituning.workspace.story_views import VIEWS
 
-VIEW_WORDS = {
-    "graph": Word("Task graph", "Which tasks are alike, across modalities."),
-    "similarity": Word("Similarity matrix", "How alike every two tasks are."),
-    "map": Word("Map", "All tasks in two dimensions, as near as they are alike."),
-    "neighbours": Word("Neighbours of a task", "Whose experts would help one task, and how sure that is."),
-    "transfer": Word("Measured transfer", "Which donor really helped which target."),
-    "prediction": Word("Predicted against measured", "Whether the similarity predicted the gain."),
-    "study": Word("Low-shot study", "What π-tuning gains over another method on each target."),
-    "result": Word("Result of a run", "Scores beside the baselines with the verdict, donor weights, or curves."),
-    "words": Word("Words alone", "A title and text, to open or to close."),
-}
-VIEW_ICONS = {
-    "graph": ":material/hub:",
-    "similarity": ":material/grid_on:",
-    "map": ":material/scatter_plot:",
-    "neighbours": ":material/social_distance:",
-    "transfer": ":material/compare_arrows:",
-    "prediction": ":material/query_stats:",
-    "study": ":material/science:",
-    "result": ":material/monitoring:",
-    "words": ":material/notes:",
-}
-SHOWS = {"scores": "Scores and verdict", "weights": "Donor weights", "curves": "Curves"}
+SHOWS = {
+    "scores": "Scores and verdict", "shots": "By shots", "weights": "Donor weights", "ribbon": "Weights over time",
+    "curves": "Curves", "search": "Search of the rate",
+}  # fmt: skip
+COMPARED = {"scores": "Scores", "loss": "Loss", "held-out-loss": "Held-out loss", "validation-score": "Validation"}
+PARTS = {"layer": "By layer", "module": "By module"}
+STEPS = {"yes": "Step by step", "no": "At once"}
 TITLES = {
     "kind": "Expert kind", "predictor": "Similarity", "task": "Task", "order": "Order", "scale": "Values",
     "colour": "Colour", "run": "Run", "show": "Show", "k": "Nearest", "shots": "Shots", "method": "Method",
-    "over": "Compared with",
+    "over": "Compared with", "other": "Other task", "part": "Where they are alike", "steps": "Steps",
 }  # fmt: skip
-FREE = {"task": "None stands out", "run": "The newest"}
+FREE = {"task": "None stands out", "other": "None", "run": "The newest"}
+HIDDEN = {"runs", "expert"}
+"""What a pin sets and nothing else."""
 
 
 def controls(story: str, slide: Slide) -> None:
     """A row of controls; each writes its setting when it is changed."""
-    if not VIEWS[slide.view]:
+    settings = [name for name in VIEWS[slide.view].settings if name not in HIDDEN]
+    if not settings:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        for name in VIEWS[slide.view]:
+        for name in settings:
             options, words = _options(name, slide)
             if not options:
                 continue
@@ -63,7 +51,7 @@ def controls(story: str, slide: Slide) -> None:
                 options = [*options, value]  # what is no longer there still shows, and can be changed
             free = name in FREE and not (name == "task" and slide.view == "neighbours")
             default = None if free else 0
-            with st.container(width=300 if name in FREE else 170):
+            with st.container(width=270 if name in FREE else 160):
                 st.selectbox(
                     TITLES[name], options, index=options.index(value) if value is not None else default,
                     format_func=words, key=key, placeholder=FREE.get(name), on_change=_set,
@@ -79,7 +67,7 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
         return list(available), lambda one: label(KINDS, one)
     if name == "predictor":
         return list(available.get(kind, ())), lambda one: label(PREDICTORS, one)
-    if name == "task":
+    if name in ("task", "other"):
         known = context.tasks()
         return list(known), lambda one: known[one].title if one in known else one
     if name == "run":
@@ -98,12 +86,12 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
         default = 5 if slide.view == "neighbours" else 3
         return [default, *(k for k in range(1, MOST_NEIGHBOURS + 1) if k != default)], str
     words: dict[str, Sequence[Any]] = {
-        "order": list(ORDERS), "scale": list(SCALES), "colour": ["modality", "community"], "show": list(SHOWS),
-        "method": list(MAPS),
+        "order": list(ORDERS), "scale": list(SCALES), "colour": ["modality", "community"], "method": list(MAPS),
+        "show": list(COMPARED if slide.view == "comparison" else SHOWS), "part": list(PARTS), "steps": list(STEPS),
     }  # fmt: skip
     read = {
         **{key: word.label for key, word in (ORDERS | SCALES | MAPS).items()},
-        **SHOWS, "modality": "Modality", "community": "Community",
+        **COMPARED, **SHOWS, **PARTS, **STEPS, "modality": "Modality", "community": "Community",
     }  # fmt: skip
     return list(words[name]), lambda one: read.get(one, one)
 

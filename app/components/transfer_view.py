@@ -101,6 +101,7 @@ def matrix(view: TransferView, chosen: tuple[str | None, str | None]) -> None:
         charts.draw_to_choose(
             figure, key="transfer_matrix", on_choice=_choose,
             alt=f"Heat map of what {len(view.shown.infos)} donors do for each of as many targets, in points",
+            pinned=("transfer", _pinned(view)),
         )  # fmt: skip
     known = gains[np.isfinite(gains)]
     against = "the backbone alone" if view.transfer.shots == 0 else "a new expert on the same shots"
@@ -204,6 +205,11 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
         )
 
 
+def _pinned(view: TransferView) -> dict[str, Any]:
+    """What a story needs to know of it."""
+    return {"kind": view.shown.kind, "predictor": view.shown.predictor, "shots": view.transfer.shots}
+
+
 def _score(value: float) -> str:
     return f"{value:.1f}"
 
@@ -222,6 +228,7 @@ def prediction(view: TransferView, predictors: Sequence[str], target: str | None
             ),
             key="predicted",
             alt="Scatter of similarity against measured gain, a point for each target and donor",
+            pinned=("prediction", {**_pinned(view), "task": target}),
         )
     with page.cell(column_span=2):
         st.markdown("**Which similarity predicts the gain?**")

@@ -19,6 +19,7 @@ def report_command(
     story: Annotated[
         str | None, typer.Option("--story", help="Name of a story of the page Present; default: overview.")
     ] = None,
+    notes: Annotated[bool, typer.Option("--notes", help="With the speaker's notes, for all to read.")] = False,
     backbone: BackboneOption = DEFAULT_BACKBONE,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -39,7 +40,7 @@ def report_command(
         chosen = opening_story(reader)
     else:
         chosen = load_story(place, story)
-    made = report(reader, chosen)
+    made = report(reader, chosen, notes=notes)
     write_text(out, made.text)
     size = len(made.text.encode())
     document = {

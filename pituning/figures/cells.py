@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from pituning.figures.palette import INK, colour_scale, colours, escape, in_order, modality_style
 from pituning.graph.build import shorten
 from pituning.graph.info import NodeInfo
+from pituning.text import shorten as shorten_text
 
 MOST_CLICKABLE = 80
 """Tasks whose cells can be clicked: each takes an invisible marker. More are for looking at."""
@@ -19,7 +20,7 @@ CELL = 24
 """Height of a row in pixels, where there are few."""
 
 HEIGHTS = (330, 980)
-LETTER = 6.6
+LETTER = 7.2
 """Mean advance of an axis label's letter in pixels, on the wide side."""
 
 Pairs = Callable[[int, int], str]
@@ -35,6 +36,7 @@ def cells_figure(
     tooltip: Pairs,
     chosen: tuple[str | None, str | None],
     axes: tuple[str, str] = ("", ""),
+    letters: int | None = None,
     dark: bool,
 ) -> go.Figure:
     """The matrix; names carry the sign of their modality. Points of the trace ``cells`` have row and column as
@@ -49,6 +51,7 @@ def cells_figure(
         tooltip: what is told of row i and column j.
         chosen: tasks whose names are bold.
         axes: titles of columns and rows.
+        letters: the most of a column's name, where there is little height; by default as many as of a row's.
         dark: whether the page is dark.
     """
     n = len(infos)
@@ -78,11 +81,12 @@ def cells_figure(
         style = modality_style(modality)
         marker = {"symbol": style.marker, "size": 10, "color": colours(dark)[style.colour]}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=style.label))
-    longest = max((len(shorten(info.title or info.name)) for info in infos), default=0)
-    bottom = round(LETTER * (longest + 3)) + (26 if axes[0] else 4)  # Plotly's own margin cuts turned labels off
+    columns = [_column(info, letters) for info in infos]
+    longest = max(map(len, columns), default=0)
+    bottom = round(LETTER * (longest + 3)) + (26 if axes[0] else 12)  # Plotly's own margin cuts turned labels off
     axis: dict[str, Any] = {
         "tickvals": list(range(n)),
-        "ticktext": [_label(info, info.name in chosen, dark) for info in infos],
+        "ticktext": [_label(info, shorten(info.title or info.name), info.name in chosen, dark) for info in infos],
         "ticksuffix": " ",
         "showgrid": False,
         "zeroline": False,
@@ -105,7 +109,15 @@ def cells_figure(
             "itemdoubleclick": False,
         },
         # A sign that is turned halfway would be another one: a square a diamond.
-        xaxis={**axis, "tickangle": -90, "title": {"text": axes[0]}, "automargin": False},
+        xaxis={
+            **axis,
+            "ticktext": [
+                _label(info, name, info.name in chosen, dark) for info, name in zip(infos, columns, strict=True)
+            ],
+            "tickangle": -90,
+            "title": {"text": axes[0]},
+            "automargin": False,
+        },
         yaxis={**axis, "range": [n - 0.5, -0.5], "title": {"text": axes[1]}, "automargin": True},
     )
     return figure
@@ -129,10 +141,15 @@ def _markers(values: np.ndarray, infos: Sequence[NodeInfo], tooltip: Pairs) -> g
     )
 
 
-def _label(info: NodeInfo, strong: bool, dark: bool) -> str:
+def _column(info: NodeInfo, letters: int | None) -> str:
+    name = shorten(info.title or info.name)
+    return name if letters is None else shorten_text(name, letters)
+
+
+def _label(info: NodeInfo, title: str, strong: bool, dark: bool) -> str:
     """A task's title with the sign of its modality."""
     style = modality_style(info.modality)
-    name = escape(shorten(info.title or info.name))
+    name = escape(title)
     sign = f'<span style="color:{colours(dark)[style.colour]}">{style.glyph}</span>'
     return f"{f'<b>{name}</b>' if strong else name} {sign}"
 

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import plotly.graph_objects as go
 
+from pituning.figures.graph_arrows import add_arrows
 from pituning.figures.graph_hulls import FADED as FADED_HULL
 from pituning.figures.graph_hulls import FILL, hull_colours
 from pituning.figures.palette import INK, MODALITIES, colours, escape, in_order, modality_style
 from pituning.figures.plane import hull_corners
-from pituning.figures.task_graph import ColourBy, category_of, community_of, painted
+from pituning.figures.task_graph import OWN, ColourBy, category_of, community_of, painted
+from pituning.graph.ego import Arrow
 from pituning.graph.hulls import Hull, hulls
+from pituning.graph.newcomers import is_own
 
 MOST_LABELLED = 150
 WIDTHS = (1.2, 2.2, 3.4, 4.8)
 """Of lines, by quarters of the range of similarities: Plotly draws a trace with one width."""
 
 SIZES = {"circle": 20, "square": 18, "diamond": 21}
+LINES: Mapping[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
+    "Predicted donor": (lambda data: bool(data.get("predicted")), "dot"),
+    "Across modalities": (lambda data: bool(data["inter_modal"]), "4px,3px"),
+    "Same modality": (lambda data: True, "solid"),
+}
+"""What the legend calls a line: the first of which the condition holds, and how it is dashed."""
+
 FADED = 0.25
 MARGIN = 0.06
 BESIDE = {
@@ -34,7 +44,13 @@ BESIDE = {
 
 
 def graph_figure(
-    graph: nx.Graph, *, colour_by: ColourBy = "modality", selected: str | None = None, dark: bool = False
+    graph: nx.Graph,
+    *,
+    colour_by: ColourBy = "modality",
+    selected: str | None = None,
+    other: str | None = None,
+    arrows: Sequence[Arrow] = (),
+    dark: bool = False,
 ) -> go.Figure:
     """A graph from `pituning.graph.build.task_graph`.
 
@@ -42,9 +58,13 @@ def graph_figure(
         graph: its nodes and edges have what `task_graph` says.
         colour_by: what the colour of a node says; its shape is always its modality.
         selected: a task that stands out with its neighbours.
+        other: a second one: then these two stand out alone.
+        arrows: measured effects, drawn over the lines; those at their ends stand out, too.
         dark: whether the page is dark.
     """
-    near = {selected, *graph[selected]} if selected in graph else set(graph)
+    chosen = [task for task in (selected, other) if task is not None and task in graph]
+    near = set(graph) if not chosen else {selected, *graph[selected]} if len(chosen) == 1 else set(chosen)
+    near |= {task for arrow in arrows for task in (arrow.donor, arrow.target)}
     drawn = hulls(graph)
     behind = hull_colours(drawn, dark)
     paint = painted(graph, colour_by, behind, dark)
@@ -52,15 +72,20 @@ def graph_figure(
     figure = go.Figure(
         [
             *_hulls(drawn, behind, here, dark),
-            *_lines(graph, selected, dark),
-            *_points(graph, colour_by, paint, selected, near, dark),
+            *_lines(graph, chosen, dark),
+            *_points(graph, colour_by, paint, chosen, near, dark),
         ]
     )
+    add_arrows(figure, graph, arrows, dark)
     axis: dict[str, Any] = {"visible": False, "zeroline": False, "showgrid": False}
     xs, ys = ([data[key] for _, data in graph.nodes(data=True)] or [0.0] for key in ("x", "y"))
     pads = [max((max(v) - min(v)) * MARGIN, 1.0) for v in (xs, ys)]
     corners = np.array(
-        [(min(xs) - 2 * pads[0], min(ys) - pads[1]), (max(xs) + 2 * pads[0], max(ys) + pads[1]), *hull_corners(drawn)]
+        [
+            (min(xs) - 2 * pads[0], min(ys) - pads[1]),
+            (max(xs) + 2 * pads[0], max(ys) + 1.7 * pads[1]),
+            *hull_corners(drawn),
+        ]
     )
     low, high = corners.min(0), corners.max(0)
     figure.update_layout(
@@ -108,40 +133,41 @@ def _hulls(drawn: list[Hull], colour: Mapping[int, str], here: int | None, dark:
     return traces
 
 
-def _lines(graph: nx.Graph, selected: str | None, dark: bool) -> list[go.Scatter]:
+def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool) -> list[go.Scatter]:
     """The lines in groups that look alike, thin ones first, then what stands for them in the legend and on hover."""
     edges = list(graph.edges(data=True))
     values = np.array([data["similarity"] for *_, data in edges])
     low, spread = (values.min(), max(np.ptp(values), 1e-9)) if len(edges) else (0.0, 1.0)
-    groups: dict[tuple[bool, int, bool], list[tuple[str, str]]] = defaultdict(list)
+    groups: dict[tuple[bool, int, str], list[tuple[str, str]]] = defaultdict(list)
     for (a, b, data), value in zip(edges, values, strict=True):
         level = min(int(len(WIDTHS) * (value - low) / spread), len(WIDTHS) - 1)
-        faded = selected in graph and selected not in (a, b)
-        groups[not faded, level, bool(data["inter_modal"])].append((a, b))
+        faded = bool(chosen) and not set(chosen) <= {a, b}
+        name = next(name for name, (holds, _) in LINES.items() if holds(data))
+        groups[not faded, level, name].append((a, b))
     traces = []
-    for (clear, level, across), pairs in sorted(groups.items()):
+    for (clear, level, name), pairs in sorted(groups.items()):
         places = [[graph.nodes[a][key], graph.nodes[b][key], None] for key in ("x", "y") for a, b in pairs]
         traces.append(
             go.Scatter(
                 x=[value for place in places[: len(pairs)] for value in place],
                 y=[value for place in places[len(pairs) :] for value in place],
                 mode="lines",
-                line={"width": WIDTHS[level], **_line(across, dark)},
+                line={"width": WIDTHS[level], **_line(name, dark)},
                 opacity=(0.5 + 0.12 * level) if clear else 0.12,
                 hoverinfo="skip",
                 showlegend=False,
             )
         )
-    for across, name in ((False, "Same modality"), (True, "Across modalities")):
-        if any(key[2] == across for key in groups):
-            line = {"width": 2.5, **_line(across, dark)}
+    for name in list(LINES)[::-1]:
+        if any(key[2] == name for key in groups):
+            line = {"width": 2.5, **_line(name, dark)}
             traces.append(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendrank=2000))
     traces.append(_middles(graph))
     return traces
 
 
-def _line(across: bool, dark: bool) -> dict[str, str]:
-    return {"color": colours(dark)[6], "dash": "4px,3px" if across else "solid"}
+def _line(name: str, dark: bool) -> dict[str, str]:
+    return {"color": colours(dark)[6], "dash": LINES[name][1]}
 
 
 def _middles(graph: nx.Graph) -> go.Scatter:
@@ -154,8 +180,8 @@ def _middles(graph: nx.Graph) -> go.Scatter:
         mode="markers",
         marker={"size": 12, "opacity": 0},
         text=[
-            f"{escape(nodes[a]['title'])} – {escape(nodes[b]['title'])}<br>Similarity <b>{data['similarity']:.3f}</b> "
-            f"({data['standardised']:+.1f} SD), {'across modalities' if data['inter_modal'] else 'same modality'}"
+            f"{escape(nodes[a]['title'])} – {escape(nodes[b]['title'])}<br>Similarity <b>{data['similarity']:.3f}</b>"
+            f"{_deviations(data)}, {'across modalities' if data['inter_modal'] else 'same modality'}"
             for a, b, data in edges
         ],
         hovertemplate="%{text}<extra></extra>",
@@ -163,12 +189,17 @@ def _middles(graph: nx.Graph) -> go.Scatter:
     )
 
 
+def _deviations(data: Mapping[str, Any]) -> str:
+    """How far above the mean pair, in standard deviations, where that is known."""
+    return f" ({data['standardised']:+.1f} SD)" if "standardised" in data else ""
+
+
 def _points(
     graph: nx.Graph,
     colour_by: ColourBy,
     paint: Mapping[str, str],
-    selected: str | None,
-    near: set[str | None],
+    chosen: Sequence[str],
+    near: Collection[str | None],
     dark: bool,
 ) -> list[go.Scatter]:
     """A trace for each group of the legend."""
@@ -195,7 +226,7 @@ def _points(
                 mode="markers+text" if labelled else "markers",
                 name=escape(name),
                 customdata=tasks,
-                text=[_label(graph.nodes[task], task == selected) if labelled else "" for task in tasks],
+                text=[_label(graph.nodes[task], task in chosen) if labelled else "" for task in tasks],
                 textposition="bottom center",
                 textfont={
                     "size": 12,
@@ -205,17 +236,33 @@ def _points(
                 cliponaxis=False,
                 marker={
                     "symbol": [style.marker for style in styles],
-                    "size": [SIZES[style.marker] * (1.35 if task == selected else 1)
+                    "size": [SIZES[style.marker] * (1.35 if task in chosen else 1)
                              for style, task in zip(styles, tasks, strict=True)],
                     "color": paint[name],
                     "opacity": [1.0 if shown else FADED for shown in clear],
                     "line": {
-                        "width": [3 if task == selected else 1.5 for task in tasks],
-                        "color": [ink if task == selected else paper for task in tasks],
+                        "width": [3 if task in chosen else 1.5 for task in tasks],
+                        "color": [ink if task in chosen else paper for task in tasks],
                     },
                 },
                 hovertext=[_hover(data) for data in nodes],
                 hovertemplate="%{hovertext}<extra></extra>",
+            )
+        )  # fmt: skip
+    own = {task: data for task, data in graph.nodes(data=True) if is_own(data)}
+    if own:
+        traces.append(
+            go.Scatter(
+                x=[data["x"] for data in own.values()],
+                y=[data["y"] for data in own.values()],
+                mode="markers",
+                name=OWN,
+                marker={
+                    "symbol": "circle-open", "size": 36, "color": ink, "line": {"width": 2.5},
+                    "opacity": [1.0 if task in near else FADED for task in own],
+                },
+                hoverinfo="skip",
+                legendrank=1500,
             )
         )  # fmt: skip
     return traces

@@ -45,6 +45,7 @@ def similarity_heatmap(
     *,
     scale: Scale = "raw",
     chosen: tuple[str | None, str | None] = (None, None),
+    letters: int | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """S (N, N) as coloured cells; the diagonal, of which there is nothing to say, is left blank.
@@ -58,6 +59,7 @@ def similarity_heatmap(
         infos: the tasks in that order.
         scale: see `pituning.graph.matrix.on_scale`.
         chosen: the row's task and the column's: both outline their cell, the first alone its row.
+        letters: the most of a column's name, as of `cells_figure`.
         dark: whether the page is dark.
     """
     n = len(infos)
@@ -83,6 +85,7 @@ def similarity_heatmap(
             f"Seen from {titles[j]}: rank {ranks[j, i]} of {n - 1}"
         ),
         chosen=chosen,
+        letters=letters,
         dark=dark,
     )
     _outline(figure, [info.name for info in infos], chosen, dark)
@@ -119,7 +122,7 @@ def part_bars(
         dark: whether the page is dark.
     """
     names = list(similarity)[::-1]
-    labels = [_part_label(name) for name in names]
+    labels = [part_label(name) for name in names]
     figure = go.Figure(
         [
             go.Bar(
@@ -151,7 +154,8 @@ def part_bars(
     return figure
 
 
-def _part_label(name: str) -> str:
+def part_label(name: str) -> str:
+    """What people read for a layer or a module."""
     if name in MODULES:
         return MODULES[name]
     part, _, number = name.partition(".")
@@ -224,7 +228,7 @@ def neighbor_bars(
         showlegend=False,
         bargap=0.35,
         height=90 + 34 * max(len(shown), 1),
-        margin={"l": 8, "r": 110, "t": 8, "b": 8},
+        margin={"l": 8, "r": 130, "t": 8, "b": 8},
         xaxis={"title": {"text": "Similarity (bars: 95 % bootstrap interval)"}, "automargin": True},
         yaxis={
             "tickvals": list(range(len(shown))),

@@ -34,6 +34,7 @@ def transfer_heatmap(
     infos: Sequence[NodeInfo],
     *,
     chosen: tuple[str | None, str | None] = (None, None),
+    letters: int | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """Gains (N, N) in points, targets as rows and donors as columns: blue helps, orange harms.
@@ -44,6 +45,7 @@ def transfer_heatmap(
         gains: NaN where nothing was measured, and on the diagonal.
         infos: the tasks in the order of rows and columns.
         chosen: target and donor: both outline their cell, the first alone its row.
+        letters: the most of a donor's name, as of `cells_figure`.
         dark: whether the page is dark.
     """
     n = len(infos)
@@ -61,6 +63,7 @@ def transfer_heatmap(
         tooltip=lambda i, j: f"<b>{titles[j]} → {titles[i]}</b><br>{points(gains[i, j])} with this donor",
         chosen=chosen,
         axes=("Donor", "Target"),
+        letters=letters,
         dark=dark,
     )
     names = [info.name for info in infos]

@@ -20,14 +20,27 @@ class Panel:
         alt: what a screen reader says.
         stem: of the names of its files.
         title: above it, where there are several.
-        grows: whether it gains from more height than it asks for.
     """
 
     figure: Callable[[bool], go.Figure]
     alt: str
     stem: str
     title: str = ""
-    grows: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One of the steps in which a figure is told; the last of them is the panel's own figure.
+
+    Args:
+        name: what it adds, in a word or two.
+        figure: as of a `Panel`.
+        sentence: what is to be seen.
+    """
+
+    name: str
+    figure: Callable[[bool], go.Figure]
+    sentence: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +67,21 @@ class Drawn:
     """A slide that was drawn.
 
     Args:
-        title: what it is called when nobody gave it a title.
+        title: what was found, in one line: the headline where nobody gave another.
+        sentence: what stands under the figure where nobody wrote anything.
         reading: how to read it and where it is from, in plain text.
+        panels: the figures, side by side.
+        steps: in which the first figure is told; none where it is shown at once.
+        tables: of the details.
+        files: of the details.
         verdict: of a run's result.
     """
 
     title: str
+    sentence: str = ""
     reading: str = ""
     panels: tuple[Panel, ...] = ()
+    steps: tuple[Step, ...] = ()
     tables: tuple[Table, ...] = ()
     files: tuple[File, ...] = ()
     verdict: Judgement | None = None

@@ -16,6 +16,7 @@ from pituning.errors import ArtefactError
 from pituning.experts.kinds import KINDS
 from pituning.graph.build import task_graph
 from pituning.graph.predictors import PREDICTORS
+from pituning.graph.zoo_parts import Part, part_files, zoo_parts
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.studies.lowshot_scores import comparable_scores
@@ -25,7 +26,7 @@ from pituning.tasks.registry import TaskInfo, list_tasks
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.similarity import ZooSimilarity
-from pituning.workspace.transfer import Transfer, load_transfer, measured_shots
+from pituning.workspace.transfer import Transfer, gain_intervals, load_transfer, measured_shots
 from pituning.workspace.zoo import Zoo as KeptZoo
 
 
@@ -101,6 +102,15 @@ class Reader:
 
     def transfer(self, kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
         return load_transfer(self.kept.transfer_path(kind), shots, names)
+
+    def gain_intervals(self, kind: str, shots: int, target: str) -> dict[str, float]:
+        """Half of the 95 % interval of what each donor did for a target, where several seeds were measured."""
+        return gain_intervals(self.kept.transfer_path(kind), shots, target)
+
+    def parts(self, kind: str, predictor: str, part: Part) -> Mapping[str, np.ndarray]:
+        """S of each layer or module alone, in the order of `similarity`; empty where embeddings are not kept."""
+        compared = self.similarity(kind, predictor)
+        return zoo_parts(part_files(self.kept, compared, kind, predictor), compared, predictor, part)
 
     def lowshot(self, kind: str) -> pd.DataFrame:
         """The rows of the low-shot study, none where it has not been made."""

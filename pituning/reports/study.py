@@ -133,7 +133,9 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     guessed = reader.mean_guess(sorted(map(str, scores["target"].unique())))
     means = with_guesses(_means(scores, ours), guessed).fillna("")
     return Drawn(
-        title=f"Where does it help? {name} over {other[:1].lower()}{other[1:]}",
+        title=_found(name, other, gain),
+        sentence=f"It is better on {gain.wins} of {count} targets, with "
+        f"{f'{shots_name(shots)} shots per class' if shots else 'no shots'} and {seeds}.",
         reading=f"{name} gains {_text(gain, '+.1f')} points over {other[:1].lower()}{other[1:]} and is better on "
         f"{gain.wins} of {count} targets, on the same shots and test examples: "
         f"{shots_name(shots) if shots else 'no'} shots per class, {seeds}. In brackets 95 % intervals over targets and "
@@ -143,7 +145,6 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
                 figure=lambda dark: gains_by_target(scores, over, infos, dark=dark),
                 alt=f"What {name} gains over {other} on each of {count} targets, in points",
                 stem=f"{stem}-over-{over}",
-                grows=True,
             ),
         ),
         tables=(Table(title="All methods, means", frame=means, stem=stem),),
@@ -154,6 +155,17 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
             ),
         ),
     )  # fmt: skip
+
+
+def _found(name: str, other: str, gain: Estimate) -> str:
+    """Whether one method gains over another, over all targets."""
+    over = f"{other[:1].lower()}{other[1:]}"
+    points = _text(gain, "+.1f")
+    if gain.low > 0:
+        return f"{name} gains over {over}: {points} points"
+    if gain.high < 0:
+        return f"{name} loses to {over}: {points} points"
+    return f"{name} and {over} cannot be told apart: {points} points"
 
 
 def _means(scores: pd.DataFrame, ours: str) -> pd.DataFrame:

@@ -128,7 +128,7 @@ def is_usable(result: Mapping[str, Any]) -> Usable:
     Args:
         result: of one run, with ``guessing``.
     """
-    score, others = scores(result).get("pi"), _alternatives(result)
+    score, others = scores(result).get("pi"), alternatives(result)
     if score is None:
         return Usable(answer="unknown", title="Not known yet", text="The run has no score.")
     if not others:
@@ -191,7 +191,7 @@ def _refused(result: Mapping[str, Any], best: str, behind: float, figures: str, 
     return Usable(answer="not", title=f"Do not use it: {name} does at least as well", text=figures + luck)
 
 
-def _alternatives(result: Mapping[str, Any]) -> dict[str, float]:
+def alternatives(result: Mapping[str, Any]) -> dict[str, float]:
     """Scores of what needs no training, of what is known."""
     guessed = result.get("guessing") or {}
     points = {name: scores(result).get(name) if name == "backbone" else guessed.get(name) for name in UNTRAINED}

@@ -1,48 +1,35 @@
-"""Draws the views of the zoo and of measured transfer; those of a run are in `pituning.reports.results`."""
+"""Draws slides: those of similarities and maps here, others where the record of their view says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pituning.errors import ArtefactError
-from pituning.figures.graph_plot import graph_figure
+from pituning.errors import ArtefactError, BadInput
 from pituning.figures.palette import MODALITIES, in_order, modality_style
 from pituning.figures.projection import map_figure
-from pituning.figures.similarity import neighbor_bars, similarity_heatmap
-from pituning.figures.task_graph import ColourBy
-from pituning.figures.transfer import predicted_against_measured, transfer_heatmap
-from pituning.figures.words import KINDS, MAPS, PREDICTORS, SCALES, label
-from pituning.graph.build import NEIGHBOURS
-from pituning.graph.export import export_bytes, matrix_csv
+from pituning.figures.similarity import neighbor_bars, part_bars, part_label, similarity_heatmap
+from pituning.figures.words import MAPS, SCALES
+from pituning.graph.export import matrix_csv
 from pituning.graph.matrix import Order, Scale, on_scale, order_tasks
 from pituning.graph.predict import neighbors
 from pituning.graph.projection import MAP_METHODS, find_projection, load_projection
-from pituning.graph.ranking import grade_targets, interval
 from pituning.graph.settings import MapSettings
-from pituning.registry import unknown
-from pituning.reports.drawn import Drawn, File, Panel, Table
+from pituning.graph.zoo_parts import Part
+from pituning.registry import load, unknown
+from pituning.reports.asked import COLUMN, csv_file, listed, minus, named, one_of, source_title, task_of, zoo_of
+from pituning.reports.drawn import Drawn, Panel, Table
 from pituning.reports.reader import Reader, Zoo
-from pituning.reports.results import draw_result
-from pituning.reports.study import draw_study
-from pituning.tasks.guessing import document
 from pituning.workspace.stories import Slide
-from pituning.workspace.transfer import Transfer
+from pituning.workspace.story_views import VIEWS
 
 MOST_IN_MATRIX = 400
 """Tasks; more cells than those of so many are a burden for a browser, and nobody can read them."""
 
 MOST_NEIGHBOURS = 12
-GRAPH_FILES = {
-    "graphml": ("GraphML", "application/graphml+xml"),
-    "gexf": ("GEXF", "application/gexf+xml"),
-    "json": ("JSON", "application/json"),
-    "csv": ("CSV", "text/csv"),
-}
-GRADES = {"spearman": "Spearman", "ndcg": "NDCG", "regret1": "Regret@1", "regret3": "Regret@3"}
 
 
 def draw(reader: Reader, slide: Slide) -> Drawn:
@@ -51,84 +38,56 @@ def draw(reader: Reader, slide: Slide) -> Drawn:
     Raises:
         PiTuningError: something that it shows is not there or is damaged.
     """
-    return _VIEWS[slide.view](reader, slide.settings)
+    drawn: Drawn = load(VIEWS[slide.view].path)(reader, slide.settings)
+    return drawn
 
 
-def source_title(zoo: Zoo) -> str:
-    """Which similarities these are, for people."""
-    return f"{label(KINDS, zoo.kind)} experts, {label(PREDICTORS, zoo.predictor).lower()}"
-
-
-def _zoo(reader: Reader, settings: Mapping[str, Any]) -> Zoo:
-    return reader.zoo(settings.get("kind"), settings.get("predictor"))
-
-
-def _one_of(settings: Mapping[str, Any], name: str, choices: Any) -> Any:
-    known = get_args(choices)
-    value = settings.get(name, known[0])
-    if value not in known:
-        raise unknown(name, value, list(known))
-    return value
-
-
-def _words(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
+def draw_words(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
+    """Nothing but what somebody writes."""
     return Drawn(title="")
 
 
-def _graph(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
-    zoo = _zoo(reader, settings)
-    k = min(max(int(settings.get("k", NEIGHBOURS)), 1), max(len(zoo.names) - 1, 1))
-    graph = reader.graph(zoo, k)
-    task, colour_by = settings.get("task"), _one_of(settings, "colour", ColourBy)
-    if task is not None and task not in graph:
-        raise unknown("task", task, zoo.names)
-    across = sum(data["inter_modal"] for *_, data in graph.edges(data=True))
-    stem = f"task-graph-{zoo.kind}-{zoo.predictor}"
-    near = "its nearest" if k == 1 else f"its {k} nearest"
-    return Drawn(
-        title="Which tasks are alike?",
-        reading=f"{len(graph)} tasks, each joined to {near}: {graph.number_of_edges()} lines, {across} of them across "
-        f"modalities; the thicker, the more similar. {source_title(zoo)}.",
-        panels=(
-            Panel(
-                figure=lambda dark: graph_figure(graph, colour_by=colour_by, selected=task, dark=dark),
-                alt=f"Graph of {len(graph)} tasks and {graph.number_of_edges()} lines between similar ones",
-                stem=stem,
-                grows=True,
-            ),
-        ),
-        files=tuple(
-            File(label=title, name=f"{stem}.{suffix}", mime=mime, data=export_bytes(graph, suffix))
-            for suffix, (title, mime) in GRAPH_FILES.items()
-        ),
-    )
-
-
-def _similarity(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
-    zoo, order, scale = _zoo(reader, settings), _one_of(settings, "order", Order), _one_of(settings, "scale", Scale)
+def draw_similarity(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
+    """The matrix."""
+    zoo, order, scale = zoo_of(reader, settings), one_of(settings, "order", Order), one_of(settings, "scale", Scale)
     everything = len(zoo.names)
     zoo = zoo.only(zoo.names[:MOST_IN_MATRIX])
     zoo = zoo.only([zoo.names[i] for i in order_tasks(zoo.matrix, zoo.infos, order)])
     shown = f"The first {MOST_IN_MATRIX} of {everything}" if everything > MOST_IN_MATRIX else f"{everything}"
     along = "" if scale == "raw" else " Read it along rows."
     stem = f"similarity-{zoo.kind}-{zoo.predictor}-{scale}"
+    title, sentence = _extremes(zoo)
     return Drawn(
-        title="How alike are any two tasks?",
+        title=title,
+        sentence=sentence,
         reading=f"{shown} tasks. {SCALES[scale].help}{along} {source_title(zoo)}.",
         panels=(
             Panel(
-                figure=lambda dark: similarity_heatmap(zoo.matrix, zoo.infos, scale=scale, dark=dark),
+                figure=lambda dark: similarity_heatmap(zoo.matrix, zoo.infos, scale=scale, letters=COLUMN, dark=dark),
                 alt=f"Heat map of the similarities of {len(zoo.names)} tasks, {SCALES[scale].label.lower()}",
                 stem=stem,
-                grows=True,
             ),
         ),
-        files=(_csv_file(f"{stem}.csv", matrix_csv(zoo.names, on_scale(zoo.matrix, scale))),),
+        files=(csv_file(f"{stem}.csv", matrix_csv(zoo.names, on_scale(zoo.matrix, scale))),),
     )
 
 
-def _map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
-    zoo, method = _zoo(reader, settings), settings.get("method", MAP_METHODS[0])
+def _extremes(zoo: Zoo) -> tuple[str, str]:
+    """Which pairs are the most and the least similar: a headline and a sentence."""
+    titles = [named(info.title) for info in zoo.infos]
+    pairs = sorted(zip(*np.triu_indices(len(titles), 1), strict=True), key=lambda pair: -zoo.matrix[pair])
+    words = [(f"{titles[i]} and {titles[j]}", minus(f"{zoo.matrix[i, j]:.2f}")) for i, j in (*pairs[:2], *pairs[-1:])]
+    if not words:
+        return "How alike are any two tasks?", ""
+    title = "{} are nearest: {}".format(*words[0])
+    if len(pairs) < 3:
+        return title, ""
+    return title, "Then come {} ({}); least alike are {} ({}).".format(*words[1], *words[2])
+
+
+def draw_map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
+    """A map that was computed."""
+    zoo, method = zoo_of(reader, settings), settings.get("method", MAP_METHODS[0])
     if method not in MAP_METHODS:
         raise unknown("method", str(method), list(MAP_METHODS))
     kept_map = find_projection(reader.kept, zoo.kind, zoo.predictor, MapSettings())
@@ -146,8 +105,15 @@ def _map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     older = "" if kept_map.current else " The similarities have changed since; compute the map again."
     stem = f"map-{method}-{zoo.kind}-{zoo.predictor}"
     frame = pd.DataFrame({"task": [info.name for info in infos], "x": points[:, 0], "y": points[:, 1]})
+    title = f"Where {len(infos)} tasks lie"
+    if len(infos) > 1:
+        away = np.linalg.norm(points[:, None] - points[None], axis=-1)
+        np.fill_diagonal(away, np.inf)
+        i, j = np.unravel_index(int(away.argmin()), away.shape)
+        title = f"{named(infos[i].title)} and {named(infos[j].title)} lie side by side"
     return Drawn(
-        title="Where do the tasks lie?",
+        title=title,
+        sentence=f"{MAPS[method].label}: {MAPS[method].help[:1].lower()}{MAPS[method].help[1:]}{trust}",
         reading=f"{MAPS[method].label}: {MAPS[method].help[:1].lower()}{MAPS[method].help[1:]}{trust}{older} "
         f"{source_title(zoo)}.",
         panels=(
@@ -155,18 +121,16 @@ def _map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
                 figure=lambda dark: map_figure(points, infos, groups, axes=axes, dark=dark),
                 alt=f"Map of {len(infos)} tasks by {MAPS[method].label}; near points are tasks that are alike",
                 stem=stem,
-                grows=True,
             ),
         ),
-        files=(_csv_file(f"{stem}.csv", frame.to_csv(index=False).encode()),),
+        files=(csv_file(f"{stem}.csv", frame.to_csv(index=False).encode()),),
     )
 
 
-def _neighbours(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
-    zoo = _zoo(reader, settings)
-    task = settings.get("task", zoo.names[0])
-    if task not in zoo.names:
-        raise unknown("task", task, zoo.names)
+def draw_neighbours(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
+    """The tasks nearest to one."""
+    zoo = zoo_of(reader, settings)
+    task = task_of(settings, "task", zoo.names) or zoo.names[0]
     most = min(MOST_NEIGHBOURS, len(zoo.names) - 1)
     near = neighbors(
         zoo.matrix, zoo.names, task, min(max(int(settings.get("k", 5)), 1), most), replicates=zoo.replicates
@@ -175,14 +139,17 @@ def _neighbours(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     frame = pd.DataFrame(
         {
             "Task": [f"{modality_style(modalities[item.task]).glyph} {titles[item.task]}" for item in near],
-            "Similarity": [f"{item.similarity:.3f}".replace("-", "−") for item in near],
+            "Similarity": [minus(f"{item.similarity:.3f}") for item in near],
             "Stable rank": ["–" if item.confidence is None else f"{item.confidence:.0%}" for item in near],
         }
     )
     signs = ", ".join(f"{style.glyph} {style.label.lower()}" for style in map(modality_style, in_order(MODALITIES)))
     stem = f"neighbours-{task}-{zoo.kind}-{zoo.predictor}"
+    then = [f"{named(titles[item.task])} ({minus(f'{item.similarity:.2f}')})" for item in near[1:3]]
     return Drawn(
-        title=f"Nearest to {titles[task]}",
+        title=f"{named(titles[near[0].task])} is nearest to {named(titles[task])}: "
+        f"{minus(f'{near[0].similarity:.2f}')}",
+        sentence=f"Then come {listed(then)}." if then else "",
         reading=f"{signs}. Stable rank: in how many resamplings of the examples a task is among the {len(near)} "
         f"nearest. {source_title(zoo)}.",
         panels=(
@@ -196,114 +163,38 @@ def _neighbours(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     )
 
 
-def _measured(reader: Reader, settings: Mapping[str, Any]) -> tuple[Zoo, Transfer]:
-    """Similarities and gains of the same tasks, grouped by family."""
-    zoo = _zoo(reader, settings)
-    counts = reader.transfer_shots(zoo.kind)
-    if not counts:
+def draw_parts(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
+    """How alike two tasks are in each layer or module."""
+    zoo, part = zoo_of(reader, settings), one_of(settings, "part", Part)
+    task, other = (task_of(settings, name, zoo.names) for name in ("task", "other"))
+    if task is None or other is None or task == other:
+        raise BadInput("the slide needs two tasks that differ; choose them", field="other")
+    parts = reader.parts(zoo.kind, zoo.predictor, part)
+    if not parts:
         raise ArtefactError(
-            f"no transfer has been measured for {zoo.kind} experts; measure it: pituning study transfer "
-            f"--kind {zoo.kind}"
+            f"{source_title(zoo)} cannot be told by {part}: that takes Fisher embeddings that are kept; choose another "
+            "similarity"
         )
-    shots = settings.get("shots", counts[-1])
-    zoo = zoo.only([zoo.names[i] for i in order_tasks(zoo.matrix, zoo.infos, "family")])
-    transfer = reader.transfer(zoo.kind, shots, tuple(zoo.names)) if shots in counts else None
-    if transfer is None:
-        known = ", ".join(map(str, counts))
-        raise ArtefactError(f"no transfer has been measured at {shots} shots for {zoo.kind} experts; choose {known}")
-    return zoo, transfer
-
-
-def _against(transfer: Transfer) -> str:
-    base = "the backbone alone" if transfer.shots == 0 else f"a new expert on the same {transfer.shots} shots per class"
-    return f"Points above {base}; {transfer.seeds} seed{'s' if transfer.seeds > 1 else ''}."
-
-
-def _transfer(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
-    zoo, transfer = _measured(reader, settings)
-    gains = transfer.gains
-    known = gains[np.isfinite(gains)]
-    stem = f"transfer-{zoo.kind}-{transfer.shots}-shots"
+    names = reader.similarity(zoo.kind, zoo.predictor).names
+    i, j, off = names.index(task), names.index(other), ~np.eye(len(names), dtype=bool)
+    values = {name: float(matrix[i, j]) for name, matrix in parts.items()}
+    usual = {name: float(matrix[off].mean()) for name, matrix in parts.items()}
+    most = max(values, key=lambda name: values[name] - usual[name])
+    first, second = named(zoo.titles[task]), named(zoo.titles[other])
+    stem = f"{part}s-{task}-{other}-{zoo.kind}-{zoo.predictor}"
+    frame = pd.DataFrame(
+        {part.capitalize(): list(values), "Similarity": list(values.values()), "Mean pair": list(usual.values())}
+    )
     return Drawn(
-        title="Whose experts helped whom?",
-        reading=f"A row is a target, a column the donor whose expert it started from. {_against(transfer)} "
-        f"{(known > 1).mean():.0%} of {known.size} pairs gain more than a point, {(known < -1).mean():.0%} lose more "
-        f"than one. {label(KINDS, zoo.kind)} experts.",
+        title=f"{first} and {second} are alike most in {part_label(most)}: {minus(f'{values[most]:.2f}')}",
+        sentence=f"There the mean pair of tasks has {minus(f'{usual[most]:.2f}')}; marks show the mean pair.",
+        reading=f"Similarity of the two tasks in each {part} alone, beside that of the mean pair. {source_title(zoo)}.",
         panels=(
             Panel(
-                figure=lambda dark: transfer_heatmap(gains, zoo.infos, dark=dark),
-                alt=f"Heat map of what {len(zoo.names)} donors do for each of as many targets, in points",
+                figure=lambda dark: part_bars(values, usual, unit=f"Similarity in the {part}", dark=dark),
+                alt=f"Similarity of the two tasks in each of {len(values)} {part}s",
                 stem=stem,
-                grows=True,
             ),
         ),
-        files=(_csv_file(f"{stem}.csv", _pairs_csv(reader, zoo, transfer)),),
+        files=(csv_file(f"{stem}.csv", frame.to_csv(index=False).encode()),),
     )
-
-
-def _prediction(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
-    zoo, transfer = _measured(reader, settings)
-    target = settings.get("task")
-    if target is not None and target not in zoo.names:
-        raise unknown("task", target, zoo.names)
-    graded = {name: interval(values) for name, values in grade_targets(zoo.matrix, transfer.gains).items()}
-    rows = []
-    for name, title in GRADES.items():
-        got, digits = graded[name], 1 if name.startswith("regret") else 2
-        mean, low, high = (f"{value:.{digits}f}".replace("-", "−") for value in (got.mean, got.low, got.high))
-        rows.append({"Measure": title, "Mean": mean, "95 % interval": f"{low} to {high}"})
-    stem = f"predicted-{zoo.kind}-{zoo.predictor}-{transfer.shots}-shots"
-    return Drawn(
-        title="Did the similarity predict it?",
-        reading=f"Each point is a pair of target and donor. {_against(transfer)} Measures are means over targets with "
-        f"bootstrap intervals; Regret@k counts points lost by following the prediction. {source_title(zoo)}.",
-        panels=(
-            Panel(
-                figure=lambda dark: predicted_against_measured(
-                    zoo.matrix, transfer.gains, zoo.infos, target=target, dark=dark
-                ),
-                alt="Scatter of similarity against measured gain, a point for each target and donor",
-                stem=stem,
-                grows=True,
-            ),
-        ),
-        tables=(Table(title="How well it predicted", frame=pd.DataFrame(rows), stem=f"{stem}-measures"),),
-        files=(_csv_file(f"{stem}.csv", _pairs_csv(reader, zoo, transfer), label="Pairs as CSV"),),
-    )
-
-
-def _pairs_csv(reader: Reader, zoo: Zoo, transfer: Transfer) -> bytes:
-    gains, names = transfer.gains, zoo.names
-    guesses = reader.guesses(names)
-    guessed = {name: tuple(document(guesses.get(name)).values()) for name in names}
-    rows = [
-        (
-            names[i],
-            names[j],
-            transfer.alone[i],
-            transfer.scores[i, j],
-            gains[i, j],
-            zoo.matrix[i, j],
-            *guessed[names[i]],
-        )
-        for i, j in zip(*np.nonzero(np.isfinite(gains)), strict=True)
-    ]
-    columns = ["target", "donor", "alone", "score", "gain", "similarity", "at_random", "largest_class"]
-    return pd.DataFrame(rows, columns=columns).round(4).to_csv(index=False).encode()
-
-
-def _csv_file(name: str, data: bytes, *, label: str = "CSV") -> File:
-    return File(label=label, name=name, mime="text/csv", data=data)
-
-
-_VIEWS: Mapping[str, Callable[[Reader, Mapping[str, Any]], Drawn]] = {
-    "words": _words,
-    "graph": _graph,
-    "similarity": _similarity,
-    "map": _map,
-    "neighbours": _neighbours,
-    "transfer": _transfer,
-    "prediction": _prediction,
-    "study": draw_study,
-    "result": draw_result,
-}

@@ -17,29 +17,26 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
 from pituning.workspace.atomic import TEMPORARY_PREFIX, read_json, storage_error, write_json
 from pituning.workspace.layout import Workspace, check_name
+from pituning.workspace.story_views import VIEWS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of the files; the first had no notes and fewer settings."""
+
 MOST_SLIDES = 60
 MOST_IN_TITLE = 120
 MOST_IN_CAPTION = 5000
+MOST_IN_NOTES = 10_000
 
 Setting = str | int
 SETTINGS: Mapping[str, type] = {
     "kind": str, "predictor": str, "task": str, "order": str, "scale": str, "colour": str, "run": str, "show": str,
-    "method": str, "over": str, "k": int, "shots": int,
+    "method": str, "over": str, "other": str, "part": str, "steps": str, "runs": str, "expert": str, "k": int,
+    "shots": int,
 }  # fmt: skip
-VIEWS: Mapping[str, tuple[str, ...]] = {
-    "words": (),
-    "graph": ("kind", "predictor", "k", "colour", "task"),
-    "similarity": ("kind", "predictor", "order", "scale"),
-    "map": ("kind", "predictor", "method"),
-    "neighbours": ("kind", "predictor", "task", "k"),
-    "transfer": ("kind", "predictor", "shots"),
-    "prediction": ("kind", "predictor", "shots", "task"),
-    "study": ("kind", "shots", "over"),
-    "result": ("run", "show"),
-}
-"""The views and what can be set of each. A setting that is left out is chosen when the view is drawn."""
+"""What can be set of views. A setting that is left out is chosen when the view is drawn."""
+
+SEVERAL = "."
+"""Between the names of a setting that takes several."""
 
 _SLIDE_ID = re.compile(r"[a-z0-9]{1,16}")
 
@@ -50,8 +47,9 @@ class Slide:
 
     Args:
         view: one of `VIEWS`.
-        title: one line; empty leaves it to the view.
-        caption: Markdown.
+        title: one line; empty leaves it to the view, which states what it found.
+        caption: Markdown. Its first paragraph stands on the slide, beside a figure what follows is among the details.
+        notes: Markdown for whoever speaks.
         settings: of those that the view takes; names are checked here, whether they exist when it is drawn.
         id: keeps a slide the same while it is moved and edited.
     """
@@ -59,28 +57,34 @@ class Slide:
     view: str
     title: str = ""
     caption: str = ""
+    notes: str = ""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     id: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def __post_init__(self) -> None:
-        if self.view not in VIEWS:
-            raise BadInput(f"view {self.view!r} is not known; choose one of {', '.join(VIEWS)}", field="view")
+        VIEWS.check(self.view)
         if not isinstance(self.id, str) or _SLIDE_ID.fullmatch(self.id) is None:
             raise BadInput(f"slide id {self.id!r} cannot be used; take 1 to 16 of a-z and 0-9", field="id")
         _check_text("title", self.title, MOST_IN_TITLE)
         _check_text("caption", self.caption, MOST_IN_CAPTION)
+        _check_text("notes", self.notes, MOST_IN_NOTES)
         for name, value in self.settings.items():
             self._check_setting(name, value)
 
+    def copy(self) -> Slide:
+        """The same as another slide."""
+        return replace(self, id=secrets.token_hex(4))
+
     def _check_setting(self, name: str, value: object) -> None:
-        if name not in VIEWS[self.view]:
-            known = ", ".join(VIEWS[self.view]) or "none"
+        if name not in VIEWS[self.view].settings:
+            known = ", ".join(VIEWS[self.view].settings) or "none"
             raise BadInput(f"a view {self.view!r} has no setting {name!r}; it takes {known}", field=name)
         if type(value) is not SETTINGS[name] or (isinstance(value, int) and not 0 <= value <= 10_000):
             wanted = "text" if SETTINGS[name] is str else "a number of 0 to 10000"
             raise BadInput(f"{name} is {value!r}; give {wanted}", field=name)
         if isinstance(value, str):
-            check_name(value, what=name)  # names end up in paths
+            for part in value.split(SEVERAL) if name == "runs" else (value,):
+                check_name(part, what=name)  # names end up in paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +130,11 @@ class Story:
         """Without that slide."""
         at = self.place(slide_id)
         return replace(self, slides=(*self.slides[:at], *self.slides[at + 1 :]))
+
+    def duplicated(self, slide_id: str) -> Story:
+        """With a copy of that slide after it."""
+        at = self.place(slide_id)
+        return self.added(self.slides[at].copy(), after=at)
 
     def moved(self, slide_id: str, by: int) -> Story:
         """With that slide ``by`` places further on (back, if negative), at most to the end."""
@@ -197,6 +206,7 @@ def _slide(document: dict[str, Any]) -> Slide:
         view=document["view"],
         title=document.get("title", ""),
         caption=document.get("caption", ""),
+        notes=document.get("notes", ""),
         settings=dict(document.get("settings") or {}),
     )
 
@@ -212,9 +222,10 @@ def save_story(workspace: Workspace, story: Story, *, new: bool = False) -> None
         ArtefactError: when the disk is full or not writable.
     """
     slides = [
-        {"id": s.id, "view": s.view, "title": s.title, "caption": s.caption, "settings": dict(s.settings)}
+        {"id": s.id, "view": s.view, "title": s.title, "caption": s.caption, "notes": s.notes,
+         "settings": dict(s.settings)}
         for s in story.slides
-    ]
+    ]  # fmt: skip
     document = {"format_version": FORMAT_VERSION, "title": story.title, "slides": slides}
     taken = BadInput(f"there is a story {story.name!r} already; choose another title", field="title")
     write_json(story_path(workspace, story.name), document, taken=taken if new else None)

@@ -21,7 +21,9 @@ from pituning.experts.kinds import KINDS, shipped_kinds
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import AlphaPoint, CurvePoint, Run
 from pituning.runs.spec import RunSpec
+from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import list_tasks
+from pituning.tasks.saved import save_task
 from pituning.workspace.atomic import sha256_file, write_bytes, write_json, write_text
 from pituning.workspace.layout import Workspace
 from pituning.workspace.lowshot import COLUMNS, lowshot_csv
@@ -168,6 +170,9 @@ def running(workspace: Workspace, target: str = "digits", **config: Any) -> Run:
     return queue.get(run.id)
 
 
+LABELS = ("good", "bad")
+"""Of `own_task`."""
+
 STUDIED = {"mixture": 60.0, "single": 50.0, "donor": 55.0, "untouched": 20.0, "placebo": 47.0}
 """Points of each method that `study` gives the first target; the second has four more."""
 
@@ -199,6 +204,18 @@ def done(workspace: Workspace, target: str = "digits", *, gain: float = 6.0, **c
     path.write_text(json.dumps(result_of(run, gain)), encoding="utf-8")
     RunQueue(workspace).finish(run.claim, "succeeded", result_path=str(path.relative_to(workspace.root)))
     return RunQueue(workspace).get(run.id)
+
+
+def own_task(workspace: Workspace, name: str = "my-reviews") -> Run:
+    """A task that somebody uploaded, with a finished run on it: it is on the graph by its shots."""
+    rows = [Example(uid=f"{name}/{i}", text=f"dish {i} was {word}", answer=word) for i in range(8) for word in LABELS]
+    task = Task(
+        name=name, title="My restaurant reviews", instruction="Is the review good or bad?", modality="language",
+        metric="accuracy", labels=LABELS, source="upload",
+        splits={"train": rows[:8], "validation": rows[8:10], "test": rows[10:]},
+    )  # fmt: skip
+    save_task(task, workspace)
+    return done(workspace, name)
 
 
 def failed(workspace: Workspace, error: str = "loss is NaN at step 12 with learning rate 0.02; lower it") -> Run:

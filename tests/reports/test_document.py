@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -12,12 +13,16 @@ import numpy as np
 import pytest
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.experts.card import read_card, write_card
 from pituning.graph.projection import Projection, TaskMap, save_projection
 from pituning.graph.settings import MapSettings
+from pituning.labelling.calibration import reliability
 from pituning.reports.document import report
-from pituning.reports.markdown import render
+from pituning.reports.headline import verdict_line
+from pituning.reports.markdown import parts, render
 from pituning.reports.reader import Reader
 from pituning.reports.suggestion import bridge, suggested_story
+from pituning.reports.usable import judge_run
 from pituning.reports.views import draw
 from pituning.workspace.layout import Workspace
 from pituning.workspace.stories import Slide, Story
@@ -75,15 +80,20 @@ def test_the_suggested_story_as_a_file(with_run: Reader) -> None:
     assert made.problems == {}
     assert len(page.figures) == 7
     zoo = with_run.zoo()
-    graph = page.figures["data-2-0"]["light"]["data"]
+    (graph,) = [figure["data"] for figure in page.figures["data-alike-0"]["light"]]
     assert sum(len(trace.get("customdata", ())) for trace in graph) == 6
-    shown = page.figures["data-3-0"]["dark"]["data"][0]["z"]
+    shown = page.figures["data-matrix-0"]["dark"][0]["data"][0]["z"]
     assert {value for row in shown for value in row} == {None, 1, 2, 3, 4, 5}
     gains = with_run.transfer("lora", 16, tuple(zoo.names))
     assert gains is not None
-    drawn = [value for row in page.figures["data-5-0"]["light"]["data"][0]["z"] for value in row if value is not None]
+    drawn = [
+        value
+        for row in page.figures["data-measured-0"]["light"][0]["data"][0]["z"]
+        for value in row
+        if value is not None
+    ]
     np.testing.assert_allclose(sorted(drawn), np.sort(gains.gains[np.isfinite(gains.gains)]), atol=0.006)
-    assert 67.0 in page.figures["data-7-0"]["light"]["data"][0]["x"]
+    assert 67.0 in page.figures["data-result-0"]["light"][0]["data"][0]["x"]
     assert "Transfer: the donors’ knowledge helped" in page.text
     figures = [attrs for tag, attrs in page.elements if attrs.get("role") == "img"]
     assert len(figures) == 7
@@ -133,7 +143,109 @@ def test_what_people_write_is_text(reader: Reader) -> None:
     assert "alert(1)" in page.text
 
 
+def test_notes_go_with_a_file_where_somebody_wants_it(reader: Reader) -> None:
+    slide = Slide(view="words", id="a", notes="<img src=x onerror=alert(1)> **secret**")
+    story = Story(name="mine", title="Mine", slides=(slide,))
+    assert "secret" not in report(reader, story, now=0).text
+    page = Page(report(reader, story, notes=True, now=0).text)
+    assert not any(tag == "img" for tag, _ in page.elements)
+    assert "secret" in page.text
+
+
+def test_a_task_is_told_in_steps(reader: Reader) -> None:
+    drawn = draw(reader, Slide(view="graph", settings={"task": "nli"}))
+    assert drawn.title == "Visual entailment is nearest to Natural language inference: 0.90"
+    assert [step.name for step in drawn.steps] == ["All tasks", "Its relatives", "Measured"]
+    everything, ego, measured = (step.figure(False) for step in drawn.steps)
+
+    def clear(figure) -> set[str]:  # type: ignore[no-untyped-def]
+        points = [trace for trace in figure.data if trace.customdata is not None]
+        return {
+            name for trace in points for name, shown in zip(trace.customdata, trace.marker.opacity, strict=True)
+            if shown == 1
+        }  # fmt: skip
+
+    assert len(clear(everything)) == 6
+    near = set(reader.graph(reader.zoo(), 3)["nli"]) | {"nli"}
+    assert clear(ego) == near
+    arrows = [one for one in measured.layout.annotations if one.showarrow]
+    assert len(everything.layout.annotations) == 0
+    target = reader.graph(reader.zoo(), 3).nodes["nli"]
+    assert {(arrow.x, arrow.y) for arrow in arrows} == {(target["x"], target["y"])}
+    assert "Visual entailment +7.0" in drawn.sentence, "of 50 + 10 · 0.9 with the donor and 52 without"
+
+    html = report(reader, Story(name="m", title="M", slides=(Slide(view="graph", id="g", settings={"task": "nli"}),)))
+    assert len(Page(html.text).figures["data-g-0"]["dark"]) == 3
+    at_once = draw(reader, Slide(view="graph", settings={"task": "nli", "steps": "no"}))
+    assert at_once.steps == ()
+    assert at_once.sentence == drawn.sentence
+
+
+def test_two_tasks_are_told_in_a_sentence(reader: Reader) -> None:
+    drawn = draw(reader, Slide(view="graph", settings={"task": "nli", "other": "visual-entailment"}))
+    assert drawn.title == "Visual entailment helps Natural language inference: +7.0 points"
+    assert drawn.sentence.startswith("Both ask whether a statement follows from what is given")
+    (table,) = drawn.tables
+    assert table.frame["Task"].tolist() == 2 * ["Natural language inference"] + 2 * ["Visual entailment"]
+
+
+def test_the_verdict_is_the_last_step(with_run: Reader) -> None:
+    drawn = draw(with_run, Slide(view="graph", settings={"task": "digits"}))
+    assert drawn.steps[-1].name == "Verdict"
+    assert drawn.sentence == "Use it: 67 % against 20 by the untrained model."
+
+
+def test_ones_own_task_is_told_where_a_relative_is_on_the_graph(workspace: Workspace) -> None:
+    synthetic.own_task(workspace)
+    assert suggested_story(Reader(workspace)).slides[0].view == "words", "its relatives are not among these six"
+
+
+def test_runs_beside_each_other(with_run: Reader) -> None:
+    first, second = with_run.finished_runs()[0], synthetic.done(with_run.workspace, gain=2.0, seed=1)
+    runs = f"{first.id}.{second.id}"
+    drawn = draw(with_run, Slide(view="comparison", settings={"runs": runs}))
+    assert drawn.title == "Run A scores 67.0, B 63.3"
+    loss = draw(with_run, Slide(view="comparison", settings={"runs": runs, "show": "held-out-loss"}))
+    assert [len(trace.x) for trace in loss.panels[0].figure(False).data] == [3, 3]
+    with pytest.raises(BadInput, match="unknown show"):
+        draw(with_run, Slide(view="comparison", settings={"runs": runs, "show": "dance"}))
+
+
+def test_how_sure_an_expert_is(reader: Reader) -> None:
+    directory = reader.kept.new_expert_dir("lora", "nli")
+    synthetic.make_expert(directory, "lora", "f" * 64)
+    slide = Slide(view="calibration", settings={"kind": "lora", "expert": "nli"})
+    with pytest.raises(ArtefactError, match="has not been calibrated"):
+        draw(reader, slide)
+    right = [True, True, False, False]
+    curves = {"before": reliability([0.9, 0.9, 0.9, 0.9], right), "after": reliability([0.6, 0.6, 0.6, 0.6], right)}
+    card = replace(read_card(directory), temperature=2.0, calibration={n: c.to_json() for n, c in curves.items()})
+    write_card(card, directory)
+    drawn = draw(reader, slide)
+    assert drawn.title == "What nli says of its own sureness is off by 10.0 points"
+    assert "Before calibration it was 40.0" in drawn.sentence
+    assert [len(trace.x) for trace in drawn.panels[0].figure(False).data] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Use it: 67 % against 20 by the untrained model"),
+        ({"baselines": {"single": 61.0, "backbone": 72.0}}, "Do not use it: 67 % against 72 by the untrained model"),
+        ({"baselines": {"single": 61.0, "backbone": 66.8}}, "against 66.8 by the untrained model"),
+        ({"metric": "cider"}, "Use it: 67 against 20 by the untrained model"),
+        ({"score": None}, "Not known yet"),
+    ],
+)
+def test_the_verdict_in_a_line(with_run: Reader, changes: dict[str, Any], said: str) -> None:
+    result = {**with_run.result(with_run.finished_runs()[0]), "guessing": {"chance": 10.0, "largest": 9.0}, **changes}
+    assert said in verdict_line(result, judge_run([result]))
+
+
 def test_captions() -> None:
+    assert parts("a *b*\n\nc\n\n- d") == ("<p>a <em>b</em></p>\n", "<p>c</p>\n<ul>\n<li>d</li>\n</ul>\n")
+    assert parts("") == ("", "")
+    assert parts("- a\n- b\n\nc")[1] == "<p>c</p>\n"
     assert render("a **b**\n\n|x|y|\n|-|-|\n|1|2|").startswith("<p>a <strong>b</strong></p>\n<table>")
     assert render("<b>") == "<p>&lt;b&gt;</p>\n"
     assert render("[a](https://example.org)") == '<p><a href="https://example.org">a</a></p>\n'
@@ -154,11 +266,11 @@ def test_a_damaged_view_does_not_tell_where_the_workspace_is(reader: Reader) -> 
 
 def test_a_slide_that_cannot_be_drawn_says_why_and_the_others_stay(reader: Reader) -> None:
     slides = (Slide(view="result", settings={"run": "gone"}), Slide(view="graph", settings={"kind": "prefix"}),
-              Slide(view="graph"))  # fmt: skip
+              Slide(view="graph", id="last"))  # fmt: skip
     made = report(reader, Story(name="mine", title="Mine", slides=slides), now=0)
     assert list(made.problems) == [1, 2]
     page = Page(made.text)
-    assert list(page.figures) == ["data-3-0"]
+    assert list(page.figures) == ["data-last-0"]
     assert "pituning embed --all --kind prefix" in page.text
 
 
@@ -177,6 +289,12 @@ def test_a_slide_that_cannot_be_drawn_says_why_and_the_others_stay(reader: Reade
         ("prediction", {"task": "nope"}, "unknown task"),
         ("study", {}, "has not been made for lora experts"),
         ("result", {}, "no low-shot run has finished yet"),
+        ("graph", {"task": "nli", "other": "nope"}, "unknown task"),
+        ("graph", {"task": "nli", "steps": "slowly"}, "unknown steps"),
+        ("parts", {"task": "nli", "other": "nli"}, "needs two tasks that differ"),
+        ("parts", {"task": "nli", "other": "rte"}, "cannot be told by layer"),
+        ("comparison", {"runs": "one"}, "needs two runs"),
+        ("calibration", {}, "no expert is chosen"),
     ],
 )
 def test_settings_that_name_nothing(reader: Reader, view: str, settings: dict[str, str | int], said: str) -> None:
@@ -199,7 +317,7 @@ def test_the_low_shot_study(reader: Reader) -> None:
     assert "study" in [slide.view for slide in suggested_story(reader).slides]
 
     drawn = draw(reader, Slide(view="study"))
-    assert drawn.title == "Where does it help? π-tuning over single expert"
+    assert drawn.title == "π-tuning gains over single expert: +10.0 (+10.0 to +10.0) points"
     assert "gains +10.0 (+10.0 to +10.0) points over single expert and is better on 2 of 2 targets" in drawn.reading
     assert "16 shots per class, 2 seeds." in drawn.reading
     assert drawn.panels[0].figure(True).data[-1].x == (10.0,)
@@ -209,7 +327,7 @@ def test_the_low_shot_study(reader: Reader) -> None:
     (file,) = drawn.files
     assert file.data.count(b"\n") == 1 + 4 * len(synthetic.STUDIED)
 
-    assert "over placebo donors" in draw(reader, Slide(view="study", settings={"over": "placebo"})).title
+    assert "over placebo donors: +13.0" in draw(reader, Slide(view="study", settings={"over": "placebo"})).title
     for settings, said in (
         ({"over": "full"}, "unknown method 'full'"),
         ({"shots": 4}, "choose 0, 16"),

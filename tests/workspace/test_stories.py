@@ -41,7 +41,7 @@ def test_a_story_comes_back_as_it_was(workspace: Workspace) -> None:
     assert load_story(workspace, "mine").slides[0] == slide
     assert load_story(workspace, "mine").title == "Für alle"
     assert story_names(workspace) == ["mine"]
-    assert json.loads(story_path(workspace, "mine").read_text())["format_version"] == 1
+    assert json.loads(story_path(workspace, "mine").read_text())["format_version"] == 2
 
 
 def test_slides_are_added_moved_changed_and_removed() -> None:
@@ -60,8 +60,8 @@ def test_slides_are_added_moved_changed_and_removed() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"view": "pie"}, "choose one of words, graph"),
-        ({"view": "graph", "settings": {"scale": "raw"}}, "it takes kind, predictor, k, colour, task"),
+        ({"view": "pie"}, "unknown view 'pie'; known: graph, similarity"),
+        ({"view": "graph", "settings": {"scale": "raw"}}, "it takes kind, predictor, k, colour, task, other, steps"),
         ({"view": "graph", "settings": {"k": "3"}}, "give a number"),
         ({"view": "graph", "settings": {"k": True}}, "give a number"),
         ({"view": "graph", "settings": {"kind": "../../etc"}}, "cannot be used"),
