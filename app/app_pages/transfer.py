@@ -10,7 +10,7 @@ from app.components.guard import guarded
 st.title("Transfer")
 st.caption(
     "Similarity only predicts transfer; here it is measured. A row is a target, a column the donor whose expert it "
-    "started from. Blue helped, orange did harm; an empty cell has not been measured."
+    "started from. Blue helped, orange did harm; empty cells are not measured."
 )
 with guarded("The measured transfer"):
     found = context.available()

@@ -45,11 +45,11 @@ ROWS = {
     "source": Word("Gives", "Each row tells what its task gives to the tasks of the columns."),
 }
 WAYS = {
-    "mean": Word("Both ways together", "Lines by the mean of the two directions."),
-    "directed": Word("Each way", "Arrows from the task that gives to the one that receives."),
+    "mean": Word("Undirected", "Lines show the mean of both directions."),
+    "directed": Word("Directed", "Arrows from the task that gives to the one that receives."),
 }
 SIZES = {
-    "equal": Word("Alike", "All points are of one size."),
+    "equal": Word("Equal", "All points are of one size."),
     "degree": Word("Degree", "The area of a point is in proportion to its lines."),
 }
 FILE_TYPES = ["csv", "tsv", "txt", "json", "jsonl", "parquet", "arrow"]
@@ -133,7 +133,7 @@ def _read(data: bytes, filename: str, rows: Rows) -> Affinity:
 def _facts(affinity: Affinity) -> str:
     count = len(affinity.names)
     known = int(np.isfinite(affinity.values[~np.eye(count, dtype=bool)]).sum())
-    ways = "both ways alike" if affinity.symmetric else "each way a value of its own"
+    ways = "symmetric" if affinity.symmetric else "a value for each direction"
     return f"{count:,} tasks, {known:,} of {count * (count - 1):,} values known, {ways}."
 
 
@@ -158,7 +158,7 @@ def _keep(name: str, affinity: Affinity) -> None:
 def _delete(name: str) -> None:
     """A button that asks once more."""
     with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="affinity_delete_ask"):
-        st.markdown(f"The table **{plain(name)}** will be gone for good.")
+        st.markdown(f"The table **{plain(name)}** will be deleted permanently.")
         st.button("Delete it", icon=":material/delete_forever:", type="primary", key="affinity_delete",
                   on_click=_delete_now, args=(name,))  # fmt: skip
 
@@ -295,14 +295,14 @@ def _pair(whole: Affinity, task: str, other: str) -> None:
             {
                 "Source → target": f"{giver} → {taker}",
                 "Value": float(value) if known else None,
-                "Place": f"{place} of {len(rivals)}" if known else None,
+                "Rank": f"{place} of {len(rivals)}" if known else None,
             }
         )
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, placeholder="–", key="affinity_pair",
         column_config={
             "Value": st.column_config.NumberColumn(format="%.4g"),
-            "Place": st.column_config.TextColumn(help="Of the source among all sources of this target, 1 the largest."),
+            "Rank": st.column_config.TextColumn(help="Of the source among all sources of this target, 1 the largest."),
         },
         alt="The values of the pair in both directions",
     )  # fmt: skip

@@ -41,7 +41,7 @@ def choose(entries: Sequence[ExpertEntry]) -> ExpertEntry | None:
     if shown:
         _table(shown, linked)
     else:
-        empty("Nothing fits", "No expert is like that; take a filter away.", icon=":material/filter_alt_off:")
+        empty("No matches", "No expert matches; remove a filter.", icon=":material/filter_alt_off:")
     return linked
 
 
@@ -101,7 +101,7 @@ def frame(entries: Sequence[ExpertEntry]) -> pd.DataFrame:
                 "Name": entry.name,
                 "Parameters": entry.parameters,
                 "KiB": None if entry.size is None else entry.size / KIB,
-                "Made": None if entry.made is None else datetime.fromtimestamp(entry.made),
+                "Created": None if entry.made is None else datetime.fromtimestamp(entry.made),
                 "Backbone": None if entry.card is None else entry.card.fingerprint[:SHORT],
             }
         )
@@ -152,10 +152,10 @@ def _table(entries: Sequence[ExpertEntry], chosen: ExpertEntry | None) -> None:
             ),
             "Origin": st.column_config.TextColumn(width=100),
             "Name": st.column_config.TextColumn(width=185),
-            "Parameters": st.column_config.NumberColumn(format="localized", width=88, help="Numbers it is made of."),
+            "Parameters": st.column_config.NumberColumn(format="localized", width=88, help="Number of parameters."),
             "KiB": st.column_config.NumberColumn(format="%.0f", width=52, help="Size of its tensors on disk."),
-            "Made": st.column_config.DatetimeColumn(
-                format="DD MMM YY", width=84, help="When it came into this workspace; not kept for shipped ones."
+            "Created": st.column_config.DatetimeColumn(
+                format="DD MMM YY", width=84, help="When it was added to this workspace; unknown for shipped experts."
             ),
             "Backbone": st.column_config.TextColumn(
                 width=82, help="The first digits of the fingerprint of the foundation model that it belongs to."

@@ -153,7 +153,7 @@ def _stem(view: MatrixView) -> str:
 def _reading(view: MatrixView) -> str:
     count = len(view.main.infos)
     tasks = f"{count} tasks" if count == view.total else f"{count} of {view.total:,} tasks"
-    along = "" if view.scale == "raw" else " Read it along rows, among the tasks shown."
+    along = "" if view.scale == "raw" else " Compare values within a row only, among the tasks shown."
     return f"{tasks}. {SCALES[view.scale].help}{along} Click a cell to see its pair below."
 
 
@@ -210,12 +210,12 @@ def _numbers(agreed: RankAgreement) -> None:
             "0: no relation, −1: the opposite order.",
         )  # fmt: skip
         _correlation(
-            "Seen from one task", agreed.targets, agreed.targets_interval,
+            "Within each task", agreed.targets, agreed.targets_interval,
             "Mean over tasks of Spearman’s rank correlation within a task’s row: do the two name the same neighbours?",
         )  # fmt: skip
     st.caption(
-        "Spearman’s ρ, with a 95 % bootstrap interval: the tasks are drawn anew 1,000 times, since the pairs of one "
-        "task hang together."
+        "Spearman’s ρ, with a 95 % bootstrap interval: the tasks are drawn anew 1,000 times, since pairs that "
+        "share a task are not independent."
     )
 
 
@@ -239,14 +239,14 @@ def _where_not(view: MatrixView) -> None:
     infos = view.main.infos
     pairs = [(infos[row.i].name, infos[row.j].name) for row in rows]
     count = len(infos) * (len(infos) - 1) // 2
-    st.markdown(f"**Where they differ most** :gray[· place among {count} pairs]")
+    st.markdown(f"**Where they differ most** :gray[· rank among {count} pairs]")
     table: dict[str, Any] = {"Pair": [f"{infos[row.i].title} – {infos[row.j].title}" for row in rows]}
     places = ([round(row.first) for row in rows], [round(row.second) for row in rows])
     table |= dict(zip(_short_titles(view.main, view.other), places, strict=True))
     st.dataframe(
         pd.DataFrame(table),
         hide_index=True, key="disagreements", on_select=lambda: _open_row(pairs), selection_mode="single-row",
-        alt="Pairs of tasks whose places differ most between the two predictors",
+        alt="Pairs of tasks whose ranks differ most between the two predictors",
     )  # fmt: skip
 
 

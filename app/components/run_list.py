@@ -36,12 +36,23 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
                 guessing.COLUMN: _guess(run),
                 "Gain": _gain(run),
                 "Started": runs_data.when(run.started or run.created),
-                "Took": duration(elapsed) if elapsed is not None else "",
+                "Duration": duration(elapsed) if elapsed is not None else "",
             }
         )
     return pd.DataFrame(
         rows,
-        columns=["State", "Run", "Settings", "Batch", "Progress", "Score", guessing.COLUMN, "Gain", "Started", "Took"],
+        columns=[
+            "State",
+            "Run",
+            "Settings",
+            "Batch",
+            "Progress",
+            "Score",
+            guessing.COLUMN,
+            "Gain",
+            "Started",
+            "Duration",
+        ],
     )
 
 
@@ -111,7 +122,7 @@ def _draw(
                 help="π-tuning minus a single expert on the same shots, in points.",
             ),
             "Started": st.column_config.TextColumn(width=115),
-            "Took": st.column_config.TextColumn(width="small"),
+            "Duration": st.column_config.TextColumn(width="small"),
         },
         alt="Runs with their state, progress and score",
     )

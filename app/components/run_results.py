@@ -191,7 +191,7 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
         charts.draw(
             shots_curve(result, metric=_metric(run)),
             key="by_shots",
-            alt="Score of π-tuning by the number of shots, with intervals, beside what needs no training",
+            alt="Score of π-tuning by the number of shots, with intervals, and the scores of methods without training",
         )
     if len(together) > 1:
         st.markdown(f"**Over {len(together)} seeds**")

@@ -68,7 +68,7 @@ def _manage(name: str) -> None:
         saved = story_path(context.workspace(), name).exists()
         verb = "Reset to the suggestion" if name == NAME else "Delete"
         st.button(verb, icon=":material/delete:", key="story_delete", on_click=_delete, args=(name,),
-                  disabled=not saved, help="It will be gone for good.")  # fmt: skip
+                  disabled=not saved, help="It will be deleted permanently.")  # fmt: skip
 
 
 def _new(copied: str | None) -> None:

@@ -120,14 +120,14 @@ def transfer(kind: str, name: str, titles: Mapping[str, str], *, on_open: Callab
     measured = context.transfer(kind, counts[-1], tuple(titles)) if counts else None
     if measured is None or name not in measured.names:
         st.markdown("**Measured transfer**")
-        st.caption(f"Nobody has measured yet whom {label(KINDS, kind)} experts help.")
+        st.caption(f"It has not been measured yet whom {label(KINDS, kind)} experts help.")
         return
     shots = f"{measured.shots} shots" if measured.shots else "no training on the target"
     st.markdown(f"**Measured transfer** :gray[· {shots}]")
     at = measured.names.index(name)
     ways = (
-        ("Its best donors", "Nobody has measured which donors help it.", measured.gains[at], "in"),
-        ("Whom it helps most", "Nobody has measured whom its expert helps.", measured.gains[:, at], "out"),
+        ("Its best donors", "It has not been measured which donors help it.", measured.gains[at], "in"),
+        ("Whom it helps most", "It has not been measured whom its expert helps.", measured.gains[:, at], "out"),
     )
     with st.grid(2, min_column_width=260, gap="small"):
         for title, nothing, gains, way in ways:

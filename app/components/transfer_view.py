@@ -67,7 +67,7 @@ def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
     if not counts or shots is None:
         empty(
             "Nothing measured yet",
-            f"For {label(KINDS, kind)} experts nobody has measured which donor helps which target.",
+            f"For {label(KINDS, kind)} experts it has not been measured which donor helps which target.",
             icon=":material/compare_arrows:",
         )
         st.header("Measure transfer between my tasks", anchor=False)
@@ -166,7 +166,7 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
     gain = view.transfer.gains[i, j]
     infos = {info.name: info for info in view.shown.infos}
     if not np.isfinite(gain):
-        empty("Not measured", "Nobody has measured this pair.", icon=":material/compare_arrows:")
+        empty("Not measured", "This pair has not been measured.", icon=":material/compare_arrows:")
         return
     others = [k for k in range(len(names)) if k != i and np.isfinite(view.transfer.gains[i, k])]
     place = 1 + sum(view.transfer.gains[i, k] > gain for k in others)
@@ -177,7 +177,7 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
         ("Alone", _score(view.transfer.alone[i]), "without a donor"),
         ("With this donor", _score(view.transfer.scores[i, j]), points(gain)),
         (
-            "Measured place",
+            "Measured rank",
             f"{place} of {len(others)}",
             f"by similarity {similarity_rank}" if view.known else "by gain",
         ),
@@ -234,7 +234,7 @@ def prediction(view: TransferView, predictors: Sequence[str], target: str | None
             alt="Rank correlation, NDCG and regret of each predictor with intervals",
         )
         st.caption(
-            "Mean over targets; in brackets the 95 % bootstrap interval over targets. “Random order” is the mean of "
+            "Mean over targets; in brackets the 95 % bootstrap interval over targets. “Random order”: the mean over "
             f"{RANDOM_ORDERS} random orders."
         )
 
@@ -245,7 +245,7 @@ def _grades(view: TransferView, predictors: Sequence[str]) -> pd.DataFrame:
     return _graded(key, tuple(predictors), view)
 
 
-@st.cache_data(max_entries=16, show_spinner="Grading the predictors …")
+@st.cache_data(max_entries=16, show_spinner="Evaluating the predictors …")
 def _graded(key: tuple[Any, ...], predictors: tuple[str, ...], _view: TransferView) -> pd.DataFrame:
     gains, names = _view.transfer.gains, _view.shown.names
     grades: dict[str, dict[str, np.ndarray]] = {}
@@ -300,7 +300,7 @@ def results(runs: Sequence[Run]) -> None:
     if not rows:
         empty(
             "No low-shot results yet",
-            "When a run is done, its methods stand here side by side: every seed counted, every figure with its run.",
+            "When a run is done, its methods are compared here, over all seeds, with links to the runs.",
             icon=":material/table_chart:",
         )
         st.page_link(NEW_RUN.path, label="Start a run", icon=NEW_RUN.icon, query_params=to())

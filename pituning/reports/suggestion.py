@@ -33,7 +33,7 @@ The same similarities for all pairs, with similar tasks side by side. Blocks alo
 values crowd together, so each row shows places: 1 is the task most similar to the row’s.
 """
 NEIGHBOURS = """\
-Seen from one task, these are the first to ask for help. The intervals say how far the order can be trusted: where they
+For one task, these are the first to ask for help. The intervals say how far the order can be trusted: where they
 overlap, another draw of examples might have put the tasks the other way round.
 """
 MAP = """\

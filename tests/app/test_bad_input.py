@@ -149,7 +149,7 @@ def test_a_corrupt_or_foreign_expert(what: str, said: str, workspace: Workspace,
     damage(workspace.zoo().expert_dir("lora", "vqa"), what)
 
     at = open_page("new_run", target="nli")
-    words = beside(at, "How many")
+    words = beside(at, "Number of donors")
     assert "The expert “vqa” cannot be used" in words
     assert said in words
     assert not can_launch(at)

@@ -36,7 +36,7 @@ def test_two_runs_side_by_side(workspace: Workspace, open_page: OpenPage) -> Non
     assert settings.to_dict("index") == {"Seed": {"A": "0", "B": "1"}, "Shots": {"A": "16", "B": "4"}}
     scores = table(at, "Method").set_index("Method")
     assert scores.loc["π-tuning", "A"] == "67.0 (65.0 to 69.0)"
-    assert scores.loc["Guessing", "A"] == table(at, "Measure")["Guessing"][0] == "9.9 · 8.0"
+    assert scores.loc["Guessing", "A"] == table(at, "Metric")["Guessing"][0] == "9.9 · 8.0"
     assert scores.loc["Single expert", "B"] == "61.3 (59.3 to 63.3)"
     classes = table(at, "Spread")
     assert classes["Class"].tolist()[:2] == ["0", "1"]
@@ -45,7 +45,7 @@ def test_two_runs_side_by_side(workspace: Workspace, open_page: OpenPage) -> Non
     curves, marks = (json.loads(chart.proto.spec) for chart in reversed(at.get("plotly_chart")))
     assert [trace["name"] for trace in curves["data"]] == [trace["name"] for trace in marks["data"]] == ["A", "B"]
     page_text = texts(at)
-    assert "do not agree" in page_text
+    assert "disagree" in page_text
     assert page_text.count("True: ") == 1
 
 
@@ -68,7 +68,7 @@ def test_runs_of_different_targets_and_without_results(workspace: Workspace, ope
     classes = table(at, "Spread")
     assert classes["Spread"].isna().all(), "classes of different tasks are not compared"
     assert len(classes) == 20
-    assert table(at, "Measure")["Letter"].tolist() == list("ABCDEF")
+    assert table(at, "Metric")["Letter"].tolist() == list("ABCDEF")
     assert table(at, "Setting").set_index("Setting").loc["Target"].tolist() == [
         "digits", "nli", "nli", "vqa", "vqa", "rte",
     ]  # fmt: skip

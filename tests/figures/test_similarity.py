@@ -34,7 +34,7 @@ def test_heatmap() -> None:
     for x, y, names, text in zip(cells.x, cells.y, cells.customdata, cells.text, strict=True):
         assert list(names) == ["abcd"[y], "abcd"[x]]
         assert f"Similarity {BLOCKS[y, x]:.3f}" in text
-    assert "rank 1 of 3" in cells.text[0]
+    assert "Rank for Apples: 1 of 3" in cells.text[0]
     assert [trace.name for trace in figure.data[2:]] == ["Vision", "Language", "Vision-language"]
     json.loads(figure.to_json(), parse_constant=lambda name: pytest.fail(name))
 
@@ -107,7 +107,7 @@ def test_neighbours() -> None:
     assert list(bars.marker.color) == [LIGHT[2], LIGHT[1]]
     np.testing.assert_allclose(np.array(bars.x) + bars.error_x.array, [0.45, 0.65])
     np.testing.assert_allclose(np.array(bars.x) - bars.error_x.arrayminus, [0.3, 0.5])
-    assert [text.strip("\u2002") for text in texts.text] == ["62% sure", "100% sure"]
+    assert [text.strip("\u2002") for text in texts.text] == ["62% stable", "100% stable"]
 
 
 def test_neighbours_without_replicates() -> None:
