@@ -61,6 +61,16 @@ def switched_on(chosen: Run) -> bool:
     return on
 
 
+def whole_list() -> bool:
+    """Whether the settings of all listed runs are shown instead of those that were ticked."""
+    views = {"ticked": "Ticked runs", "settings": "Settings of all"}
+    view = st.segmented_control(
+        "Compare", list(views), format_func=views.__getitem__, default="ticked", required=True, key="compare_view",
+        bind="query-params", label_visibility="collapsed",
+    )  # fmt: skip
+    return view == "settings"
+
+
 def show(runs: Sequence[Run]) -> None:
     """The comparison of the runs that the address names, or how to choose them. ``runs`` are those of the list."""
     chosen = _find(wanted(), runs)

@@ -135,3 +135,23 @@ def test_classes_and_answers_by_hand(workspace: Workspace) -> None:
     assert [(set(one), next(iter(one.values()))["uid"]) for one in actual] == [({"A", "B"}, "2"), ({"A", "B"}, "1")]
     same = [synthetic.queued(workspace, "nli", donors=3), synthetic.queued(workspace, "nli", donors=5)]
     assert settings_that_differ(same) == {"Donors": ["3", "5"]}
+
+
+def test_settings_of_all_runs_with_their_importance(workspace: Workspace, open_page: OpenPage) -> None:
+    for number in range(3):
+        synthetic.done(workspace, gain=5.0, shots=(4, 8, 16)[number])
+    address = {"compare": "", "compare_view": "Settings of all"}
+    at = healthy(open_page("runs", **address))
+    (chart,) = at.get("plotly_chart")
+    (lines,) = json.loads(chart.proto.spec)["data"]
+    assert [axis["label"] for axis in lines["dimensions"]] == ["Shots", "<b>Score</b>"]
+    assert "at least 12 runs; there are 3" in texts(at)
+
+    for number in range(9):
+        synthetic.done(workspace, gain=(1.0, 9.0)[number % 2], kind=("lora", "prefix")[number % 2], shots=4)
+    at = healthy(open_page("runs", **address))
+    at.segmented_control(key="settings_score").set_value("gain").run()
+    lines, bars = (json.loads(chart.proto.spec)["data"][0] for chart in healthy(at).get("plotly_chart"))
+    assert {axis["label"] for axis in lines["dimensions"]} == {"Kind", "Shots", "<b>Gain over single expert</b>"}
+    assert bars["y"][-1] == "Kind"
+    assert "cross-validated over 12 runs" in texts(at)
