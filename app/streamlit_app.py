@@ -23,25 +23,23 @@ st.html(HERE / "assets" / "frame.css")
 admitted = False
 with guarded("The Studio"):
     admitted = access.admit()
-page = st.navigation(
-    [
-        st.Page(
-            f"app_pages/{entry.file}",
-            title=entry.title,
-            icon=entry.icon,
-            url_path=entry.url_path,
-            default=entry.url_path == "",
-            help=entry.help,
-        )
-        for entry in NAVIGATION
-    ],
-    position="top" if admitted else "hidden",
-)
+entries = {
+    st.Page(
+        f"app_pages/{entry.file}",
+        title=entry.title,
+        icon=entry.icon,
+        url_path=entry.url_path,
+        default=entry.url_path == "",
+        help=entry.help,
+    ): entry
+    for entry in NAVIGATION
+}
+page = st.navigation(list(entries), position="top" if admitted else "hidden")
 if admitted:
     with guarded("The address"):
         links.check_address()
-    with guarded("The backbone"):
-        backbone.choose()
+    with guarded("The heading"):
+        backbone.heading(entries[page].heading or page.title)
     with guarded("The title of the window"):
         window.title(page.title)
     with guarded(f"The page “{page.title}”"):

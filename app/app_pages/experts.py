@@ -7,7 +7,6 @@ import streamlit as st
 from app.components import answers, build, context, deleted, expert_import, expert_panel, expert_table
 from app.components.guard import empty, guarded
 
-st.title("Experts")
 st.caption(
     "An expert is a small module, trained on one task, that the frozen foundation model borrows. Each is an ordinary "
     "PEFT checkpoint with a card that says where it comes from."

@@ -12,7 +12,6 @@ from app.components.target import SOURCES
 
 LAST_RUNS = 5
 
-st.title("Which of your tasks help each other?")
 st.markdown(
     "A new task with a handful of examples rarely stands alone. The Studio shows which tasks are alike, across images "
     "and language, lends your task the experts of its nearest relatives, and tells honestly whether that helped."

@@ -11,7 +11,6 @@ if st.query_params.get("show") and stories.can_be_shown():
     with guarded("This slide"):
         story_show.slide()
 else:
-    st.title("Present")
     st.caption("A story is a sequence of views with captions. Show it here, or send it as one file that works offline.")
     with guarded("The stories"):
         name = story_editor.choose()

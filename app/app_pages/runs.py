@@ -144,7 +144,6 @@ def page() -> None:
         deleted.listing()
 
 
-st.title("Runs")
 with guarded("The queue"):
     active = anything_active()
     st.session_state["runs_were_active"] = active

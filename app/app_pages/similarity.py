@@ -8,7 +8,6 @@ from app.components import backbone, context, matrix_view, nearest_view, pair_pa
 from app.components.guard import guarded
 from app.components.source import SparseSource
 
-st.title("Similarity")
 st.caption(
     "Each cell says how alike two tasks are: how far the foundation model had to attend to the same things to solve "
     "them. Put a second way of measuring beside it to see what the answer depends on."

@@ -12,7 +12,6 @@ ABOUT = (
     "of a small expert: what the foundation model had to attend to, to solve the task."
 )
 
-st.title("Task graph")
 about = st.container()
 with guarded("The task graph"):
     with graph_view.above():

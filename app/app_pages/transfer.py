@@ -7,7 +7,6 @@ import streamlit as st
 from app.components import backbone, context, lowshot_view, measure, runs_data, transfer_view
 from app.components.guard import guarded
 
-st.title("Transfer")
 st.caption(
     "Similarity only predicts transfer; here it is measured. A row is a target, a column the donor whose expert it "
     "started from. Blue helped, orange did harm; empty cells are not measured."

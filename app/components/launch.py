@@ -23,8 +23,11 @@ from pituning.runs.records import ACTIVE
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.pooling import scored_count
+from pituning.text import shorten
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.atomic import remove_directory
+
+MOST_TITLE = 50
 
 COARSE = 10.0
 """Points; a test that cannot tell smaller differences is warned of."""
@@ -74,10 +77,28 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         )
     if before:
         st.caption(f":material/schedule: {before} before it in the queue.")
-    if access.button("Start", icon=":material/rocket_launch:", type="primary", width="stretch", key="launch"):
-        started = _start(target, runs)
-        if started is not None:
-            st.switch_page(RUNS.path, query_params=to(run=started))
+    summary = f"{label(KINDS, str(settings['kind']))} · {shots * target.classes:,} examples"
+    if len(runs) > 1:
+        summary += f" · {len(runs)} seeds"
+    # At the lower edge of the window, however long the form is and wherever somebody is in it.
+    with (
+        st.bottom,
+        st.container(
+            horizontal=True,
+            horizontal_alignment="distribute",
+            vertical_alignment="center",
+            gap="small",
+            key="launch_bar",
+        ),
+    ):
+        st.markdown(
+            f"**{plain(shorten(target.title, MOST_TITLE))}** :gray[{summary} · about "
+            f"{duration(expected.seconds * len(runs))}]"
+        )
+        if access.button("Start", icon=":material/rocket_launch:", type="primary", width=160, key="launch"):
+            started = _start(target, runs)
+            if started is not None:
+                st.switch_page(RUNS.path, query_params=to(run=started))
     why_not = access.why_not(Role.RUNNER)
     if why_not is not None:
         st.caption(f":material/lock: {why_not}")

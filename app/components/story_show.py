@@ -9,7 +9,7 @@ from pituning.reports.suggestion import NAME
 
 KEY = "show_bar"
 WHOLE_WINDOW = """<style>
-[data-testid="stHeader"], [data-testid="stToolbar"], .st-key-visitor { display: none; }
+[data-testid="stHeader"], [data-testid="stToolbar"], .st-key-visitor, .st-key-page_title { display: none; }
 [data-testid="stMainBlockContainer"] { padding: 2rem clamp(1rem, 3.5vw, 4rem) 5rem; max-width: 1840px; }
 @media (max-width: 1079px) { .st-key-slide_page [data-testid="stColumn"] { min-width: 100%; } }
 </style>"""
