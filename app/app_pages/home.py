@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import backbone, context, graph_view, run_list, runs_data
+from app.components import backbone, context, graph_view, run_list, runs_data, tour
 from app.components.guard import empty, guarded, plain
 from app.components.links import to
 from app.components.pages import GRAPH, NEW_RUN, PRESENT, RUNS
@@ -49,6 +49,8 @@ with aside:
             st.switch_page(leads_to.path, query_params=to())
     if st.button("Upload a table of your own", icon=":material/upload_file:", type="tertiary", key="door_file"):
         st.switch_page(NEW_RUN.path, query_params=to(source=SOURCES["file"]))
+    with guarded("The tour"):
+        tour.offer()
 
 
 def open_run(run_id: str) -> None:
