@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # Streamlit adds app/ itself, the pages import `app.components`
     sys.path.insert(0, str(HERE.parent))
 
-from app.components import access, backbone, links, window  # noqa: E402
+from app.components import access, backbone, links, reveal, window  # noqa: E402
 from app.components.guard import guarded  # noqa: E402
 from app.components.pages import NAVIGATION  # noqa: E402
 
@@ -44,3 +44,4 @@ if admitted:
         window.title(page.title)
     with guarded(f"The page “{page.title}”"):
         page.run()
+    reveal.follow()

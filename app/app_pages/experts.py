@@ -31,7 +31,8 @@ with guarded("The experts"):
                   icon=":material/ads_click:")  # fmt: skip
         else:
             # On a narrow page the questions go below the card.
-            page = st.grid(5, min_column_width=196, gap="medium")
+            with st.container(key=expert_table.CARD):
+                page = st.grid(5, min_column_width=196, gap="medium")
             card, trial = page.cell(column_span=2), page.cell(column_span=3)
             with card, guarded("This expert"):
                 expert_panel.show(chosen)

@@ -19,7 +19,7 @@ with guarded("The similarity matrix"):
         if isinstance(view, SparseSource):
             nearest_view.show(view)
         else:
-            matrix, agreement, pair = st.container(), st.container(), st.container()
+            matrix, agreement, pair = st.container(), st.container(), st.container(key=matrix_view.PAIR)
             with pair:
                 st.header("One pair", anchor=False)
                 chosen = pair_panel.choose(view.whole)

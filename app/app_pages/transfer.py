@@ -17,7 +17,7 @@ with guarded("The measured transfer"):
     if not found:
         backbone.no_graph()
     if view is not None:
-        matrix, pair = st.container(), st.container()
+        matrix, pair = st.container(), st.container(key=transfer_view.PAIR)
         with pair:
             st.header("One pair", anchor=False)
             chosen = transfer_view.choose(view)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import context
+from app.components import context, whole_rows
 from app.components.guard import plain
 from pituning.figures.palette import method_label
 from pituning.runs.records import Run
@@ -54,10 +54,10 @@ def show(run: Run, draw: Callable[[Mapping[str, Any]], None]) -> None:
     if shown.empty:
         st.caption("There is no such row.")
         return
-    place = st.container()
-    chosen = st.dataframe(
-        _columns(shown), hide_index=True, key=f"predictions-{run.id}-{kind}", placeholder="–",
-        height=ROW * (min(len(shown), MOST_ROWS) + 1) + 3, on_select="rerun", selection_mode="single-row",
+    place, key = st.container(), f"predictions-{run.id}-{kind}"
+    chosen = whole_rows.draw(
+        _columns(shown), key=key, placeholder="–",
+        height=ROW * (min(len(shown), MOST_ROWS) + 1) + 3,
         column_config={
             "Probability": st.column_config.ProgressColumn(
                 format="percent", min_value=0, max_value=1, width=120,
@@ -68,7 +68,7 @@ def show(run: Run, draw: Callable[[Mapping[str, Any]], None]) -> None:
             "Text": st.column_config.TextColumn(width="large"),
         },
         alt="All scored rows with their true answers and predictions",
-    )["selection"]["rows"]  # fmt: skip
+    )  # fmt: skip
     if chosen and chosen[0] < len(shown):
         row = shown.iloc[chosen[0]]
         with place:

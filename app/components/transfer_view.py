@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, guessing, measure, runs_data, source
+from app.components import charts, context, guessing, measure, reveal, runs_data, source, whole_rows
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, set_linked, to
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
@@ -30,6 +30,8 @@ from pituning.tasks.guessing import UNKNOWN, document
 from pituning.workspace.transfer import Transfer
 
 RANDOM_ORDERS = 100
+PAIR = "one_pair"
+"""The container of the pair that a click opens."""
 MOST_SHOWN = 150
 """Of very many tasks, those in the matrix: their embeddings are read while somebody waits."""
 
@@ -152,6 +154,7 @@ def _choose(points: list[dict[str, Any]]) -> None:
     names = points[-1].get("customdata")
     if isinstance(names, list | tuple) and len(names) == 2:
         set_linked(task=str(names[0]), other=str(names[1]))
+        reveal.ask(PAIR)
 
 
 def pair(view: TransferView, target: str | None, donor: str | None) -> None:
@@ -306,8 +309,8 @@ def results(runs: Sequence[Run]) -> None:
         st.page_link(NEW_RUN.path, label="Start a run", icon=NEW_RUN.icon, query_params=to())
         return
     table = pd.DataFrame(rows)
-    event = st.dataframe(
-        table, hide_index=True, placeholder="–", key="low_shot", on_select="rerun", selection_mode="single-row",
+    chosen = whole_rows.draw(
+        table, placeholder="–", key="low_shot",
         column_config={
             name: st.column_config.NumberColumn(format="%.1f")
             for name in table.columns
@@ -320,6 +323,5 @@ def results(runs: Sequence[Run]) -> None:
         "Test scores in points, mean over seeds. Brackets: 95 % interval, over seeds where there are several, "
         "else over test examples. Choose a row for its runs."
     )
-    chosen = event["selection"]["rows"]
     if chosen and chosen[0] < len(first):
         st.page_link(RUNS.path, label="Open its newest run", icon=RUNS.icon, query_params=to(run=first[chosen[0]]))

@@ -23,7 +23,7 @@ LAYOUT = """() => {
     const boxes = [...document.querySelectorAll('[data-testid="stMain"] [data-testid="stElementContainer"]')]
         .map((element) => [element, element.getBoundingClientRect()])
         .filter(([element, box]) => box.width > 1 && box.height > 1 && element.checkVisibility())
-        .filter(([element]) => !element.closest('[data-testid="stBottom"]'))  // the page passes under what is pinned there
+        .filter(([element]) => !element.closest('[data-testid="stBottom"]')) // pinned
     const name = (element) => `${element.className.match(/st-key-[^ ]+/) ?? ''} “${element.innerText.slice(0, 40)}”`
     const over = []
     for (const [i, [a, p]] of boxes.entries())
