@@ -77,7 +77,7 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         )
     if before:
         st.caption(f":material/schedule: {before} before it in the queue.")
-    summary = f"{label(KINDS, str(settings['kind']))} · {shots * target.classes:,} examples"
+    summary = f"{label(KINDS, str(settings['kind']))} · {shots} shots"
     if len(runs) > 1:
         summary += f" · {len(runs)} seeds"
     # At the lower edge of the window, however long the form is and wherever somebody is in it.

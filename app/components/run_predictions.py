@@ -59,6 +59,7 @@ def show(run: Run, draw: Callable[[Mapping[str, Any]], None]) -> None:
         _columns(shown), key=key, placeholder="–",
         height=ROW * (min(len(shown), MOST_ROWS) + 1) + 3,
         column_config={
+            "": st.column_config.TextColumn(width=36),
             "Probability": st.column_config.ProgressColumn(
                 format="percent", min_value=0, max_value=1, width=120,
                 help="Calibrated probability of the prediction.",
