@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import affinity_view, backbone, context, graph_controls, graph_view, zoo_panel
+from app.components import affinity_view, backbone, context, deleted, graph_controls, graph_view, zoo_panel
 from app.components.guard import guarded
 
 ABOUT = (
@@ -13,6 +13,8 @@ ABOUT = (
 )
 
 about = st.container()
+with guarded("The last deletion"):
+    deleted.undo()
 with guarded("The task graph"):
     with graph_view.above():
         outside = affinity_view.choose()

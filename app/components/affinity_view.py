@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import access, context, graph_controls, graph_view, task_panel
+from app.components import access, context, deleted, graph_controls, graph_view, runs_data, task_panel
 from app.components.graph_shown import GraphView
 from app.components.guard import empty, plain, say, sentence
 from app.components.links import linked_select, one_of, set_linked
@@ -20,6 +20,7 @@ from app.components.words import MODALITY_ICONS, Word
 from pituning.errors import BadInput, PiTuningError
 from pituning.graph.build import UNKNOWN_MODALITY
 from pituning.graph.layout import CROWD
+from pituning.runs.removal import remove_table
 from pituning.runs.roles import Role
 from pituning.tasks.affinity_tables import read_upload
 from pituning.workspace.affinities import (
@@ -27,7 +28,6 @@ from pituning.workspace.affinities import (
     Rows,
     affinity_names,
     affinity_path,
-    delete_affinity,
     load_affinity,
     save_affinity,
 )
@@ -158,17 +158,15 @@ def _keep(name: str, affinity: Affinity) -> None:
 def _delete(name: str) -> None:
     """A button that asks once more."""
     with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="affinity_delete_ask"):
-        st.markdown(f"The table **{plain(name)}** will be deleted permanently.")
+        st.markdown(f"The table **{plain(name)}** goes into the bin and can be restored for {deleted.days()}.")
         st.button("Delete it", icon=":material/delete_forever:", type="primary", key="affinity_delete",
                   on_click=_delete_now, args=(name,))  # fmt: skip
 
 
 def _delete_now(name: str) -> None:
     try:
-        access.actor().require(Role.ADMIN, "delete tables")
-        delete_affinity(context.workspace(), name)
+        deleted.remember(remove_table(runs_data.queue(), name).entry)
         graph_view.forget("graph", "task", "other")
-        st.toast("The table has been deleted.", icon=":material/delete:")
     except PiTuningError as error:
         say("That did not work", error)
 

@@ -113,8 +113,9 @@ def test_a_name_that_is_taken_is_told(imported: Workspace, open_page: OpenPage) 
 
 
 def test_a_table_is_deleted_after_asking(imported: Workspace, open_page: OpenPage) -> None:
+    known = load_affinity(imported, "outside").names
     at = healthy(open_page("task_graph", graph="outside", task="edges"))
-    assert "will be deleted permanently" in texts(at)
+    assert "can be restored for 30 days" in texts(at)
 
     at.button(key="affinity_delete").click().run()
 
@@ -123,6 +124,12 @@ def test_a_table_is_deleted_after_asking(imported: Workspace, open_page: OpenPag
     assert not {"graph", "task"} & set(at.query_params)
     assert not at.warning
     assert len(option(at)["series"][0]["data"]) == 20
+
+    at.button(key="deleted_undo").click().run()
+
+    healthy(at)
+    assert affinity_names(imported) == ["outside"]
+    assert load_affinity(imported, "outside").names == known
 
 
 def test_a_damaged_table_is_told_and_can_be_deleted(imported: Workspace, open_page: OpenPage) -> None:
