@@ -44,7 +44,7 @@ def test_names_carry_the_sign_of_their_modality() -> None:
     assert [label[label.index(">") + 1] for label in labels] == ["●", "■", "◆", "●"]
     assert DARK[0] in labels[0]
     assert labels[1].startswith("Does &lt;i&gt; follow?")
-    assert labels[2].startswith("A title that is much…")
+    assert labels[2].startswith("A title that is much long…")
     assert labels[3].startswith("d ")
 
 
