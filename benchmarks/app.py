@@ -32,6 +32,7 @@ LIMITS = {
     "page_p95_s": 0.8,
     "click_p95_s": 0.4,
     "server_mib": 400.0,
+    "own_task_s": 20.0,
     "large_click_p95_s": 1.0,
     "sessions_p95_s": 2.0,
 }
@@ -138,6 +139,9 @@ async def _run(sessions: int, minutes: float, with_large: bool, report: Reporter
                 result |= await _pages(browser, server, troubles, report)
                 result |= await _clicks(browser, server, troubles, report)
                 result["server_mib"] = round(_mib(server), 1)
+                report.phase("a task of one's own", 1)
+                result["own_task_s"] = round(await _own_task(browser, server, folder, troubles), 2)
+                report.advance()
                 if minutes:
                     result |= await _crowd(browser, server, sessions, minutes, troubles, report)
             if with_large:
@@ -225,6 +229,31 @@ async def _click_a_task(page: Any, luck: random.Random) -> tuple[float, float]:
 @cache
 def _titles() -> set[str]:
     return {info.title for info in list_tasks()}
+
+
+async def _own_task(browser: Any, server: Server, folder: Path, troubles: Troubles) -> float:
+    """Seconds from the click that keeps an uploaded table to its relatives being known, when it stands on the graph."""
+    words = {"good": ("lovely", "friendly", "fresh"), "bad": ("cold", "rude", "bland")}
+    rows = [f"the soup was {words[label][i % 3]} on day {i},{label}" for i in range(40) for label in words]
+    table = folder / "soups.csv"
+    table.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    async with tab(browser, troubles) as page:
+        await page.goto(f"{server.url}/new-run?source=A+table+of+my+own")
+        await page.locator("input[type=file]").set_input_files(table)
+        instruction = page.get_by_role("textbox", name="Instruction")
+        await instruction.fill("is this review good or bad?")
+        await instruction.press("Enter")
+        await page.get_by_text("As the model will read it").wait_for()
+        keep = page.get_by_role("button", name="Keep the task and find its relatives")
+        await keep.wait_for()
+        began = time.monotonic()
+        await keep.click()
+        door = page.get_by_role("link", name="Soups on the task graph")
+        await door.wait_for()
+        seconds = time.monotonic() - began
+        await door.click()
+        await page.locator(".st-key-graph_chart svg text", has_text="Soups").first.wait_for()
+    return seconds
 
 
 async def _crowd(

@@ -27,6 +27,7 @@ from pituning.commands.shared import (
 )
 from pituning.errors import BadInput, PiTuningError
 from pituning.runs.study_configs import LowshotRun, TransferRun
+from pituning.studies.config import ShortProbeConfig
 from pituning.tuning.config import STEPS
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
@@ -63,6 +64,28 @@ def study_transfer(
     with terminal_reporter() as reporter:
         frame = measure_transfer(zoo, backbone_dir, config, reporter, source=source, processes=processes)
     table = zoo.new_transfer_path(config.kind)
+    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
+
+
+@app.command("short-probe")
+@takes_config(ShortProbeConfig, argument="")
+def study_short_probe(
+    config: ShortProbeConfig,
+    out: OutOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Probe every donor of every target by a few steps on half of its shots; what is measured already is kept."""
+    place = open_workspace(workspace)
+    zoo, backbone_dir = zoo_and_backbone(out, workspace, config.backbone)
+
+    from pituning.studies.short_probe import measure_short_probes
+    from pituning.tasks.registry import TaskSource
+    from pituning.workspace.short_probe import FILE
+
+    with terminal_reporter() as reporter:
+        frame = measure_short_probes(zoo, backbone_dir, config, reporter, source=TaskSource(place))
+    table = zoo.new_result_path(FILE, config.kind)
     emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
 
 

@@ -10,7 +10,7 @@ from pituning.experts.kinds import KINDS, check_mixable, shipped_kinds
 from pituning.graph.predictors import DEFAULT_PREDICTOR
 from pituning.training.config import TrainConfig
 from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
-from pituning.workspace.layout import DEFAULT_BACKBONE, check_name
+from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
 from pituning.workspace.shots import ALL_SHOTS
 
 TASKS_HELP = "Tasks, of any suite or your own. Left out: the mini suite for mini, else all that have an expert."
@@ -107,6 +107,32 @@ class TransferConfig:
         for name in ("steps", "batch_size", "test_examples"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)!r}; give a whole number of at least 1", field=name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortProbeConfig:
+    """Which donors are probed by a few steps on half of a target's shots (`pituning.tuning.short_probe`).
+
+    Raises:
+        BadInput: for a value out of its range or an unknown task.
+    """
+
+    backbone: str = field(default=DEFAULT_BACKBONE, metadata={"help": BACKBONE_HELP})
+    kind: str = field(default="lora", metadata={"help": "Expert kind."})
+    tasks: tuple[str, ...] = field(default=(), metadata={"help": TASKS_HELP})
+    shots: int = field(default=16, metadata={"help": "Examples per class, of which half are held out."})
+    seeds: tuple[int, ...] = field(default=(0, 1, 2), metadata={"help": "Seeds of the shots and of the order."})
+    processes: int = field(default=2, metadata={"help": "How many processes work side by side."})
+
+    def __post_init__(self) -> None:
+        check_mixable(self.kind)
+        _check_tasks(self.tasks)
+        if self.shots < 2:
+            raise BadInput(f"shots is {self.shots!r}; give at least 2, of which one is held out", field="shots")
+        if not self.seeds or min(self.seeds) < 0:
+            raise BadInput(f"seeds is {self.seeds!r}; give whole numbers of at least 0", field="seeds")
+        if self.processes < 1:
+            raise BadInput(f"processes is {self.processes!r}; give a whole number of at least 1", field="processes")
 
 
 METHODS = (

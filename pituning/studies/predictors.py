@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pituning.errors import BadInput
 from pituning.graph.donor_gains import known_of
 from pituning.graph.known import Known
 from pituning.graph.predictors import DEFAULT_PREDICTOR, PREDICTORS
-from pituning.graph.predictors.gains import GAIN_PREDICTORS
+from pituning.graph.predictors.gains import EXPECTED, GAIN_PREDICTORS, HISTORY
 from pituning.graph.ranking import (
     CALIBRATION,
     MEASURES,
@@ -25,12 +25,14 @@ from pituning.graph.ranking import (
     pairs_of_modalities,
     pooled_auc,
 )
+from pituning.graph.staged import staged
 from pituning.studies.built import SUITE
 from pituning.studies.expectations import CARRIED, Expectations, expectations, reference_zoo
 from pituning.studies.planted import planted_found
 from pituning.studies.targets import suite_first
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.tasks.registry import TaskSource
+from pituning.workspace.short_probe import FILE, load_probes
 from pituning.workspace.similarity import load_similarity
 from pituning.workspace.transfer import NO_DONOR, Transfer, load_transfer, measured_seeds, measured_shots, read_rows
 from pituning.workspace.zoo import Zoo
@@ -46,6 +48,10 @@ RETEST = "retest"
 """Donors by their measured gain with the shots of all seeds but one, graded on that one, each in turn: how well a
 measurement predicts itself. A rank correlation above about the square root of its own is out of any prediction's reach
 (Spearman, 1904)."""
+AND_PROBE = "+short-probe"
+STAGED = (DEFAULT_PREDICTOR, HISTORY, EXPECTED)
+"""The predictions whose first six donors are also ordered by a short probe (`pituning.tuning.short_probe`), where that
+was measured: with the shots of one seed, as a run has it, and graded on the gains of all seeds."""
 POOLED = "auc_pooled"
 """`auc` over the donors of all targets together."""
 GRADES = (*MEASURES, POOLED, *CALIBRATION)
@@ -129,6 +135,7 @@ def grade_predictors(zoo: Zoo, kind: str, *, source: TaskSource = SUITE, seed: i
         expected = expectations(known, _elsewhere(zoo, kind, count, similarities))
         learned = {name: expected[name].gain for name in (*GAIN_PREDICTORS, CARRIED) if name in expected}
         predicted = {**similarities, **learned}
+        probes = load_probes(zoo.result_path(FILE, kind), count, names)
         for name, pairs in pairs_by_name.items():
             graded = {
                 predictor: grade_targets(matrix, transfer.gains, pairs=pairs) for predictor, matrix in predicted.items()
@@ -138,6 +145,9 @@ def grade_predictors(zoo: Zoo, kind: str, *, source: TaskSource = SUITE, seed: i
                 graded[PLANTED] = _at_random(transfer, pairs, seed, first=planted)
             if unshot is not None:
                 graded[TRIED] = grade_targets(_complete(unshot.gains), transfer.gains, pairs=pairs)
+            for base, matrix in predicted.items():
+                if probes and base in STAGED:
+                    graded[base + AND_PROBE] = _staged(matrix, probes, transfer, pairs)
             if transfer.seeds > 1:
                 graded[RETEST] = _against_itself(path, count, names, pairs)
             for predictor, measured in graded.items():
@@ -218,6 +228,14 @@ def _at_random(
         tied[measure] = np.where(ordered, np.nan_to_num(tied[measure]), np.nan)
     grades |= tied
     return {measure: grades[measure] for measure in MEASURES}
+
+
+def _staged(
+    first: np.ndarray, probes: Mapping[int, np.ndarray], transfer: Transfer, pairs: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Each measure's mean over the seeds of the shots on which donors were probed."""
+    grades = [grade_targets(staged(first, probe), transfer.gains, pairs=pairs) for probe in probes.values()]
+    return {measure: pd.DataFrame([one[measure] for one in grades]).mean().to_numpy() for measure in MEASURES}
 
 
 def _against_itself(path: Path, shots: int, names: Sequence[str], pairs: np.ndarray | None) -> dict[str, np.ndarray]:

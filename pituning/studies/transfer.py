@@ -7,7 +7,8 @@ chooses its own rate and steps.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -68,46 +69,94 @@ def measure_transfer(
     path = zoo.new_transfer_path(config.kind)
     factor = Backbone.places_of(backbone_dir).rate_factor
     specs = cell_specs(zoo, config, source, fingerprint=fingerprint(backbone_dir), factor=factor)
-    known = known_cells(zoo, config.kind)
+
+    def call_for(cells: Sequence[Cell]) -> Call:
+        return zoo, backbone_dir, config, source, tuple(cells)
+
+    known = fill_table(
+        path,
+        specs,
+        lambda: known_cells(zoo, config.kind),
+        COLUMNS,
+        _measure,
+        call_for,
+        report,
+        phase=PHASE,
+        processes=processes,
+    )
+    return table_of(known, COLUMNS)
+
+
+Call = tuple[Zoo, Path, TransferConfig, TaskSource, tuple[Cell, ...]]
+"""What a process is told: the last part is what it measures."""
+
+
+def fill_table(
+    path: Path,
+    specs: Mapping[Cell, str],
+    known_now: Callable[[], dict[Cell, dict[Any, Any]]],
+    columns: Sequence[str],
+    measure: Callable[..., Sequence[Sequence[float]]],
+    call_for: Callable[[Sequence[Cell]], Call],
+    report: Reporter,
+    *,
+    phase: str,
+    processes: int,
+) -> dict[Cell, dict[Any, Any]]:
+    """Measures the cells that a table has not, or by another spec, and writes them as they come.
+
+    Args:
+        known_now: reads what the table has by now.
+        columns: of the table: those of a cell, then one for each value, then ``spec``.
+        measure: of a call, the values of each of its cells; done in a process of its own.
+        call_for: what it is told of some cells of one target and one set of shots.
+
+    Returns:
+        The rows of the cells.
+    """
+    known = known_now()
     missing = missing_cells(specs, known)
     if len(missing) < len(specs):
         report.log(f"{len(specs) - len(missing)} of {len(specs)} cells are measured already")
-    report.phase(PHASE, len(missing))
+    report.phase(phase, len(missing))
+    names = columns[len(fields(Cell)) : -1]
 
-    def keep(call: tuple[Any, ...], points: list[float]) -> None:
-        measured = zip(call[4], points, strict=True)
-        rows = {cell: {**vars(cell), "score": round(value, 2), "spec": specs[cell]} for cell, value in measured}
+    def keep(call: Call, values: Sequence[Sequence[float]]) -> None:
+        rows = {
+            cell: {**vars(cell), **dict(zip(names, found, strict=True)), "spec": specs[cell]}
+            for cell, found in zip(call[-1], values, strict=True)
+        }
         known.update(rows)
         with table_lock(path):  # another run may have measured other cells meanwhile
-            write_text(path, _table({**known_cells(zoo, config.kind), **rows}).to_csv(index=False))
-        report.advance(len(points))
+            write_text(path, table_of({**known_now(), **rows}, columns).to_csv(index=False))
+        report.advance(len(rows))
 
     # A process takes a few cells of one target and one set of shots, which are then encoded once for them.
     calls = [
-        (zoo, backbone_dir, config, source, tuple(cells[begin : begin + AT_ONCE]))
+        call_for(cells[begin : begin + AT_ONCE])
         for cells in grouped(missing)
         for begin in range(0, len(cells), AT_ONCE)
     ]
-    side_by_side(_measure, calls, keep, processes=processes, meanwhile=lambda: report.advance(0))
-    return _table({cell: known[cell] for cell in specs})
+    side_by_side(measure, calls, keep, processes=processes, meanwhile=lambda: report.advance(0))
+    return {cell: known[cell] for cell in specs}
 
 
 def measure_cell(zoo: Zoo, backbone_dir: Path, config: TransferConfig, cell: Cell, source: TaskSource = SUITE) -> float:
     """The score of one cell, computed anew; in the same build of torch it is the same number."""
-    return round(_measure(zoo, backbone_dir, config, source, (cell,))[0], 2)
+    return _measure(zoo, backbone_dir, config, source, (cell,))[0][0]
 
 
 @lru_cache(maxsize=1)
-def _backbone(directory: Path, name: str) -> Backbone:
+def backbone_of(directory: Path, name: str) -> Backbone:
     """Loaded once for all that a process measures."""
     return Backbone.load(directory, name=name)
 
 
 def _measure(
     zoo: Zoo, backbone_dir: Path, config: TransferConfig, source: TaskSource, cells: Sequence[Cell]
-) -> list[float]:
+) -> list[list[float]]:
     torch.set_num_threads(1)
-    backbone = _backbone(backbone_dir, zoo.backbone)
+    backbone = backbone_of(backbone_dir, zoo.backbone)
     model = ExpertModel(backbone, config.kind)
     task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
     test = first_or_drawn(task, config.test_examples)
@@ -126,10 +175,11 @@ def _measure(
             values = train_expert(own, learned, settings, start=values).values
         alone = cell.donor == NO_DONOR and learned is None
         answers = backbone.predict(asked, task) if alone else own.predict(values, asked, task)
-        found.append(score(task.metric, answers, gold))
+        found.append([round(score(task.metric, answers, gold), 2)])
     return found
 
 
-def _table(rows: dict[Cell, dict[Any, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
+def table_of(rows: Mapping[Cell, Mapping[Any, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows in the order of shots, seeds, targets and donors."""
+    frame = pd.DataFrame(list(rows.values()), columns=list(columns))
     return frame.sort_values(["shots", "seed", "target", "donor"], ignore_index=True)

@@ -119,6 +119,13 @@ class TuneConfig(Footprint):
         default=DEFAULT_PREDICTOR,
         metadata={"help": "Similarity that predicts donors: probe, scaled or text.", "choices": shot_predictors},
     )
+    shortlist: int = field(
+        default=0,
+        metadata={
+            "help": "So many of the most similar tasks are tried by a few steps on half of the shots, which puts them "
+            "in order before donors are taken; 0: none is."
+        },
+    )
     baselines: tuple[str, ...] = field(
         default=("backbone", "single", "full", "donor", "uniform", "random", "placebo"),
         metadata={"help": f"Methods to compare with, of {', '.join(BASELINES)}."},
@@ -174,11 +181,18 @@ class TuneConfig(Footprint):
             self._require(
                 name, _whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number of at least 1"
             )
-        for name in ("seed", "donors", "folds", "processes"):
+        for name in ("seed", "donors", "folds", "processes", "shortlist"):
             self._require(
                 name, _whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number of at least 0"
             )
         self._require("donors", self.donors <= 32, "at most 32")
+        self._require("shortlist", self.shortlist <= 32, "at most 32")
+        if self.shortlist and (self.donor_names or not self.donors):
+            raise BadInput(
+                "shortlist puts a given number of predicted donors in order; leave donor_names out and give donors at "
+                "least 1, or leave shortlist out",
+                field="shortlist",
+            )
         self._require("folds", self.folds <= 10, "at most 10")
         able = PREDICTORS[self.predictor].for_shots
         self._require("predictor", able, f"one that needs shots alone: {', '.join(shot_predictors())}")

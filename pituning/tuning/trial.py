@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -33,6 +34,8 @@ from pituning.tuning.evaluation import rounded, rows_to_score
 from pituning.tuning.interpolation import Mixture
 from pituning.tuning.learners import MixtureLearner
 from pituning.tuning.selection import Choice, Fold, OnlySteps, as_it_is, choose, make_folds, train
+from pituning.tuning.short_probe import STEPS as PROBE_STEPS
+from pituning.tuning.short_probe import halves, short_probe
 from pituning.tuning.stages import Stages
 from pituning.workspace.layout import Workspace
 
@@ -222,7 +225,9 @@ def prepare(
 
     encoded = encode(shots)
     neighbors, gains = _neighbors(config, task, encoded, zoo, backbone, workspace, reporter, stages)
-    donors = config.donor_names or _who_lends(config, neighbors, gains, reporter)
+    probed = _shortlisted(config, task, encoded, shots, zoo, neighbors, reporter, stages)
+    first = sorted(neighbors, key=lambda each: probed.get(each.task, math.inf))
+    donors = config.donor_names or _who_lends(config, first, gains, reporter)
     if donors:
         reporter.log(f"donors: {', '.join(donors)}")
     else:
@@ -233,6 +238,7 @@ def prepare(
         "confidence": {each.task: each.confidence for each in neighbors if each.task in donors},
         "neighbors": [plain_neighbor(neighbor) for neighbor in neighbors],
         "expected": {name: rounded(asdict(each)) for name, each in expected.items()},
+        **({"short_probe": rounded(probed)} if probed else {}),
     })  # fmt: skip
     similarity = {neighbor.task: neighbor.similarity for neighbor in neighbors}
 
@@ -309,6 +315,42 @@ def _neighbors(
     kept = {"neighbors": [asdict(neighbor) for neighbor in neighbors], "gains": gains and asdict(gains)}
     stages.save("neighbors", kept)
     return neighbors, gains
+
+
+def _shortlisted(
+    config: TuneConfig,
+    task: Task,
+    encoded: EncodedExamples,
+    shots: Sequence[Example],
+    zoo: Together,
+    neighbors: Sequence[Neighbor],
+    reporter: Reporter,
+    stages: Stages,
+) -> dict[str, float]:
+    """The loss of a short probe of the most similar tasks, smallest first; empty where none is asked for."""
+    if not config.shortlist:
+        return {}
+    kept = stages.load("short-probe")
+    if kept is not None:
+        reporter.log("goes on from the donors that were probed")
+        return dict(kept["losses"])
+    split = halves([shot.answer for shot in shots], closed=task.labels is not None, seed=config.seed)
+    if not len(split[1]):
+        reporter.log("too few shots to hold any out: no donor is probed, similarity alone ranks them")
+        return {}
+    names = [neighbor.task for neighbor in neighbors[: config.shortlist]]
+    reporter.phase(f"probe {len(names)} donors", len(names) * PROBE_STEPS)
+    losses = {}
+    for name in names:
+        model = zoo.model_for([name])
+        rates = config.rates("donor", model.backbone.rate_factor)
+        start, rate = zoo.placed(name, model).values, rates[(len(rates) - 1) // 2]
+        losses[name] = short_probe(model, encoded, split, start, rate=rate, seed=config.seed).loss
+        reporter.advance(PROBE_STEPS)
+    losses = dict(sorted(losses.items(), key=lambda item: item[1]))
+    reporter.log(f"loss after a few steps on half of the shots: {', '.join(f'{n} {v:.3f}' for n, v in losses.items())}")
+    stages.save("short-probe", {"losses": losses})
+    return losses
 
 
 def _who_lends(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -41,11 +43,11 @@ class Studio(Server):
         return workers
 
 
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Studio]:
     """A running Studio on a new workspace over the embedded default."""
     assert embedded_data() is not None, "the embedded default is not there; make it with `pituning zoo build`"
-    made = Studio(tmp_path / "workspace", tmp_path / "app.log")
+    made = Studio(folder / "workspace", folder / "app.log")
     made.start()
     yield made
     made.stop()
@@ -55,6 +57,20 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
             process.terminate()
     psutil.wait_procs(workers, timeout=20)
     assert "Traceback" not in made.log.read_text()
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    """A Studio of a test's own."""
+    with opened(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A Studio at which tests only look: it is started once for all of them."""
+    with opened(tmp_path_factory.mktemp("standing")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -111,3 +127,16 @@ def press(label: Locator, delay: float = 0.0) -> None:
     """
     label.element_handle().wait_for_element_state("stable")
     label.click(force=True, delay=delay)
+
+
+def labelled_rows(page: Page, address: str, file: Path) -> pd.DataFrame:
+    """What is downloaded once an expert has labelled a file on its page."""
+    page.goto(address)
+    settle(page)
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name="Label them").click()
+    button = page.get_by_role("button", name="Download all rows")
+    expect(button).to_be_visible(timeout=240 * SECOND)
+    with page.expect_download() as download:
+        button.click()
+    return pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))

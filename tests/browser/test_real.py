@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -19,7 +18,7 @@ from benchmarks.browser import SECOND
 from pituning import cli
 from pituning.backbones.offers import OFFERS
 from pituning.workspace.layout import Workspace
-from tests.browser.conftest import Studio, no_errors, press, settle
+from tests.browser.conftest import Studio, labelled_rows, no_errors, press, settle
 from tests.browser.test_runs import TABLE, has_result, start
 from tests.conftest import lacking
 
@@ -69,19 +68,6 @@ def write_instruction(page: Page, words: str) -> None:
     instruction.press("Enter")
     expect(page.get_by_text("As the model will read it")).to_be_visible()
     settle(page)
-
-
-def labelled_rows(page: Page, address: str, file: Path) -> pd.DataFrame:
-    """What is downloaded once an expert has labelled a file on its page."""
-    page.goto(address)
-    settle(page)
-    page.locator("input[type=file]").set_input_files(file)
-    page.get_by_role("button", name="Label them").click()
-    button = page.get_by_role("button", name="Download all rows")
-    expect(button).to_be_visible(timeout=240 * SECOND)
-    with page.expect_download() as download:
-        button.click()
-    return pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
 
 
 def test_a_journey_with_reviews(real: Studio, page: Page, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from benchmarks.browser import SECOND
 from pituning.runs.queue import RunQueue
 from pituning.workspace.layout import Workspace
-from tests.browser.conftest import Studio, no_errors, settle
+from tests.browser.conftest import Studio, labelled_rows, no_errors, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -142,7 +142,7 @@ def test_a_run_of_digits_outlives_a_reload_the_app_and_its_worker(studio: Studio
         no_errors(page)
 
 
-def test_an_uploaded_table_is_tuned(studio: Studio, page: Page, tmp_path: Path) -> None:
+def test_a_table_of_ones_own_from_upload_to_labels(studio: Studio, page: Page, tmp_path: Path) -> None:
     table = tmp_path / "restaurant.csv"
     table.write_text(TABLE, encoding="utf-8")
     page.goto(studio.url)
@@ -153,19 +153,50 @@ def test_an_uploaded_table_is_tuned(studio: Studio, page: Page, tmp_path: Path) 
     instruction.press("Enter")
     expect(page.get_by_text("As the model will read it")).to_be_visible()
     settle(page)
+
+    # Its relatives, and its place on the graph, before anything is trained.
+    page.get_by_role("button", name="Keep the task and find its relatives").click()
+    door = page.get_by_role("link", name="Restaurant on the task graph")
+    expect(door).to_be_visible(timeout=60 * SECOND)
+    settle(page)
+    expect(page.get_by_text("Ranked by a few of its rows")).to_be_visible()
+    door.click()
+    page.wait_for_url("**/graph?task=restaurant*")
+    settle(page)
+    expect(page.locator(".st-key-graph_chart svg text", has_text="Restaurant").first).to_be_visible()
+    expect(page.get_by_role("heading", name="Restaurant")).to_be_visible()
+    no_errors(page)
+    page.get_by_role("button", name="Use as target of a run").click()
+    page.wait_for_url("**/new-run?target=restaurant*")
+    settle(page)
+
+    # A tenth of 40 rows would tell nothing: it is tested on all that it does not learn from.
+    page.get_by_role("radio", name="8", exact=True).click()
+    settle(page)
+    expect(page.get_by_text("24 test rows: differences under about 24 points cannot be seen")).to_be_visible()
     make_small(page, steps=10)
-    start(page)
-
+    run_id = start(page)
     has_result(page)
-
+    expect(page.locator(".st-key-stages").get_by_text("16 rows to learn from, 24 rows to test on")).to_be_visible()
     assert Workspace.open(studio.workspace).task_names() == ["restaurant"]
-    for door, address in (("Try it", "experts"), ("Predict a file", "label")):
-        page.get_by_role("button", name=door).click()
-        page.wait_for_url(re.compile(rf"/{address}\?expert=lora(/|%2F)restaurant-pi-"))
-        settle(page)
-        no_errors(page)
-        page.go_back()
-        settle(page)
+    assert RunQueue(Workspace.open(studio.workspace)).result_of(run_id)["test_examples"] == 24
+
+    page.get_by_role("button", name="Try it").click()
+    page.wait_for_url(re.compile(r"/experts\?expert=lora(/|%2F)restaurant-pi-"))
+    settle(page)
+    no_errors(page)
+    page.go_back()
+    settle(page)
+
+    # Labels for two hundred rows that have none.
+    rows = tmp_path / "new.csv"
+    rows.write_text("id,text\n" + "".join(f"{n},the soup was {WORDS['good'][n % 3]} on day {n}\n" for n in range(200)))
+    page.get_by_role("button", name="Predict a file").click()
+    page.wait_for_url(re.compile(r"/label\?expert=lora(/|%2F)restaurant-pi-"))
+    answers = labelled_rows(page, page.url, rows)
+    assert list(answers["id"]) == list(range(200))
+    assert set(answers["answer"]) <= set(WORDS)
+    no_errors(page)
 
 
 def test_a_file_that_cannot_be_used_is_told_beside_the_field(studio: Studio, page: Page, tmp_path: Path) -> None:

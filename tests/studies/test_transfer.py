@@ -12,12 +12,14 @@ from scipy.stats import rankdata, spearmanr
 from pituning.errors import ArtefactError, BadInput
 from pituning.graph.predictors.gains import GAIN_PREDICTORS
 from pituning.progress import Silent
-from pituning.studies.config import TransferConfig
+from pituning.studies.config import ShortProbeConfig, TransferConfig
 from pituning.studies.predictors import grade_predictors, predictions, predictors_markdown
+from pituning.studies.short_probe import measure_short_probes
 from pituning.studies.transfer import measure_cell, measure_transfer
 from pituning.studies.transfer_cells import Cell, transfer_cells
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.workspace.layout import embedded_data
+from pituning.workspace.short_probe import FILE, load_probes
 from pituning.workspace.transfer import (
     COLUMNS,
     NO_DONOR,
@@ -99,6 +101,30 @@ def test_cells_are_measured_once_and_the_same_again(tmp_path: Path) -> None:
     told = Count()
     measure_transfer(zoo, BACKBONE, more, told, processes=1)
     assert sum(told.advanced) == 20
+
+
+@pytest.mark.slow
+def test_donors_are_probed_once_and_graded(tmp_path: Path) -> None:
+    zoo = Zoo("mini", tmp_path)
+    for donor in ("nli", "vqa"):
+        zoo.new_expert_dir("lora", donor).parent.mkdir(parents=True, exist_ok=True)
+        zoo.new_expert_dir("lora", donor).symlink_to(ZOO.root / "lora" / "experts" / donor)
+    config, told = ShortProbeConfig(tasks=("sentiment",), shots=2, seeds=(0,), processes=1), Count()
+
+    frame = measure_short_probes(zoo, BACKBONE, config)
+
+    assert list(frame["donor"]) == [NO_DONOR, "nli", "vqa"]
+    assert measure_short_probes(zoo, BACKBONE, config, told).equals(frame)
+    assert sum(told.advanced) == 0
+    path, names = zoo.result_path(FILE, "lora"), ["sentiment", "nli", "vqa"]
+    (gains,) = load_probes(path, 2, names).values()
+    loss = dict(zip(frame["donor"], frame["loss"], strict=True))
+    np.testing.assert_allclose(gains[0, 1:], [loss[NO_DONOR] - loss["nli"], loss[NO_DONOR] - loss["vqa"]])
+    assert np.isnan(gains[1:]).all()
+    assert load_probes(path, 16, names) == {}
+    path.write_text("target\nsentiment\n")
+    with pytest.raises(ArtefactError, match="damaged"):
+        load_probes(path, 2, names)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -30,6 +31,8 @@ from pituning.runs.relatives import relatives
 from pituning.tasks.base import Example, Task
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import load_task
+from pituning.training.config import TrainConfig
+from pituning.training.single import train_expert
 from pituning.tuning import evaluation, export
 from pituning.tuning import run as run_module
 from pituning.tuning.config import BASELINES, TuneConfig
@@ -38,6 +41,7 @@ from pituning.tuning.learning_curve import first_of_each
 from pituning.tuning.predictions import PREDICTIONS, read_predictions
 from pituning.tuning.run import tune
 from pituning.tuning.search_curves import searched
+from pituning.tuning.short_probe import halves
 from pituning.workspace.layout import Workspace
 
 MakeWorkspace = Callable[..., Workspace]
@@ -171,6 +175,40 @@ def test_whoever_waits_sees_stage_after_stage(
     for _, row in frame[frame["row"].isin(list(kept_rows))].iterrows():
         assert row["prediction"] == kept_rows[row["row"]]["prediction"]
         assert row["loss"] == pytest.approx(kept_rows[row["row"]]["loss"], abs=1e-3)
+
+
+def test_a_shortlist_is_put_in_order_by_a_few_steps(
+    make_workspace: MakeWorkspace, vision_task: Task, tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    workspace, notes = make_workspace("w", "lora"), Notes()
+    few = {**FEW, "donors": 1, "steps": 2, "baselines": ("single",)}
+    config = TuneConfig(target=vision_task.name, shortlist=2, **few)
+
+    result = tune(config, workspace, notes, tmp_path)
+
+    probed = result["short_probe"]
+    assert set(probed) == {near["task"] for near in result["neighbors"][:2]}
+    assert result["donors"] == [min(probed, key=probed.__getitem__)]
+    # By hand: eight steps on half of each class from the donor, then the loss of the other half.
+    task = load_task(vision_task.name, workspace)
+    shots = task.shots(4, 0)
+    trained, held = halves([shot.answer for shot in shots], closed=True, seed=0)
+    assert sorted([*trained, *held]) == list(range(12))
+    assert Counter(shots[i].answer for i in held) == dict.fromkeys(task.labels or (), 2)
+    expert, model = open_expert(workspace.zoo().expert_dir("lora", result["donors"][0]), tiny_backbone)
+    rate = config.rates("donor", tiny_backbone.rate_factor)[1]
+    settings = TrainConfig(steps=8, batch_size=16, learning_rate=rate, warmup=1, seed=0)
+    encoded = tiny_backbone.encode(task, shots)
+    values = train_expert(model, encoded.subset(trained), settings, start=expert.values).values
+    losses = []
+    for row in held:
+        batch = encoded.batch([row])
+        losses.append(float(model.loss(values, batch)) / float(batch.lengths) ** 0.5)
+    assert probed[result["donors"][0]] == pytest.approx(np.mean(losses), abs=1e-3)
+    assert [done for name, total, done in notes.phases if name == "probe 2 donors"] == [16]
+    assert tune(config, workspace, Notes(), tmp_path)["short_probe"] == probed  # it goes on from what was kept
+    with pytest.raises(BadInput, match="shortlist puts a given number"):
+        TuneConfig(target=vision_task.name, shortlist=2, **{**few, "donors": 0})
 
 
 def test_an_imported_expert_lends_whatever_its_size_and_modules(
