@@ -81,24 +81,25 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
     if len(runs) > 1:
         summary += f" · {len(runs)} seeds"
     # At the lower edge of the window, however long the form is and wherever somebody is in it.
-    with (
-        st.bottom,
-        st.container(
+    with st.bottom:
+        outcome = st.container()
+        with st.container(
             horizontal=True,
             horizontal_alignment="distribute",
             vertical_alignment="center",
             gap="small",
             key="launch_bar",
-        ),
-    ):
-        st.markdown(
-            f"**{plain(shorten(target.title, MOST_TITLE))}** :gray[{summary} · about "
-            f"{duration(expected.seconds * len(runs))}]"
-        )
-        if access.button("Start", icon=":material/rocket_launch:", type="primary", width=160, key="launch"):
+        ):
+            st.markdown(
+                f"**{plain(shorten(target.title, MOST_TITLE))}** :gray[{summary} · about "
+                f"{duration(expected.seconds * len(runs))}]"
+            )
+            pressed = access.button("Start", icon=":material/rocket_launch:", type="primary", width=160, key="launch")
+    if pressed:
+        with outcome:
             started = _start(target, runs)
-            if started is not None:
-                st.switch_page(RUNS.path, query_params=to(run=started))
+        if started is not None:
+            st.switch_page(RUNS.path, query_params=to(run=started))
     why_not = access.why_not(Role.RUNNER)
     if why_not is not None:
         st.caption(f":material/lock: {why_not}")
@@ -106,7 +107,7 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         sweep.panel(settings)
     st.caption("The same from a terminal:")
     st.code(by_option(runs[0].command()), language=None, wrap_lines=True)
-    with st.expander("The spec", icon=":material/data_object:", key="launch_spec"):
+    with st.expander("All settings", icon=":material/data_object:", key="launch_spec"):
         st.caption("All settings, those of the command and those that it leaves as they are.")
         st.json({"kind": runs[0].kind, "config": asdict(runs[0].settings())}, expanded=2)
 

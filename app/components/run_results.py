@@ -188,7 +188,7 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
         )
     st.caption(words + " The dotted line: the better of the two guesses." * bool(guesses_of(result)))
     if result.get("learning_curve"):
-        st.markdown("**By how many shots it was trained on**")
+        st.markdown("**Score by number of shots**")
         charts.draw(
             shots_curve(result, metric=_metric(run)),
             key="by_shots",

@@ -83,7 +83,7 @@ def test_stories_are_made_copied_renamed_and_deleted(workspace: Workspace, open_
 
 def test_a_link_shows_a_slide_over_the_whole_window(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("present", story="overview", slide="3", show="1"))
-    assert [title.value for title in at.title] == ["Every pair"]
+    assert at.title[-1].value == "Every pair"  # that of the page is not shown
     assert story_show.WHOLE_WINDOW in spoken(at)
     assert not at.radio
     healthy(open_page("present", story="overview", slide="99999", show="1"))

@@ -108,7 +108,7 @@ def test_the_verdict_is_one_answer_and_why(
     at = healthy(open_page("runs", run=run.id))
     page_text = texts(at)
 
-    assert "By how many shots" in page_text  # with the backbone and guessing beside it
+    assert "Score by number of shots" in page_text  # with the backbone and guessing beside it
     assert answer in page_text
     assert title in page_text
     assert (
