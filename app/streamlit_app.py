@@ -39,7 +39,7 @@ if admitted:
     with guarded("The address"):
         links.check_address()
     with guarded("The heading"):
-        backbone.heading(entries[page].heading or page.title)
+        backbone.heading(entries[page].heading or page.title, entries[page].about)
     with guarded("The title of the window"):
         window.title(page.title)
     with guarded(f"The page “{page.title}”"):

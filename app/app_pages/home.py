@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import backbone, context, graph_view, run_list, runs_data, tour
+from app.components import backbone, context, graph_view, run_list, runs_data, showcase_view, tour
 from app.components.guard import empty, guarded, plain
 from app.components.links import to
 from app.components.pages import GRAPH, NEW_RUN, PRESENT, RUNS
@@ -20,7 +20,9 @@ page = st.grid(4, min_column_width=230, gap="large")  # on a narrow page the doo
 hero, aside = page.cell(column_span=3), page.cell()
 with hero, guarded("The task graph"):
     if context.available():
-        graph_view.hero()
+        clicked = graph_view.hero()
+        if clicked is not None:
+            st.switch_page(GRAPH.path, query_params=to(task=clicked))
     else:
         backbone.no_graph()
         st.caption("Or import a table of similarities on the page of the task graph.")
@@ -51,6 +53,10 @@ with aside:
         st.switch_page(NEW_RUN.path, query_params=to(source=SOURCES["file"]))
     with guarded("The tour"):
         tour.offer()
+
+
+with guarded("The two targets"):
+    showcase_view.show()
 
 
 def open_run(run_id: str) -> None:

@@ -5,35 +5,38 @@ from __future__ import annotations
 import streamlit as st
 
 from app.components import affinity_view, backbone, context, deleted, graph_controls, graph_view, zoo_panel
-from app.components.guard import guarded
+from app.components.guard import guarded, plain
 
-ABOUT = (
-    "Each point is a task; a line joins tasks whose embeddings are alike. A task embedding is the Fisher information "
-    "of a small expert: what the foundation model had to attend to, to solve the task."
-)
-
-about = st.container()
 with guarded("The last deletion"):
     deleted.undo()
 with guarded("The task graph"):
+    outside, available = None, context.available()
     with graph_view.above():
-        outside = affinity_view.choose()
-        about.caption(ABOUT if outside is None else affinity_view.ABOUT)
-        available = context.available() if outside is None else {}
-        if outside is None and not available:
-            affinity_view.upload_first()
-            backbone.no_graph()
-        elif outside is None:
-            view, whole = graph_controls.zoo(available, more=affinity_view.upload_first)
-            known = graph_view.titles()
+        if available or affinity_view.there_are():
+            bar = graph_controls.bar()
+            with bar.first:
+                outside = affinity_view.choose()
+            with bar.last:
+                affinity_view.upload()
+                if outside is not None:
+                    affinity_view.delete(outside)
+            if outside is not None:
+                bar.visible.caption(f"Of the table **{plain(outside)}**, imported", width="content",
+                                    help=affinity_view.ABOUT)  # fmt: skip
+                table = affinity_view.load(outside)
+                view = affinity_view.controls(outside, table, bar)
+                known = {info.name: info.title for info in affinity_view.infos(table.names)}
+            elif available:
+                view, whole = graph_controls.zoo(available, bar)
+                known = graph_view.titles()
         else:
-            table = affinity_view.load(outside)
-            view = affinity_view.controls(outside, table)
-            known = {info.name: info.title for info in affinity_view.infos(table.names)}
-    if outside is not None or available:
-        # On a narrow page the panel goes below the graph instead of squeezing it.
-        page = st.grid(5, min_column_width=196, gap="medium")
-        chart, panel = page.cell(column_span=3), page.cell(column_span=2)
+            affinity_view.upload()
+    if outside is None and not available:
+        backbone.no_graph()
+    else:
+        # As high as the window, with the panel beside it, or below it on a narrow page (frame.css).
+        with st.container(horizontal=True, gap="medium", key="graph_page"):
+            chart, panel = st.container(key="graph_canvas"), st.container(key="graph_panel")
         with panel:
             task, other = graph_view.finder(known)
             with guarded("This task"):

@@ -19,6 +19,7 @@ from app.components.links import linked_select, one_of, set_linked
 from app.components.words import MODALITY_ICONS, Word
 from pituning.errors import BadInput, PiTuningError
 from pituning.graph.build import UNKNOWN_MODALITY
+from pituning.graph.info import NodeInfo
 from pituning.graph.layout import CROWD
 from pituning.runs.removal import remove_table
 from pituning.runs.roles import Role
@@ -64,41 +65,36 @@ edges,depth,0.32"""
 
 @dataclass(frozen=True, kw_only=True)
 class Outsider:
-    """A task of a table; what it works on is known where the workspace has a task of that name."""
+    """A task that only a table names."""
 
     name: str
     title: str
     modality: str
-    families: tuple[str, ...]
+    families: tuple[str, ...] = ()
+    instruction: str = ""
+    labels: tuple[str, ...] | None = None
+
+
+def there_are() -> bool:
+    """Whether any was imported."""
+    return bool(affinity_names(context.workspace()))
 
 
 def choose() -> str | None:
-    """The row with the table whose graph is shown, where there are any; None is the zoo."""
+    """The table whose graph is shown, where there are any; None is the zoo."""
     names = affinity_names(context.workspace())
     if not names:
         graph_view.forget("graph")
         return None
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        with st.container(width=330):
-            name = linked_select(
-                "Graph", names, param="graph", format_func=str, placeholder="The zoo of this workspace",
-                on_change=graph_view.forget, help_text="The tasks of this workspace, or a table that was imported.",
-            )  # fmt: skip
-        upload()
-        if name is not None:
-            _delete(name)
-    return name
-
-
-def upload_first() -> None:
-    """`upload`, where no table is there and `choose` draws no row for it."""
-    if not affinity_names(context.workspace()):
-        upload()
+    return linked_select(
+        "Graph", names, param="graph", format_func=str, placeholder="The zoo of this workspace",
+        on_change=graph_view.forget, help_text="The tasks of this workspace, or a table that was imported.",
+    )  # fmt: skip
 
 
 def upload() -> None:
     """The door for another table."""
-    with access.popover("Import a table", icon=":material/upload_file:", key="affinity_ask", width="content"):
+    with st.expander("Import a table", icon=":material/upload_file:"):
         st.markdown("Any table of task affinity becomes a graph of its own, kept in this workspace.")
         number = st.session_state.setdefault("affinity_number", 0)
         file = access.uploader(
@@ -155,12 +151,12 @@ def _keep(name: str, affinity: Affinity) -> None:
     st.toast(f"The table {plain(name)} has been imported.", icon=":material/add:")
 
 
-def _delete(name: str) -> None:
-    """A button that asks once more."""
-    with access.popover("Delete", role=Role.ADMIN, icon=":material/delete:", key="affinity_delete_ask"):
+def delete(name: str) -> None:
+    """The door that a table leaves by."""
+    with st.expander("Delete this table", icon=":material/delete:"):
         st.markdown(f"The table **{plain(name)}** goes into the bin and can be restored for {deleted.days()}.")
-        st.button("Delete it", icon=":material/delete_forever:", type="primary", key="affinity_delete",
-                  on_click=_delete_now, args=(name,))  # fmt: skip
+        access.button("Delete it", role=Role.ADMIN, icon=":material/delete_forever:", type="primary",
+                      key="affinity_delete", on_click=_delete_now, args=(name,))  # fmt: skip
 
 
 def _delete_now(name: str) -> None:
@@ -186,15 +182,17 @@ def _load(path: str, stamp: float, name: str) -> Affinity:
     return load_affinity(context.workspace(), name)
 
 
-def controls(name: str, whole: Affinity) -> GraphView:
-    """The row above the graph of a table."""
+def controls(name: str, whole: Affinity, places: graph_controls.Bar) -> GraphView:
+    """The controls of the graph of a table."""
     shown = _drawn(whole)
     mean = shown.mean
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with places.visible:
         way = "mean" if shown.symmetric else one_of("Direction", WAYS, key="way")
-        known = np.isfinite(mean) & ~np.eye(len(mean), dtype=bool)
-        matrix = np.where(known, mean, mean[known].min())  # what is not known attracts nobody
-        np.fill_diagonal(matrix, max(1.0, float(matrix.max())))
+        colour_by = graph_controls.colour()
+    known = np.isfinite(mean) & ~np.eye(len(mean), dtype=bool)
+    matrix = np.where(known, mean, mean[known].min())  # what is not known attracts nobody
+    np.fill_diagonal(matrix, max(1.0, float(matrix.max())))
+    with places.options:
         options: dict[str, Any] = (
             graph_controls.lines(matrix, known) if way == "mean" else graph_controls.arrows(shown.values)
         )
@@ -208,7 +206,8 @@ def controls(name: str, whole: Affinity) -> GraphView:
             gains=shown.values if way == "directed" else None,
             gain_unit="",
             sizes="degree" if size == "degree" else None,
-            colour_by=graph_controls.colour(),
+            colour_by=colour_by,
+            outlined=graph_controls.outlined(),
             **options,
         )
         graph_view.downloads(view)
@@ -231,15 +230,10 @@ def _drawn(whole: Affinity) -> Affinity:
     return Affinity(names=tuple(whole.names[i] for i in at), values=whole.values[np.ix_(at, at)])
 
 
-def infos(names: Sequence[str]) -> list[Outsider]:
+def infos(names: Sequence[str]) -> list[NodeInfo]:
     """What is known of tasks by their names."""
     tasks = context.tasks()
-    return [
-        Outsider(name=name, title=tasks[name].title, modality=tasks[name].modality, families=tasks[name].families)
-        if name in tasks
-        else Outsider(name=name, title=name, modality=UNKNOWN_MODALITY, families=())
-        for name in names
-    ]
+    return [tasks.get(name) or Outsider(name=name, title=name, modality=UNKNOWN_MODALITY) for name in names]
 
 
 def panel(whole: Affinity, task: str | None, other: str | None) -> None:

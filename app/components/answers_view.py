@@ -7,10 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import context, runs_data
+from app.components import certainty, context, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import empty, plain
 from app.components.words import ANSWERERS, label
+from pituning.labelling.calibration import Reliability, trusted
 from pituning.runs.questions import kept_image
 from pituning.runs.records import Run
 from pituning.runs.samples import kept_sample
@@ -19,9 +20,6 @@ from pituning.tasks.metrics import parse_box
 
 HALF = 50.0
 """Points from which an answer counts as right."""
-
-LEAST = 0.005
-"""The smallest probability of a runner-up that is told."""
 
 
 def show(run: Run) -> None:
@@ -37,6 +35,8 @@ def show(run: Run) -> None:
             for index, one in enumerate(result["said"]):
                 with st.container(border=True, gap="xsmall", key=f"said-{number}-{index}", height="stretch"):
                     _said(one, question, one["answers"][number], image)
+    if any(_curve(one) is None for one in result["said"]):
+        st.caption(certainty.NOT_CALIBRATED)
     with st.expander("The same from a terminal", icon=":material/terminal:"):
         st.code(run.spec.command(), language=None, wrap_lines=True)
 
@@ -78,18 +78,19 @@ def _said(one: Mapping[str, Any], question: Mapping[str, Any], answered: Mapping
         st.markdown(answer_badge(answer) if answer else ":gray[nothing]")
     if answered.get("score") is not None:
         st.markdown(mark(float(answered["score"])))
-    sure = float(answered["probability"])
-    st.progress(min(1.0, sure), text=f"{percent(sure)} sure")
-    others = [other for other in answered["others"] if other["probability"] >= LEAST]
-    if others:
-        st.caption(" · ".join(f"{plain(other['answer'])}: {percent(other['probability'])}" for other in others))
+    curve = _curve(one)
+    if curve is not None:
+        sure = float(answered["probability"])
+        st.progress(min(1.0, sure), text=f"{certainty.percent(sure)} sure")
+        st.caption(certainty.checked(curve, sure))
+    following = certainty.runners_up(answered, curve)
+    if following:
+        st.caption(following)
 
 
-def percent(share: float) -> str:
-    """A probability for people: what is nearly certain is not called certain."""
-    if 0.995 <= share < 1:
-        return "over 99 %"
-    return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+def _curve(one: Mapping[str, Any]) -> Reliability | None:
+    """How far the probabilities of an answerer can be trusted; None where they are not shown."""
+    return trusted(one.get("temperature"), one.get("calibration"))
 
 
 def mark(score: float) -> str:

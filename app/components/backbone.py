@@ -18,14 +18,18 @@ ABOUT = (
 )
 
 
-def heading(text: str) -> None:
-    """The heading of a page, and in its row the chooser of the backbone that every page follows."""
+def heading(text: str, about: str | None = None) -> None:
+    """The heading of a page, and in its row the chooser of the backbone that every page follows.
+
+    Args:
+        about: what stands behind its question mark.
+    """
     backbone_cards.follow()
     # A sidebar for one choice would take a quarter of a laptop's window.
     row = st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small", key="page_title"
     )
-    row.title(text, width="content")
+    row.title(text, help=about, width="content")
     with row, guarded("The backbone"):
         _choose()
 

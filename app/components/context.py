@@ -27,6 +27,7 @@ from pituning.graph.donor_gains import DonorGains, expected_gain
 from pituning.graph.embeddings import TaskEmbedding
 from pituning.graph.similarity import parts_of
 from pituning.studies.lowshot_scores import comparable_scores
+from pituning.studies.showcase import MOST_LABELS, SHOTS, Showcase, showcases
 from pituning.tasks.base import Task
 from pituning.tasks.registry import TaskInfo, damaged_tasks, list_tasks, load_task
 from pituning.workspace import transfer as transfer_tables
@@ -294,6 +295,23 @@ def study_scores(kind: str, shots: int) -> pd.DataFrame:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _study_scores(path: str, stamp: float, shots: int) -> pd.DataFrame:
     return comparable_scores(_lowshot(path, stamp), shots)
+
+
+def showcase_targets() -> tuple[Showcase | None, Showcase | None]:
+    """A target whose relatives helped as measured, and one whose did not; None where there is none such.
+
+    Raises:
+        ArtefactError: the table of the study is damaged.
+    """
+    able, kind = modalities(), next(iter(available()), None)
+    if kind is None or lowshot(kind).empty:
+        return None, None
+    few = [
+        name
+        for name, info in tasks().items()
+        if info.sizes["train"] and info.modality in able and 0 < len(info.labels or ()) <= MOST_LABELS
+    ]
+    return showcases(study_scores(kind, SHOTS), few)
 
 
 def available() -> dict[str, list[str]]:

@@ -37,9 +37,10 @@ def arrows(kind: str, graph: nx.Graph, task: str | None, other: str | None) -> t
         return [], 0  # the panel tells what is wrong with the table
 
 
+CERTAIN = " Blue arrows help, orange ones harm; pale: the 95 % interval over seeds holds 0, or there is one seed."
+"""How to read the arrows."""
+
+
 def reading(shots: int) -> str:
-    """How to read the arrows."""
-    return (
-        f" Arrows: what donors did as measured ({shots_label(shots)}); blue helps, orange harms, pale where it may be "
-        "chance (the 95 % interval over seeds holds 0, or there is one seed)."
-    )
+    """What the arrows are."""
+    return f" Arrows: what donors did as measured ({shots_label(shots)}), pale where it may be chance."

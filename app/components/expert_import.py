@@ -19,6 +19,7 @@ from pituning.experts.keeping import check_new_name
 from pituning.experts.uploads import Upload
 from pituning.runs.imports import import_upload
 from pituning.runs.roles import Role
+from pituning.workspace.layout import free_name
 
 DONE = "expert_imported"
 
@@ -134,8 +135,7 @@ def _free_name(checkpoint: Checkpoint, filename: str, entries: Sequence[ExpertEn
     given = checkpoint.card.name if checkpoint.card is not None else PurePath(filename).stem
     slug = usable_name(given)
     taken = {entry.name for entry in entries if entry.kind == checkpoint.kind}
-    names = [slug, *(f"{slug}-{number}" for number in range(2, len(taken) + 3))]
-    return next(name for name in names if name not in taken)
+    return free_name(slug, taken)
 
 
 def _complain(beside: st.delta_generator.DeltaGenerator, error: PiTuningError) -> None:

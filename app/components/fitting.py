@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import access, answers_view, awaited, backbone_cards, context, guessing, runs_data
+from app.components import access, answers_view, awaited, backbone_cards, certainty, context, guessing, runs_data
 from app.components.examples import answer_badge, picture
 from app.components.guard import guarded, plain, say
 from app.components.words import duration
@@ -80,6 +80,8 @@ def untrained(sample: Task, guessed: Guessing | None, *, upload: str | None = No
     asked = found.name if found is not None and found.here else chosen
     if sample.modality in here.get(asked, ()):
         with guarded("The untrained answers"), st.container(border=True, key="untrained"):
+            # One that does not fit is asked when somebody wants to know: the way of a new task onto the graph, which
+            # takes seconds, is not kept waiting for it.
             _untrained(sample, asked, guessed, upload if fits else None)
 
 
@@ -92,8 +94,9 @@ def _recommend(found: Recommendation | None, modality: str, here: Mapping[str, S
         st.markdown(f":orange[:material/warning:] **No backbone here reads {READS[modality]}.**")
         return
     if found.name == chosen:
+        blind = "" if "vision" in here.get(chosen, ()) else " It does not read pictures."
         st.markdown(f":green[:material/check_circle:] **{plain(chosen)} fits:** it reads {READS[modality]} of the real "
-                    "world.")  # fmt: skip
+                    f"world.{blind}")  # fmt: skip
         return
     why = f"{plain(chosen)} does not read {READS[modality]}."
     details = None
@@ -215,5 +218,8 @@ def _row(row: Example, answered: Mapping[str, Any]) -> None:
         st.markdown(f":gray[Right:] {answer_badge(row.answer)}")
         st.markdown(f":gray[Answers:] {answer_badge(answer) if answer else ':gray[nothing]'}")
     score = answered.get("score")
-    sure = f":gray[{answers_view.percent(float(answered['probability']))} sure]"
-    st.markdown(sure if score is None else f"{answers_view.mark(float(score))} · {sure}")
+    if score is not None:
+        st.markdown(answers_view.mark(float(score)))
+    following = certainty.runners_up(answered, None)
+    if following:
+        st.caption(following)

@@ -1,13 +1,15 @@
-"""The rows above the task graph of the zoo: what is drawn, by which similarity or measurement, and how."""
+"""The row above the task graph of the zoo, and its options: what is drawn, by which similarity, and how."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.components import context, own_tasks, source
 from app.components.graph_shown import NEAREST, GraphView, of_source
@@ -38,39 +40,70 @@ SIZES = {
 }
 
 
-def zoo(available: Mapping[str, Sequence[str]], *, more: Callable[[], None]) -> tuple[GraphView, Source | SparseSource]:
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """The row above a graph.
+
+    Args:
+        visible: the place of what one sees at once.
+        first, options, last: the place of all the rest, which opens on demand: which graph it is, how it is drawn, and
+            what can be done with it.
+    """
+
+    visible: DeltaGenerator
+    first: DeltaGenerator
+    options: DeltaGenerator
+    last: DeltaGenerator
+
+
+def bar() -> Bar:
+    """The row above a graph; controls go into its parts."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        visible = st.container(horizontal=True, vertical_alignment="bottom", gap="small", width="content")
+        with st.popover("Options", icon=":material/tune:", key="graph_options"):
+            return Bar(visible=visible, first=st.container(), options=st.container(), last=st.container())
+
+
+def _row() -> DeltaGenerator:
+    return st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+
+
+def zoo(available: Mapping[str, Sequence[str]], places: Bar) -> tuple[GraphView, Source | SparseSource]:
     """The controls of the zoo's graph.
 
     Args:
         available: the predictors that are there for each kind.
-        more: draws what stands at the end of the last row.
+        places: where they go.
     """
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with places.options, _row():
         kind, predictor = source.choose(available)
-        whole = source.load_kept(kind, predictor)
+    whole = source.load_kept(kind, predictor)
+    with places.visible:
         # Of very many tasks nobody has measured what each does for each.
         drawn = "similarity" if isinstance(whole, SparseSource) else one_of("Lines show", LINES, key="view")
-        options: dict[str, Any] = {}
+        colour_by = colour()
+    with places.options:
+        options: dict[str, Any] = {"k": None, "threshold": None}
         if drawn == "transfer" and isinstance(whole, Source):
-            options = _measured(whole)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        if isinstance(whole, SparseSource):
-            options |= _kept_lines(whole.kept)
-        elif drawn == "similarity":
-            options |= lines(whole.matrix)
-        elif "gains" in options:
-            options |= arrows(options["gains"])
+            options |= _measured(whole)
+        with _row():
+            if isinstance(whole, SparseSource):
+                options |= _kept_lines(whole.kept)
+            elif drawn == "similarity":
+                options |= lines(whole.matrix)
+            elif "gains" in options:
+                options |= arrows(options["gains"])
+        with _row():
+            options |= _sizes(whole) | {"outlined": outlined()}
         view = of_source(
             whole,
             name=f"{kind}-{predictor}{'-transfer' if drawn == 'transfer' else ''}",
-            colour_by=colour(),
+            colour_by=colour_by,
             own=own_tasks.on_graph(kind, whole.names),
-            **_sizes(whole),
-            **{"k": None, "threshold": None, **options},
+            **options,
         )
         if view.missing is None:
             downloads(view)
-        more()
     return view, whole
 
 
@@ -83,7 +116,10 @@ def _measured(whole: Source) -> dict[str, Any]:
             "missing": f"For {label(KINDS, whole.kind)} experts it is not measured which donor helps which target. "
             f"Start it on the command line: {context.zoo().command(f'study transfer --kind {whole.kind}')}"
         }
-    return {"gains": transfer.gains}
+    return {
+        "gains": transfer.gains,
+        "halves": {name: context.gain_intervals(whole.kind, transfer.shots, name) for name in whole.names},
+    }
 
 
 def colour() -> ColourBy:
@@ -94,6 +130,15 @@ def colour() -> ColourBy:
         help="Modality: what a task works on. Community: groups with more similarity inside than outside (Louvain).",
     )  # fmt: skip
     return chosen or "modality"
+
+
+def outlined() -> bool:
+    """Whether communities have outlines and names."""
+    return st.toggle(
+        "Outline communities", True, key="outlines", bind="query-params",
+        help="Soft outlines around groups with more similarity inside than outside (Louvain), named by what their "
+        "tasks share: planted families, answers, instructions.",
+    )  # fmt: skip
 
 
 def _sizes(whole: Source | SparseSource) -> dict[str, Any]:

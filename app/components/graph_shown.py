@@ -15,8 +15,10 @@ import streamlit as st
 from app.components.own_tasks import OwnTask
 from app.components.source import Source, SparseSource
 from pituning.figures.task_graph import ColourBy
-from pituning.graph.build import NodeInfo, task_graph
+from pituning.graph.build import task_graph
 from pituning.graph.directed import directed_graph
+from pituning.graph.hulls import Hull, hulls
+from pituning.graph.info import NodeInfo
 from pituning.graph.newcomers import joined
 from pituning.graph.predict import Neighbor, neighbors
 from pituning.graph.sparse import sparse_graph, sparse_neighbors
@@ -38,10 +40,12 @@ class GraphView:
         k, threshold, worst: which lines are drawn.
         known: (N, N) which values are known; None where all are.
         gains: (N, N) what donor j does for target i, where arrows are wanted in place of lines.
+        halves: half of the 95 % interval of each gain, where it is known, by target and donor; None where nobody asks.
         gain_unit: what gains are measured in.
         missing: why there is nothing to draw, if there is not.
         sparse: in place of matrix and replicates, which are empty then, the most similar of each of very many tasks.
         own: tasks that join the graph without moving any of it.
+        outlined: whether communities have outlines and names.
         sizes: what the area of a point tells; None where all are alike; ``degree`` when it depends on the lines.
     """
 
@@ -55,10 +59,12 @@ class GraphView:
     known: np.ndarray | None = None
     kind: str | None = None
     gains: np.ndarray | None = None
+    halves: Mapping[str, Mapping[str, float]] | None = None
     gain_unit: str = "points"
     missing: str | None = None
     sparse: NearestSimilarity | None = None
     own: Sequence[OwnTask] = ()
+    outlined: bool = True
     colour_by: ColourBy = "modality"
     sizes: Mapping[str, float] | Literal["degree"] | None = None
     size_unit: str = ""
@@ -97,16 +103,26 @@ class GraphView:
         own = tuple((one.info.name, one.info.title, one.info.modality, one.run.id) for one in self.own)
         return _with_own(self._key(), self.k, self.threshold, own, graph, self.own)
 
+    def hulls(self) -> Sequence[Hull]:
+        """The communities that are drawn behind the tasks."""
+        if not self.outlined:
+            return ()
+        return _hulls(self._key(), tuple((one.info.title, one.run.id) for one in self.own), self.graph())
+
     def _without_own(self) -> nx.Graph:
         if self.sparse is not None:
             return _sparse_graph(self._key(), self.k, self.threshold, self.sparse, self.infos)
         if self.gains is None:
             return _graph(self._key(), self.k, self.threshold, self.matrix, self.infos, self.known)
-        return directed_graph(self.places(), self.gains, k=self.k, threshold=self.threshold, worst=self.worst)
+        return directed_graph(
+            self.places(), self.gains, k=self.k, threshold=self.threshold, worst=self.worst, halves=self.halves
+        )
 
     def places(self) -> nx.Graph:
         """The graph whose places all views share."""
         nearest = min(NEAREST, max(len(self.infos) - 1, 1))
+        if self.sparse is not None:
+            return _sparse_graph(self._key(), min(nearest, self.sparse.tasks.shape[1]), None, self.sparse, self.infos)
         return _graph(self._key(), nearest, None, self.matrix, self.infos, self.known)
 
     def _key(self) -> str:
@@ -134,6 +150,12 @@ def _sparse_graph(
     key: str, k: int | None, threshold: float | None, _kept: NearestSimilarity, _infos: Sequence[NodeInfo]
 ) -> nx.Graph:
     return sparse_graph(_kept, _infos, k=k, threshold=threshold)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _hulls(key: str, own: tuple[tuple[str, str], ...], _graph: nx.Graph) -> list[Hull]:
+    """They depend on places and communities alone, whatever lines are drawn."""
+    return hulls(_graph)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

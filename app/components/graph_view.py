@@ -23,6 +23,7 @@ from pituning.graph.layout import CROWD
 from pituning.workspace.similarity import NearestSimilarity
 
 CHART_KEY = "graph_chart"
+HERO_KEY = "hero_chart"
 _ABOVE_KEY = "above_graph"
 # The browser fetches the code of a control when it first meets one, and keeps a place for it that is lower than the
 # control. Coming from a page with a graph it draws this one at once, and each control that arrives pushes it down: a
@@ -33,7 +34,7 @@ _ABOVE_KEY = "above_graph"
 # the mouse, and stays.
 _CLICKS_ARRIVE = f"""<style>
 [data-testid="stMain"]:has(.st-key-{_ABOVE_KEY} [data-testid="stSkeleton"]) .st-key-{CHART_KEY} {{ visibility: hidden }}
-.st-key-{CHART_KEY} svg * {{ pointer-events: none }}
+.st-key-{CHART_KEY} svg *, .st-key-{HERO_KEY} svg * {{ pointer-events: none }}
 </style>"""
 EXPORTS = {
     "graphml": Word("GraphML", "For yEd, Cytoscape, igraph and networkx."),
@@ -57,14 +58,13 @@ def titles() -> dict[str, str]:
 
 def downloads(view: GraphView) -> None:
     """The graph as it is drawn, as a file for other programs."""
-    with st.popover("Download", icon=":material/download:", key="graph_download"):
-        st.caption("The graph with these settings: tasks, lines, communities and places.")
-        graph = view.graph()
+    graph = view.graph()
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.caption("Download", width="content", help="As drawn: tasks, lines, communities and places.")
         for file_format, use in EXPORTS.items():  # a file is made when it is asked for
             st.download_button(
                 use.label, partial(export_bytes, graph, file_format), mime=MIME_TYPES[file_format], help=use.help,
                 file_name=f"task-graph-{view.name}.{file_format}", on_click="ignore", key=f"download_{file_format}",
-                width="stretch",
             )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
         sizes, unit = {name: float(degree) for name, degree in graph.degree}, "lines"
     common: dict[str, Any] = {
         "colour_by": view.colour_by, "selected": task, "other": other, "chosen": chosen, "gain_unit": view.gain_unit,
-        "dark": charts.dark(),
+        "hulls": view.hulls(), "dark": charts.dark(),
     }  # fmt: skip
     arrows: Sequence[Arrow] = ()
     shots = 0
@@ -130,14 +130,17 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
         option = graph_option(graph, sizes=sizes, size_unit=unit, arrows=arrows, **common)
         clicked = partial(_clicked, names, pairs)
     renderer = _renderer(graph)
-    with st.container(gap=None):
-        st.echarts_chart(option, height=620, key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph))
-        pictures.save(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg")
-    st.caption(_reading(graph, view) + (ego.reading(shots) if arrows else ""))
-    if chosen:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{len(chosen)} of {len(names)} tasks are chosen; the others are faded.", width="content")
-            st.button("Show all", key="graph_all", type="tertiary", icon=":material/close:", on_click=choose_tasks)
+    with st.container(gap=None, height="stretch"):
+        st.echarts_chart(option, height="stretch", key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph))
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False, key="graph_facts"):
+            words = _facts(graph, view) + (ego.reading(shots) if arrows else "")
+            if chosen:
+                words = f"{len(chosen)} of {len(names)} tasks are chosen; the others are faded."
+            st.caption(words, help=_reading(graph, view) + (ego.CERTAIN if arrows else ""))
+            if chosen:
+                st.button("Show all", key="graph_all", type="tertiary", icon=":material/close:", on_click=choose_tasks)
+            with st.container(width=175):
+                pictures.save(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg")
 
 
 def _alt(graph: nx.Graph) -> str:
@@ -147,27 +150,35 @@ def _alt(graph: nx.Graph) -> str:
     return f"Graph of {count} tasks and {lines} lines between similar ones"
 
 
-def _reading(graph: nx.Graph, view: GraphView) -> str:
-    """How to read what is drawn."""
+def _facts(graph: nx.Graph, view: GraphView) -> str:
+    """What is drawn."""
     count, lines = graph.number_of_nodes(), graph.number_of_edges()
-    size = f" The larger a point, the more {view.size_unit}." if view.size_unit else ""
-    if view.sizes == "degree":
-        size = " The larger a point, the more lines."
-    if view.own:
-        size += " Ringed, all of one size: yours, " + (
-            "of which nothing is measured here." if graph.is_directed() else "placed from a few of its rows."
-        )
-    if graph.is_directed():
-        below = sum(gain < 0 for _, _, gain in graph.edges(data="gain"))
-        ends = f"from donor to target, {below or 'none'} of them harm" if view.gain_unit else "from source to target"
-        text = f"{count:,} tasks, {lines:,} arrows {ends}"
-        thick = "the thicker, the more"
-    else:
-        text, thick = f"{count:,} tasks, {lines:,} lines", "the thicker, the more similar"
-    if _crowded(graph):
-        text += f".{size} Click a point; drag to move, scroll to zoom."
+    if not graph.is_directed():
+        text = f"{count:,} tasks, {lines:,} lines."
         return text if view.sparse is None else f"{text} {kept_words(view.sparse)}"
-    return f"{text}; {thick}.{size} Click a point or a line; drag to move, scroll to zoom."
+    if not view.gain_unit:
+        return f"{count:,} tasks, {lines:,} arrows from source to target."
+    below = sum(gain < 0 for _, _, gain in graph.edges(data="gain"))
+    return f"{count:,} tasks, {lines:,} arrows from donor to target, {below or 'none'} of them harm."
+
+
+def _reading(graph: nx.Graph, view: GraphView) -> str:
+    """How to read it."""
+    directed, crowded = graph.is_directed(), _crowded(graph)
+    parts = ["Click a point; drag to move, scroll to zoom." if crowded else "Click a point or a line; scroll to zoom, "
+             "drag to move."]  # fmt: skip
+    if not crowded:
+        parts.append(f"The thicker a line, the more{'' if directed else ' similar'}.")
+    if view.halves is not None:
+        parts.append(ego.CERTAIN.strip())
+    if view.sizes is not None:
+        parts.append(f"The larger a point, the more {'lines' if view.sizes == 'degree' else view.size_unit}.")
+    if view.own:
+        where = "of which nothing is measured here" if directed else "placed from a few of its rows"
+        parts.append(f"Ringed, all of one size: yours, {where}.")
+    if view.hulls():
+        parts.append("Soft outlines: groups with more similarity inside than outside, named by what their tasks share.")
+    return " ".join(parts)
 
 
 def kept_words(sparse: NearestSimilarity) -> str:
@@ -243,17 +254,37 @@ def open_neighbour(key: str, names: Sequence[str], *, beside: bool = False) -> N
         task_panel.forget_rows()
 
 
-def hero() -> None:
-    """The graph of the first kind and predictor, to look at; the task graph page has the controls."""
+def hero() -> str | None:
+    """The graph of the first kind and predictor, at a glance; the task graph page has the controls.
+
+    Returns:
+        The task that was clicked.
+    """
     available = context.available()
     kind = next(iter(available))
     whole = source.load_kept(kind, available[kind][0])
     view = of_source(whole, own=own_tasks.on_graph(kind, whole.names))
     graph = view.graph()
-    st.echarts_chart(
-        (crowd_option if _crowded(graph) else graph_option)(graph, dark=charts.dark()),
-        height=480,
-        key="hero_chart",
-        renderer=_renderer(graph),
-        alt=f"Graph of {graph.number_of_nodes()} tasks; lines join similar ones, across modalities",
-    )
+    crowded = _crowded(graph)
+    st.html(_CLICKS_ARRIVE)
+    with st.container(key="hero_canvas"):
+        st.echarts_chart(
+            (crowd_option if crowded else graph_option)(graph, hulls=view.hulls(), wheel=False, dark=charts.dark()),
+            height="stretch",
+            key=HERO_KEY,
+            renderer=_renderer(graph),
+            on_select=partial(_clicked_at_a_glance, crowd_members(graph, "modality") if crowded else list(graph)),
+            alt=f"Graph of {graph.number_of_nodes()} tasks; lines join similar ones, across modalities",
+        )
+    clicked: str | None = st.session_state.pop("hero_clicked", None)
+    return clicked
+
+
+def _clicked_at_a_glance(tasks: Sequence[str] | Mapping[str, Sequence[str]]) -> None:
+    """A click in the graph at a glance: the task is opened where there is room for what is known of it."""
+    for group in st.session_state[HERO_KEY]["selection"]["selected"]:
+        names = tasks.get(group.get("series_id"), ()) if isinstance(tasks, Mapping) else tasks
+        if group.get("data_type") != "edge":
+            for index in group["data_indices"]:
+                if 0 <= index < len(names):
+                    st.session_state["hero_clicked"] = names[index]

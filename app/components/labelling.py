@@ -16,7 +16,7 @@ from pituning.errors import BadInput, PiTuningError
 from pituning.experts.card import ExpertCard
 from pituning.experts.catalogue import ExpertEntry
 from pituning.figures.reliability import reliability_figure
-from pituning.labelling.calibration import Reliability
+from pituning.labelling.calibration import measured, trusted
 from pituning.labelling.inputs import reading_of
 from pituning.labelling.rows import all_rows, look
 from pituning.labelling.sources import keep_upload
@@ -208,27 +208,28 @@ def calibration_words(card: ExpertCard) -> str:
     """How well its probabilities are calibrated, in a sentence."""
     if card.temperature is None:
         return (
-            "Not calibrated: its probabilities are as the model gives them, and may be far too sure. Experts that are "
-            "tuned from now on, or trained where there is a validation split, are calibrated on held-out examples."
+            "Not calibrated, so rows are put in order without percentages: the model’s own scores may be far too sure. "
+            "Experts that are tuned from now on, or trained where there is a validation split, are calibrated on "
+            "held-out examples."
         )
-    try:
-        before, after = (Reliability.from_json(card.calibration[name]) for name in ("before", "after"))
-    except (KeyError, TypeError, ValueError):
-        return "Calibrated; how well was not measured."
+    before, after = (measured(card.calibration, when) for when in ("before", "after"))
+    if before is None or after is None:
+        return "Calibrated, but how well was not measured: rows are put in order, without percentages."
     rows = plain(str(card.calibration.get("rows")))
-    return (
-        f"Calibrated on {rows} held-out examples. On {after.rows:,} test rows its "
-        f"probabilities are off by {100 * after.ece:.1f} points on average (ECE); {100 * before.ece:.1f} without "
-        "calibration."
-    )
+    error = f"off by {100 * after.ece:.1f} points on average (ECE); {100 * before.ece:.1f} without calibration"
+    if trusted(card.temperature, card.calibration) is None:
+        return (
+            f"Calibrated on {rows} held-out examples, which was not enough: on {after.rows:,} test rows its "
+            f"probabilities are still {error}. So rows are put in order, without percentages."
+        )
+    return f"Calibrated on {rows} held-out examples. On {after.rows:,} test rows its probabilities are {error}."
 
 
 def _curves(calibration: Mapping[str, Any]) -> list[tuple[str, list[tuple[int, float, float]]]]:
     found = []
-    for name, title in (("before", "As the model says"), ("after", "Calibrated")):
-        try:
-            measured = Reliability.from_json(calibration[name])
-        except (KeyError, TypeError, ValueError):
+    for when, title in (("before", "As the model says"), ("after", "Calibrated")):
+        curve = measured(calibration, when)
+        if curve is None:
             return []
-        found.append((title, [(each.count, each.confidence, each.accuracy) for each in measured.bins]))
+        found.append((title, [(each.count, each.confidence, each.accuracy) for each in curve.bins]))
     return found

@@ -10,8 +10,9 @@ import pandas as pd
 import streamlit as st
 from pandas.api.types import is_numeric_dtype
 
-from app.components import awaited, context, runs_data
+from app.components import awaited, certainty, context, runs_data
 from app.components.guard import empty, plain
+from pituning.labelling.calibration import trusted
 from pituning.runs.records import Run
 
 PARAM = "run"
@@ -44,20 +45,26 @@ def show(run: Run) -> None:
         empty("No labels", "The run is done but its file is gone; retry it.", icon=":material/error:")
         return
     own = result["own_columns"]
+    curve = trusted(result["temperature"], result["calibration"])
     st.header(f"{result['rows']:,} rows of {plain(result['file'])}", anchor=False)
     with st.container(horizontal=True, gap="large"):
-        if result["mean_probability"] is not None:
-            st.metric("Mean probability", f"{100 * result['mean_probability']:.0f} %",
-                      help="Calibrated." if result["temperature"] else "Not calibrated.")  # fmt: skip
-        if len(result["counts"]) != 2 or result["below_half"]:  # one of two labels is always at least half sure
-            st.metric("Less than half sure", f"{result['below_half']:,}")
+        if curve is not None and result["mean_probability"] is not None:
+            mean = certainty.percent(result["mean_probability"])
+            st.metric("Mean probability", mean, help=certainty.column_help(curve))
+            if len(result["counts"]) != 2 or result["below_half"]:  # one of two labels is always at least half sure
+                st.metric("Less than half sure", f"{result['below_half']:,}")
         if result["unread"]:
             st.metric("Could not be read", f"{result['unread']:,}", help=plain("; ".join(result["problems"][:5])))
         if result["cut"]:
             st.metric("Cut", f"{result['cut']:,}", help="Prompts that were longer than the backbone reads.")
-    summary = _summary(result)
+    summary = _summary(result, calibrated=curve is not None)
     if summary:
         st.caption(summary)
+    if curve is None:
+        st.caption(
+            ":material/info: Not calibrated: rows are in the order of the expert’s own scores, which the file has. "
+            "They say which rows it is surer of, not how many of its answers are right."
+        )
     with st.container(horizontal=True, gap="small"):
         large = path.stat().st_size > MOST_DOWNLOAD
         st.download_button("Download all rows", path.read_bytes, file_name=_named(result["file"], "labelled"),
@@ -76,11 +83,17 @@ def show(run: Run) -> None:
                                  key="label_order", label_visibility="collapsed")  # fmt: skip
     frame = _shown(str(path), run.finished or 0.0, own, order or "least").copy()
     shares = list(own["probabilities"])
-    frame[shares] = 100 * frame[shares]
-    config = {column: st.column_config.NumberColumn(format="%.1f %%") for column in shares}
-    config[own["probability"]] = st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100)
+    config: dict[str, Any] = {}
+    if curve is None:
+        frame = frame.drop(columns=[own["probability"], *shares], errors="ignore")
+    else:
+        frame[shares] = 100 * frame[shares]
+        config = {column: st.column_config.NumberColumn(format="%.1f %%") for column in shares}
+        config[own["probability"]] = st.column_config.ProgressColumn(
+            format="%.0f %%", min_value=0, max_value=100, help=certainty.column_help(curve)
+        )
     frame = frame.apply(lambda cells: cells if is_numeric_dtype(cells) else cells.str.slice(0, MOST_CELL))
-    first = [own["answer"], own["probability"]]
+    first = [own["answer"], *([] if curve is None else [own["probability"]])]
     hidden = [*first, *([] if result["unread"] else [result["columns"][-1]])]
     st.dataframe(frame[[*first, *(column for column in frame if column not in hidden)]], hide_index=True,
                  column_config=config, alt="Rows with their answers")  # fmt: skip
@@ -88,7 +101,7 @@ def show(run: Run) -> None:
         st.caption(f"{len(frame)} of {result['rows']:,} rows; the file has all.")
 
 
-def _summary(result: Mapping[str, Any]) -> str:
+def _summary(result: Mapping[str, Any], *, calibrated: bool) -> str:
     """How often which answer was given, and how many are wrong if the probabilities hold."""
     counts = sorted(result["counts"].items(), key=lambda pair: -pair[1])
     read = result["rows"] - result["unread"]
@@ -97,7 +110,7 @@ def _summary(result: Mapping[str, Any]) -> str:
         said = [f"{plain(answer)} {count:,}" for answer, count in counts[:MOST_ANSWERS]]
         if len(counts) > MOST_ANSWERS:
             said.append(f"{len(counts) - MOST_ANSWERS} other answers")
-    if read and result["mean_probability"] is not None and result["temperature"]:
+    if read and result["mean_probability"] is not None and calibrated:
         wrong = round(read * (1 - result["mean_probability"]))
         said.append(f"about {wrong:,} of the {read:,} are wrong, if the probabilities hold")
     return " · ".join(said)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from app.components import access, charts, context, graph_view, runs_data, source
+from app.components.graph_shown import of_source
 from app.components.guard import empty, guarded, plain, say
 from app.components.links import choose_tasks, linked_tasks, to
 from app.components.pages import GRAPH, RUNS, SIMILARITY
 from app.components.source import Source, SparseSource
 from app.components.words import KINDS, MAPS, METRICS, PREDICTORS, Word, duration, label
 from pituning.errors import PiTuningError
+from pituning.figures.graph_hulls import hull_colours
 from pituning.figures.palette import modality_style
 from pituning.figures.projection import Cloud, map_figure
 from pituning.graph import projection
 from pituning.graph.build import communities
+from pituning.graph.names import community_names
 from pituning.graph.projection import KeptProjection, Projection, TaskMap
 from pituning.graph.settings import MapSettings
 from pituning.runs.configs import ProjectRun
@@ -34,13 +38,21 @@ COLOURS = {
     "modality": Word("Modality", "What a task works on."),
     "family": Word("Family", "The first planted family of a task; grey for none."),
     "metric": Word("Metric", "How answers are scored."),
-    "community": Word("Community", "Groups with more similarity inside than outside (Louvain)."),
+    "community": Word(
+        "Community", "Groups with more similarity inside than outside (Louvain), named by what their tasks share."
+    ),
 }
 AROUND = {
     "nothing": Word("None", "Only the tasks."),
     "resamplings": Word("Resamplings", "The examples behind the embeddings drawn anew: how sure a task’s place is."),
     "layers": Word("Layers", "Where a task would lie if only one layer of the network counted."),
 }
+GRAPH_PLACES = "graph"
+LENSES = MAPS | {
+    GRAPH_PLACES: Word("Task graph", "The places of the task graph: neighbours together, no name over another.")
+}
+"""The maps, and the places of the graph beside them."""
+
 DISTANCES = {"similarity": "1 − similarity", "profile": "Similarity of profiles"}
 
 
@@ -209,7 +221,8 @@ def draw(view: MapView, made: Projection) -> None:
     titles = {info.name: info.title for info in infos}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         largest = st.segmented_control(
-            "Main map", methods, format_func=lambda name: MAPS[name].label, required=True, default=methods[0],
+            "Main map", [*methods, GRAPH_PLACES], format_func=lambda name: LENSES[name].label, required=True,
+            default=methods[0],
             key="large", bind="query-params",
         )  # fmt: skip
         with st.container(width="stretch"):
@@ -219,9 +232,12 @@ def draw(view: MapView, made: Projection) -> None:
             )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
         _doors(view, chosen)
-    largest = largest if largest in methods else methods[0]
+    if largest == GRAPH_PLACES:
+        made = replace(made, maps={**made.maps, GRAPH_PLACES: _places(view, made)})
+    elif largest not in methods:
+        largest = methods[0]
     groups = _groups(view, infos)
-    if len(methods) == 1:
+    if methods == [largest]:
         _one(view, made, largest, infos, at, groups, chosen, large=True)
         return
     page = st.grid(3, min_column_width=235, gap="small")
@@ -231,6 +247,14 @@ def draw(view: MapView, made: Projection) -> None:
         for name in methods:
             if name != largest:
                 _one(view, made, name, infos, at, groups, chosen, large=False)
+
+
+def _places(view: MapView, made: Projection) -> TaskMap:
+    """Where the task graph has its tasks, as a map."""
+    nodes = of_source(view.whole).places().nodes
+    none = np.zeros((0, len(made.names), 2))
+    points = np.array([(nodes[name]["x"], -nodes[name]["y"]) if name in nodes else (0, 0) for name in made.names])
+    return TaskMap(points=points, trustworthiness=None, resampled=none, layers=none)
 
 
 def _groups(view: MapView, infos: Sequence[Any]) -> list[str]:
@@ -244,7 +268,8 @@ def _groups(view: MapView, infos: Sequence[Any]) -> list[str]:
             of_task = dict(zip(view.whole.names, view.whole.kept.communities.tolist(), strict=True))
         else:
             of_task = communities(view.whole.matrix, view.whole.names)
-        return [f"Community {of_task[info.name] + 1}" for info in infos]
+        called = community_names(of_task, view.whole.infos)
+        return [called.get(of_task[info.name], "") for info in infos]
     return [modality_style(info.modality).label for info in infos]
 
 
@@ -261,12 +286,12 @@ def _one(
 ) -> None:
     one = made.maps[name]
     trust = "" if one.trustworthiness is None else f" :gray[· trustworthiness {one.trustworthiness:.2f}]"
-    st.markdown(f"**{MAPS[name].label}**{trust}", help=_how_far(made, one, name))
+    st.markdown(f"**{LENSES[name].label}**{trust}", help=_how_far(made, one, name))
     figure = map_figure(
         one.points[at], infos, groups, cloud=_cloud(view, made, one, at), chosen=chosen, large=large,
-        axes=_axes(one) if name == "pca" else ("", ""), dark=charts.dark(),
+        axes=_axes(one) if name == "pca" else ("", ""), paint=_paint(view), dark=charts.dark(),
     )  # fmt: skip
-    alt = f"Map of {len(infos)} tasks by {MAPS[name].label}, coloured by {view.colour_by}"
+    alt = f"Map of {len(infos)} tasks by {LENSES[name].label}, coloured by {view.colour_by}"
     if large:
         charts.draw_to_choose(figure, key=f"map_{name}", alt=alt, on_choice=_lassoed, lasso=True)
     else:
@@ -274,7 +299,18 @@ def _one(
     st.caption(_note(view, made, one, name, large=large))
 
 
+def _paint(view: MapView) -> dict[str, str]:
+    """Communities have the colours of their outlines in the task graph."""
+    if view.colour_by != "community":
+        return {}
+    drawn = of_source(view.whole).hulls()
+    colours = hull_colours(drawn, charts.dark())
+    return {hull.name: colours[hull.community] for hull in drawn}
+
+
 def _how_far(made: Projection, one: TaskMap, name: str) -> str:
+    if name == GRAPH_PLACES:
+        return LENSES[name].help
     words = (
         f"{MAPS[name].help}  \nTrustworthiness: how far the {made.neighbours} nearest on the map are the nearest in "
         "truth. 1: all of them; 0.5: no better than chance."
@@ -292,7 +328,7 @@ def _axes(one: TaskMap) -> tuple[str, str]:
 
 
 def _note(view: MapView, made: Projection, one: TaskMap, name: str, *, large: bool) -> str:
-    parts = [MAPS[name].help]
+    parts = [LENSES[name].help]
     if "stress" in one.detail:
         parts.append(f"Stress {one.detail['stress']:.2f}.")
     if "preserved" in one.detail:
@@ -304,6 +340,8 @@ def _note(view: MapView, made: Projection, one: TaskMap, name: str, *, large: bo
         parts.append(f"They hold {100 * sum(one.detail['variance']):.0f} % of the variance.")
     if large and name != "pca":
         parts.append("Axes have no unit.")
+    if name == GRAPH_PLACES:
+        return " ".join(parts)
     if large and view.around == "resamplings":
         parts.append(
             f"Small dots: {len(one.resampled)} resamplings of the examples." if len(one.resampled)

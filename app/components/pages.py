@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class PageEntry:
-    """One page: its script, what the navigation shows, its address, and the heading where that is another one."""
+    """One page: its script, what the navigation shows, its address, the heading where that is another one, and what
+    stands behind the heading's question mark."""
 
     file: str
     title: str
@@ -15,6 +16,7 @@ class PageEntry:
     url_path: str
     help: str
     heading: str | None = None
+    about: str | None = None
 
     @property
     def path(self) -> str:
@@ -37,6 +39,8 @@ GRAPH = PageEntry(
     url_path="graph",
     help="Which tasks are alike, across modalities. Click a task for its examples and its nearest neighbours.",
     heading="Task graph",
+    about="Each point is a task; a line joins tasks whose embeddings are alike. A task embedding is the Fisher "
+    "information of a small expert: what the foundation model had to attend to, to solve the task.",
 )
 MAP = PageEntry(
     file="task_map.py",

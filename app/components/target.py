@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from app.components import context, fitting, task_panel, upload
@@ -14,10 +16,10 @@ from app.components.guard import guarded, plain
 from app.components.links import linked_select
 from app.components.words import METRICS
 from pituning.backbones.prompts import notes_of_task
+from pituning.errors import ArtefactError
 from pituning.runs.outline import Subject
 from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Modality, Task
 from pituning.tasks.mini import LazySplit
-from pituning.workspace.layout import DEFAULT_BACKBONE
 
 SOURCES = {"task": "A task of this workspace", "file": "A table of my own"}
 SHOWN_ANSWERS = 20
@@ -84,6 +86,8 @@ def _from_workspace() -> Target | None:
             task_panel.about(info)
             with guarded("The balance of its answers"):
                 _balance(context.task(name))
+            with guarded("What was left out of it"):
+                _skipped(context.task(name))
     with guarded("Which backbone fits"):
         fitting.of_task(context.task(name))
     with guarded("What the backbone reads of its prompts"):
@@ -121,12 +125,14 @@ def _noted(name: str, folder: str, stamps: tuple[float, ...], chosen: str, _task
 
 
 def _first(known: Collection[str]) -> str:
-    """The task that is shown first: on the embedded backbone real pictures, on another one a task of its zoo."""
+    """The task that is shown first: one whose relatives helped as measured, else one of the zoo."""
+    with suppress(ArtefactError):  # the page of the study tells
+        helped, _ = context.showcase_targets()
+        if helped is not None and helped.target in known:
+            return helped.target
     zoo = context.zoo()
-    first = ["digits"]
-    if zoo.backbone != DEFAULT_BACKBONE:
-        first = [task for kind in zoo.kinds() for task in zoo.expert_dirs(kind)]
-    return next(name for name in (*first, *known) if name in known)
+    of_zoo = [task for kind in zoo.kinds() for task in zoo.expert_dirs(kind)]
+    return next(name for name in (*of_zoo, *known) if name in known)
 
 
 def most_shots(name: str) -> int:
@@ -158,6 +164,19 @@ def _balance(task: Task) -> None:
     closed = task.labels is not None
     st.markdown("**Label frequencies**" if closed else "**The most frequent answers**")
     upload.class_balance(dict(counts.most_common(None if closed else SHOWN_ANSWERS)), closed=closed)
+
+
+def _skipped(task: Task) -> None:
+    """The rows of its file that were left out when it was added."""
+    skipped = task.about.get("skipped")
+    if not skipped:
+        return
+    named = [str(line) for line in skipped["named"]]
+    st.markdown(f"**Rows that were left out: {skipped['rows']:,}**")
+    st.dataframe(pd.DataFrame({"Row and reason": named}), hide_index=True, height=min(38 + 35 * len(named), 240),
+                 alt="Rows of the file that were left out, with the reasons")  # fmt: skip
+    if skipped["rows"] > len(named):
+        st.caption(f"{len(named):,} of them, by name.")
 
 
 def _from_file() -> Target | None:

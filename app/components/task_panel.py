@@ -26,13 +26,15 @@ STABLE = "In how many of 100 resamplings of the examples this task is among the 
 _CLICKED_ROWS = "clicked_rows"
 
 
-def heading(info: TaskInfo) -> None:
-    """The task's title with what kind of task it is."""
+def heading(info: TaskInfo, *, community: str = "") -> None:
+    """The task's title with what kind of task it is, and the name of its community in the graph, if it has one."""
     st.header(plain(info.title))
     with st.container(horizontal=True, gap="xsmall"):
         st.badge(plain(info.modality), icon=MODALITY_ICONS.get(info.modality), color="blue")
         for family in info.families:
             st.badge(plain(family), icon=":material/account_tree:", color="gray", help="A planted family of the suite.")
+        if community:
+            st.badge(plain(community), icon=":material/bubble_chart:", color="gray", help="Its community in the graph.")
         if info.source != "mini":
             st.badge("yours", icon=":material/person:", color="violet")
 

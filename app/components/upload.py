@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 import pandas as pd
 import streamlit as st
 
-from app.components import access, backbone, context, fitting
+from app.components import access, backbone, context, fitting, upload_problems
 from app.components.examples import gallery
 from app.components.guard import plain
 from app.components.upload_columns import Choices, choose_columns, in_the_page, read_options, show_account
@@ -25,8 +25,11 @@ from pituning.tasks.columns import Guess
 from pituning.tasks.files import Table, TableOptions, TablePreview, check_name
 from pituning.tasks.mapping import ColumnMapping, account
 from pituning.tasks.members import members_in
+from pituning.tasks.problems import count_rows
 from pituning.tasks.reading.opening import suffixes
+from pituning.tasks.saved import name_taken, taken_names
 from pituning.tasks.uploads import Upload
+from pituning.workspace.layout import free_name
 
 FILE_TYPES = [suffix.lstrip(".") for suffix in suffixes()]
 SAMPLE = """text,label
@@ -34,10 +37,16 @@ the soup was cold and bland,bad
 friendly staff and lovely food,good
 i waited an hour for a table,bad
 best coffee in town,good"""
+ZIPS = """A **zip** may hold
+
+- a table and its pictures, with a column of the pictures’ file names;
+- pictures in folders that are named for their classes, such as `cat/1.png` and `dog/1.png`; folders `train` and `test`
+  above them are the splits;
+- tables that are named train, validation and test;
+- boxes as COCO or VOC keep them, questions as VQA does, or a data set that was saved to disk."""
 HUB_COMMANDS = """pituning tasks add hub:OWNER/NAME --instruction "what is it?"
 pituning tasks catalogue
 pituning tasks add catalogue:sst2"""
-SHOWN_PROBLEMS = 50
 SHOWN_TEXTS, SHOWN_IMAGES = 4, 6
 
 
@@ -82,12 +91,11 @@ def panel() -> Uploaded | None:
     fields = _Fields()
     warning = st.container()
     file = access.uploader(
-        "A table, or a zip with a table and its images",
+        "A table, or a zip: of tables, of a table and its pictures, or of a folder for each class",
         type=FILE_TYPES,
         key="upload_file",
-        help="CSV, TSV, JSON, Parquet or Arrow with a column of answers and columns of text, of image names, or both; "
-        "or a zip of such tables, or of images in folders named for their labels. A column “split” (train, validation, "
-        "test) is used when there is one. The file stays on this machine.",
+        help="A table with a column of answers and columns of text, of image names, or both. A column “split” (train, "
+        "validation, test) is used when there is one. A folder goes up as a zip. The file stays on this machine.",
     )
     fields.place("file")
     if file is None:
@@ -95,10 +103,8 @@ def panel() -> Uploaded | None:
             backbone.warn_beyond("file")
         with st.expander("What such a file looks like", icon=":material/description:"):
             st.code(SAMPLE, language=None)
-            st.caption(
-                "One example a line. With images: a zip that holds the table and the pictures, and a column with "
-                "the pictures’ file names; or pictures in folders that are named for their labels."
-            )
+            st.caption("One example a line; in Excel, one in each row of a sheet.")
+            st.markdown(ZIPS)
         with st.expander("A data set of the Hugging Face hub", icon=":material/cloud_download:"):
             st.caption(
                 "It is added from a terminal, as it may be large; afterwards it is among the tasks of this workspace. "
@@ -119,20 +125,22 @@ def panel() -> Uploaded | None:
         name, title, instruction = _naming(fields, table, file.name, digest)
     with mapping:
         choices = choose_columns(upload, table, guess, digest, fields.place, fields.complain)
-    preview = _check(fields, upload, digest, choices, name, instruction)
-    if preview is not None and choices is not None:
-        read_as.caption(_read_as(table, preview))
-        with fields.places["file"]:
-            _problems(table, preview)
-        with names:
-            show_account(account(table, choices.columns, _reasons(choices)))
-        _show(preview, instruction, [*preview.warnings, *_prompt_notes(preview, choices.columns, instruction)])
-        with warning:
-            fitting.recommend_for(preview.modality)
-        sample = _sample(preview, title, instruction)
-        if sample is not None:
-            fitting.untrained(sample, preview.guessing, upload=digest)
-    if fields.failed or preview is None or preview.problems or preview.missing or choices is None:
+    checked = _check(fields, upload, digest, choices, name, instruction)
+    if checked is None or choices is None:
+        return None
+    preview, options = checked
+    read_as.caption(_read_as(table, preview))
+    with fields.places["file"]:
+        upload_problems.show(preview, table.filename, digest)
+    with names:
+        show_account(account(table, choices.columns, _reasons(choices)))
+    _show(preview, instruction, [*preview.warnings, *_prompt_notes(preview, choices.columns, instruction)])
+    with warning:
+        fitting.recommend_for(preview.modality)
+    sample = _sample(preview, title, instruction)
+    if sample is not None:
+        fitting.untrained(sample, preview.guessing, upload=digest)
+    if fields.failed or preview.problems or preview.missing:
         return None
     return Uploaded(
         name=name,
@@ -140,7 +148,7 @@ def panel() -> Uploaded | None:
         instruction=instruction,
         upload=upload,
         columns=choices.columns,
-        options=choices.options,
+        options=options,
         preview=preview,
     )
 
@@ -158,7 +166,7 @@ def _preview(
 
 
 def _read_as(table: Table, preview: TablePreview) -> str:
-    rows = sum(preview.sizes.values()) + len({problem.row for problem in preview.problems}) + preview.missing
+    rows = sum(preview.sizes.values()) + count_rows(preview.problems) + preview.missing + preview.skipped.rows
     details = [table.form, f"{rows:,} rows", f"{len(table.columns)} columns"]
     if table.encoding is not None:
         details.append(table.encoding)
@@ -168,15 +176,19 @@ def _read_as(table: Table, preview: TablePreview) -> str:
 
 
 def _naming(fields: _Fields, table: Table, filename: str, digest: str) -> tuple[str, str, str]:
-    slug = re.sub(r"[^a-z0-9]+", "-", PurePath(filename).stem.lower()).strip("-")[:60] or "my-task"
+    slug = re.sub(r"[^a-z0-9]+", "-", PurePath(filename).stem.lower()).strip("-")[:60].strip("-") or "my-task"
     title = st.text_input(
         "Title", value=slug.replace("-", " ").capitalize(), key=f"upload_title_{digest}", max_chars=80,
         help="What people read in lists and in the graph.",
     )  # fmt: skip
+    key = f"upload_name_{digest}"
+    if key not in st.session_state:
+        st.session_state[key] = free_name(slug, context.tasks())
     name = st.text_input(
-        "Name", value=slug, key=f"upload_name_{digest}", max_chars=60,
-        help="What commands and addresses use: lower-case letters, digits and dashes.",
+        "Name", key=key, max_chars=60, help="What commands and addresses use: lower-case letters, digits and dashes.",
     )  # fmt: skip
+    if name != slug and name == free_name(slug, context.tasks()):
+        st.caption(f"There is a task “{slug}” already.")
     fields.place("name")
     instruction = st.text_input(
         "Instruction",
@@ -191,11 +203,12 @@ def _naming(fields: _Fields, table: Table, filename: str, digest: str) -> tuple[
 
 def _check(
     fields: _Fields, upload: Upload, digest: str, choices: Choices | None, name: str, instruction: str
-) -> TablePreview | None:
+) -> tuple[TablePreview, TableOptions] | None:
+    """What the table would become, and how; None where that cannot be said."""
     try:
         check_name(name)
-        if name in context.tasks():
-            raise BadInput(f"there is a task {name!r} already; choose another name", field="name")
+        if name in taken_names(context.workspace()):
+            raise name_taken(name, context.workspace())
     except BadInput as error:
         fields.complain(error, "name")
     if not instruction.strip():
@@ -207,32 +220,17 @@ def _check(
         fields.places["instruction"].caption(f"The file says: “{plain(choices.guess.instruction)}”")
     try:
         preview = _preview(upload, digest, choices.columns, choices.options, repr(choices.options))
+        preview, options = upload_problems.settle(preview, choices.options, digest)
     except BadInput as error:
         fields.complain(error, "file")
         return None
+    if preview.unfit is not None:
+        fields.complain(BadInput(preview.unfit, field="answer"), "file")
     if preview.missing:
         rows = f"{preview.missing:,} {'row has' if preview.missing == 1 else 'rows have'}"
-        fields.complain(BadInput(f"{rows} no answer; choose what becomes of them", field="missing"), "file")
-    return preview
-
-
-def _problems(table: Table, preview: TablePreview) -> None:
-    """The rows that cannot be used, with the reasons."""
-    if preview.problems:
-        rows = len({problem.row for problem in preview.problems})
-        st.error(
-            f"{rows} {'row' if rows == 1 else 'rows'} of {plain(table.filename)} cannot be used; correct or delete "
-            f"{'it' if rows == 1 else 'them'} and upload the file again.",
-            icon=":material/error:",
-        )
-        st.dataframe(
-            pd.DataFrame(
-                [(problem.row, problem.column or "", problem.message) for problem in preview.problems[:SHOWN_PROBLEMS]],
-                columns=["Row", "Column", "Problem"],
-            ),
-            hide_index=True,
-            alt="Rows of the file that cannot be used",
-        )
+        fields.failed = True  # the rows themselves are told beside the file
+        fields.places["missing"].caption(f":orange[:material/warning:] {rows} no answer; choose what becomes of them.")
+    return preview, options
 
 
 def _reasons(choices: Choices) -> dict[str, tuple[str, str]]:

@@ -14,9 +14,9 @@ from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS, parse_label_names
 from pituning.tasks.boxes import FORMATS
 from pituning.tasks.columns import Guess
-from pituning.tasks.examining import TableOptions
 from pituning.tasks.mapping import ColumnMapping, ColumnUse
 from pituning.tasks.reading import ReadOptions, Table
+from pituning.tasks.table_options import TableOptions
 from pituning.tasks.uploads import Upload
 
 FIND_OUT = "Detect"
@@ -64,7 +64,7 @@ def read_options() -> ReadOptions:
             "Table",
             key="upload_table",
             placeholder="the only one",
-            help="Which file of a zip is the table, where there are several.",
+            help="Which file of a zip, or sheet of a workbook, is the table, where there are several.",
         )
     return ReadOptions(
         header=HEADERS[header or FIND_OUT], encoding=encoding.strip() or None, table=table.strip() or None

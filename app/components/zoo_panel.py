@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from app.components import context, graph_view, nearest_view, own_tasks, pair_panel, task_panel
+from app.components import communities, context, graph_view, nearest_view, own_tasks, pair_panel, task_panel
 from app.components.graph_shown import GraphView
 from app.components.guard import empty, guarded, plain
 from app.components.links import to
@@ -27,6 +27,7 @@ def show(
             "to see why two tasks are alike.",
             icon=":material/ads_click:",
         )
+        communities.show(view)
     elif other is None:
         _task(view, task)
     else:
@@ -40,9 +41,10 @@ def more(whole: Source | SparseSource, task: str | None, other: str | None) -> N
 
 
 def _task(view: GraphView, name: str) -> None:
-    task_panel.heading(context.tasks()[name])
+    own, graph = view.own_task(name), view.graph()
+    called = graph.nodes[name]["community_name"] if own is None and name in graph else ""
+    task_panel.heading(context.tasks()[name], community=called)
     task_panel.use_as_target(name)
-    own = view.own_task(name)
     if own is not None:
         own_tasks.where_from(own)
     task_panel.neighbours(

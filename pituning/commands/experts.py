@@ -277,11 +277,21 @@ def _answers(result: dict[str, Any]) -> str:
         gold = "" if question["gold"] is None else f" (right: {question['gold']})"
         lines.append(f"{question['example'] or 'your question'}: {question['text']}{gold}")
         for one in result["said"]:
-            answer = one["answers"][number]
-            lines.append(
-                f"  {one['expert'] or 'backbone alone'}: {answer['answer']} ({100 * answer['probability']:.0f} %)"
-            )
+            lines.append(f"  {one['expert'] or 'backbone alone'}: {_how_sure(one, one['answers'][number])}")
     return "\n".join(lines)
+
+
+def _how_sure(one: dict[str, Any], answer: dict[str, Any]) -> str:
+    """An answer with its probability where that is calibrated, else with the answers that come next."""
+    from pituning.labelling.calibration import right_of_hundred, trusted
+
+    curve = trusted(one.get("temperature"), one.get("calibration"))
+    if curve is not None:
+        right, rows = right_of_hundred(curve, answer["probability"])
+        sure = f"{100 * answer['probability']:.0f} %; of 100 such answers about {right} are right, by {rows} test rows"
+        return f"{answer['answer']} ({sure})"
+    following = ", ".join(other["answer"] for other in answer["others"])
+    return f"{answer['answer']} ({f'then {following}; ' if following else ''}not calibrated)"
 
 
 def _guessing(tasks: list[str], workspace: Workspace) -> dict[str, dict[str, float | None]]:

@@ -92,8 +92,7 @@ def words(result: dict[str, Any]) -> str:
         more = len(result["counts"]) - 8
         lines.append(f"answers: {counts}" + (f", and {more} more" if more > 0 else ""))
     if result["mean_probability"] is not None:
-        below = f"{result['below_half']:,} rows are less sure than 50 %"
-        lines.append(f"mean probability {100 * result['mean_probability']:.0f} %; {below}; {calibrated(result)}")
+        lines.append(calibrated(result))
     if result["cut"]:
         lines.append(f"warning: {result['cut']:,} prompts were longer than the backbone reads, and were cut")
     if result["unread"]:
@@ -102,9 +101,14 @@ def words(result: dict[str, Any]) -> str:
 
 
 def calibrated(result: dict[str, Any]) -> str:
-    """How far the probabilities can be trusted."""
-    if result["temperature"] is None:
-        return "not calibrated"
-    measured = result["calibration"].get("after")
-    how_well = f", ECE {100 * measured['ece']:.1f} points on {measured['rows']:,} test rows" if measured else ""
-    return f"calibrated (temperature {result['temperature']:.2f}{how_well})"
+    """How sure it is, and how far that can be trusted."""
+    from pituning.labelling.calibration import trusted
+
+    curve = trusted(result["temperature"], result["calibration"])
+    if curve is None:
+        return "not calibrated: the probabilities in the file order its rows, but do not say how many answers are right"
+    return (
+        f"mean probability {100 * result['mean_probability']:.0f} %; {result['below_half']:,} rows are less sure than "
+        f"50 %; calibrated (temperature {result['temperature']:.2f}, ECE {100 * curve.ece:.1f} points on "
+        f"{curve.rows:,} test rows)"
+    )

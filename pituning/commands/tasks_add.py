@@ -25,8 +25,8 @@ def add(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A table (CSV, TSV, JSON, Parquet, Arrow), or a zip or folder with tables or images; or a data set: "
-            "hub:OWNER/NAME[:CONFIG], or catalogue:NAME (see `pituning tasks catalogue`)."
+            help="A table (CSV, TSV, Excel, JSON, Parquet, Arrow), or a zip or folder with tables or images; or a data "
+            "set: hub:OWNER/NAME[:CONFIG], or catalogue:NAME (see `pituning tasks catalogue`)."
         ),
     ],
     instruction: Annotated[
@@ -55,12 +55,21 @@ def add(
     keep_missing: Annotated[
         bool, typer.Option("--keep-missing", help="Take words such as 'none' or 'NA' as labels.")
     ] = False,
+    skip_bad_rows: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad-rows",
+            help="Leave out rows that cannot be used, or have no answer; the task's card counts and names them.",
+        ),
+    ] = False,
     header: Annotated[
         bool | None, typer.Option("--header/--no-header", help="Whether the first row names the columns.")
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file, such as windows-1252; default: UTF-8.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Between cells: comma, semicolon, tab, bar, or a sign.")] = None,
-    table: Annotated[str | None, typer.Option(help="Which file of a zip or folder is the table.")] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Which file of a zip or folder, or sheet of a workbook, is the table.")
+    ] = None,
     box_format: Annotated[str | None, typer.Option(help="What four numbers are: xyxy, xywh or cxcywh.")] = None,
     metric: Annotated[str | None, typer.Option(help="How answers are scored; default: the usual way.")] = None,
     card: Annotated[Path | None, typer.Option(help="A card (YAML) that says all this; options go before it.")] = None,
@@ -85,6 +94,7 @@ def add(
     from pituning.tasks.files import save_task
     from pituning.tasks.guessing import document as guess_document
     from pituning.tasks.hub_adding import HubOptions, is_remote, plan_remote, remote_name
+    from pituning.tasks.problems import SkippedRows
 
     if drop_missing and keep_missing:
         raise BadInput("--drop-missing and --keep-missing exclude each other; give one of them", field="missing")
@@ -96,6 +106,7 @@ def add(
         name=name or remote_name(address) or _name_of(file), title=title, instruction=instruction,
         text_columns=text_columns, answer_column=answer_column, image_column=image, template=template, answers=answers,
         label_names=label_names, missing="drop" if drop_missing else "keep" if keep_missing else "refuse",
+        skip_bad_rows=skip_bad_rows,
         header=header, encoding=encoding, delimiter=delimiter, table=table, box_format=box_format, metric=metric,
         card=card, seed=seed,
     )  # fmt: skip
@@ -123,6 +134,7 @@ def add(
         },
         "account": [{"column": use.column, "role": use.role, "why": use.why} for use in plan.account],
         "questions": list(plan.questions),
+        "skipped": made.about.get("skipped", SkippedRows().to_json()),
         "warnings": warnings,
         **guess_document(plan.guessing),
         "added": not check,
@@ -136,6 +148,8 @@ def add(
             echo(f"  {use}")
         if plan.guessing is not None:
             echo(f"to compare: {plan.guessing}")
+        if "skipped" in made.about and not check:
+            echo(f"left out: {made.about['skipped']['rows']} rows, named in its card: pituning tasks card {made.name}")
         for question in plan.questions:
             echo(f"ask: {question}", err=True)
         for warning in warnings:

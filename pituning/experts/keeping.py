@@ -13,7 +13,7 @@ from pituning.experts.checkpoint import NOT_MIXED, Checkpoint
 from pituning.experts.readme import FILE as README
 from pituning.experts.readme import readme
 from pituning.workspace.atomic import atomic_directory, sha256, sha256_file, write_bytes, write_json
-from pituning.workspace.layout import check_name
+from pituning.workspace.layout import check_name, free_name
 from pituning.workspace.zoo import Zoo
 
 CONVERTED, ORIGINAL = "converted", "adapter_config"
@@ -65,7 +65,9 @@ def keep_checkpoint(
     card = replace(
         made, name=name, task=task, backbone=zoo.backbone, sha256=sha256(checkpoint.tensors), spec=spec,
     )  # fmt: skip
-    with atomic_directory(zoo.new_expert_dir(checkpoint.kind, name), taken=_taken(checkpoint.kind, name)) as folder:
+    with atomic_directory(
+        zoo.new_expert_dir(checkpoint.kind, name), taken=_taken(zoo, checkpoint.kind, name)
+    ) as folder:
         write_bytes(folder / TENSORS, checkpoint.tensors)
         write_json(folder / CONFIG, dict(checkpoint.document))
         write_card(card, folder)
@@ -84,7 +86,7 @@ def check_new_name(zoo: Zoo, kind: str, name: str, *, over_shipped: bool = False
     check_name(name, what="name")
     taken = zoo.new_expert_dir(kind, name).exists() if over_shipped else name in zoo.all_expert_dirs(kind)
     if taken:
-        raise _taken(kind, name)
+        raise _taken(zoo, kind, name)
 
 
 def check_not_imported(directory: Path) -> None:
@@ -101,8 +103,9 @@ def check_not_imported(directory: Path) -> None:
         )
 
 
-def _taken(kind: str, name: str) -> BadInput:
-    return BadInput(f"there is already a {kind} expert {name!r}; choose another name", field="name")
+def _taken(zoo: Zoo, kind: str, name: str) -> BadInput:
+    free = free_name(name, {name, *zoo.all_expert_dirs(kind)})
+    return BadInput(f"there is already a {kind} expert {name!r}; choose another name, such as {free!r}", field="name")
 
 
 def check_whole(directory: Path) -> ExpertCard:

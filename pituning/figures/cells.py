@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pituning.figures.palette import INK, colour_scale, colours, escape, in_order, modality_style
-from pituning.graph.build import NodeInfo, shorten
+from pituning.graph.build import shorten
+from pituning.graph.info import NodeInfo
 
 MOST_CLICKABLE = 80
 """Tasks whose cells can be clicked: each takes an invisible marker. More are for looking at."""

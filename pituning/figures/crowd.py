@@ -6,16 +6,18 @@ Here tasks are points in a plane whose axes zoom and move, and lines can be seen
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
+import numpy as np
 
+from pituning.figures.graph_hulls import hull_colours, hull_series
 from pituning.figures.graph_lines import line_colour, line_label, line_name
 from pituning.figures.palette import inks, modality_style
+from pituning.figures.plane import hull_corners, plane
 from pituning.figures.task_graph import (
     FADED,
-    MARGINS,
     OWN,
     RINGED,
     ColourBy,
@@ -24,7 +26,9 @@ from pituning.figures.task_graph import (
     legend,
     name_of,
     near_of,
+    painted,
 )
+from pituning.graph.hulls import Hull
 from pituning.graph.newcomers import is_own
 
 POINT_SIZE = {"circle": 7, "rect": 6, "diamond": 8}  # of about the same area
@@ -50,6 +54,8 @@ def crowd_option(
     other: str | None = None,
     chosen: Collection[str] = (),
     gain_unit: str = "points",
+    hulls: Sequence[Hull] = (),
+    wheel: bool = True,
     dark: bool = False,
 ) -> dict[str, Any]:
     """The option; arguments as of `pituning.figures.task_graph.graph_option`.
@@ -64,24 +70,25 @@ def crowd_option(
     rings: list[dict[str, Any]] = [{"id": "own", "name": OWN, "type": "scatter", "data": []}] if ringed else []
     drawn = {series["name"] for series in (*lines, *rings)}
     drawn |= {category_of(data, colour_by) for _, data in graph.nodes(data=True)}
-    groups = [one for one in categories(graph, colour_by, dark, plain=not gain_unit) if one["name"] in drawn]
+    behind = hull_colours(hulls, dark)
+    paint = painted(graph, colour_by, behind, dark)
+    groups = [one for one in categories(graph, colour_by, paint, dark, plain=not gain_unit) if one["name"] in drawn]
     ink, paper = inks(dark)
     return {
         "animation": False,
         "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink},
                     "formatter": "{b}"},
-        "legend": legend(groups, colour_by, ink),
-        "grid": dict(MARGINS),
-        "xAxis": _axis(graph, "x"),
-        "yAxis": _axis(graph, "y") | {"inverse": True},  # y runs down
-        "dataZoom": [
-            {"type": "inside", axis: 0, "filterMode": "none", "minSpan": 2} for axis in ("xAxisIndex", "yAxisIndex")
-        ],
+        "legend": legend(groups, colour_by, ink, paper),
+        **plane(*_bounds(graph, hulls), wheel=wheel),
         "series": [
             *lines,
-            *_points(graph, colour_by, groups, paper, faded=not all_near),
+            *_points(graph, colour_by, paint, paper, faded=not all_near),
             *rings,
-            *([] if all_near else _standing_out(graph, near, selected, other, colour_by, groups, dark)),
+            *([] if all_near else _standing_out(graph, near, selected, other, colour_by, paint, dark)),
+            *hull_series(
+                hulls, behind, dark=dark, paper=paper,
+                community=int(graph.nodes[selected]["community"]) if selected in graph else None, above=ink,
+            ),
         ],
     }  # fmt: skip
 
@@ -94,10 +101,12 @@ def crowd_members(graph: nx.Graph, colour_by: ColourBy) -> dict[str, list[str]]:
     return members
 
 
-def _axis(graph: nx.Graph, name: str) -> dict[str, Any]:
-    values = [data[name] for _, data in graph.nodes(data=True)]
-    room = ROOM * (max(values) - min(values)) or 1.0
-    return {"type": "value", "show": False, "min": min(values) - room, "max": max(values) + room}
+def _bounds(graph: nx.Graph, hulls: Sequence[Hull]) -> tuple[np.ndarray, np.ndarray]:
+    places = np.array([(data["x"], data["y"]) for data in graph.nodes.values()])
+    low, high = places.min(0), places.max(0)
+    room = np.maximum(ROOM * (high - low), 1.0)
+    everything = [low - room, high + room, *hull_corners(hulls)]
+    return np.min(everything, axis=0), np.max(everything, axis=0)
 
 
 def _lines(graph: nx.Graph, dark: bool, gain_unit: str, *, faded: bool) -> list[dict[str, Any]]:
@@ -125,9 +134,8 @@ def _lines(graph: nx.Graph, dark: bool, gain_unit: str, *, faded: bool) -> list[
 
 
 def _points(
-    graph: nx.Graph, colour_by: ColourBy, groups: list[dict[str, Any]], paper: str, *, faded: bool
+    graph: nx.Graph, colour_by: ColourBy, paint: Mapping[str, str], paper: str, *, faded: bool
 ) -> list[dict[str, Any]]:
-    colours = {group["name"]: group["itemStyle"]["color"] for group in groups}
     points = []
     for series, tasks in crowd_members(graph, colour_by).items():
         group = series.removeprefix("tasks ")
@@ -138,7 +146,7 @@ def _points(
                 "type": "scatter",
                 "selectedMode": "single",
                 "cursor": "pointer",
-                "itemStyle": {"color": colours[group], "opacity": FADED if faded else 1, "borderColor": paper,
+                "itemStyle": {"color": paint[group], "opacity": FADED if faded else 1, "borderColor": paper,
                               "borderWidth": 0.5},
                 "emphasis": {"scale": 1.6},
                 "select": {"itemStyle": {"borderWidth": 0.5}},
@@ -161,11 +169,10 @@ def _standing_out(
     selected: str | None,
     other: str | None,
     colour_by: ColourBy,
-    groups: list[dict[str, Any]],
+    paint: Mapping[str, str],
     dark: bool,
 ) -> list[dict[str, Any]]:
     """What is chosen, once more and on top: its points and the lines between the chosen task and its neighbours."""
-    colours = {group["name"]: group["itemStyle"]["color"] for group in groups}
     ink, paper = inks(dark)
     pair = {selected, other} if other in near else None
     lines = [
@@ -181,7 +188,7 @@ def _standing_out(
     for task in sorted(near, key=lambda one: one in (selected, other)):  # the chosen ones lie on top
         data, large = graph.nodes[task], task in (selected, other)
         point = _point(data)
-        point["itemStyle"] = {"color": colours[category_of(data, colour_by)], "borderColor": ink if large else paper,
+        point["itemStyle"] = {"color": paint[category_of(data, colour_by)], "borderColor": ink if large else paper,
                               "borderWidth": 2.5 if large else 1}  # fmt: skip
         point["symbolSize"] = round(point["symbolSize"] * (CHOSEN_SCALE if large and not is_own(data) else 1.3))
         point["label"] = {"show": task in named, "fontWeight": "bold" if large else "normal"}

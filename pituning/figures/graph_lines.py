@@ -14,6 +14,9 @@ from pituning.graph.harm import points
 from pituning.graph.newcomers import is_own
 
 WIDTHS = (1.0, 5.0)
+PREDICTED_WIDTH = 2.2
+"""Of lines to predicted donors: similarities of shots to a zoo are on a scale of their own."""
+
 ARROW_SIZE = 9
 BENDS = {False: 0.06, True: 0.16}
 """Of lines and of arrows, of which there may be two between the same tasks."""
@@ -30,7 +33,6 @@ _LINE_ICON = "path://M0 9H23V12H0Z"
 _DOTS_ICON = "path://M0 8H4V12H0Z M9 8H13V12H9Z M18 8H22V12H18Z"
 _ARROW_ICON = "path://M0 9H14V5L23 10.5L14 16V12H0Z"
 LINE_ICONS = {
-    "Similar": _LINE_ICON,
     "Same modality": _LINE_ICON,
     "Across modalities": _DASH_ICON,
     "Helps": _ARROW_ICON,
@@ -51,26 +53,29 @@ def line_links(
     selected: str | None,
     other: str | None,
     gain_unit: str,
-    *,
-    grey: bool,
 ) -> list[dict[str, Any]]:
     """The edges: the wider, the more similar or the larger the gain; those away from what is chosen are faded.
 
     Args:
         near: tasks that are not faded, where none is ``selected``.
         gain_unit: what gains are measured in; empty where they are other values.
-        grey: whether lines of similarity are to stand back, as arrows are drawn over them.
     """
     directed = graph.is_directed()
     values = [abs(data["gain"]) if directed else data["similarity"] for _, _, data in graph.edges(data=True)]
-    low = 0.0 if directed else min(values, default=0.0)  # no gain is no width; similarity has no such zero
-    spread = max(max(values, default=1.0) - low, 1e-9)
-    alone = len(values) == 1
+    compared = [
+        value for value, (*_, data) in zip(values, graph.edges(data=True), strict=True) if not data.get("predicted")
+    ]
+    low = 0.0 if directed else min(compared, default=0.0)  # no gain is no width; similarity has no such zero
+    spread = max(max(compared, default=1.0) - low, 1e-9)
+    alone = len(compared) == 1
     pair = other in graph and other != selected
     links = []
     for (a, b, data), value in zip(graph.edges(data=True), values, strict=True):
         strength = 1.0 if alone else (value - low) / spread
-        predicted, sure = data.get("predicted", False), data.get("confidence", 0.5)
+        opacity = round(0.45 + 0.4 * float(data.get("confidence", 0.5) if data.get("predicted") else strength), 2)
+        if "certain" in data:
+            opacity = CERTAIN[data["certain"]]
+        width = round(WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * float(strength), 2)
         if selected in graph:
             faded = {a, b} != {selected, other} if pair else selected not in (a, b)
         else:
@@ -81,10 +86,10 @@ def line_links(
                 "target": b,
                 "value": round(float(data["gain"] if directed else data["similarity"]), 4),
                 "lineStyle": {
-                    "color": line_colour("Similar" if grey else line_name(data, directed), dark),
-                    "type": "dotted" if predicted else "dashed" if data["inter_modal"] else "solid",
-                    "width": round(WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * float(strength), 2),
-                    "opacity": FADED_LINE if faded else round(0.45 + 0.4 * float(sure if predicted else strength), 2),
+                    "color": line_colour(line_name(data, directed), dark),
+                    "type": "dotted" if data.get("predicted") else "dashed" if data["inter_modal"] else "solid",
+                    "width": PREDICTED_WIDTH if data.get("predicted") else width,
+                    "opacity": FADED_LINE if faded else opacity,
                     "curveness": BENDS[directed],
                 },
                 "tooltip": {"formatter": _link_tooltip(graph, a, b, data, gain_unit)},
@@ -99,7 +104,7 @@ def arrow_links(graph: nx.Graph, dark: bool, arrows: Sequence[Arrow]) -> list[di
     links = []
     for arrow in arrows:
         donor, target = (escape(graph.nodes[task]["title"]) for task in (arrow.donor, arrow.target))
-        interval = "one seed" if arrow.half is None else f"± {arrow.half:.1f} over seeds"
+        words = f"{donor} → {target}<br>measured <b>{points(arrow.gain)}</b>, {over_seeds(arrow.half)}"
         links.append(
             {
                 "source": arrow.donor,
@@ -113,10 +118,15 @@ def arrow_links(graph: nx.Graph, dark: bool, arrows: Sequence[Arrow]) -> list[di
                     "opacity": CERTAIN[arrow.certain],
                     "curveness": EGO_BEND,
                 },
-                "tooltip": {"formatter": f"{donor} → {target}<br>measured <b>{points(arrow.gain)}</b>, {interval}"},
+                "tooltip": {"formatter": words},
             }
         )
     return links
+
+
+def over_seeds(half: float | None) -> str:
+    """How sure a measured effect is."""
+    return "one seed" if half is None else f"± {half:.1f} over seeds"
 
 
 def _link_tooltip(graph: nx.Graph, a: str, b: str, data: Mapping[str, Any], gain_unit: str) -> str:
@@ -125,7 +135,8 @@ def _link_tooltip(graph: nx.Graph, a: str, b: str, data: Mapping[str, Any], gain
     kind = "" if unknown else ", across modalities" if data["inter_modal"] else ", same modality"
     if graph.is_directed():
         gain = (f"{data['gain']:+.2f} {escape(gain_unit)}" if gain_unit else f"{data['gain']:.4g}").replace("-", "−")
-        return f"{first} → {second}<br><b>{gain}</b>, number {data['rank']} of its donors{kind}"
+        sure = f" {over_seeds(data.get('half'))}" if "certain" in data else ""
+        return f"{first} → {second}<br><b>{gain}</b>{sure}, number {data['rank']} of its donors{kind}"
     similar = f"Similarity <b>{data['similarity']:.3f}</b>"
     if data.get("predicted"):
         sure = f", stable rank {100 * data['confidence']:.0f} %" if "confidence" in data else ""
@@ -149,12 +160,11 @@ def line_label(name: str, *, plain: bool) -> str:
 
 
 def line_colour(name: str, dark: bool) -> str:
-    """Lines across modalities have their own colour as well as dashes; gain and harm the ends of one scale."""
+    """Similarity is grey, whatever it joins; gain and harm are the ends of one scale."""
     palette = colours(dark)
     return {
-        "Similar": palette[6],
         "Same modality": palette[6],
-        "Across modalities": palette[3],
+        "Across modalities": palette[6],
         "Helps": diverging(dark)[-2],
         "Harms": diverging(dark)[1],
         "Dashed: across modalities": palette[6],

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import plotly.graph_objects as go
 
+from pituning.figures.graph_hulls import FADED as FADED_HULL
+from pituning.figures.graph_hulls import FILL, hull_colours
 from pituning.figures.palette import INK, MODALITIES, colours, escape, in_order, modality_style
-from pituning.figures.task_graph import ColourBy
+from pituning.figures.plane import hull_corners
+from pituning.figures.task_graph import ColourBy, category_of, community_of, painted
+from pituning.graph.hulls import Hull, hulls
 
 MOST_LABELLED = 150
 WIDTHS = (1.2, 2.2, 3.4, 4.8)
@@ -19,6 +24,13 @@ WIDTHS = (1.2, 2.2, 3.4, 4.8)
 SIZES = {"circle": 20, "square": 18, "diamond": 21}
 FADED = 0.25
 MARGIN = 0.06
+BESIDE = {
+    "top": "top center",
+    "right": "middle right",
+    "bottom": "bottom center",
+    "left": "middle left",
+    "inside": "middle center",
+}
 
 
 def graph_figure(
@@ -33,23 +45,67 @@ def graph_figure(
         dark: whether the page is dark.
     """
     near = {selected, *graph[selected]} if selected in graph else set(graph)
-    figure = go.Figure([*_lines(graph, selected, dark), *_points(graph, colour_by, selected, near, dark)])
+    drawn = hulls(graph)
+    behind = hull_colours(drawn, dark)
+    paint = painted(graph, colour_by, behind, dark)
+    here = int(graph.nodes[selected]["community"]) if selected in graph else None
+    figure = go.Figure(
+        [
+            *_hulls(drawn, behind, here, dark),
+            *_lines(graph, selected, dark),
+            *_points(graph, colour_by, paint, selected, near, dark),
+        ]
+    )
     axis: dict[str, Any] = {"visible": False, "zeroline": False, "showgrid": False}
     xs, ys = ([data[key] for _, data in graph.nodes(data=True)] or [0.0] for key in ("x", "y"))
     pads = [max((max(v) - min(v)) * MARGIN, 1.0) for v in (xs, ys)]
+    corners = np.array(
+        [(min(xs) - 2 * pads[0], min(ys) - pads[1]), (max(xs) + 2 * pads[0], max(ys) + pads[1]), *hull_corners(drawn)]
+    )
+    low, high = corners.min(0), corners.max(0)
     figure.update_layout(
         height=640,
         margin={"l": 4, "r": 4, "t": 34, "b": 4},
         hovermode="closest",
         dragmode="pan",
-        xaxis={**axis, "range": [min(xs) - 2 * pads[0], max(xs) + 2 * pads[0]]},
-        yaxis={**axis, "range": [max(ys) + pads[1], min(ys) - pads[1]]},  # places have y down
+        xaxis={**axis, "range": [float(low[0]), float(high[0])]},
+        yaxis={**axis, "range": [float(high[1]), float(low[1])]},  # places have y down
         legend={
             "orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "itemclick": False,
             "itemdoubleclick": False, "itemsizing": "constant",
         },
     )  # fmt: skip
     return figure
+
+
+def _hulls(drawn: list[Hull], colour: Mapping[int, str], here: int | None, dark: bool) -> list[go.Scatter]:
+    """The communities behind the tasks; those other than the one of the chosen task are faint."""
+    traces = []
+    for hull in drawn:
+        clear = here in (None, hull.community)
+        xs: list[float | None] = []
+        ys: list[float | None] = []
+        for outline in hull.outlines:
+            xs += [*outline[:, 0].tolist(), float(outline[0, 0]), None]
+            ys += [*outline[:, 1].tolist(), float(outline[0, 1]), None]
+        traces.append(
+            go.Scatter(
+                x=xs, y=ys, mode="lines", line={"width": 0}, fill="toself", hoverinfo="skip", showlegend=False,
+                fillcolor=_faint(colour[hull.community], FILL[dark] * (1 if clear else FADED_HULL)),
+            )
+        )  # fmt: skip
+    named = [hull for hull in drawn if hull.label is not None]
+    traces.append(
+        go.Scatter(
+            x=[hull.label.x for hull in named if hull.label], y=[hull.label.y for hull in named if hull.label],
+            textposition=[BESIDE[hull.label.side] for hull in named if hull.label],
+            mode="text", text=[f"<b>{escape(hull.name)}</b>" for hull in named], hoverinfo="skip", showlegend=False,
+            textfont={"size": 12, "color": [
+                _faint(colour[hull.community], 1 if here in (None, hull.community) else 0.5) for hull in named
+            ]},
+        )
+    )  # fmt: skip
+    return traces
 
 
 def _lines(graph: nx.Graph, selected: str | None, dark: bool) -> list[go.Scatter]:
@@ -85,7 +141,7 @@ def _lines(graph: nx.Graph, selected: str | None, dark: bool) -> list[go.Scatter
 
 
 def _line(across: bool, dark: bool) -> dict[str, str]:
-    return {"color": colours(dark)[3], "dash": "4px,3px"} if across else {"color": colours(dark)[6], "dash": "solid"}
+    return {"color": colours(dark)[6], "dash": "4px,3px" if across else "solid"}
 
 
 def _middles(graph: nx.Graph) -> go.Scatter:
@@ -108,13 +164,18 @@ def _middles(graph: nx.Graph) -> go.Scatter:
 
 
 def _points(
-    graph: nx.Graph, colour_by: ColourBy, selected: str | None, near: set[str | None], dark: bool
+    graph: nx.Graph,
+    colour_by: ColourBy,
+    paint: Mapping[str, str],
+    selected: str | None,
+    near: set[str | None],
+    dark: bool,
 ) -> list[go.Scatter]:
     """A trace for each group of the legend."""
     groups: dict[str, list[str]] = defaultdict(list)
     if colour_by == "community":
         for task, data in sorted(graph.nodes(data=True), key=lambda item: int(item[1]["community"])):
-            groups[f"Community {int(data['community']) + 1}"].append(task)
+            groups[category_of(data, colour_by)].append(task)
     else:
         by_modality: dict[str, list[str]] = defaultdict(list)
         for task, data in graph.nodes(data=True):
@@ -146,7 +207,7 @@ def _points(
                     "symbol": [style.marker for style in styles],
                     "size": [SIZES[style.marker] * (1.35 if task == selected else 1)
                              for style, task in zip(styles, tasks, strict=True)],
-                    "color": [_colour(data, colour_by, dark) for data in nodes],
+                    "color": paint[name],
                     "opacity": [1.0 if shown else FADED for shown in clear],
                     "line": {
                         "width": [3 if task == selected else 1.5 for task in tasks],
@@ -165,15 +226,9 @@ def _label(data: dict[str, Any], strong: bool) -> str:
     return f"<b>{text}</b>" if strong else text
 
 
-def _faint(ink: str) -> str:
+def _faint(ink: str, opacity: float = 0.45) -> str:
     red, green, blue = (int(ink[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.45)"
-
-
-def _colour(data: dict[str, Any], colour_by: ColourBy, dark: bool) -> str:
-    palette = colours(dark)
-    at = int(data["community"]) % len(palette) if colour_by == "community" else modality_style(data["modality"]).colour
-    return palette[at]
+    return f"rgba({red},{green},{blue},{round(opacity, 3)})"
 
 
 def _hover(data: dict[str, Any]) -> str:
@@ -181,4 +236,4 @@ def _hover(data: dict[str, Any]) -> str:
     label = MODALITIES[data["modality"]].label if data["modality"] in MODALITIES else data["modality"]
     lines = [f"<b>{escape(data['title'])}</b>", escape(label)]
     lines += [f"Planted families: {escape(families)}"] if families else []
-    return "<br>".join([*lines, f"Community {int(data['community']) + 1}"])
+    return "<br>".join([*lines, escape(community_of(data))])

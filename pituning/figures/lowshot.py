@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from pituning.figures.palette import INK, INTERVAL, MUTED, colours, escape, in_order, modality_style
-from pituning.graph.build import UNKNOWN_MODALITY, NodeInfo
+from pituning.graph.build import UNKNOWN_MODALITY
 from pituning.graph.harm import points
+from pituning.graph.info import NodeInfo
 
 ROW = 23
 """Pixels for a target."""

@@ -11,6 +11,11 @@ from pituning.graph.build import UNKNOWN_MODALITY
 LIGHT = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#5b6673")
 DARK = ("#56b4e9", "#f0b429", "#2fbf94", "#f0803c", "#dd94bd", "#9ad0f5", "#9aa7b4")
 
+COMMUNITIES = ("#5b2fa0", "#7a6a10", "#a02060", "#4f2d18")
+"""Purple, olive, wine and brown, no colours of modalities; told apart by colour-blind people, and read as letters."""
+
+COMMUNITIES_DARK = ("#a87af5", "#efe79a", "#f57aa8", "#b5774f")
+
 HIGHLIGHT = "#2a86c8"
 """π, among others; stands out from white and from near-black by 3.5 to 1 or more."""
 
@@ -129,6 +134,11 @@ GUESS_LABELS = {"largest": "Always the largest class", "chance": "Guessing at ra
 def colours(dark: bool) -> tuple[str, ...]:
     """The categorical palette for a page."""
     return DARK if dark else LIGHT
+
+
+def community_colours(dark: bool) -> tuple[str, ...]:
+    """The palette of communities for a page; there may be more of them than colours."""
+    return COMMUNITIES_DARK if dark else COMMUNITIES
 
 
 def sequential(dark: bool) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from pituning.errors import BadInput
 from pituning.figures.labels import place_labels
 from pituning.figures.palette import INK, MUTED, colours, escape, in_order, modality_style
-from pituning.graph.build import NodeInfo, shorten
+from pituning.graph.build import shorten
+from pituning.graph.info import NodeInfo
 
 PURPLE = {False: "#7a5195", True: "#b79ae0"}
 """One colour more than the palette has, by whether the page is dark."""
@@ -53,6 +54,7 @@ def map_figure(
     chosen: Collection[str] = (),
     large: bool = True,
     axes: tuple[str, str] = ("", ""),
+    paint: Mapping[str, str] | None = None,
     dark: bool = False,
 ) -> go.Figure:
     """One map. A point's shape is its modality, its colour its group; the points' names come as ``customdata``.
@@ -64,12 +66,13 @@ def map_figure(
         cloud: drawn small around the tasks.
         chosen: tasks that were picked out; the others fade. None picked out is all.
         large: with names and a legend, to choose from; else small and bare.
+        paint: the colours of some groups; others have one by their order.
         axes: titles; a map of which only distances mean something has none.
         dark: whether the page is dark.
     """
     if points.shape != (len(infos), 2) or len(groups) != len(infos):
         raise BadInput(f"{len(infos)} tasks, points {points.shape}, {len(groups)} groups; give one of each per task")
-    paint = group_colours(groups, infos, dark)
+    paint = {**group_colours(groups, infos, dark), **(paint or {})}
     picked = {info.name for info in infos if info.name in chosen} or {info.name for info in infos}
     figure = go.Figure()
     dots = len(infos) + (0 if cloud is None else cloud.points.size // 2)

@@ -20,7 +20,7 @@ from pituning.figures.palette import (
     modality_style,
     sequential,
 )
-from pituning.graph.build import NodeInfo
+from pituning.graph.info import NodeInfo
 from pituning.graph.matrix import Scale, on_scale
 from pituning.graph.predict import Neighbor
 from pituning.graph.similarity import rank
@@ -210,7 +210,10 @@ def neighbor_bars(
                 x=[max(high, 0.0) for high in highs],
                 y=list(range(len(shown))),
                 mode="text",
-                text=["" if item.confidence is None else f"{PAD}{item.confidence:.0%} stable" for item in shown],
+                text=[
+                    "" if item.confidence is None else f"{PAD}stable rank {100 * item.confidence:.0f} %"
+                    for item in shown
+                ],
                 textposition="middle right",
                 cliponaxis=False,
                 hoverinfo="skip",
@@ -221,7 +224,7 @@ def neighbor_bars(
         showlegend=False,
         bargap=0.35,
         height=90 + 34 * max(len(shown), 1),
-        margin={"l": 8, "r": 80, "t": 8, "b": 8},
+        margin={"l": 8, "r": 110, "t": 8, "b": 8},
         xaxis={"title": {"text": "Similarity (bars: 95 % bootstrap interval)"}, "automargin": True},
         yaxis={
             "tickvals": list(range(len(shown))),

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import networkx as nx
 
+from pituning.figures.graph_hulls import hull_colours, hull_series
 from pituning.figures.graph_lines import (
     ARROW_SIZE,
     FADED_LINE,
@@ -23,17 +24,22 @@ from pituning.figures.graph_lines import (
     line_links,
     line_name,
 )
-from pituning.figures.palette import MODALITIES, colours, escape, inks, modality_style
+from pituning.figures.palette import MODALITIES, colours, community_colours, escape, inks, modality_style
+from pituning.figures.plane import bounds, plane
 from pituning.graph.build import UNKNOWN_MODALITY
 from pituning.graph.ego import Arrow
+from pituning.graph.hulls import Hull
 from pituning.graph.newcomers import is_own
 
 ColourBy = Literal["modality", "community"]
 
-# Room for half a label at the sides and for labels and the legend below, in pixels.
-MARGINS = {"left": 76, "right": 76, "top": 30, "bottom": 84}
 MOST_LETTERS = 28
 """Of a title that stands at its node whole."""
+
+LARGE = {"minWidth": 1100, "minHeight": 760}
+"""Pixels of a canvas whose letters can be larger."""
+
+LARGE_LETTERS = 15
 
 ROOMY = 6
 """Groups that have room in a line of the legend; more stand closer together."""
@@ -47,6 +53,9 @@ SCALES = (0.6, 1.45)
 
 SELECTED_SCALE = 1.35
 FADED = 0.22
+ALONE = "In no community"
+"""What the legend calls tasks that are a community each."""
+
 OWN = "Yours"
 """What the legend calls a task that is in the graph by its shots alone, whose symbol has a ring around it."""
 
@@ -73,6 +82,8 @@ def graph_option(
     size_unit: str = "",
     gain_unit: str = "points",
     arrows: Sequence[Arrow] = (),
+    hulls: Sequence[Hull] = (),
+    wheel: bool = True,
     dark: bool = False,
 ) -> dict[str, Any]:
     """The option of a graph from `pituning.graph.build.task_graph` or `pituning.graph.directed.directed_graph`.
@@ -87,31 +98,38 @@ def graph_option(
         sizes: what the area of each node tells; all are alike where it is not given.
         size_unit: what the sizes count, for example ``"training examples"``.
         gain_unit: what gains are measured in; empty where they are no gains, but other values.
-        arrows: measured effects that are drawn over lines of similarity, which are grey then. They come after the
-            edges, and come back from a click with indices beyond theirs.
+        arrows: measured effects that are drawn over lines of similarity, which are grey. They come after the edges, and
+            come back from a click with indices beyond theirs.
+        hulls: communities that are drawn behind, of `pituning.graph.hulls.hulls`.
+        wheel: whether the mouse wheel zooms.
         dark: whether the page is dark.
     """
     near = near_of(graph, selected, other, chosen)
     near |= {task for arrow in arrows for task in (arrow.donor, arrow.target)}
-    groups = categories(graph, colour_by, dark, plain=not gain_unit, arrows=arrows)
+    behind = hull_colours(hulls, dark)
+    paint = painted(graph, colour_by, behind, dark)
+    groups = categories(graph, colour_by, paint, dark, plain=not gain_unit, arrows=arrows)
     scales = _scales(sizes or {})
     notes = {task: f"{value:,.0f} {size_unit}" for task, value in (sizes or {}).items()} if size_unit else {}
     ink, paper = inks(dark)
+    letters = {"label": {"fontSize": LARGE_LETTERS}}
+    larger = {
+        "series": [{"id": "tasks", **letters}, *([{"id": "communities", **letters}] if hulls else [])],
+        "legend": {"textStyle": {"fontSize": LARGE_LETTERS - 1}},
+    }
     return {
         "animation": False,
         "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink}},
-        "legend": legend(groups, colour_by, ink),
+        "legend": legend(groups, colour_by, ink, paper),
+        **plane(*bounds(graph, hulls), wheel=wheel),
+        "media": [{"query": LARGE, "option": larger}],
         "series": [
             {
                 "id": "tasks",
                 "name": "Tasks",
                 "type": "graph",
-                "layout": "none",
-                **MARGINS,
-                "preserveAspect": True,
-                "roam": True,
-                "scaleLimit": {"min": 0.5, "max": 6},
-                "nodeScaleRatio": 0.4,
+                "coordinateSystem": "cartesian2d",
+                "z": 2,
                 "selectedMode": "single",
                 "cursor": "pointer",
                 "categories": groups,
@@ -120,8 +138,8 @@ def graph_option(
                 "data": [
                     _node(
                         data,
-                        colour_by,
-                        dark,
+                        category_of(data, colour_by),
+                        paint,
                         paper,
                         ink,
                         task in near,
@@ -133,7 +151,7 @@ def graph_option(
                     for task, data in graph.nodes(data=True)
                 ],
                 "links": [
-                    *line_links(graph, dark, near, selected, other, gain_unit, grey=bool(arrows)),
+                    *line_links(graph, dark, near, selected, other, gain_unit),
                     *arrow_links(graph, dark, arrows),
                 ],
                 "label": {
@@ -148,6 +166,7 @@ def graph_option(
                 "labelLayout": {"hideOverlap": True},
                 "emphasis": {
                     "focus": "adjacency",
+                    "blurScope": "series",
                     "label": {"show": True, "fontWeight": "bold"},
                     "lineStyle": {"opacity": 1},
                 },
@@ -157,7 +176,14 @@ def graph_option(
                     "label": {"opacity": FADED},
                 },
                 "select": {"itemStyle": {"borderColor": ink, "borderWidth": 3}, "label": {"fontWeight": "bold"}},
-            }
+            },
+            *hull_series(
+                hulls,
+                behind,
+                dark=dark,
+                paper=paper,
+                community=int(graph.nodes[selected]["community"]) if selected in graph else None,
+            ),
         ],
     }
 
@@ -181,8 +207,8 @@ def _scales(sizes: Mapping[str, float]) -> dict[str, float]:
 
 def _node(
     data: dict[str, Any],
-    colour_by: ColourBy,
-    dark: bool,
+    category: str,
+    paint: Mapping[str, str],
     paper: str,
     ink: str,
     near: bool,
@@ -196,19 +222,18 @@ def _node(
         f"<b>{escape(data['title'])}</b>",
         escape(style.label),
         *([f"Planted families: {escape(families)}"] if families else []),
-        "Yours, placed from its shots" if is_own(data) else f"Community {int(data['community']) + 1}",
+        "Yours, placed from its shots" if is_own(data) else escape(community_of(data)),
         *([escape(note)] if note else []),
     ]
     size = NODE_SIZE[style.symbol] * scale * (SELECTED_SCALE if chosen else 1) * (RING_SCALE if is_own(data) else 1)
     return {
         "name": name_of(data),
-        "x": float(data["x"]),
-        "y": float(data["y"]),
-        "category": category_of(data, colour_by),
+        "value": [float(data["x"]), float(data["y"])],
+        "category": category,
         "symbol": RINGED[style.symbol] if is_own(data) else style.symbol,
         "symbolSize": round(size),
         "itemStyle": {
-            "color": _colour(data, colour_by, dark),
+            "color": paint[category],
             "borderColor": ink if chosen else paper,
             "borderWidth": 1.5 if is_own(data) or not chosen else 3,
             "opacity": 1 if near else FADED,
@@ -234,37 +259,55 @@ def _line_names(graph: nx.Graph) -> list[str]:
     return [name for name in LINE_ICONS if name in names]
 
 
-def _colour(data: dict[str, Any], colour_by: ColourBy, dark: bool) -> str:
-    palette = colours(dark)
-    if colour_by == "community":
-        return palette[int(data["community"]) % len(palette)]
-    return palette[modality_style(data["modality"]).colour]
+def painted(graph: nx.Graph, colour_by: ColourBy, behind: Mapping[int, str], dark: bool) -> dict[str, str]:
+    """The colour of each group of tasks: its modality's, or that of its community's outline.
+
+    Args:
+        behind: the colours of the outlines that are drawn, by community.
+    """
+    palette, many = colours(dark), community_colours(dark)
+    paint = {}
+    for data in graph.nodes.values():
+        group, number = category_of(data, colour_by), int(data["community"])
+        if colour_by == "modality":
+            paint[group] = palette[modality_style(data["modality"]).colour]
+        else:
+            paint[group] = palette[6] if group == ALONE else behind.get(number, many[number % len(many)])
+    return paint
 
 
-def category_of(data: dict[str, Any], colour_by: ColourBy) -> str:
+def community_of(data: Mapping[str, Any]) -> str:
+    """What the community of a task is called."""
+    return f"Community: {data['community_name']}" if data["community_name"] else ALONE
+
+
+def category_of(data: Mapping[str, Any], colour_by: ColourBy) -> str:
     """The group of a task in the legend."""
-    return (
-        f"Community {int(data['community']) + 1}"
-        if colour_by == "community"
-        else modality_style(data["modality"]).label
-    )
+    return (data["community_name"] or ALONE) if colour_by == "community" else modality_style(data["modality"]).label
 
 
 def categories(
-    graph: nx.Graph, colour_by: ColourBy, dark: bool, *, plain: bool, arrows: Sequence[Arrow] = ()
+    graph: nx.Graph,
+    colour_by: ColourBy,
+    paint: Mapping[str, str],
+    dark: bool,
+    *,
+    plain: bool,
+    arrows: Sequence[Arrow] = (),
 ) -> list[dict[str, Any]]:
-    """What the legend lists: the groups of nodes, then what rings and lines mean, as groups without any."""
+    """What the legend lists: the groups of nodes, then what rings and lines mean, as groups without any.
+
+    Args:
+        paint: of `painted`.
+    """
     groups: dict[str, dict[str, Any]] = {}
     for _, data in sorted(graph.nodes(data=True), key=lambda item: _order(item[1], colour_by)):
         name = category_of(data, colour_by)
-        groups.setdefault(name, {"name": name, "itemStyle": {"color": _colour(data, colour_by, dark)}})
-    similar = ["Similar"] if arrows else _line_names(graph)
-    if arrows and any(data.get("predicted") for _, _, data in graph.edges(data=True)):
-        similar.append("Predicted donor")
+        groups.setdefault(name, {"name": name, "itemStyle": {"color": paint[name]}})
     effects = [name for name, harm in (("Helps", False), ("Harms", True)) if harm in {one.gain < 0 for one in arrows}]
     lines = [
         {"name": line_label(name, plain=plain), "itemStyle": {"color": line_colour(name, dark)}}
-        for name in [*similar, *effects]
+        for name in [*_line_names(graph), *effects]
     ]
     own = [{"name": OWN, "itemStyle": {"color": inks(dark)[0]}}] if any(map(is_own, graph.nodes.values())) else []
     return [*groups.values(), *own, *lines]
@@ -272,12 +315,12 @@ def categories(
 
 def _order(data: dict[str, Any], colour_by: ColourBy) -> tuple[int, str]:
     if colour_by == "community":
-        return int(data["community"]), ""
+        return (int(data["community"]) if data["community_name"] else len(data) * 1_000_000), ""
     known = list(MODALITIES)
     return known.index(data["modality"]) if data["modality"] in known else len(known), data["modality"]
 
 
-def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str) -> dict[str, Any]:
+def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str, paper: str) -> dict[str, Any]:
     """The legend of `categories`, below the graph."""
     icons = LINE_ICONS | {OWN: RINGED["circle"]} | {word: LINE_ICONS[name] for name, word in PLAIN.items()}
     if colour_by == "modality":
@@ -287,6 +330,7 @@ def legend(groups: list[dict[str, Any]], colour_by: ColourBy, ink: str) -> dict[
         "bottom": 4,
         "left": "center",
         "selectedMode": False,
+        "backgroundColor": paper,  # to be read also where tasks are behind it, when it is zoomed
         "itemWidth": 20,
         "itemHeight": 13,
         "itemGap": 16 if len(groups) <= ROOMY else 10,

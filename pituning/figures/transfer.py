@@ -19,8 +19,8 @@ from pituning.figures.palette import (
     escape,
     modality_style,
 )
-from pituning.graph.build import NodeInfo
 from pituning.graph.harm import points
+from pituning.graph.info import NodeInfo
 
 CANVAS = (500.0, 300.0)
 """The inside of the scatter plot in pixels, about; names are placed for it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import networkx as nx
 import numpy as np
 
 from pituning.errors import BadInput
+from pituning.graph.info import NodeInfo
 from pituning.graph.layout import layout
+from pituning.graph.names import community_names
 from pituning.graph.similarity import rank, standardise
 from pituning.text import shorten as shorten_text
 
@@ -20,19 +21,6 @@ LABEL_LENGTH = 26
 
 UNKNOWN_MODALITY = "unknown"
 """Of tasks that only an outside table names; nobody can say whether a line to one crosses modalities."""
-
-
-class NodeInfo(Protocol):
-    """What the graph wants to know of a task; `pituning.tasks.registry.TaskInfo` has it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def modality(self) -> str: ...
-    @property
-    def families(self) -> tuple[str, ...]: ...
 
 
 def task_graph(
@@ -56,10 +44,10 @@ def task_graph(
 
     Returns:
         A graph whose nodes are task names in the given order, with ``title``, ``label`` (a short title), ``modality``,
-        ``families`` (tuple), ``community`` (0 is the largest), ``x`` and ``y`` (pixels, y down). Edges have
-        ``similarity``, ``standardised`` (deviations from the zoo's mean pair), ``rank`` (the better of the two tasks'
-        ranks of each other), ``mutual`` (each among the other's k nearest) and ``inter_modal``. Communities and places
-        depend on S alone, so they stay when ``k`` or ``threshold`` change.
+        ``families`` (tuple), ``community`` (0 is the largest), ``community_name`` (empty where it is one task), ``x``
+        and ``y`` (pixels, y down). Edges have ``similarity``, ``standardised`` (deviations from the zoo's mean pair),
+        ``rank`` (the better of the two tasks' ranks of each other), ``mutual`` (each among the other's k nearest) and
+        ``inter_modal``. Communities and places depend on S alone, so they stay when ``k`` or ``threshold`` change.
 
     Raises:
         BadInput: when S does not fit the tasks or ``k`` is out of range.
@@ -77,6 +65,7 @@ def task_graph(
     labels = [shorten(info.title or info.name) for info in infos]
     places = layout(similarity, names, labels, seed=seed)
     groups = communities(similarity, names, seed=seed)
+    called = community_names(groups, infos)
 
     graph = nx.Graph()
     for i, info in enumerate(infos):
@@ -87,6 +76,7 @@ def task_graph(
             modality=str(info.modality),
             families=tuple(info.families),
             community=groups[info.name],
+            community_name=called.get(groups[info.name], ""),
             x=float(places[i, 0]),
             y=float(places[i, 1]),
         )

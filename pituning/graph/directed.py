@@ -5,6 +5,8 @@ Tasks keep the places that their similarities give them, so that the two views c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import networkx as nx
 import numpy as np
 
@@ -22,6 +24,7 @@ def directed_graph(
     k: int | None = None,
     threshold: float | None = None,
     worst: bool = False,
+    halves: Mapping[str, Mapping[str, float]] | None = None,
 ) -> nx.DiGraph:
     """The tasks of ``graph``, joined by arrows from donor to target.
 
@@ -33,10 +36,12 @@ def directed_graph(
             ``threshold`` is given.
         threshold: keeps arrows of at least this absolute value.
         worst: ``k`` counts from the other end.
+        halves: half of the 95 % interval of each value, where it is known, by target and donor.
 
     Returns:
-        A graph whose edges have ``gain`` (the value), ``rank`` (1: what helps the target most, of all that is known)
-        and ``inter_modal``.
+        A graph whose edges have ``gain`` (the value), ``rank`` (1: what helps the target most, of all that is known),
+        ``inter_modal``, and, with ``halves``, ``certain`` (whether the interval is known and leaves 0 out) and ``half``
+        where it is known.
 
     Raises:
         BadInput: the values do not fit the tasks.
@@ -54,11 +59,15 @@ def directed_graph(
         places = {j: place for place, j in enumerate(best_first, start=1)}
         for j in (best_first[::-1] if worst else best_first)[:most]:
             if threshold is None or abs(values[i, j]) >= threshold:
+                gain, half = float(values[i, j]), (halves or {}).get(target, {}).get(names[j])
+                sure = {} if halves is None else {"certain": half is not None and abs(gain) > half}
                 directed.add_edge(
                     names[j],
                     target,
-                    gain=float(values[i, j]),
+                    gain=gain,
                     rank=places[j],
+                    **sure,
+                    **({} if half is None else {"half": half}),
                     inter_modal=crosses_modalities(graph.nodes[names[j]]["modality"], graph.nodes[target]["modality"]),
                 )
     return directed

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from pituning.errors import BadInput
-from pituning.graph.build import NodeInfo
+from pituning.graph.info import NodeInfo
 from pituning.graph.similarity import rank, standardise
 
 Order = Literal["clustered", "family", "name"]

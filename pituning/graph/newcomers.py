@@ -13,7 +13,8 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from pituning.graph.build import NodeInfo, crosses_modalities, shorten
+from pituning.graph.build import crosses_modalities, shorten
+from pituning.graph.info import NodeInfo
 from pituning.graph.layout import CROWD, POINT, SLACK, label_boxes
 from pituning.graph.predict import Neighbor
 
@@ -64,19 +65,19 @@ def joined(graph: nx.Graph, newcomers: Sequence[Newcomer]) -> nx.Graph:
             graph, and those that are in it, are left out.
 
     Returns:
-        Nodes as the others, with ``own``; ``community`` is that of the most similar task. Their edges have
-        ``similarity``, ``rank``, ``inter_modal``, ``predicted`` and, where it is known, ``confidence``.
+        Nodes as the others, with ``own``; ``community`` and its name are those of the most similar task. Their edges
+        have ``similarity``, ``rank``, ``inter_modal``, ``predicted`` and, where it is known, ``confidence``.
     """
     result = graph.copy()
     for newcomer in newcomers:
         info, near = newcomer.info, [one for one in newcomer.near if one.task in graph]
         if not near or info.name in graph:
             continue
-        label = shorten(info.title or info.name)
+        label, like = shorten(info.title or info.name), graph.nodes[near[0].task]
         x, y = _place(result, near, label)
         result.add_node(
             info.name, title=info.title, label=label, modality=str(info.modality), families=tuple(info.families),
-            community=int(graph.nodes[near[0].task]["community"]), x=x, y=y, own=True,
+            community=int(like["community"]), community_name=like["community_name"], x=x, y=y, own=True,
         )  # fmt: skip
         if graph.is_directed():
             continue

@@ -11,8 +11,10 @@ import networkx as nx
 import numpy as np
 
 from pituning.errors import BadInput
-from pituning.graph.build import NEIGHBOURS, NodeInfo, closeness, crosses_modalities, louvain, shorten
+from pituning.graph.build import NEIGHBOURS, closeness, crosses_modalities, louvain, shorten
+from pituning.graph.info import NodeInfo
 from pituning.graph.layout import layout_of_nearest
+from pituning.graph.names import community_names
 from pituning.graph.nearest import Nearest
 from pituning.graph.predict import Neighbor
 from pituning.registry import unknown
@@ -66,6 +68,8 @@ def sparse_graph(
         raise BadInput(f"k is {k}; choose 1 to {most}, as many as are kept of each task", field="k")
     near = k if k is not None or threshold is not None else min(NEIGHBOURS, most)
     graph = nx.Graph()
+    groups = dict(zip(kept.names, kept.communities.tolist(), strict=True))
+    called = community_names(groups, infos)
     for i, info in enumerate(infos):
         graph.add_node(
             info.name,
@@ -73,7 +77,8 @@ def sparse_graph(
             label=shorten(info.title or info.name),
             modality=str(info.modality),
             families=tuple(info.families),
-            community=int(kept.communities[i]),
+            community=groups[info.name],
+            community_name=called.get(groups[info.name], ""),
             x=round(float(kept.places[i, 0]), 2),
             y=round(float(kept.places[i, 1]), 2),
         )

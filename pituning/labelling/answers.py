@@ -14,7 +14,7 @@ from typing import Any
 
 from pituning.errors import ArtefactError, BadInput
 from pituning.labelling.rows import AnyRow
-from pituning.tasks.reading import Row, as_text
+from pituning.tasks.reading import Row, RowProblem, as_text
 from pituning.workspace.atomic import read_json, storage_error, write_json
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -130,7 +130,7 @@ class Tally:
             self.unread += 1
             if len(self.problems) < KEPT_PROBLEMS:
                 number = row.number if isinstance(row, Row) else row.row
-                self.problems.append(f"row {number}: {answer.problem}")
+                self.problems.append(str(RowProblem(number, str(answer.problem), file=row.file)))
             return
         self.probability += answer.probability or 0.0
         self.unsure += (answer.probability or 0.0) < 0.5

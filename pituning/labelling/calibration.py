@@ -6,6 +6,7 @@ trained on, divides the log scores of all labels. The most likely label stays th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,6 +26,14 @@ row on average on new ones (0.07 without), six rows of a model three times too s
 give the same T as without it."""
 
 BINS = 10
+
+MOST_BEYOND_CHANCE = 0.05
+"""Expected calibration error, beyond what a perfect model would be measured to have on as many rows, from which on a
+percentage would mislead."""
+
+FEWEST = 20
+"""Measured rows by which a probability is told as a share of right answers; where fewer had about that probability,
+those whose probabilities come next are counted with them."""
 
 
 def temper(log_scores: np.ndarray, temperature: float) -> np.ndarray:
@@ -102,6 +111,65 @@ class Reliability:
         """Raises KeyError, TypeError or ValueError for what `to_json` did not write."""
         bins = tuple(Bin(int(b["count"]), float(b["confidence"]), float(b["accuracy"])) for b in document["bins"])
         return cls(int(document["rows"]), float(document["ece"]), bins)
+
+
+def trusted(temperature: float | None, calibration: Mapping[str, Any] | None) -> Reliability | None:
+    """How far the probabilities of an expert can be trusted; None where no percentage may be shown.
+
+    One may be shown where a temperature was fitted on held-out rows, and `FEWEST` others or more say that probabilities
+    are off by no more than `MOST_BEYOND_CHANCE` and chance.
+
+    Args:
+        temperature: of the expert's card.
+        calibration: of the same card.
+    """
+    if temperature is None:
+        return None
+    after = measured(calibration, "after")
+    if after is None or after.rows < FEWEST or after.ece > MOST_BEYOND_CHANCE + ece_by_chance(after):
+        return None
+    return after
+
+
+def ece_by_chance(curve: Reliability) -> float:
+    """The expected calibration error that a perfect model would be measured to have on as many rows, on average.
+
+    Of few rows in a bin the share that is right differs from its expectation by chance alone: by the mean absolute
+    deviation of a binomial, which De Moivre (1730) gave in closed form.
+    """
+    return sum(_deviation(each.count, each.confidence) for each in curve.bins) / curve.rows
+
+
+def _deviation(n: int, p: float) -> float:
+    """E |X − np| of X ~ Binomial(n, p): 2 k (1 − p) P(X = k) at k = ⌊np⌋ + 1."""
+    if not 0 < p < 1:
+        return 0.0
+    k = min(math.floor(n * p) + 1, n)
+    choices = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return 2 * k * math.exp(choices + k * math.log(p) + (n - k + 1) * math.log1p(-p))
+
+
+def measured(calibration: Mapping[str, Any] | None, when: str) -> Reliability | None:
+    """What a card says was measured ``before`` or ``after`` calibration; None where it does not say so."""
+    try:
+        return Reliability.from_json((calibration or {})[when])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def right_of_hundred(curve: Reliability, probability: float) -> tuple[int, int]:
+    """Of a hundred answers with about this probability, how many are right, and by how many measured rows.
+
+    Args:
+        probability: 0 to 1.
+    """
+    rows, right = 0, 0.0
+    for each in sorted(curve.bins, key=lambda one: abs(one.confidence - probability)):
+        if rows >= FEWEST:
+            break
+        rows += each.count
+        right += each.count * each.accuracy
+    return round(100 * right / rows), rows
 
 
 def reliability(probabilities: Sequence[float] | np.ndarray, right: Sequence[bool] | np.ndarray) -> Reliability:

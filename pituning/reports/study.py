@@ -12,7 +12,7 @@ from pituning.errors import ArtefactError
 from pituning.experts.kinds import KINDS
 from pituning.figures.lowshot import gains_figure
 from pituning.figures.palette import method_label
-from pituning.graph.build import NodeInfo
+from pituning.graph.info import NodeInfo
 from pituning.registry import unknown
 from pituning.reports.drawn import Drawn, File, Panel, Table
 from pituning.reports.reader import Reader

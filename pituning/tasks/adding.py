@@ -12,11 +12,11 @@ from pituning.tasks.answers import parse_label_names
 from pituning.tasks.base import Task
 from pituning.tasks.cards import about_of, card_options, read_card_file
 from pituning.tasks.columns import Guess, guess_columns
-from pituning.tasks.examining import TableOptions
 from pituning.tasks.files import preview_table, task_from_table
 from pituning.tasks.mapping import ColumnMapping, ColumnUse
 from pituning.tasks.metrics import Guessing
 from pituning.tasks.reading import ReadOptions, Table, open_table
+from pituning.tasks.table_options import TableOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class AddOptions:
         text_columns: with commas between.
         answer_column: one, or several with commas between.
         label_names: ``0=bad,1=good``, or the name of a column.
-        missing: ``refuse``, ``drop`` or ``keep``; see `TableOptions`.
+        missing: ``refuse``, ``drop`` or ``keep``; see `TableOptions`, also for ``skip_bad_rows``.
         card: a file that says all this.
     """
 
@@ -41,6 +41,7 @@ class AddOptions:
     answers: str | None = None
     label_names: str | None = None
     missing: str = "refuse"
+    skip_bad_rows: bool = False
     header: bool | None = None
     encoding: str | None = None
     delimiter: str | None = None
@@ -122,6 +123,7 @@ def plan_table(table: Table, given: AddOptions, outer: Mapping[str, Any]) -> Tas
     options = TableOptions(
         answers=given.answers or card.answers,
         missing=given.missing if given.missing != "refuse" else card.missing or "refuse",
+        skip_bad_rows=given.skip_bad_rows,
         label_names=names or card.label_names,
         box_format=given.box_format or card.box_format,
         metric=given.metric or card.metric,

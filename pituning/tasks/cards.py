@@ -50,7 +50,7 @@ def card_of(task: Task) -> dict[str, Any]:
         "splits": {split: len(task.split(split)) for split in SPLITS},
         "licence": about.get("licence", ""),
         "origin": about.get("origin", ""),
-        **({"hub": about["hub"]} if about.get("hub") else {}),
+        **{name: about[name] for name in ("hub", "skipped") if about.get(name)},
     }
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -22,37 +22,16 @@ from pituning.tasks.base import SPLITS, ImageSource, Modality
 from pituning.tasks.boxes import four_numbers
 from pituning.tasks.images import BytesImage, FileImage, open_image
 from pituning.tasks.mapping import ColumnMapping
-from pituning.tasks.problems import MAX_PROBLEMS, TableError
+from pituning.tasks.problems import MAX_PROBLEMS, TableError, in_order
 from pituning.tasks.reading import Row, RowProblem, Table, as_text
 from pituning.tasks.reading.splits import SPLIT_NAMES
+from pituning.tasks.table_options import TableOptions
 from pituning.tasks.tallying import MAX_LABELS, Tally, find_kind, minus_one
 
 MIN_ROWS = 4
 MAX_TEXT = 100_000
 SIZES_OF_BOXES = 1000
 FIRST_IMAGES = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableOptions:
-    """How a table becomes a task, where the table leaves a choice.
-
-    Args:
-        answers: the kind of answers, a name of `ANSWER_KINDS`; None to find out.
-        missing: what becomes of rows without an answer: ``refuse``, ``drop``, or ``keep`` words such as "none" as
-            answers.
-        label_names: of coded labels, by code.
-        box_format: how four numbers are a box, see `pituning.tasks.boxes.FORMATS`; None to find out.
-        metric: how answers are scored; None for the usual way of their kind.
-        seed: of the split.
-    """
-
-    answers: str | None = None
-    missing: str = "refuse"
-    label_names: Mapping[str, str] = field(default_factory=dict)
-    box_format: str | None = None
-    metric: str | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +45,12 @@ class TableRow:
     image: ImageSource | None
     question: int
     split: str | None
+    file: str | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """See `RowProblem.place`."""
+        return self.file or "", self.number
 
 
 @dataclass(kw_only=True)
@@ -84,7 +69,7 @@ class Examined:
         splits: (N,) the split that the file names, a place in `SPLITS`; -1 where it names none.
         counts: how often each label comes up.
         missing: how often no answer is written how.
-        first_missing: the first rows without an answer.
+        unanswered: the first `MAX_PROBLEMS` rows without an answer.
         problems: rows that cannot be used.
         notes: one line each.
     """
@@ -100,7 +85,7 @@ class Examined:
     splits: np.ndarray
     counts: Counter[str]
     missing: Counter[str]
-    first_missing: tuple[int, ...]
+    unanswered: tuple[RowProblem, ...]
     problems: tuple[RowProblem, ...]
     notes: tuple[str, ...]
 
@@ -111,10 +96,10 @@ class Examined:
         return "vision-language" if self.columns.texts else "vision"
 
     def usable(self) -> Iterator[TableRow]:
-        """The rows that can be used, read again."""
-        return (
-            row for row in read_rows(self.table, self.columns, self.reader, check=False) if isinstance(row, TableRow)
-        )
+        """The rows that can be used, read again; their images are not looked into once more."""
+        bad = {problem.place for problem in self.problems}
+        rows = read_rows(self.table, self.columns, self.reader, check=False)
+        return (row for row in rows if isinstance(row, TableRow) and row.place not in bad)
 
 
 def check_columns(table: Table, columns: ColumnMapping) -> None:
@@ -160,7 +145,7 @@ def examine(table: Table, columns: ColumnMapping, options: TableOptions | None =
     numbers, keys, codes, splits = array("q"), array("q"), array("q"), array("b")
     counts: Counter[str] = Counter()
     missing: Counter[str] = Counter()
-    first: list[int] = []
+    unanswered: list[RowProblem] = []
     problems: list[RowProblem] = []
     for row in read_rows(table, columns, reader, check=True):
         if isinstance(row, RowProblem):
@@ -169,8 +154,8 @@ def examine(table: Table, columns: ColumnMapping, options: TableOptions | None =
                 raise TableError(table.filename, problems)
         elif isinstance(row, _NoAnswer):
             missing[row.written] += 1
-            if len(first) < 3:
-                first.append(row.number)
+            if len(unanswered) < MAX_PROBLEMS:
+                unanswered.append(RowProblem(row.number, "has no answer", columns.answers[0], row.file))
         else:
             numbers.append(row.number)
             keys.append(row.question)
@@ -195,7 +180,7 @@ def examine(table: Table, columns: ColumnMapping, options: TableOptions | None =
         table=table, columns=columns, options=options, kind=kind, reader=reader,
         rows=np.frombuffer(numbers, dtype=np.int64), questions=np.frombuffer(keys, dtype=np.int64),
         answers=np.frombuffer(codes, dtype=np.int64), splits=np.frombuffer(splits, dtype=np.int8), counts=counts,
-        missing=missing, first_missing=tuple(first), problems=tuple(sorted(problems, key=lambda p: p.row)),
+        missing=missing, unanswered=tuple(unanswered), problems=in_order(problems),
         notes=tuple(notes),
     )  # fmt: skip
 
@@ -288,6 +273,11 @@ def _sizes(table: Table, columns: ColumnMapping) -> list[tuple[tuple[float, ...]
 class _NoAnswer:
     number: int
     written: str
+    file: str | None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.file or "", self.number
 
 
 def read_rows(
@@ -304,7 +294,7 @@ def read_rows(
         # A problem of one cell follows the row that holds it.
         if isinstance(row, RowProblem):
             if row.column is None or row.column in used:
-                if pending is not None and not isinstance(pending, RowProblem) and pending.number == row.row:
+                if pending is not None and not isinstance(pending, RowProblem) and pending.place == row.place:
                     pending = None
                 yield row
             continue
@@ -314,7 +304,7 @@ def read_rows(
             pending = _read_row(table, columns, reader, row, check)
         except (_RowError, AnswerProblem) as error:
             column = error.column if isinstance(error, _RowError) else columns.answers[0]
-            pending = RowProblem(row.number, str(error), column)
+            pending = RowProblem(row.number, str(error), column, row.file)
     if pending is not None:
         yield pending
 
@@ -337,7 +327,7 @@ def _read_row(
         )
     answer = reader.read(cells, size)
     if answer is None:
-        return _NoAnswer(row.number, as_text(cells.get(columns.answers[0])).strip())
+        return _NoAnswer(row.number, as_text(cells.get(columns.answers[0])).strip(), row.file)
     for column in columns.texts:
         if len(as_text(cells.get(column))) > MAX_TEXT:
             length = len(as_text(cells.get(column)))
@@ -352,7 +342,7 @@ def _read_row(
             raise _RowError(f"split {written!r} is none of train, validation, test", columns.split)
     return TableRow(
         number=row.number, text=text, answer=answer[0], accepted=answer[1], image=image,
-        question=hash((text, digest)), split=split,
+        question=hash((text, digest)), split=split, file=row.file,
     )  # fmt: skip
 
 

@@ -15,15 +15,16 @@ from pituning.errors import BadInput
 from pituning.tasks.answers import ANSWER_KINDS, clean_text
 from pituning.tasks.base import OPEN_ANSWER_CLASSES, SPLITS, Example, ImageSource, Modality, Task
 from pituning.tasks.columns import Guess, guess_columns
-from pituning.tasks.examining import MIN_ROWS, Examined, TableOptions, TableRow, examine
+from pituning.tasks.examining import MIN_ROWS, Examined, TableRow, examine
 from pituning.tasks.hints import hints
 from pituning.tasks.mapping import ColumnMapping, ColumnUse, account
 from pituning.tasks.metrics import METRICS, Guessing
-from pituning.tasks.problems import TableError
+from pituning.tasks.problems import SkippedRows, TableError, count_rows, in_order, listed
 from pituning.tasks.reading import ReadOptions, RowProblem, Table, open_table
 from pituning.tasks.saved import load_saved_task, save_task
 from pituning.tasks.splitting import assign_splits
 from pituning.tasks.stored import StoredExamples, example_line, write_examples
+from pituning.tasks.table_options import TableOptions
 from pituning.workspace.layout import check_name
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
 
 MAX_INSTRUCTION = 4000
 SHOWN_COUNTS = 20
+SHOWN_UNANSWERED = 3
 PREVIEWED = 20
 LOOKED_THROUGH = 20_000
 """Rows among which examples of each label are looked for; files are often sorted by label."""
@@ -53,6 +55,9 @@ class TablePreview:
         most_shots: the most shots per class that the training split allows.
         problems: rows that cannot be used; the task cannot be made while there are any.
         missing: how many rows have no answer; the task cannot be made while nobody said what becomes of them.
+        unanswered: the first of those rows.
+        skipped: the rows that are left out because somebody said so.
+        unfit: why the rows that can be used make no task; None where they make one.
         warnings: one line each, see `hints`.
         account: what becomes of every column.
         examples: some of the usable examples, as they are stored: the first of each label, then the second of each, and
@@ -69,6 +74,9 @@ class TablePreview:
     most_shots: int
     problems: tuple[RowProblem, ...]
     missing: int
+    unanswered: tuple[RowProblem, ...]
+    skipped: SkippedRows
+    unfit: str | None
     warnings: tuple[str, ...]
     account: tuple[ColumnUse, ...]
     examples: tuple[Example, ...] = field(repr=False)
@@ -119,10 +127,11 @@ def task_from_table(
             f"the instruction has {len(instruction)} characters; keep it under {MAX_INSTRUCTION}", field="instruction"
         )
     plan = _plan(table, columns, options or TableOptions())
-    if plan.examined.problems:
-        raise TableError(table.filename, plan.examined.problems)
+    if plan.examined.problems and not plan.examined.options.skip_bad_rows:
+        raise TableError(table.filename, plan.examined.problems, skippable=True)
     _check_missing(plan.examined)
     plan.check_splits()
+    skipped = skipped_rows(plan.examined)
     kind = ANSWER_KINDS[plan.examined.kind]
     return Task(
         name=name,
@@ -131,7 +140,8 @@ def task_from_table(
         modality=plan.examined.modality,
         metric=plan.metric,
         labels=plan.labels,
-        description=f"{len(plan.kept):,} rows of {table.filename}",
+        description=f"{len(plan.kept):,} rows of {table.filename}"
+        + (f", without {skipped.rows:,} that were left out" if skipped.rows else ""),
         source="file",
         splits=plan.store(name),
         about={
@@ -140,6 +150,7 @@ def task_from_table(
             "answers": kind.name,
             "file": table.filename,
             "dealt": plan.dealt(),
+            **({"skipped": skipped.to_json()} if skipped.rows else {}),
             **(about or {}),
         },
     )
@@ -182,8 +193,11 @@ def preview_table(
         sizes={split: int((plan.splits == place).sum()) for place, split in enumerate(SPLITS)},
         dealt=tuple(plan.dealt()),
         most_shots=most,
-        problems=examined.problems,
-        missing=0 if examined.options.missing != "refuse" else examined.missing.total(),
+        problems=() if examined.options.skip_bad_rows else examined.problems,
+        missing=examined.missing.total() if examined.options.refuses_missing else 0,
+        unanswered=examined.unanswered if examined.options.refuses_missing else (),
+        skipped=skipped_rows(examined),
+        unfit=_unfit(plan),
         warnings=tuple(plan.notes()),
         account=account(table, columns),
         examples=tuple(
@@ -191,6 +205,14 @@ def preview_table(
             for row in shown
         ),
     )
+
+
+def _unfit(plan: _Plan) -> str | None:
+    try:
+        plan.check_splits()
+    except BadInput as error:
+        return str(error)
+    return None
 
 
 def _first_of_each(answers: np.ndarray, count: int) -> list[int]:
@@ -224,6 +246,12 @@ class _Plan:
     def notes(self) -> list[str]:
         examined = self.examined
         notes = [*examined.table.notes, *examined.notes]
+        if examined.problems and examined.options.skip_bad_rows:
+            bad = count_rows(examined.problems)
+            notes.append(
+                f"{bad} {'row cannot be used and is' if bad == 1 else 'rows cannot be used and are'} left out: "
+                f"{listed(examined.problems)}"
+            )
         if examined.missing and examined.options.missing != "keep":
             notes.append(missing_words(examined))
         if self.grouped:
@@ -328,12 +356,21 @@ def _several_right(examined: Examined) -> bool:
     return bool(different.any() if examined.kind == "box" else different.mean() > 0.6)
 
 
+def skipped_rows(examined: Examined) -> SkippedRows:
+    """The rows of a table that are left out as its options say."""
+    problems = examined.problems if examined.options.skip_bad_rows else ()
+    unanswered = examined.unanswered if examined.options.drops_missing else ()
+    count = examined.missing.total() if examined.options.drops_missing else 0
+    return SkippedRows(rows=count_rows(problems) + count, named=in_order([*problems, *unanswered]))
+
+
 def missing_words(examined: Examined) -> str:
     """How many rows have no answer, and what can become of them."""
-    count, rows = examined.missing.total(), ", ".join(map(str, examined.first_missing))
+    count, first = examined.missing.total(), examined.unanswered[:SHOWN_UNANSWERED]
+    rows = ", ".join(f"{row.row} of {row.file}" if row.file else str(row.row) for row in first)
     words = ", ".join(repr(word) if word else "empty" for word, _ in examined.missing.most_common(3))
-    dropped = examined.options.missing == "drop"
-    more = ", …" if count > len(examined.first_missing) else ""
+    dropped = examined.options.drops_missing
+    more = ", …" if count > len(first) else ""
     answer = " and ".join(map(repr, examined.columns.answers[:2]))
     return f"{count} of {count + len(examined.rows)} rows have no answer in {answer} ({words}; rows {rows}{more})" + (
         ": they are left out" if dropped else ""
@@ -341,7 +378,7 @@ def missing_words(examined: Examined) -> str:
 
 
 def _check_missing(examined: Examined) -> None:
-    if not examined.missing or examined.options.missing != "refuse":
+    if not examined.missing or not examined.options.refuses_missing:
         return
     words = any(examined.missing) and examined.kind == "labels"
     keep = ", or take those words as a label with --keep-missing" if words else ""

@@ -27,6 +27,7 @@ class TaskInfo:
     families: tuple[str, ...]
     source: str
     sizes: Mapping[str, int]
+    instruction: str = ""
 
 
 def load_task(name: str, workspace: Workspace | None = None) -> Task:
@@ -104,6 +105,7 @@ def list_tasks(workspace: Workspace | None = None, backbone: str | None = None) 
                 families=tuple(card.get("families", ())),
                 source="file",
                 sizes=card["sizes"],
+                instruction=card["instruction"],
             )
         )
     known = {info.name for info in infos}
@@ -114,6 +116,7 @@ def list_tasks(workspace: Workspace | None = None, backbone: str | None = None) 
                 TaskInfo(
                     name=name, title=task.title, modality=task.modality, metric=task.metric, labels=task.labels,
                     families=(), source=task.source, sizes={split: len(task.split(split)) for split in SPLITS},
+                    instruction=task.instruction,
                 )
             )  # fmt: skip
     return infos
@@ -147,6 +150,7 @@ def _mini_info(name: str) -> TaskInfo:
         families=task.families,
         source=task.source,
         sizes=split_sizes(name),
+        instruction=task.instruction,
     )
 
 

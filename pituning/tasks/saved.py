@@ -17,7 +17,7 @@ from pituning.tasks.mini import TASK_NAMES
 from pituning.tasks.stored import StoredExamples, example_line, find_examples
 from pituning.workspace.atomic import atomic_directory
 from pituning.workspace.documents import parse_json
-from pituning.workspace.layout import Workspace
+from pituning.workspace.layout import Workspace, free_name
 
 FORMAT_VERSION = 1
 _IMAGE_NAME = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")
@@ -34,12 +34,22 @@ def save_task(task: Task, workspace: Workspace, *, replace: bool = False) -> Pat
         BadInput: a task of that name is there already.
     """
     directory = workspace.task_dir(task.name)
-    taken = BadInput(f"there is a task {task.name!r} already; choose another name", field="name")
     if task.name in TASK_NAMES or (directory.exists() and not replace):
-        raise taken
-    with atomic_directory(directory, taken=None if replace else taken) as folder:
+        raise name_taken(task.name, workspace)
+    with atomic_directory(directory, taken=None if replace else name_taken(task.name, workspace)) as folder:
         write_task(task, folder)
     return directory
+
+
+def taken_names(workspace: Workspace) -> set[str]:
+    """The names that no new task may have."""
+    return {*TASK_NAMES, *workspace.task_names()}
+
+
+def name_taken(name: str, workspace: Workspace) -> BadInput:
+    """The error of a name that a task has, with one that is free."""
+    free = free_name(name, {name, *taken_names(workspace)})
+    return BadInput(f"there is a task {name!r} already; choose another name, such as {free!r}", field="name")
 
 
 def write_task(task: Task, folder: Path) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 
 from pituning.errors import BadInput
 from pituning.tasks.columns import Guess, guess_columns
-from pituning.tasks.examining import TableOptions
 from pituning.tasks.files import TablePreview, preview_table, save_task, task_from_table
 from pituning.tasks.mapping import ColumnMapping
 from pituning.tasks.reading import ReadOptions, Row, RowProblem, Table, open_table
 from pituning.tasks.reading.base import counted
+from pituning.tasks.table_options import TableOptions
 from pituning.workspace import bounded
 from pituning.workspace.bounded import Limits
 from pituning.workspace.layout import Workspace

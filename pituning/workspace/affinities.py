@@ -22,7 +22,7 @@ import numpy as np
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
 from pituning.workspace.atomic import TEMPORARY_PREFIX, write_bytes
-from pituning.workspace.layout import Workspace, check_name
+from pituning.workspace.layout import Workspace, check_name, free_name
 
 LEAST_TASKS, MOST_TASKS = 2, 5000
 MOST_VALUE = 1e12
@@ -265,7 +265,10 @@ def save_affinity(workspace: Workspace, name: str, affinity: Affinity) -> None:
         BadInput: the name cannot be used, or is taken; ``field`` is ``"name"``.
         ArtefactError: the disk is full or not writable.
     """
-    taken = BadInput(f"there is a table {name!r} already; choose another name, or delete that one", field="name")
+    free = free_name(name, {name, *affinity_names(workspace)})
+    taken = BadInput(
+        f"there is a table {name!r} already; choose another name, such as {free!r}, or delete that one", field="name"
+    )
     write_bytes(affinity_path(workspace, name), affinity_csv(affinity), taken=taken)
 
 

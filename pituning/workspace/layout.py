@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,8 @@ DEFAULT_ROOT = Path("workspace")
 DEFAULT_BACKBONE = "mini"
 BACKBONE_VARIABLE = "PITUNING_BACKBONE"
 BACKBONE_HELP = "Backbone whose zoo it is; default: $PITUNING_BACKBONE, else mini."
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
+MOST_NAME = 60
+_NAME = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{MOST_NAME - 1}}}")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -63,6 +65,14 @@ def check_name(name: str, *, what: str = "name") -> str:
             f"{what} {name!r} cannot be used: take 1 to 60 of a-z, 0-9 and '-', not beginning with '-'", field=what
         )
     return name
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name itself where it is not taken, else the first of ``name-2``, ``name-3`` … that is not; no longer than
+    `check_name` takes."""
+    ends = (f"-{number}" for number in range(2, len(taken) + 3))
+    names = (name, *(name[: MOST_NAME - len(end)].rstrip("-") + end for end in ends))
+    return next(one for one in names if one not in taken)
 
 
 def zoo_command(words: str, backbone: str) -> str:

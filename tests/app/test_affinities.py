@@ -62,7 +62,7 @@ def test_the_panel_of_a_task_and_of_a_pair(imported: Workspace, open_page: OpenP
     table = at.dataframe[0].value
     assert table["Value"].tolist() == [0.9, 0.5]
     assert table["Rank"].tolist() == ["1 of 3", "2 of 3"]
-    assert option(at)["series"][0]["data"][0]["x"] is not None
+    assert option(at)["series"][0]["data"][0]["value"]
 
 
 def test_a_table_is_imported(workspace: Workspace, open_page: OpenPage) -> None:

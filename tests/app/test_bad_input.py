@@ -14,10 +14,10 @@ from pituning.experts.card import CARD, TENSORS
 from pituning.runs.queue import RunQueue
 from pituning.workspace import atomic
 from pituning.workspace.layout import Workspace
-from tests.app.conftest import OpenPage
+from tests.app.conftest import OpenPage, texts
 from tests.app.uploads import TABLE, beside, can_launch, own_table, pictures, upload, zipped
 
-FILE = "A table, or a zip with a table and its images"
+FILE = "A table, or a zip: of tables, of a table and its pictures, or of a folder for each class"
 ANSWER = "Column with the answer"
 GOOD_ZIP = pictures()
 
@@ -79,7 +79,10 @@ def test_what_is_no_image_is_listed_with_its_row(
 
 def test_a_name_that_is_taken_or_unusable(workspace: Workspace, open_page: OpenPage) -> None:
     at = upload(own_table(open_page), "digits.csv", TABLE)
-    assert "there is a task 'digits' already" in beside(at, "Name")
+    (field,) = [field for field in at.text_input if field.label == "Name"]
+    assert field.value == "digits-2"
+    field.set_value("digits").run()
+    assert "there is a task 'digits' already; choose another name, such as 'digits-2'" in beside(at, "Name")
     assert not can_launch(at)
 
     (field,) = [field for field in at.text_input if field.label == "Name"]

@@ -209,9 +209,11 @@ def finish(workspace: Workspace, run: Run) -> None:
     queue = RunQueue(workspace)
     claimed = queue.claim("test-owner")
     assert claimed is not None
-    others = [{"answer": "4", "probability": 0.07}]
+    others = [{"answer": "4", "probability": 0.05}, {"answer": "5", "probability": 0.02}]
+    curve = {"rows": 40, "ece": 0.05, "bins": [{"count": 40, "confidence": 0.9, "accuracy": 0.85}]}
+    calibrated = {None: {}, PI: {"temperature": 1.5, "calibration": {"after": curve}}}
     answers = [
-        {"expert": name, "method": method,
+        {"expert": name, "method": method, **calibrated[name],
          "answers": [{"answer": answer, "probability": 0.93, "score": points, "others": others}]}
         for name, method, answer, points in ((None, "backbone", "7", 0.0), (PI, "pi", "3", 100.0))
     ]  # fmt: skip
@@ -241,7 +243,10 @@ def test_an_expert_answers_beside_the_others(workspace: Workspace, open_page: Op
     assert "**Backbone**" in page_text
     assert "**π-expert**" in page_text
     assert page_text.index(":red[:material/close: wrong]") < page_text.index(":green[:material/check: right]")
-    assert "4: 7 %" in page_text
+    assert page_text.count("Of 100 such answers about 85 are right, by 40 test rows.") == 1  # of the calibrated one
+    assert page_text.count("4: 5 % · 5: 2 %") == 1
+    assert page_text.count("Then 4 · 5") == 1
+    assert "A percentage is shown only where it held on test rows" in page_text
 
     runs = healthy(open_page("runs"))
     assert not runs.dataframe  # out of the way

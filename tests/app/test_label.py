@@ -16,8 +16,10 @@ from pituning.experts.card import read_card, write_card
 from pituning.labelling.answers import Answer, AnswersFile, Layout
 from pituning.labelling.calibration import reliability
 from pituning.labelling.sources import find_source
+from pituning.runs.configs import PredictRun
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
+from pituning.runs.spec import RunSpec
 from pituning.tasks.reading import Row
 from pituning.workspace.layout import Workspace
 from tests.app.conftest import OpenPage, healthy, texts
@@ -27,7 +29,7 @@ LABELS = ("yes", "no", "maybe")
 SURE = [0.9, 0.4, 0.7, 0.95, 0.35]
 
 
-def finished(workspace: Workspace, run_id: str, *, expert: str = "nli") -> Run:
+def finished(workspace: Workspace, run_id: str, *, expert: str = "nli", **how_sure: Any) -> Run:
     """The run, done: five rows, the last but three and the last the least sure."""
     queue = RunQueue(workspace)
     claimed = queue.claim("tests")
@@ -45,7 +47,7 @@ def finished(workspace: Workspace, run_id: str, *, expert: str = "nli") -> Run:
         "expert": expert, "file": "new.csv", "answers": "answers.csv", "out": None, "columns": layout.columns(),
         "own_columns": layout.own(), "rows": 5, "unread": 0, "problems": [], "cut": 2, "counts": {"yes": 5},
         "mean_probability": 0.66, "below_half": 2, "temperature": None, "calibration": {}, "kind": "lora",
-    }  # fmt: skip
+    } | how_sure  # fmt: skip
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
     queue.finish(claimed.claim, "succeeded", result_path=f"runs/{run_id}/result.json")
     return queue.get(run_id)
@@ -61,7 +63,7 @@ def test_a_file_goes_up_is_labelled_and_comes_back_the_least_sure_first(
 
     monkeypatch.setattr("streamlit.download_button", download_button)
     at = healthy(open_page("label", expert="lora/nli"))
-    assert "Not calibrated: its probabilities are as the model gives them" in texts(at)
+    assert "Not calibrated, so rows are put in order without percentages" in texts(at)
     assert "guessing at random scores" in texts(at)
     assert "always answering the largest class" in texts(at)
     at.file_uploader(key="label_file").upload("new.csv", b"id,note\n001,=1+1\n002,b\n").run()
@@ -89,9 +91,10 @@ def test_a_file_goes_up_is_labelled_and_comes_back_the_least_sure_first(
     assert "yes 5" in texts(at)
     shown = at.dataframe[-1].value
     assert shown["id"].tolist() == ["004", "001", "002", "000", "003"]
-    assert list(shown)[:2] == ["answer", "probability"]
+    assert list(shown)[:3] == ["answer", "id", "text"]  # nobody knows what the probabilities are worth
     assert shown["text"].str.len().max() == MOST_CELL
-    assert shown["probability"].tolist() == pytest.approx([35, 40, 70, 90, 95])
+    assert not [column for column in shown if "p(" in column or "prob" in column]
+    assert "Mean probability" not in {metric.label for metric in at.metric}
     at.segmented_control(key="label_order").set_value("file").run()
     assert at.dataframe[-1].value["id"].tolist() == ["000", "001", "002", "003", "004"]
     assert files["new-labelled.csv"] == (workspace.run_dir(run.id) / "answers.csv").read_bytes()
@@ -118,12 +121,16 @@ def test_the_least_sure_are_found_whatever_the_size(tmp_path: Path, monkeypatch:
 
 def test_how_sure_it_is_is_drawn_before_and_after(workspace: Workspace, open_page: OpenPage) -> None:
     directory = workspace.zoo().expert_dir("lora", "nli")
-    measured = {name: reliability([0.6, 0.9, 0.8], [True, True, right]).to_json()
-                for name, right in (("before", False), ("after", True))}  # fmt: skip
+    measured = {name: reliability([0.9] * 20, [True] * right + [False] * (20 - right)).to_json()
+                for name, right in (("before", 9), ("after", 18))}  # fmt: skip
     write_card(replace(read_card(directory), temperature=1.7, calibration={"rows": 12, **measured}), directory)
-    at = healthy(open_page("label", expert="lora/nli"))
+    run_id = RunQueue(workspace).submit(RunSpec.of("predict", PredictRun(expert="nli", kind="lora", source="x")))
+    finished(workspace, run_id, temperature=1.7, calibration=measured)
+    at = healthy(open_page("label", expert="lora/nli", run=run_id))
     said = texts(at)
-    assert "Calibrated on 12 held-out examples. On 3 test rows" in said
+    assert {metric.label: metric.value for metric in at.metric}["Mean probability"] == "66 %"
+    assert at.dataframe[-1].value["probability"].tolist() == pytest.approx([35, 40, 70, 90, 95])
+    assert "Calibrated on 12 held-out examples. On 20 test rows" in said
     assert "ECE" in said
     assert {metric.label: metric.value for metric in at.metric}["Temperature"] == "1.70"
     assert at.get("plotly_chart")

@@ -44,6 +44,17 @@ def test_all_methods_with_what_pi_gains(studied: Workspace, open_page: OpenPage)
     assert "π-tuning took, by the loss on held-out shots: the mixture 100 %" in texts(at)
 
 
+def test_one_begins_with_a_target_whose_relatives_helped(studied: Workspace, open_page: OpenPage) -> None:
+    assert "Targets to try" not in texts(healthy(open_page("home"))), "those with many labels take too long"
+    path = studied.zoo().lowshot_path("lora")
+    write_text(path, path.read_text().replace("vqa,", "rte,"))
+
+    page_text = texts(healthy(open_page("home")))
+    assert "Textual entailment" in page_text
+    assert "60.0 by π-tuning, 50.0 by a new expert alone" in page_text
+    assert healthy(open_page("new_run")).selectbox(key="target").value == "rte"
+
+
 def test_one_target_and_its_runs(studied: Workspace, open_page: OpenPage) -> None:
     at = open_page("transfer")
     at.selectbox(key="study_target").set_value("digits").run()

@@ -269,7 +269,7 @@ def test_json_lines_and_a_zip_with_images_work_too(workspace: Workspace, open_pa
     with zipfile.ZipFile(archive, "w") as stream:
         for i in range(40):
             picture = io.BytesIO()
-            Image.new("RGB", (20, 20), "red" if i % 2 else "blue").save(picture, "PNG")
+            Image.new("RGB", (20 + i, 20), "red" if i % 2 else "blue").save(picture, "PNG")
             stream.writestr(f"pictures/{i}.png", picture.getvalue())
         stream.writestr(
             "table.csv", "image,label\n" + "".join(f"pictures/{i}.png,{'r' if i % 2 else 'b'}\n" for i in range(40))

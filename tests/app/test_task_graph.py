@@ -38,6 +38,18 @@ def test_the_graph_has_every_task_of_the_zoo(workspace: Workspace, open_page: Op
 
     assert len(option(at)["series"][0]["data"]) == 20
     assert "No task chosen" in texts(at)
+    (names,) = [series["data"] for series in option(at)["series"] if series["id"] == "communities"]
+    assert len({one["name"] for one in names}) == len(names) > 1
+    at.toggle(key="outlines").set_value(False).run()
+    assert [series["id"] for series in option(healthy(at))["series"]] == ["tasks"]
+
+    at.button(key="community_1").click().run()
+    nodes = healthy(at), option(at)["series"][0]["data"]
+    clear = {node["id"] for node in nodes[1] if node["itemStyle"]["opacity"] == 1}
+    assert set(at.query_params["tasks"].split(",")) == clear
+    assert names[1]["name"] in at.button(key="community_1").label
+    task = clear.pop()
+    assert names[1]["name"] in texts(healthy(open_page("task_graph", task=task)))
 
 
 def test_a_link_to_a_task_opens_its_panel(workspace: Workspace, open_page: OpenPage) -> None:
@@ -127,8 +139,8 @@ def test_an_own_task_can_be_looked_at_and_lands_on_the_graph_with_a_run(
 
     at = healthy(at.run())
     after = option(at)["series"][0]
-    assert [(node["id"], node["x"], node["y"]) for node in after["data"][:-1]] == [
-        (node["id"], node["x"], node["y"]) for node in before["data"]
+    assert [(node["id"], node["value"]) for node in after["data"][:-1]] == [
+        (node["id"], node["value"]) for node in before["data"]
     ]
     own = after["data"][-1]
     assert (own["id"], own["symbol"]) == ("parity", RINGED["rect"])
@@ -206,8 +218,8 @@ def test_the_graph_as_it_is_drawn_can_be_downloaded(
         assert set(graph.nodes) == {node["id"] for node in series["data"]}
 
 
-def places(at: Any) -> list[tuple[str, float, float]]:
-    return [(node["id"], node["x"], node["y"]) for node in option(at)["series"][0]["data"]]
+def places(at: Any) -> list[tuple[str, list[float]]]:
+    return [(node["id"], node["value"]) for node in option(at)["series"][0]["data"]]
 
 
 def click(at: Any, data_type: str, index: int) -> None:
@@ -345,7 +357,7 @@ def test_a_large_zoo_of_which_only_the_most_similar_are_kept(
     monkeypatch.setattr(graph_view, "CROWD", 10)
 
     at = healthy(open_page("task_graph"))
-    points = [series for series in option(at)["series"] if series["type"] == "scatter"]
+    points = [series for series in option(at)["series"] if series["id"].startswith("tasks ")]
     assert sum(len(series["data"]) for series in points) == 20
     assert "Of each task the 4 most similar are kept" in texts(at)
     assert "97.0 % of the nearest are the right ones" in texts(at)

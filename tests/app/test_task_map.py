@@ -14,6 +14,7 @@ from pituning.runs.queue import RunQueue
 from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import similarity_digest
 from tests.app.conftest import OpenPage, healthy, texts
+from tests.app.test_task_graph import option
 
 
 def keep_map(
@@ -68,6 +69,15 @@ def test_colours_clouds_and_which_map_is_large(colour: str, workspace: Workspace
     assert large["layout"]["xaxis"]["title"]["text"] == "First axis (40 % of the variance)"
     assert len(trace(large, "cloud")["x"]) == 40
     assert sorted(set(trace(large, "tasks")["marker"]["opacity"])) == [0.22, 1]
+
+    at = healthy(open_page("task_map", colour=colour, large="Task graph"))
+    drawn = trace(figures(at)[0], "tasks")
+    nodes = option(healthy(open_page("task_graph")))["series"][0]["data"]
+    places = {node["id"]: node["value"] for node in nodes}
+    assert dict(zip(drawn["customdata"], zip(drawn["x"], drawn["y"], strict=True), strict=True)) == {
+        name: (x, -y) for name, (x, y) in places.items()
+    }
+    assert len(figures(at)) == 4
     queries = [link.proto.query_string for link in at.get("page_link")]
     assert all("tasks=nli%2Crte" in query or "tasks=nli,rte" in query for query in queries)
 

@@ -28,7 +28,7 @@ PAGES = {
     "map": "map",
     "similarity": "similarity?task=nli&other=visual-entailment",
     "transfer": "transfer?task=shape&other=vqa",
-    "new-run": "new-run?target=digits",
+    "new-run": "new-run?target=rte",
     "runs": "runs",
     "experts": "experts?expert=lora%2Fnli",
     "label": "label?expert=lora%2Fnli",

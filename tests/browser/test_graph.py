@@ -50,6 +50,33 @@ def test_the_app_opens_and_a_click_on_a_task_opens_its_panel(studio: Studio, pag
     expect(page).to_have_url(f"{studio.url}/new-run?target=digits")
     no_errors(page)
 
+    page.get_by_role("link", name="Home").click()  # whose graph leads to the same panel, on a narrow window, too
+    page.set_viewport_size({"width": 800, "height": 700})
+    label = page.locator(".st-key-hero_chart svg text", has_text="Captioning")
+    expect(label).to_be_visible()
+    press(label)
+    expect(page.get_by_role("heading", name="Captioning")).to_be_visible()
+    expect(page).to_have_url(f"{studio.url}/graph?task=caption")
+    no_errors(page)
+
+
+def test_the_graph_is_as_high_as_the_window_and_stays_beside_its_panel(studio: Studio, page: Page) -> None:
+    for width, height in ((1280, 800), (1920, 1080)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(f"{studio.url}/graph?task=nli")
+        settle(page)
+        expect(page.get_by_text("Measured transfer", exact=False).last).to_be_visible()
+        canvas = page.locator(".st-key-graph_canvas").bounding_box()
+        assert canvas is not None
+        assert canvas["height"] > 0.66 * height
+        assert 0.93 * height < canvas["y"] + canvas["height"] <= height
+        page.get_by_text("Instruction").scroll_into_view_if_needed()
+        page.mouse.move(width - 120, height - 80)
+        page.mouse.wheel(0, 400)
+        label = page.locator(".st-key-graph_chart svg text", has_text="Natural language inference")
+        expect(label).to_be_in_viewport()
+        no_errors(page)
+
 
 CONTROLS = re.compile(r"/static/js/(ButtonGroup|Selectbox|Slider)\.")
 """The code of what stands above the graph."""
@@ -95,6 +122,7 @@ def test_the_graph_stands_still_from_the_first_moment_that_it_can_be_clicked(stu
 
 
 MIDDLES = """() => [...document.querySelectorAll('.st-key-graph_chart svg path[fill="none"][stroke]')]
+    .filter(path => path.getAttribute('stroke-width') !== '0')
     .filter(path => path.getTotalLength() > 40)
     .sort((a, b) => b.getTotalLength() - a.getTotalLength())
     .map(path => {
@@ -102,7 +130,8 @@ MIDDLES = """() => [...document.querySelectorAll('.st-key-graph_chart svg path[f
         const at = new DOMPoint(middle.x, middle.y).matrixTransform(path.getScreenCTM());
         return [at.x, at.y];
     })"""
-"""Of all lines, which are paths with a stroke and no filling; the middle of a long one lies under no other mark."""
+"""Of all lines, which are paths with a stroke that is seen and no filling; the middle of a long one lies under no other
+mark."""
 
 FRAMES = """
 const draw = window.requestAnimationFrame.bind(window);

@@ -82,7 +82,7 @@ def test_a_chart_is_saved_as_it_is_seen(
 def test_the_graph_is_saved_for_other_programs(studio: Studio, page: Page) -> None:
     page.goto(f"{studio.url}/graph")
     settle(page)
-    page.get_by_role("button", name="Download", exact=True).click()
+    page.get_by_role("button", name="Options").click()
     for label, begins in (("GraphML", b"<?xml"), ("GEXF", b"<?xml"), ("JSON", b"{"), ("CSV", b"source")):
         with page.expect_download() as download:
             page.get_by_role("button", name=label).click()

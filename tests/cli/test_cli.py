@@ -31,7 +31,7 @@ COMMANDS = {
     "graph": ("neighbors", "project", "export"),
     "tune": (),
     "predict": (),
-    "study": ("transfer", "lowshot", "predictors", "summary", "tables", "variants", "paper"),
+    "study": ("transfer", "lowshot", "predictors", "short-probe", "summary", "tables", "variants", "paper"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
         "sweep", "duplicate", "submit", "count", "move", "priority", "pause", "unpause", "adopt",

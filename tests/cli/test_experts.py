@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from pituning.backbones.files import FILES, fingerprint
+from pituning.commands.experts import _how_sure
+from pituning.labelling.calibration import reliability
 from pituning.runs.queue import RunQueue
 from pituning.workspace import atomic
 from pituning.workspace.atomic import write_bytes
@@ -160,3 +162,13 @@ def test_training_in_a_worker_process(pituning: Run, workspace: Workspace, check
     directories = [workspace.zoo().new_expert_dir("lora", name) for name in (first.json["expert"], "again")]
     tensors = [(directory / "adapter_model.safetensors").read_bytes() for directory in directories]
     assert tensors[0] == tensors[1]
+
+
+def test_a_percentage_is_told_with_what_it_was_worth_or_not_at_all() -> None:
+    answer = {"answer": "good", "probability": 0.912, "others": [{"answer": "bad", "probability": 0.088}]}
+    curve = reliability([0.9] * 50, [True] * 44 + [False] * 6)
+    assert _how_sure({"temperature": 1.4, "calibration": {"after": curve.to_json()}}, answer) == (
+        "good (91 %; of 100 such answers about 88 are right, by 50 test rows)"
+    )
+    assert _how_sure({"temperature": None, "calibration": {}}, answer) == "good (then bad; not calibrated)"
+    assert _how_sure({}, {**answer, "others": []}) == "good (not calibrated)"  # of an older run

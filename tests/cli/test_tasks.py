@@ -81,7 +81,21 @@ def test_add_twice_is_refused(pituning: Run, moods: Path) -> None:
     assert pituning("tasks", "add", moods, "--instruction", "mood?").code == 0
     outcome = pituning("tasks", "add", moods, "--instruction", "mood?")
     assert outcome.code == 2
-    assert "there is a task 'moods' already" in outcome.error
+    assert "there is a task 'moods' already; choose another name, such as 'moods-2'" in outcome.error
+
+
+def test_rows_that_cannot_be_used_are_left_out_and_named(pituning: Run, tmp_path: Path) -> None:
+    path = tmp_path / "visits.csv"
+    path.write_text("text,label\n" + "".join(f"visit {i},{'ab'[i % 2]}\n" for i in range(20)) + ",a\nvisit 99,\n")
+    refused = pituning("tasks", "add", path, "--instruction", "which?")
+    assert refused.code == 2
+    assert "row 22: 'text' is empty; correct or delete it, or leave it out with --skip-bad-rows" in refused.error
+    added = pituning("tasks", "add", path, "--instruction", "which?", "--skip-bad-rows")
+    assert "left out: 2 rows, named in its card: pituning tasks card visits" in added.out
+    assert pituning("tasks", "card", "visits", "--json").json["skipped"] == {
+        "rows": 2,
+        "named": ["row 22: 'text' is empty", "row 23, column 'label': has no answer"],
+    }
 
 
 def test_check_adds_nothing(pituning: Run, workspace: Workspace, moods: Path) -> None:

@@ -10,6 +10,7 @@ from pituning.figures.crowd import crowd_members, crowd_option
 from pituning.figures.task_graph import FADED
 from pituning.graph.build import task_graph
 from pituning.graph.directed import directed_graph
+from pituning.graph.hulls import hulls
 from pituning.graph.layout import CROWD
 from tests.figures.test_task_graph import leaves
 from tests.graph.test_build import infos, random_similarity
@@ -75,6 +76,14 @@ def test_nothing_fades_while_nothing_is_chosen(graph: nx.Graph) -> None:
     option = crowd_option(graph)
     assert not [one for one in option["series"] if one["id"].startswith("chosen")]
     assert {one["itemStyle"]["opacity"] for one in series(option, "scatter")} == {1}
+
+
+def test_communities_are_named_behind_the_points(graph: nx.Graph) -> None:
+    drawn = hulls(graph)
+    assert drawn
+    behind = crowd_option(graph, hulls=drawn)["series"][-1]
+    assert [one["name"] for one in behind["data"]] == [hull.name for hull in drawn if hull.label]
+    assert behind["silent"]
 
 
 def test_the_legend_names_what_is_drawn(graph: nx.Graph) -> None:

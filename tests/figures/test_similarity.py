@@ -107,7 +107,7 @@ def test_neighbours() -> None:
     assert list(bars.marker.color) == [LIGHT[2], LIGHT[1]]
     np.testing.assert_allclose(np.array(bars.x) + bars.error_x.array, [0.45, 0.65])
     np.testing.assert_allclose(np.array(bars.x) - bars.error_x.arrayminus, [0.3, 0.5])
-    assert [text.strip("\u2002") for text in texts.text] == ["62% stable", "100% stable"]
+    assert [text.strip("\u2002") for text in texts.text] == ["stable rank 62 %", "stable rank 100 %"]
 
 
 def test_neighbours_without_replicates() -> None:

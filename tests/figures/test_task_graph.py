@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 
 from pituning.figures.crowd import crowd_option
-from pituning.figures.palette import DARK, DIVERGING, LIGHT
-from pituning.figures.task_graph import FADED, OWN, RINGED, graph_option
+from pituning.figures.graph_hulls import hull_colours
+from pituning.figures.palette import COMMUNITIES, DARK, DIVERGING, LIGHT
+from pituning.figures.task_graph import ALONE, FADED, OWN, RINGED, graph_option
 from pituning.graph.build import UNKNOWN_MODALITY, task_graph
 from pituning.graph.directed import directed_graph
 from pituning.graph.ego import Arrow
+from pituning.graph.hulls import hulls
 from pituning.graph.newcomers import Newcomer, joined
 from pituning.graph.predict import Neighbor
 from tests.graph.test_build import Info, infos, random_similarity
+from tests.graph.test_hulls import placed
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +59,11 @@ def test_streamlit_takes_it(graph: nx.Graph) -> None:
 
 def test_nodes_keep_order_place_and_shape(graph: nx.Graph) -> None:
     series = graph_option(graph)["series"][0]
-    assert (series["type"], series["layout"], series["selectedMode"]) == ("graph", "none", "single")
+    assert (series["type"], series["coordinateSystem"], series["selectedMode"]) == ("graph", "cartesian2d", "single")
     assert [node["id"] for node in series["data"]] == list(graph)
     for node in series["data"]:
         data = graph.nodes[node["id"]]
-        assert (node["x"], node["y"]) == (data["x"], data["y"])
+        assert node["value"] == [data["x"], data["y"]]
         symbol, colour = {"vision": ("circle", 0), "language": ("rect", 1), "vision-language": ("diamond", 2)}[
             data["modality"]
         ]
@@ -86,7 +89,7 @@ def test_lines_tell_modalities_and_similarity(graph: nx.Graph) -> None:
     }
     assert {style for style, _ in styles[True]} == {"dashed"}
     assert {style for style, _ in styles[False]} == {"solid"}
-    assert {colour for _, colour in styles[True]}.isdisjoint(colour for _, colour in styles[False])
+    assert {colour for pairs in styles.values() for _, colour in pairs} == {LIGHT[6]}  # colours are for gains
 
 
 def test_selected_task_stands_out_with_its_neighbours(graph: nx.Graph) -> None:
@@ -98,14 +101,48 @@ def test_selected_task_stands_out_with_its_neighbours(graph: nx.Graph) -> None:
     assert nodes["task-3"]["symbolSize"] > nodes["task-0"]["symbolSize"]
 
 
+def test_communities_are_drawn_behind_and_do_not_take_the_mouse(graph: nx.Graph) -> None:
+    drawn = hulls(graph)
+    option = graph_option(graph, hulls=drawn)
+    assert option["series"][0]["id"] == "tasks"  # what is clicked comes back by it
+    behind = option["series"][1:]
+    assert all(one["silent"] and one["z"] < option["series"][0]["z"] for one in behind)
+    outlines = [one for one in behind if one["type"] == "line"]
+    assert [one["data"][0] for one in outlines] == [one["data"][-1] for one in outlines], "closed"
+    assert len(outlines) == sum(len(hull.outlines) for hull in drawn)
+    xs, ys = np.array([point for one in outlines for point in one["data"]]).T
+    assert option["xAxis"]["min"] <= xs.min() <= xs.max() <= option["xAxis"]["max"]
+    assert option["yAxis"]["min"] <= ys.min() <= ys.max() <= option["yAxis"]["max"]
+    (names,) = [one["data"] for one in behind if one["type"] == "scatter"]
+    assert [one["name"] for one in names] == [hull.name for hull in drawn if hull.label]
+    assert {type(leaf) for leaf in leaves(option)} <= {str, int, float, bool}
+
+    task = next(name for name, data in graph.nodes(data=True) if data["community"] == 1)
+    chosen = graph_option(graph, hulls=drawn, selected=task)["series"][1:]
+    strong = {one["id"] for one in chosen if one["type"] == "line" and one["areaStyle"]["opacity"] > 0.1}
+    assert {name.split()[1] for name in strong} == {"1"}
+    assert len(graph_option(graph)["series"]) == 1
+
+
 def test_community_colours_and_legend(graph: nx.Graph) -> None:
-    option = graph_option(graph, colour_by="community")
+    drawn = hulls(graph)
+    option = graph_option(graph, colour_by="community", hulls=drawn)
+    filled = {int(one["id"].split()[1]): one["areaStyle"]["color"] for one in option["series"] if one["type"] == "line"}
+    assert set(filled.values()) <= set(COMMUNITIES)
     for node in option["series"][0]["data"]:
-        assert node["itemStyle"]["color"] == LIGHT[graph.nodes[node["id"]]["community"] % len(LIGHT)]
+        assert node["itemStyle"]["color"] == filled[graph.nodes[node["id"]]["community"]]
     names = [entry["name"] for entry in option["legend"]["data"]]
-    assert names[0] == "Community 1"
+    assert names[:-2] == [hull.name for hull in drawn]
     assert names[-2:] == ["Same modality", "Across modalities"]
     assert {node["category"] for node in option["series"][0]["data"]} == set(names[:-2])
+
+    near = placed(np.array([[0.0, 0.0], [90.0, 0.0], [200.0, 0.0], [290.0, 0.0], [0.0, 150.0]]), [0, 0, 1, 1, 2])
+    assert len(set(hull_colours(hulls(near), dark=False).values())) == 2
+    for data in near.nodes.values():
+        data |= {"modality": "vision", "title": data["label"], "families": ()}
+    near.nodes["t4"]["community_name"] = ""
+    alone = graph_option(near, colour_by="community", hulls=hulls(near))
+    assert (alone["series"][0]["data"][-1]["category"], alone["legend"]["data"][-1]["name"]) == (ALONE, ALONE)
 
 
 def test_measured_effects_are_arrows_over_grey_lines(graph: nx.Graph) -> None:
@@ -115,7 +152,7 @@ def test_measured_effects_are_arrows_over_grey_lines(graph: nx.Graph) -> None:
     ]
     option, plain = (graph_option(graph, selected="task-0", arrows=drawn) for drawn in (arrows, []))
     series, before = option["series"][0], plain["series"][0]
-    assert [(node["x"], node["y"]) for node in series["data"]] == [(node["x"], node["y"]) for node in before["data"]]
+    assert [node["value"] for node in series["data"]] == [node["value"] for node in before["data"]]
     count = len(before["links"])  # what is clicked comes back as a place in this order
     assert [(link["source"], link["target"]) for link in series["links"][:count]] == [
         (link["source"], link["target"]) for link in before["links"]
@@ -171,19 +208,27 @@ def test_arrows_tell_gain_and_harm(graph: nx.Graph) -> None:
     assert styles["task-1", "task-0"]["color"] == DIVERGING[1]
     assert (styles["task-3", "task-0"]["type"], styles["task-1", "task-0"]["type"]) == ("solid", "dashed")
     assert "−4.00" in links["task-1", "task-0"]["tooltip"]["formatter"]
+    sure = directed_graph(graph, values, k=3, halves={"task-0": {"task-3": 3.0}})
+    drawn = {(link["source"], link["target"]): link for link in graph_option(sure)["series"][0]["links"]}
+    pale = {pair for pair, link in drawn.items() if link["lineStyle"]["opacity"] < 0.5}
+    assert pale == set(links) - {("task-3", "task-0")}, "of one seed nobody knows"
+    assert "± 3.0 over seeds" in drawn["task-3", "task-0"]["tooltip"]["formatter"]
     assert [entry["name"] for entry in option["legend"]["data"]][-3:] == ["Helps", "Harms", "Dashed: across modalities"]
     for leaf in leaves(option):
         assert type(leaf) in (str, int, float, bool)
 
 
 def test_the_views_have_the_same_places(graph: nx.Graph) -> None:
-    def places(option: dict[str, Any]) -> list[tuple[str, float, float]]:
-        return [(node["id"], node["x"], node["y"]) for node in option["series"][0]["data"]]
+    def places(option: dict[str, Any]) -> Any:
+        plane = [option[name] for name in ("grid", "xAxis", "yAxis")]
+        return [(node["id"], node["value"]) for node in option["series"][0]["data"]], plane
 
     arrows = directed_graph(graph, np.ones((12, 12)))
     here = places(graph_option(graph))
     assert places(graph_option(arrows)) == here
     assert places(graph_option(graph, selected="task-3", other="task-1", sizes={"task-1": 9.0, "task-2": 1.0})) == here
+    effects = [Arrow(donor="task-3", target="task-0", gain=gain) for gain in (8.0, -8.0)]
+    assert places(graph_option(graph, selected="task-0", arrows=effects)) == here
 
 
 def test_of_a_pair_only_the_two_stand_out(graph: nx.Graph) -> None:
@@ -248,3 +293,7 @@ def test_a_task_that_joined_has_a_ring_and_dotted_lines(graph: nx.Graph) -> None
     assert OWN in [entry["name"] for entry in crowd["legend"]["data"]]
     arrows = graph_option(joined(directed_graph(graph, np.ones((12, 12)), k=1), [mine]))["series"][0]
     assert arrows["data"][-1]["id"] == "mine"
+    assert (option["xAxis"], option["yAxis"]) == (
+        graph_option(graph)["xAxis"],
+        graph_option(graph)["yAxis"],
+    )  # all stay

@@ -16,6 +16,8 @@ class Info:
     title: str
     modality: str
     families: tuple[str, ...] = ()
+    instruction: str = ""
+    labels: tuple[str, ...] | None = None
 
 
 def infos(n: int) -> list[Info]:

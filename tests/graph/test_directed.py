@@ -55,6 +55,16 @@ def test_tasks_stay_where_they_are(graph: nx.Graph) -> None:
     assert actual["task-0"]["task-3"]["inter_modal"] is False
 
 
+def test_an_effect_is_certain_where_its_interval_leaves_0_out(graph: nx.Graph) -> None:
+    halves = {"task-0": {"task-1": 4.9, "task-2": 9.1}, "task-1": {}}
+    actual = directed_graph(graph, VALUES, k=3, halves=halves)
+    certain = {(donor, target) for donor, target, sure in actual.edges(data="certain") if sure}
+    assert certain == {("task-1", "task-0")}
+    assert actual["task-2"]["task-0"]["half"] == 9.1
+    assert "half" not in actual["task-0"]["task-1"]
+    assert not any("certain" in data for *_, data in directed_graph(graph, VALUES).edges(data=True))
+
+
 def test_nothing_known_is_no_arrow(graph: nx.Graph) -> None:
     assert not directed_graph(graph, np.full((4, 4), NAN)).edges
 

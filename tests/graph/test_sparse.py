@@ -46,7 +46,14 @@ def sparse(similarity: np.ndarray, k: int = 12) -> NearestSimilarity:
 
 def infos(names: Any = NAMES) -> list[Any]:
     return [
-        SimpleNamespace(name=name, title=name.title(), modality=("vision", "language")[i % 2], families=("a",))
+        SimpleNamespace(
+            name=name,
+            title=name.title(),
+            modality=("vision", "language")[i % 2],
+            families=("a",),
+            instruction="",
+            labels=None,
+        )
         for i, name in enumerate(names)
     ]
 

@@ -14,10 +14,13 @@ from pituning.labelling.calibration import (
     COLDEST,
     HOTTEST,
     Reliability,
+    ece_by_chance,
     fit_temperature,
     reliability,
+    right_of_hundred,
     temper,
     temperature_loss,
+    trusted,
 )
 
 
@@ -101,3 +104,22 @@ def test_ece_is_what_a_slow_loop_says(pairs: list[tuple[float, bool]]) -> None:
     assert (found.rows, sum(each.count for each in found.bins)) == (len(pairs), len(pairs))
     again = Reliability.from_json(found.to_json())
     assert again.ece == pytest.approx(found.ece, abs=1e-4)
+
+
+def test_a_percentage_is_shown_only_where_it_was_fitted_and_measured_and_holds() -> None:
+    curve = reliability([0.95] * 30 + [0.55] * 10, [True] * 27 + [False] * 3 + [True] * 5 + [False] * 5)
+    assert trusted(1.5, {"after": curve.to_json()}) == Reliability.from_json(curve.to_json())
+    for temperature, calibration in ((None, {"after": curve.to_json()}), (1.5, {}), (1.5, None), (1.5, {"after": 3})):
+        assert trusted(temperature, calibration) is None
+    few, far = reliability([0.9] * 10, [True] * 9 + [False]), reliability([0.95] * 40, [True] * 32 + [False] * 8)
+    near = reliability([0.95] * 40, [True] * 35 + [False] * 5)  # off by 7.5 points, of which chance explains 2.8
+    assert trusted(1.5, {"after": near.to_json()}) is not None
+    by_hand = sum(
+        each.count / near.rows * abs(right / each.count - each.confidence)
+        * math.comb(each.count, right) * each.confidence**right * (1 - each.confidence) ** (each.count - right)
+        for each in near.bins for right in range(each.count + 1)
+    )  # fmt: skip
+    assert ece_by_chance(near) == pytest.approx(by_hand)
+    assert trusted(1.5, {"after": few.to_json()}) is trusted(1.5, {"after": far.to_json()}) is None
+    assert right_of_hundred(curve, 0.99) == (90, 30)
+    assert right_of_hundred(curve, 0.5) == (80, 40)  # ten rows are too few: (5 + 27) of 40

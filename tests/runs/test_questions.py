@@ -193,6 +193,7 @@ def test_answers_are_those_of_the_model_with_probabilities_that_sum_to_one(studi
     expected = [tiny_backbone.predict(encoded, task), model.predict(expert.values, encoded, task)]
     for one, texts in zip((result["said"][0], result["said"][2]), expected, strict=True):
         assert [said["answer"] for said in one["answers"]] == texts
+    assert result["said"][1]["temperature"] is None
     for one in result["said"]:
         for said in one["answers"]:
             shares = [said["probability"], *(other["probability"] for other in said["others"])]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
@@ -107,6 +108,20 @@ CLASS_LABEL = {
 HUB = CODED.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": CLASS_LABEL}})})
 
 
+def excel(**sheets: list[list[Any]]) -> bytes:
+    book = openpyxl.Workbook()
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+SHEET = [["text", "label"], *map(list, PAIRS)]
+
+
 @dataclass(frozen=True)
 class Case:
     """A file, and what becomes of it.
@@ -146,6 +161,17 @@ CASES = {
         csv("text,label,split", [f"{t},{x},{'test' if i > 35 else 'train'}" for i, (t, x) in enumerate(
             (text.replace(",", ""), label) for text, label in PAIRS)] + ["who knows,unsure,test"] * 3),
         refused="answer 'unsure' has no training row", options={"answers": "labels"},
+    ),
+    "an Excel workbook": Case("t.xlsx", excel(Data=SHEET), TWO),
+    "a workbook with a sheet for each split": Case(
+        "t.xlsx", excel(train=SHEET, test=SHEET[:1] + [[f"again {text}", label] for text, label in PAIRS[:8]]),
+        TWO | {"rows": 56, "test": 8},
+    ),
+    "a workbook with several sheets": Case("t.xlsx", excel(a=SHEET, b=SHEET), refused="choose one with --table"),
+    "empty texts": Case("t.csv", labelled().replace(f'"{PAIRS[3][0]}"', ""), refused="or leave it out with --skip-bad-rows"),
+    "empty texts left out": Case(
+        "t.csv", labelled().replace(f'"{PAIRS[3][0]}"', ""), TWO, ("1 row cannot be used and is left out: row 5",),
+        options={"skip_bad_rows": True},
     ),
     "labels 0 and 1": Case(
         "t.csv", labelled(lambda i, x: str(int(x == "good"))), NUMBERS, ("--label-names 0=…,1=… gives them names",)

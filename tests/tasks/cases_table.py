@@ -46,6 +46,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "-1 kept": "a class where somebody says so",
         "empty labels": "told, counted, with a way to leave such rows out",
         "empty labels left out": "left out on request",
+        "empty texts": "told, with the row, and a way to leave it out",
+        "empty texts left out": "left out on request, and named",
         "labels NaN": "missing answers, not a class called nan",
         "labels None kept": "a class where somebody says so",
         "labels null": "as empty labels",
@@ -93,7 +95,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "quotes that are text": "read as they are, since tab-separated files have no quoting",
         "tabs, label first, no header": "cut at tabs alone; the label is the answer",
     },
-    "JSON, Parquet, Arrow": {
+    "Excel, JSON, Parquet, Arrow": {
+        "an Excel workbook": TAKEN,
+        "a workbook with a sheet for each split": "taken; the sheets are the splits",
+        "a workbook with several sheets": "refused; --table chooses",
         "a JSON list": TAKEN,
         "JSON by column": TAKEN,
         "JSON by split": "taken; its splits are kept",
@@ -239,6 +244,8 @@ def table() -> str:
 
 def _option(name: str, value: object) -> str:
     """As it is written on the command line."""
+    if value is True:
+        return f"--{name.replace('_', '-')}"
     if name == "missing":
         return f"--{value}-missing"
     return "--no-header" if value is False else f"--{name.replace('_', '-')} {value}"

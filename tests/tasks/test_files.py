@@ -15,6 +15,7 @@ from PIL import Image
 
 from pituning.errors import ArtefactError, BadInput
 from pituning.tasks.base import SPLITS
+from pituning.tasks.cards import card_of
 from pituning.tasks.files import (
     ColumnMapping,
     TableError,
@@ -131,8 +132,34 @@ def test_bad_rows_are_named_all_together():
     assert [p.row for p in caught.value.problems] == [13, 14, 15, 16]
     assert str(caught.value) == (
         "file 't.csv': 4 rows cannot be used: row 13: 'text' is empty; row 14: has 3 fields, the header has 2; "
-        "row 15: 'label' has 500 characters, more than 400; and 1 more; correct or delete them"
+        "row 15: 'label' has 500 characters, more than 400; and 1 more; correct or delete them, or leave them out with "
+        "--skip-bad-rows"
     )
+
+
+def test_bad_rows_are_left_out_where_somebody_says_so_and_named_in_the_card():
+    rows = rows_of({"a": 9, "b": 9})
+    parts = {"train.csv": rows + ",a\nno answer,\n", "test.csv": rows.replace("text ", "other ") + "x,a,b\n"}
+    data = archive({name: text.encode() for name, text in parts.items()})
+    with pytest.raises(TableError, match=r"row 20 of test\.csv: has 3 fields, .*; row 20 of train\.csv: 'text' is"):
+        make(data, name="t.zip")
+    task = make(data, name="t.zip", skip_bad_rows=True)
+    assert sum(len(examples) for examples in task.splits.values()) == 36
+    assert card_of(task)["skipped"] == {
+        "rows": 3,
+        "named": [
+            "row 20 of test.csv: has 3 fields, the header has 2",
+            "row 20 of train.csv: 'text' is empty",
+            "row 21 of train.csv, column 'label': has no answer",
+        ],
+    }
+    assert task.description.endswith("of t.zip, without 3 that were left out")
+    assert make(rows + "x,\n", missing="drop").about["skipped"]["rows"] == 1
+    assert "skipped" not in card_of(make(rows))
+    words = make(rows + "x,none\n" * 3, missing="keep", skip_bad_rows=True)  # words that are kept are answers
+    assert words.labels == ("a", "b", "none")
+    with pytest.raises(TableError, match=r"correct or delete them$"):  # there is no task without them
+        make("text,label\n" + "".join(f",{'ab'[i % 2]}\n" for i in range(6)), skip_bad_rows=True)
 
 
 def test_truncated_jsonl_names_its_last_row():
@@ -153,7 +180,7 @@ def test_a_split_column_is_kept():
         "validation": [f"x{i}" for i in range(10, 14)],
         "test": [f"x{i}" for i in range(14, 20)],
     }
-    with pytest.raises(TableError, match="row 2: split 'holdout' is none of train"):
+    with pytest.raises(TableError, match="row 2, column 'split': split 'holdout' is none of train"):
         make("text,label,split\n" + "\n".join(lines).replace("train", "holdout", 1))
     # Without validation rows, some are cut from train; the test rows stay.
     task = make("text,label,split\n" + "\n".join(line for line in lines if "dev" not in line))
@@ -252,12 +279,28 @@ def test_what_is_no_image_is_named_with_its_row():
     with pytest.raises(TableError) as caught:
         make(data, ColumnMapping(image="image", answer="label"), name="t.zip")
     assert [str(p) for p in caught.value.problems] == [
-        "row 26: 'img/e.png' is not an image; give one of PNG, JPEG, WEBP, GIF, BMP, TIFF",
-        "row 27: image 'img/none.png' is not there; add it to the zip",
+        "row 26, column 'image': 'img/e.png' is not an image; give one of PNG, JPEG, WEBP, GIF, BMP, TIFF",
+        "row 27, column 'image': image 'img/none.png' is not there; add it to the zip",
         "row 28: 'image' is empty",
-        "row 29: 'img/f.png' is a damaged or truncated image; save it again",
-        "row 30: image '../a.png' points outside the zip; use a path inside it",
+        "row 29, column 'image': 'img/f.png' is a damaged or truncated image; save it again",
+        "row 30, column 'image': image '../a.png' points outside the zip; use a path inside it",
     ]
+
+
+def test_a_row_that_is_left_out_for_its_image_moves_no_other_row():
+    columns, options = ColumnMapping(image="image", text="q", answer="label"), TableOptions(skip_bad_rows=True)
+    whole = make(image_archive(), columns, name="t.zip")
+    table = open_table(image_archive("img/e.png,red,0\n", **{"img/e.png": png(size=64)[:90]}), filename="t.zip")
+    *rows, torn = table.read()
+    table = replace(table, read=lambda: iter([torn, *rows]))
+    skipped = task_from_table(table, name="mine", instruction="Which?", columns=columns, options=options)
+    for split in SPLITS:
+        pictures = [
+            [(example.answer, example.image.render(8).tobytes()) for example in task.split(split)]
+            for task in (skipped, whole)
+        ]
+        assert pictures[0] == pictures[1]
+    assert all(example.image.render(8) for example in preview_table(table, columns, options=options).examples)
 
 
 def test_an_image_with_too_many_pixels_is_refused():

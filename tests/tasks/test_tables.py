@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import struct
 import zipfile
 from dataclasses import dataclass
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
@@ -23,6 +25,18 @@ from pituning.tasks.reading import ReadOptions, Row, RowProblem, Table, open_tab
 
 cell = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
 DATA = "text,label\na,yes\nb,no\nc,yes\nd,no\n"
+
+
+def workbook(sheets: dict[str, list[list]]) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
 
 
 @dataclass(frozen=True)
@@ -101,8 +115,35 @@ def read_or_refuse(data: bytes, name: str) -> None:
     assert refused is None or (refused.field == "file" and "\n" not in str(refused))
 
 
+def test_a_workbook_is_read_row_by_row_with_its_numbers():
+    day = datetime.date(2026, 11, 30)
+    sheet = [["text", "label", "when"], ["a, b\nc", "yes", day], [], ["=1+1", True, None], [3, 1.5, day, "x"]]
+    read = read_table(workbook({"notes": [], "data": sheet}), "t.xlsx")
+    assert (read.table.form, read.table.columns) == ("Excel", ("text", "label", "when"))
+    assert read.rows == [
+        {"text": "a, b\nc", "label": "yes", "when": "2026-11-30"},
+        {"text": None, "label": True, "when": None},  # a formula whose value was never computed
+    ]
+    assert read.numbers == (2, 4)
+    assert [str(problem) for problem in read.problems] == ["row 5: has 4 cells, the header has 3"]
+    parts = workbook({"Training": [["text"], ["a"]], "test": [["text", "note"], ["b", "n"]]})
+    read = read_table(parts, "t.xlsx")
+    assert read.rows == [
+        {"text": "a", "note": None, "split": "train"},
+        {"text": "b", "note": "n", "split": "test"},
+    ]
+    assert [row.file for row in read.table.rows()] == ["sheet 'Training'", "sheet 'test'"]
+    one = open_table(parts, ReadOptions(table="test"), filename="t.xlsx")
+    assert one.columns == ("text", "note")
+    with pytest.raises(BadInput, match="has no sheet 'dev' with rows; it has 'Training', 'test'"):
+        open_table(parts, ReadOptions(table="dev"), filename="t.xlsx")
+
+
 @settings(max_examples=150, deadline=None)
-@given(data=st.binary(max_size=200), suffix=st.sampled_from(["csv", "tsv", "jsonl", "json", "parquet", "arrow", "zip"]))
+@given(
+    data=st.binary(max_size=200),
+    suffix=st.sampled_from(["csv", "tsv", "jsonl", "json", "parquet", "arrow", "zip", "xlsx"]),
+)
 def test_any_bytes_are_read_or_refused_in_one_line(data, suffix):
     read_or_refuse(data, f"t.{suffix}")
 
@@ -198,7 +239,11 @@ def test_jsonl_problems_have_rows():
         ("t.csv", b"a,b\n" + b"x" * 200_000 + b",y\n", "row 2 has a cell of over"),
         ("t.jsonl", b"{]\n[]\n", "no usable rows.*write one JSON object on each line"),
         ("t.zip", archive({"t.csv": DATA.encode(), "a.png": png()})[60:], "is damaged or cut off"),
-        ("t.xlsx", b"PK", "type .xlsx is not read"),
+        ("t.xls", b"PK", "type .xls is not read; give .csv, .tsv, .txt, .xlsx"),
+        ("t.xlsx", b"PK", "no Excel workbook"),
+        ("t.xlsx", workbook({"a": [["x"]], "b": [["y"]]}), "2 sheets .'a', 'b'.; choose one with --table"),
+        ("t.xlsx", workbook({"empty": []}), "is empty"),
+        ("t.xlsx", workbook({"a": [["x", "x"], [1, 2]]}), "two columns called 'x'"),
         ("noname", b"a,b", r"type \(none\) is not read"),
         ("t.zip", b"PK not really", "is not a zip"),
         ("t.zip", archive({"t.csv": DATA.encode()})[:-30], "is not a zip"),

@@ -27,10 +27,12 @@ class Row(NamedTuple):
     Args:
         number: as a spreadsheet or an editor counts it: the first line of the file is 1.
         cells: by column; text, or what the file's own types say: numbers, lists, None for what is not there.
+        file: in which part of a zip, a folder or a workbook it is, where several make one table; else None.
     """
 
     number: int
     cells: Mapping[str, Any]
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,24 @@ class RowProblem:
         row: its number, see `Row`.
         message: what is wrong, as the end of a sentence about the row.
         column: the column at fault, or None when it is the whole row.
+        file: see `Row`.
     """
 
     row: int
     message: str
     column: str | None = None
+    file: str | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The row itself, of which there may be several problems."""
+        return self.file or "", self.row
 
     def __str__(self) -> str:
-        return f"row {self.row}: {self.message}"
+        where = f"row {self.row}" + (f" of {self.file}" if self.file else "")
+        if self.column is not None and repr(self.column) not in self.message:
+            where += f", column {self.column!r}"
+        return f"{where}: {self.message}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +71,7 @@ class ReadOptions:
         header: whether the first row names the columns; None to find out.
         encoding: of a text file, such as ``windows-1252``; None for UTF-8 or what the byte order mark says.
         delimiter: between the cells of a text file; None to find out.
-        table: which file of a zip or folder is the table; None when there is only one.
+        table: which file of a zip or folder, or sheet of a workbook, is the table; None when there is only one.
     """
 
     header: bool | None = None

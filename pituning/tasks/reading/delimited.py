@@ -37,12 +37,11 @@ def read_delimited(source: Source, options: ReadOptions) -> Table:
     if not records:
         raise bad_file(source.name, "has delimiters alone; give a table with a header and at least a few rows")
     first, *others = records
-    header, notes = _has_header(first[1], [cells for _, cells in others], options)
+    header, notes = find_header(first[1], [cells for _, cells in others], options)
     if header:
-        columns = _header(first[1], source.name)
+        columns = named_columns(first[1], source.name)
     else:
-        widths = Counter(len(cells) for _, cells in [first, *others])
-        columns = check_columns([f"column {n}" for n in range(1, widths.most_common(1)[0][0] + 1)], source.name)
+        columns = numbered_columns([cells for _, cells in records], source.name)
 
     def read() -> Iterator[Row | RowProblem]:
         records = _records(lines(source, encoding), delimiter, quoted, source.name)
@@ -150,7 +149,7 @@ def _tabs_quoted(sample: Sequence[str]) -> bool:
     return len(widths) == 1
 
 
-def _has_header(first: Sequence[str], others: Sequence[Sequence[str]], options: ReadOptions) -> tuple[bool, list[str]]:
+def find_header(first: Sequence[str], others: Sequence[Sequence[str]], options: ReadOptions) -> tuple[bool, list[str]]:
     """Whether the first record names the columns, and what to say where that is not sure."""
     if options.header is not None:
         return options.header, []
@@ -195,7 +194,22 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _header(cells: Sequence[str], name: str) -> tuple[str, ...]:
+def numbered_columns(records: Sequence[Sequence[str]], name: str) -> tuple[str, ...]:
+    """The columns of a table without a header: as many as most records have.
+
+    Raises:
+        BadInput: there are too many.
+    """
+    widths = Counter(map(len, records))
+    return check_columns([f"column {n}" for n in range(1, widths.most_common(1)[0][0] + 1)], name)
+
+
+def named_columns(cells: Sequence[str], name: str) -> tuple[str, ...]:
+    """The columns that a header names; one without a name is called by its number.
+
+    Raises:
+        BadInput: there are too many, or two have one name.
+    """
     columns = [cell.strip() for cell in cells]
     while columns and not columns[-1]:
         columns.pop()

@@ -87,7 +87,7 @@ def read_tables(tree: Tree, options: ReadOptions) -> Table | None:
                 f"{tree.name!r} holds no table {options.table!r}; it has {', '.join(paths[:5]) or 'none'}",
                 field="table",
             )
-        paths = [options.table]
+        paths, options = [options.table], replace(options, table=None)
     if not paths:
         return None
     if len(paths) == 1:
@@ -125,14 +125,14 @@ def joined(tree: Tree, tables: Mapping[str, Table], splits: Mapping[str, str | N
             folder = PurePosixPath(path).parent
             for row in table.read():
                 if isinstance(row, RowProblem):
-                    yield replace(row, message=f"{row.message} (in {path})")
+                    yield replace(row, file=path)
                     continue
                 cells: dict[str, Any] = {**dict.fromkeys(columns), **row.cells}
                 if splits[path] is not None:
                     cells.setdefault(SPLIT_COLUMN, splits[path])
                 if nested and images is not None:
                     cells = {key: _below(value, folder, images.has) for key, value in cells.items()}
-                yield Row(row.number, cells)
+                yield Row(row.number, cells, path)
 
     split = any(splits.values()) and SPLIT_COLUMN not in columns
     return replace(

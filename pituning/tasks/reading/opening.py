@@ -31,6 +31,12 @@ FORMATS: Registry[FormatRecord] = Registry(
             path="pituning.tasks.reading.delimited:read_delimited",
         ),
         FormatRecord(
+            name="excel",
+            label="Excel",
+            suffixes=(".xlsx", ".xlsm"),
+            path="pituning.tasks.reading.excel:read_excel",
+        ),
+        FormatRecord(
             name="json",
             label="JSON or JSON lines",
             suffixes=(".json", ".jsonl", ".ndjson"),
@@ -53,7 +59,7 @@ FORMATS: Registry[FormatRecord] = Registry(
 )
 """Forms of single files; `pituning.tasks.reading.layouts` has those of zips and folders."""
 
-READ = ".csv, .tsv, .txt, .json, .jsonl, .parquet, .arrow, .zip or a folder"
+READ = ".csv, .tsv, .txt, .xlsx, .json, .jsonl, .parquet, .arrow, .zip or a folder"
 _IN_TREES = (".xml", ".yaml", ".yml")
 
 
