@@ -7,7 +7,6 @@ import streamlit as st
 from app.components import answers, build, context, deleted, expert_import, expert_panel, expert_table
 from app.components.guard import empty, guarded
 
-st.title("Experts")
 st.caption(
     "An expert is a small module, trained on one task, that the frozen foundation model borrows. Each is an ordinary "
     "PEFT checkpoint with a card that says where it comes from."
@@ -32,7 +31,8 @@ with guarded("The experts"):
                   icon=":material/ads_click:")  # fmt: skip
         else:
             # On a narrow page the questions go below the card.
-            page = st.grid(5, min_column_width=196, gap="medium")
+            with st.container(key=expert_table.CARD):
+                page = st.grid(5, min_column_width=196, gap="medium")
             card, trial = page.cell(column_span=2), page.cell(column_span=3)
             with card, guarded("This expert"):
                 expert_panel.show(chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import backbone, context, graph_view, run_list, runs_data, showcase_view
+from app.components import backbone, context, graph_view, run_list, runs_data, showcase_view, tour
 from app.components.guard import empty, guarded, plain
 from app.components.links import to
 from app.components.pages import GRAPH, NEW_RUN, PRESENT, RUNS
@@ -12,7 +12,6 @@ from app.components.target import SOURCES
 
 LAST_RUNS = 5
 
-st.title("Which of your tasks help each other?")
 st.markdown(
     "A new task with a handful of examples rarely stands alone. The Studio shows which tasks are alike, across images "
     "and language, lends your task the experts of its nearest relatives, and tells honestly whether that helped."
@@ -52,6 +51,8 @@ with aside:
             st.switch_page(leads_to.path, query_params=to())
     if st.button("Upload a table of your own", icon=":material/upload_file:", type="tertiary", key="door_file"):
         st.switch_page(NEW_RUN.path, query_params=to(source=SOURCES["file"]))
+    with guarded("The tour"):
+        tour.offer()
 
 
 with guarded("The two targets"):

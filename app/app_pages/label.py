@@ -9,7 +9,6 @@ from app.components.guard import empty, guarded, plain
 from app.components.links import to
 from app.components.pages import NEW_RUN
 
-st.title("Label")
 st.caption(
     "Upload rows without labels. An expert answers each and says how sure it is: the least sure come first, to check "
     "them by hand."

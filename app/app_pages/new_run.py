@@ -7,7 +7,6 @@ import streamlit as st
 from app.components import backbone_cards, budget, context, donors, launch, target
 from app.components.guard import empty, guarded
 
-st.title("New run")
 st.caption("A handful of examples, the experts of similar tasks, compared with honest baselines.")
 page = st.grid(4, min_column_width=250, gap="medium")  # on a narrow page the summary goes below the form
 form, summary = page.cell(column_span=3), page.cell()

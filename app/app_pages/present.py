@@ -7,7 +7,6 @@ import streamlit as st
 from app.components import story_editor
 from app.components.guard import guarded
 
-st.title("Present")
 st.caption("A story is a sequence of views with captions. Show it here, or send it as one file that works offline.")
 with guarded("The stories"):
     name = story_editor.choose()

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import access, context, deleted, run_compare, run_detail, run_list, run_queue, runs_data, window
+from app.components import (
+    access,
+    context,
+    deleted,
+    run_compare,
+    run_detail,
+    run_list,
+    run_queue,
+    run_settings,
+    runs_data,
+    window,
+)
 from app.components.guard import empty, guarded
 from app.components.links import to
 from app.components.pages import NEW_RUN, RUNS
@@ -111,7 +122,11 @@ def monitor() -> None:
         if run_compare.switched_on(chosen):
             run_list.table_of_several(runs, chosen=run_compare.wanted(), on_choice=run_compare.choose, key="runs-table")
             left_out(len(runs), total if runs is everything else len(runs))
-            run_compare.show([*everything, *(run for run in runs if run not in everything)])
+            if run_compare.whole_list():
+                with guarded("The settings of all runs"):
+                    run_settings.show(runs)
+            else:
+                run_compare.show([*everything, *(run for run in runs if run not in everything)])
         else:
             run_list.table(runs, chosen=chosen.id, on_open=choose, key="runs-table")
             left_out(len(runs), total if runs is everything else len(runs))
@@ -129,7 +144,6 @@ def page() -> None:
         deleted.listing()
 
 
-st.title("Runs")
 with guarded("The queue"):
     active = anything_active()
     st.session_state["runs_were_active"] = active

@@ -8,7 +8,6 @@ from app.components import backbone, context, matrix_view, nearest_view, pair_pa
 from app.components.guard import guarded
 from app.components.source import SparseSource
 
-st.title("Similarity")
 st.caption(
     "Each cell says how alike two tasks are: how far the foundation model had to attend to the same things to solve "
     "them. Put a second way of measuring beside it to see what the answer depends on."
@@ -20,7 +19,7 @@ with guarded("The similarity matrix"):
         if isinstance(view, SparseSource):
             nearest_view.show(view)
         else:
-            matrix, agreement, pair = st.container(), st.container(), st.container()
+            matrix, agreement, pair = st.container(), st.container(), st.container(key=matrix_view.PAIR)
             with pair:
                 st.header("One pair", anchor=False)
                 chosen = pair_panel.choose(view.whole)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import affinity_view, backbone, context, graph_controls, graph_view, zoo_panel
+from app.components import affinity_view, backbone, context, deleted, graph_controls, graph_view, zoo_panel
 from app.components.guard import guarded, plain
 
-ABOUT = (
-    "Each point is a task; a line joins tasks whose embeddings are alike. A task embedding is the Fisher information "
-    "of a small expert: what the foundation model had to attend to, to solve the task."
-)
-
-st.title("Task graph", help=ABOUT)
+with guarded("The last deletion"):
+    deleted.undo()
 with guarded("The task graph"):
     outside, available = None, context.available()
     with graph_view.above():

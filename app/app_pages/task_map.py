@@ -7,7 +7,6 @@ import streamlit as st
 from app.components import backbone, context, map_view
 from app.components.guard import guarded
 
-st.title("Map")
 st.caption(
     "Every task is a point, and near points are tasks that are alike. Two dimensions cannot hold all of "
     "it: each method says how far to trust it."

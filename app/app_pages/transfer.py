@@ -7,10 +7,9 @@ import streamlit as st
 from app.components import backbone, context, lowshot_view, measure, runs_data, transfer_view
 from app.components.guard import guarded
 
-st.title("Transfer")
 st.caption(
     "Similarity only predicts transfer; here it is measured. A row is a target, a column the donor whose expert it "
-    "started from. Blue helped, orange did harm; an empty cell has not been measured."
+    "started from. Blue helped, orange did harm; empty cells are not measured."
 )
 with guarded("The measured transfer"):
     found = context.available()
@@ -18,7 +17,7 @@ with guarded("The measured transfer"):
     if not found:
         backbone.no_graph()
     if view is not None:
-        matrix, pair = st.container(), st.container()
+        matrix, pair = st.container(), st.container(key=transfer_view.PAIR)
         with pair:
             st.header("One pair", anchor=False)
             chosen = transfer_view.choose(view)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import access, context, graph_controls, graph_view, task_panel
+from app.components import access, context, deleted, graph_controls, graph_view, runs_data, task_panel
 from app.components.graph_shown import GraphView
 from app.components.guard import empty, plain, say, sentence
 from app.components.links import linked_select, one_of, set_linked
@@ -21,6 +21,7 @@ from pituning.errors import BadInput, PiTuningError
 from pituning.graph.build import UNKNOWN_MODALITY
 from pituning.graph.info import NodeInfo
 from pituning.graph.layout import CROWD
+from pituning.runs.removal import remove_table
 from pituning.runs.roles import Role
 from pituning.tasks.affinity_tables import read_upload
 from pituning.workspace.affinities import (
@@ -28,7 +29,6 @@ from pituning.workspace.affinities import (
     Rows,
     affinity_names,
     affinity_path,
-    delete_affinity,
     load_affinity,
     save_affinity,
 )
@@ -46,11 +46,11 @@ ROWS = {
     "source": Word("Gives", "Each row tells what its task gives to the tasks of the columns."),
 }
 WAYS = {
-    "mean": Word("Both ways together", "Lines by the mean of the two directions."),
-    "directed": Word("Each way", "Arrows from the task that gives to the one that receives."),
+    "mean": Word("Undirected", "Lines show the mean of both directions."),
+    "directed": Word("Directed", "Arrows from the task that gives to the one that receives."),
 }
 SIZES = {
-    "equal": Word("Alike", "All points are of one size."),
+    "equal": Word("Equal", "All points are of one size."),
     "degree": Word("Degree", "The area of a point is in proportion to its lines."),
 }
 FILE_TYPES = ["csv", "tsv", "txt", "json", "jsonl", "parquet", "arrow"]
@@ -129,7 +129,7 @@ def _read(data: bytes, filename: str, rows: Rows) -> Affinity:
 def _facts(affinity: Affinity) -> str:
     count = len(affinity.names)
     known = int(np.isfinite(affinity.values[~np.eye(count, dtype=bool)]).sum())
-    ways = "both ways alike" if affinity.symmetric else "each way a value of its own"
+    ways = "symmetric" if affinity.symmetric else "a value for each direction"
     return f"{count:,} tasks, {known:,} of {count * (count - 1):,} values known, {ways}."
 
 
@@ -154,17 +154,15 @@ def _keep(name: str, affinity: Affinity) -> None:
 def delete(name: str) -> None:
     """The door that a table leaves by."""
     with st.expander("Delete this table", icon=":material/delete:"):
-        st.markdown(f"The table **{plain(name)}** will be gone for good.")
+        st.markdown(f"The table **{plain(name)}** goes into the bin and can be restored for {deleted.days()}.")
         access.button("Delete it", role=Role.ADMIN, icon=":material/delete_forever:", type="primary",
                       key="affinity_delete", on_click=_delete_now, args=(name,))  # fmt: skip
 
 
 def _delete_now(name: str) -> None:
     try:
-        access.actor().require(Role.ADMIN, "delete tables")
-        delete_affinity(context.workspace(), name)
+        deleted.remember(remove_table(runs_data.queue(), name).entry)
         graph_view.forget("graph", "task", "other")
-        st.toast("The table has been deleted.", icon=":material/delete:")
     except PiTuningError as error:
         say("That did not work", error)
 
@@ -289,14 +287,14 @@ def _pair(whole: Affinity, task: str, other: str) -> None:
             {
                 "Source → target": f"{giver} → {taker}",
                 "Value": float(value) if known else None,
-                "Place": f"{place} of {len(rivals)}" if known else None,
+                "Rank": f"{place} of {len(rivals)}" if known else None,
             }
         )
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, placeholder="–", key="affinity_pair",
         column_config={
             "Value": st.column_config.NumberColumn(format="%.4g"),
-            "Place": st.column_config.TextColumn(help="Of the source among all sources of this target, 1 the largest."),
+            "Rank": st.column_config.TextColumn(help="Of the source among all sources of this target, 1 the largest."),
         },
         alt="The values of the pair in both directions",
     )  # fmt: skip

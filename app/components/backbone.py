@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.components import backbone_cards, context
-from app.components.guard import empty, plain
+from app.components.guard import empty, guarded, plain
 from app.components.links import linked_select, to
 from app.components.pages import EXPERTS, GRAPH
 from pituning.backbones.embedded import beyond
@@ -18,16 +18,27 @@ ABOUT = (
 )
 
 
-def choose() -> None:
-    """The chooser; every page follows it. Beside it, what can be chosen and what can be added."""
-    backbone_cards.follow()  # above the bar, which moves down into the row of the title
+def heading(text: str, about: str | None = None) -> None:
+    """The heading of a page, and in its row the chooser of the backbone that every page follows.
+
+    Args:
+        about: what stands behind its question mark.
+    """
+    backbone_cards.follow()
+    # A sidebar for one choice would take a quarter of a laptop's window.
+    row = st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small", key="page_title"
+    )
+    row.title(text, help=about, width="content")
+    with row, guarded("The backbone"):
+        _choose()
+
+
+def _choose() -> None:
+    """The chooser; beside it, what can be chosen and what can be added."""
     known = context.backbones()
     alone = known in ([], [DEFAULT_BACKBONE])
-    # Above the page, or beside its title (frame.css): a sidebar for one choice would take a quarter of a laptop's
-    # window.
-    bar = st.container(
-        horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small", key="backbone_bar"
-    )
+    bar = st.container(horizontal=True, vertical_alignment="center", gap="small", width="content", key="backbone_bar")
     bar.caption("Backbone", width="content", help=ABOUT)
     if alone:
         wanted = st.query_params.get(context.BACKBONE)

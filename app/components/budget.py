@@ -54,7 +54,8 @@ def choose(target: Target) -> Budget:
         )  # fmt: skip
         seeds = st.number_input(
             "Seeds", 1, MOST_SEEDS, 1, key="seeds", width=130,
-            help="How often the whole run is repeated with other shots. Three or more tell luck from a real gain.",
+            help="How often the whole run is repeated with other shots. Three or more are needed to tell a "
+            "real gain from chance.",
         )  # fmt: skip
         # Of its own for each backbone and what is usual there.
         usual = usual_budget(context.parameters(), target.modality)
@@ -85,7 +86,7 @@ def baselines(budget: Budget) -> list[str]:
         )
     else:
         st.caption("All get the same steps, the same search over learning rates and the same shots.")
-    with st.popover("What these are", icon=":material/help:", type="tertiary"):
+    with st.popover("What the baselines are", icon=":material/help:", type="tertiary"):
         st.markdown(
             "\n".join(
                 f"- **{METHODS[name].label}** — {METHODS[name].help}" for name in ("pi", *BASELINES) if name in METHODS

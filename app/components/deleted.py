@@ -57,7 +57,7 @@ def listing() -> None:
         guarded("What was deleted"),
         st.expander(f"Deleted ({len(entries):,})", icon=":material/delete_history:", key="deleted_list"),
     ):
-        st.caption(f"Tasks, experts, backbones and runs can be restored for {days()} after they were deleted.")
+        st.caption(f"Tasks, experts, backbones, tables and runs can be restored for {days()} after they were deleted.")
         for entry in entries[:AT_ONCE]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 by = f" by {plain(entry.by)}" if entry.by else ""

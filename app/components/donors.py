@@ -38,7 +38,7 @@ def choose(target: Target, kind: str, shots: int) -> Donors | None:
     candidates = [name for name in context.zoo().expert_dirs(kind) if name != target.name]
     if not candidates:
         st.error(
-            "There are no experts of this kind to borrow from; make them with "
+            "There are no experts of this kind to use as donors; make them with "
             f"`{context.zoo().command('zoo build')}`, or choose another "
             "kind.",
             icon=":material/error:",
@@ -54,7 +54,7 @@ def choose(target: Target, kind: str, shots: int) -> Donors | None:
         )  # fmt: skip
         most = min(MOST_DONORS, len(candidates))
         count = st.slider(
-            "How many", 1, most, min(3, most), key="donors_count", disabled=way != "predicted", width=170,
+            "Number of donors", 1, most, min(3, most), key="donors_count", disabled=way != "predicted", width=170,
             help="More donors bring more knowledge and more noise; three is a good start.",
         )  # fmt: skip
     if _complaints(target.name, kind):
@@ -101,10 +101,10 @@ def choose(target: Target, kind: str, shots: int) -> Donors | None:
     if near:
         _reasons(near[:count], len(candidates), kind, count, known, gains)
         st.caption(
-            "Expected from the task graph. The run predicts once more, from the shots alone, and may settle on others: "
-            "a new task has nothing else to go by."
+            "Expected from the task graph. The run predicts once more, from the shots alone, and may choose others: "
+            "of a new task it knows nothing else."
             if own is None
-            else "Ranked by a few of its rows. The run predicts once more from its shots, and may settle on others."
+            else "Ranked by a few of its rows. The run predicts once more from its shots, and may choose others."
         )
         if own is not None:
             relatives.door(target.name, kind)
@@ -112,7 +112,7 @@ def choose(target: Target, kind: str, shots: int) -> Donors | None:
             st.caption(f":material/help: Ranked by similarity alone; no gain is predicted: {plain(gains.reason)}.")
     else:
         st.caption(
-            f":material/model_training: This task is new, so nobody knows its relatives yet. The run embeds its shots "
+            f":material/model_training: This task is new, so its relatives are not known yet. The run embeds its shots "
             f"first and takes the {count} most similar of {len(candidates)} tasks; you will see them as it goes."
         )
     if readable:
@@ -173,8 +173,8 @@ def _expected(
     if gains is None or gains.reason is not None:
         why = "the measurements cannot be read" if gains is None or gains.reason is None else plain(gains.reason)
         st.caption(
-            f":material/help: Before the run nobody can say who will help: {why}. The run looks again from the shots. "
-            "If it cannot say it either, the three most similar tasks lend."
+            f":material/help: Which donors will help is not known before the run: {why}. The run predicts "
+            "again from the shots; if it cannot either, the three most similar tasks are its donors."
         )
         return []
     helpful = [item for name in gains.helpful() for item in near if item.task == name]
@@ -183,7 +183,7 @@ def _expected(
         st.caption("Expected from the task graph. The run predicts once more, from the shots alone.")
     else:
         st.caption(
-            f":material/trending_flat: None of {len(gains.gains)} tasks is expected to help: as things stand, the run "
+            f":material/trending_flat: None of {len(gains.gains)} tasks is expected to help, so the run "
             "tunes a single expert."
         )
     return [item.task for item in helpful]
@@ -202,7 +202,7 @@ def _reasons(
     tasks = context.tasks()
     columns: dict[str, Any] = {
         "Donor": [tasks[item.task].title if item.task in tasks else item.task for item in near],
-        "Works on": [tasks[item.task].modality if item.task in tasks else "" for item in near],
+        "Modality": [tasks[item.task].modality if item.task in tasks else "" for item in near],
         "Rank": [f"{item.rank} of {candidates}" for item in near],
         **donor_columns.columns(near, None if gains is None else gains.gains),
     }
@@ -219,7 +219,7 @@ def _reasons(
                 stable=f"In how many of 100 resamplings of the examples this task is among the {count} nearest.",
                 gain=_learned_from(gains),
             ),
-            "Works on": st.column_config.TextColumn(width=110),
+            "Modality": st.column_config.TextColumn(width=110),
             "Measured gain": st.column_config.TextColumn(help=None if known is None else known.help_text),
         },
         alt="Donors with the reasons for them",

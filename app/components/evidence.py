@@ -93,8 +93,8 @@ def tell(evidence: Evidence | None, target: Target, kind: str, donors: Sequence[
     """
     if evidence is None:
         st.caption(
-            f":material/help: Nobody has measured what the experts of other tasks do for {plain(target.title)}: "
-            "whether donors help or harm it is open, and this run will tell."
+            f":material/help: It has not been measured what the experts of other tasks do for {plain(target.title)}: "
+            "whether donors help is open, and this run will show it."
         )
         return
     if donors:
@@ -106,7 +106,7 @@ def tell(evidence: Evidence | None, target: Target, kind: str, donors: Sequence[
         f"this task a point or more; the mean over all is {points(float(np.mean(every)))}."
     )
     if evidence.kind != kind:
-        text += f" The evidence is of {_kind(evidence)}; nobody has measured {label(KINDS, kind)} experts."
+        text += f" The evidence is of {_kind(evidence)}; it has not been measured for {label(KINDS, kind)} experts."
     with st.container(gap="small"):
         st.caption(text)
         st.page_link(
@@ -145,7 +145,7 @@ def _kind(evidence: Evidence) -> str:
 
 def tell_past_harm(target: str) -> None:
     """Names the runs of this workspace on the target in which the donors did harm, with links."""
-    with guarded("What past runs came to"):
+    with guarded("Results of earlier runs"):
         for run, title in past_harm(target)[:SHOWN_RUNS]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.caption(f":orange[:material/trending_down:] {title} in an earlier run:", width="content")

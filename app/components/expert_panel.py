@@ -40,7 +40,8 @@ def show(entry: ExpertEntry) -> None:
         st.badge(label(ORIGINS, entry.origin), icon=ICONS[entry.origin], color="gray", help=ORIGINS[entry.origin].help)
         if entry.shots is not None:
             st.badge(shots_label(entry.shots), color="gray")
-    st.caption(plain(entry.name))
+    if entry.name != entry.task:
+        st.caption(plain(entry.name))
     problem = entry.problem or context.damage(entry)
     if problem is not None:
         st.error(sentence(problem), title="It cannot be used", icon=":material/broken_image:")
@@ -99,7 +100,7 @@ def _delete(entry: ExpertEntry) -> None:
             st.caption(f":material/lock: {sentence(error)}")
             return
         zoo = entry.task == entry.name
-        also = " With it goes its place in the task graph; nobody can borrow from it any more." if zoo else ""
+        also = " With it goes its place in the task graph; it can no longer be a donor." if zoo else ""
         st.markdown(
             f"This expert goes into the bin and can be restored for {deleted.days()}. Runs that made it keep their "
             f"results.{also}"

@@ -9,13 +9,15 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from app.components import context, guessing
+from app.components import context, guessing, reveal, whole_rows
 from app.components.guard import empty, plain
 from app.components.links import linked_select
 from app.components.words import KINDS, METRICS, ORIGINS, label
 from pituning.experts.catalogue import ExpertEntry
 
 PARAM = "expert"
+CARD = "expert_card"
+"""The container of what is shown of the chosen one."""
 ROW, MOST_ROWS = 35, 9
 KIB = 1024
 SHORT = 8
@@ -41,7 +43,7 @@ def choose(entries: Sequence[ExpertEntry]) -> ExpertEntry | None:
     if shown:
         _table(shown, linked)
     else:
-        empty("Nothing fits", "No expert is like that; take a filter away.", icon=":material/filter_alt_off:")
+        empty("No matches", "No expert matches; remove a filter.", icon=":material/filter_alt_off:")
     return linked
 
 
@@ -101,7 +103,7 @@ def frame(entries: Sequence[ExpertEntry]) -> pd.DataFrame:
                 "Name": entry.name,
                 "Parameters": entry.parameters,
                 "KiB": None if entry.size is None else entry.size / KIB,
-                "Made": None if entry.made is None else datetime.fromtimestamp(entry.made),
+                "Created": None if entry.made is None else datetime.fromtimestamp(entry.made),
                 "Backbone": None if entry.card is None else entry.card.fingerprint[:SHORT],
             }
         )
@@ -122,21 +124,19 @@ def _table(entries: Sequence[ExpertEntry], chosen: ExpertEntry | None) -> None:
     # The rows that are there and the one that is chosen make the key: a click elsewhere, or a link, moves the mark.
     key = f"experts-{hashlib.sha256(chr(10).join(ids).encode()).hexdigest()[:12]}"
 
-    def clicked() -> None:
-        rows = st.session_state[key]["selection"]["rows"]
-        if rows and rows[0] < len(ids):
-            st.query_params[PARAM] = ids[rows[0]]
+    def clicked(marked: list[int]) -> None:
+        if marked and marked[0] < len(ids):
+            st.query_params[PARAM] = ids[marked[0]]
+            reveal.ask(CARD)
         else:
             st.query_params.pop(PARAM, None)
 
-    st.dataframe(
+    whole_rows.draw(
         frame(entries),
-        hide_index=True,
         height=ROW * (min(len(ids), MOST_ROWS) + 1) + 3,
         placeholder="–",
         key=key,
         on_select=clicked,
-        selection_mode="single-row",
         selection_default=None if at is None else {"selection": {"rows": [at]}},
         column_config={
             "Task": st.column_config.TextColumn(width=160),
@@ -152,10 +152,10 @@ def _table(entries: Sequence[ExpertEntry], chosen: ExpertEntry | None) -> None:
             ),
             "Origin": st.column_config.TextColumn(width=100),
             "Name": st.column_config.TextColumn(width=185),
-            "Parameters": st.column_config.NumberColumn(format="localized", width=88, help="Numbers it is made of."),
+            "Parameters": st.column_config.NumberColumn(format="localized", width=88, help="Number of parameters."),
             "KiB": st.column_config.NumberColumn(format="%.0f", width=52, help="Size of its tensors on disk."),
-            "Made": st.column_config.DatetimeColumn(
-                format="DD MMM YY", width=84, help="When it came into this workspace; not kept for shipped ones."
+            "Created": st.column_config.DatetimeColumn(
+                format="DD MMM YY", width=84, help="When it was added to this workspace; unknown for shipped experts."
             ),
             "Backbone": st.column_config.TextColumn(
                 width=82, help="The first digits of the fingerprint of the foundation model that it belongs to."

@@ -113,7 +113,7 @@ def _measured(whole: Source) -> dict[str, Any]:
     transfer = None if shots is None else context.transfer(whole.kind, shots, tuple(whole.names))
     if transfer is None:
         return {
-            "missing": f"For {label(KINDS, whole.kind)} experts nobody has measured which donor helps which target. "
+            "missing": f"For {label(KINDS, whole.kind)} experts it is not measured which donor helps which target. "
             f"Start it on the command line: {context.zoo().command(f'study transfer --kind {whole.kind}')}"
         }
     return {

@@ -91,7 +91,8 @@ def form(experts: Sequence[ExpertEntry]) -> ExpertEntry | None:
 
 
 def _named(entry: ExpertEntry) -> str:
-    return " · ".join((expert_table.title(entry), entry.name, label(KINDS, entry.kind)))
+    name = () if entry.name == entry.task else (entry.name,)
+    return " · ".join((expert_table.title(entry), *name, label(KINDS, entry.kind)))
 
 
 def _answers(labels: Sequence[str] | None) -> str:

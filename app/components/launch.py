@@ -23,8 +23,11 @@ from pituning.runs.records import ACTIVE
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
 from pituning.tasks.pooling import scored_count
+from pituning.text import shorten
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.atomic import remove_directory
+
+MOST_TITLE = 50
 
 COARSE = 10.0
 """Points; a test that cannot tell smaller differences is warned of."""
@@ -74,8 +77,27 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         )
     if before:
         st.caption(f":material/schedule: {before} before it in the queue.")
-    if access.button("Start", icon=":material/rocket_launch:", type="primary", width="stretch", key="launch"):
-        started = _start(target, runs)
+    summary = f"{label(KINDS, str(settings['kind']))} · {shots} shots"
+    if len(runs) > 1:
+        summary += f" · {len(runs)} seeds"
+    # At the lower edge of the window, however long the form is and wherever somebody is in it.
+    with st.bottom:
+        outcome = st.container()
+        with st.container(
+            horizontal=True,
+            horizontal_alignment="distribute",
+            vertical_alignment="center",
+            gap="small",
+            key="launch_bar",
+        ):
+            st.markdown(
+                f"**{plain(shorten(target.title, MOST_TITLE))}** :gray[{summary} · about "
+                f"{duration(expected.seconds * len(runs))}]"
+            )
+            pressed = access.button("Start", icon=":material/rocket_launch:", type="primary", width=160, key="launch")
+    if pressed:
+        with outcome:
+            started = _start(target, runs)
         if started is not None:
             st.switch_page(RUNS.path, query_params=to(run=started))
     why_not = access.why_not(Role.RUNNER)
@@ -85,7 +107,7 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
         sweep.panel(settings)
     st.caption("The same from a terminal:")
     st.code(by_option(runs[0].command()), language=None, wrap_lines=True)
-    with st.expander("The spec", icon=":material/data_object:", key="launch_spec"):
+    with st.expander("All settings", icon=":material/data_object:", key="launch_spec"):
         st.caption("All settings, those of the command and those that it leaves as they are.")
         st.json({"kind": runs[0].kind, "config": asdict(runs[0].settings())}, expanded=2)
 

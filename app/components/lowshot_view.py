@@ -27,8 +27,8 @@ def study() -> None:
     if not measured:
         empty(
             "Nothing measured yet",
-            f"For {label(KINDS, kind)} experts nobody has compared the methods on all targets. Start it on the command "
-            f"line: {context.zoo().command(f'study lowshot --kind {kind}')}",
+            f"For {label(KINDS, kind)} experts the methods have not been compared on all targets. Start it on the "
+            f"command line: {context.zoo().command(f'study lowshot --kind {kind}')}",
             icon=":material/science:",
         )
         return
@@ -67,7 +67,7 @@ def study() -> None:
     _runs(rows[(rows["shots"] == shots) & ((rows["target"] == target) if target is not None else True)], kind, shots)
 
 
-@st.cache_data(max_entries=64, show_spinner="Summing up the low-shot results …")
+@st.cache_data(max_entries=64, show_spinner="Aggregating the low-shot results …")
 def _summed_up(path: str, stamp: float, kind: str, shots: int, target: str | None) -> tuple[pd.DataFrame, str]:
     """The table of methods and what is told below it; to draw the bootstrap's samples takes a while."""
     scores = context.study_scores(kind, shots)
@@ -111,7 +111,7 @@ def _by_target(scores: pd.DataFrame, target: str | None, kind: str, shots: int) 
 
 def _runs(rows: pd.DataFrame, kind: str, shots: int) -> None:
     """Each row of the file, so that any figure can be followed to its runs and measured again."""
-    with st.expander(f"The {len(rows):,} runs behind these figures", icon=":material/list:", key="study_runs"):
+    with st.expander(f"All {len(rows):,} runs as a table", icon=":material/list:", key="study_runs"):
         guesses = {str(name): guessing.short(str(name)) for name in rows["target"].unique()}
         shown = rows.assign(
             shots=rows["shots"].map(shots_name), method=rows["method"].map(method_label),
@@ -129,6 +129,6 @@ def _runs(rows: pd.DataFrame, kind: str, shots: int) -> None:
             file_name=f"lowshot-{kind}-{shots_name(shots)}-shots.csv", mime="text/csv", icon=":material/download:",
             key="study_download", on_click="ignore",
         )  # fmt: skip
-        st.caption("Any of them is measured again, and compared, with:")
+        st.caption("To repeat one and compare the scores:")
         where = f"--kind {kind} --shots {shots_name(shots)} --targets … --seeds … --methods …"
         st.code(context.zoo().command(f"study lowshot {where} --check"), language=None)

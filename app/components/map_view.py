@@ -43,7 +43,7 @@ COLOURS = {
     ),
 }
 AROUND = {
-    "nothing": Word("Nothing", "Only the tasks."),
+    "nothing": Word("None", "Only the tasks."),
     "resamplings": Word("Resamplings", "The examples behind the embeddings drawn anew: how sure a task’s place is."),
     "layers": Word("Layers", "Where a task would lie if only one layer of the network counted."),
 }
@@ -85,7 +85,7 @@ def controls(available: Mapping[str, Sequence[str]]) -> MapView:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         colour_by = _one_of("Colour", COLOURS, key="colour")
         # Of very many tasks nothing is resampled or compared layer by layer.
-        around = "nothing" if sparse else _one_of("Around each task", AROUND, key="around")
+        around = "nothing" if sparse else _one_of("Point clouds", AROUND, key="around")
     return MapView(whole=whole, settings=settings, colour_by=colour_by, around=around)
 
 
@@ -106,7 +106,7 @@ def _settings(distances: Sequence[str]) -> MapSettings:
     """
     helps = {field.name: str(field.metadata["help"]) for field in fields(MapSettings)}
     usual = MapSettings()
-    with st.popover("Parameters", icon=":material/tune:", key="map_parameters"):
+    with st.popover("Map settings", icon=":material/tune:", key="map_parameters"):
         neighbours = st.number_input(
             "Neighbours", 2, 200, usual.n_neighbors, key="n_neighbors", bind="query-params", help=helps["n_neighbors"]
         )
@@ -203,7 +203,7 @@ def draw(view: MapView, made: Projection) -> None:
     if not infos:
         empty(
             "Nothing to show",
-            "None of its tasks is in the workspace any more.",
+            "None of its tasks is in this workspace any more.",
             icon=":material/search_off:",
         )
         return
@@ -221,14 +221,14 @@ def draw(view: MapView, made: Projection) -> None:
     titles = {info.name: info.title for info in infos}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         largest = st.segmented_control(
-            "Large map", [*methods, GRAPH_PLACES], format_func=lambda name: LENSES[name].label, required=True,
+            "Main map", [*methods, GRAPH_PLACES], format_func=lambda name: LENSES[name].label, required=True,
             default=methods[0],
             key="large", bind="query-params",
         )  # fmt: skip
         with st.container(width="stretch"):
             chosen = linked_tasks(
                 "Tasks", list(titles), format_func=titles.__getitem__,
-                help_text="Picked out on all pages. Circle some in the map with the lasso, or name them here.",
+                help_text="Shown on all pages. Select some in the map with the lasso, or choose them here.",
             )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
         _doors(view, chosen)
@@ -381,7 +381,7 @@ def _lassoed(points: list[dict[str, Any]]) -> None:
 def _doors(view: MapView, chosen: Sequence[str]) -> None:
     """From what is picked out to other pages."""
     if not chosen:
-        st.caption("Circle tasks with the lasso to pick them out on all pages.", width="content")
+        st.caption("Select tasks with the lasso to filter all pages by them.", width="content")
         return
     common = {"kind": label(KINDS, view.whole.kind), "predictor": label(PREDICTORS, view.whole.predictor)}
     tasks = ",".join(chosen)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, source
+from app.components import charts, reveal, source, whole_rows
 from app.components.guard import guarded
 from app.components.links import linked_select, linked_tasks, one_of, set_linked
 from app.components.source import Source, SparseSource
@@ -28,6 +28,8 @@ from pituning.graph.matrix import (
     rank_agreement,
 )
 
+PAIR = "one_pair"
+"""The container of the pair that a click opens."""
 MOST_SHOWN = 400
 """Tasks; more cells than those of so many are a burden for a browser, and nobody can read them."""
 
@@ -153,7 +155,7 @@ def _stem(view: MatrixView) -> str:
 def _reading(view: MatrixView) -> str:
     count = len(view.main.infos)
     tasks = f"{count} tasks" if count == view.total else f"{count} of {view.total:,} tasks"
-    along = "" if view.scale == "raw" else " Read it along rows, among the tasks shown."
+    along = "" if view.scale == "raw" else " Compare values within a row only, among the tasks shown."
     return f"{tasks}. {SCALES[view.scale].help}{along} Click a cell to see its pair below."
 
 
@@ -176,6 +178,7 @@ def _choose(points: list[dict[str, Any]]) -> None:
 def choose_pair(task: str, other: str) -> None:
     """Makes two tasks the chosen pair."""
     set_linked(task=task, other=other)
+    reveal.ask(PAIR)
 
 
 def agreement(view: MatrixView) -> None:
@@ -211,12 +214,12 @@ def _numbers(agreed: RankAgreement) -> None:
             "0: no relation, −1: the opposite order.",
         )  # fmt: skip
         _correlation(
-            "Seen from one task", agreed.targets, agreed.targets_interval,
+            "Within each task", agreed.targets, agreed.targets_interval,
             "Mean over tasks of Spearman’s rank correlation within a task’s row: do the two name the same neighbours?",
         )  # fmt: skip
     st.caption(
-        "Spearman’s ρ, with a 95 % bootstrap interval: the tasks are drawn anew 1,000 times, since the pairs of one "
-        "task hang together."
+        "Spearman’s ρ, with a 95 % bootstrap interval: the tasks are drawn anew 1,000 times, since pairs that "
+        "share a task are not independent."
     )
 
 
@@ -240,14 +243,13 @@ def _where_not(view: MatrixView) -> None:
     infos = view.main.infos
     pairs = [(infos[row.i].name, infos[row.j].name) for row in rows]
     count = len(infos) * (len(infos) - 1) // 2
-    st.markdown(f"**Where they differ most** :gray[· place among {count} pairs]")
+    st.markdown(f"**Where they differ most** :gray[· rank among {count} pairs]")
     table: dict[str, Any] = {"Pair": [f"{infos[row.i].title} – {infos[row.j].title}" for row in rows]}
     places = ([round(row.first) for row in rows], [round(row.second) for row in rows])
     table |= dict(zip(_short_titles(view.main, view.other), places, strict=True))
-    st.dataframe(
-        pd.DataFrame(table),
-        hide_index=True, key="disagreements", on_select=lambda: _open_row(pairs), selection_mode="single-row",
-        alt="Pairs of tasks whose places differ most between the two predictors",
+    whole_rows.draw(
+        pd.DataFrame(table), key="disagreements", on_select=lambda marked: _open_row(pairs, marked),
+        alt="Pairs of tasks whose ranks differ most between the two predictors",
     )  # fmt: skip
 
 
@@ -260,7 +262,6 @@ def _short_titles(first: Source, second: Source) -> tuple[str, str]:
     return first.title, second.title
 
 
-def _open_row(pairs: list[tuple[str, str]]) -> None:
-    rows = st.session_state["disagreements"]["selection"]["rows"]
-    if rows and rows[0] < len(pairs):
-        choose_pair(*pairs[rows[0]])
+def _open_row(pairs: list[tuple[str, str]], marked: list[int]) -> None:
+    if marked and marked[0] < len(pairs):
+        choose_pair(*pairs[marked[0]])

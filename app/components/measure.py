@@ -64,12 +64,13 @@ def _form(kind: str, able: list[str]) -> TransferRun | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         shots = st.pills(
             "Shots per class", SHOTS, selection_mode="multi", default=[0, 16], key="measure_shots",
-            format_func=lambda count: str(count) if count else "None",
-            help="Examples of each answer that a donor is trained on before it is tested. None: it is tried as it is.",
+            format_func=lambda count: str(count) if count else "Zero-shot",
+            help="Examples of each answer that a donor is trained on before it is tested. Zero-shot: it is tested "
+            "as it is.",
         )  # fmt: skip
         seeds = st.number_input(
             "Seeds", 1, MOST_SEEDS, 1, key="measure_seeds", width=130,
-            help="How often everything with shots is repeated with other shots. Three or more tell luck from a gain.",
+            help="How often everything with shots is repeated with other shots. Three or more tell a gain from chance.",
         )  # fmt: skip
     with st.expander("Advanced: steps, batch, test examples", icon=":material/tune:", key="measure_advanced"):
         details = config_form.advanced(
@@ -102,8 +103,8 @@ def _summary(config: TransferRun) -> None:
         return
     done = left.cells - len(left.missing)
     with st.grid(3, min_column_width=150, gap="small"):
-        st.metric("Cells", f"{left.cells:,}", help="Pairs of target and donor, and each target alone, times shots and "
-                  "seeds.")  # fmt: skip
+        st.metric("Measurements", f"{left.cells:,}", help="Pairs of target and donor, and each target alone, times "
+                  "shots and seeds.")  # fmt: skip
         st.metric("Measured already", f"{done:,}", help="With these very settings: they are kept and not done again.")
         st.metric("Will take about", duration(expected.seconds) if left.missing else "–")
     if not left.missing:

@@ -108,7 +108,7 @@ def pair(whole: SparseSource, task: str, other: str) -> None:
         )  # fmt: skip
         for a, b in ways:
             rank = str(ranks[a, b]) if (a, b) in ranks else f"> {kept.tasks.shape[1]}"
-            st.metric(f"Seen from {plain(shorten(known[a].title))}", f"{rank} of {len(kept.names) - 1:,}")
+            st.metric(f"Rank for {plain(shorten(known[a].title))}", f"{rank} of {len(kept.names) - 1:,}")
 
 
 def _links(whole: SparseSource, task: str, other: str) -> None:

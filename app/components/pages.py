@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class PageEntry:
-    """One page: its script, what the navigation shows and its address."""
+    """One page: its script, what the navigation shows, its address, the heading where that is another one, and what
+    stands behind the heading's question mark."""
 
     file: str
     title: str
     icon: str
     url_path: str
     help: str
+    heading: str | None = None
+    about: str | None = None
 
     @property
     def path(self) -> str:
@@ -27,6 +30,7 @@ HOME = PageEntry(
     icon=":material/home:",
     url_path="",
     help="What this workspace holds, its task graph at a glance, and the last runs.",
+    heading="Which of your tasks help each other?",
 )
 GRAPH = PageEntry(
     file="task_graph.py",
@@ -34,6 +38,9 @@ GRAPH = PageEntry(
     icon=":material/hub:",
     url_path="graph",
     help="Which tasks are alike, across modalities. Click a task for its examples and its nearest neighbours.",
+    heading="Task graph",
+    about="Each point is a task; a line joins tasks whose embeddings are alike. A task embedding is the Fisher "
+    "information of a small expert: what the foundation model had to attend to, to solve the task.",
 )
 MAP = PageEntry(
     file="task_map.py",
@@ -91,4 +98,5 @@ PRESENT = PageEntry(
     url_path="present",
     help="Views with captions, one after the other: to show on a screen, or to send as one file that works offline.",
 )
-NAVIGATION = (HOME, GRAPH, MAP, SIMILARITY, TRANSFER, EXPERTS, NEW_RUN, RUNS, LABEL, PRESENT)
+NAVIGATION = (HOME, GRAPH, NEW_RUN, RUNS, EXPERTS, LABEL, MAP, SIMILARITY, TRANSFER, PRESENT)
+"""A narrow window shows the first ones and keeps the others in a menu."""

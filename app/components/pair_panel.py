@@ -120,13 +120,13 @@ def _numbers(a: TaskInfo, b: TaskInfo, pair: PairView, others: int, *, narrow: b
     for one, two, place, confidence in seen:
         with cards.cell(), st.container(border=True, height="stretch", gap="xsmall"):
             st.metric(
-                f"Seen from {plain(shorten(one.title))}", f"{place} of {others}",
-                help=f"The place of {plain(two.title)} among the tasks most similar to {plain(one.title)}.",
+                f"Rank for {plain(shorten(one.title))}", f"{place} of {others}",
+                help=f"The rank of {plain(two.title)} among the tasks most similar to {plain(one.title)}.",
             )  # fmt: skip
             st.caption(
                 "no resampling of examples for this predictor"
                 if confidence is None
-                else f"among its nearest {NEAR} in {100 * confidence:.0f} % of resamplings"
+                else f"in its top {NEAR} in {100 * confidence:.0f} % of resamplings"
             )
 
 
@@ -166,7 +166,9 @@ def _measured(whole: Source, a: TaskInfo, b: TaskInfo, *, narrow: bool = False) 
     rows = [row for row in ways if row]
     if not rows or transfer is None:
         st.markdown("**Predicted and measured**")
-        st.caption(f"Nobody has measured yet whether {label(KINDS, whole.kind)} experts of these two help each other.")
+        st.caption(
+            f"It has not been measured yet whether {label(KINDS, whole.kind)} experts of these two help each other."
+        )
         return
     shots = f"{transfer.shots} shots" if transfer.shots else "no training on the target"
     st.markdown(f"**Predicted and measured** :gray[· {shots}]")
@@ -181,8 +183,8 @@ def _measured(whole: Source, a: TaskInfo, b: TaskInfo, *, narrow: bool = False) 
                 width=64,
                 help="Points of the target’s metric with the donor, less without. Negative: harm.",
             ),
-            "Measured": st.column_config.TextColumn(width=90, help="The donor’s place among all by measured gain."),
-            "Predicted": st.column_config.TextColumn(width=90, help="Its place among the same by similarity."),
+            "Measured": st.column_config.TextColumn(width=90, help="The donor’s rank among all by measured gain."),
+            "Predicted": st.column_config.TextColumn(width=90, help="Its rank among the same by similarity."),
         },
         alt="Measured gain and predicted place of each task as a donor of the other",
     )
@@ -220,8 +222,8 @@ def _predictors(whole: Source, predictors: Sequence[str], a: TaskInfo, b: TaskIn
                     "Predictor": label(PREDICTORS, predictor),
                     "Similarity": pair.similarity,
                     "SD": pair.standardised,
-                    "Seen from first": pair.rank,
-                    "Seen from second": pair.rank_back,
+                    "Rank for first": pair.rank,
+                    "Rank for second": pair.rank_back,
                 }
             )
     st.dataframe(
@@ -232,7 +234,7 @@ def _predictors(whole: Source, predictors: Sequence[str], a: TaskInfo, b: TaskIn
             "Similarity": st.column_config.NumberColumn(format="%.3f"),
             "SD": st.column_config.NumberColumn(format="%+.1f", help="Standard deviations from the mean of all pairs."),
             **{
-                f"Seen from {place}": st.column_config.NumberColumn(
+                f"Rank for {place}": st.column_config.NumberColumn(
                     help=f"Rank of the other task among those most similar to {plain(info.title)}, 1 the nearest."
                 )
                 for place, info in (("first", a), ("second", b))

@@ -62,6 +62,16 @@ def switched_on(chosen: Run) -> bool:
     return on
 
 
+def whole_list() -> bool:
+    """Whether the settings of all listed runs are shown instead of those that were ticked."""
+    views = {"ticked": "Ticked runs", "settings": "Settings of all"}
+    view = st.segmented_control(
+        "Compare", list(views), format_func=views.__getitem__, default="ticked", required=True, key="compare_view",
+        bind="query-params", label_visibility="collapsed",
+    )  # fmt: skip
+    return view == "settings"
+
+
 def show(runs: Sequence[Run]) -> None:
     """The comparison of the runs that the address names, or how to choose them. ``runs`` are those of the list."""
     chosen = _find(wanted(), runs)
@@ -117,11 +127,11 @@ def _overview(compared: Sequence[Compared]) -> None:
                 "Letter": one.letter,
                 "Run": runs_data.title(one.run),
                 "State": STATES[one.run.state][0],
-                "Measure": _metric(one.run),
+                "Metric": _metric(one.run),
                 method_label("pi"): None if one.result is None else scores_of(one.result).get("pi"),
                 guessing.COLUMN: None if one.result is None else guessing.short(one.run.spec.subject, one.result),
                 "π minus single": "–" if gain is None else f"{gain.mean:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})",
-                "Took": "" if elapsed is None else duration(elapsed),
+                "Duration": "" if elapsed is None else duration(elapsed),
             }
         )
     st.dataframe(
@@ -142,10 +152,10 @@ def _metric(run: Run) -> str:
 
 
 def _settings(compared: Sequence[Compared]) -> None:
-    st.markdown("**What differs in their settings**")
+    st.markdown("**Settings that differ**")
     rows = settings_that_differ([one.run for one in compared])
     if not rows:
-        st.caption("Nothing: these runs were started with the same settings.")
+        st.caption("None: these runs were started with the same settings.")
         return
     table = [
         {"Setting": name, **{one.letter: value for one, value in zip(compared, values, strict=True)}}
@@ -161,7 +171,7 @@ def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[str | None]]:
     names = dict.fromkeys(name for one in every for name in one)
     differing: dict[str, list[str | None]] = {}
     if len({run.kind for run in runs}) > 1:
-        differing["Work"] = [run.kind for run in runs]
+        differing["Run kind"] = [run.kind for run in runs]
     for name in names:
         values: list[str | None] = [_written(one[name]) if name in one else None for one in every]
         if len(set(values)) > 1:
@@ -184,7 +194,7 @@ def _scores(compared: Sequence[Compared]) -> None:
     results = [one.result and run_verdict.with_guessing(one.run, one.result) for one in compared]
     methods = methods_of(results)
     if not methods:
-        empty("No scores yet", "None of these runs has a result; scores stand here once one of them is done.",
+        empty("No scores yet", "None of these runs has a result; scores appear here once one of them is done.",
               icon=":material/bar_chart:")  # fmt: skip
         return
     without = [one.letter for one in compared if one.result is None]
@@ -237,11 +247,11 @@ def _curves(compared: Sequence[Compared]) -> None:
         empty("No curves yet", "None of these runs has done its first steps.", icon=":material/show_chart:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        name = st.selectbox("What", names, format_func=titles.__getitem__, key="compare_name", width=330)
+        name = st.selectbox("Curve", names, format_func=titles.__getitem__, key="compare_name", width=330)
         order = list(METHODS)
         drawn = {point.series for points in measured for point in points if point.name == name}
         series = sorted(drawn, key=lambda one: (order.index(one) if one in order else len(order), one))
-        method = st.selectbox("Of", series, format_func=method_label, key=f"compare_series_{name}", width=200)
+        method = st.selectbox("Method", series, format_func=method_label, key=f"compare_series_{name}", width=200)
     frames = [
         pd.DataFrame(
             [(point.step, point.value) for point in points if point.name == name and point.series == method],
@@ -285,7 +295,7 @@ def _classes(compared: Sequence[Compared]) -> None:
     )  # fmt: skip
     without = [one.letter for one, classes in per_class if not classes]
     st.caption(
-        "Scores of π-tuning in points; first the classes in which the runs differ most."
+        "Scores of π-tuning in points; classes with the largest differences first."
         + (f" Without scores of classes: {', '.join(without)}." if without else "")
     )
 
@@ -318,11 +328,11 @@ def _answers(compared: Sequence[Compared]) -> None:
         return
     apart = disagreements([(one.letter, one.result or {}) for one in kept])
     if apart:
-        st.caption("Each run keeps its surest right and its worst wrong answers. Here two or more kept an example and "
-                   "do not agree.")  # fmt: skip
+        st.caption("Each run keeps its most confident right and wrong answers. These are the "
+                   "examples on which two or more of them disagree.")  # fmt: skip
     else:
-        st.caption("No example that two of these runs have kept is answered differently. These are the worst answers "
-                   "of each.")  # fmt: skip
+        st.caption("The runs agree on every example that two of them have kept. These are the most confident wrong "
+                   "answers of each.")  # fmt: skip
         apart = [{one.letter: item} for one in kept for item in _worst(one.result or {})]
     with st.grid("auto", min_column_width=330, gap="small"):
         for index, answers in enumerate(apart[:MOST_ANSWERS]):

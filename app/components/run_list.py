@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
-from app.components import context, guessing, runs_data
+from app.components import context, guessing, runs_data, whole_rows
 from app.components.words import STATES, duration
 from pituning.reports.verdict import difference
 from pituning.runs.records import Run
@@ -20,12 +19,12 @@ ROW, MOST_ROWS = 35, 7
 def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """What the table shows."""
     tasks = context.tasks()
-    rows = []
+    lines = []
     for run in runs:
         fraction = run.fraction()
         elapsed = run.elapsed()
         subject, settings = runs_data.about(run, tasks)
-        rows.append(
+        lines.append(
             {
                 "State": PLAIN_STATES[run.state] + STATES[run.state][0] if run.damage is None else "⚠ Damaged",
                 "Run": subject + runs_data.which(run),
@@ -36,12 +35,23 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
                 guessing.COLUMN: _guess(run),
                 "Gain": _gain(run),
                 "Started": runs_data.when(run.started or run.created),
-                "Took": duration(elapsed) if elapsed is not None else "",
+                "Duration": duration(elapsed) if elapsed is not None else "",
             }
         )
     return pd.DataFrame(
-        rows,
-        columns=["State", "Run", "Settings", "Batch", "Progress", "Score", guessing.COLUMN, "Gain", "Started", "Took"],
+        lines,
+        columns=[
+            "State",
+            "Run",
+            "Settings",
+            "Batch",
+            "Progress",
+            "Score",
+            guessing.COLUMN,
+            "Gain",
+            "Started",
+            "Duration",
+        ],
     )
 
 
@@ -52,13 +62,16 @@ def table_of_several(
     ids = [run.id for run in runs]
     table_key = f"{key}-{len(ids)}-several"
 
-    def clicked() -> None:
-        rows = st.session_state[table_key]["selection"]["rows"]
+    def clicked(marked: list[int]) -> None:
         unlisted = [run_id for run_id in chosen if run_id not in ids]
-        on_choice([*unlisted, *(ids[row] for row in rows if row < len(ids))])
+        on_choice([*unlisted, *(ids[row] for row in marked if row < len(ids))])
 
     _draw(
-        runs, key=table_key, on_select=clicked, mode="multi-row", rows=[ids.index(one) for one in chosen if one in ids]
+        runs,
+        key=table_key,
+        on_select=clicked,
+        several=True,
+        marked=[ids.index(one) for one in chosen if one in ids],
     )
 
 
@@ -67,34 +80,32 @@ def table(runs: Sequence[Run], *, chosen: str | None, on_open: Callable[[str], N
     ids = [run.id for run in runs]
     table_key = f"{key}-{len(ids)}"
 
-    def clicked() -> None:
-        rows = st.session_state[table_key]["selection"]["rows"]
-        if rows and rows[0] < len(ids):
-            on_open(ids[rows[0]])
+    def clicked(marked: list[int]) -> None:
+        if marked and marked[0] < len(ids):
+            on_open(ids[marked[0]])
 
-    _draw(runs, key=table_key, on_select=clicked, mode="single-row", rows=[ids.index(chosen)] if chosen in ids else [])
+    _draw(runs, key=table_key, on_select=clicked, marked=[ids.index(chosen)] if chosen in ids else [])
 
 
 def _draw(
     runs: Sequence[Run],
     *,
     key: str,
-    on_select: Callable[[], None],
-    mode: Literal["single-row", "multi-row"],
-    rows: list[int],
+    on_select: Callable[[list[int]], None],
+    several: bool = False,
+    marked: list[int],
 ) -> None:
     shown = frame(runs)
     if not any(run.batch for run in runs):
         shown = shown.drop(columns="Batch")
-    st.dataframe(
+    whole_rows.draw(
         shown,
-        hide_index=True,
         height=ROW * (min(len(runs), MOST_ROWS) + 1) + 3,
         placeholder="–",
         key=key,
         on_select=on_select,
-        selection_mode=mode,
-        selection_default={"selection": {"rows": rows}} if rows else None,
+        several=several,
+        selection_default={"selection": {"rows": marked}} if marked else None,
         column_config={
             "State": st.column_config.TextColumn(width=105),
             "Run": st.column_config.TextColumn(width=190),
@@ -111,7 +122,7 @@ def _draw(
                 help="π-tuning minus a single expert on the same shots, in points.",
             ),
             "Started": st.column_config.TextColumn(width=115),
-            "Took": st.column_config.TextColumn(width="small"),
+            "Duration": st.column_config.TextColumn(width="small"),
         },
         alt="Runs with their state, progress and score",
     )

@@ -53,15 +53,15 @@ def place(run: Run) -> None:
     if now is None:
         return
     access.button(
-        "Do this next", icon=":material/low_priority:", key="run_first", on_click=ask, args=("move", run.id, 1),
-        disabled=now == 1, help="Puts it before everything else that waits.",
+        "Run next", icon=":material/low_priority:", key="run_first", on_click=ask, args=("move", run.id, 1),
+        disabled=now == 1, help="Moves it to the front of the queue.",
     )  # fmt: skip
     access.button(
-        "Sooner", icon=":material/arrow_upward:", key="run_sooner", on_click=ask, args=("move", run.id, now - 1),
+        "Move up", icon=":material/arrow_upward:", key="run_sooner", on_click=ask, args=("move", run.id, now - 1),
         disabled=now == 1, help=f"It is number {now} in the queue.",
     )  # fmt: skip
     access.button(
-        "Later", icon=":material/arrow_downward:", key="run_later", on_click=ask, args=("move", run.id, now + 1),
+        "Move down", icon=":material/arrow_downward:", key="run_later", on_click=ask, args=("move", run.id, now + 1),
         disabled=now == runs_data.queue().counts().get("queued", 0),
     )  # fmt: skip
 
@@ -70,8 +70,8 @@ def duplicate(run: Run) -> None:
     """A form with the main settings of a run, from which another one is queued."""
     with access.popover("Duplicate", icon=":material/content_copy:", key="run_duplicate_ask"):
         changes = _form(run)
-        access.button("Queue it", icon=":material/rocket_launch:", type="primary", key="run_duplicate", on_click=_again,
-                      args=(run.id, changes))  # fmt: skip
+        access.button("Queue run", icon=":material/rocket_launch:", type="primary", key="run_duplicate",
+                      on_click=_again, args=(run.id, changes))  # fmt: skip
 
 
 def _form(run: Run) -> Mapping[str, Any]:

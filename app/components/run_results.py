@@ -15,12 +15,13 @@ from app.components import (
     context,
     labelling_result,
     relatives,
+    run_predictions,
     run_verdict,
     runs_data,
     study_results,
 )
 from app.components.examples import answer_badge, picture
-from app.components.guard import empty, plain
+from app.components.guard import empty, guarded, plain
 from app.components.links import to
 from app.components.pages import EXPERTS
 from app.components.words import METRICS
@@ -188,11 +189,11 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
         )
     st.caption(words + " The dotted line: the better of the two guesses." * bool(guesses_of(result)))
     if result.get("learning_curve"):
-        st.markdown("**By how many shots it was trained on**")
+        st.markdown("**Score by number of shots**")
         charts.draw(
             shots_curve(result, metric=_metric(run)),
             key="by_shots",
-            alt="Score of π-tuning by the number of shots, with intervals, beside what needs no training",
+            alt="Score of π-tuning by the number of shots, with intervals, and the scores of methods without training",
             pinned=("result", {"run": run.id, "show": "shots"}) if run.state == "succeeded" else None,
         )
     if len(together) > 1:
@@ -279,7 +280,7 @@ def predictions(run: Run) -> None:
     result = runs_data.result(run) or {}
     shown = result.get("predictions") or []
     classes = result.get("per_class") or {}
-    if not shown and not classes:
+    if not shown and not classes and not run_predictions.path_of(run).is_file():
         empty("No predictions kept", "This run kept scores only.", icon=":material/rule:")
         return
     task = context.task(run.spec.subject) if shown else None
@@ -293,6 +294,8 @@ def predictions(run: Run) -> None:
             st.dataframe(_classes(classes), hide_index=True, column_config={
                 "π-tuning": st.column_config.ProgressColumn(format="%.0f", min_value=0, max_value=100)},
                 alt="Score of each class")  # fmt: skip
+    with guarded("The table of predictions"):
+        run_predictions.show(run, lambda item: _prediction(item, by_uid(task, item["uid"]), key="prediction-chosen"))
 
 
 def by_uid(task: Task | None, uid: Any) -> Example | None:

@@ -50,11 +50,11 @@ def _transfer(result: Mapping[str, Any]) -> None:
     rows = [
         {"Target": _title(row["target"]), "Shots": row["shots"], "Alone": row["alone"],
          guessing.COLUMN: guessing.short(row["target"], row),
-         "Best donor": _title(row["donor"]), "Points it adds": row["gain"]}
+         "Best donor": _title(row["donor"]), "Gain (points)": row["gain"]}
         for row in result["best"]
     ]  # fmt: skip
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, column_config=_points("Alone", "Points it adds"),
+        pd.DataFrame(rows), hide_index=True, column_config=_points("Alone", "Gain (points)"),
         alt="For each target its score alone and the donor that helped most",
     )  # fmt: skip
     st.caption(

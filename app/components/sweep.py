@@ -22,7 +22,7 @@ MOST_SEEDS = 20
 
 def panel(settings: Mapping[str, Any]) -> None:
     """Asks what varies, and queues the runs as one batch."""
-    with access.popover("Several at once", icon=":material/grid_view:", key="sweep_ask", width="stretch"):
+    with access.popover("Run several variants", icon=":material/grid_view:", key="sweep_ask", width="stretch"):
         tasks = context.tasks()
         target, shots = str(settings["target"]), int(settings["shots"])
         targets = st.multiselect(
@@ -36,7 +36,7 @@ def panel(settings: Mapping[str, Any]) -> None:
         choices = sorted({*SHOTS, shots})
         budgets = st.multiselect("Shots", choices, [shots], key="sweep_shots")
         seeds = st.number_input("Seeds", 1, MOST_SEEDS, 3, key="sweep_seeds")
-        name = st.text_input("Name of the batch", key="sweep_name", placeholder="made up when left empty",
+        name = st.text_input("Name of the batch", key="sweep_name", placeholder="generated when left empty",
                              help="a-z, 0-9 and '-'")  # fmt: skip
         first = int(settings.get("seed", 0))
         axes: dict[str, Sequence[Any]] = {

@@ -162,7 +162,7 @@ def _balance(task: Task) -> None:
         return  # open answers, made up one by one
     counts = Counter(example.answer for split in SPLITS for example in task.split(split))
     closed = task.labels is not None
-    st.markdown("**How often each label comes up**" if closed else "**The most frequent answers**")
+    st.markdown("**Label frequencies**" if closed else "**The most frequent answers**")
     upload.class_balance(dict(counts.most_common(None if closed else SHOWN_ANSWERS)), closed=closed)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import context
+from app.components import context, whole_rows
 from app.components.examples import gallery
 from app.components.guard import guarded, plain
 from app.components.links import to
@@ -98,13 +98,11 @@ def neighbours(
         columns["Stable rank"] = confidence
     names, key = [item.task for item in near], table_key("neighbours")
     st.markdown("**Nearest tasks**")
-    st.dataframe(
+    whole_rows.draw(
         pd.DataFrame(columns),
-        hide_index=True,
         placeholder="–",
         key=key,
-        on_select=lambda: on_open(key, names),
-        selection_mode="single-row",
+        on_select=lambda _: on_open(key, names),
         column_config={
             "Similarity": st.column_config.NumberColumn(format="%.3f", width=68, help="How alike the two are."),
             "Expected gain": st.column_config.TextColumn(help="Points that its expert is expected to add."),
@@ -122,14 +120,14 @@ def transfer(kind: str, name: str, titles: Mapping[str, str], *, on_open: Callab
     measured = context.transfer(kind, counts[-1], tuple(titles)) if counts else None
     if measured is None or name not in measured.names:
         st.markdown("**Measured transfer**")
-        st.caption(f"Nobody has measured yet whom {label(KINDS, kind)} experts help.")
+        st.caption(f"It has not been measured yet whom {label(KINDS, kind)} experts help.")
         return
     shots = f"{measured.shots} shots" if measured.shots else "no training on the target"
     st.markdown(f"**Measured transfer** :gray[· {shots}]")
     at = measured.names.index(name)
     ways = (
-        ("Its best donors", "Nobody has measured which donors help it.", measured.gains[at], "in"),
-        ("Whom it helps most", "Nobody has measured whom its expert helps.", measured.gains[:, at], "out"),
+        ("Its best donors", "It has not been measured which donors help it.", measured.gains[at], "in"),
+        ("Whom it helps most", "It has not been measured whom its expert helps.", measured.gains[:, at], "out"),
     )
     with st.grid(2, min_column_width=260, gap="small"):
         for title, nothing, gains, way in ways:
@@ -158,12 +156,10 @@ def gains_table(
         return
     best = sorted(known, key=lambda i: -gains[i])[:most]
     shown = [names[i] for i in best]
-    st.dataframe(
+    whole_rows.draw(
         pd.DataFrame({title: [titles[one] for one in shown], column: [float(gains[i]) for i in best]}),
-        hide_index=True,
         key=key,
-        on_select=lambda: on_open(key, shown),
-        selection_mode="single-row",
+        on_select=lambda _: on_open(key, shown),
         column_config={
             "Gain": st.column_config.NumberColumn(format="%+.1f", width=64, help="In points. Negative: harm."),
             "Value": st.column_config.NumberColumn(format="%.3g", width=72),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, guessing, measure, runs_data, source
+from app.components import charts, context, guessing, measure, reveal, runs_data, source, whole_rows
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, set_linked, to
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
@@ -30,6 +30,8 @@ from pituning.tasks.guessing import UNKNOWN, document
 from pituning.workspace.transfer import Transfer
 
 RANDOM_ORDERS = 100
+PAIR = "one_pair"
+"""The container of the pair that a click opens."""
 MOST_SHOWN = 150
 """Of very many tasks, those in the matrix: their embeddings are read while somebody waits."""
 
@@ -67,7 +69,7 @@ def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
     if not counts or shots is None:
         empty(
             "Nothing measured yet",
-            f"For {label(KINDS, kind)} experts nobody has measured which donor helps which target.",
+            f"For {label(KINDS, kind)} experts it has not been measured which donor helps which target.",
             icon=":material/compare_arrows:",
         )
         st.header("Measure transfer between my tasks", anchor=False)
@@ -153,6 +155,7 @@ def _choose(points: list[dict[str, Any]]) -> None:
     names = points[-1].get("customdata")
     if isinstance(names, list | tuple) and len(names) == 2:
         set_linked(task=str(names[0]), other=str(names[1]))
+        reveal.ask(PAIR)
 
 
 def pair(view: TransferView, target: str | None, donor: str | None) -> None:
@@ -167,7 +170,7 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
     gain = view.transfer.gains[i, j]
     infos = {info.name: info for info in view.shown.infos}
     if not np.isfinite(gain):
-        empty("Not measured", "Nobody has measured this pair.", icon=":material/compare_arrows:")
+        empty("Not measured", "This pair has not been measured.", icon=":material/compare_arrows:")
         return
     others = [k for k in range(len(names)) if k != i and np.isfinite(view.transfer.gains[i, k])]
     place = 1 + sum(view.transfer.gains[i, k] > gain for k in others)
@@ -178,7 +181,7 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
         ("Alone", _score(view.transfer.alone[i]), "without a donor"),
         ("With this donor", _score(view.transfer.scores[i, j]), points(gain)),
         (
-            "Measured place",
+            "Measured rank",
             f"{place} of {len(others)}",
             f"by similarity {similarity_rank}" if view.known else "by gain",
         ),
@@ -241,7 +244,7 @@ def prediction(view: TransferView, predictors: Sequence[str], target: str | None
             alt="Rank correlation, NDCG and regret of each predictor with intervals",
         )
         st.caption(
-            "Mean over targets; in brackets the 95 % bootstrap interval over targets. “Random order” is the mean of "
+            "Mean over targets; in brackets the 95 % bootstrap interval over targets. “Random order”: the mean over "
             f"{RANDOM_ORDERS} random orders."
         )
 
@@ -252,7 +255,7 @@ def _grades(view: TransferView, predictors: Sequence[str]) -> pd.DataFrame:
     return _graded(key, tuple(predictors), view)
 
 
-@st.cache_data(max_entries=16, show_spinner="Grading the predictors …")
+@st.cache_data(max_entries=16, show_spinner="Evaluating the predictors …")
 def _graded(key: tuple[Any, ...], predictors: tuple[str, ...], _view: TransferView) -> pd.DataFrame:
     gains, names = _view.transfer.gains, _view.shown.names
     grades: dict[str, dict[str, np.ndarray]] = {}
@@ -307,14 +310,14 @@ def results(runs: Sequence[Run]) -> None:
     if not rows:
         empty(
             "No low-shot results yet",
-            "When a run is done, its methods stand here side by side: every seed counted, every figure with its run.",
+            "When a run is done, its methods are compared here, over all seeds, with links to the runs.",
             icon=":material/table_chart:",
         )
         st.page_link(NEW_RUN.path, label="Start a run", icon=NEW_RUN.icon, query_params=to())
         return
     table = pd.DataFrame(rows)
-    event = st.dataframe(
-        table, hide_index=True, placeholder="–", key="low_shot", on_select="rerun", selection_mode="single-row",
+    chosen = whole_rows.draw(
+        table, placeholder="–", key="low_shot",
         column_config={
             name: st.column_config.NumberColumn(format="%.1f")
             for name in table.columns
@@ -327,6 +330,5 @@ def results(runs: Sequence[Run]) -> None:
         "Test scores in points, mean over seeds. Brackets: 95 % interval, over seeds where there are several, "
         "else over test examples. Choose a row for its runs."
     )
-    chosen = event["selection"]["rows"]
     if chosen and chosen[0] < len(first):
         st.page_link(RUNS.path, label="Open its newest run", icon=RUNS.icon, query_params=to(run=first[chosen[0]]))

@@ -71,7 +71,7 @@ def _pair(view: GraphView, whole: Source | SparseSource, predictors: Sequence[st
     elif missing:
         empty(
             "Nothing to compare",
-            f"{plain(titles[missing[0]])} has no expert in the zoo yet, so nobody knows what it is like.",
+            f"{plain(titles[missing[0]])} has no expert in the zoo yet, so its similarities are not known.",
             icon=":material/compare_arrows:",
         )
     else:

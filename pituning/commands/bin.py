@@ -18,7 +18,7 @@ from pituning.commands.shared import (
     print_table,
 )
 
-app = typer.Typer(help="The bin: tasks, experts, backbones and runs that were deleted and can be restored.")
+app = typer.Typer(help="The bin: tasks, experts, backbones, tables and runs that were deleted and can be restored.")
 
 
 @app.command("list")

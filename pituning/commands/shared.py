@@ -163,7 +163,7 @@ def echo_deleted(text: str, entry: str | None) -> None:
     """Says what was deleted, and how it comes back."""
     echo(text)
     echo(
-        f"to bring it back: pituning bin restore {entry}" if entry else "the disk is full: it is gone for good",
+        f"to bring it back: pituning bin restore {entry}" if entry else "the disk is full: it is lost",
         err=True,
     )
 

@@ -33,12 +33,13 @@ DIVERGING = (
     "#cfe2f1", "#93bfe0", "#4f93c8", "#1f6cab", "#064576",
 )  # fmt: skip
 SEQUENTIAL_DARK = (
-    "#13202c", "#16314a", "#184365", "#1b5680", "#216b9c", "#2f82b8", "#4a9acf", "#6db2e0", "#98caed", "#c9e4f8",
+    "#22364a", "#204a70", "#1f5d8f", "#2471aa", "#2f86c2", "#489bd2", "#68b0de", "#8bc5e9", "#b0d9f2", "#d6ecfa",
 )  # fmt: skip
 DIVERGING_DARK = (
-    "#f3a56a", "#d98444", "#ab6330", "#754528", "#3d2f2a", "#1c2228",
-    "#22384c", "#285a80", "#3581b3", "#5aa7d8", "#98caed",
+    "#ffc08f", "#f0994f", "#d27a35", "#a3603a", "#6f5145", "#3b444e",
+    "#3f5f7c", "#3a7db0", "#4a9bd3", "#74b8e8", "#b3d9f5",
 )  # fmt: skip
+"""Their middle is lighter than a dark page, so that a small value is told from none."""
 INK = {False: "#16202b", True: "#e7edf3"}
 """Of what must be read, by whether the page is dark."""
 

@@ -91,7 +91,8 @@ def ribbon_words(experts: Sequence[str], last: Sequence[float]) -> str:
         return f"Only {experts[0]} takes part."
     if away < LEAST:
         return (
-            f"All {len(experts)} count about the same, {100 * equal:.0f} % each: what was learned is in the experts, "
-            "not in how they are weighed."
+            f"All {len(experts)} have about the same weight, {100 * equal:.0f} % each: what was learned is in the "
+            "experts, not in their weights."
         )
-    return f"{experts[most]} counts most: {100 * last[most]:.0f} %, where an equal share is {100 * equal:.0f} %."
+    share = f"{100 * last[most]:.0f} %, where an equal share is {100 * equal:.0f} %"
+    return f"{experts[most]} has the largest weight: {share}."

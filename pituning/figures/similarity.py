@@ -81,8 +81,8 @@ def similarity_heatmap(
         unit=SCALE_TITLES[scale],
         tooltip=lambda i, j: (
             f"<b>{titles[i]} – {titles[j]}</b><br>Similarity {similarity[i, j]:.3f}<br>"
-            f"Seen from {titles[i]}: rank {ranks[i, j]} of {n - 1}<br>"
-            f"Seen from {titles[j]}: rank {ranks[j, i]} of {n - 1}"
+            f"Rank for {titles[i]}: {ranks[i, j]} of {n - 1}<br>"
+            f"Rank for {titles[j]}: {ranks[j, i]} of {n - 1}"
         ),
         chosen=chosen,
         letters=letters,
@@ -182,7 +182,7 @@ def neighbor_bars(
     lows = [item.similarity if item.low is None else min(item.low, item.similarity) for item in shown]
     highs = [item.similarity if item.high is None else max(item.high, item.similarity) for item in shown]
     notes = [
-        "" if item.confidence is None else f", in the top {len(shown)} {item.confidence:.0%} of the time"
+        "" if item.confidence is None else f", in the top {len(shown)} {item.confidence:.0%} of resamplings"
         for item in shown
     ]
     figure = go.Figure(

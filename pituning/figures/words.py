@@ -24,12 +24,12 @@ class Word:
 ORDERS = {
     "clustered": Word("Clustered", "Similar tasks stand side by side (hierarchical clustering, best order of leaves)."),
     "family": Word("Family", "By modality, then by planted family."),
-    "name": Word("Name", "By the alphabet."),
+    "name": Word("Name", "Alphabetical."),
 }
 
 SCALES = {
     "raw": Word("Raw", "The similarity itself. Raw values crowd together, so small differences are hard to see."),
-    "rank": Word("Ranked", "The place of each task in its row: 1 is the most similar to the row’s task."),
+    "rank": Word("Ranked", "The rank of each task in its row: 1 is the most similar to the row’s task."),
     "row": Word("Standardised", "Standard deviations from the mean of the row."),
 }
 

@@ -17,7 +17,7 @@ from pituning.text import shorten as shorten_text
 NEIGHBOURS = 3
 """Edges per task by default, and in the graph whose communities are found."""
 
-LABEL_LENGTH = 22
+LABEL_LENGTH = 26
 
 UNKNOWN_MODALITY = "unknown"
 """Of tasks that only an outside table names; nobody can say whether a line to one crosses modalities."""

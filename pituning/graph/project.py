@@ -35,6 +35,10 @@ LEAST = 3
 CLOUD = 25
 """Bootstrap replicates in a cloud."""
 
+REFINED = {"learning_rate": 0.1, "n_epochs": 200}
+"""Of UMAP from a map that is there. At its usual rate it moves points by chance, as far as from one
+map to another of the same examples, and clouds lie beside their points."""
+
 TRUST_NEIGHBOURS = 5
 SMACOF_STEPS = 500
 
@@ -78,11 +82,13 @@ def project(
     neighbours = max(1, min(TRUST_NEIGHBOURS, (n - 1) // 2))
     maps = {}
     for name, method in methods.items():
-        points = _lying(method(similarity, None))
+        # The map and its clouds begin at the same place: begun elsewhere, UMAP ends elsewhere with the same examples.
+        start = method(similarity, None)
+        points = _lying(method(similarity, start))
         report.advance()
         clouds = []
         for each in (*replicates, *layers.values()):
-            clouds.append(align(method(each, points), points))
+            clouds.append(align(method(each, start), points))
             report.advance()
         stacked = np.array(clouds).reshape(-1, n, 2)
         distance = distances(similarity, "similarity" if name == "pca" else settings.metric)
@@ -195,13 +201,16 @@ def _apart(points: np.ndarray) -> np.ndarray:
 
 
 def align(points: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Points (N, 2) moved, turned, mirrored and scaled to lie as near as can be to ``base`` (N, 2)."""
+    """Points (N, 2) moved, turned, mirrored and scaled to the size of ``base`` (N, 2), as near to it as can be.
+
+    The scale of least squares would be smaller the more they differ, and draw every cloud to the middle of the map.
+    """
     a, b = points - points.mean(0), base - base.mean(0)
     spread = float((a * a).sum())
     if spread < 1e-20:
         return np.broadcast_to(base.mean(0), base.shape).copy()
-    left, strength, right = np.linalg.svd(a.T @ b)
-    return a @ (left @ right) * (strength.sum() / spread) + base.mean(0)
+    left, _, right = np.linalg.svd(a.T @ b)
+    return a @ (left @ right) * float(np.sqrt((b * b).sum() / spread)) + base.mean(0)
 
 
 def trustworthiness(distance: np.ndarray, points: np.ndarray, k: int) -> float | None:
@@ -245,8 +254,11 @@ def _umap(settings: MapSettings, n: int) -> Method:
 
     def fit(similarity: np.ndarray, start: np.ndarray | None) -> np.ndarray:
         distance = distances(similarity, settings.metric)
-        begin = principal_axes(-(distance**2) / 2)[0] if start is None else start
-        begin = 10 * begin / max(float(np.abs(begin).max()), 1e-9)  # the extent of UMAP's own start
+        if start is None:
+            begin = principal_axes(-(distance**2) / 2)[0]
+            begin = 10 * begin / max(float(np.abs(begin).max()), 1e-9)  # the extent of UMAP's own start
+        else:
+            begin = start
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             made = umap(
@@ -254,6 +266,7 @@ def _umap(settings: MapSettings, n: int) -> Method:
                 min_dist=settings.min_dist,
                 metric="precomputed",
                 init=begin.astype(np.float32),
+                **({} if start is None else REFINED),
                 random_state=settings.seed,
                 n_jobs=1,
             ).fit_transform(distance)

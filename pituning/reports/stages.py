@@ -87,7 +87,7 @@ def _relatives(found: Mapping[str, Any], title_of: Callable[[str], str]) -> str:
     if donors is None:
         return ""
     if not donors:
-        return "No task is expected to help, so none lends"
+        return "No task is expected to help, so there are no donors"
     similarity = {each["task"]: each["similarity"] for each in found.get("neighbors") or []}
     expected = found.get("expected") or {}
 

@@ -34,7 +34,7 @@ NOTES = {
     "which no table of data sets tells.",
     "matrix": "The same similarities for all pairs, with similar tasks side by side. Blocks along the diagonal are "
     "**families**. Raw values crowd together, so each row shows places: 1 is the task most similar to the row’s.",
-    "near": "Seen from one task, these are the first to ask for help. The intervals say how far the order can be "
+    "near": "For one task, these are the first to ask for help. The intervals say how far the order can be "
     "trusted: where they overlap, another draw of examples might have put the tasks the other way round.",
     "map": "All tasks at once, as near to each other as they are alike. Two dimensions cannot hold all of it, so take "
     "**near** at its word and *far* with care.",

@@ -75,7 +75,7 @@ def judge(results: Sequence[Mapping[str, Any]]) -> Verdict:
     if single is None:
         return Verdict(
             outcome="unknown",
-            title="No verdict without a single expert beside it",
+            title="No verdict without a single expert to compare with",
             text="Run again with the baseline “single expert”; only against it can a gain be told.",
         )
     caution = (
@@ -115,7 +115,7 @@ def judge(results: Sequence[Mapping[str, Any]]) -> Verdict:
         return Verdict(
             outcome="helped",
             title=f"It helped; why is open{luck}",
-            text=f"{against} Without placebo donors beside it, nobody can tell transfer from regularisation.{caution}",
+            text=f"{against} Without placebo donors beside it, transfer cannot be told from regularisation.{caution}",
         )
     control = f"Against placebo donors (random parameters of the same size): {placebo}."
     if placebo.positive:

@@ -20,6 +20,7 @@ from pituning.runs.roles import Role
 from pituning.runs.samples import drop_sample
 from pituning.runs.spec import RunSpec
 from pituning.tasks.mini import TASK_NAMES
+from pituning.workspace.affinities import affinity_path
 from pituning.workspace.bin import Bin
 from pituning.workspace.layout import DEFAULT_BACKBONE
 from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity, load_kept, save_nearest, save_similarity
@@ -158,6 +159,19 @@ def remove_task(queue: RunQueue, name: str) -> Deleted:
         experts = [workspace.zoo(backbone).new_expert_dir(kind, name) for backbone, kind in lends]
         deletion.move([workspace.task_dir(name), *experts, *paths], rewrites=rewrites)
         leave_graph(rewrites, name)
+    return Deleted(deletion.entry_id)
+
+
+def remove_table(queue: RunQueue, name: str) -> Deleted:
+    """Puts a table of affinities that somebody imported into the bin, if it is there.
+
+    Raises:
+        BadInput: the name cannot be used.
+        NotAllowed: the queue's actor is no admin.
+    """
+    queue.actor.require(Role.ADMIN, "delete tables")
+    with _bin(queue).deleting("table", name, by=queue.actor.name) as deletion:
+        deletion.move([affinity_path(queue.workspace, name)])
     return Deleted(deletion.entry_id)
 
 

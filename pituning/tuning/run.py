@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -30,8 +30,9 @@ from pituning.tuning.export import export
 from pituning.tuning.jobs import Job, is_small, process_count, run_jobs, threads
 from pituning.tuning.learners import Mixed, MixtureLearner
 from pituning.tuning.learning_curve import learning_curve
+from pituning.tuning.predictions import PREDICTIONS, predictions_csv
 from pituning.tuning.selection import Choice
-from pituning.tuning.temperature import WRONG, calibrate
+from pituning.tuning.temperature import PROBABILITIES, WRONG, calibrate
 from pituning.tuning.trial import FORMAT_VERSION, prepare, series
 from pituning.tuning.units import (
     OTHERS_PHASE,
@@ -43,7 +44,7 @@ from pituning.tuning.units import (
     verdict_units,
 )
 from pituning.tuning.untrained import untrained_errors
-from pituning.workspace.atomic import write_json
+from pituning.workspace.atomic import write_json, write_text
 from pituning.workspace.layout import Workspace
 
 STATELESS = ("backbone", "full", "bitfit")
@@ -61,7 +62,8 @@ def tune(
     """Tunes a target on its shots with the experts of similar tasks.
 
     Args:
-        checkpoint: a directory in which finished stages are kept, so that an interrupted run goes on.
+        checkpoint: a directory in which finished stages are kept, so that an interrupted run goes on; beside it all
+            predictions are kept as a table (`pituning.tuning.predictions`).
 
     Returns:
         The result as plain JSON, the same for the same config and workspace: ``target``, ``kind``, ``shots``, ``seed``,
@@ -124,6 +126,7 @@ class _Run:
                 "score": score, "chosen": chosen, "candidates": candidates, "mixture_score": mixture_score,
             })  # fmt: skip
             curve, calibration = self._after_verdict(chosen)
+            probabilities = calibration.pop(PROBABILITIES, [])
             errors = self._held_out_errors(chosen, calibration)
         baselines = {name: self.scores.score(name) for name in config.baselines}
         scored = ("pi", *also, *config.baselines)
@@ -144,7 +147,7 @@ class _Run:
             "methods": {name: choice.to_json() for name, choice in self.choices.items()},
             "per_class": self.scores.per_class("pi"),
             "learning_curve": curve,
-            "predictions": self._shown(chosen),
+            "predictions": self._predictions(chosen, probabilities),
             "fingerprint": trial.backbone.fingerprint,
         }
 
@@ -354,11 +357,19 @@ class _Run:
             self.reporter.advance(len(self.trial.test))
         return _Outcome(state if isinstance(state, Mixed) else None, answers)
 
-    def _shown(self, chosen: str) -> list[dict[str, Any]]:
+    def _predictions(self, chosen: str, probabilities: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
+        """Some of them for the result; all of them are kept as a file beside it."""
         state, learner = self.outcomes[chosen].state, self._mixture_learner(chosen)
         assert state is not None
         losses = learner.losses(state, self.trial.encoded_test)
-        return shown_predictions(self.trial.test, self.outcomes[chosen].predictions, self.scores.rows["pi"], losses)
+        predictions, points = self.outcomes[chosen].predictions, self.scores.rows["pi"]
+        if self.checkpoint is not None:
+            every = {"pi": predictions} | {name: self.outcomes[name].predictions for name in self.config.baselines}
+            table = predictions_csv(
+                self.trial.test, every, points, losses, labels=self.trial.task.labels, probabilities=probabilities
+            )
+            write_text(self.checkpoint.parent / PREDICTIONS, table)
+        return shown_predictions(self.trial.test, predictions, points, losses)
 
     def _mixture_learner(self, method: str) -> MixtureLearner:
         learner = self.trial.methods.learner(method)

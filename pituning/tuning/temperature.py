@@ -14,6 +14,8 @@ from pituning.tuning.trial import TEMPERATURE, Trial
 
 WRONG = "held_out_wrong"
 """In what `calibrate` finds: the share of wrong answers to the held-out shots, which no temperature changes."""
+PROBABILITIES = "test_probabilities"
+"""In the same: calibrated ones of every label for every test example, (N, L)."""
 
 
 def calibrate(trial: Trial, method: str, choice: Choice, state: Mixed, reporter: Reporter) -> dict[str, Any]:
@@ -44,6 +46,7 @@ def calibrate(trial: Trial, method: str, choice: Choice, state: Mixed, reporter:
     return {
         "temperature": temperature,
         "rows": len(gold),
+        PROBABILITIES: np.exp(temper(raw, temperature)).round(6).tolist(),
         WRONG: float((scores.argmax(axis=1) != gold).mean()),
         **{name: each.to_json() for name, each in measured.items()},
     }

@@ -21,7 +21,7 @@ import numpy as np
 
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
-from pituning.workspace.atomic import TEMPORARY_PREFIX, storage_error, write_bytes
+from pituning.workspace.atomic import TEMPORARY_PREFIX, write_bytes
 from pituning.workspace.layout import Workspace, check_name, free_name
 
 LEAST_TASKS, MOST_TASKS = 2, 5000
@@ -291,16 +291,3 @@ def load_affinity(workspace: Workspace, name: str) -> Affinity:
         raise ArtefactError(f"cannot read {path}: {error.strerror or error}") from error
     except BadInput as error:
         raise ArtefactError(f"{path} is damaged ({error}); delete it and import the table again") from error
-
-
-def delete_affinity(workspace: Workspace, name: str) -> None:
-    """Deletes a table, if it is there.
-
-    Raises:
-        ArtefactError: it may not be removed.
-    """
-    path = affinity_path(workspace, name)
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise storage_error(error, path) from error

@@ -38,7 +38,7 @@ DAYS = 30.0
 DAYS_VARIABLE = "PITUNING_BIN_DAYS"
 DAY = 24 * 3600.0
 _ENTRY, _ROWS, _LOCK = "entry.json", "rows.json", ".lock"
-_OWN_PLACES = frozenset({"backbones", "tasks", "zoos", "runs", "uploads", "questions"})
+_OWN_PLACES = frozenset({"affinities", "backbones", "tasks", "zoos", "runs", "uploads", "questions"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Entry:
     """One deletion.
 
     Args:
-        what: task, expert, backbone or run.
+        what: task, expert, backbone, table or run.
         name: of what was deleted.
         title: what people call it, where that is something else.
         deleted: when, in seconds since the epoch.

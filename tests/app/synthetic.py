@@ -24,6 +24,7 @@ from pituning.runs.spec import RunSpec
 from pituning.tasks.base import Example, Task
 from pituning.tasks.registry import list_tasks
 from pituning.tasks.saved import save_task
+from pituning.tuning.predictions import PREDICTIONS, predictions_csv
 from pituning.workspace.atomic import sha256_file, write_bytes, write_json, write_text
 from pituning.workspace.layout import Workspace
 from pituning.workspace.lowshot import COLUMNS, lowshot_csv
@@ -201,7 +202,13 @@ def done(workspace: Workspace, target: str = "digits", *, gain: float = 6.0, **c
     """A finished run whose result is ``gain`` points above the single expert."""
     run = running(workspace, target, **config)
     path = workspace.run_dir(run.id) / "result.json"
-    path.write_text(json.dumps(result_of(run, gain)), encoding="utf-8")
+    result = result_of(run, gain)
+    path.write_text(json.dumps(result), encoding="utf-8")
+    rows = result["predictions"]
+    examples = [Example(uid=row["uid"], text=row["text"], answer=row["answer"]) for row in rows]
+    answers, scores, losses = ([row[name] for row in rows] for name in ("prediction", "score", "loss"))
+    table = predictions_csv(examples, {"pi": answers, "single": answers[::-1]}, np.array(scores), np.array(losses))
+    (path.parent / PREDICTIONS).write_text(table, encoding="utf-8")
     RunQueue(workspace).finish(run.claim, "succeeded", result_path=str(path.relative_to(workspace.root)))
     return RunQueue(workspace).get(run.id)
 

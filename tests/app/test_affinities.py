@@ -43,10 +43,10 @@ def test_a_table_is_a_graph_of_its_own(imported: Workspace, open_page: OpenPage)
 
 
 def test_each_way_is_an_arrow(imported: Workspace, open_page: OpenPage) -> None:
-    at = healthy(open_page("task_graph", graph="outside", way="Each way", donors_shown="1"))
+    at = healthy(open_page("task_graph", graph="outside", way="Directed", donors_shown="1"))
 
     assert lines(at) == {("edges", "nli"), ("depth", "edges"), ("edges", "depth"), ("edges", "normals")}
-    worst = healthy(open_page("task_graph", graph="outside", way="Each way", donors_shown="1", arrows="Worst"))
+    worst = healthy(open_page("task_graph", graph="outside", way="Directed", donors_shown="1", arrows="Worst"))
     assert ("normals", "nli") in lines(worst)
     assert {"Positive", "Negative"} <= {entry["name"] for entry in option(worst)["legend"]["data"]}
 
@@ -61,7 +61,7 @@ def test_the_panel_of_a_task_and_of_a_pair(imported: Workspace, open_page: OpenP
     at = healthy(open_page("task_graph", graph="outside", task="edges", other="nli"))
     table = at.dataframe[0].value
     assert table["Value"].tolist() == [0.9, 0.5]
-    assert table["Place"].tolist() == ["1 of 3", "2 of 3"]
+    assert table["Rank"].tolist() == ["1 of 3", "2 of 3"]
     assert option(at)["series"][0]["data"][0]["value"]
 
 
@@ -70,7 +70,7 @@ def test_a_table_is_imported(workspace: Workspace, open_page: OpenPage) -> None:
     assert "graph" not in [box.key for box in at.selectbox]
 
     at.file_uploader(key="affinity_file_0").upload("My Table.csv", TABLE.encode(), "text/csv").run()
-    assert "4 tasks, 10 of 12 values known, each way a value of its own" in texts(healthy(at))
+    assert "4 tasks, 10 of 12 values known, a value for each direction" in texts(healthy(at))
     at.button(key="affinity_import").click().run()
 
     healthy(at)
@@ -113,8 +113,9 @@ def test_a_name_that_is_taken_is_told(imported: Workspace, open_page: OpenPage) 
 
 
 def test_a_table_is_deleted_after_asking(imported: Workspace, open_page: OpenPage) -> None:
+    known = load_affinity(imported, "outside").names
     at = healthy(open_page("task_graph", graph="outside", task="edges"))
-    assert "will be gone for good" in texts(at)
+    assert "can be restored for 30 days" in texts(at)
 
     at.button(key="affinity_delete").click().run()
 
@@ -123,6 +124,12 @@ def test_a_table_is_deleted_after_asking(imported: Workspace, open_page: OpenPag
     assert not {"graph", "task"} & set(at.query_params)
     assert not at.warning
     assert len(option(at)["series"][0]["data"]) == 20
+
+    at.button(key="deleted_undo").click().run()
+
+    healthy(at)
+    assert affinity_names(imported) == ["outside"]
+    assert load_affinity(imported, "outside").names == known
 
 
 def test_a_damaged_table_is_told_and_can_be_deleted(imported: Workspace, open_page: OpenPage) -> None:

@@ -14,7 +14,7 @@ from pituning.experts.card import CARD, TENSORS
 from pituning.runs.queue import RunQueue
 from pituning.workspace import atomic
 from pituning.workspace.layout import Workspace
-from tests.app.conftest import OpenPage
+from tests.app.conftest import OpenPage, texts
 from tests.app.uploads import TABLE, beside, can_launch, own_table, pictures, upload, zipped
 
 FILE = "A table, or a zip: of tables, of a table and its pictures, or of a folder for each class"
@@ -152,7 +152,7 @@ def test_a_corrupt_or_foreign_expert(what: str, said: str, workspace: Workspace,
     damage(workspace.zoo().expert_dir("lora", "vqa"), what)
 
     at = open_page("new_run", target="nli")
-    words = beside(at, "How many")
+    words = beside(at, "Number of donors")
     assert "The expert “vqa” cannot be used" in words
     assert said in words
     assert not can_launch(at)
@@ -174,7 +174,7 @@ def test_a_full_disk_at_the_start(
         at.button(key="launch").click().run()
 
     assert not at.exception
-    assert "Disk full while writing" in beside(at, "Start")
+    assert "Disk full while writing" in texts(at).replace("\\", "")
     assert workspace.task_names() == []
     assert [*RunQueue(workspace).list(), *woken, *workspace.root.rglob(f"{atomic.TEMPORARY_PREFIX}*")] == []
     at.button(key="launch").click().run()
@@ -192,7 +192,7 @@ def test_a_full_disk_in_the_queue_takes_the_new_task_back(
         patched.setattr(RunQueue, "submit_all", full)
         at.button(key="launch").click().run()
 
-    assert "Disk full while writing studio.db" in beside(at, "Start")
+    assert "Disk full while writing studio.db" in texts(at).replace("\\", "")
     assert workspace.task_names() == []
     at.button(key="launch").click().run()
     assert [run.state for run in RunQueue(workspace).list()] == ["queued"]

@@ -16,7 +16,7 @@ from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
 from tests.app.uploads import TABLE, can_launch, own_table, upload
 
-NOBODY = "Nobody has measured what the experts of other tasks do for"
+NOBODY = "It has not been measured what the experts of other tasks do for"
 
 
 def measure(workspace: Workspace, target: str, gains: dict[str, float], *, kind: str = "lora", shots: int = 16) -> None:
@@ -107,10 +107,10 @@ def test_nobody_has_measured_a_table_that_was_just_uploaded(measured: Workspace,
 def test_what_lora_experts_did_is_said_to_be_of_lora_experts(workspace: Workspace, open_page: OpenPage) -> None:
     measure(workspace, "rte", {"nli": 4.0})
     at = healthy(open_page("new_run", target="rte"))
-    assert "nobody has measured" not in texts(at)
+    assert "not been measured" not in texts(at)
 
     at.segmented_control(key="kind").set_value("prefix").run()
-    assert "The evidence is of LoRA experts; nobody has measured Prefix experts." in texts(healthy(at))
+    assert "The evidence is of LoRA experts; it has not been measured for Prefix experts." in texts(healthy(at))
 
     measure(workspace, "rte", {"nli": 2.0}, kind="prefix")
     at.run()

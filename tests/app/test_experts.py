@@ -62,7 +62,7 @@ def test_the_zoo_is_a_table_that_can_be_filtered(workspace: Workspace, open_page
     assert table(at)["Name"].tolist() == [PI]
     assert "1 of 61 experts" in texts(at)
     at.selectbox(key="of").set_value("nli").run()
-    assert "Nothing fits" in texts(at)
+    assert "No matches" in texts(at)
     at.text_input(key="find").set_value("").run()
     assert sorted(table(at)["Kind"]) == ["Bottleneck", "LoRA", "Prefix"]
     assert at.query_params["of"] == "nli"

@@ -234,7 +234,7 @@ def test_an_uploaded_task_shows_how_often_each_label_comes_up(workspace: Workspa
     at.session_state["target_examples"] = True
     healthy(at.run())
 
-    assert "How often each label comes up" in texts(at)
+    assert "Label frequencies" in texts(at)
     assert dict(zip(at.dataframe[0].value["Answer"], at.dataframe[0].value["Rows"], strict=True)) == {
         "often": 60, "rare": 20,
     }  # fmt: skip

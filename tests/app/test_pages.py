@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.components import tour
 from pituning.errors import ArtefactError
 from pituning.tasks.base import Example, Task
 from pituning.tasks.saved import save_task
@@ -51,6 +52,16 @@ def test_a_page_of_a_bare_workspace_says_what_to_do(page: str, bare: Workspace, 
         assert "No runs yet" in page_text
     else:
         assert "pituning zoo build" in page_text
+
+
+def test_the_tour_has_four_steps_and_is_not_opened_unasked(bare: Workspace, open_page: OpenPage) -> None:
+    at = open_page("home")
+    assert "tour_next" not in {button.key for button in at.button}
+    at.button(key="tour_open").click().run()
+    assert not at.exception
+    assert len(tour.STEPS) == 4
+    assert tour.STEPS[0].text in texts(at)
+    assert {"tour_next", "tour_back", "tour_skip"} <= {button.key for button in at.button}
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_two_runs_side_by_side(workspace: Workspace, open_page: OpenPage) -> Non
     assert settings.to_dict("index") == {"Seed": {"A": "0", "B": "1"}, "Shots": {"A": "16", "B": "4"}}
     scores = table(at, "Method").set_index("Method")
     assert scores.loc["π-tuning", "A"] == "67.0 (65.0 to 69.0)"
-    assert scores.loc["Guessing", "A"] == table(at, "Measure")["Guessing"][0] == "9.9 · 8.0"
+    assert scores.loc["Guessing", "A"] == table(at, "Metric")["Guessing"][0] == "9.9 · 8.0"
     assert scores.loc["Single expert", "B"] == "61.3 (59.3 to 63.3)"
     classes = table(at, "Spread")
     assert classes["Class"].tolist()[:2] == ["0", "1"]
@@ -45,7 +45,7 @@ def test_two_runs_side_by_side(workspace: Workspace, open_page: OpenPage) -> Non
     curves, marks = (json.loads(chart.proto.spec) for chart in reversed(at.get("plotly_chart")))
     assert [trace["name"] for trace in curves["data"]] == [trace["name"] for trace in marks["data"]] == ["A", "B"]
     page_text = texts(at)
-    assert "do not agree" in page_text
+    assert "disagree" in page_text
     assert page_text.count("True: ") == 1
 
 
@@ -68,7 +68,7 @@ def test_runs_of_different_targets_and_without_results(workspace: Workspace, ope
     classes = table(at, "Spread")
     assert classes["Spread"].isna().all(), "classes of different tasks are not compared"
     assert len(classes) == 20
-    assert table(at, "Measure")["Letter"].tolist() == list("ABCDEF")
+    assert table(at, "Metric")["Letter"].tolist() == list("ABCDEF")
     assert table(at, "Setting").set_index("Setting").loc["Target"].tolist() == [
         "digits", "nli", "nli", "vqa", "vqa", "rte",
     ]  # fmt: skip
@@ -135,3 +135,23 @@ def test_classes_and_answers_by_hand(workspace: Workspace) -> None:
     assert [(set(one), next(iter(one.values()))["uid"]) for one in actual] == [({"A", "B"}, "2"), ({"A", "B"}, "1")]
     same = [synthetic.queued(workspace, "nli", donors=3), synthetic.queued(workspace, "nli", donors=5)]
     assert settings_that_differ(same) == {"Donors": ["3", "5"]}
+
+
+def test_settings_of_all_runs_with_their_importance(workspace: Workspace, open_page: OpenPage) -> None:
+    for number in range(3):
+        synthetic.done(workspace, gain=5.0, shots=(4, 8, 16)[number])
+    address = {"compare": "", "compare_view": "Settings of all"}
+    at = healthy(open_page("runs", **address))
+    (chart,) = at.get("plotly_chart")
+    (lines,) = json.loads(chart.proto.spec)["data"]
+    assert [axis["label"] for axis in lines["dimensions"]] == ["Shots", "<b>Score</b>"]
+    assert "at least 12 runs; there are 3" in texts(at)
+
+    for number in range(9):
+        synthetic.done(workspace, gain=(1.0, 9.0)[number % 2], kind=("lora", "prefix")[number % 2], shots=4)
+    at = healthy(open_page("runs", **address))
+    at.segmented_control(key="settings_score").set_value("gain").run()
+    lines, bars = (json.loads(chart.proto.spec)["data"][0] for chart in healthy(at).get("plotly_chart"))
+    assert {axis["label"] for axis in lines["dimensions"]} == {"Kind", "Shots", "<b>Gain over single expert</b>"}
+    assert bars["y"][-1] == "Kind"
+    assert "cross-validated over 12 runs" in texts(at)

@@ -73,6 +73,11 @@ def test_every_view_of_a_finished_run(view: str, workspace: Workspace, open_page
     if view == "Predictions":
         assert page_text.count("right") >= 3
         assert "wrong" in page_text
+        at.segmented_control(key="predictions_shown").set_value("wrong").run()
+        rows = next(one.value for one in healthy(at).dataframe if "True answer" in one.value)
+        assert (rows[""] == "✕").all()
+        assert rows["Loss"].tolist() == [0.5, 0.3, 0.1]
+        assert rows["Single expert"].tolist() == ["0", "2", "4"]
 
 
 def test_seeds_are_put_together(workspace: Workspace, open_page: OpenPage) -> None:
@@ -103,7 +108,7 @@ def test_the_verdict_is_one_answer_and_why(
     at = healthy(open_page("runs", run=run.id))
     page_text = texts(at)
 
-    assert "By how many shots" in page_text  # with the backbone and guessing beside it
+    assert "Score by number of shots" in page_text  # with the backbone and guessing beside it
     assert answer in page_text
     assert title in page_text
     assert (

@@ -45,7 +45,7 @@ def test_a_link_to_a_pair_opens_it(workspace: Workspace, open_page: OpenPage) ->
     i, j = zoo.names.index("nli"), zoo.names.index("visual-entailment")
     values = {metric.label: metric.value for metric in at.metric}
     assert values["Similarity"] == f"{zoo.matrix[i, j]:.3f}"
-    ranks = [value for name, value in values.items() if name.startswith("Seen from")]
+    ranks = [value for name, value in values.items() if name.startswith("Rank for")]
     assert len(ranks) == 2
     assert all(rank.endswith("of 19") for rank in ranks)
     page_text = texts(at)
@@ -98,7 +98,7 @@ def test_two_predictors_side_by_side(workspace: Workspace, open_page: OpenPage) 
     actual = rank_agreement(*(zoo.matrix for zoo in zoos))
     values = {metric.label: metric.value for metric in at.metric}
     assert values["Over all pairs"] == f"ρ = {actual.pairs:.2f}"
-    assert values["Seen from one task"] == f"ρ = {actual.targets:.2f}"
+    assert values["Within each task"] == f"ρ = {actual.targets:.2f}"
     assert len(at.dataframe[0].value) == 5  # where they differ most
 
 

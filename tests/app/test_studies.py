@@ -42,7 +42,9 @@ def test_transfer_is_measured_from_the_page_that_has_none(
 ) -> None:
     at = healthy(open_page("transfer"))
     assert "Nothing measured yet" in texts(at)
-    assert metrics(at)["Cells"] == f"{2 * 20 * 20:,}"  # every task alone and with 19 donors, at 0 and at 16 shots
+    assert (
+        metrics(at)["Measurements"] == f"{2 * 20 * 20:,}"
+    )  # every task alone and with 19 donors, at 0 and at 16 shots
 
     at.multiselect(key="measure_tasks_lora").set_value(list(PAIR))
     at.number_input(key="measure_seeds").set_value(3)
@@ -51,7 +53,7 @@ def test_transfer_is_measured_from_the_page_that_has_none(
     config = TransferRun(tasks=PAIR, donor_names=PAIR, shots=(0, 16), seeds=(0, 1, 2))
     left = transfer_left(config, workspace)
     assert (left.cells, len(left.missing)) == (16, 16)
-    assert metrics(at)["Cells"] == "16"
+    assert metrics(at)["Measurements"] == "16"
     assert metrics(at)["Measured already"] == "0"
     assert metrics(at)["Will take about"] != "–"
 
@@ -86,7 +88,7 @@ def test_what_is_measured_is_counted_and_not_offered_again(workspace: Workspace,
     write_text(zoo.new_transfer_path("lora"), pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False))
     at = open_page("transfer")
     at.multiselect(key="measure_tasks_lora").set_value(list(PAIR)).run()
-    assert (metrics(healthy(at))["Cells"], metrics(at)["Measured already"]) == ("8", "7")
+    assert (metrics(healthy(at))["Measurements"], metrics(at)["Measured already"]) == ("8", "7")
     at.pills(key="measure_shots").set_value([16]).run()
     assert metrics(healthy(at))["Measured already"] == "4"
     assert at.button(key="measure_start").disabled

@@ -260,7 +260,7 @@ def test_a_click_on_a_line_tells_why_two_are_alike_and_nothing_moves(workspace: 
     assert "**Both ask whether a statement follows from what is given**; by similarity number" in texts(at)
     shown = [example for name in ("nli", "rte") for example in mini_task(name).split("validation")[:2]]
     assert all(markdown(example.text).replace("\n", "  \n") in texts(at) for example in shown)
-    assert "Nobody has measured yet" in texts(at)
+    assert "It has not been measured yet" in texts(at)
     assert places(at) == before
 
     click(at, "node", names.index("vqa"))
@@ -322,7 +322,7 @@ def test_where_nothing_was_measured_there_are_no_arrows(workspace: Workspace, op
 
     assert "Nothing measured yet" in texts(at)
     assert "pituning study transfer --kind lora" in texts(at)
-    assert "Nobody has measured yet whom LoRA experts help" in texts(at)
+    assert "It has not been measured yet whom LoRA experts help" in texts(at)
     assert not at.get("echarts_chart")
 
 

@@ -49,7 +49,7 @@ def test_a_link_to_a_pair_opens_it(measured: Workspace, open_page: OpenPage) -> 
     i, j = names.index("nli"), names.index("rte")
     values = {metric.label: metric.value for metric in at.metric}
     assert values["With this donor"] == f"{transfer.scores[i, j]:.1f}"
-    assert values["Measured place"].endswith("of 19")
+    assert values["Measured rank"].endswith("of 19")
     assert str(guessing(mini_task("nli"))) in texts(at)
     assert "targets score no better than guessing" in texts(at)
     assert len(figures(at)[1]["data"]) == 3  # the target stands out
@@ -70,7 +70,7 @@ def test_runs_of_the_workspace_stand_side_by_side(measured: Workspace, open_page
 
 def test_nothing_measured_is_told(workspace: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("transfer"))
-    assert "nobody has measured which donor helps which target" in texts(at)
+    assert "it has not been measured which donor helps which target" in texts(at)
 
 
 def test_a_damaged_table_is_told_in_words(workspace: Workspace, open_page: OpenPage) -> None:

@@ -106,18 +106,10 @@ def page(chromium: Browser) -> Iterator[Page]:
     assert errors == [], "the browser's console has errors"
 
 
-STYLED = """() => {
-    const bar = document.querySelector('.st-key-backbone_bar');
-    return bar === null || innerWidth < 1180 || parseFloat(getComputedStyle(bar).marginBottom) < 0;
-}"""
-
-
 def settle(page: Page) -> None:
     """Waits until the page has been drawn."""
     page.wait_for_selector('[data-testid="stApp"][data-test-connection-state="CONNECTED"]')
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-    # The browser fetches what reads the style (frame.css) beside all else; with it the page moves up a little.
-    page.wait_for_function(STYLED)
 
 
 def no_errors(page: Page) -> None:

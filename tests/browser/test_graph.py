@@ -17,6 +17,17 @@ def studio(standing: Studio) -> Studio:
     return standing
 
 
+HIGH = """key => {
+    const canvas = document.querySelector(`.st-key-${key}`)
+    return canvas && canvas.getBoundingClientRect().height > (key === 'graph_canvas' ? 0.6 : 0.4) * innerHeight
+}"""
+
+
+def high(page: Page, key: str = "graph_canvas") -> None:
+    """Waits until a graph has its height, which the browser reads from the style (frame.css)."""
+    page.wait_for_function(HIGH, arg=key)
+
+
 def test_the_app_opens_and_a_click_on_a_task_opens_its_panel(studio: Studio, page: Page) -> None:
     page.goto(studio.url)
     settle(page)
@@ -28,6 +39,7 @@ def test_the_app_opens_and_a_click_on_a_task_opens_its_panel(studio: Studio, pag
     label = page.locator(".st-key-graph_chart svg text", has_text="Sentiment")
     expect(label).to_be_visible()
     expect(page.get_by_text("No task chosen")).to_be_visible()
+    high(page)
     press(label)
 
     expect(page.get_by_role("heading", name="Sentiment")).to_be_visible()
@@ -39,6 +51,7 @@ def test_the_app_opens_and_a_click_on_a_task_opens_its_panel(studio: Studio, pag
     settle(page)
     expect(page.get_by_role("heading", name="Sentiment")).to_be_visible()
 
+    high(page)
     press(page.locator(".st-key-graph_chart svg text", has_text="Handwritten digits"))
     expect(page.get_by_role("heading", name="Handwritten digits")).to_be_visible()
     images = page.locator('[data-testid="stImage"] img')
@@ -54,6 +67,7 @@ def test_the_app_opens_and_a_click_on_a_task_opens_its_panel(studio: Studio, pag
     page.set_viewport_size({"width": 800, "height": 700})
     label = page.locator(".st-key-hero_chart svg text", has_text="Captioning")
     expect(label).to_be_visible()
+    high(page, "hero_canvas")
     press(label)
     expect(page.get_by_role("heading", name="Captioning")).to_be_visible()
     expect(page).to_have_url(f"{studio.url}/graph?task=caption")
@@ -66,6 +80,7 @@ def test_the_graph_is_as_high_as_the_window_and_stays_beside_its_panel(studio: S
         page.goto(f"{studio.url}/graph?task=nli")
         settle(page)
         expect(page.get_by_text("Measured transfer", exact=False).last).to_be_visible()
+        high(page)
         canvas = page.locator(".st-key-graph_canvas").bounding_box()
         assert canvas is not None
         assert canvas["height"] > 0.66 * height

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from benchmarks.browser import SECOND
 from pituning.workspace.layout import DATA_VARIABLE
@@ -23,6 +23,7 @@ LAYOUT = """() => {
     const boxes = [...document.querySelectorAll('[data-testid="stMain"] [data-testid="stElementContainer"]')]
         .map((element) => [element, element.getBoundingClientRect()])
         .filter(([element, box]) => box.width > 1 && box.height > 1 && element.checkVisibility())
+        .filter(([element]) => !element.closest('[data-testid="stBottom"]')) // pinned
     const name = (element) => `${element.className.match(/st-key-[^ ]+/) ?? ''} “${element.innerText.slice(0, 40)}”`
     const over = []
     for (const [i, [a, p]] of boxes.entries())
@@ -91,3 +92,23 @@ def test_a_broken_layout_would_be_seen(studio_of_long_names: Studio, page: Page)
 
     assert actual["over"]
     assert actual["main"] > 0 or actual["outside"]
+
+
+def test_the_first_visit_begins_with_a_tour_and_the_second_does_not(studio_of_long_names: Studio, page: Page) -> None:
+    page.add_init_script("Object.defineProperty(navigator, 'webdriver', {get: () => false})")  # as people have it
+    page.goto(f"{studio_of_long_names.url}/graph")  # a deep link leads where it leads
+    settle(page)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+    page.goto(studio_of_long_names.url)
+    expect(page.get_by_text("Step 1 of 4")).to_be_visible()
+    page.get_by_role("button", name="Next").press("Enter")
+    expect(page.get_by_text("Step 2 of 4")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+    page.reload()
+    settle(page)
+    page.wait_for_timeout(SECOND)  # it would be asked for by now
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    no_errors(page)

@@ -17,17 +17,20 @@ def studio(standing: Studio) -> Studio:
 
 
 def test_a_click_on_a_cell_opens_its_pair(studio: Studio, page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")  # what a click opens is scrolled to at once
     page.goto(f"{studio.url}/similarity?order=Name")
     settle(page)
     cells = page.locator(".st-key-matrix .nsewdrag").first
     expect(cells).to_be_visible()
     expect(page.get_by_text("No pair chosen")).to_be_visible()
     for row, column in ((3, 7), (12, 2)):
+        cells.evaluate("cells => cells.scrollIntoView({block: 'center'})")
         box = cells.bounding_box()
         assert box is not None
         before = page.url
         page.mouse.click(box["x"] + box["width"] * (column + 0.3) / 20, box["y"] + box["height"] * (row + 0.7) / 20)
         expect(page.get_by_text("Where they are alike")).to_be_visible()
+        expect(page.get_by_role("heading", name="One pair")).to_be_in_viewport()
         expect(page).not_to_have_url(before)  # the pair of the first click is not that of the second
         expect(page).to_have_url(re.compile(r"task=[a-z-]+&other=[a-z-]+"))
         settle(page)

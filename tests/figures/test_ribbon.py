@@ -25,8 +25,10 @@ def test_a_small_drift_looks_like_little_and_one_step_has_a_width() -> None:
     assert (figure.data[0].zmin, figure.data[0].zmax) == (-5, 5)
     assert list(figure.data[0].x) == [7, 8]
     strict(figure)
-    assert ribbon_words(["a", "b", "c", "d"], [0.26, 0.25, 0.25, 0.24]).startswith("All 4 count about the same, 25 %")
-    assert ribbon_words(["a", "b"], [0.3, 0.7]) == "b counts most: 70 %, where an equal share is 50 %."
+    assert ribbon_words(["a", "b", "c", "d"], [0.26, 0.25, 0.25, 0.24]).startswith(
+        "All 4 have about the same weight, 25 %"
+    )
+    assert ribbon_words(["a", "b"], [0.3, 0.7]) == "b has the largest weight: 70 %, where an equal share is 50 %."
     assert ribbon_words(["a"], [1.0]) == "Only a takes part."
 
 

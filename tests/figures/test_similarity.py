@@ -34,7 +34,7 @@ def test_heatmap() -> None:
     for x, y, names, text in zip(cells.x, cells.y, cells.customdata, cells.text, strict=True):
         assert list(names) == ["abcd"[y], "abcd"[x]]
         assert f"Similarity {BLOCKS[y, x]:.3f}" in text
-    assert "rank 1 of 3" in cells.text[0]
+    assert "Rank for Apples: 1 of 3" in cells.text[0]
     assert [trace.name for trace in figure.data[2:]] == ["Vision", "Language", "Vision-language"]
     json.loads(figure.to_json(), parse_constant=lambda name: pytest.fail(name))
 
@@ -44,7 +44,7 @@ def test_names_carry_the_sign_of_their_modality() -> None:
     assert [label[label.index(">") + 1] for label in labels] == ["●", "■", "◆", "●"]
     assert DARK[0] in labels[0]
     assert labels[1].startswith("Does &lt;i&gt; follow?")
-    assert labels[2].startswith("A title that is much…")
+    assert labels[2].startswith("A title that is much long…")
     assert labels[3].startswith("d ")
 
 

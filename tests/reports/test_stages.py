@@ -61,7 +61,7 @@ def test_what_was_found_is_said_in_a_line() -> None:
 
 def test_without_donors_only_what_needs_none_is_awaited() -> None:
     alone = of({**ROWS, "donors": [], "score": 50.0, "baselines": {"backbone": 50.0, "single": 50.0, "full": 50.0}})
-    assert alone[1].found == "No task is expected to help, so none lends"
+    assert alone[1].found == "No task is expected to help, so there are no donors"
     assert alone[3].state == "done"
     none = stages(ROWS, baselines=(), begun=True, ended=False, title_of=str)
     assert (none[3].state, none[3].found) == ("skipped", "None were asked for.")

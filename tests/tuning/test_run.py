@@ -38,6 +38,7 @@ from pituning.tuning import run as run_module
 from pituning.tuning.config import BASELINES, TuneConfig
 from pituning.tuning.interpolation import TOLERANCE, Collapsed, Mixture, collapse
 from pituning.tuning.learning_curve import first_of_each
+from pituning.tuning.predictions import PREDICTIONS, read_predictions
 from pituning.tuning.run import tune
 from pituning.tuning.search_curves import searched
 from pituning.tuning.short_probe import halves
@@ -138,7 +139,7 @@ def test_whoever_waits_sees_stage_after_stage(
     names, notes = ("backbone", "single", "placebo", "uniform"), Notes()
     config = TuneConfig(target=vision_task.name, baselines=names, processes=1, **FEW)
 
-    result = tune(config, make_workspace("w", "lora"), notes, tmp_path)
+    result = tune(config, workspace := make_workspace("w", "lora"), notes, tmp_path / "checkpoint")
 
     for earlier, later in pairwise(kept):
         assert set(earlier) <= set(later)
@@ -158,6 +159,22 @@ def test_whoever_waits_sees_stage_after_stage(
     rates = {searched(name) for name in notes.metrics["pi"]} - {None}
     assert {fold for _, fold in rates} == {1}
     assert result["methods"]["mixture"]["learning_rate"] in {rate for rate, _ in rates}
+
+    # Every row that was scored is kept, with what each method predicted and the calibrated probabilities.
+    frame = read_predictions(tmp_path / PREDICTIONS)
+    assert len(frame) == result["test_examples"]
+    assert frame["score"].mean() == pytest.approx(result["score"], abs=1e-3)
+    for method in names:
+        right = 100 * (frame["answer"] == frame[f"{method}_prediction"]).mean()
+        assert right == pytest.approx(result["baselines"][method], abs=1e-3)
+    shares = frame[[f"p({label})" for label in load_task(vision_task.name, workspace).labels or ()]]
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(shares.max(axis=1), frame["probability"], atol=1e-5)
+    assert list(shares.columns[shares.to_numpy().argmax(axis=1)]) == [f"p({one})" for one in frame["prediction"]]
+    kept_rows = {row["uid"]: row for row in result["predictions"]}
+    for _, row in frame[frame["row"].isin(list(kept_rows))].iterrows():
+        assert row["prediction"] == kept_rows[row["row"]]["prediction"]
+        assert row["loss"] == pytest.approx(kept_rows[row["row"]]["loss"], abs=1e-3)
 
 
 def test_a_shortlist_is_put_in_order_by_a_few_steps(

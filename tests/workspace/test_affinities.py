@@ -17,7 +17,6 @@ from pituning.workspace.affinities import (
     affinity_csv,
     affinity_names,
     affinity_path,
-    delete_affinity,
     load_affinity,
     parse_affinity,
     save_affinity,
@@ -168,7 +167,7 @@ def test_whatever_is_kept_is_read_again(chosen: list[str], data: st.DataObject) 
     np.testing.assert_array_equal(actual.values, kept.values)
 
 
-def test_a_table_is_kept_listed_and_deleted(workspace: Workspace) -> None:
+def test_a_table_is_kept_and_listed(workspace: Workspace) -> None:
     assert affinity_names(workspace) == []
     save_affinity(workspace, "taskonomy", parse_affinity(SQUARE.encode()))
     save_affinity(workspace, "another", parse_affinity(SQUARE.encode()))
@@ -177,9 +176,6 @@ def test_a_table_is_kept_listed_and_deleted(workspace: Workspace) -> None:
     with pytest.raises(BadInput, match="already") as caught:
         save_affinity(workspace, "taskonomy", parse_affinity(SQUARE.encode()))
     assert caught.value.field == "name"
-    delete_affinity(workspace, "another")
-    delete_affinity(workspace, "another")
-    assert affinity_names(workspace) == ["taskonomy"]
 
 
 def test_names_stay_in_their_directory(workspace: Workspace) -> None:

@@ -97,7 +97,7 @@ PREDICTORS: Registry[PredictorRecord] = Registry(
         ),
         PredictorRecord(
             name="text",
-            label="Words",
+            label="Task description",
             help="Instruction and label words only; no model.",
             compares="words",
             for_shots=True,
