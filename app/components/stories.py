@@ -135,11 +135,12 @@ def _stamp() -> str:
             *(here.similarity_path(kind, predictor) for predictor in PREDICTORS),
         )
     ]
-    runs = runs_data.queue().counts(backbone=context.backbone())
-    newest = [run.id for run in runs_data.of_backbone(states=("succeeded",), limit=1)]
-    return repr(
-        ([context.stamp(path) for path in files], context.stamp(context.workspace().root / "tasks"), runs, newest)
-    )
+    try:
+        counts = runs_data.queue().counts(backbone=context.backbone())
+        runs: object = (counts, [run.id for run in runs_data.of_backbone(states=("succeeded",), limit=1)])
+    except PiTuningError:
+        runs = None  # what needs no run can be shown all the same
+    return repr(([context.stamp(path) for path in files], context.stamp(context.workspace().root / "tasks"), runs))
 
 
 def headline(slide: Slide) -> str:

@@ -146,7 +146,7 @@ def _by_shots(reader: Reader, run: Run) -> Drawn:
         panels=(
             Panel(
                 figure=lambda dark: shots_curve(result, metric=_metric(reader, run)),
-                alt="Score of π-tuning by the number of shots, with intervals, beside what needs no training",
+                alt="Score of π-tuning by the number of shots, with intervals and what methods without training score",
                 stem=f"by-shots-{run.id}",
             ),
         ),
@@ -202,7 +202,7 @@ def _weights(reader: Reader, run: Run) -> Drawn:
     most = max(range(len(experts)), key=means.__getitem__)
     equal = 1 / len(experts)
     return Drawn(
-        title=f"{named(experts[most])} counts most: {100 * means[most]:.0f} % of the mixture",
+        title=f"{named(experts[most])} has the largest weight: {100 * means[most]:.0f} % of the mixture",
         sentence=f"{_subject(reader, run)}. Equal weights would be {100 * equal:.0f} %; the furthest from that at any "
         f"place is {100 * max((value for row in rows for value in row), key=lambda v: abs(v - equal)):.0f} %.",
         reading=f"{run_title(reader, run)}, step {last.step}. Each row is a place in the network where experts are "

@@ -28,7 +28,7 @@ A new task with a handful of labelled examples rarely stands alone. Here is what
 NOTES = {
     "own": "This is our own task among those that the Studio knows. First all tasks, then its nearest, then what is "
     "known of the donors, at last what came of it.",
-    "own-result": "What was tuned, beside what needs no tuning: that is the comparison which counts.",
+    "own-result": "What was tuned, compared with what needs no tuning: that is the comparison which counts.",
     "alike": "Each point is a task, and a line joins tasks whose *embeddings* are alike: to solve them, the "
     "foundation model had to attend to the same things. Look for the **dashed lines** first. They cross modalities, "
     "which no table of data sets tells.",
