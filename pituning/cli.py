@@ -54,7 +54,7 @@ COMMANDS = {
     "graph": ("graph:app", "The task graph: neighbors, export, project."),
     "study": ("study_paper:app", "Measure on a zoo: transfer, predictors, methods on few shots."),
     "runs": ("queueing:app", "Runs: what there is, and what becomes of it."),
-    "bin": ("bin:app", "The bin: tasks, experts, backbones and runs that were deleted and can be restored."),
+    "bin": ("bin:app", "The bin: tasks, experts, backbones, tables and runs that were deleted and can be restored."),
     "workspace": ("workspace:app", "The workspace as a whole: backup, restore."),
     "bench": ("bench:app", "Measure speed and memory: fisher, interpolate, memory, graph, tune, app."),
     "pretrain": ("build:pretrain_app", "Pretrain a backbone: mini, or one that was composed, by its name."),

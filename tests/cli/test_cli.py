@@ -199,9 +199,9 @@ def test_tables_that_cannot_be_used(
         ("lines.jsonl", b'{"text": "a", "answer": "x"}\n{"text": "b", "answer": "y"}\n' * 4 + b'{"te', "row 9"),
         ("empty.zip", zipped({}), "no table"),
         ("cut.zip", pictures()[:-40], "zip"),
-        ("text.zip", pictures(p3=b"this is no picture"), "row 5: 'p3.png' is not an image"),
-        ("half.zip", pictures(p3=png("red")[:50]), "row 5: 'p3.png' is a damaged or truncated image"),
-        ("gone.zip", pictures(p3=None), "row 5: image 'p3.png' is not there"),
+        ("text.zip", pictures(p3=b"this is no picture"), "row 5, column 'image': 'p3.png' is not an image"),
+        ("half.zip", pictures(p3=png("red")[:50]), "row 5, column 'image': 'p3.png' is a damaged or truncated image"),
+        ("gone.zip", pictures(p3=None), "row 5, column 'image': image 'p3.png' is not there"),
     ],
 )
 def test_files_that_cannot_be_used(

@@ -13,7 +13,7 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.graph.predictors.gains import GAIN_PREDICTORS
 from pituning.progress import Silent
 from pituning.studies.config import ShortProbeConfig, TransferConfig
-from pituning.studies.predictors import grade_predictors, predictions, predictors_markdown
+from pituning.studies.predictors import AND_PROBE, STAGED, grade_predictors, predictions, predictors_markdown
 from pituning.studies.short_probe import measure_short_probes
 from pituning.studies.transfer import measure_cell, measure_transfer
 from pituning.studies.transfer_cells import Cell, transfer_cells
@@ -147,6 +147,7 @@ def test_predictors_are_graded_against_the_shipped_transfer() -> None:
     mine = shipped[shipped["kind"] == "lora"].reset_index(drop=True)
     pd.testing.assert_frame_equal(frame, mine, check_dtype=False, atol=1e-3)
     graded = {*predictions(ZOO, "lora"), "random", "planted", "tried", "retest", *GAIN_PREDICTORS}
+    graded |= {base + AND_PROBE for base in STAGED}
     assert set(frame["predictor"]) == graded
     by_lot = frame[(frame["predictor"] == "random") & (frame["measure"] == "spearman") & (frame["pairs"] == "all")]
     assert by_lot["mean"].abs().max() < 0.05

@@ -107,8 +107,9 @@ CARD = {
 @given(st.sampled_from(sorted(CARD)), TREES | ODD | st.dictionaries(st.text(), PLAIN | ODD | st.text()))
 def test_an_odd_card_is_refused_or_shown(key: str, value: Any) -> None:
     from app.components.expert_panel import provenance
-    from app.components.labelling import _curves, calibration_words
+    from app.components.labelling import calibration_words
     from pituning.experts.catalogue import ExpertEntry
+    from pituning.reports.calibration import reliability_curves
 
     try:
         card = parse_card({**CARD, key: value}, "card.json")
@@ -118,7 +119,7 @@ def test_an_odd_card_is_refused_or_shown(key: str, value: Any) -> None:
     entry = ExpertEntry(kind="lora", name="vqa", directory=None, origin="trained", card=card)  # type: ignore[arg-type]
     assert all(isinstance(cell, str) for row in provenance(entry) for cell in row)
     assert calibration_words(card)
-    _curves(card.calibration)
+    reliability_curves(card.calibration)
     assert entry.score is None or f"{entry.score:.1f}"
     json.dumps(vars(card), allow_nan=False)
 
