@@ -43,7 +43,7 @@ def show(run: Run) -> None:
     rail = stages(
         _found(run), baselines=settings["baselines"], begun=run.attempt > 0, ended=not run.active, title_of=expert_title
     )
-    with st.grid(len(rail), min_column_width=170, gap="small", key="stages"):
+    with st.grid(len(rail), min_column_width=130, gap="small", key="stages"):
         for stage in rail:
             _stage(stage)
 
