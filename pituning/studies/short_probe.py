@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -17,7 +16,7 @@ from pituning.progress import Reporter, Silent
 from pituning.studies.config import ShortProbeConfig, TransferConfig
 from pituning.studies.targets import with_tasks
 from pituning.studies.transfer import SUITE, Call, backbone_of, fill_table, table_of
-from pituning.studies.transfer_cells import Cell, cell_specs
+from pituning.studies.transfer_cells import Cell, by_cell, cell_specs
 from pituning.tasks.registry import TaskSource
 from pituning.tuning.short_probe import BATCH_SIZE, STEPS, halves, short_probe
 from pituning.workspace.short_probe import COLUMNS, FILE, read_rows
@@ -50,24 +49,13 @@ def measure_short_probes(
     factor = Backbone.places_of(backbone_dir).rate_factor
     specs = cell_specs(zoo, budget, source, fingerprint=fingerprint(backbone_dir), factor=factor)
 
-    def known() -> dict[Cell, dict[Any, Any]]:
-        rows = read_rows(path).to_dict("records")
-        return {Cell(str(row["target"]), str(row["donor"]), int(row["shots"]), int(row["seed"])): row for row in rows}
-
     def call_for(cells: Sequence[Cell]) -> Call:
         return zoo, backbone_dir, budget, source, tuple(cells)
 
     rows = fill_table(
-        path,
-        specs,
-        known,
-        COLUMNS,
-        _measure,
-        call_for,
-        reporter or Silent(),
-        phase=PHASE,
+        path, specs, lambda: by_cell(read_rows(path)), COLUMNS, _measure, call_for, reporter or Silent(), phase=PHASE,
         processes=config.processes,
-    )
+    )  # fmt: skip
     return table_of(rows, COLUMNS)
 
 

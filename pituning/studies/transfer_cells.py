@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from pituning.backbones.precision import HALF, chosen_dtype
 from pituning.experts.card import read_card
 from pituning.registry import unknown
@@ -86,7 +88,12 @@ def known_cells(zoo: Zoo, kind: str) -> dict[Cell, dict[Any, Any]]:
     Raises:
         ArtefactError: it is damaged.
     """
-    rows = read_rows(zoo.transfer_path(kind)).to_dict("records")
+    return by_cell(read_rows(zoo.transfer_path(kind)))
+
+
+def by_cell(table: pd.DataFrame) -> dict[Cell, dict[Any, Any]]:
+    """The rows of a table of cells."""
+    rows = table.to_dict("records")
     return {Cell(str(row["target"]), str(row["donor"]), int(row["shots"]), int(row["seed"])): row for row in rows}
 
 

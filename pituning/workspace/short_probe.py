@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pituning.errors import ArtefactError
-from pituning.workspace.transfer import NO_DONOR
+from pituning.workspace.transfer import NO_DONOR, read_cells
 
 COLUMNS = ("target", "donor", "shots", "seed", "loss", "wrong", "spec")
 FILE = "short-probe.csv"
@@ -25,13 +24,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     Raises:
         ArtefactError: when the file cannot be read as what it should be.
     """
-    if not path.exists():
-        return pd.DataFrame(columns=list(COLUMNS))
-    try:
-        frame = pd.read_csv(path, keep_default_na=False, dtype={"target": str, "donor": str, "spec": str})
-        return frame.astype({"shots": int, "seed": int, "loss": float, "wrong": float})[list(COLUMNS)]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ArtefactError(f"{path} is damaged ({error}); make it again: pituning study short-probe") from error
+    return read_cells(path, COLUMNS, made_by="pituning study short-probe")
 
 
 def load_probes(path: Path, shots: int, names: Sequence[str]) -> dict[int, np.ndarray]:

@@ -57,13 +57,26 @@ def read_rows(path: Path) -> pd.DataFrame:
     Raises:
         ArtefactError: when the file cannot be read as what it should be.
     """
+    return read_cells(path, COLUMNS, made_by="pituning study transfer")
+
+
+def read_cells(path: Path, columns: Sequence[str], *, made_by: str) -> pd.DataFrame:
+    """A table with a row for each target, donor, number of shots and seed; no rows where there is no file.
+
+    Args:
+        columns: these four, then the measured numbers, then ``spec``.
+        made_by: the command that makes it.
+
+    Raises:
+        ArtefactError: when the file cannot be read as what it should be.
+    """
     if not path.exists():
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=list(columns))
     try:
         frame = pd.read_csv(path, keep_default_na=False, dtype={"target": str, "donor": str, "spec": str})
-        return frame.astype({"shots": int, "seed": int, "score": float})[list(COLUMNS)]
+        return frame.astype({"shots": int, "seed": int} | dict.fromkeys(columns[4:-1], float))[list(columns)]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ArtefactError(f"{path} is damaged ({error}); make it again: pituning study transfer") from error
+        raise ArtefactError(f"{path} is damaged ({error}); make it again: {made_by}") from error
 
 
 def load_transfer(
