@@ -141,6 +141,10 @@ def _by_pattern(patterns: Mapping[str, Any], module: str, usual: Any) -> Any:
         # Whoever uploads a pattern must not be able to keep this process busy with it.
         if len(pattern) > 200 or len(re.findall(r"[*+]", pattern)) > 4 or _LOOPS.search(pattern):
             raise BadInput(f"has the pattern {pattern[:60]!r}, which takes too long to match; name the modules plainly")
-        if re.match(rf"(.*\.)?({pattern})$", module):
+        try:
+            matches = re.match(rf"(.*\.)?({pattern})$", module)
+        except re.error as error:
+            raise BadInput(f"has the pattern {pattern[:60]!r}, which is none ({error}); correct it") from error
+        if matches:
             return value
     return usual

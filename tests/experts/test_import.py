@@ -354,15 +354,16 @@ def test_names_and_bases() -> None:
         assert other_base({"base_model_name_or_path": same}, ["mini", "google/Gemma-3-270m"]) is None
 
 
-def test_patterns_that_would_keep_the_app_busy_are_refused(tmp_path: Path, tiny_backbone: Backbone) -> None:
+def test_patterns_that_keep_the_app_busy_or_are_none_are_refused(tmp_path: Path, tiny_backbone: Backbone) -> None:
     tiny = TINY[0]
     tiny.make(tmp_path / "base")
     backbone = Backbone.load(tmp_path / "base")
     write_checkpoint(LoraConfig(**settings(backbone)), tmp_path / "base", tiny, tmp_path / "given")
     path = tmp_path / "given" / CONFIG
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"rank_pattern": {"(a+)+b": 4}}))
-    with pytest.raises(BadInput, match="takes too long to match"):
-        check_fit(read_directory(tmp_path / "given"), Places(**vars(backbone.places())), backbone.fingerprint)
+    for regex, says in (("(a+)+b", "takes too long to match"), ("(*q_proj", "which is none .nothing to repeat")):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"rank_pattern": {regex: 4}}))
+        with pytest.raises(BadInput, match=says):
+            check_fit(read_directory(tmp_path / "given"), Places(**vars(backbone.places())), backbone.fingerprint)
 
 
 @pytest.mark.parametrize("kind", mixable_kinds())
