@@ -127,6 +127,9 @@ def read_card(directory: Path) -> dict[str, Any]:
         and (labels is None or (isinstance(labels, list) and all(isinstance(label, str) for label in labels)))
         and isinstance(sizes, dict)
         and all(isinstance(sizes.get(split), int) for split in SPLITS)
+        and _texts(card.get("families", []))
+        and isinstance(about := card.get("about", {}), dict)
+        and _texts(about.get("dealt", []))
     )
     if not sound:
         raise ArtefactError(f"{path} is not a task card (a field is missing or of the wrong type); add the task again")
@@ -138,6 +141,10 @@ def read_card(directory: Path) -> dict[str, Any]:
     if card["name"] != directory.name:
         raise ArtefactError(f"{path} is of task {card['name']!r}; give its folder that name again")
     return card
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def load_saved_task(directory: Path) -> Task:

@@ -346,6 +346,16 @@ def test_the_registry_lists_and_finds(workspace):
         ("task.json", lambda path: path.write_text("{"), "cannot be read"),
         ("task.json", lambda path: path.write_text("[]"), "format version None"),
         ("task.json", lambda path: path.write_text('{"format_version": 1}'), "is not a task card"),
+        (
+            "task.json",
+            lambda path: path.write_text(path.read_text().replace('"families": []', '"families": true')),
+            "is not a task card",
+        ),
+        (
+            "task.json",
+            lambda path: path.write_text(path.read_text().replace('"dealt": [', '"dealt": [1, ')),
+            "is not a task card",
+        ),
         ("task.json", lambda path: path.write_text(path.read_text().replace("accuracy", "bleu")), "the metric 'bleu'"),
         ("task.json", lambda path: path.write_text(path.read_text().replace('"mine"', '"his"')), "of task 'his'"),
         ("examples.jsonl", lambda path: path.unlink(), "cannot be read"),
