@@ -35,11 +35,15 @@ class Checkpoints:
     def __init__(self, runs: Path):
         self._runs = runs
         self._seen: dict[Path, _Seen] = {}
+        self._known: dict[Path, tuple[int, int]] = {}
         self.torn: set[str] = set()
         """The files that changed under a reader."""
 
     def look(self, run_ids: Iterable[str]) -> list[str]:
-        """The runs among those given that have a new checkpoint since the last time."""
+        """The runs among those given that have a new checkpoint since the last time.
+
+        What an earlier attempt left is not new: a worker that is killed at once for it would not have gone on from it.
+        """
         wanted = set(run_ids)
         for path in [path for path in self._seen if path.parent.parent.name not in wanted]:
             os.close(self._seen.pop(path).descriptor)  # it would keep its place on the disk
@@ -72,7 +76,9 @@ class Checkpoints:
                     if seen is not None:
                         os.close(self._seen.pop(path).descriptor)
                     descriptor = os.open(path, os.O_RDONLY)
-                    number = os.fstat(descriptor).st_ino
+                    written = os.fstat(descriptor)
+                    number = written.st_ino
                     self._seen[path] = _Seen(descriptor, number, os.pread(descriptor, MOST_BYTES, 0))
-                    new = True
+                    new |= self._known.get(path) != (number, written.st_mtime_ns)
+                    self._known[path] = number, written.st_mtime_ns
         return new

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from benchmarks.chaos_mutations import mutated
+from benchmarks.chaos_watch import Checkpoints
+from pituning.workspace.atomic import write_bytes
 
 SMALL = "--runs 4 --kills 3 --trained 0 --tuned 0 --json"
 """Runs that count alone, which begin at once."""
@@ -65,3 +67,18 @@ def test_a_studio_that_is_broken_fails_it(tmp_path, monkeypatch):
             assert report["restored"] == 0
         else:
             assert any(report[key] for key in shown_by[mutation]), (mutation, report)
+
+
+def test_what_an_earlier_attempt_left_is_no_new_checkpoint(tmp_path):
+    """A worker that is killed for it, before it could go on from it, would count as a kill without a restore."""
+    file = tmp_path / "run" / "checkpoint" / "state.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"one")
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.look(["run"]) == ["run"]
+    assert checkpoints.look([]) == []  # between two attempts
+    assert checkpoints.look(["run"]) == []
+    write_bytes(file, b"two")
+    assert checkpoints.look(["run"]) == ["run"]
+    assert checkpoints.torn == set()
+    checkpoints.close()
