@@ -7,7 +7,9 @@
   embeddings themselves, without a need to hold them.
 
 Clouds: each bootstrap replicate of S, and each layer's S, is projected in the same way, started from the map (so that
-chance does not mirror or tear it), and laid upon it by a Procrustes transformation.
+chance does not mirror or tear it), and laid upon it by a Procrustes transformation. S itself is fitted anew from the
+picture of each replicate, and the map is the fit in the midst of them: where a method has many nearly equal solutions,
+the first one would lie at the edge of its own clouds.
 
 Importing umap-learn takes many seconds: only a run does so.
 """
@@ -15,7 +17,7 @@ Importing umap-learn takes many seconds: only a run does so.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -78,19 +80,22 @@ def project(
         report.advance()
     else:
         report.log(f"{n} tasks are too few for UMAP, which needs {UMAP_LEAST}; MDS and PCA are made")
-    report.phase("project", len(methods) * (1 + len(replicates) + len(layers)))
+    report.phase("project", len(methods) * (1 + 2 * len(replicates) + len(layers)))
     neighbours = max(1, min(TRUST_NEIGHBOURS, (n - 1) // 2))
     maps = {}
     for name, method in methods.items():
         # The map and its clouds begin at the same place: begun elsewhere, UMAP ends elsewhere with the same examples.
         start = method(similarity, None)
-        points = _lying(method(similarity, start))
-        report.advance()
-        clouds = []
+        fits, candidates = [], [method(similarity, start)]
         for each in (*replicates, *layers.values()):
-            clouds.append(align(method(each, start), points))
+            fits.append(method(each, start))
             report.advance()
-        stacked = np.array(clouds).reshape(-1, n, 2)
+        for fit in fits[: len(replicates)]:
+            candidates.append(method(similarity, align(fit, candidates[0])))
+            report.advance()
+        points = _lying(_central(candidates, fits[: len(replicates)]))
+        report.advance()
+        stacked = np.array([align(fit, points) for fit in fits]).reshape(-1, n, 2)
         distance = distances(similarity, "similarity" if name == "pca" else settings.metric)
         maps[name] = TaskMap(
             points=points,
@@ -103,6 +108,17 @@ def project(
         kind=kind, predictor=predictor, similarity=digest, settings=settings, names=zoo.names, layers=tuple(layers),
         neighbours=neighbours, maps=maps,
     )  # fmt: skip
+
+
+def _central(candidates: Sequence[np.ndarray], fits: Sequence[np.ndarray]) -> np.ndarray:
+    """The candidate, (N, 2) each, to which the fits of the replicates lie nearest, as shares of its size."""
+
+    def away(points: np.ndarray) -> float:
+        size = max(float(np.sqrt(((points - points.mean(0)) ** 2).sum(1).mean())), 1e-12)
+        distances_of = [np.linalg.norm(align(fit, points) - points, axis=1).mean() for fit in fits]
+        return float(np.mean(distances_of or [0.0])) / size
+
+    return min(candidates, key=away)
 
 
 def _lying(points: np.ndarray) -> np.ndarray:

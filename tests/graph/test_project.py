@@ -224,3 +224,14 @@ def test_the_maps_that_ship_are_of_the_similarities_that_ship(tmp_path: Path) ->
         for each in loaded.maps.values():
             assert len(each.resampled) == 25
             assert len(each.layers) == len(loaded.layers) >= 3
+
+
+@pytest.mark.parametrize("backbone", ["mini", "smolvision"])
+def test_the_clouds_that_ship_lie_about_their_points(backbone: str) -> None:
+    """Between a point and the middle of its cloud lies less than half of the cloud's own spread, for most tasks."""
+    [path] = (embedded_data() / "zoos" / backbone / "lora" / "projections").glob("probe-*.json")
+    for name, made in load_projection(path).maps.items():
+        middle = made.resampled.mean(0)
+        away = np.linalg.norm(middle - made.points, axis=1)
+        spread = np.sqrt(((made.resampled - middle) ** 2).sum(-1).mean(0))
+        assert np.median(away / spread) < 0.55, name
