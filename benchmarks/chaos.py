@@ -44,8 +44,9 @@ from benchmarks.chaos_verdict import verdict
 from benchmarks.chaos_watch import Checkpoints
 from benchmarks.postgres import LocalPostgres
 from pituning.errors import PiTuningError
+from pituning.runs.attempts import remove_checkpoints
 from pituning.runs.processes import WORKER_MODULE, is_worker
-from pituning.runs.queue import RunQueue, checkpoint_dir
+from pituning.runs.queue import RunQueue
 from pituning.runs.records import FINAL, Run
 from pituning.workspace.bounded import child_environment
 from pituning.workspace.database import DATABASE_VARIABLE, writing
@@ -211,7 +212,7 @@ class Chaos:
             if kind == "checkpoint" and with_checkpoint:
                 run = self.luck.choice(with_checkpoint)
                 if self._kill_worker(run):
-                    shutil.rmtree(checkpoint_dir(self.workspace, run.id), ignore_errors=True)
+                    remove_checkpoints(self.workspace.run_dir(run.id))
                     self.done["delete checkpoint"] += 1
             elif kind == "worker" and usual:
                 self._kill_worker(self.luck.choice(usual))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pituning.runs.unsaved import PREFIX
+from pituning.runs.attempts import last_attempt_dir
 from pituning.workspace.atomic import TEMPORARY_PREFIX
 
 MOST_BYTES = 2**20
@@ -35,7 +35,7 @@ class Checkpoints:
     def __init__(self, runs: Path):
         self._runs = runs
         self._seen: dict[Path, _Seen] = {}
-        self._known: dict[Path, tuple[int, int]] = {}
+        self._known: dict[tuple[str, str], bytes] = {}
         self.torn: set[str] = set()
         """The files that changed under a reader."""
 
@@ -45,7 +45,7 @@ class Checkpoints:
         What an earlier attempt left is not new: a worker that is killed at once for it would not have gone on from it.
         """
         wanted = set(run_ids)
-        for path in [path for path in self._seen if path.parent.parent.name not in wanted]:
+        for path in [path for path in self._seen if path.parents[1].name not in wanted]:
             os.close(self._seen.pop(path).descriptor)  # it would keep its place on the disk
         return [run_id for run_id in wanted if self._look_at(run_id)]
 
@@ -61,8 +61,8 @@ class Checkpoints:
 
     def _files(self, run_id: str) -> list[Path]:
         with suppress(OSError):
-            entries = list((self._runs / run_id / "checkpoint").iterdir())
-            return [path for path in entries if not path.name.startswith((TEMPORARY_PREFIX, PREFIX))]
+            entries = last_attempt_dir(self._runs / run_id).iterdir()
+            return [path for path in entries if path.is_file() and not path.name.startswith(TEMPORARY_PREFIX)]
         return []
 
     def _look_at(self, run_id: str) -> bool:
@@ -76,9 +76,9 @@ class Checkpoints:
                     if seen is not None:
                         os.close(self._seen.pop(path).descriptor)
                     descriptor = os.open(path, os.O_RDONLY)
-                    written = os.fstat(descriptor)
-                    number = written.st_ino
-                    self._seen[path] = _Seen(descriptor, number, os.pread(descriptor, MOST_BYTES, 0))
-                    new |= self._known.get(path) != (number, written.st_mtime_ns)
-                    self._known[path] = number, written.st_mtime_ns
+                    content = os.pread(descriptor, MOST_BYTES, 0)
+                    self._seen[path] = _Seen(descriptor, os.fstat(descriptor).st_ino, content)
+                    # An attempt begins with a copy of what the last one had.
+                    new |= self._known.get((run_id, path.name)) != content
+                    self._known[run_id, path.name] = content
         return new

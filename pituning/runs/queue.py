@@ -24,7 +24,6 @@ people ask for.
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,16 +32,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from pituning.errors import BadInput
+from pituning.runs.attempts import remove_checkpoints
 from pituning.runs.claims import NOBODY, ClaimedRuns, LostClaimError
 from pituning.runs.naming import new_names, number_of
 from pituning.runs.records import Run
 from pituning.runs.roles import LOCAL_OWNER, Actor, Role
 from pituning.runs.rows import Rows, insert_rows, rows_of
 from pituning.runs.spec import RunSpec
-from pituning.runs.store import ALPHAS, CURVES, ORDER, PAUSED, RUNS, SETTINGS, checkpoint_dir, note
+from pituning.runs.store import ALPHAS, CURVES, ORDER, PAUSED, RUNS, SETTINGS, note
 from pituning.workspace.layout import Workspace, check_name
 
-__all__ = ["MAX_ATTEMPTS", "LostClaimError", "RunQueue", "checkpoint_dir"]
+__all__ = ["MAX_ATTEMPTS", "LostClaimError", "RunQueue"]
 
 MAX_ATTEMPTS = 3
 ID_BYTES = 5
@@ -313,7 +313,7 @@ class RunQueue(ClaimedRuns):
                 connection.execute(sa.delete(CURVES).where(CURVES.c.run_id == run_id))
                 connection.execute(sa.delete(ALPHAS).where(ALPHAS.c.run_id == run_id))
                 # Before the commit, while no worker can have taken the run.
-                shutil.rmtree(checkpoint_dir(self.workspace, run_id), ignore_errors=True)
+                remove_checkpoints(self.workspace.run_dir(run_id))
             self._note(connection, run_id, message)
 
     def _note(self, connection: sa.Connection, run_id: str, message: str) -> None:

@@ -17,11 +17,12 @@ from typing import TextIO
 import psutil
 
 from pituning.errors import BadInput, DiskFull, PiTuningError, RunCancelled, RunFailed
+from pituning.runs.attempts import CHECKPOINT
 from pituning.runs.eta import PlannedPhase, TimeLeft
 from pituning.runs.plans import save_plan
 from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import AlphaPoint, Claim, CurvePoint, RunEvent
-from pituning.runs.store import checkpoint_dir, storable
+from pituning.runs.store import storable
 from pituning.runs.unsaved import Unsaved
 from pituning.workspace.database import LARGEST
 from pituning.workspace.holding import Whereabouts
@@ -66,7 +67,7 @@ class DatabaseReporter:
         self._begun: set[tuple[str, str]] = set()
         self._alphas_begun = False
         self._stop: PiTuningError | None = None
-        self._unsaved = Unsaved(checkpoint_dir(queue.workspace, claim.run_id), claim.attempt)
+        self._unsaved = Unsaved(queue.workspace.run_dir(claim.run_id) / CHECKPOINT, claim.attempt)
         self.refused: PiTuningError | None = None
         self._whereabouts = Whereabouts(queue.workspace.root)
         self._failing_since: float | None = None
@@ -158,6 +159,8 @@ class DatabaseReporter:
         if self._stop is not None:
             raise self._stop
         self.check_place()  # before the work writes a checkpoint, which would make the old place again
+        with self._lock:
+            self._unsaved.retry()
 
     def _print(self, line: str) -> None:
         if self._log is None:

@@ -7,13 +7,13 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as sa
 
 from pituning.errors import PiTuningError
 from pituning.registry import unknown
+from pituning.runs.attempts import last_attempt_dir
 from pituning.runs.records import ACTIVE, FINAL, AlphaPoint, CurvePoint, Run, RunEvent
 from pituning.runs.spec import SCHEMA_VERSION, RunSpec
 from pituning.tuning.config import PARTIAL
@@ -159,7 +159,7 @@ class RunStore:
     def partial_of(self, run_id: str) -> dict[str, Any] | None:
         """The parts of its result that a run that is not done has found so far, or None."""
         try:
-            return read_json(checkpoint_dir(self.workspace, run_id) / PARTIAL)
+            return read_json(last_attempt_dir(self.workspace.run_dir(run_id)) / PARTIAL)
         except PiTuningError:
             return None  # not there, or gone because the run has ended
 
@@ -206,11 +206,6 @@ class RunStore:
                 yield connection
         except sa.exc.DBAPIError as error:
             raise database_error(error, database_name(self._engine)) from error
-
-
-def checkpoint_dir(workspace: Workspace, run_id: str) -> Path:
-    """Where a run may keep what lets it go on after an interruption."""
-    return workspace.run_dir(run_id) / "checkpoint"
 
 
 def note(connection: sa.Connection, run_id: str, message: str, when: float | None = None) -> None:

@@ -3,21 +3,24 @@
 A worker that is killed just after a checkpoint goes on from there, and never again measures what came before it. So
 every point is in a file before the work goes on: what a process has written outlives it. Points go into a new file
 with each transaction, whose files go once it is committed; the next attempt finds those of which that is not known.
-Torch-free.
+What a full disk does not take is written as soon as there is room again. Torch-free.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from pituning.runs.attempts import UNSAVED, last_attempt
 from pituning.runs.claims import ClaimedRuns
 from pituning.runs.records import AlphaPoint, Claim, CurvePoint
 
-PREFIX, SUFFIX = "unsaved-", ".jsonl"
+SUFFIX = ".jsonl"
 
 
 class Unsaved:
@@ -27,15 +30,16 @@ class Unsaved:
     of it from that step on goes.
 
     Args:
-        directory: of the run's checkpoint, with which they go when the run starts anew.
+        directory: in that of the run, with whose checkpoints they go when it starts anew.
         attempt: whose points they are.
     """
 
     def __init__(self, directory: Path, attempt: int):
         self._directory = directory
         self._attempt = attempt
-        self._number = 0
-        self._stream: TextIO | None = None
+        self._number = 1
+        self._file: tuple[int, int, int] | None = None  # number, descriptor, bytes of whole lines
+        self._waiting: deque[tuple[int, bytes]] = deque()
         self._abandoned = False
 
     def add_point(self, point: CurvePoint, begins: int | None) -> None:
@@ -46,16 +50,25 @@ class Unsaved:
         """Keeps interpolation weights."""
         self._add({"alpha": [point.step, point.sites, point.experts, point.weights], "begins": begins})
 
+    def retry(self) -> None:
+        """Writes what found no room before. Call it before anything that lets the next attempt go on from further."""
+        while self._waiting:
+            number, line = self._waiting[0]
+            if not self._put(number, line):
+                return
+            self._waiting.popleft()
+
     def turn(self) -> int:
         """Begins a new file; returns what `drop` needs once all that was added before is in the database."""
-        if self._stream is not None:
-            with suppress(OSError):
-                self._stream.close()
-            self._stream = None
-        return self._number
+        self._number += 1
+        return self._number - 1
 
     def drop(self, number: int) -> None:
         """Removes the files of what is in the database."""
+        while self._waiting and self._waiting[0][0] <= number:
+            self._waiting.popleft()
+        if self._file is not None and self._file[0] <= number:
+            self._close()
         for path, (attempt, of_attempt) in self._files():
             if attempt == self._attempt and of_attempt <= number:
                 _remove(path)
@@ -63,9 +76,11 @@ class Unsaved:
     def abandon(self, *, remove: bool) -> None:
         """Keeps nothing more; what is kept goes where somebody else has the run: then it counts no more."""
         self._abandoned = True
+        self._waiting.clear()
         number = self.turn()
         if remove:
             self.drop(number)
+        self._close()
 
     def recover(self, queue: ClaimedRuns, claim: Claim) -> None:
         """Writes what attempts that were killed have left into the database, each point once, in its order.
@@ -74,8 +89,14 @@ class Unsaved:
             PiTuningError: it cannot be written; it is still there.
         """
         left: dict[int, list[Path]] = {}
+        # Once an attempt has made the checkpoints its own, those before it have nothing more to say: what is there of
+        # them came from a worker that was given up for dead and woke up.
+        begun = last_attempt(self._directory.parent)
         for path, (attempt, _) in self._files():
-            left.setdefault(attempt, []).append(path)
+            if attempt < begun:
+                _remove(path)
+            else:
+                left.setdefault(attempt, []).append(path)
         for paths in left.values():
             points, alphas = _read(paths)
             # Of one transaction it is not known whether it was committed: then the first of them are the last there.
@@ -96,20 +117,39 @@ class Unsaved:
     def _add(self, line: dict[str, Any]) -> None:
         if self._abandoned:
             return
-        with suppress(OSError):  # a full disk: it is in memory, and goes into the database when there is room
-            if self._stream is None:
+        self._waiting.append((self._number, json.dumps(line).encode("ascii") + b"\n"))
+        self.retry()
+
+    def _put(self, number: int, line: bytes) -> bool:
+        """Appends a line to the file of a number; False where there is no room, and then no part of it is there."""
+        try:
+            if self._file is None or self._file[0] != number:
+                self._close()
                 self._directory.mkdir(parents=True, exist_ok=True)
-                self._number += 1
-                path = self._directory / f"{PREFIX}{self._attempt}-{self._number}{SUFFIX}"
-                self._stream = path.open("a", encoding="ascii", buffering=1)
-            self._stream.write(json.dumps(line) + "\n")
+                path = self._directory / f"{UNSAVED}{self._attempt}-{number}{SUFFIX}"
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+                self._file = number, descriptor, os.fstat(descriptor).st_size
+            _, descriptor, whole = self._file
+            if os.write(descriptor, line) < len(line):
+                os.ftruncate(descriptor, whole)
+                return False
+        except OSError:
+            return False
+        self._file = number, descriptor, whole + len(line)
+        return True
+
+    def _close(self) -> None:
+        if self._file is not None:
+            with suppress(OSError):
+                os.close(self._file[1])
+            self._file = None
 
     def _files(self) -> list[tuple[Path, tuple[int, int]]]:
         """The files that there are, each with its attempt and its number, in this order."""
         numbered = []
-        for path in self._directory.glob(f"{PREFIX}*{SUFFIX}"):
+        for path in self._directory.glob(f"{UNSAVED}*{SUFFIX}"):
             with suppress(ValueError):
-                attempt, number = path.name.removeprefix(PREFIX).removesuffix(SUFFIX).split("-")
+                attempt, number = path.name.removeprefix(UNSAVED).removesuffix(SUFFIX).split("-")
                 numbered.append((path, (int(attempt), int(number))))
         return sorted(numbered, key=lambda one: one[1])
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -21,10 +20,11 @@ from typing import Any, NoReturn, TypeVar
 from pituning.errors import BadInput, PiTuningError, RunCancelled
 from pituning.registry import load
 from pituning.runs import failures
+from pituning.runs.attempts import remove_checkpoints, take_over
 from pituning.runs.eta import PlannedPhase
 from pituning.runs.plans import expected_plan
 from pituning.runs.processes import STORAGE_STATUS, created_at, lock_path
-from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
+from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import Claim, Run
 from pituning.runs.reporter import PATIENCE_SECONDS, DatabaseReporter
 from pituning.runs.trackers.following import followed
@@ -81,7 +81,7 @@ def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
         where = str(path.relative_to(workspace.root))
         state = _end(reporter, lambda: _succeed(queue, claim, where, reporter.refused))
         if state == "succeeded":
-            shutil.rmtree(checkpoint_dir(workspace, run.id), ignore_errors=True)  # not before: it might be needed again
+            remove_checkpoints(workspace.run_dir(run.id))  # not before: they might be needed again
         return state
     except LostClaimError as error:
         _say(str(error))
@@ -158,9 +158,9 @@ def work_on(run: Run, workspace: Workspace, reporter: DatabaseReporter) -> Mappi
     reporter.phase("load the libraries", 1)
     job = load(run.spec.record.job)  # what needs torch is imported no sooner
     reporter.advance()
-    checkpoint = checkpoint_dir(workspace, run.id)
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    clear_unfinished(checkpoint)  # of an attempt that was killed while it wrote
+    run_dir = workspace.run_dir(run.id)
+    clear_unfinished(run_dir)  # of an attempt that was killed while it wrote
+    checkpoint = take_over(run_dir, run.attempt)
     with followed(run, workspace, reporter) as followed_reporter:
         return job(run.spec.settings(), workspace, followed_reporter, checkpoint)
 

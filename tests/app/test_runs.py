@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
+from pituning.runs.attempts import take_over
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.runs.spec import RunSpec
-from pituning.runs.store import checkpoint_dir
 from pituning.tuning.config import PARTIAL
 from pituning.workspace.atomic import write_json
 from pituning.workspace.database import writing
@@ -32,7 +32,7 @@ def test_a_running_run_shows_progress_and_time_left(
     # What it has found is shown as soon as it is there: who lends, the first score, what is still to come.
     early = {"test_examples": 250, "examples": 160, "donors": ["odd-even"], "mixture_score": 58.0,
              "neighbors": [{"task": "odd-even", "similarity": 0.42}]}  # fmt: skip
-    write_json(checkpoint_dir(workspace, run.id) / PARTIAL, early)
+    write_json(take_over(workspace.run_dir(run.id), 1) / PARTIAL, early)
     at = healthy(at.run())
     for words in ("160 rows to learn from, 250 rows to test on", "(0.42); 1 task compared", "58.0 points",
                   "updated", "Whose experts are mixed"):  # fmt: skip
@@ -49,7 +49,7 @@ def test_a_running_run_shows_progress_and_time_left(
         "gains": gains,
         "chosen": "mixture",
     }
-    write_json(checkpoint_dir(workspace, run.id) / PARTIAL, partial)
+    write_json(take_over(workspace.run_dir(run.id), 1) / PARTIAL, partial)
     at = healthy(at.run())
     assert "Transfer: the donors’ knowledge helped" in texts(at)
     assert "Single expert 51.0, Placebo donors 51.0; 5 still to come" in texts(at)

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.chaos_mutations import mutated
 from benchmarks.chaos_watch import Checkpoints
+from pituning.runs.attempts import take_over
 from pituning.workspace.atomic import write_bytes
 
 SMALL = "--runs 4 --kills 3 --trained 0 --tuned 0 --json"
@@ -71,14 +72,14 @@ def test_a_studio_that_is_broken_fails_it(tmp_path, monkeypatch):
 
 def test_what_an_earlier_attempt_left_is_no_new_checkpoint(tmp_path):
     """A worker that is killed for it, before it could go on from it, would count as a kill without a restore."""
-    file = tmp_path / "run" / "checkpoint" / "state.safetensors"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"one")
+    root = tmp_path / "run"
+    write_bytes(root / "checkpoint-1" / "state.safetensors", b"one")
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.look(["run"]) == ["run"]
     assert checkpoints.look([]) == []  # between two attempts
+    take_over(root, 2)
     assert checkpoints.look(["run"]) == []
-    write_bytes(file, b"two")
+    write_bytes(root / "checkpoint-2" / "state.safetensors", b"two")
     assert checkpoints.look(["run"]) == ["run"]
     assert checkpoints.torn == set()
     checkpoints.close()

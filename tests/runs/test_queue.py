@@ -13,8 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from pituning.errors import BadInput
+from pituning.runs.attempts import take_over
 from pituning.runs.naming import number_of
-from pituning.runs.queue import LostClaimError, RunQueue, checkpoint_dir
+from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import AlphaPoint, CurvePoint, RunEvent
 from pituning.runs.spec import RunSpec
 from pituning.workspace.layout import Workspace
@@ -142,8 +143,7 @@ def test_resume_keeps_and_retry_clears(queue, submit, workspace):
     with pytest.raises(BadInput, match="is running; only a failed or cancelled run can start again"):
         queue.resume(run_id)
     queue.finish(claim, "failed", error="no")
-    checkpoint = checkpoint_dir(workspace, run_id)
-    checkpoint.mkdir(parents=True)
+    checkpoint = take_over(workspace.run_dir(run_id), claim.attempt)
     queue.resume(run_id)
     run = queue.get(run_id)
     assert (run.state, run.error, run.finished, run.cancel_requested) == ("queued", None, None, False)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from pituning.errors import BadInput, RunCancelled, RunFailed
 from pituning.runs import reporter as reporter_module
+from pituning.runs.attempts import CHECKPOINT, take_over
 from pituning.runs.plans import expected_plan, load_plan
 from pituning.runs.queue import LostClaimError
 from pituning.runs.reporter import WRITE_SECONDS, DatabaseReporter
-from pituning.runs.store import checkpoint_dir
 
 
 @pytest.fixture
@@ -152,9 +152,15 @@ SHARED = settings(
 )
 
 
-def do_steps(reporter, first: int, last: int, happens) -> None:
-    """Work of two curves and weights: each number of step is drawn upon for what happens after it."""
+def do_steps(reporter, first: int, last: int, happens, full=()) -> None:
+    """Work of two curves and weights: each number of step is drawn upon for what happens after it.
+
+    Args:
+        full: the steps in which no file takes anything.
+    """
+    put = reporter._unsaved._put
     for step in range(first, last):
+        reporter._unsaved._put = put if step not in full else lambda _number, _line: False
         reporter.curve("a", step, {"loss": step / 7})
         if step % 3 == 0:
             reporter.curve("b", step, {"score": float(step), "nan": math.nan})
@@ -168,24 +174,30 @@ def do_steps(reporter, first: int, last: int, happens) -> None:
     kills=st.lists(st.tuples(st.integers(1, 39), st.booleans()), max_size=4),
     writes=st.sets(st.integers(0, 39)),
     every=st.integers(1, 12),
+    full=st.sets(st.integers(0, 39)),
 )
-def test_no_point_is_lost_or_doubled_by_kills(queue, submit, kills, writes, every):
-    """Killed after any steps, before or after any commit: the curves are those of work that nobody disturbed."""
+def test_no_point_is_lost_or_doubled_by_kills(queue, submit, kills, writes, every, full):
+    """Killed after any steps, before or after any commit, with a disk that is full at times: the curves are those of
+    work that nobody disturbed.
+    """
     run_id = submit(max_attempts=9)
     saved = 0
 
     def happens(step, reporter):
         nonlocal saved
+        if step in full:
+            return
         if step in writes:
             reporter.flush()
         if (step + 1) % every == 0:
+            reporter.advance(0)  # as a training does before it saves
             saved = step + 1
 
     for killed_after, committed in [*kills, (None, True)]:
         claim = queue.claim("me").claim
         reporter = DatabaseReporter(queue, claim)
         reporter.recover()
-        do_steps(reporter, saved, 40 if killed_after is None else max(killed_after, saved), happens)
+        do_steps(reporter, saved, 40 if killed_after is None else max(killed_after, saved), happens, full)
         if killed_after is None:
             reporter.flush()
         else:
@@ -200,7 +212,29 @@ def test_no_point_is_lost_or_doubled_by_kills(queue, submit, kills, writes, ever
     )
     assert [alpha.step for alpha in queue.alphas_of(run_id)] == list(range(0, 40, 3))
     queue.finish(claim, "cancelled")
-    assert list(checkpoint_dir(queue.workspace, run_id).glob("unsaved-*")) == []
+    assert list((queue.workspace.run_dir(run_id) / CHECKPOINT).glob("unsaved-*")) == []
+
+
+def test_what_a_worker_told_after_it_was_given_up_counts_no_more(queue, submit):
+    """It wakes up when the next attempt is at work, which is killed before the old one learns of it."""
+    run_id = submit(max_attempts=9)
+    reporters = []
+    for step in (0, 1, 2):
+        claim = queue.claim("me").claim
+        reporter = DatabaseReporter(queue, claim)
+        reporter.recover()
+        take_over(queue.workspace.run_dir(run_id), claim.attempt)
+        reporter.curve("a", step, {"loss": float(step)})
+        reporter.flush()
+        for woken in reporters:
+            woken._unsaved.turn()  # as it tries to write what it has into the database
+            woken.curve("a", 7, {"loss": 7.0})
+        reporters.append(reporter)
+        queue.lost(claim, "given up for dead")
+    claim = queue.claim("me").claim
+    DatabaseReporter(queue, claim).recover()
+    assert [point.step for point in queue.curves_of(run_id) if point.series == "a"] == [0, 1, 2]
+    queue.finish(claim, "cancelled")
 
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=8)
