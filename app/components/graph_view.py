@@ -10,7 +10,7 @@ import networkx as nx
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import charts, context, ego, own_tasks, source, task_panel
+from app.components import charts, context, ego, own_tasks, source, task_panel, zoom
 from app.components.graph_shown import GraphView, of_source
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
@@ -132,6 +132,7 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     renderer = _renderer(graph)
     with st.container(gap=None, height="stretch"):
         st.echarts_chart(option, height="stretch", key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph))
+        zoom.keep(CHART_KEY)
         with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False, key="graph_facts"):
             words = _facts(graph, view) + (ego.reading(shots) if arrows else "")
             if chosen:
