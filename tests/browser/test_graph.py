@@ -190,7 +190,9 @@ def test_a_click_on_a_line_opens_its_pair_and_nothing_moves_nor_does_the_zoom(st
     settle(page)
     label = page.locator(".st-key-graph_chart svg text", has_text="Sentiment")
     expect(label).to_be_visible()
-    expect(page.get_by_text("No task chosen")).to_be_visible()
+    expect(page.get_by_text("No task chosen")).to_be_visible()  # the panel makes the graph narrower when it comes
+    high(page)
+    label.element_handle().wait_for_element_state("stable")
     before = label.bounding_box()
     middles = page.evaluate(MIDDLES)
     assert middles
