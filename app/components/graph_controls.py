@@ -21,6 +21,7 @@ from pituning.figures.task_graph import ColourBy
 from pituning.graph.directed import BEST
 from pituning.graph.layout import CROWD
 from pituning.workspace.similarity import NearestSimilarity
+from pituning.workspace.transfer import Transfer
 
 MOST_LINES = 20_000
 
@@ -116,10 +117,13 @@ def _measured(whole: Source) -> dict[str, Any]:
             "missing": f"For {label(KINDS, whole.kind)} experts it is not measured which donor helps which target. "
             f"Start it on the command line: {context.zoo().command(f'study transfer --kind {whole.kind}')}"
         }
-    return {
-        "gains": transfer.gains,
-        "halves": {name: context.gain_intervals(whole.kind, transfer.shots, name) for name in whole.names},
-    }
+    return effects(whole, transfer)
+
+
+def effects(whole: Source, transfer: Transfer) -> dict[str, Any]:
+    """What was measured between the tasks of the graph, in their order, as options of a `GraphView`."""
+    halves = {name: context.gain_intervals(whole.kind, transfer.shots, name) for name in whole.names}
+    return {"gains": transfer.only(whole.names).gains, "halves": halves, "shots": transfer.shots}
 
 
 def colour() -> ColourBy:

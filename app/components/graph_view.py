@@ -100,6 +100,12 @@ def above() -> DeltaGenerator:
     return st.container(key=_ABOVE_KEY)
 
 
+def canvas() -> tuple[DeltaGenerator, DeltaGenerator]:
+    """The place of the graph, as high as the window, and that of the panel beside it, or below it (frame.css)."""
+    with st.container(horizontal=True, gap="medium", key="graph_page"):
+        return st.container(key="graph_canvas"), st.container(key="graph_panel")
+
+
 def draw(view: GraphView, task: str | None, other: str | None) -> None:
     """The graph itself; a click on a task chooses it, one on a line chooses its two tasks."""
     if view.missing is not None:
@@ -120,7 +126,7 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     }  # fmt: skip
     arrows: Sequence[Arrow] = ()
     shots = 0
-    if view.kind is not None and not graph.is_directed() and not _crowded(graph):
+    if view.kind is not None and view.measured and not graph.is_directed() and not _crowded(graph):
         arrows, shots = ego.arrows(view.kind, graph, task, other)
         pairs += [(arrow.target, arrow.donor) for arrow in arrows]
     if _crowded(graph):
@@ -151,7 +157,7 @@ def _pinned(view: GraphView, task: str | None, other: str | None) -> charts.Pinn
         return None
     of = {"kind": view.kind, "predictor": view.name.removeprefix(f"{view.kind}-").removesuffix("-transfer")}
     if view.gains is not None:
-        return "transfer", of
+        return "transfer", {**of, "shots": view.shots}
     return "graph", {**of, "k": view.k, "colour": view.colour_by, "task": task, "other": other}
 
 
