@@ -151,10 +151,11 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
                              pinned=_pinned(view, task, other))  # fmt: skip
 
 
-def _pinned(view: GraphView, task: str | None, other: str | None) -> charts.Pinned | None:
-    """What a pin sends to a story: the graph of similarities, or the matrix that arrows are of."""
-    if view.kind is None or view.sparse is not None:
-        return None
+def _pinned(view: GraphView, task: str | None, other: str | None) -> charts.Pinned:
+    """What a pin sends to a story: the graph of similarities or of a table, or the matrix that arrows are of."""
+    if view.kind is None:
+        return "affinity", {"table": view.name, "k": view.k if view.gains is None else None, "colour": view.colour_by,
+                            "first": task, "second": other}  # fmt: skip
     of = {"kind": view.kind, "predictor": view.name.removeprefix(f"{view.kind}-").removesuffix("-transfer")}
     if view.gains is not None:
         return "transfer", {**of, "shots": view.shots}

@@ -29,7 +29,8 @@ from pituning.runs.records import Run
 from pituning.runs.roles import Role
 from pituning.tasks.metrics import Guessing
 from pituning.tasks.registry import TaskInfo
-from pituning.workspace.similarity import ZooSimilarity
+from pituning.workspace.affinities import affinity_names, affinity_path
+from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity
 from pituning.workspace.stories import Slide, Story, load_story, save_story, story_names, story_path
 from pituning.workspace.transfer import Transfer
 
@@ -42,6 +43,9 @@ class CachedReader(Reader):
 
     def similarity(self, kind: str, predictor: str) -> ZooSimilarity:
         return context.similarity(kind, predictor)
+
+    def kept_similarity(self, kind: str, predictor: str) -> ZooSimilarity | NearestSimilarity:
+        return context.kept_similarity(kind, predictor)
 
     def transfer_shots(self, kind: str) -> list[int]:
         return context.transfer_shots(kind)
@@ -134,7 +138,7 @@ def _stamp() -> str:
             *here.projection_files(kind),
             *(here.similarity_path(kind, predictor) for predictor in PREDICTORS),
         )
-    ]
+    ] + [affinity_path(context.workspace(), name) for name in affinity_names(context.workspace())]
     try:
         counts = runs_data.queue().counts(backbone=context.backbone())
         runs: object = (counts, [run.id for run in runs_data.of_backbone(states=("succeeded",), limit=1)])

@@ -27,13 +27,17 @@ MOST_IN_TITLE = 120
 MOST_IN_CAPTION = 5000
 MOST_IN_NOTES = 10_000
 
-Setting = str | int
+Setting = str | int | float
 SETTINGS: Mapping[str, type] = {
     "kind": str, "predictor": str, "task": str, "order": str, "scale": str, "colour": str, "run": str, "show": str,
     "method": str, "over": str, "other": str, "part": str, "steps": str, "runs": str, "expert": str, "k": int,
-    "shots": int,
+    "shots": int, "n_neighbors": int, "min_dist": float, "metric": str, "seed": int, "table": str, "first": str,
+    "second": str,
 }  # fmt: skip
 """What can be set of views. A setting that is left out is chosen when the view is drawn."""
+
+NAMED_BY_A_TABLE = ("first", "second")
+"""Settings that name tasks as a table from elsewhere does, whatever the letters."""
 
 SEVERAL = "."
 """Between the names of a setting that takes several."""
@@ -79,10 +83,12 @@ class Slide:
         if name not in VIEWS[self.view].settings:
             known = ", ".join(VIEWS[self.view].settings) or "none"
             raise BadInput(f"a view {self.view!r} has no setting {name!r}; it takes {known}", field=name)
-        if type(value) is not SETTINGS[name] or (isinstance(value, int) and not 0 <= value <= 10_000):
+        if type(value) is not SETTINGS[name] or (isinstance(value, int | float) and not 0 <= value <= 10_000):
             wanted = "text" if SETTINGS[name] is str else "a number of 0 to 10000"
             raise BadInput(f"{name} is {value!r}; give {wanted}", field=name)
-        if isinstance(value, str):
+        if isinstance(value, str) and name in NAMED_BY_A_TABLE:
+            _check_text(name, value, MOST_IN_CAPTION)
+        elif isinstance(value, str):
             for part in value.split(SEVERAL) if name == "runs" else (value,):
                 check_name(part, what=name)  # names end up in paths
 
