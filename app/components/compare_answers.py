@@ -71,11 +71,8 @@ def _how_far(kept: Mapping[str, Answers], apart: Sequence[Mapping[str, Mapping[s
             "wrong answers of each."
         )
     right = {letter: sum(_right(by_run[letter]) for by_run in apart if letter in by_run) for letter in kept}
-    told = ", ".join(f"{letter} on {count:,}" for letter, count in right.items())
-    return (
-        f"Two or more of them answered {both:,} rows, and {len(apart):,} of these differently. On those, right are "
-        f"{told}."
-    )
+    told = ", ".join(f"{letter} is right on {count:,}" for letter, count in right.items())
+    return f"Of the {both:,} rows that two or more of them answered, they differ on {len(apart):,}. Of those, {told}."
 
 
 def _apart_csv(apart: Sequence[Mapping[str, Mapping[str, Any]]], letters: Sequence[str]) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
 from pituning.workspace.atomic import TEMPORARY_PREFIX, read_json, storage_error, write_json
-from pituning.workspace.layout import Workspace, check_name
+from pituning.workspace.layout import Workspace, check_name, free_name
 from pituning.workspace.story_views import VIEWS
 
 FORMAT_VERSION = 2
@@ -233,7 +233,8 @@ def save_story(workspace: Workspace, story: Story, *, new: bool = False) -> None
         for s in story.slides
     ]  # fmt: skip
     document = {"format_version": FORMAT_VERSION, "title": story.title, "slides": slides}
-    taken = BadInput(f"there is a story {story.name!r} already; choose another title", field="title")
+    free = free_name(story.name, {story.name, *story_names(workspace)})
+    taken = BadInput(f"there is a story {story.name!r} already; choose another name, such as {free!r}", field="name")
     write_json(story_path(workspace, story.name), document, taken=taken if new else None)
 
 
@@ -269,7 +270,4 @@ def new_name(workspace: Workspace, title: str) -> str:
     """A file's name for a title that no story of the workspace has yet: ``"Who helps?"`` becomes ``who-helps``."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:50].strip("-") or "story"
-    taken = set(story_names(workspace))
-    return next(
-        name for name in (base, *(f"{base}-{number}" for number in range(2, len(taken) + 3))) if name not in taken
-    )
+    return free_name(base, set(story_names(workspace)))

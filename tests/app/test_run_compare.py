@@ -50,7 +50,10 @@ def test_two_runs_side_by_side(workspace: Workspace, open_page: OpenPage) -> Non
     curves, marks = (json.loads(chart.proto.spec) for chart in reversed(at.get("plotly_chart")))
     assert [trace["name"] for trace in curves["data"]] == [trace["name"] for trace in marks["data"]] == ["A", "B"]
     page_text = texts(at)
-    assert f"answered {len(kept)} rows, and 1 of these differently. On those, right are A on 0, B on 1." in page_text
+    assert (
+        f"Of the {len(kept)} rows that two or more of them answered, they differ on 1. Of those, A is right on 0, B is"
+        in page_text
+    )
     assert page_text.count("True: ") == 1
 
 
