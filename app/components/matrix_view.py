@@ -132,13 +132,13 @@ def draw(view: MatrixView, chosen: tuple[str | None, str | None]) -> None:
     """The heat map, or two side by side; a click on a cell chooses its pair."""
     if view.other is None:
         with st.container(width=charts.MATRIX_WIDTH):
-            _heatmap(view.main, view.scale, view.order, chosen, key="matrix")
+            _heatmap(view.main, view, chosen, key="matrix")
     else:
         beside = st.grid(2, min_column_width=430, gap="medium")
         for number, each in enumerate((view.main, view.other)):
             with beside.cell():
                 st.markdown(f"**{each.title}**")
-                _heatmap(each, view.scale, view.order, chosen, key=f"matrix_{number}")
+                _heatmap(each, view, chosen, key=f"matrix_{number}")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_reading(view), width="stretch")
         names = view.main.names
@@ -167,12 +167,14 @@ def _reading(view: MatrixView) -> str:
     return f"{tasks}. {SCALES[view.scale].help}{along} Click a cell to see its pair below."
 
 
-def _heatmap(shown: Source, scale: Scale, order: Order, chosen: tuple[str | None, str | None], *, key: str) -> None:
-    figure = similarity_heatmap(shown.matrix, shown.infos, scale=scale, chosen=chosen, dark=charts.dark())
+def _heatmap(shown: Source, view: MatrixView, chosen: tuple[str | None, str | None], *, key: str) -> None:
+    figure = similarity_heatmap(shown.matrix, shown.infos, scale=view.scale, chosen=chosen, dark=charts.dark())
+    of = {"kind": shown.kind, "predictor": shown.predictor, "order": view.order, "scale": view.scale}
+    scale = SCALES[view.scale].label.lower()
     charts.draw_to_choose(
         figure, key=key, on_choice=_choose,
-        alt=f"Heat map of the similarities of {len(shown.infos)} tasks, {shown.title}, {SCALES[scale].label.lower()}",
-        pinned=("similarity", {"kind": shown.kind, "predictor": shown.predictor, "order": order, "scale": scale}),
+        alt=f"Heat map of the similarities of {len(shown.infos)} tasks, {shown.title}, {scale}",
+        pinned=("similarity", of) if len(view.whole.infos) == view.total else None,  # a slide shows all pairs
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import context, graph_view, matrix_view, pair_sentence, source, task_panel
+from app.components import context, graph_view, matrix_view, pair_sentence, pin, source, task_panel
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, linked_tasks, one_of, to
 from app.components.matrix_view import MatrixView
@@ -50,6 +50,7 @@ def show(whole: SparseSource) -> None:
             with st.container(key="nearest"):
                 task_panel.neighbours(task, near, titles, on_open=_open_beside)
             st.caption(f"{graph_view.kept_words(whole.kept)} Click one to compare the two.")
+            pin.button("neighbours", {"kind": whole.kind, "predictor": whole.predictor, "task": task}, key="nearest")
     if task is not None and other is not None and task != other:
         with guarded("This pair"):
             pair(whole, task, other)

@@ -68,12 +68,14 @@ class TransferView:
 
     Args:
         known: whether the similarities are known; of very many tasks they are where their embeddings are kept.
+        few: whether they are some of very many tasks, of which there is no slide.
         graph: the gains as arrows on the task graph, where they are wanted so in place of a matrix.
     """
 
     shown: Source
     transfer: Transfer
     known: bool = True
+    few: bool = False
     graph: GraphView | None = None
 
 
@@ -109,7 +111,10 @@ def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
     whole, known = (every, True) if isinstance(every, Source) else source.few(every, transfer.names)
     at = order_tasks(whole.matrix, whole.infos, "family")
     names = [whole.names[i] for i in at]
-    return TransferView(shown=whole.only(names), transfer=transfer.only(names), known=known, graph=drawn)
+    return TransferView(
+        shown=whole.only(names), transfer=transfer.only(names), known=known, few=isinstance(every, SparseSource),
+        graph=drawn,
+    )  # fmt: skip
 
 
 def choose(view: TransferView) -> tuple[str | None, str | None]:
@@ -125,7 +130,7 @@ def matrix(view: TransferView, chosen: tuple[str | None, str | None]) -> None:
         charts.draw_to_choose(
             figure, key="transfer_matrix", on_choice=_choose,
             alt=f"Heat map of what {len(view.shown.infos)} donors do for each of as many targets, in points",
-            pinned=("transfer", _pinned(view)),
+            pinned=None if view.few else ("transfer", _pinned(view)),
         )  # fmt: skip
     _facts(view, "cell of the matrix to see its pair below")
 
@@ -277,7 +282,7 @@ def prediction(view: TransferView, predictors: Sequence[str], target: str | None
             ),
             key="predicted",
             alt="Scatter of similarity against measured gain, a point for each target and donor",
-            pinned=("prediction", {**_pinned(view), "task": target}),
+            pinned=None if view.few else ("prediction", {**_pinned(view), "task": target}),
         )
     with page.cell(column_span=2):
         st.markdown("**Which similarity predicts the gain?**")

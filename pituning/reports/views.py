@@ -20,11 +20,12 @@ from pituning.graph.matrix import Order, Scale, on_scale, order_tasks
 from pituning.graph.predict import neighbors
 from pituning.graph.projection import MAP_METHODS, find_projection, load_projection
 from pituning.graph.settings import MapSettings
+from pituning.graph.sparse import sparse_neighbors
 from pituning.graph.zoo_parts import Part
 from pituning.registry import load, unknown
 from pituning.reports.asked import COLUMN, csv_file, listed, minus, named, one_of, source_title, task_of, zoo_of
 from pituning.reports.drawn import Drawn, Panel, Table
-from pituning.reports.reader import Reader, Zoo
+from pituning.reports.reader import NearestZoo, Reader, Zoo
 from pituning.workspace.stories import Slide
 from pituning.workspace.story_views import VIEWS
 
@@ -145,12 +146,14 @@ def _unusual(asked: MapSettings) -> str:
 
 def draw_neighbours(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     """The tasks nearest to one."""
-    zoo = zoo_of(reader, settings)
+    zoo = reader.kept_zoo(settings.get("kind"), settings.get("predictor"))
     task = task_of(settings, "task", zoo.names) or zoo.names[0]
-    most = min(MOST_NEIGHBOURS, len(zoo.names) - 1)
-    near = neighbors(
-        zoo.matrix, zoo.names, task, min(max(int(settings.get("k", 5)), 1), most), replicates=zoo.replicates
-    )
+    count = max(int(settings.get("k", 5)), 1)
+    if isinstance(zoo, NearestZoo):
+        near = sparse_neighbors(zoo.kept, task, min(count, zoo.kept.tasks.shape[1]))
+    else:
+        most = min(MOST_NEIGHBOURS, len(zoo.names) - 1)
+        near = neighbors(zoo.matrix, zoo.names, task, min(count, most), replicates=zoo.replicates)
     titles, modalities = zoo.titles, {info.name: str(info.modality) for info in zoo.infos}
     frame = pd.DataFrame(
         {

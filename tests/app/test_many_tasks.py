@@ -89,6 +89,8 @@ def test_similarity_shows_the_nearest_and_their_matrix(
     assert float(values["Similarity"].replace("−", "-")) == pytest.approx(matrix[i, names.index(far)], abs=0.006)
     assert f"> {KEPT} of 19" in values.values()
 
+    healthy(at.button(key="pin-nearest").click().run())
+    assert "is nearest to Natural language inference" in texts(at)
     at.multiselect(key="tasks").set_value(["nli", near, far]).run()
     assert heatmap(healthy(at)).shape == (3, 3)
 
