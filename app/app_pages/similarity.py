@@ -19,15 +19,15 @@ with guarded("The similarity matrix"):
     if available:
         with graph_view.above():
             view = matrix_view.controls(available)
+            whole = view if isinstance(view, SparseSource) else view.whole
+            drawn = nearest_view.graph(view) if isinstance(view, SparseSource) else view.graph
+        if drawn is not None:
+            known = partial(graph_view.finder, graph_view.titles())
+            lens.show(drawn, known, partial(zoo_panel.show, drawn, whole, available[whole.kind]))
         if isinstance(view, SparseSource):
-            nearest_view.show(view)
-        elif view.graph is not None:
-            predictors = available[view.whole.kind]
-            lens.show(
-                view.graph,
-                partial(graph_view.finder, graph_view.titles()),
-                partial(zoo_panel.show, view.graph, view.whole, predictors),
-            )
+            if drawn is None:
+                nearest_view.show(view)
+        elif drawn is not None:
             matrix_view.agreement(view)
         else:
             matrix, agreement, pair = st.container(), st.container(), st.container(key=matrix_view.PAIR)

@@ -89,7 +89,7 @@ def zoo(available: Mapping[str, Sequence[str]], places: Bar) -> tuple[GraphView,
             options |= _measured(whole)
         with _row():
             if isinstance(whole, SparseSource):
-                options |= _kept_lines(whole.kept)
+                options |= kept_lines(whole.kept)
             elif drawn == "similarity":
                 options |= lines(whole.matrix)
             elif "gains" in options:
@@ -172,7 +172,7 @@ def lines(matrix: np.ndarray, known: np.ndarray | None = None) -> dict[str, Any]
     return {"k": _count("Nearest shown", most, min(NEAREST, most), key="k"), "threshold": None}
 
 
-def _kept_lines(kept: NearestSimilarity) -> dict[str, Any]:
+def kept_lines(kept: NearestSimilarity) -> dict[str, Any]:
     """The same where only the most similar of each task are kept."""
     if _line_mode("Above: what is kept and more similar than a threshold.") == "threshold":
         return {"k": None, "threshold": _slider("Similarity of at least", kept.values.ravel(), 0.85, key="threshold")}
