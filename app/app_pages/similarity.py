@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
-from app.components import backbone, context, matrix_view, nearest_view, pair_panel
+from app.components import backbone, context, graph_view, lens, matrix_view, nearest_view, pair_panel, zoo_panel
 from app.components.guard import guarded
 from app.components.source import SparseSource
 
 st.caption(
-    "Each cell says how alike two tasks are: how far the foundation model had to attend to the same things to solve "
-    "them. Put a second way of measuring beside it to see what the answer depends on."
+    "Each cell, or line, says how alike two tasks are: how far the foundation model had to attend to the same things "
+    "to solve them. Put a second way of measuring beside it to see what the answer depends on."
 )
 with guarded("The similarity matrix"):
     available = context.available()
     if available:
-        view = matrix_view.controls(available)
+        with graph_view.above():
+            view = matrix_view.controls(available)
+            whole = view if isinstance(view, SparseSource) else view.whole
+            drawn = nearest_view.graph(view) if isinstance(view, SparseSource) else view.graph
+        if drawn is not None:
+            known = partial(graph_view.finder, graph_view.titles())
+            lens.show(drawn, known, partial(zoo_panel.show, drawn, whole, available[whole.kind]))
         if isinstance(view, SparseSource):
-            nearest_view.show(view)
+            if drawn is None:
+                nearest_view.show(view)
+        elif drawn is not None:
+            matrix_view.agreement(view)
         else:
             matrix, agreement, pair = st.container(), st.container(), st.container(key=matrix_view.PAIR)
             with pair:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from app.components import affinity_view, backbone, context, deleted, graph_controls, graph_view, zoo_panel
 from app.components.guard import guarded, plain
 
@@ -34,9 +32,7 @@ with guarded("The task graph"):
     if outside is None and not available:
         backbone.no_graph()
     else:
-        # As high as the window, with the panel beside it, or below it on a narrow page (frame.css).
-        with st.container(horizontal=True, gap="medium", key="graph_page"):
-            chart, panel = st.container(key="graph_canvas"), st.container(key="graph_panel")
+        chart, panel = graph_view.canvas()
         with panel:
             task, other = graph_view.finder(known)
             with guarded("This task"):

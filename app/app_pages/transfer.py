@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.components import backbone, context, lowshot_view, measure, runs_data, transfer_view
+from app.components import backbone, context, graph_view, lens, lowshot_view, measure, runs_data, transfer_view
 from app.components.guard import guarded
 
 st.caption(
-    "Similarity only predicts transfer; here it is measured. A row is a target, a column the donor whose expert it "
-    "started from. Blue helped, orange did harm; empty cells are not measured."
+    "Similarity only predicts transfer; here it is measured. A row of the matrix is a target, a column the donor whose "
+    "expert it started from; in the graph an arrow leads from donor to target. Blue helped, orange did harm; empty "
+    "cells are not measured."
 )
 with guarded("The measured transfer"):
     found = context.available()
-    view = transfer_view.controls(found) if found else None
+    with graph_view.above():
+        view = transfer_view.controls(found) if found else None
     if not found:
         backbone.no_graph()
-    if view is not None:
+    chosen: lens.Chosen = (None, None)
+    if view is not None and view.graph is not None:
+        chosen = transfer_view.on_graph(view)
+    elif view is not None:
         matrix, pair = st.container(), st.container(key=transfer_view.PAIR)
         with pair:
             st.header("One pair", anchor=False)
@@ -25,6 +30,7 @@ with guarded("The measured transfer"):
                 transfer_view.pair(view, *chosen)
         with matrix:
             transfer_view.matrix(view, chosen)
+    if view is not None:
         st.header("Predicted against measured", anchor=False)
         with guarded("The comparison"):
             transfer_view.prediction(view, found[view.shown.kind], chosen[0])

@@ -84,10 +84,11 @@ def popover(label: str, *, role: Role = Role.RUNNER, **options: Any) -> DeltaGen
     return st.popover(label, help=reason, disabled=reason is not None, **options)
 
 
-def uploader(label: str, *, role: Role = Role.RUNNER, help: str, **options: Any) -> Any:
+def uploader(label: str, *, key: str, role: Role = Role.RUNNER, help: str, **options: Any) -> Any:
     """A file uploader for those with that role, of whom alone the Studio takes files; others see why, and get None."""
     reason = why_not(role)
-    file = st.file_uploader(label, help=reason or help, disabled=reason is not None, **options)
+    with st.container(key=f"files-{key}"):  # for its style (frame.css)
+        file = st.file_uploader(label, key=key, help=reason or help, disabled=reason is not None, **options)
     return file if reason is None else None
 
 

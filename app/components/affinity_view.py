@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -21,6 +20,7 @@ from pituning.errors import BadInput, PiTuningError
 from pituning.graph.build import UNKNOWN_MODALITY
 from pituning.graph.info import NodeInfo
 from pituning.graph.layout import CROWD
+from pituning.reports.affinity import infos_of, similarity_of, strongest
 from pituning.runs.removal import remove_table
 from pituning.runs.roles import Role
 from pituning.tasks.affinity_tables import read_upload
@@ -37,9 +37,6 @@ ABOUT = (
     "Each point is a task of a table that was imported; the thicker a line, the larger its value. Tasks with large "
     "values between them stand close together."
 )
-MOST_DRAWN = 2000
-"""Tasks; to find places for more takes longer than somebody waits."""
-
 SHOWN = 5
 ROWS = {
     "target": Word("Receives", "Each row tells what its task receives from the tasks of the columns."),
@@ -61,18 +58,6 @@ edges,0.25,0.31,"""
 SAMPLE_LONG = """source,target,value
 normals,depth,0.81
 edges,depth,0.32"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outsider:
-    """A task that only a table names."""
-
-    name: str
-    title: str
-    modality: str
-    families: tuple[str, ...] = ()
-    instruction: str = ""
-    labels: tuple[str, ...] | None = None
 
 
 def there_are() -> bool:
@@ -184,14 +169,11 @@ def _load(path: str, stamp: float, name: str) -> Affinity:
 
 def controls(name: str, whole: Affinity, places: graph_controls.Bar) -> GraphView:
     """The controls of the graph of a table."""
-    shown = _drawn(whole)
-    mean = shown.mean
+    shown = strongest(whole)
+    matrix, known = similarity_of(shown)
     with places.visible:
         way = "mean" if shown.symmetric else one_of("Direction", WAYS, key="way")
         colour_by = graph_controls.colour()
-    known = np.isfinite(mean) & ~np.eye(len(mean), dtype=bool)
-    matrix = np.where(known, mean, mean[known].min())  # what is not known attracts nobody
-    np.fill_diagonal(matrix, max(1.0, float(matrix.max())))
     with places.options:
         options: dict[str, Any] = (
             graph_controls.lines(matrix, known) if way == "mean" else graph_controls.arrows(shown.values)
@@ -219,21 +201,9 @@ def controls(name: str, whole: Affinity, places: graph_controls.Bar) -> GraphVie
     return view
 
 
-def _drawn(whole: Affinity) -> Affinity:
-    """The table of the tasks that are drawn: of very many those whose strongest ties are the strongest."""
-    if len(whole.names) <= MOST_DRAWN:
-        return whole
-    mean = whole.mean.copy()
-    np.fill_diagonal(mean, np.nan)
-    strongest = np.nan_to_num(np.nanmax(np.where(np.isnan(mean), -np.inf, mean), axis=1), neginf=-1e300)
-    at = sorted(np.argsort(-strongest, kind="stable")[:MOST_DRAWN])
-    return Affinity(names=tuple(whole.names[i] for i in at), values=whole.values[np.ix_(at, at)])
-
-
 def infos(names: Sequence[str]) -> list[NodeInfo]:
     """What is known of tasks by their names."""
-    tasks = context.tasks()
-    return [tasks.get(name) or Outsider(name=name, title=name, modality=UNKNOWN_MODALITY) for name in names]
+    return infos_of(names, context.tasks())
 
 
 def panel(whole: Affinity, task: str | None, other: str | None) -> None:

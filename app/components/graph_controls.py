@@ -21,6 +21,7 @@ from pituning.figures.task_graph import ColourBy
 from pituning.graph.directed import BEST
 from pituning.graph.layout import CROWD
 from pituning.workspace.similarity import NearestSimilarity
+from pituning.workspace.transfer import Transfer
 
 MOST_LINES = 20_000
 
@@ -88,7 +89,7 @@ def zoo(available: Mapping[str, Sequence[str]], places: Bar) -> tuple[GraphView,
             options |= _measured(whole)
         with _row():
             if isinstance(whole, SparseSource):
-                options |= _kept_lines(whole.kept)
+                options |= kept_lines(whole.kept)
             elif drawn == "similarity":
                 options |= lines(whole.matrix)
             elif "gains" in options:
@@ -116,10 +117,13 @@ def _measured(whole: Source) -> dict[str, Any]:
             "missing": f"For {label(KINDS, whole.kind)} experts it is not measured which donor helps which target. "
             f"Start it on the command line: {context.zoo().command(f'study transfer --kind {whole.kind}')}"
         }
-    return {
-        "gains": transfer.gains,
-        "halves": {name: context.gain_intervals(whole.kind, transfer.shots, name) for name in whole.names},
-    }
+    return effects(whole, transfer)
+
+
+def effects(whole: Source, transfer: Transfer) -> dict[str, Any]:
+    """What was measured between the tasks of the graph, in their order, as options of a `GraphView`."""
+    halves = {name: context.gain_intervals(whole.kind, transfer.shots, name) for name in whole.names}
+    return {"gains": transfer.only(whole.names).gains, "halves": halves, "shots": transfer.shots}
 
 
 def colour() -> ColourBy:
@@ -168,7 +172,7 @@ def lines(matrix: np.ndarray, known: np.ndarray | None = None) -> dict[str, Any]
     return {"k": _count("Nearest shown", most, min(NEAREST, most), key="k"), "threshold": None}
 
 
-def _kept_lines(kept: NearestSimilarity) -> dict[str, Any]:
+def kept_lines(kept: NearestSimilarity) -> dict[str, Any]:
     """The same where only the most similar of each task are kept."""
     if _line_mode("Above: what is kept and more similar than a threshold.") == "threshold":
         return {"k": None, "threshold": _slider("Similarity of at least", kept.values.ravel(), 0.85, key="threshold")}

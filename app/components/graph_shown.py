@@ -42,6 +42,8 @@ class GraphView:
         gains: (N, N) what donor j does for target i, where arrows are wanted in place of lines.
         halves: half of the 95 % interval of each gain, where it is known, by target and donor; None where nobody asks.
         gain_unit: what gains are measured in.
+        shots: at which they were measured, where it is known.
+        measured: whether lines of similarity are joined by arrows of what was measured around a chosen task.
         missing: why there is nothing to draw, if there is not.
         sparse: in place of matrix and replicates, which are empty then, the most similar of each of very many tasks.
         own: tasks that join the graph without moving any of it.
@@ -61,6 +63,8 @@ class GraphView:
     gains: np.ndarray | None = None
     halves: Mapping[str, Mapping[str, float]] | None = None
     gain_unit: str = "points"
+    shots: int | None = None
+    measured: bool = True
     missing: str | None = None
     sparse: NearestSimilarity | None = None
     own: Sequence[OwnTask] = ()

@@ -10,7 +10,7 @@ import networkx as nx
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import charts, context, ego, own_tasks, source, task_panel
+from app.components import charts, context, ego, own_tasks, source, task_panel, zoom
 from app.components.graph_shown import GraphView, of_source
 from app.components.guard import empty
 from app.components.links import choose_tasks, chosen_tasks, linked_select, set_linked
@@ -100,6 +100,12 @@ def above() -> DeltaGenerator:
     return st.container(key=_ABOVE_KEY)
 
 
+def canvas() -> tuple[DeltaGenerator, DeltaGenerator]:
+    """The place of the graph, as high as the window, and that of the panel beside it, or below it (frame.css)."""
+    with st.container(horizontal=True, gap="medium", key="graph_page"):
+        return st.container(key="graph_canvas"), st.container(key="graph_panel")
+
+
 def draw(view: GraphView, task: str | None, other: str | None) -> None:
     """The graph itself; a click on a task chooses it, one on a line chooses its two tasks."""
     if view.missing is not None:
@@ -120,7 +126,7 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     }  # fmt: skip
     arrows: Sequence[Arrow] = ()
     shots = 0
-    if view.kind is not None and not graph.is_directed() and not _crowded(graph):
+    if view.kind is not None and view.measured and not graph.is_directed() and not _crowded(graph):
         arrows, shots = ego.arrows(view.kind, graph, task, other)
         pairs += [(arrow.target, arrow.donor) for arrow in arrows]
     if _crowded(graph):
@@ -132,6 +138,7 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
     renderer = _renderer(graph)
     with st.container(gap=None, height="stretch"):
         st.echarts_chart(option, height="stretch", key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph))
+        zoom.keep(CHART_KEY)
         with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False, key="graph_facts"):
             words = _facts(graph, view) + (ego.reading(shots) if arrows else "")
             if chosen:
@@ -144,13 +151,14 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
                              pinned=_pinned(view, task, other))  # fmt: skip
 
 
-def _pinned(view: GraphView, task: str | None, other: str | None) -> charts.Pinned | None:
-    """What a pin sends to a story: the graph of similarities, or the matrix that arrows are of."""
-    if view.kind is None or view.sparse is not None:
-        return None
+def _pinned(view: GraphView, task: str | None, other: str | None) -> charts.Pinned:
+    """What a pin sends to a story: the graph of similarities or of a table, or the matrix that arrows are of."""
+    if view.kind is None:
+        return "affinity", {"table": view.name, "k": view.k if view.gains is None else None, "colour": view.colour_by,
+                            "first": task, "second": other}  # fmt: skip
     of = {"kind": view.kind, "predictor": view.name.removeprefix(f"{view.kind}-").removesuffix("-transfer")}
     if view.gains is not None:
-        return "transfer", of
+        return "transfer", {**of, "shots": view.shots}
     return "graph", {**of, "k": view.k, "colour": view.colour_by, "task": task, "other": other}
 
 

@@ -118,7 +118,7 @@ def linked_pair(
     known: Mapping[str, str],
     words: tuple[str, str],
     *,
-    placeholders: tuple[str, str] = ("Click a cell, or choose", "Click a cell, or choose"),
+    placeholders: tuple[str, str] = ("Click, or choose", "Click, or choose"),
 ) -> tuple[str | None, str | None]:
     """The pair of tasks in the address, as two select boxes side by side; a click in a matrix sets it, too.
 
@@ -163,7 +163,9 @@ def chosen_tasks(known: Collection[str]) -> list[str]:
         st.session_state[TASKS] = list(dict.fromkeys(wanted.split(",")))
         if any(name not in known for name in st.session_state[TASKS]):
             st.warning("The address names tasks that are not in this workspace; they are left out.")
-    st.session_state[TASKS] = [name for name in st.session_state.get(TASKS) or () if name in known]
+    kept = [name for name in st.session_state.get(TASKS) or () if name in known]
+    if kept != st.session_state.get(TASKS):  # a control that is there already has none but these
+        st.session_state[TASKS] = kept
     _write_tasks()
     return list(st.session_state[TASKS])
 

@@ -292,14 +292,23 @@ def _one(
         axes=_axes(one) if name == "pca" else ("", ""), paint=_paint(view), dark=charts.dark(),
     )  # fmt: skip
     alt = f"Map of {len(infos)} tasks by {LENSES[name].label}, coloured by {view.colour_by}"
-    of = view.whole
-    pinned = ("map", {"kind": of.kind, "predictor": of.predictor, "method": name})
-    common: dict[str, Any] = {"alt": alt, "pinned": pinned if view.settings == MapSettings() else None}
+    common: dict[str, Any] = {"alt": alt, "pinned": _pinned(view, name)}
     if large:
         charts.draw_to_choose(figure, key=f"map_{name}", on_choice=_lassoed, lasso=True, **common)
     else:
         charts.draw(figure, key=f"map_{name}_small", **common)
     st.caption(_note(view, made, one, name, large=large))
+
+
+def _pinned(view: MapView, name: str) -> charts.Pinned:
+    """What a pin sends to a story: the map with the settings that are not the usual ones, or the graph."""
+    common = {"kind": view.whole.kind, "predictor": view.whole.predictor}
+    if name == GRAPH_PLACES:
+        return "graph", {**common, "colour": "community" if view.colour_by == "community" else None}
+    usual = MapSettings()
+    asked = {one.name: getattr(view.settings, one.name) for one in fields(MapSettings)}
+    return "map", {**common, "method": name, **{key: value for key, value in asked.items()
+                                                if value != getattr(usual, key)}}  # fmt: skip
 
 
 def _paint(view: MapView) -> dict[str, str]:

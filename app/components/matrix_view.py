@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, reveal, source, whole_rows
+from app.components import charts, graph_controls, lens, own_tasks, reveal, source, whole_rows
+from app.components.graph_shown import GraphView, of_source
 from app.components.guard import guarded
 from app.components.links import linked_select, linked_tasks, one_of, set_linked
 from app.components.source import Source, SparseSource
@@ -45,6 +46,7 @@ class MatrixView:
         other: those beside it, of the same tasks in the same order, or None.
         whole: the similarities of all tasks of which all pairs are at hand.
         total: how many tasks there are.
+        graph: the similarities as lines on the task graph, where they are wanted so in place of a matrix.
     """
 
     main: Source
@@ -53,6 +55,7 @@ class MatrixView:
     total: int
     order: Order
     scale: Scale
+    graph: GraphView | None = None
 
 
 def controls(available: Mapping[str, Sequence[str]]) -> MatrixView | SparseSource:
@@ -64,14 +67,18 @@ def controls(available: Mapping[str, Sequence[str]]) -> MatrixView | SparseSourc
             return whole
         against = _against(available, kind, predictor)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        order = one_of("Order", ORDERS, key="order")
-        scale = one_of("Values", SCALES, key="scale")
+        order, scale, drawn = next(iter(ORDERS)), next(iter(SCALES)), None
+        if lens.choose():
+            lines = graph_controls.lines(whole.matrix)
+            drawn = of_source(whole, own=own_tasks.on_graph(kind, whole.names), measured=False, **lines)
+        else:
+            order, scale = one_of("Order", ORDERS, key="order"), one_of("Values", SCALES, key="scale")
         with st.container(width="stretch"):
             chosen = linked_tasks(
                 "Tasks", whole.names, format_func={info.name: info.title for info in whole.infos}.__getitem__,
                 help_text="Only these are shown. A lasso on the Map chooses them, too.",
             )  # fmt: skip
-    main, other = _shown(whole, against, chosen)
+    main, other = (whole, None) if drawn and against is None else _shown(whole, against, chosen)
     at = order_tasks(main.matrix, main.infos, order)  # type: ignore[arg-type]
     names = [main.names[i] for i in at]
     return MatrixView(
@@ -81,6 +88,7 @@ def controls(available: Mapping[str, Sequence[str]]) -> MatrixView | SparseSourc
         total=len(whole.infos),
         order=order,  # type: ignore[arg-type]
         scale=scale,  # type: ignore[arg-type]
+        graph=drawn,
     )
 
 
@@ -124,13 +132,13 @@ def draw(view: MatrixView, chosen: tuple[str | None, str | None]) -> None:
     """The heat map, or two side by side; a click on a cell chooses its pair."""
     if view.other is None:
         with st.container(width=charts.MATRIX_WIDTH):
-            _heatmap(view.main, view.scale, view.order, chosen, key="matrix")
+            _heatmap(view.main, view, chosen, key="matrix")
     else:
         beside = st.grid(2, min_column_width=430, gap="medium")
         for number, each in enumerate((view.main, view.other)):
             with beside.cell():
                 st.markdown(f"**{each.title}**")
-                _heatmap(each, view.scale, view.order, chosen, key=f"matrix_{number}")
+                _heatmap(each, view, chosen, key=f"matrix_{number}")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_reading(view), width="stretch")
         names = view.main.names
@@ -159,12 +167,14 @@ def _reading(view: MatrixView) -> str:
     return f"{tasks}. {SCALES[view.scale].help}{along} Click a cell to see its pair below."
 
 
-def _heatmap(shown: Source, scale: Scale, order: Order, chosen: tuple[str | None, str | None], *, key: str) -> None:
-    figure = similarity_heatmap(shown.matrix, shown.infos, scale=scale, chosen=chosen, dark=charts.dark())
+def _heatmap(shown: Source, view: MatrixView, chosen: tuple[str | None, str | None], *, key: str) -> None:
+    figure = similarity_heatmap(shown.matrix, shown.infos, scale=view.scale, chosen=chosen, dark=charts.dark())
+    of = {"kind": shown.kind, "predictor": shown.predictor, "order": view.order, "scale": view.scale}
+    scale = SCALES[view.scale].label.lower()
     charts.draw_to_choose(
         figure, key=key, on_choice=_choose,
-        alt=f"Heat map of the similarities of {len(shown.infos)} tasks, {shown.title}, {SCALES[scale].label.lower()}",
-        pinned=("similarity", {"kind": shown.kind, "predictor": shown.predictor, "order": order, "scale": scale}),
+        alt=f"Heat map of the similarities of {len(shown.infos)} tasks, {shown.title}, {scale}",
+        pinned=("similarity", of) if len(view.whole.infos) == view.total else None,  # a slide shows all pairs
     )  # fmt: skip
 
 

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components import context, graph_view, matrix_view, pair_sentence, source, task_panel
+from app.components import (
+    context,
+    graph_controls,
+    graph_view,
+    lens,
+    matrix_view,
+    own_tasks,
+    pair_sentence,
+    pin,
+    source,
+    task_panel,
+)
+from app.components.graph_shown import GraphView, of_source
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, linked_tasks, one_of, to
 from app.components.matrix_view import MatrixView
@@ -19,6 +31,15 @@ from pituning.graph.sparse import sparse_neighbors
 
 MOST_SHOWN = 150
 """Tasks in a matrix: their embeddings are read while somebody waits."""
+
+
+def graph(whole: SparseSource) -> GraphView | None:
+    """The control that puts similarities on the graph in place of a matrix; the graph, where that is wanted."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        if not lens.choose():
+            return None
+        lines = graph_controls.kept_lines(whole.kept)
+    return of_source(whole, own=own_tasks.on_graph(whole.kind, whole.names), measured=False, **lines)
 
 
 def show(whole: SparseSource) -> None:
@@ -50,6 +71,7 @@ def show(whole: SparseSource) -> None:
             with st.container(key="nearest"):
                 task_panel.neighbours(task, near, titles, on_open=_open_beside)
             st.caption(f"{graph_view.kept_words(whole.kept)} Click one to compare the two.")
+            pin.button("neighbours", {"kind": whole.kind, "predictor": whole.predictor, "task": task}, key="nearest")
     if task is not None and other is not None and task != other:
         with guarded("This pair"):
             pair(whole, task, other)

@@ -68,7 +68,7 @@ def _pin(slide: Slide) -> None:
     headline = stories.headline(slide)
     name = _in_hand()
     if name is None:
-        story = add_story(context.workspace(), TITLE, (slide,))
+        story = add_story(context.workspace(), stories.free_title(TITLE), (slide,))
         story_history.remember(story.name, None, story)
         st.session_state[IN_HAND] = story.name
     elif not stories.change(name, lambda story: story.added(slide)):

@@ -9,24 +9,19 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, guessing, run_verdict, runs_data
-from app.components.examples import answer_badge, picture
+from app.components import charts, compare_answers, context, guessing, run_verdict, runs_data
 from app.components.guard import empty, guarded, plain, sentence
 from app.components.run_curves import MORE, NAMES
-from app.components.run_results import HALF, by_uid
 from app.components.words import KINDS, METHODS, METRICS, STATES, duration, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.comparison import LETTERS, compared_curves, compared_scores, methods_of, scores_of
 from pituning.figures.palette import method_label
 from pituning.reports.verdict import difference
 from pituning.runs.records import Run
-from pituning.tasks.metrics import parse_box
 from pituning.workspace.stories import SEVERAL
 
 PARAM = "compare"
 MOST = len(LETTERS)
-MOST_ANSWERS = 12
-SHOWN_WORST = 2
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def show(runs: Sequence[Run]) -> None:
     with guarded("The classes"):
         _classes(compared)
     with guarded("The answers"):
-        _answers(compared)
+        compare_answers.show({one.letter: one.run for one in compared if one.result is not None})
 
 
 def _find(names: Sequence[str], runs: Sequence[Run]) -> list[Run]:
@@ -318,70 +313,3 @@ def class_table(per_class: Sequence[tuple[str, Mapping[str, float]]]) -> pd.Data
             | {"Spread": max(values) - min(values) if len(values) > 1 else None}
         )
     return pd.DataFrame(rows).sort_values("Spread", ascending=False, kind="stable", na_position="last")
-
-
-def _answers(compared: Sequence[Compared]) -> None:
-    st.header("Answers", anchor=False)
-    kept = [one for one in compared if (one.result or {}).get("predictions")]
-    if not kept:
-        st.caption("None of these runs has kept answers.")
-        return
-    apart = disagreements([(one.letter, one.result or {}) for one in kept])
-    if apart:
-        st.caption("Each run keeps its most confident right and wrong answers. These are the "
-                   "examples on which two or more of them disagree.")  # fmt: skip
-    else:
-        st.caption("The runs agree on every example that two of them have kept. These are the most confident wrong "
-                   "answers of each.")  # fmt: skip
-        apart = [{one.letter: item} for one in kept for item in _worst(one.result or {})]
-    with st.grid("auto", min_column_width=330, gap="small"):
-        for index, answers in enumerate(apart[:MOST_ANSWERS]):
-            _answer(answers, key=f"compare-answer-{index}")
-    if len(apart) > MOST_ANSWERS:
-        st.caption(f"{MOST_ANSWERS} of {len(apart)} are shown.")
-
-
-def disagreements(predictions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Mapping[str, Any]]]:
-    """For each example that two or more runs have kept and answered differently, what each of them said, by letter.
-
-    Those where some are right and some are wrong come first.
-    """
-    examples: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for letter, result in predictions:
-        for item in result.get("predictions") or []:
-            examples.setdefault(str(item.get("uid")), {})[letter] = item
-    apart = [
-        by_run for by_run in examples.values() if len({str(item.get("prediction")) for item in by_run.values()}) > 1
-    ]
-    return sorted(apart, key=lambda by_run: len({_right(item) for item in by_run.values()}), reverse=True)
-
-
-def _right(item: Mapping[str, Any]) -> bool:
-    return float(item.get("score", 0)) >= HALF
-
-
-def _worst(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    wrong = [item for item in result.get("predictions") or [] if not _right(item)]
-    return sorted(wrong, key=lambda item: -float(item.get("loss", 0)))[:SHOWN_WORST]
-
-
-def _answer(prediction: Mapping[str, Mapping[str, Any]], *, key: str) -> None:
-    """One example, and what each run said to it."""
-    first = next(iter(prediction.values()))
-    answer, uid = str(first.get("answer", "")), str(first.get("uid", ""))
-    task = uid.split("/", 1)[0]
-    example = by_uid(context.task(task), uid) if task in context.tasks() else None
-    boxes = parse_box(answer) is not None
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=key):
-        if example is not None and example.image is not None and not boxes:
-            st.image(picture(example.image, answer), width=96, alt=f"{example.text} {answer}".strip())
-        with st.container(gap="xsmall"):
-            if first.get("text"):
-                st.markdown(plain(str(first["text"])))
-            st.markdown("Pink is the true place, blue the answer." if boxes else f"True: {answer_badge(answer)}")
-            for letter, item in prediction.items():
-                icon = ":green[:material/check:]" if _right(item) else ":red[:material/close:]"
-                st.markdown(f"{icon} **{letter}** {'' if boxes else answer_badge(str(item.get('prediction', '')))}")
-                if boxes and example is not None and example.image is not None:
-                    shown = picture(example.image, answer, str(item.get("prediction", "")))
-                    st.image(shown, width=96, alt=f"{example.text}, run {letter}".strip())

@@ -13,7 +13,7 @@ from app.components import context, whole_rows
 from app.components.guard import plain
 from pituning.figures.palette import method_label
 from pituning.runs.records import Run
-from pituning.tuning.predictions import PREDICTIONS, PROBABILITY, read_predictions
+from pituning.tuning.predictions import FIXED, PREDICTIONS, PROBABILITY, read_predictions
 
 HALF = 50.0
 ROW, MOST_ROWS = 35, 10
@@ -25,6 +25,21 @@ OTHERS = "_prediction"
 def path_of(run: Run) -> Path:
     """Where the table of a run is; runs of before there was one have none."""
     return context.workspace().run_dir(run.id) / PREDICTIONS
+
+
+def rows(run: Run) -> list[dict[str, Any]] | None:
+    """Every row of the table of a run as ``uid``, ``text``, ``answer``, ``prediction``, ``score`` and ``loss``.
+
+    None where the run has no table.
+
+    Raises:
+        ArtefactError: it is damaged.
+    """
+    path = path_of(run)
+    if not path.is_file():
+        return None
+    frame = _read(str(path), path.stat().st_mtime)[list(FIXED)].rename(columns={"row": "uid"})
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def show(run: Run, draw: Callable[[Mapping[str, Any]], None]) -> None:

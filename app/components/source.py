@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 
 from app.components import context
 from app.components.words import KINDS, PREDICTORS, label, shots_label
-from pituning.reports.reader import Zoo
-from pituning.tasks.registry import TaskInfo
+from pituning.reports.reader import NearestZoo, Zoo
 from pituning.workspace.similarity import NearestSimilarity
 
 
@@ -54,19 +52,8 @@ class Source(Zoo):
         return f"{label(KINDS, self.kind)} · {label(PREDICTORS, self.predictor)}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SparseSource:
-    """The same of very many tasks, of which only the most similar of each are kept: ``kept`` is in the order of
-    ``infos``."""
-
-    kind: str
-    predictor: str
-    infos: tuple[TaskInfo, ...]
-    kept: NearestSimilarity
-
-    @property
-    def names(self) -> list[str]:
-        return [info.name for info in self.infos]
+class SparseSource(NearestZoo):
+    """The same of very many tasks, of which only the most similar of each are kept."""
 
 
 def load_kept(kind: str, predictor: str) -> Source | SparseSource:
@@ -78,10 +65,7 @@ def load_kept(kind: str, predictor: str) -> Source | SparseSource:
     kept, known = context.kept_similarity(kind, predictor), context.tasks()
     if not isinstance(kept, NearestSimilarity):
         return Source.of(kept, known, kind, predictor)
-    at = [i for i, name in enumerate(kept.names) if name in known]
-    if len(at) < len(kept.names):
-        kept = kept.only(np.array(at, dtype=int))
-    return SparseSource(kind=kind, predictor=predictor, infos=tuple(known[name] for name in kept.names), kept=kept)
+    return SparseSource.of(kept, known, kind, predictor)
 
 
 def few(whole: SparseSource, names: Sequence[str]) -> tuple[Source, bool]:

@@ -15,7 +15,7 @@ import streamlit as st
 
 from app.components import access, context, guessing, runs_data, story_history
 from app.components.guard import say
-from pituning.errors import PiTuningError
+from pituning.errors import BadInput, PiTuningError
 from pituning.figures.sketch import sketch
 from pituning.graph.build import task_graph
 from pituning.graph.predictors import PREDICTORS
@@ -29,8 +29,9 @@ from pituning.runs.records import Run
 from pituning.runs.roles import Role
 from pituning.tasks.metrics import Guessing
 from pituning.tasks.registry import TaskInfo
-from pituning.workspace.similarity import ZooSimilarity
-from pituning.workspace.stories import Slide, Story, load_story, save_story, story_names, story_path
+from pituning.workspace.affinities import affinity_names, affinity_path
+from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity
+from pituning.workspace.stories import MOST_IN_TITLE, Slide, Story, load_story, save_story, story_names, story_path
 from pituning.workspace.transfer import Transfer
 
 
@@ -42,6 +43,9 @@ class CachedReader(Reader):
 
     def similarity(self, kind: str, predictor: str) -> ZooSimilarity:
         return context.similarity(kind, predictor)
+
+    def kept_similarity(self, kind: str, predictor: str) -> ZooSimilarity | NearestSimilarity:
+        return context.kept_similarity(kind, predictor)
 
     def transfer_shots(self, kind: str) -> list[int]:
         return context.transfer_shots(kind)
@@ -134,7 +138,7 @@ def _stamp() -> str:
             *here.projection_files(kind),
             *(here.similarity_path(kind, predictor) for predictor in PREDICTORS),
         )
-    ]
+    ] + [affinity_path(context.workspace(), name) for name in affinity_names(context.workspace())]
     try:
         counts = runs_data.queue().counts(backbone=context.backbone())
         runs: object = (counts, [run.id for run in runs_data.of_backbone(states=("succeeded",), limit=1)])
@@ -173,6 +177,29 @@ def title(name: str) -> str:
         return load(name).title
     except PiTuningError:
         return f"{name} (damaged)"
+
+
+def free_title(wanted: str, but: str | None = None) -> str:
+    """The title itself where no story has it, else the first of ``wanted 2``, ``wanted 3`` … that none has.
+
+    Args:
+        but: the name of a story that may have it.
+    """
+    taken = {title(name).casefold() for name in names() if name != but}
+    ends = ("", *(f" {number}" for number in range(2, len(taken) + 3)))
+    titles = (wanted[: MOST_IN_TITLE - len(end)].rstrip() + end for end in ends)
+    return next(one for one in titles if one.casefold() not in taken)
+
+
+def check_title(wanted: str, but: str | None = None) -> None:
+    """Nothing where no story but ``but`` has that title.
+
+    Raises:
+        BadInput: one has it; the message has a title that is free.
+    """
+    free = free_title(wanted, but)
+    if free != wanted:
+        raise BadInput(f"there is a story {wanted!r} already; choose another title, such as {free!r}", field="title")
 
 
 def change(name: str, how: Callable[[Story], Story]) -> bool:

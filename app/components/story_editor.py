@@ -121,7 +121,11 @@ def _manage(name: str) -> None:
 def _new(copied: str | None) -> None:
     try:
         access.actor().require(Role.RUNNER, "make stories")
-        title = st.session_state["story_new_title"].strip() or "Untitled story"
+        wanted = st.session_state["story_new_title"].strip()
+        title = wanted or stories.free_title("Untitled story")
+        # Whoever asks once more takes what is suggested.
+        st.session_state["story_new_title"] = "" if not wanted else stories.free_title(wanted)
+        stories.check_title(title)
         slides = stories.load(copied).slides if copied is not None else ()
         story = add_story(context.workspace(), title, tuple(slides))
     except PiTuningError as error:
@@ -133,7 +137,13 @@ def _new(copied: str | None) -> None:
 
 
 def _rename(name: str, key: str) -> None:
-    stories.change(name, lambda story: replace(story, title=st.session_state[key].strip()))
+    title = st.session_state[key].strip()
+    try:
+        stories.check_title(title, but=name)
+    except PiTuningError as error:
+        say("It was not renamed", error)
+    else:
+        stories.change(name, lambda story: replace(story, title=title))
 
 
 def _delete(name: str) -> None:

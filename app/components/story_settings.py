@@ -8,11 +8,12 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import context, runs_data, stories
+from app.components import affinity_view, context, runs_data, stories
 from app.components.words import KINDS, MAPS, ORDERS, PREDICTORS, SCALES, label, shots_label
 from pituning.figures.palette import method_label
 from pituning.reports.study import comparisons
 from pituning.reports.views import MOST_NEIGHBOURS
+from pituning.workspace.affinities import affinity_names
 from pituning.workspace.lowshot import measured_shots
 from pituning.workspace.shots import ALL_SHOTS
 from pituning.workspace.stories import Slide
@@ -29,9 +30,10 @@ TITLES = {
     "kind": "Expert kind", "predictor": "Similarity", "task": "Task", "order": "Order", "scale": "Values",
     "colour": "Colour", "run": "Run", "show": "Show", "k": "Nearest", "shots": "Shots", "method": "Method",
     "over": "Compared with", "other": "Other task", "part": "Where they are alike", "steps": "Steps",
+    "table": "Table", "first": "Task", "second": "Other task",
 }  # fmt: skip
-FREE = {"task": "None stands out", "other": "None", "run": "The newest"}
-HIDDEN = {"runs", "expert"}
+FREE = {"task": "None stands out", "other": "None", "run": "The newest", "first": "None stands out", "second": "None"}
+HIDDEN = {"runs", "expert", "n_neighbors", "min_dist", "metric", "seed"}
 """What a pin sets and nothing else."""
 
 
@@ -70,6 +72,12 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
     if name in ("task", "other"):
         known = context.tasks()
         return list(known), lambda one: known[one].title if one in known else one
+    if name == "table":
+        return list(affinity_names(context.workspace())), str
+    if name in ("first", "second"):
+        table = slide.settings.get("table")
+        known_there = table in affinity_names(context.workspace())
+        return list(affinity_view.load(str(table)).names) if known_there else [], str
     if name == "run":
         runs = {run.id: run for run in stories.reader().finished_runs()}
         return list(runs), lambda one: runs_data.title(runs[one]) if one in runs else one

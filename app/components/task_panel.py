@@ -114,16 +114,28 @@ def neighbours(
     )
 
 
-def transfer(kind: str, name: str, titles: Mapping[str, str], *, on_open: Callable[[str, list[str]], None]) -> None:
-    """Whose experts helped this task most, and whom its own helped, as measured; a click on one opens the pair."""
+def transfer(
+    kind: str,
+    name: str,
+    titles: Mapping[str, str],
+    *,
+    on_open: Callable[[str, list[str]], None],
+    shots: int | None = None,
+) -> None:
+    """Whose experts helped this task most, and whom its own helped, as measured; a click on one opens the pair.
+
+    Args:
+        shots: at which of the measured numbers of shots; by default the largest.
+    """
     counts = context.transfer_shots(kind)
-    measured = context.transfer(kind, counts[-1], tuple(titles)) if counts else None
+    at_shots = counts[-1] if counts and shots is None else shots
+    measured = None if at_shots is None else context.transfer(kind, at_shots, tuple(titles))
     if measured is None or name not in measured.names:
         st.markdown("**Measured transfer**")
         st.caption(f"It has not been measured yet whom {label(KINDS, kind)} experts help.")
         return
-    shots = f"{measured.shots} shots" if measured.shots else "no training on the target"
-    st.markdown(f"**Measured transfer** :gray[· {shots}]")
+    words = f"{measured.shots} shots" if measured.shots else "no training on the target"
+    st.markdown(f"**Measured transfer** :gray[· {words}]")
     at = measured.names.index(name)
     ways = (
         ("Its best donors", "It has not been measured which donors help it.", measured.gains[at], "in"),

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.components import charts, context, guessing, measure, reveal, runs_data, source, whole_rows
+from app.components import (
+    charts,
+    context,
+    graph_controls,
+    graph_view,
+    guessing,
+    lens,
+    measure,
+    reveal,
+    runs_data,
+    source,
+    task_panel,
+    whole_rows,
+)
+from app.components.graph_shown import GraphView, of_source
 from app.components.guard import empty, guarded, plain
 from app.components.links import linked_pair, set_linked, to
 from app.components.pages import NEW_RUN, RUNS, SIMILARITY
@@ -53,11 +68,15 @@ class TransferView:
 
     Args:
         known: whether the similarities are known; of very many tasks they are where their embeddings are kept.
+        few: whether they are some of very many tasks, of which there is no slide.
+        graph: the gains as arrows on the task graph, where they are wanted so in place of a matrix.
     """
 
     shown: Source
     transfer: Transfer
     known: bool = True
+    few: bool = False
+    graph: GraphView | None = None
 
 
 def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
@@ -66,6 +85,13 @@ def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
         kind, predictor = source.choose(available)
         counts = context.transfer_shots(kind)
         shots = source.choose_shots(counts) if counts else None
+        every = source.load_kept(kind, predictor)
+        transfer = None if shots is None else context.transfer(kind, shots, tuple(every.names))
+        drawn = None
+        if transfer is not None and isinstance(every, Source) and lens.choose():
+            options = graph_controls.effects(every, transfer)
+            options |= graph_controls.arrows(options["gains"])
+            drawn = of_source(every, name=f"{kind}-{predictor}-transfer", **options)
     if not counts or shots is None:
         empty(
             "Nothing measured yet",
@@ -76,8 +102,6 @@ def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
         with guarded("What can be measured"):
             measure.transfer(kind)
         return None
-    every = source.load_kept(kind, predictor)
-    transfer = context.transfer(kind, shots, tuple(every.names))
     if transfer is None:
         empty("Nothing measured yet", "None of these tasks was measured.", icon=":material/compare_arrows:")
         return None
@@ -87,7 +111,10 @@ def controls(available: Mapping[str, Sequence[str]]) -> TransferView | None:
     whole, known = (every, True) if isinstance(every, Source) else source.few(every, transfer.names)
     at = order_tasks(whole.matrix, whole.infos, "family")
     names = [whole.names[i] for i in at]
-    return TransferView(shown=whole.only(names), transfer=transfer.only(names), known=known)
+    return TransferView(
+        shown=whole.only(names), transfer=transfer.only(names), known=known, few=isinstance(every, SparseSource),
+        graph=drawn,
+    )  # fmt: skip
 
 
 def choose(view: TransferView) -> tuple[str | None, str | None]:
@@ -103,16 +130,40 @@ def matrix(view: TransferView, chosen: tuple[str | None, str | None]) -> None:
         charts.draw_to_choose(
             figure, key="transfer_matrix", on_choice=_choose,
             alt=f"Heat map of what {len(view.shown.infos)} donors do for each of as many targets, in points",
-            pinned=("transfer", _pinned(view)),
+            pinned=None if view.few else ("transfer", _pinned(view)),
         )  # fmt: skip
+    _facts(view, "cell of the matrix to see its pair below")
+
+
+def on_graph(view: TransferView) -> tuple[str | None, str | None]:
+    """The gains as arrows on the task graph with what is known of the chosen target or pair; and which these are."""
+    assert view.graph is not None
+    chosen = lens.show(view.graph, partial(choose, view), partial(_beside, view))
+    _facts(view, "task to see its donors, an arrow to see its pair")
+    return chosen
+
+
+def _beside(view: TransferView, target: str | None, donor: str | None) -> None:
+    """Of a target its best donors and whom it helps, of a pair what the one did for the other."""
+    titles = {info.name: info.title for info in view.shown.infos}
+    if target is None or donor is not None:
+        pair(view, target, donor)
+    else:
+        st.header(plain(titles[target]), anchor=False)
+        opens = partial(graph_view.open_neighbour, beside=True)
+        task_panel.transfer(view.shown.kind, target, titles, shots=view.transfer.shots, on_open=opens)
+
+
+def _facts(view: TransferView, click: str) -> None:
+    """What the gains come to, with a button to download them."""
+    gains = view.transfer.gains
     known = gains[np.isfinite(gains)]
     against = "the backbone alone" if view.transfer.shots == 0 else "a new expert on the same shots"
     seeds = f"{view.transfer.seeds} seed{'s' if view.transfer.seeds > 1 else ''}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
             f"Points above {against}; {seeds}. {(known >= HARM).mean():.0%} of {known.size} pairs gain a point or "
-            f"more, {(known <= -HARM).mean():.0%} lose as much.{_above_guessing(view)} Click a cell to see its pair "
-            "below.",
+            f"more, {(known <= -HARM).mean():.0%} lose as much.{_above_guessing(view)} Click a {click}.",
             width="stretch",
         )
         st.download_button(
@@ -163,7 +214,7 @@ def pair(view: TransferView, target: str | None, donor: str | None) -> None:
     names = view.shown.names
     if target is None or donor is None or target == donor:
         empty(
-            "No pair chosen", "Click a cell of the matrix, or choose a target and a donor.", icon=":material/ads_click:"
+            "No pair chosen", "Click a cell or an arrow, or choose a target and a donor.", icon=":material/ads_click:"
         )
         return
     i, j = names.index(target), names.index(donor)
@@ -231,7 +282,7 @@ def prediction(view: TransferView, predictors: Sequence[str], target: str | None
             ),
             key="predicted",
             alt="Scatter of similarity against measured gain, a point for each target and donor",
-            pinned=("prediction", {**_pinned(view), "task": target}),
+            pinned=None if view.few else ("prediction", {**_pinned(view), "task": target}),
         )
     with page.cell(column_span=2):
         st.markdown("**Which similarity predicts the gain?**")

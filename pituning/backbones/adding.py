@@ -59,7 +59,7 @@ def add_backbone(
         from pituning.backbones.hub import fetch
 
         snapshot = fetch(source.text, revision, reporter, into=place)
-        with atomic_directory(place, taken=name_taken(place.name)) as staged:
+        with atomic_directory(place, taken=name_taken(place.name, workspace)) as staged:
             copy_checkpoint(snapshot.directory, staged, reporter, cache=True)
             return _finish(staged, place.name, source, reporter, revision=snapshot.commit)
     if source.origin == COMPOSED:
@@ -73,7 +73,7 @@ def add_backbone(
         check_files(directory, f"directory {directory}")
         if is_composed(directory):
             check_language_is_here(directory, place)
-        with atomic_directory(place, taken=name_taken(place.name)) as staged:
+        with atomic_directory(place, taken=name_taken(place.name, workspace)) as staged:
             copy_checkpoint(directory, staged, reporter)
             return _finish(staged, place.name, source, reporter, licence=_carded_licence(directory))
     from pituning.backbones.conversion import check_gguf, convert_gguf
@@ -83,12 +83,12 @@ def add_backbone(
         file = Path(source.text)
         licence = plain(check_gguf(file).get("general.license"))
         room_for(place, file.stat().st_size)
-        with atomic_directory(place, taken=name_taken(place.name)) as staged:
+        with atomic_directory(place, taken=name_taken(place.name, workspace)) as staged:
             convert_gguf(file, staged, dtype=chosen, reporter=reporter)
             return _finish(staged, place.name, source, reporter, licence=licence)
     record = PACKAGES[source.text]
     room_for(place, sum(piece.stat().st_size for piece in installed_files(record)))
-    with atomic_directory(place, taken=name_taken(place.name)) as staged:
+    with atomic_directory(place, taken=name_taken(place.name, workspace)) as staged:
         with gguf_of(record, staged) as file:
             convert_gguf(file, staged, dtype=chosen, reporter=reporter)
         return _finish(staged, place.name, source, reporter, licence=record.licence)

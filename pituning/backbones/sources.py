@@ -25,7 +25,7 @@ from pituning.backbones.packages import PACKAGES
 from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Reporter
 from pituning.workspace.atomic import storage_error
-from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace, check_name
+from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace, check_name, free_name
 from pituning.workspace.paths import expanded
 
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
@@ -97,20 +97,27 @@ def check_free_name(workspace: Workspace, name: str) -> Path:
     """
     check_name(name, what="name")
     if name == DEFAULT_BACKBONE:
-        raise BadInput(f"name {name!r} is the embedded backbone's; give another --name", field="name")
+        raise BadInput(
+            f"name {name!r} is the embedded backbone's; give another --name, such as {_free(name, workspace)!r}",
+            field="name",
+        )
     place = workspace.root / "backbones" / name
     if place.exists():
-        raise name_taken(name)
+        raise name_taken(name, workspace)
     return place
 
 
-def name_taken(name: str) -> BadInput:
-    """What is said to whoever adds a backbone under a name that another one has."""
+def name_taken(name: str, workspace: Workspace) -> BadInput:
+    """What is said to whoever adds a backbone under a name that another one has, with one that is free."""
     return BadInput(
-        f"backbone {name!r} is there already; give another --name, or remove it first: "
-        f"pituning backbones remove {name}",
+        f"backbone {name!r} is there already; give another --name, such as {_free(name, workspace)!r}, or remove it "
+        f"first: pituning backbones remove {name}",
         field="name",
     )
+
+
+def _free(name: str, workspace: Workspace) -> str:
+    return free_name(name, {name, DEFAULT_BACKBONE, *workspace.backbone_names()})
 
 
 def check_files(directory: Path, where: str, names: Collection[str] | None = None) -> FamilyRecord:

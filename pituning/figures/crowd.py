@@ -79,7 +79,7 @@ def crowd_option(
         "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink},
                     "formatter": "{b}"},
         "legend": legend(groups, colour_by, ink, paper),
-        **plane(*_bounds(graph, hulls), wheel=wheel),
+        **plane(graph, *_bounds(graph, hulls), wheel=wheel),
         "series": [
             *lines,
             *_points(graph, colour_by, paint, paper, faded=not all_near),

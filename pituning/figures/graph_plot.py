@@ -16,8 +16,10 @@ from pituning.figures.graph_hulls import FILL, hull_colours
 from pituning.figures.palette import INK, MODALITIES, colours, escape, in_order, modality_style
 from pituning.figures.plane import hull_corners
 from pituning.figures.task_graph import OWN, ColourBy, category_of, community_of, painted
+from pituning.graph.build import UNKNOWN_MODALITY
 from pituning.graph.ego import Arrow
 from pituning.graph.hulls import Hull, hulls
+from pituning.graph.layout import CROWD
 from pituning.graph.newcomers import is_own
 
 MOST_LABELLED = 150
@@ -25,6 +27,9 @@ WIDTHS = (1.2, 2.2, 3.4, 4.8)
 """Of lines, by quarters of the range of similarities: Plotly draws a trace with one width."""
 
 SIZES = {"circle": 20, "square": 18, "diamond": 21}
+CROWDED = 0.35
+"""Of the size of a point and the width of a line where there are more than `CROWD` tasks."""
+
 LINES: Mapping[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
     "Predicted donor": (lambda data: bool(data.get("predicted")), "dot"),
     "Across modalities": (lambda data: bool(data["inter_modal"]), "4px,3px"),
@@ -50,6 +55,7 @@ def graph_figure(
     selected: str | None = None,
     other: str | None = None,
     arrows: Sequence[Arrow] = (),
+    measure: str = "Similarity",
     dark: bool = False,
 ) -> go.Figure:
     """A graph from `pituning.graph.build.task_graph`.
@@ -60,6 +66,7 @@ def graph_figure(
         selected: a task that stands out with its neighbours.
         other: a second one: then these two stand out alone.
         arrows: measured effects, drawn over the lines; those at their ends stand out, too.
+        measure: what the similarity of an edge is called.
         dark: whether the page is dark.
     """
     chosen = [task for task in (selected, other) if task is not None and task in graph]
@@ -69,13 +76,10 @@ def graph_figure(
     behind = hull_colours(drawn, dark)
     paint = painted(graph, colour_by, behind, dark)
     here = int(graph.nodes[selected]["community"]) if selected in graph else None
-    figure = go.Figure(
-        [
-            *_hulls(drawn, behind, here, dark),
-            *_lines(graph, chosen, dark),
-            *_points(graph, colour_by, paint, chosen, near, dark),
-        ]
-    )
+    *outlines, names = _hulls(drawn, behind, here, dark)
+    points = _points(graph, colour_by, paint, chosen, near, dark)
+    marks = [*points, names] if _crowded(graph) else [names, *points]  # so many points would cover the names
+    figure = go.Figure([*outlines, *_lines(graph, chosen, measure, dark), *marks])
     add_arrows(figure, graph, arrows, dark)
     axis: dict[str, Any] = {"visible": False, "zeroline": False, "showgrid": False}
     xs, ys = ([data[key] for _, data in graph.nodes(data=True)] or [0.0] for key in ("x", "y"))
@@ -125,7 +129,7 @@ def _hulls(drawn: list[Hull], colour: Mapping[int, str], here: int | None, dark:
             x=[hull.label.x for hull in named if hull.label], y=[hull.label.y for hull in named if hull.label],
             textposition=[BESIDE[hull.label.side] for hull in named if hull.label],
             mode="text", text=[f"<b>{escape(hull.name)}</b>" for hull in named], hoverinfo="skip", showlegend=False,
-            textfont={"size": 12, "color": [
+            textfont={"size": 12, "shadow": _halo(dark), "color": [
                 _faint(colour[hull.community], 1 if here in (None, hull.community) else 0.5) for hull in named
             ]},
         )
@@ -133,7 +137,7 @@ def _hulls(drawn: list[Hull], colour: Mapping[int, str], here: int | None, dark:
     return traces
 
 
-def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool) -> list[go.Scatter]:
+def _lines(graph: nx.Graph, chosen: Sequence[str], measure: str, dark: bool) -> list[go.Scatter]:
     """The lines in groups that look alike, thin ones first, then what stands for them in the legend and on hover."""
     edges = list(graph.edges(data=True))
     values = np.array([data["similarity"] for *_, data in edges])
@@ -144,6 +148,7 @@ def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool) -> list[go.Scatte
         faded = bool(chosen) and not set(chosen) <= {a, b}
         name = next(name for name, (holds, _) in LINES.items() if holds(data))
         groups[not faded, level, name].append((a, b))
+    scale = CROWDED if _crowded(graph) else 1
     traces = []
     for (clear, level, name), pairs in sorted(groups.items()):
         places = [[graph.nodes[a][key], graph.nodes[b][key], None] for key in ("x", "y") for a, b in pairs]
@@ -152,25 +157,33 @@ def _lines(graph: nx.Graph, chosen: Sequence[str], dark: bool) -> list[go.Scatte
                 x=[value for place in places[: len(pairs)] for value in place],
                 y=[value for place in places[len(pairs) :] for value in place],
                 mode="lines",
-                line={"width": WIDTHS[level], **_line(name, dark)},
-                opacity=(0.5 + 0.12 * level) if clear else 0.12,
+                line={"width": WIDTHS[level] * (1 if chosen and clear else scale), **_line(name, dark)},
+                opacity=(0.5 + 0.12 * level) * (1 if chosen else scale) if clear else 0.12 * scale,
                 hoverinfo="skip",
                 showlegend=False,
             )
         )
     for name in list(LINES)[::-1]:
+        if {key[2] for key in groups} == {"Same modality"}:
+            continue  # there is nothing to tell apart
         if any(key[2] == name for key in groups):
             line = {"width": 2.5, **_line(name, dark)}
             traces.append(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendrank=2000))
-    traces.append(_middles(graph))
+    if not _crowded(graph):
+        traces.append(_middles(graph, measure))
     return traces
+
+
+def _crowded(graph: nx.Graph) -> bool:
+    """Whether its tasks are too many for names, and for lines that are told one by one."""
+    return graph.number_of_nodes() > CROWD
 
 
 def _line(name: str, dark: bool) -> dict[str, str]:
     return {"color": colours(dark)[6], "dash": LINES[name][1]}
 
 
-def _middles(graph: nx.Graph) -> go.Scatter:
+def _middles(graph: nx.Graph, measure: str) -> go.Scatter:
     """An invisible marker in the middle of each line: lines themselves say nothing on hover."""
     edges = list(graph.edges(data=True))
     nodes = graph.nodes
@@ -180,13 +193,19 @@ def _middles(graph: nx.Graph) -> go.Scatter:
         mode="markers",
         marker={"size": 12, "opacity": 0},
         text=[
-            f"{escape(nodes[a]['title'])} – {escape(nodes[b]['title'])}<br>Similarity <b>{data['similarity']:.3f}</b>"
-            f"{_deviations(data)}, {'across modalities' if data['inter_modal'] else 'same modality'}"
+            f"{escape(nodes[a]['title'])} – {escape(nodes[b]['title'])}<br>{measure} <b>{data['similarity']:.4g}</b>"
+            f"{_deviations(data)}{_sides(nodes[a], nodes[b], data)}"
             for a, b, data in edges
         ],
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
     )
+
+
+def _sides(first: Mapping[str, Any], second: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    if UNKNOWN_MODALITY in (first["modality"], second["modality"]):
+        return ""
+    return ", across modalities" if data["inter_modal"] else ", same modality"
 
 
 def _deviations(data: Mapping[str, Any]) -> str:
@@ -212,7 +231,8 @@ def _points(
         for task, data in graph.nodes(data=True):
             by_modality[data["modality"]].append(task)
         groups.update({modality_style(name).label: by_modality[name] for name in in_order(by_modality)})
-    labelled = graph.number_of_nodes() <= MOST_LABELLED
+    scale = CROWDED if _crowded(graph) else 1
+    written = set(graph) if graph.number_of_nodes() <= MOST_LABELLED else set(chosen)
     ink, paper = INK[dark], INK[not dark]
     traces = []
     for name, tasks in groups.items():
@@ -223,25 +243,25 @@ def _points(
             go.Scatter(
                 x=[data["x"] for data in nodes],
                 y=[data["y"] for data in nodes],
-                mode="markers+text" if labelled else "markers",
+                mode="markers+text" if written & set(tasks) else "markers",
                 name=escape(name),
                 customdata=tasks,
-                text=[_label(graph.nodes[task], task in chosen) if labelled else "" for task in tasks],
+                text=[_label(graph.nodes[task], task in chosen) if task in written else "" for task in tasks],
                 textposition="bottom center",
                 textfont={
                     "size": 12,
                     "color": [ink if shown else _faint(ink) for shown in clear],
-                    "shadow": ", ".join(f"{x}px {y}px 2px {paper}" for x in (-1, 1) for y in (-1, 1)),
+                    "shadow": _halo(dark),
                 },
                 cliponaxis=False,
                 marker={
                     "symbol": [style.marker for style in styles],
-                    "size": [SIZES[style.marker] * (1.35 if task in chosen else 1)
+                    "size": [SIZES[style.marker] * scale * (1.35 / scale**0.6 if task in chosen else 1)
                              for style, task in zip(styles, tasks, strict=True)],
                     "color": paint[name],
                     "opacity": [1.0 if shown else FADED for shown in clear],
                     "line": {
-                        "width": [3 if task in chosen else 1.5 for task in tasks],
+                        "width": [3 if task in chosen else 1.5 * scale for task in tasks],
                         "color": [ink if task in chosen else paper for task in tasks],
                     },
                 },
@@ -266,6 +286,11 @@ def _points(
             )
         )  # fmt: skip
     return traces
+
+
+def _halo(dark: bool) -> str:
+    """The shadow by which letters stand out from what is behind them."""
+    return ", ".join(f"{x}px {y}px 2px {INK[not dark]}" for x in (-1, 1) for y in (-1, 1))
 
 
 def _label(data: dict[str, Any], strong: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,10 +29,13 @@ OWN_RADIUS = 22.0
 """Pixels around a task that joined, which makes the plane no larger unless it stands beyond all others."""
 
 
-def plane(low: np.ndarray, high: np.ndarray, *, wheel: bool = True) -> dict[str, Any]:
+def plane(graph: nx.Graph, low: np.ndarray, high: np.ndarray, *, wheel: bool = True) -> dict[str, Any]:
     """Grid, axes and zoom of an option.
 
+    The id of the zoom tells whether tasks stand where they stood, so that a page can keep what is seen while they do.
+
     Args:
+        graph: of the tasks that are drawn.
         low, high: the corners of what is to be seen, in pixels of the layout, y down, (2,) each.
         wheel: whether the mouse wheel zooms; otherwise it does with the control key, and else moves the page.
     """
@@ -44,8 +48,14 @@ def plane(low: np.ndarray, high: np.ndarray, *, wheel: bool = True) -> dict[str,
         "grid": dict(MARGINS),
         "xAxis": axes[0],
         "yAxis": axes[1] | {"inverse": True},  # y runs down
-        "dataZoom": [zoom | {axis: 0} for axis in ("xAxisIndex", "yAxisIndex")],
+        "dataZoom": [zoom | {axis: 0, "id": f"{axis} {_places(graph)}"} for axis in ("xAxisIndex", "yAxisIndex")],
     }
+
+
+def _places(graph: nx.Graph) -> str:
+    """Tells graphs apart whose tasks, without those that joined, stand elsewhere."""
+    places = [(task, data["x"], data["y"]) for task, data in graph.nodes(data=True) if not is_own(data)]
+    return f"{zlib.crc32(repr(places).encode()):08x}"
 
 
 def bounds(graph: nx.Graph, hulls: Sequence[Hull]) -> tuple[np.ndarray, np.ndarray]:

@@ -110,7 +110,7 @@ def _scatter(trace: Any, x: Any, y: Any) -> list[str]:
                 runs.append(path)
                 path = []
         runs.append(path)
-        drawn = "".join(f"M{'L'.join(one)}" for one in runs if len(one) > 1)
+        drawn = "".join(f"M{'L'.join(one)}" for one in runs[:: max(1, -(-len(runs) // MOST_MARKS))] if len(one) > 1)
         filled = trace.fill in ("toself", "tozeroy", "tonexty")
         width = max(float(trace.line.width if trace.line.width is not None else 2) * LINE, 0.3)
         paint = f'fill="{_colour(trace.fillcolor)}"' if filled else _drawn(trace.line.color, width)

@@ -121,7 +121,7 @@ def graph_option(
         "animation": False,
         "tooltip": {"confine": True, "backgroundColor": paper, "borderColor": "#8a96a3", "textStyle": {"color": ink}},
         "legend": legend(groups, colour_by, ink, paper),
-        **plane(*bounds(graph, hulls), wheel=wheel),
+        **plane(graph, *bounds(graph, hulls), wheel=wheel),
         "media": [{"query": LARGE, "option": larger}],
         "series": [
             {

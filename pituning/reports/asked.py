@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pituning.figures.words import KINDS, PREDICTORS, label
 from pituning.registry import unknown
 from pituning.reports.drawn import File
-from pituning.reports.reader import Reader, Zoo
+from pituning.reports.reader import NearestZoo, Reader, Zoo
 from pituning.text import shorten
 
 MOST_NAME = 44
@@ -68,7 +68,7 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def source_title(zoo: Zoo) -> str:
+def source_title(zoo: Zoo | NearestZoo) -> str:
     """Which similarities these are, for people."""
     return f"{label(KINDS, zoo.kind)} experts, {label(PREDICTORS, zoo.predictor).lower()}"
 

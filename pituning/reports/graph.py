@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import networkx as nx
 import pandas as pd
@@ -21,12 +21,13 @@ from pituning.graph.export import export_bytes
 from pituning.graph.harm import HARM, points, signed
 from pituning.graph.newcomers import joined
 from pituning.graph.predict import Neighbor, neighbors
-from pituning.reports.asked import listed, minus, named, one_of, source_title, task_of, zoo_of
+from pituning.reports.asked import listed, minus, named, one_of, source_title, task_of
+from pituning.reports.crowd import NAMED, Steps, draw_crowd
 from pituning.reports.drawn import Drawn, File, Panel, Step, Table
 from pituning.reports.headline import verdict_line
 from pituning.reports.own_tasks import OwnTask, own_tasks
 from pituning.reports.pair import Effect, pair_sentence
-from pituning.reports.reader import Reader, Zoo
+from pituning.reports.reader import NearestZoo, Reader, Zoo
 from pituning.reports.results import judged
 from pituning.reports.usable import Judgement
 from pituning.tasks.base import Task
@@ -39,10 +40,6 @@ GRAPH_FILES = {
     "json": ("JSON", "application/json"),
     "csv": ("CSV", "text/csv"),
 }
-Steps = Literal["yes", "no"]
-NAMED = 3
-"""Tasks that a sentence names."""
-
 EXAMPLES = 2
 """Of each of two tasks, among the details."""
 
@@ -73,7 +70,9 @@ class _Around:
 
 def draw_graph(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     """The graph, with one task or two picked out where they are asked for."""
-    zoo = zoo_of(reader, settings)
+    zoo = reader.kept_zoo(settings.get("kind"), settings.get("predictor"))
+    if isinstance(zoo, NearestZoo):
+        return draw_crowd(reader, zoo, settings)
     k = min(max(int(settings.get("k", NEIGHBOURS)), 1), max(len(zoo.names) - 1, 1))
     own: list[OwnTask] = []
     with suppress(PiTuningError):  # the graph can be told without the runs

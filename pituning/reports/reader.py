@@ -25,7 +25,7 @@ from pituning.tasks.metrics import Guessing
 from pituning.tasks.registry import TaskInfo, list_tasks
 from pituning.workspace.layout import DEFAULT_BACKBONE, Workspace
 from pituning.workspace.lowshot import read_lowshot
-from pituning.workspace.similarity import ZooSimilarity
+from pituning.workspace.similarity import NearestSimilarity, ZooSimilarity
 from pituning.workspace.transfer import Transfer, gain_intervals, load_transfer, measured_shots
 from pituning.workspace.zoo import Zoo as KeptZoo
 
@@ -72,6 +72,33 @@ class Zoo:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class NearestZoo:
+    """The same of very many tasks, of which only the most similar of each are kept: ``kept`` is in the order of
+    ``infos``."""
+
+    kind: str
+    predictor: str
+    infos: tuple[TaskInfo, ...]
+    kept: NearestSimilarity
+
+    @property
+    def names(self) -> list[str]:
+        return [info.name for info in self.infos]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        return {info.name: info.title for info in self.infos}
+
+    @classmethod
+    def of(cls, kept: NearestSimilarity, known: Mapping[str, TaskInfo], kind: str, predictor: str) -> Self:
+        """Similarities of the tasks that are in the workspace still."""
+        at = [i for i, name in enumerate(kept.names) if name in known]
+        if len(at) < len(kept.names):
+            kept = kept.only(np.array(at, dtype=int))
+        return cls(kind=kind, predictor=predictor, infos=tuple(known[name] for name in kept.names), kept=kept)
+
+
 class Reader:
     """Reads what a workspace has of a backbone. Whoever draws the same things often overrides what to keep."""
 
@@ -96,6 +123,9 @@ class Reader:
 
     def similarity(self, kind: str, predictor: str) -> ZooSimilarity:
         return self.kept.similarity(kind, predictor)
+
+    def kept_similarity(self, kind: str, predictor: str) -> ZooSimilarity | NearestSimilarity:
+        return self.kept.kept_similarity(kind, predictor)
 
     def transfer_shots(self, kind: str) -> list[int]:
         return measured_shots(self.kept.transfer_path(kind))
@@ -139,17 +169,33 @@ class Reader:
         """The similarities of a kind and predictor, by default the first that are there.
 
         Raises:
+            BadInput: no such kind or predictor can be, or the tasks are so many that not all pairs are kept.
+            ArtefactError: they have not been made or are damaged.
+        """
+        kind, predictor = self._chosen(kind, predictor)
+        return Zoo.of(self.similarity(kind, predictor), self.tasks(), kind, predictor)
+
+    def kept_zoo(self, kind: str | None = None, predictor: str | None = None) -> Zoo | NearestZoo:
+        """The same in the form in which it is kept.
+
+        Raises:
             BadInput: no such kind or predictor can be.
             ArtefactError: they have not been made or are damaged.
         """
+        kind, predictor = self._chosen(kind, predictor)
+        kept, known = self.kept_similarity(kind, predictor), self.tasks()
+        if isinstance(kept, NearestSimilarity):
+            return NearestZoo.of(kept, known, kind, predictor)
+        return Zoo.of(kept, known, kind, predictor)
+
+    def _chosen(self, kind: str | None, predictor: str | None) -> tuple[str, str]:
         available = self.available()
         if not available:
             raise ArtefactError(f"no task graph in {self.workspace.root} yet; make it with: {self.kept.how_to_graph()}")
         if predictor is not None:
             PREDICTORS.check(predictor)
         kind = KINDS.check(kind) if kind is not None else next(iter(available))
-        predictor = predictor or next(iter(available.get(kind, PREDICTORS)))
-        return Zoo.of(self.similarity(kind, predictor), self.tasks(), kind, predictor)
+        return kind, predictor or next(iter(available.get(kind, PREDICTORS)))
 
     def finished_runs(self) -> list[Run]:
         """The low-shot runs with a result, newest first."""

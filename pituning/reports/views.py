@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from pituning.errors import ArtefactError, BadInput
 from pituning.figures.palette import MODALITIES, in_order, modality_style
@@ -18,11 +20,12 @@ from pituning.graph.matrix import Order, Scale, on_scale, order_tasks
 from pituning.graph.predict import neighbors
 from pituning.graph.projection import MAP_METHODS, find_projection, load_projection
 from pituning.graph.settings import MapSettings
+from pituning.graph.sparse import sparse_neighbors
 from pituning.graph.zoo_parts import Part
 from pituning.registry import load, unknown
 from pituning.reports.asked import COLUMN, csv_file, listed, minus, named, one_of, source_title, task_of, zoo_of
 from pituning.reports.drawn import Drawn, Panel, Table
-from pituning.reports.reader import Reader, Zoo
+from pituning.reports.reader import NearestZoo, Reader, Zoo
 from pituning.workspace.stories import Slide
 from pituning.workspace.story_views import VIEWS
 
@@ -30,6 +33,8 @@ MOST_IN_MATRIX = 400
 """Tasks; more cells than those of so many are a burden for a browser, and nobody can read them."""
 
 MOST_NEIGHBOURS = 12
+MAP_WORDS = {"n_neighbors": "neighbours", "min_dist": "least distance", "metric": "distance by", "seed": "seed"}
+"""What people read for the settings of a map."""
 
 
 def draw(reader: Reader, slide: Slide) -> Drawn:
@@ -87,14 +92,17 @@ def _extremes(zoo: Zoo) -> tuple[str, str]:
 
 def draw_map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     """A map that was computed."""
-    zoo, method = zoo_of(reader, settings), settings.get("method", MAP_METHODS[0])
+    zoo = reader.kept_zoo(settings.get("kind"), settings.get("predictor"))
+    method = settings.get("method", MAP_METHODS[0])
     if method not in MAP_METHODS:
         raise unknown("method", str(method), list(MAP_METHODS))
-    kept_map = find_projection(reader.kept, zoo.kind, zoo.predictor, MapSettings())
+    asked = MapSettings(**{one.name: settings[one.name] for one in fields(MapSettings) if one.name in settings})
+    kept_map = find_projection(reader.kept, zoo.kind, zoo.predictor, asked)
     projection = load_projection(kept_map.path) if kept_map is not None else None
     if kept_map is None or projection is None or method not in projection.maps:
         raise ArtefactError(
-            f"no {MAPS[method].label} map of {source_title(zoo)} has been computed yet; compute it on the page Map"
+            f"no {MAPS[method].label} map of {source_title(zoo)} has been computed yet{_unusual(asked)}; compute it on "
+            "the page Map"
         )
     made, known = projection.maps[method], reader.tasks()
     at = [i for i, name in enumerate(projection.names) if name in known]
@@ -107,15 +115,15 @@ def draw_map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     frame = pd.DataFrame({"task": [info.name for info in infos], "x": points[:, 0], "y": points[:, 1]})
     title = f"Where {len(infos)} tasks lie"
     if len(infos) > 1:
-        away = np.linalg.norm(points[:, None] - points[None], axis=-1)
-        np.fill_diagonal(away, np.inf)
-        i, j = np.unravel_index(int(away.argmin()), away.shape)
+        away, nearest = cKDTree(points).query(points, k=2)
+        i = int(away[:, 1].argmin())
+        j = next(int(one) for one in nearest[i] if one != i)
         title = f"{named(infos[i].title)} and {named(infos[j].title)} lie side by side"
     return Drawn(
         title=title,
         sentence=f"{MAPS[method].label}: {MAPS[method].help[:1].lower()}{MAPS[method].help[1:]}{trust}",
         reading=f"{MAPS[method].label}: {MAPS[method].help[:1].lower()}{MAPS[method].help[1:]}{trust}{older} "
-        f"{source_title(zoo)}.",
+        f"{source_title(zoo)}{_unusual(asked)}.",
         panels=(
             Panel(
                 figure=lambda dark: map_figure(points, infos, groups, axes=axes, dark=dark),
@@ -127,14 +135,25 @@ def draw_map(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     )
 
 
+def _unusual(asked: MapSettings) -> str:
+    """Those settings of a map that are not the usual ones."""
+    usual = MapSettings()
+    words = [
+        f"{word} {value}" for name, word in MAP_WORDS.items() if (value := getattr(asked, name)) != getattr(usual, name)
+    ]
+    return f", with {listed(words)}" if words else ""
+
+
 def draw_neighbours(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
     """The tasks nearest to one."""
-    zoo = zoo_of(reader, settings)
+    zoo = reader.kept_zoo(settings.get("kind"), settings.get("predictor"))
     task = task_of(settings, "task", zoo.names) or zoo.names[0]
-    most = min(MOST_NEIGHBOURS, len(zoo.names) - 1)
-    near = neighbors(
-        zoo.matrix, zoo.names, task, min(max(int(settings.get("k", 5)), 1), most), replicates=zoo.replicates
-    )
+    count = max(int(settings.get("k", 5)), 1)
+    if isinstance(zoo, NearestZoo):
+        near = sparse_neighbors(zoo.kept, task, min(count, zoo.kept.tasks.shape[1]))
+    else:
+        most = min(MOST_NEIGHBOURS, len(zoo.names) - 1)
+        near = neighbors(zoo.matrix, zoo.names, task, min(count, most), replicates=zoo.replicates)
     titles, modalities = zoo.titles, {info.name: str(info.modality) for info in zoo.infos}
     frame = pd.DataFrame(
         {

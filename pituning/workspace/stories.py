@@ -16,7 +16,7 @@ from typing import Any
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import unknown
 from pituning.workspace.atomic import TEMPORARY_PREFIX, read_json, storage_error, write_json
-from pituning.workspace.layout import Workspace, check_name
+from pituning.workspace.layout import Workspace, check_name, free_name
 from pituning.workspace.story_views import VIEWS
 
 FORMAT_VERSION = 2
@@ -27,13 +27,17 @@ MOST_IN_TITLE = 120
 MOST_IN_CAPTION = 5000
 MOST_IN_NOTES = 10_000
 
-Setting = str | int
+Setting = str | int | float
 SETTINGS: Mapping[str, type] = {
     "kind": str, "predictor": str, "task": str, "order": str, "scale": str, "colour": str, "run": str, "show": str,
     "method": str, "over": str, "other": str, "part": str, "steps": str, "runs": str, "expert": str, "k": int,
-    "shots": int,
+    "shots": int, "n_neighbors": int, "min_dist": float, "metric": str, "seed": int, "table": str, "first": str,
+    "second": str,
 }  # fmt: skip
 """What can be set of views. A setting that is left out is chosen when the view is drawn."""
+
+NAMED_BY_A_TABLE = ("first", "second")
+"""Settings that name tasks as a table from elsewhere does, whatever the letters."""
 
 SEVERAL = "."
 """Between the names of a setting that takes several."""
@@ -79,10 +83,12 @@ class Slide:
         if name not in VIEWS[self.view].settings:
             known = ", ".join(VIEWS[self.view].settings) or "none"
             raise BadInput(f"a view {self.view!r} has no setting {name!r}; it takes {known}", field=name)
-        if type(value) is not SETTINGS[name] or (isinstance(value, int) and not 0 <= value <= 10_000):
+        if type(value) is not SETTINGS[name] or (isinstance(value, int | float) and not 0 <= value <= 10_000):
             wanted = "text" if SETTINGS[name] is str else "a number of 0 to 10000"
             raise BadInput(f"{name} is {value!r}; give {wanted}", field=name)
-        if isinstance(value, str):
+        if isinstance(value, str) and name in NAMED_BY_A_TABLE:
+            _check_text(name, value, MOST_IN_CAPTION)
+        elif isinstance(value, str):
             for part in value.split(SEVERAL) if name == "runs" else (value,):
                 check_name(part, what=name)  # names end up in paths
 
@@ -227,7 +233,8 @@ def save_story(workspace: Workspace, story: Story, *, new: bool = False) -> None
         for s in story.slides
     ]  # fmt: skip
     document = {"format_version": FORMAT_VERSION, "title": story.title, "slides": slides}
-    taken = BadInput(f"there is a story {story.name!r} already; choose another title", field="title")
+    free = free_name(story.name, {story.name, *story_names(workspace)})
+    taken = BadInput(f"there is a story {story.name!r} already; choose another name, such as {free!r}", field="name")
     write_json(story_path(workspace, story.name), document, taken=taken if new else None)
 
 
@@ -263,7 +270,4 @@ def new_name(workspace: Workspace, title: str) -> str:
     """A file's name for a title that no story of the workspace has yet: ``"Who helps?"`` becomes ``who-helps``."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:50].strip("-") or "story"
-    taken = set(story_names(workspace))
-    return next(
-        name for name in (base, *(f"{base}-{number}" for number in range(2, len(taken) + 3))) if name not in taken
-    )
+    return free_name(base, set(story_names(workspace)))

@@ -49,11 +49,19 @@ VIEWS: Registry[ViewRecord] = Registry(
             path="pituning.reports.views:draw_similarity",
         ),
         ViewRecord(
+            name="affinity",
+            label="Imported table",
+            help="Which tasks of a table from elsewhere belong together.",
+            icon=":material/upload_file:",
+            settings=("table", "k", "colour", "first", "second"),
+            path="pituning.reports.affinity:draw_affinity",
+        ),
+        ViewRecord(
             name="map",
             label="Map",
             help="All tasks in two dimensions, as near as they are alike.",
             icon=":material/scatter_plot:",
-            settings=("kind", "predictor", "method"),
+            settings=("kind", "predictor", "method", "n_neighbors", "min_dist", "metric", "seed"),
             path="pituning.reports.views:draw_map",
         ),
         ViewRecord(

@@ -32,6 +32,11 @@ def lines(at: Any) -> set[tuple[str, str]]:
 def test_a_table_is_a_graph_of_its_own(imported: Workspace, open_page: OpenPage) -> None:
     at = healthy(open_page("task_graph", graph="outside", k="3"))
 
+    healthy(at.button(key="pin-graph_chart").click().run())
+    assert "edges gives most to Natural language inference" in texts(at)
+    at.button(key="pin_open").click().run()
+    assert "depth" in next(one for one in healthy(at).selectbox if one.label == "Task").options
+    at = healthy(open_page("task_graph", graph="outside", k="3"))
     nodes = {node["id"]: node for node in option(at)["series"][0]["data"]}
     assert set(nodes) == {"nli", "edges", "depth", "normals"}
     assert nodes["nli"]["name"] == graph_view.titles()["nli"], "a task of this workspace is known"

@@ -76,6 +76,9 @@ def test_similarity_shows_the_nearest_and_their_matrix(
     near, far, lost = (names[int(j)] for j in (order[1], order[-1], order[-2]))
 
     assert "No task chosen" in texts(healthy(open_page("similarity")))
+    drawn = healthy(open_page("similarity", shown="Graph", task="nli"))
+    assert json.loads(drawn.get("echarts_chart")[0].proto.spec)["series"]
+    assert drawn.dataframe[0].value["Similarity"][0] == pytest.approx(matrix[i, order[1]], abs=1e-5)
 
     at = healthy(open_page("similarity", task="nli", other=far, order="Name"))
     assert at.dataframe[0].value["Similarity"].tolist() == pytest.approx(matrix[i, order[1 : KEPT + 1]], abs=1e-5)
@@ -89,6 +92,8 @@ def test_similarity_shows_the_nearest_and_their_matrix(
     assert float(values["Similarity"].replace("−", "-")) == pytest.approx(matrix[i, names.index(far)], abs=0.006)
     assert f"> {KEPT} of 19" in values.values()
 
+    healthy(at.button(key="pin-nearest").click().run())
+    assert "is nearest to Natural language inference" in texts(at)
     at.multiselect(key="tasks").set_value(["nli", near, far]).run()
     assert heatmap(healthy(at)).shape == (3, 3)
 

@@ -127,6 +127,12 @@ def test_stories_are_made_copied_renamed_deleted_and_come_back(
     assert at.query_params["story"] == "fur-koln"
     assert len(load_story(workspace, "fur-koln").slides) == 4
 
+    at.text_input(key="story_new_title").set_value("für köln")
+    at.button(key="story_new").click().run()
+    assert "There is a story 'für köln' already; choose another title, such as 'für köln 2'" in texts(at)
+    assert at.text_input(key="story_new_title").value == "für köln 2"
+    assert story_names(workspace) == ["fur-koln"]
+
     at.text_input(key="story_title-fur-koln").set_value("Für Bonn").run()
     assert load_story(workspace, "fur-koln").title == "Für Bonn"
     at.button(key="story_delete").click().run()

@@ -5,8 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from app.components.run_compare import class_table, disagreements, settings_that_differ
+from app.components.compare_answers import disagreements
+from app.components.run_compare import class_table, settings_that_differ
 from pituning.runs.records import Run
+from pituning.tuning.predictions import PREDICTIONS
 from pituning.workspace.layout import Workspace
 from tests.app import synthetic
 from tests.app.conftest import OpenPage, healthy, texts
@@ -26,8 +28,11 @@ def test_two_runs_side_by_side(workspace: Workspace, open_page: OpenPage) -> Non
     first = synthetic.done(workspace, seed=0, shots=16)
     second = synthetic.done(workspace, seed=1, shots=4, gain=-3.0)
     kept = synthetic.result_of(second, -3.0)["predictions"]
-    change(workspace, second, per_class={"0": 90.0, "1": 54.0},
-           predictions=[{**kept[1], "prediction": "1", "score": 100.0}, *kept[2:]])  # fmt: skip
+    change(workspace, second, per_class={"0": 90.0, "1": 54.0})
+    path = workspace.run_dir(second.id) / PREDICTIONS
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame.loc[frame["row"] == kept[1]["uid"], ["prediction", "score"]] = ["1", "100"]
+    path.write_text(frame.to_csv(index=False), encoding="utf-8")
 
     at = healthy(open_page("runs", compare=f"{first.id},{second.id}"))
 
@@ -45,7 +50,10 @@ def test_two_runs_side_by_side(workspace: Workspace, open_page: OpenPage) -> Non
     curves, marks = (json.loads(chart.proto.spec) for chart in reversed(at.get("plotly_chart")))
     assert [trace["name"] for trace in curves["data"]] == [trace["name"] for trace in marks["data"]] == ["A", "B"]
     page_text = texts(at)
-    assert "disagree" in page_text
+    assert (
+        f"Of the {len(kept)} rows that two or more of them answered, they differ on 1. Of those, A is right on 0, B is"
+        in page_text
+    )
     assert page_text.count("True: ") == 1
 
 
@@ -126,11 +134,11 @@ def test_classes_and_answers_by_hand(workspace: Workspace) -> None:
         return {"uid": uid, "prediction": prediction, "score": score}
 
     actual = disagreements(
-        [
-            ("A", {"predictions": [said("1", "no", 0), said("2", "yes", 100), said("3", "yes", 100)]}),
-            ("B", {"predictions": [said("1", "maybe", 0), said("2", "no", 0), said("3", "yes", 100)]}),
-            ("C", {}),
-        ]
+        {
+            "A": [said("1", "no", 0), said("2", "yes", 100), said("3", "yes", 100)],
+            "B": [said("1", "maybe", 0), said("2", "no", 0), said("3", "yes", 100)],
+            "C": [],
+        }
     )
     assert [(set(one), next(iter(one.values()))["uid"]) for one in actual] == [({"A", "B"}, "2"), ({"A", "B"}, "1")]
     same = [synthetic.queued(workspace, "nli", donors=3), synthetic.queued(workspace, "nli", donors=5)]

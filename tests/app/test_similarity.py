@@ -15,6 +15,7 @@ from pituning.graph.matrix import rank_agreement
 from pituning.graph.similarity import similarity_matrix
 from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
+from pituning.workspace.transfer import load_transfer
 from tests.app.conftest import OpenPage, healthy, texts
 
 
@@ -126,6 +127,37 @@ def test_chosen_tasks_stay_on_the_other_pages(workspace: Workspace, open_page: O
     assert "2 of 20 tasks" in texts(at)
     healthy(at.switch_page("app_pages/similarity.py").run())
     assert shown(at).shape == (2, 2)
+
+
+def test_the_graph_shows_the_same_values_on_the_places_of_the_task_graph(
+    measured: Workspace, open_page: OpenPage
+) -> None:
+    def tasks(page: str, **address: str) -> dict[str, Any]:
+        at = healthy(open_page(page, **address))
+        series = json.loads(at.get("echarts_chart")[0].proto.spec)["series"][0]
+        return {"texts": texts(at), "places": {one["id"]: one["value"] for one in series["data"]}, **series}
+
+    graph = tasks("task_graph", task="nli")
+    alike = tasks("similarity", shown="Graph", task="nli")
+    helped = tasks("transfer", shown="Graph", task="nli")
+
+    assert graph["places"] == alike["places"] == helped["places"]
+    assert "Nearest tasks" in alike["texts"]
+    colours = [{line["lineStyle"]["color"] for line in one["links"]} for one in (graph, alike, helped)]
+    assert len(colours[1]) == 1  # grey, without what was measured around the task
+    assert colours[1] < colours[0]
+    assert colours[1].isdisjoint(colours[2])
+    assert len({line["lineStyle"]["width"] for line in alike["links"]}) > 5
+    assert "**Measured transfer** :gray[· 16 shots]" in helped["texts"]
+    zoo = measured.zoo().similarity("lora", "probe")
+    transfer = load_transfer(measured.zoo().transfer_path("lora"), 16, tuple(zoo.names))
+    assert transfer is not None
+    for line in helped["links"]:
+        gain = transfer.gains[zoo.names.index(line["target"]), zoo.names.index(line["source"])]
+        assert line["value"] == pytest.approx(gain, abs=1e-3)
+        assert line["lineStyle"]["opacity"] < 0.5  # of one seed it may be chance
+    pair = healthy(open_page("transfer", shown="Graph", task="nli", other="vqa"))
+    assert "Measured rank" in [metric.label for metric in pair.metric]
 
 
 def test_a_link_to_nonsense_falls_back(workspace: Workspace, open_page: OpenPage) -> None:

@@ -366,6 +366,9 @@ def test_a_large_zoo_of_which_only_the_most_similar_are_kept(
     near, far = (whole.names[int(j)] for j in (few.tasks[i, 0], np.argmin(whole.matrix[i])))
     shown = healthy(open_page("task_graph", task="nli"))
     assert shown.dataframe[0].value["Task"][0] == graph_view.titles()[near]
+    healthy(shown.button(key="pin-graph_chart").click().run())
+    title = graph_view.titles()
+    assert f"{title[near]} is nearest to Natural language inference" in texts(shown)
     pair = healthy(open_page("task_graph", task="nli", other=near))
     assert [one.value for one in pair.metric][:2] == [f"{whole.matrix[i].copy()[few.tasks[i, 0]]:.3f}", "1 of 19"]
     assert "Neither is among the 4 tasks most similar" in texts(healthy(open_page("task_graph", task="nli", other=far)))

@@ -13,19 +13,24 @@ from pituning.runs.configs import ProjectRun
 from pituning.runs.queue import RunQueue
 from pituning.workspace.layout import Workspace
 from pituning.workspace.similarity import similarity_digest
+from pituning.workspace.stories import load_story, story_names
 from tests.app.conftest import OpenPage, healthy, texts
 from tests.app.test_task_graph import option
 
 
 def keep_map(
-    workspace: Workspace, *, methods: tuple[str, ...] = ("umap", "mds", "pca"), digest: str = ""
+    workspace: Workspace,
+    *,
+    methods: tuple[str, ...] = ("umap", "mds", "pca"),
+    digest: str = "",
+    settings: MapSettings = MapSettings(),
 ) -> Projection:
     """A map as a run would have made it, without the wait."""
     names = workspace.zoo().similarity("lora", "probe").names
     generator = np.random.default_rng(0)
     details: dict[str, dict[str, Any]] = {"mds": {"stress": 0.31}, "pca": {"variance": [0.4, 0.2]}}
     made = Projection(
-        kind="lora", predictor="probe", settings=MapSettings(), names=names, layers=("encoder.0", "decoder.1"),
+        kind="lora", predictor="probe", settings=settings, names=names, layers=("encoder.0", "decoder.1"),
         similarity=digest or similarity_digest(workspace.zoo().similarity_path("lora", "probe")), neighbours=5,
         maps={
             name: TaskMap(
@@ -80,6 +85,16 @@ def test_colours_clouds_and_which_map_is_large(colour: str, workspace: Workspace
     assert len(figures(at)) == 4
     queries = [link.proto.query_string for link in at.get("page_link")]
     assert all("tasks=nli%2Crte" in query or "tasks=nli,rte" in query for query in queries)
+
+
+def test_a_map_with_settings_of_its_own_can_be_pinned(workspace: Workspace, open_page: OpenPage) -> None:
+    keep_map(workspace, settings=MapSettings(n_neighbors=9, min_dist=0.1))
+    at = healthy(open_page("task_map", n_neighbors="9", min_dist="0.1"))
+    healthy(at.button(key="pin-map_umap").click().run())
+    assert "lie side by side**" in texts(at)
+    (name,) = story_names(workspace)
+    (slide,) = load_story(workspace, name).slides
+    assert slide.settings == {"kind": "lora", "predictor": "probe", "method": "umap", "n_neighbors": 9, "min_dist": 0.1}
 
 
 def test_a_lasso_picks_tasks_out_and_an_empty_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,9 +214,9 @@ def test_names(workspace: Workspace, llama: Path) -> None:
     assert valid_name("SmolLM2-135M-Instruct.Q4_1") == "smollm2-135m-instruct-q4-1"
     assert valid_name("日本") == "backbone"
     assert "60 of a-z" in refused(workspace, llama, name="No Such")
-    assert "is the embedded backbone's" in refused(workspace, llama, name="mini")
+    assert "is the embedded backbone's; give another --name, such as 'mini-2'" in refused(workspace, llama, name="mini")
     add_backbone(workspace, str(llama), name="mine")
-    with pytest.raises(BadInput, match="is there already.*pituning backbones remove mine"):
+    with pytest.raises(BadInput, match="is there already.*such as 'mine-2', .*pituning backbones remove mine"):
         add_backbone(workspace, str(llama), name="mine")
 
 

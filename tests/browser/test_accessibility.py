@@ -41,8 +41,9 @@ def test_no_page_keeps_anybody_out(studio: Studio, page: Page) -> None:
     synthetic.cancelled(workspace)
     addresses = (
         "", "graph?task=nli", "graph?task=nli&other=rte&view=Measured+transfer", "map",
-        "similarity?task=nli&other=visual-entailment", "transfer?task=shape&other=vqa", "new-run?target=vqa",
-        "new-run?source=file", "experts?expert=lora%2Fnli", f"runs?run={done.id}", f"runs?compare={done.id},{more.id}",
+        "similarity?task=nli&other=visual-entailment", "transfer?task=shape&other=vqa",
+        "transfer?task=shape&other=vqa&shown=Graph", "new-run?target=vqa", "new-run?source=file",
+        "experts?expert=lora%2Fnli", f"runs?run={done.id}", f"runs?compare={done.id},{more.id}",
         "present?story=overview&slide=2",
     )  # fmt: skip
     actual = []

@@ -24,6 +24,7 @@ from pituning.reports.reader import Reader
 from pituning.reports.suggestion import bridge, suggested_story
 from pituning.reports.usable import judge_run
 from pituning.reports.views import draw
+from pituning.workspace.affinities import parse_affinity, save_affinity
 from pituning.workspace.layout import Workspace
 from pituning.workspace.stories import Slide, Story
 from tests.app import synthetic
@@ -283,6 +284,9 @@ def test_a_slide_that_cannot_be_drawn_says_why_and_the_others_stay(reader: Reade
         ("graph", {"kind": "magic"}, "unknown expert kind"),
         ("similarity", {"order": "random"}, "unknown order"),
         ("map", {"method": "magic"}, "unknown method"),
+        ("map", {"n_neighbors": 1}, "n_neighbors is 1"),
+        ("map", {"n_neighbors": 9, "min_dist": 0.1}, "computed yet, with neighbours 9 and least distance 0.1"),
+        ("affinity", {"table": "nope"}, "unknown table"),
         ("map", {}, "no UMAP map of LoRA experts, common probe has been computed yet"),
         ("neighbours", {"task": "nope"}, "unknown task"),
         ("transfer", {"shots": 3}, "choose 16"),
@@ -358,6 +362,27 @@ def test_a_map(reader: Reader) -> None:
     assert "Trustworthiness 0.90" in drawn.reading
     assert "have changed since" in drawn.reading
     assert "map" in [slide.view for slide in suggested_story(reader).slides]
+
+
+@pytest.mark.parametrize(
+    ("table", "settings", "title"),
+    [
+        ("source,target,value\nnli,Depth (mm),0.9\nDepth (mm),nli,0.4\n", {},
+         "Natural language inference gives most to Depth (mm): 0.9"),
+        ("source,target,value\nnli,a,0.9\na,nli,0.4\nb,a,0.6\n", {"first": "a"},
+         "a receives most from Natural language inference: 0.9"),
+        ("source,target,value\nx,a,0.9\na,x,-0.4\nb,a,0.6\n", {"first": "a", "second": "x"},
+         "a gives x −0.4 and receives 0.9"),
+        ("task,a,b,c\na,,0.2,0.7\nb,0.2,,\nc,0.7,,\n", {}, "a and c belong together most: 0.7"),
+        ("task,a,b,c\na,,0.2,0.7\nb,0.2,,\nc,0.7,,\n", {"first": "b", "second": "c"}, "b and c: what is not known"),
+    ],
+)  # fmt: skip
+def test_a_table_from_elsewhere(reader: Reader, table: str, settings: dict[str, str], title: str) -> None:
+    save_affinity(reader.workspace, "outside", parse_affinity(table.encode()))
+    drawn = draw(reader, Slide(view="affinity", settings={"table": "outside", **settings}))
+    assert drawn.title == title
+    assert drawn.panels[0].figure(True).data
+    assert set(drawn.tables[0].frame["Value"]) <= {"0.9", "0.4", "−0.4", "0.6", "0.2", "0.7"}
 
 
 def test_the_example_of_the_suggestion_crosses_modalities(reader: Reader) -> None:

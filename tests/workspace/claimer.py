@@ -34,7 +34,7 @@ def adders(workspace: Workspace, number: int) -> dict[str, Callable[[str], objec
         keep_checkpoint(checkpoint, workspace.zoo(), name=name, task="nli", fingerprint="")
 
     def backbone(name: str) -> None:
-        with atomic_directory(check_free_name(workspace, name), taken=name_taken(name)) as staged:
+        with atomic_directory(check_free_name(workspace, name), taken=name_taken(name, workspace)) as staged:
             (staged / "config.json").write_text(str(number))
 
     table = np.full((3, 3), number / 8)

@@ -107,7 +107,7 @@ def compose(
         language=language_directory.name if beside else str(language_directory.resolve()),
         vision=None if source is None else str(source.resolve()),
     )
-    with atomic_directory(place, taken=name_taken(name)) as staged:
+    with atomic_directory(place, taken=name_taken(name, workspace)) as staged:
         return write_composed(staged, name, config, places, projector, source=f"{vision} + {language}")
 
 

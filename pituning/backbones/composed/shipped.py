@@ -72,7 +72,7 @@ def add_shipped(workspace: Workspace, name: str, source: str, reporter: Reporter
     except ArtefactError as error:
         raise BadInput(str(error), field="source") from error
     reporter.advance()
-    with atomic_directory(place, taken=name_taken(name)) as staged:
+    with atomic_directory(place, taken=name_taken(name, workspace)) as staged:
         for file in backbone_files(projector):
             (staged / file).write_bytes((projector / file).read_bytes())
         card = describe(staged, name=name, origin=COMPOSED, source=source, licence=record.licence)
