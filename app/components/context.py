@@ -261,7 +261,7 @@ def lowshot(kind: str) -> pd.DataFrame:
     Raises:
         ArtefactError: the table is damaged.
     """
-    path = zoo().lowshot_path(kind)
+    path, _ = zoo().shown_lowshot(kind)
     return _lowshot(str(path), stamp(path))
 
 
@@ -272,7 +272,7 @@ def _lowshot(path: str, stamp: float) -> pd.DataFrame:
 
 def study_scores(kind: str, shots: int) -> pd.DataFrame:
     """What the study's rows at some shots come to, as `pituning.studies.lowshot_scores.comparable_scores` has it."""
-    path = zoo().lowshot_path(kind)
+    path, _ = zoo().shown_lowshot(kind)
     return _study_scores(str(path), stamp(path), shots)
 
 

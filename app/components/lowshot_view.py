@@ -47,7 +47,7 @@ def study() -> None:
             placeholder="All targets together", key="study_target", width=330,
         )  # fmt: skip
     shots = measured[-1] if shots is None else shots
-    path = context.zoo().lowshot_path(kind)
+    path, steps = context.zoo().shown_lowshot(kind)
     table, summary = _summed_up(str(path), path.stat().st_mtime, kind, shots, target)
     measured_on = sorted(map(str, context.study_scores(kind, shots)["target"].unique())) if target is None else [target]
     guessed = guessing.mean(measured_on)
@@ -62,7 +62,8 @@ def study() -> None:
         },
         alt="Score of every method on few shots, and what π-tuning gains over it",
     )  # fmt: skip
-    st.caption(summary if guessed is None else f"{summary} {guessing.sentence(guessed)}")
+    budget = [] if steps is None else [f"By at most {steps} steps of training."]
+    st.caption(" ".join([summary, *budget, *([] if guessed is None else [guessing.sentence(guessed)])]))
     _by_target(context.study_scores(kind, shots), target, kind, shots)
     _runs(rows[(rows["shots"] == shots) & ((rows["target"] == target) if target is not None else True)], kind, shots)
 
@@ -130,5 +131,7 @@ def _runs(rows: pd.DataFrame, kind: str, shots: int) -> None:
             key="study_download", on_click="ignore",
         )  # fmt: skip
         st.caption("To repeat one and compare the scores:")
-        where = f"--kind {kind} --shots {shots_name(shots)} --targets … --seeds … --methods …"
+        _, steps = context.zoo().shown_lowshot(kind)
+        budget = "" if steps is None else f" --steps {steps} …"
+        where = f"--kind {kind} --shots {shots_name(shots)} --targets … --seeds … --methods …{budget}"
         st.code(context.zoo().command(f"study lowshot {where} --check"), language=None)

@@ -134,7 +134,7 @@ def _stamp() -> str:
         for kind in context.available()
         for path in (
             here.transfer_path(kind),
-            here.lowshot_path(kind),
+            here.shown_lowshot(kind)[0],
             *here.projection_files(kind),
             *(here.similarity_path(kind, predictor) for predictor in PREDICTORS),
         )

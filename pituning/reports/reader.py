@@ -144,7 +144,7 @@ class Reader:
 
     def lowshot(self, kind: str) -> pd.DataFrame:
         """The rows of the low-shot study, none where it has not been made."""
-        return read_lowshot(self.kept.lowshot_path(kind))
+        return read_lowshot(self.kept.shown_lowshot(kind)[0])
 
     def study_scores(self, kind: str, shots: int) -> pd.DataFrame:
         """What the rows of the study at some shots come to."""

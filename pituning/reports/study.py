@@ -40,10 +40,10 @@ USUAL = "single"
 def comparisons(scores: pd.DataFrame) -> tuple[str, list[str]]:
     """The method that the study is about, and those it can be compared with, the usual one first.
 
-    It is π-tuning; without shots, or before all its candidates were measured, it is the donors as they are.
+    It is π-tuning; before all its candidates were measured its mixture alone; without shots the donors as they are.
     """
     measured = set(scores["method"])
-    ours = PI if PI in measured else AS_IS
+    ours = next((name for name in (PI, MIXTURE) if name in measured), AS_IS)
     others = [name for name in COMPARED if name in measured and name != ours and ours in measured]
     return ours, sorted(others, key=lambda name: name != USUAL)
 
@@ -70,11 +70,12 @@ def gains_by_target(
 def methods_table(scores: pd.DataFrame) -> pd.DataFrame:
     """A row for a method: its score and what π-tuning gains over it, with intervals."""
     known = set(scores["method"])
+    ours = PI if PI in known else MIXTURE
     rows: list[dict[str, Any]] = []
     for name in REPORTED:
         mean = mean_score(scores, name) if name in known else None
         if mean is not None:
-            gain = None if name == PI else paired_gain(scores, PI, name)
+            gain = None if name == ours else paired_gain(scores, ours, name)
             rows.append(
                 {
                     "Method": method_label(name),

@@ -218,6 +218,14 @@ class Zoo:
         }
         return {number: self.lowshot_path(kind, number) for number in sorted(steps)}
 
+    def shown_lowshot(self, kind: str) -> tuple[Path, int | None]:
+        """The low-shot results that are shown, and the most steps of their budget where that is not the usual one.
+
+        Large models are compared by shorter budgets alone: of these the longest.
+        """
+        usual, others = self.lowshot_path(kind), self.lowshot_budgets(kind)
+        return (usual, None) if usual.exists() or not others else (others[max(others)], max(others))
+
     def _of(self, kind: str) -> Path:
         return self.root / check_name(kind, what="kind")
 

@@ -55,6 +55,14 @@ def test_one_begins_with_a_target_whose_relatives_helped(studied: Workspace, ope
     assert healthy(open_page("new_run")).selectbox(key="target").value == "rte"
 
 
+def test_a_study_of_a_shorter_budget_is_shown_where_there_is_no_other(studied: Workspace, open_page: OpenPage) -> None:
+    usual = studied.zoo().lowshot_path("lora")
+    usual.rename(studied.zoo().new_lowshot_path("lora", 24))
+    page = open_page("transfer")
+    assert any("By at most 24 steps of training." in caption.value for caption in page.caption)
+    assert any("--steps 24" in code.value for code in page.code)
+
+
 def test_one_target_and_its_runs(studied: Workspace, open_page: OpenPage) -> None:
     at = open_page("transfer")
     at.selectbox(key="study_target").set_value("digits").run()
