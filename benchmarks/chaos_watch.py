@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pituning.runs.attempts import last_attempt_dir
+from pituning.tuning.config import PARTIAL
 from pituning.workspace.atomic import TEMPORARY_PREFIX
 
 MOST_BYTES = 2**20
@@ -62,7 +63,8 @@ class Checkpoints:
     def _files(self, run_id: str) -> list[Path]:
         with suppress(OSError):
             entries = last_attempt_dir(self._runs / run_id).iterdir()
-            return [path for path in entries if path.is_file() and not path.name.startswith(TEMPORARY_PREFIX)]
+            files = [path for path in entries if path.is_file() and path.name != PARTIAL]  # that is only shown
+            return [path for path in files if not path.name.startswith(TEMPORARY_PREFIX)]
         return []
 
     def _look_at(self, run_id: str) -> bool:
