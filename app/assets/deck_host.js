@@ -53,6 +53,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
       deck.html = html
       frame.contentWindow.postMessage({ deck: "show", slide, view, dark, ...fresh }, "*")
     }
+    // The page may have taken the keyboard back from the frame, as when it is drawn anew: no key is lost for that.
+    deck.press = (event) => {
+      if (deck.data.view !== "show" || event.ctrlKey || event.metaKey || event.altKey) return
+      frame.focus()
+      frame.contentWindow.postMessage({ deck: "key", key: event.key }, "*")
+    }
+    document.addEventListener("keydown", deck.press)
     window.addEventListener("message", deck.listen)
     window.addEventListener("studio-slides", deck.send)
     load(data.library).then(
@@ -74,6 +81,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
   deck.send()
   return () => {
+    document.removeEventListener("keydown", deck.press)
     window.removeEventListener("message", deck.listen)
     window.removeEventListener("studio-slides", deck.send)
   }

@@ -81,6 +81,7 @@ def test_explore_launch_watch_compare_export_present(studio: Studio, page: Page,
     page.get_by_role("button", name="Show", exact=True).click()
     counter = page.frame_locator("iframe[title=Slide]").locator("#counter")
     expect(counter).to_contain_text("1 /")
+    page.evaluate("document.activeElement.blur()")  # as when the page is drawn anew around the frame
     page.keyboard.press("ArrowRight")
     expect(counter).to_contain_text("2 /")
     no_errors(page)

@@ -215,7 +215,9 @@
   if (studio) {
     // The Studio sends the slides, which it has made and escaped, and says which one it is about.
     addEventListener("message", ({ source, data }) => {
-      if (source !== parent || data?.deck !== "show") return;
+      if (source !== parent) return;
+      if (data?.deck === "key") keys({ key: data.key, target: body, preventDefault() {} });
+      if (data?.deck !== "show") return;
       const turned = data.view !== root.dataset.view;
       hostDark = data.dark;
       root.dataset.view = data.view;
