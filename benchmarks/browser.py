@@ -21,7 +21,10 @@ from pituning.errors import ArtefactError, RunFailed
 from pituning.workspace.layout import ENVIRONMENT_VARIABLE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
-ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run")
+ARGUMENTS = (
+    "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run",
+    "--disable-gpu",  # without one, what draws in its place takes more than drawing without
+)  # fmt: skip
 SECOND = 1000.0
 """Playwright counts milliseconds."""
 

@@ -7,6 +7,7 @@ process could write it there.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import socket
@@ -157,6 +158,8 @@ def work_on(run: Run, workspace: Workspace, reporter: DatabaseReporter) -> Mappi
         raise BadInput(run.damage)
     reporter.phase("load the libraries", 1)
     job = load(run.spec.record.job)  # what needs torch is imported no sooner
+    gc.freeze()
+    gc.enable()
     reporter.advance()
     run_dir = workspace.run_dir(run.id)
     clear_unfinished(run_dir)  # of an attempt that was killed while it wrote
@@ -174,6 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--attempt", type=int, required=True)
     parser.add_argument("--lock", type=int, help="An open file whose lock this process holds while it lives.")
     options = parser.parse_args(arguments)
+    gc.disable()  # until libraries are imported, of which nothing is garbage: to look for it takes a third of the time
     if hasattr(os, "nice"):
         # Training takes every core for minutes; the app's pages, which need one for moments, should not wait for it.
         # Now, because threads that torch starts later inherit it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -113,6 +114,7 @@ _working = False
 
 
 def _prepare() -> None:
+    gc.disable()  # until the work is imported, as in a run's worker
     signal.signal(signal.SIGTERM, _interrupt)
     Thread(target=_outlive_nobody, daemon=True).start()
 
@@ -135,6 +137,9 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _call(work: Callable[..., Result], call: Call) -> Result:
     global _working
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     try:
         _working = True
         return work(*call)

@@ -23,6 +23,12 @@ HIGH = """key => {
 }"""
 
 
+AS_HIGH = """() => {
+  const { height, bottom } = document.querySelector(".st-key-graph_canvas").getBoundingClientRect()
+  return height > 0.66 * innerHeight && bottom > 0.93 * innerHeight && bottom <= innerHeight
+}"""
+
+
 def high(page: Page, key: str = "graph_canvas") -> None:
     """Waits until a graph has its height, which the browser reads from the style (frame.css)."""
     page.wait_for_function(HIGH, arg=key)
@@ -81,10 +87,7 @@ def test_the_graph_is_as_high_as_the_window_and_stays_beside_its_panel(studio: S
         settle(page)
         expect(page.get_by_text("Measured transfer", exact=False).last).to_be_visible()
         high(page)
-        canvas = page.locator(".st-key-graph_canvas").bounding_box()
-        assert canvas is not None
-        assert canvas["height"] > 0.66 * height
-        assert 0.93 * height < canvas["y"] + canvas["height"] <= height
+        page.wait_for_function(AS_HIGH)
         page.get_by_text("Instruction").scroll_into_view_if_needed()
         page.mouse.move(width - 120, height - 80)
         page.mouse.wheel(0, 400)

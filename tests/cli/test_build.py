@@ -20,7 +20,7 @@ TASKS = "answers,same-question,sentiment"
 
 def start(directory: Path, *, processes: int) -> subprocess.Popen[str]:
     words = ["zoo", "build", "--out", str(directory), "--tasks", TASKS, "--kinds", "lora", "--steps", "2", "--json",
-             "--fisher-examples", "32", "--test-examples", "60", "--processes", str(processes)]  # fmt: skip
+             "--fisher-examples", "16", "--test-examples", "20", "--processes", str(processes)]  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-m", "pituning.cli", *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
