@@ -1,4 +1,4 @@
-"""Journeys on real models: of somebody who brings reviews, and of somebody who brings pictures."""
+"""Journeys on real models: of somebody who brings reviews, and of somebody who brings pictures and labels new ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.conftest import lacking
 pytestmark = [pytest.mark.real, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SMALL = {"steps": 2, "test_examples": 6}
-NEW_ROWS, NEW_PICTURES = 12, 50
+NEW_PICTURES = 50
 GROUNDS = {"grass": (60, 150, 50), "brick": (170, 60, 40)}
 
 
@@ -103,15 +103,6 @@ def test_a_journey_with_reviews(real: Studio, page: Page, tmp_path: Path) -> Non
     download.value.save_as(kept)
     members = {Path(name).name for name in zipfile.ZipFile(kept).namelist()}
     assert {"adapter_config.json", "adapter_model.safetensors"} <= members
-
-    # Labels for rows that have none.
-    rows = tmp_path / "new.csv"
-    rows.write_text("id,text\n" + "".join(f"{n},the soup of day {n} was cold\n" for n in range(NEW_ROWS)))
-    answers = labelled_rows(page, f"{real.url}/label?backbone=smollm2&expert=lora%2Frestaurant-pi-8-shot-0", rows)
-    assert len(answers) == NEW_ROWS
-    assert list(answers["id"]) == list(range(NEW_ROWS))
-    assert set(answers["answer"]) <= {"good", "bad"}
-    assert answers["probability"].between(0.5, 1).all()
     no_errors(page)
 
 

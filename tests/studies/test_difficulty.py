@@ -43,7 +43,6 @@ def test_an_untrained_backbone_has_the_same_shapes_and_other_weights(tmp_path: P
 def test_cells_are_measured_once(tmp_path: Path) -> None:
     cells = [
         Cell("sentiment", "backbone", "", 0, 0),
-        Cell("sentiment", "single", "lora", 2, 0),
         Cell("sentiment", "single on random weights", "lora", 2, 0),
     ]
     frame = measure_difficulty(Zoo.at(tmp_path), BACKBONE, cells, processes=1)
