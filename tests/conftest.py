@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -55,6 +56,13 @@ def pytest_collection_finish() -> None:
     """What has been imported stays, so no collection of garbage needs to walk over all of torch again."""
     gc.enable()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Torch takes one thread, whatever an earlier test has called: a second one spins while it waits."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 220)}
