@@ -90,10 +90,11 @@ def project(
         for each in (*replicates, *layers.values()):
             fits.append(method(each, start))
             report.advance()
-        for fit in fits[: len(replicates)]:
+        of_replicates = fits[: len(replicates)]
+        for fit in of_replicates:
             candidates.append(method(similarity, align(fit, candidates[0])))
             report.advance()
-        points = _lying(_central(candidates, fits[: len(replicates)]))
+        points = _lying(_central(candidates, of_replicates))
         report.advance()
         stacked = np.array([align(fit, points) for fit in fits]).reshape(-1, n, 2)
         distance = distances(similarity, "similarity" if name == "pca" else settings.metric)
@@ -115,8 +116,7 @@ def _central(candidates: Sequence[np.ndarray], fits: Sequence[np.ndarray]) -> np
 
     def away(points: np.ndarray) -> float:
         size = max(float(np.sqrt(((points - points.mean(0)) ** 2).sum(1).mean())), 1e-12)
-        distances_of = [np.linalg.norm(align(fit, points) - points, axis=1).mean() for fit in fits]
-        return float(np.mean(distances_of or [0.0])) / size
+        return sum(float(np.linalg.norm(align(fit, points) - points, axis=1).mean()) for fit in fits) / size
 
     return min(candidates, key=away)
 

@@ -31,14 +31,12 @@ from pituning.workspace.zoo import Zoo as KeptZoo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Zoo:
-    """Similarities with what is known of their tasks: ``matrix`` (N, N) and ``replicates`` (R, N, N) by ``infos``."""
+class Compared:
+    """Tasks that were compared: by which experts and which predictor, and what is known of each."""
 
     kind: str
     predictor: str
     infos: tuple[TaskInfo, ...]
-    matrix: np.ndarray
-    replicates: np.ndarray
 
     @property
     def names(self) -> list[str]:
@@ -47,6 +45,14 @@ class Zoo:
     @property
     def titles(self) -> dict[str, str]:
         return {info.name: info.title for info in self.infos}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zoo(Compared):
+    """Similarities with what is known of their tasks: ``matrix`` (N, N) and ``replicates`` (R, N, N) by ``infos``."""
+
+    matrix: np.ndarray
+    replicates: np.ndarray
 
     def only(self, names: Sequence[str]) -> Self:
         """The same for some of the tasks, in the given order."""
@@ -73,22 +79,11 @@ class Zoo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearestZoo:
+class NearestZoo(Compared):
     """The same of very many tasks, of which only the most similar of each are kept: ``kept`` is in the order of
     ``infos``."""
 
-    kind: str
-    predictor: str
-    infos: tuple[TaskInfo, ...]
     kept: NearestSimilarity
-
-    @property
-    def names(self) -> list[str]:
-        return [info.name for info in self.infos]
-
-    @property
-    def titles(self) -> dict[str, str]:
-        return {info.name: info.title for info in self.infos}
 
     @classmethod
     def of(cls, kept: NearestSimilarity, known: Mapping[str, TaskInfo], kind: str, predictor: str) -> Self:

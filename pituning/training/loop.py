@@ -133,9 +133,7 @@ def fit(
                 examples, logged_at = 0, now
             evaluate_if_due()
             if checkpoint is not None and (last or result.steps % config.checkpoint_every == 0):
-                reporter.advance(
-                    0
-                )  # whoever keeps what was reported writes it down before there is something to go on from
+                reporter.advance(0)  # who keeps what was reported writes it down before there is more to go on from
                 _save(checkpoint, identity, parameters, optimiser, result)
                 saved = result.steps
             reporter.advance()

@@ -39,6 +39,11 @@ SETTINGS: Mapping[str, type] = {
 NAMED_BY_A_TABLE = ("first", "second")
 """Settings that name tasks as a table from elsewhere does, whatever the letters."""
 
+MOST = {"seed": 2**32 - 1}
+"""The largest number of a setting, where that is not `MOST_USUAL`."""
+
+MOST_USUAL = 10_000
+
 SEVERAL = "."
 """Between the names of a setting that takes several."""
 
@@ -83,8 +88,9 @@ class Slide:
         if name not in VIEWS[self.view].settings:
             known = ", ".join(VIEWS[self.view].settings) or "none"
             raise BadInput(f"a view {self.view!r} has no setting {name!r}; it takes {known}", field=name)
-        if type(value) is not SETTINGS[name] or (isinstance(value, int | float) and not 0 <= value <= 10_000):
-            wanted = "text" if SETTINGS[name] is str else "a number of 0 to 10000"
+        most = MOST.get(name, MOST_USUAL)
+        if type(value) is not SETTINGS[name] or (isinstance(value, int | float) and not 0 <= value <= most):
+            wanted = "text" if SETTINGS[name] is str else f"a number of 0 to {most}"
             raise BadInput(f"{name} is {value!r}; give {wanted}", field=name)
         if isinstance(value, str) and name in NAMED_BY_A_TABLE:
             _check_text(name, value, MOST_IN_CAPTION)
