@@ -79,7 +79,10 @@ def test_explore_launch_watch_compare_export_present(studio: Studio, page: Page,
     download.value.save_as(story)
     assert "Sentiment" in story.read_text(encoding="utf-8")
     page.get_by_role("button", name="Show", exact=True).click()
-    counter = page.frame_locator("iframe[title=Slide]").locator("#counter")
+    slide = page.frame_locator("iframe[title=Slide]")
+    # The preview counts the slides, too, and turns by no key.
+    expect(slide.locator("html")).to_have_attribute("data-view", "show")
+    counter = slide.locator("#counter")
     expect(counter).to_contain_text("1 /")
     page.evaluate("document.activeElement.blur()")  # as when the page is drawn anew around the frame
     page.keyboard.press("ArrowRight")
