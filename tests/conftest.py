@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -15,11 +16,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from benchmarks.postgres import INSTALL, LocalPostgres, binaries
@@ -246,6 +249,39 @@ def lacking(reason: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{reason} (CI is set: nothing may be skipped)")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def real_backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the backbones ``smolvision`` and ``smollm2``, which one command adds from their packages.
+
+    That takes a quarter of a minute: it is made once for all processes of a run, and tests only read it.
+    """
+    from pituning.backbones.offers import OFFERS
+
+    for package in OFFERS["smolvision"].packages:
+        try:
+            distribution(package)
+        except PackageNotFoundError:
+            lacking(f"package {package} is not installed: {OFFERS['smolvision'].install}")
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "real"
+    root.mkdir(exist_ok=True)
+    done = root / "done"
+    with FileLock(root / "lock"):
+        if not done.exists():
+            command = [sys.executable, "-m", "pituning.cli", "backbones", "add", "smolvision"]
+            made = subprocess.run(
+                [*command, "--workspace", str(root / "workspace")], capture_output=True, text=True, check=False
+            )
+            assert made.returncode == 0, made.stderr
+            done.touch()
+    return root / "workspace" / "backbones"
+
+
+def link_backbones(directory: Path, root: Path) -> None:
+    """The workspace ``root`` has the backbones of that directory as well, whose files are not copied."""
+    shutil.copytree(directory, root / "backbones", dirs_exist_ok=True, copy_function=os.link)
 
 
 @pytest.fixture(scope="session")

