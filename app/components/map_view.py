@@ -240,7 +240,7 @@ def draw(view: MapView, made: Projection) -> None:
     if methods == [largest]:
         _one(view, made, largest, infos, at, groups, chosen, large=True)
         return
-    page = st.grid(3, min_column_width=235, gap="small")
+    page = st.grid(3, min_column_width=300, gap="small")
     with page.cell(column_span=2):
         _one(view, made, largest, infos, at, groups, chosen, large=True)
     with page.cell():

@@ -31,6 +31,9 @@ MOST_IN_SVG = 1500
 CANVAS = (660.0, 520.0)
 """The large map's inside in pixels, about; names are placed for it."""
 
+ROOM = (0.13, 0.09)
+"""Of the extent of the points, left free on each side; names are wider than high."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
@@ -236,5 +239,5 @@ def _range(points: np.ndarray, cloud: Cloud | None, axis: int) -> list[float]:
     if cloud is not None and cloud.points.size:
         values = np.concatenate([values, cloud.points[..., axis].ravel()])
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    room = 0.09 * (high - low) or 0.5
+    room = ROOM[axis] * (high - low) or 0.5
     return [low - room, high + room]

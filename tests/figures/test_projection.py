@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pituning.errors import BadInput
-from pituning.figures.labels import PLACES, place_labels
+from pituning.figures.labels import PLACES, _box, _overlap, place_labels
 from pituning.figures.palette import LIGHT
-from pituning.figures.projection import FADED, Cloud, map_figure
+from pituning.figures.projection import CANVAS, FADED, Cloud, map_figure
+from pituning.graph.projection import find_projection, load_projection
+from pituning.graph.settings import MapSettings
+from pituning.tasks.registry import list_tasks
+from pituning.workspace.layout import Workspace, embedded_data
+from pituning.workspace.zoo import Zoo
 from tests.graph.test_build import Info
 
 INFOS = [
@@ -87,3 +93,23 @@ def test_names_keep_out_of_each_others_way_and_inside() -> None:
     side_by_side = place_labels(np.array([[200.0, 200], [215, 200]]), ["a long name", "a long name"], (500, 500))
     assert len(set(side_by_side)) == 2
     assert place_labels(np.array([[250.0, 4]]), ["name"], (500, 500)) == ["bottom center"]
+
+
+@pytest.mark.parametrize("backbone", ["mini", "smolvision"])
+def test_names_of_the_shipped_map_hide_nothing(backbone: str, tmp_path: Path) -> None:
+    zoo = Zoo.at(embedded_data() / "zoos" / backbone)  # type: ignore[operator]
+    kept = find_projection(zoo, "lora", "probe", MapSettings())
+    assert kept is not None
+    made = load_projection(kept.path)
+    titles = {info.name: info.title for info in list_tasks(Workspace.open(tmp_path / "ws"), backbone)}
+    infos = [Info(name, titles[name], "vision") for name in made.names]
+    figure = map_figure(made.maps["umap"].points, infos, ["Vision"] * len(infos))
+    (names,) = (trace for trace in figure.data if trace.name == "names")
+    (low, high), (bottom, top) = figure.layout.xaxis.range, figure.layout.yaxis.range
+    scale = min(CANVAS[0] / (high - low), CANVAS[1] / (top - bottom))
+    points = np.column_stack([names.x, names.y]) * [scale, -scale]
+    boxes = np.array([_box(*one) for one in zip(points, names.text, names.textposition, strict=True)])
+    for i in range(len(boxes)):
+        others = np.arange(len(boxes)) != i
+        dots = np.concatenate([points[others] - 8, points[others] + 8], axis=1)
+        assert _overlap(boxes[i], np.concatenate([boxes[others], dots])) == 0, names.text[i]
