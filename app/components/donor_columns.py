@@ -35,10 +35,10 @@ def config(*, similarity: str, stable: str, gain: str) -> dict[str, Any]:
         gain: over what, and learned from what.
     """
     return {
-        "Similarity": st.column_config.NumberColumn(format="%.3f", help=similarity),
-        "Stable rank": st.column_config.NumberColumn(format="%.0f %%", help=f"{stable} {NO_HELP}"),
+        "Similarity": st.column_config.NumberColumn(format="%.3f", width=78, help=similarity),
+        "Stable rank": st.column_config.NumberColumn(format="%.0f %%", width=88, help=f"{stable} {NO_HELP}"),
         "Expected gain": st.column_config.TextColumn(help=gain),
         "Risk of harm": st.column_config.ProgressColumn(
-            format="%.0f %%", min_value=0, max_value=100, help="How likely it is to cost a point or more."
+            format="%.0f %%", min_value=0, max_value=100, width=100, help="How likely it is to cost a point or more."
         ),
     }

@@ -208,7 +208,7 @@ def _reasons(
     }
     if known is not None:
         measured = [known.gains.get(item.task) for item in near]
-        columns["Measured gain"] = [None if gain is None else points(gain) for gain in measured]
+        columns["Measured"] = [None if gain is None else points(gain) for gain in measured]
     st.dataframe(
         pd.DataFrame(columns),
         hide_index=True,
@@ -219,8 +219,9 @@ def _reasons(
                 stable=f"In how many of 100 resamplings of the examples this task is among the {count} nearest.",
                 gain=_learned_from(gains),
             ),
-            "Modality": st.column_config.TextColumn(width=110),
-            "Measured gain": st.column_config.TextColumn(help=None if known is None else known.help_text),
+            "Modality": st.column_config.TextColumn(width=108),
+            "Rank": st.column_config.TextColumn(width=62),
+            "Measured": st.column_config.TextColumn(width=82, help=None if known is None else known.help_text),
         },
         alt="Donors with the reasons for them",
     )  # fmt: skip

@@ -37,10 +37,10 @@ from pituning.tasks.metrics import parse_box
 from pituning.tuning.config import WITHOUT_DONORS
 
 SIMILARITY_COLUMN = st.column_config.NumberColumn(
-    format="%.3f", width=90, help="Of the task embeddings, taken from the shots alone."
+    format="%.3f", width=78, help="Of the task embeddings, taken from the shots alone."
 )
 STABLE_COLUMN = st.column_config.NumberColumn(
-    format="%.0f %%", width=100, help="In how many of 100 resamplings of the shots this task stays among the donors."
+    format="%.0f %%", width=88, help="In how many of 100 resamplings of the shots this task stays among the donors."
 )
 HALF = 50.0
 """Points from which an answer counts as right in the list of answers."""
@@ -234,7 +234,7 @@ def _donors(result: Mapping[str, Any]) -> None:
                 format="%.0f %%",
                 min_value=0,
                 max_value=100,
-                width=110,
+                width=86,
                 help="Mean over all places where experts are mixed.",
             ),
             "Similarity": SIMILARITY_COLUMN,

@@ -60,7 +60,7 @@ def test_an_expected_donor_that_did_harm_is_named_with_its_points(
     assert "Set “Donors are” to “Chosen by me” and leave it out" in warning
     assert "mixture, the target’s own expert alone, the best donor trained further, and the donors as is" in warning
     assert "The mean over these donors is −0.4 points" in warning  # (4.25 − 7.5 + 2) / 3
-    assert list(at.dataframe[0].value["Measured gain"]) == ["+4.2 points", "−7.5 points", "+2.0 points"]
+    assert list(at.dataframe[0].value["Measured"]) == ["+4.2 points", "−7.5 points", "+2.0 points"]
     assert can_launch(at)
 
 
@@ -89,7 +89,7 @@ def test_without_evidence_nothing_is_warned_of(workspace: Workspace, open_page: 
     at = healthy(open_page("new_run", target="rte"))
     assert warned(at) == []
     assert NOBODY in texts(at)
-    assert "Measured gain" not in at.dataframe[0].value
+    assert "Measured" not in at.dataframe[0].value
 
     measure(workspace, "nli", {"caption": -9.0})  # of another target
     at = healthy(open_page("new_run", target="rte"))
