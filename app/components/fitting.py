@@ -155,7 +155,8 @@ def _spec(sample: Task, asked: str) -> RunSpec:
 
 
 def _offer_to_ask(sample: Task, asked: str, *, again: bool) -> None:
-    subject = Subject(classes=1, closed=True, images=sample.modality != "language", train=0, test=ROWS)
+    sizes = {"train": 0, "validation": 0, "test": ROWS}
+    subject = Subject(classes=1, closed=True, images=sample.modality != "language", sizes=sizes)
     seconds = forecast(runs_data.queue(), _spec(sample, asked), subject).seconds
     words = "Ask again" if again else f"Ask {asked} about {ROWS} rows"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):

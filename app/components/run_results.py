@@ -173,7 +173,8 @@ def _metric(run: Run) -> str:
 
 
 def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], run: Run) -> None:
-    where = "rows that it did not learn from" if result.get("pooled") else "the test split"
+    crossed = int(result.get("crossed") or 0)
+    where = "all rows" if crossed else "rows that it did not learn from" if result.get("pooled") else "the test split"
     st.markdown(f"**{_metric(run)} on {where}**")
     charts.draw(
         score_bars(result, metric=_metric(run), awaited=_awaited(run, result)),
@@ -182,7 +183,12 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
         pinned=("result", {"run": run.id}) if run.state == "succeeded" else None,
     )
     words = "Lines across the bars: 95 % intervals over test examples."
-    if result.get("pooled"):
+    if crossed:
+        words = (
+            f"The table is small, so these are scores on all {int(result['test_examples'])} rows: the {crossed} shots "
+            f"are among them, each answered after a training without it (cross-validation). {words}"
+        )
+    elif result.get("pooled"):
         words = (
             f"The test split is small, so these are scores on {int(result['test_examples'])} rows, all that the run "
             f"did not learn from. {words}"

@@ -49,8 +49,8 @@ class Target:
             classes=self.classes,
             closed=self.closed,
             images=self.modality != "language",
-            train=self.sizes["train"],
-            test=self.sizes["test"],
+            sizes=self.sizes,
+            dealt=tuple(self.dealt),
         )
 
 

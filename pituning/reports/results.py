@@ -116,6 +116,8 @@ def _metric(reader: Reader, run: Run) -> str:
 
 
 def _tested_on(result: Mapping[str, Any]) -> str:
+    if result.get("crossed"):
+        return "all rows, the shots by cross-validation"
     return "rows that it did not learn from" if result.get("pooled") else "the test split"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pituning.backbones.offers import OFFERS
@@ -11,8 +12,9 @@ from pituning.registry import load
 from pituning.runs.spec import RunSpec
 from pituning.tasks.base import OPEN_ANSWER_CLASSES
 from pituning.tasks.mini import TASK_NAMES
+from pituning.tasks.pooling import crossed_count, scored_count
 from pituning.tasks.registry import TaskInfo
-from pituning.tuning.config import TuneConfig, fold_count
+from pituning.tuning.config import CROSSED, TuneConfig, fold_count
 from pituning.tuning.units import OTHERS_PHASE, VERDICT_PHASE, other_units, verdict_units
 
 if TYPE_CHECKING:
@@ -39,17 +41,27 @@ class Subject:
     Args:
         classes: answers, or `OPEN_ANSWER_CLASSES` where they are open.
         images: whether examples have images.
-        train: training examples.
-        test: test examples.
+        sizes: examples of each split.
+        dealt: the splits that were dealt by chance.
         zoo: tasks whose experts are on the run's backbone, its own among them.
     """
 
     classes: int = 10
     closed: bool = True
     images: bool = True
-    train: int = 2000
-    test: int = 1000
+    sizes: Mapping[str, int] = field(default_factory=lambda: {"train": 2000, "validation": 300, "test": 1000})
+    dealt: tuple[str, ...] = ()
     zoo: int = len(TASK_NAMES)
+
+    @property
+    def train(self) -> int:
+        """Training examples."""
+        return self.sizes["train"]
+
+    @property
+    def test(self) -> int:
+        """Test examples."""
+        return self.sizes["test"]
 
     @classmethod
     def of(cls, info: TaskInfo | None) -> Subject:
@@ -60,8 +72,8 @@ class Subject:
             classes=len(info.labels) if info.labels else OPEN_ANSWER_CLASSES,
             closed=info.labels is not None,
             images=info.modality != "language",
-            train=info.sizes["train"],
-            test=info.sizes["test"],
+            sizes=info.sizes,
+            dealt=info.dealt,
         )
 
 
@@ -127,16 +139,19 @@ def outline(spec: RunSpec, subject: Subject, workspace: Workspace | None = None)
 def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
     """The phases of a low-shot tuning."""
     weight, examples = step_load(config, subject), _examples(config, subject)
-    test = min(config.test_examples, subject.test)
+    test = scored_count(subject.sizes, subject.dealt, shots=examples, most=config.test_examples)
+    least = config.shots if subject.closed else examples
+    shots = crossed_count(subject.sizes, subject.dealt, shots=examples, least=least, most=config.test_examples)
+    crossed = min(CROSSED, least) if shots else 0
     parts = [LOAD_LIBRARIES, *_images(subject, examples)]
     if not config.donor_names:
         parts += _ranking(config.predictor, examples, subject)
-    parts += _images(subject, test)
+    parts += _images(subject, test + shots)
     # A single example of a class is not held out, so there is nothing to choose by.
     folds = 0 if config.shots == 1 and subject.closed else config.folds or fold_count(examples)
     parts += [
-        Part(VERDICT_PHASE, verdict_units(config, folds=folds, rows=test), weight),
-        Part(OTHERS_PHASE, other_units(config, folds=folds, rows=test, closed=subject.closed), weight),
+        Part(VERDICT_PHASE, verdict_units(config, folds=folds, rows=test, crossed=crossed), weight),
+        Part(OTHERS_PHASE, other_units(config, folds=folds, rows=test, closed=subject.closed, crossed=crossed), weight),
     ]
     return parts
 

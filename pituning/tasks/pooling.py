@@ -3,6 +3,9 @@
 A quarter of 40 rows tells next to nothing. Where the splits were dealt by chance, every row that is no shot is as good
 a test row as those of the test split: methods, rates and steps are chosen on the shots alone. A test split that a file
 names itself is left as it is, for it may be of another place or time than the rest.
+
+Where even so fewer rows are left than there are shots, the shots are tested as well, by cross-validation: each by what
+was trained without it.
 """
 
 from __future__ import annotations
@@ -39,6 +42,18 @@ def scored_count(sizes: Mapping[str, int], dealt: Sequence[str], *, shots: int, 
     if not is_pooled(sizes, dealt):
         return min(most, sizes["test"])
     return min(most, ENOUGH, sum(sizes.values()) - shots)
+
+
+def crossed_count(sizes: Mapping[str, int], dealt: Sequence[str], *, shots: int, least: int, most: int) -> int:
+    """How many shots are tested as well: all where fewer rows are left than there are shots, else none.
+
+    Args:
+        shots: rows that the run learns from.
+        least: those of the smallest class; a single one cannot be left out of a training.
+        most: how many rows are tested at most; as many as all, or none of the shots is.
+    """
+    left = sum(sizes.values()) - shots
+    return shots if is_pooled(sizes, dealt) and least > 1 and left < shots <= most - left else 0
 
 
 def others(task: Task, shots: Sequence[Example], count: int) -> list[Example]:

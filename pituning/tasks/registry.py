@@ -17,7 +17,7 @@ from pituning.workspace.layout import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class TaskInfo:
-    """What a list of tasks shows; ``sizes`` counts the examples of each split."""
+    """What a list of tasks shows; ``sizes`` counts the examples of each split, ``dealt`` names those of chance."""
 
     name: str
     title: str
@@ -28,6 +28,7 @@ class TaskInfo:
     source: str
     sizes: Mapping[str, int]
     instruction: str = ""
+    dealt: tuple[str, ...] = ()
 
 
 def load_task(name: str, workspace: Workspace | None = None) -> Task:
@@ -106,6 +107,7 @@ def list_tasks(workspace: Workspace | None = None, backbone: str | None = None) 
                 source="file",
                 sizes=card["sizes"],
                 instruction=card["instruction"],
+                dealt=tuple(card.get("about", {}).get("dealt", ())),
             )
         )
     known = {info.name for info in infos}

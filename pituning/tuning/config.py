@@ -54,6 +54,8 @@ LORAHUB_EDGE = 0.5
 """What LoraHub has for a learning rate: how far from nothing the search for its weights first looks."""
 OWN_RATES = {"full": FULL_RATE, "bitfit": BITFIT_RATE, "lorahub": LORAHUB_EDGE}
 """The usual rate of the methods that do not train experts."""
+CROSSED = 4
+"""Parts of the shots where all of them are tested as well: a training lacks a quarter, as one that chooses does."""
 FEW, VERY_FEW = 100, 50
 """Below these many shots one split says too little: two are made, or three."""
 

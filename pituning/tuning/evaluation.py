@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from pituning.tasks.base import SPLITS, Example, Task
 from pituning.tasks.metrics import per_example
-from pituning.tasks.pooling import others, scored_count
+from pituning.tasks.pooling import crossed_count, others, scored_count
 
 RESAMPLES = 2000
 SHOWN = 6
@@ -35,6 +36,13 @@ def rows_to_score(task: Task, most: int, shots: Sequence[Example]) -> list[Examp
     sizes = {split: len(task.split(split)) for split in SPLITS}
     count = scored_count(sizes, task.about.get("dealt") or (), shots=len(shots), most=most)
     return [*test, *others(task, shots, count - len(test))] if count > len(test) else test
+
+
+def is_crossed(task: Task, most: int, shots: Sequence[Example]) -> bool:
+    """Whether the shots are tested as well, each by what was trained without it."""
+    least = len(shots) if task.labels is None else min(Counter(shot.answer for shot in shots).values())
+    sizes = {split: len(task.split(split)) for split in SPLITS}
+    return crossed_count(sizes, task.about.get("dealt") or (), shots=len(shots), least=least, most=most) > 0
 
 
 def first_or_drawn(task: Task, most: int) -> list[Example]:

@@ -29,7 +29,7 @@ def learning_curve(
         ``shots``, ``score``, ``low`` and ``high`` (95 % over test examples) of each.
     """
     own = Scores(trial.task, trial.test, seed=trial.config.seed)
-    own.rows["pi"] = scores.rows["pi"]
+    own.rows["pi"] = scores.rows["pi"][: len(trial.test)]  # without shots that are tested as well
     points = []
     for count in curve_shots(trial.config.shots):
         rows = first_of_each(trial.answers, count, closed=trial.task.labels is not None)

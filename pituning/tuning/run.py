@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from pituning.errors import RunFailed
 from pituning.experts.keeping import check_not_imported
 from pituning.progress import Reporter, Silent
 from pituning.tuning.config import MIXTURE, PARTIAL, TuneConfig, guard
+from pituning.tuning.crossing import Crossed, cross
 from pituning.tuning.evaluation import Scores, rounded, shown_predictions
 from pituning.tuning.export import export
 from pituning.tuning.jobs import Job, is_small, process_count, run_jobs, threads
@@ -88,7 +90,13 @@ class _Outcome:
     """A method that has been trained and tested."""
 
     state: Mixed | None  # None for what is no mixture: it is never exported
-    predictions: list[str]
+    predictions: list[str]  # to the test examples
+    crossed: Crossed | None = None  # of the shots, where these are tested as well
+
+    @property
+    def answers(self) -> list[str]:
+        """To all that is tested."""
+        return self.predictions if self.crossed is None else [*self.predictions, *self.crossed.predictions]
 
 
 @dataclass
@@ -105,10 +113,13 @@ class _Run:
         """Does everything."""
         config, began = self.config, time.monotonic()
         self.trial = trial = prepare(
-            config, self.workspace, self.reporter, checkpoint=self.checkpoint, tell=self._keep_partial
+            config, self.workspace, self.reporter, checkpoint=self.checkpoint, cross=True, tell=self._keep_partial
         )
         self.config = config = trial.config  # without the methods that need donors, where none lends
-        self.scores = Scores(trial.task, trial.test, seed=config.seed)
+        self.scores = Scores(trial.task, trial.tested, seed=config.seed)
+        if trial.parts:
+            words = f"{len(trial.test)} rows and, by cross-validation, on the {len(trial.examples)} shots"
+            self.reporter.log(f"every method is tested on {words}")
         self.processes = process_count(config.processes, trial.backbone)
         if config.processes > self.processes:
             self.reporter.log(f"backbone {trial.backbone.name} takes one process, not {config.processes}")
@@ -116,7 +127,8 @@ class _Run:
         with one_thread:
             folds, rows = len(trial.folds), len(trial.test)
             first = [(name, answers) for name, answers in config.for_verdict if trial.plays(name)]
-            self._together(VERDICT_PHASE, first, verdict_units(config, folds=folds, rows=rows, methods=first))
+            units = verdict_units(config, folds=folds, rows=rows, crossed=len(trial.parts), methods=first)
+            self._together(VERDICT_PHASE, first, units)
             chosen = self._guard()
             score = self._test("pi", chosen)
             also = () if chosen == MIXTURE or not trial.plays(MIXTURE) else (MIXTURE,)
@@ -181,7 +193,7 @@ class _Run:
                 continue
             count = method_units(
                 self.config, method, folds=0 if method in self.choices else len(self.trial.folds),
-                rows=len(self.trial.test), answers=answers,
+                rows=len(self.trial.test), answers=answers, crossed=len(self.trial.parts),
             )  # fmt: skip
             job = Job(method, count, partial(self._give, method, answers))
             jobs.append(job)
@@ -204,6 +216,7 @@ class _Run:
         return {
             "choice": None if choice is None else vars(choice),
             "predictions": None if outcome is None else outcome.predictions,
+            "crossed": None if outcome is None or outcome.crossed is None else outcome.crossed.to_json(),
             "state": None if state is None else save({name: each.cpu() for name, each in _whole(state).items()}),
         }
 
@@ -212,7 +225,9 @@ class _Run:
             self.choices[method] = Choice(**value["choice"])
         if value["predictions"] is not None:
             state = None if value["state"] is None else load(value["state"])
-            self.outcomes[method] = _Outcome(self._restored(state), value["predictions"])
+            self.outcomes[method] = _Outcome(
+                self._restored(state), value["predictions"], Crossed.from_json(value["crossed"])
+            )
 
     def _kept(self, method: str, answers: bool) -> bool:
         """Whether a method is as it should be by now, from what was kept if need be."""
@@ -222,9 +237,7 @@ class _Run:
     def _scored(self, method: str) -> None:
         """Keeps and tells the score of a method; a mixture's is π-tuning's only where it is chosen."""
         points = (
-            self.scores.add(method, self.outcomes[method].predictions)
-            if method == MIXTURE
-            else self._test(method, method)
+            self.scores.add(method, self.outcomes[method].answers) if method == MIXTURE else self._test(method, method)
         )
         self.reporter.log(f"{method}: {points:.1f} points")
         self._keep_partial()
@@ -263,7 +276,7 @@ class _Run:
         if config.learning_curve and self.choices[chosen].steps:
             jobs.append(Job("curve", curve_units(config, rows), partial(self._curve, chosen)))
         more = {job: partial(values.__setitem__, job.name) for job in jobs}
-        units = other_units(config, folds=folds, rows=rows, closed=closed)
+        units = other_units(config, folds=folds, rows=rows, closed=closed, crossed=len(self.trial.parts))
         self._together(OTHERS_PHASE, config.after_verdict, units, more)
         return values["curve"], values["calibration"]
 
@@ -316,7 +329,7 @@ class _Run:
 
     def _test(self, name: str, method: str) -> float:
         """Scores ``method`` under ``name``."""
-        score = self.scores.add(name, self._outcome(method).predictions)
+        score = self.scores.add(name, self._outcome(method).answers)
         self.reporter.curve(name, self.choices[method].steps if method in self.choices else 0, {"score": score})
         return score
 
@@ -326,7 +339,8 @@ class _Run:
             outcome = self._train_and_predict(method)
             if outcome.state is not None:
                 self.trial.stages.save_tensors(f"state-{method}", vars(outcome.state))
-            self.trial.stages.save(f"outcome-{method}", {"predictions": outcome.predictions})
+            crossed = {} if outcome.crossed is None else {"crossed": outcome.crossed.to_json()}
+            self.trial.stages.save(f"outcome-{method}", {"predictions": outcome.predictions, **crossed})
             self.outcomes[method] = outcome
         return self.outcomes[method]
 
@@ -337,7 +351,9 @@ class _Run:
         if method != "backbone":
             self._choose(method)  # was kept, too, and belongs into the result
         self.reporter.log(f"goes on from {series(method)} as it was trained and tested")
-        self.outcomes[method] = _Outcome(self._restored(tensors), kept["predictions"])
+        self.outcomes[method] = _Outcome(
+            self._restored(tensors), kept["predictions"], Crossed.from_json(kept.get("crossed"))
+        )
         return True
 
     def _restored(self, tensors: Mapping[str, Tensor] | None) -> Mixed | None:
@@ -347,29 +363,32 @@ class _Run:
 
     def _train_and_predict(self, method: str) -> _Outcome:
         state: Any = None
-        if method != "backbone":
-            choice = self._choose(method)
+        choice = None if method == "backbone" else self._choose(method)
+        if choice is not None:
             show_every = ALPHA_EVERY if method == MIXTURE else 0
             state = self.trial.train(method, choice, self.reporter, show_every=show_every)
         self.reporter.phase(f"test {series(method)}", len(self.trial.test))
         answers = self.trial.answer(method, state, self.reporter)
         if method == "backbone":
             self.reporter.advance(len(self.trial.test))
-        return _Outcome(state if isinstance(state, Mixed) else None, answers)
+        crossed = cross(self.trial, method, choice, state, self.reporter)
+        return _Outcome(state if isinstance(state, Mixed) else None, answers, crossed)
 
     def _predictions(self, chosen: str, probabilities: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
         """Some of them for the result; all of them are kept as a file beside it."""
         state, learner = self.outcomes[chosen].state, self._mixture_learner(chosen)
         assert state is not None
-        losses = learner.losses(state, self.trial.encoded_test)
-        predictions, points = self.outcomes[chosen].predictions, self.scores.rows["pi"]
+        losses, crossed = learner.losses(state, self.trial.encoded_test), self.outcomes[chosen].crossed
+        if crossed is not None:
+            losses = np.concatenate([losses, crossed.losses])
+        tested, predictions, points = self.trial.tested, self.outcomes[chosen].answers, self.scores.rows["pi"]
         if self.checkpoint is not None:
-            every = {"pi": predictions} | {name: self.outcomes[name].predictions for name in self.config.baselines}
+            every = {"pi": predictions} | {name: self.outcomes[name].answers for name in self.config.baselines}
             table = predictions_csv(
-                self.trial.test, every, points, losses, labels=self.trial.task.labels, probabilities=probabilities
+                tested, every, points, losses, labels=self.trial.task.labels, probabilities=probabilities
             )
             write_text(self.checkpoint.parent / PREDICTIONS, table)
-        return shown_predictions(self.trial.test, predictions, points, losses)
+        return shown_predictions(tested, predictions, points, losses)
 
     def _mixture_learner(self, method: str) -> MixtureLearner:
         learner = self.trial.methods.learner(method)
@@ -395,7 +414,8 @@ class _Run:
         state = self.outcomes[chosen].state
         assert state is not None
         try:
-            found = calibrate(self.trial, chosen, self.choices[chosen], state, reporter)
+            crossed = self.outcomes[chosen].crossed
+            found = calibrate(self.trial, chosen, self.choices[chosen], state, reporter, crossed=crossed)
         except RunFailed as error:  # what was tuned is good without
             reporter.log(f"probabilities stay as they are: {error}")
             return {}

@@ -13,7 +13,7 @@ from pituning.backbones.encoded import EncodedExamples
 from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
 from pituning.training.config import TrainConfig
-from pituning.tuning.config import fold_count
+from pituning.tuning.config import CROSSED, fold_count
 from pituning.tuning.learners import Learner, StopTraining
 from pituning.tuning.search_curves import search_curve
 
@@ -83,6 +83,35 @@ def make_folds(answers: Sequence[str], *, closed: bool, count: int, seed: int) -
         kept = np.ones(total, dtype=bool)
         kept[held] = False
         folds.append(Fold(np.flatnonzero(kept), np.sort(np.array(held))))
+    return folds
+
+
+def partition(answers: Sequence[str], questions: Sequence[object], *, closed: bool, seed: int) -> list[Fold]:
+    """Folds of the shots that hold out each of them once, stratified by class where the answer space is closed.
+
+    Args:
+        answers: of the N shots.
+        questions: what they ask; who asks the same as one that is held out is not trained on.
+        closed: whether answers are classes.
+
+    Returns:
+        At most `CROSSED`, so that every class stays in training; none where a class has a single shot.
+    """
+    strata: dict[str, list[int]] = {}
+    for index, answer in enumerate(answers):
+        strata.setdefault(answer if closed else "", []).append(index)
+    count = min(CROSSED, *(len(rows) for rows in strata.values()))
+    if count < 2:
+        return []
+    generator = np.random.default_rng([seed, 11])
+    part = np.zeros(len(answers), dtype=int)
+    for rows in strata.values():  # the parts that have one row more differ between classes
+        part[generator.permutation(rows)] = (np.arange(len(rows)) + generator.integers(count)) % count
+    folds = []
+    for number in range(count):
+        asked = {questions[int(row)] for row in np.flatnonzero(part == number)}
+        kept = [row for row in np.flatnonzero(part != number).tolist() if questions[row] not in asked]
+        folds.append(Fold(np.array(kept, dtype=int), np.flatnonzero(part == number)))
     return folds
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pituning.labelling.calibration import fit_temperature, reliability, temper
 from pituning.progress import Reporter
+from pituning.tuning.crossing import Crossed
 from pituning.tuning.learners import Mixed, MixtureLearner
 from pituning.tuning.selection import Choice
 from pituning.tuning.trial import TEMPERATURE, Trial
@@ -18,13 +19,17 @@ PROBABILITIES = "test_probabilities"
 """In the same: calibrated ones of every label for every test example, (N, L)."""
 
 
-def calibrate(trial: Trial, method: str, choice: Choice, state: Mixed, reporter: Reporter) -> dict[str, Any]:
+def calibrate(
+    trial: Trial, method: str, choice: Choice, state: Mixed, reporter: Reporter, *, crossed: Crossed | None = None
+) -> dict[str, Any]:
     """The temperature of a mixture on a closed task, and how well it does on the test examples.
 
     It is fitted on the shots that the folds hold out; the test examples take no part.
 
     Args:
         state: of the method after training on all shots.
+        crossed: what it says of the shots where these are tested as well. They have probabilities, too, but no part in
+            how well the temperature does, which was fitted on some of them.
 
     Raises:
         RunFailed: when a training without the held-out shots diverges.
@@ -41,12 +46,13 @@ def calibrate(trial: Trial, method: str, choice: Choice, state: Mixed, reporter:
         name: reliability(np.exp(temper(raw, value)).max(axis=1), right)
         for name, value in (("before", 1.0), ("after", temperature))
     }
+    every = raw if crossed is None else np.concatenate([raw, crossed.scores])
     before, after = (f"{100 * each.ece:.1f}" for each in measured.values())
     reporter.log(f"temperature {temperature:.2f} from {len(gold)} held-out shots: ECE {before} → {after} points")
     return {
         "temperature": temperature,
         "rows": len(gold),
-        PROBABILITIES: np.exp(temper(raw, temperature)).round(6).tolist(),
+        PROBABILITIES: np.exp(temper(every, temperature)).round(6).tolist(),
         WRONG: float((scores.argmax(axis=1) != gold).mean()),
         **{name: each.to_json() for name, each in measured.items()},
     }

@@ -30,10 +30,10 @@ from pituning.training.config import TrainConfig, without_defaults
 from pituning.tuning.baselines import DRAWN, Methods, drawn
 from pituning.tuning.config import CANDIDATES, MIXTURE, WITHOUT_DONORS, TuneConfig, is_trained
 from pituning.tuning.donors import load_zoo, predict_donors, predict_gains, start_values
-from pituning.tuning.evaluation import rounded, rows_to_score
+from pituning.tuning.evaluation import is_crossed, rounded, rows_to_score
 from pituning.tuning.interpolation import Mixture
 from pituning.tuning.learners import MixtureLearner
-from pituning.tuning.selection import Choice, Fold, OnlySteps, as_it_is, choose, make_folds, train
+from pituning.tuning.selection import Choice, Fold, OnlySteps, as_it_is, choose, make_folds, partition, train
 from pituning.tuning.short_probe import STEPS as PROBE_STEPS
 from pituning.tuning.short_probe import halves, short_probe
 from pituning.tuning.stages import Stages
@@ -54,7 +54,8 @@ class Trial:
         folds: of the shots, for choosing.
         examples: the shots as the task has them.
         backbone_dir: where the backbone was loaded from.
-        test: the examples to score on; ``encoded_test`` are the same.
+        test: the examples to score on that nothing is learned from; ``encoded_test`` are the same.
+        parts: of a very small table, those of the shots that are tested by what was trained without them; else none.
         neighbors: the prediction of donors, most similar first; empty where donors were named.
         expected: what each of them was expected to add, where that chose how many lend; else empty.
         stages: where a run keeps what it has finished.
@@ -73,6 +74,12 @@ class Trial:
     neighbors: Sequence[Neighbor]
     stages: Stages
     expected: Mapping[str, DonorGain] = field(default_factory=dict)
+    parts: Sequence[Fold] = ()
+
+    @property
+    def tested(self) -> Sequence[Example]:
+        """What methods are scored on in all: the test examples, then the shots where these are tested as well."""
+        return [*self.test, *self.examples] if self.parts else self.test
 
     @cached_property
     def answers(self) -> list[str]:
@@ -175,6 +182,7 @@ def prepare(
     backbone_dir: Path | None = None,
     zoo_dirs: Mapping[str, Path] | None = None,
     shots: Sequence[Example] | None = None,
+    cross: bool = False,
     tell: Callable[[Mapping[str, Any]], None] = lambda found: None,
 ) -> Trial:
     """Loads what takes part, embeds the shots, names the donors.
@@ -185,6 +193,7 @@ def prepare(
         backbone_dir: the backbone's directory; by default the workspace's.
         zoo_dirs: those of the zoo's experts, by task; by default the workspace's.
         shots: by default as the config says.
+        cross: whether the shots of a very small table are tested as well (`pituning.tasks.pooling`).
         tell: called with a part of a run's result as soon as it is known: of the rows, then of the donors.
 
     Raises:
@@ -196,11 +205,18 @@ def prepare(
     test = rows_to_score(task, config.test_examples, shots)
     if not test:
         raise BadInput(f"task {task.name!r} has no test examples to score on; add some", field="target")
+    parts: list[Fold] = []
+    if cross and is_crossed(task, config.test_examples, shots):
+        parts = partition(
+            [shot.answer for shot in shots], [(shot.text, shot.image) for shot in shots],
+            closed=task.labels is not None, seed=config.seed,
+        )  # fmt: skip
+    tested = len(test) + (len(shots) if parts else 0)
     guessed = guessing(task)
     tell({
         "target": config.target, "kind": config.kind, "shots": config.shots, "seed": config.seed,
-        "backbone": config.backbone, "metric": task.metric, "examples": len(shots), "test_examples": len(test),
-        "pooled": len(test) > len(task.split("test")),
+        "backbone": config.backbone, "metric": task.metric, "examples": len(shots), "test_examples": tested,
+        "pooled": tested > len(task.split("test")), "crossed": tested - len(test),
         "guessing": None if guessed is None else guessed.to_json(),
     })  # fmt: skip
     backbone_dir = backbone_dir or workspace.backbone_dir(config.backbone)
@@ -217,7 +233,8 @@ def prepare(
     # The fingerprint tells the backbone, whose name may change; numbers do not depend on how many processes there are.
     without = ("backbone", "processes")
     settings = {name: value for name, value in without_defaults(asdict(config)).items() if name not in without}
-    stages = Stages(checkpoint, {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **settings})
+    identity = {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **settings}
+    stages = Stages(checkpoint, {**identity, "crossed": len(parts)} if parts else identity)
 
     def encode(examples: Sequence[Example]) -> EncodedExamples:
         pixels = "full" in config.baselines
@@ -281,6 +298,7 @@ def prepare(
         neighbors=neighbors,
         stages=stages,
         expected=expected,
+        parts=parts,
     )
 
 

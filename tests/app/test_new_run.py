@@ -299,7 +299,10 @@ def test_the_estimate_of_a_new_table_goes_by_its_size(workspace: Workspace, open
     classes = [element.value for element in at.metric if element.label == "Will take about"]
     expected = forecast(
         RunQueue(workspace), RunSpec.of("tune", TuneConfig(target="my-reviews", shots=16)),
-        Subject(classes=2, closed=True, images=False, train=36, test=15),
+        Subject(
+            classes=2, closed=True, images=False, sizes={"train": 36, "validation": 9, "test": 15},
+            dealt=("train", "validation", "test"),
+        ),
     )  # fmt: skip
     assert classes == [duration(expected.seconds)]
 

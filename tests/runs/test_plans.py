@@ -15,7 +15,7 @@ from pituning.tuning.config import BASELINES
 from pituning.tuning.units import OTHERS_PHASE, VERDICT_PHASE
 from pituning.workspace.database import RunRow, writing
 
-MOODS = Subject(classes=2, closed=True, images=False, train=400, test=200)
+MOODS = Subject(classes=2, closed=True, images=False, sizes={"train": 400, "validation": 100, "test": 200})
 PLAN = [
     PlannedPhase("load the libraries", 1, 10.0),
     PlannedPhase("train single", 100, 50.0),
