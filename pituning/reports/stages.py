@@ -79,7 +79,8 @@ def _rows(found: Mapping[str, Any]) -> str:
         return ""
     shots, tested = found.get("examples"), found["test_examples"]
     trained = "" if shots is None else f"{_count(shots, 'row')} to learn from, "
-    return f"{trained}{_count(tested, 'row')} to test on"
+    crossed = ", those to learn from by cross-validation" if found.get("crossed") else ""
+    return f"{trained}{_count(tested, 'row')} to test on{crossed}"
 
 
 def _relatives(found: Mapping[str, Any], title_of: Callable[[str], str]) -> str:

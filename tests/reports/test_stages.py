@@ -50,6 +50,7 @@ def test_what_waits_and_what_was_stopped() -> None:
 def test_what_was_found_is_said_in_a_line() -> None:
     rows, relatives, tuned, controls, verdict = (stage.found for stage in of(SCORED))
     assert rows == "1 row to learn from, 120 rows to test on"
+    assert of({**ROWS, "crossed": 1})[0].found == f"{rows}, those to learn from by cross-validation"
     assert relatives == "NLI (0.70), RTE (−2.0 points expected), NEWS and 1 more; 3 tasks compared"
     assert tuned == "The mixture: 61.0 points"
     assert controls == "Single expert 50.0; 3 still to come"
