@@ -68,7 +68,7 @@ def test_the_zoo_was_made_by_the_current_recipe() -> None:
 def test_an_expert_and_its_embedding_come_out_again(tmp_path: Path) -> None:
     """One expert from the recipe: the shipped score within a point, and the same three nearest tasks."""
     torch.set_num_threads(1)
-    task, config = mini_task("sentiment"), ZooConfig()
+    task, config = mini_task("same-question"), ZooConfig()
     backbone = Backbone.load(BACKBONE)
     model = ExpertModel(backbone, "lora")
 
