@@ -132,8 +132,9 @@ def _told(result: dict[str, Any]) -> str:
         echo(line)
     if result["calibration"] is not None:
         before, after = (100 * result["calibration"][name]["ece"] for name in ("before", "after"))
+        unseen = result["test_examples"] - result.get("crossed", 0)  # on shots the temperature was fitted
         echo(
-            f"probabilities are off by {after:.1f} points on average over {result['test_examples']:,} test rows (ECE), "
+            f"probabilities are off by {after:.1f} points on average over {unseen:,} test rows (ECE), "
             f"{before:.1f} without calibration" + (": it did not help here" if after > before else "")
         )
     name = result["expert"]
