@@ -119,7 +119,7 @@ def _test(target: Target, settings: Mapping[str, Any]) -> None:
     shots = each * target.classes
     rows = scored_count(target.sizes, target.dealt, shots=shots, most=most)
     least = each if target.closed else shots
-    rows += crossed_count(target.sizes, target.dealt, shots=shots, least=least, most=most)
+    rows += crossed_count(target.sizes, target.dealt, metric=target.metric, shots=shots, least=least, most=most)
     words = before_words(rows, target.metric)
     if words:
         few = smallest_visible(rows) > COARSE

@@ -174,7 +174,8 @@ def _metric(run: Run) -> str:
 
 def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], run: Run) -> None:
     crossed = int(result.get("crossed") or 0)
-    where = "all rows" if crossed else "rows that it did not learn from" if result.get("pooled") else "the test split"
+    where = "rows that it did not learn from" if result.get("pooled") else "the test split"
+    where = f"{int(result['test_examples'])} rows" if crossed else where
     st.markdown(f"**{_metric(run)} on {where}**")
     charts.draw(
         score_bars(result, metric=_metric(run), awaited=_awaited(run, result)),
@@ -185,8 +186,9 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
     words = "Lines across the bars: 95 % intervals over test examples."
     if crossed:
         words = (
-            f"The table is small, so these are scores on all {int(result['test_examples'])} rows: the {crossed} shots "
-            f"are among them, each answered after a training without it (cross-validation). {words}"
+            f"The table is small: these are scores on {int(result['test_examples']) - crossed} rows that the run did "
+            f"not learn from and on its {crossed} shots, each answered after a training without it (cross-validation). "
+            f"What was chosen was chosen on the shots, which flatters it a little. {words}"
         )
     elif result.get("pooled"):
         words = (
@@ -195,7 +197,7 @@ def _scores(result: Mapping[str, Any], together: Sequence[Mapping[str, Any]], ru
         )
     st.caption(words + " The dotted line: the better of the two guesses." * bool(guesses_of(result)))
     if result.get("learning_curve"):
-        st.markdown("**Score by number of shots**")
+        st.markdown("**Score by number of shots**" + ", on rows that are no shots" * bool(crossed))
         charts.draw(
             shots_curve(result, metric=_metric(run)),
             key="by_shots",

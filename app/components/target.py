@@ -49,6 +49,7 @@ class Target:
             classes=self.classes,
             closed=self.closed,
             images=self.modality != "language",
+            metric=self.metric,
             sizes=self.sizes,
             dealt=tuple(self.dealt),
         )

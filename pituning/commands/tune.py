@@ -125,7 +125,12 @@ def _told(result: dict[str, Any]) -> str:
     print_table(("method", "score", "low", "high", "π gains"), rows)
     curve = result["learning_curve"]
     if curve:
-        echo("by shots: " + ", ".join(f"{point['shots']}: {point['score']:.1f}" for point in curve))
+        echo(
+            "by shots"
+            + ", on rows that are no shots" * bool(result.get("crossed"))
+            + ": "
+            + ", ".join(f"{point['shots']}: {point['score']:.1f}" for point in curve)
+        )
     judged = judge_run([result])
     lines = (f"{judged.usable.title}. {judged.usable.text}", judged.guard, judged.test, *advice(result))
     for line in filter(None, lines):

@@ -21,10 +21,7 @@ NEAR, NEAR_COST = 16.0, 0.2
 """So near a point stands its own name; what it costs, of the area, that another's does, which is read as its own."""
 
 MOST_TRIED = 40
-"""Names of which each may try all places; among more the hundredth of a second would become a second.
-
-Of so many some are hidden anyway.
-"""
+"""Names of which each may try all places, which takes a tenth of a second; of more some are hidden anyway."""
 
 # Plotly's names of the eight places, best first, with the middle of the box in halves of its width and height.
 PLACES: dict[str, tuple[float, float]] = {
@@ -87,13 +84,14 @@ def place_labels(points: np.ndarray, labels: Sequence[str], size: tuple[float, f
     for i in order if n <= MOST_TRIED else ():
         if alone[i, chosen[i]] + shared(i, chosen[i], chosen).sum() < len(PLACES):  # hides nothing
             continue
+        least = total(chosen)
         for place in range(len(PLACES)):
             changed = chosen.copy()
             changed[i] = place
             for j in np.flatnonzero(shared(i, place, changed)).tolist():
                 changed[j] = best(j, changed)
-            if total(changed) < total(chosen):
-                chosen = changed
+            if (hidden := total(changed)) < least:
+                chosen, least = changed, hidden
     return [list(PLACES)[place] for place in chosen]
 
 

@@ -44,7 +44,7 @@ def shots_curve(result: Mapping[str, Any], *, metric: str = "Test score") -> go.
     backbone = (result.get("baselines") or {}).get("backbone")
     best_guess = max(beside, key=lambda label: beside[label], default=None)
     across = {best_guess: beside[best_guess]} if best_guess is not None else {}
-    if backbone is not None:
+    if backbone is not None and not result.get("crossed"):  # else it was scored on shots, too, the curve was not
         across[method_label("backbone")] = float(backbone)
     for label, score in across.items():
         figure.add_hline(

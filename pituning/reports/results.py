@@ -117,7 +117,7 @@ def _metric(reader: Reader, run: Run) -> str:
 
 def _tested_on(result: Mapping[str, Any]) -> str:
     if result.get("crossed"):
-        return "all rows, the shots by cross-validation"
+        return "rows that it did not learn from and, by cross-validation, on its shots"
     return "rows that it did not learn from" if result.get("pooled") else "the test split"
 
 
@@ -140,11 +140,11 @@ def _by_shots(reader: Reader, run: Run) -> Drawn:
     first, last = points[0], points[-1]
     change = last["score"] - first["score"]
     did = "rises" if change > 0 else "falls" if change < 0 else "stays the same"
-    frame = pd.DataFrame(points)
+    frame, where = pd.DataFrame(points), _tested_on({**result, "crossed": 0})  # shots have no part in it
     return Drawn(
         title=f"{last['score']:.1f} with {last['shots']} shots per class, {first['score']:.1f} with {first['shots']}",
         sentence=f"{_subject(reader, run)}: the score {did} by {abs(change):.1f} points with more shots.",
-        reading=f"{run_title(reader, run)}. {_metric(reader, run)} on the test split, with 95 % intervals.",
+        reading=f"{run_title(reader, run)}. {_metric(reader, run)} on {where}, with 95 % intervals.",
         panels=(
             Panel(
                 figure=lambda dark: shots_curve(result, metric=_metric(reader, run)),

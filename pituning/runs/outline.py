@@ -51,6 +51,7 @@ class Subject:
     images: bool = True
     sizes: Mapping[str, int] = field(default_factory=lambda: {"train": 2000, "validation": 300, "test": 1000})
     dealt: tuple[str, ...] = ()
+    metric: str = "accuracy"
     zoo: int = len(TASK_NAMES)
 
     @property
@@ -74,6 +75,7 @@ class Subject:
             images=info.modality != "language",
             sizes=info.sizes,
             dealt=info.dealt,
+            metric=info.metric,
         )
 
 
@@ -141,12 +143,14 @@ def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
     weight, examples = step_load(config, subject), _examples(config, subject)
     test = scored_count(subject.sizes, subject.dealt, shots=examples, most=config.test_examples)
     least = config.shots if subject.closed else examples
-    shots = crossed_count(subject.sizes, subject.dealt, shots=examples, least=least, most=config.test_examples)
+    shots = crossed_count(
+        subject.sizes, subject.dealt, metric=subject.metric, shots=examples, least=least, most=config.test_examples
+    )
     crossed = min(CROSSED, least) if shots else 0
     parts = [LOAD_LIBRARIES, *_images(subject, examples)]
     if not config.donor_names:
         parts += _ranking(config.predictor, examples, subject)
-    parts += _images(subject, test + shots)
+    parts += _images(subject, test)
     # A single example of a class is not held out, so there is nothing to choose by.
     folds = 0 if config.shots == 1 and subject.closed else config.folds or fold_count(examples)
     parts += [

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pituning.tasks.base import Example, Task
+from pituning.tasks.metrics import METRICS
 
 FEW = 100
 """Test rows below which others are taken, too."""
@@ -41,19 +42,24 @@ def scored_count(sizes: Mapping[str, int], dealt: Sequence[str], *, shots: int, 
     """
     if not is_pooled(sizes, dealt):
         return min(most, sizes["test"])
-    return min(most, ENOUGH, sum(sizes.values()) - shots)
+    return max(0, min(most, ENOUGH, sum(sizes.values()) - shots))
 
 
-def crossed_count(sizes: Mapping[str, int], dealt: Sequence[str], *, shots: int, least: int, most: int) -> int:
+def crossed_count(
+    sizes: Mapping[str, int], dealt: Sequence[str], *, metric: str, shots: int, least: int, most: int
+) -> int:
     """How many shots are tested as well: all where fewer rows are left than there are shots, else none.
 
     Args:
+        metric: of the task. Where it is no mean over rows, none is: what several models say is not to be correlated.
         shots: rows that the run learns from.
         least: those of the smallest class; a single one cannot be left out of a training.
         most: how many rows are tested at most; as many as all, or none of the shots is.
     """
     left = sum(sizes.values()) - shots
-    return shots if is_pooled(sizes, dealt) and least > 1 and left < shots <= most - left else 0
+    by_row = METRICS[metric].takes in ("one", "votes")
+    some = by_row and is_pooled(sizes, dealt) and least > 1 and 0 <= left <= ENOUGH
+    return shots if some and left < shots <= most - left else 0
 
 
 def others(task: Task, shots: Sequence[Example], count: int) -> list[Example]:

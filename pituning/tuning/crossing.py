@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
 from pituning.tuning.learners import MixtureLearner
 from pituning.tuning.selection import Choice, OnlySteps
@@ -20,8 +23,8 @@ class Crossed:
 
     Args:
         predictions: (N,) answers.
-        losses: (N,) −log p(y | x) / √length; empty of the backbone alone.
-        scores: (N, L) log probability of every label, of mixtures on closed tasks; else empty.
+        losses: (N,) −log p(y | x) / √length of mixtures; zeros of others.
+        scores: (N, L) log probability of every label, of mixtures on closed tasks; else N empty lists.
     """
 
     predictions: list[str]
@@ -39,7 +42,8 @@ class Crossed:
 def cross(trial: Trial, method: str, choice: Choice | None, state: Any, reporter: Reporter) -> Crossed | None:
     """Trains a method as was chosen without each of `Trial.parts` in turn, and asks it about that part.
 
-    Donors, rate and steps were chosen with all shots in view, for every method alike.
+    Donors, rate and steps were chosen with all shots in view, and so was what π-tuning is among the candidates: what
+    was chosen is flattered a little on the shots, against what chooses nothing more.
 
     Args:
         choice: of the method; the backbone alone has none.
@@ -49,7 +53,7 @@ def cross(trial: Trial, method: str, choice: Choice | None, state: Any, reporter
         None where the shots are not tested.
 
     Raises:
-        RunFailed: a training diverges.
+        RunFailed: a training diverges, or its losses are no finite numbers.
     """
     if not trial.parts:
         return None
@@ -62,15 +66,19 @@ def cross(trial: Trial, method: str, choice: Choice | None, state: Any, reporter
     scores: list[list[float]] = [[]] * count
     for part in trial.parts:
         if choice.steps:
+            state = None  # one state at a time: that of the whole backbone is as large as it
             state = trial.train(method, choice, steps, shots=trial.shots.subset(part.train))
-        held_out = trial.shots.subset(part.held_out)
-        rows = part.held_out.tolist()
-        found = zip(
-            rows, learner.predict(state, held_out, trial.task, Silent()), learner.losses(state, held_out), strict=True
-        )
-        for row, answer, loss in found:
-            predictions[row], losses[row] = answer, float(loss)
-        if labels is not None and isinstance(learner, MixtureLearner):
+        else:
+            steps.advance()
+        held_out, rows = trial.shots.subset(part.held_out), part.held_out.tolist()
+        for row, answer in zip(rows, learner.predict(state, held_out, trial.task, Silent()), strict=True):
+            predictions[row] = answer
+        if isinstance(learner, MixtureLearner):
+            for row, loss in zip(rows, learner.losses(state, held_out).tolist(), strict=True):
+                losses[row] = loss
+        if isinstance(learner, MixtureLearner) and labels is not None:
             for row, each in zip(rows, learner.label_scores(state, held_out, labels, Silent()).tolist(), strict=True):
                 scores[row] = each
+    if not np.isfinite([*losses, *(value for each in scores for value in each)]).all():
+        raise RunFailed(f"{method}: cross-validation of the shots gave no finite numbers; choose smaller rates")
     return Crossed(predictions, losses, scores)

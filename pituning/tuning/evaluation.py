@@ -42,7 +42,8 @@ def is_crossed(task: Task, most: int, shots: Sequence[Example]) -> bool:
     """Whether the shots are tested as well, each by what was trained without it."""
     least = len(shots) if task.labels is None else min(Counter(shot.answer for shot in shots).values())
     sizes = {split: len(task.split(split)) for split in SPLITS}
-    return crossed_count(sizes, task.about.get("dealt") or (), shots=len(shots), least=least, most=most) > 0
+    dealt = task.about.get("dealt") or ()
+    return crossed_count(sizes, dealt, metric=task.metric, shots=len(shots), least=least, most=most) > 0
 
 
 def first_or_drawn(task: Task, most: int) -> list[Example]:

@@ -14,7 +14,7 @@ from pituning.tuning.trial import Trial
 
 
 def learning_curve(
-    trial: Trial, method: str, choice: Choice, scores: Scores, reporter: Reporter
+    trial: Trial, method: str, choice: Choice, predictions: Sequence[str], reporter: Reporter
 ) -> list[dict[str, Any]]:
     """The score after training on 1, 2, 4 and 8 of the shots of each class, up to all of them.
 
@@ -23,13 +23,14 @@ def learning_curve(
     themselves are worth; it flatters the few a little.
 
     Args:
-        scores: have those of ``pi``, with which the curve ends.
+        predictions: of the method after all shots, for the test examples: with their score the curve ends. Shots that
+            are tested as well have no part in it.
 
     Returns:
         ``shots``, ``score``, ``low`` and ``high`` (95 % over test examples) of each.
     """
     own = Scores(trial.task, trial.test, seed=trial.config.seed)
-    own.rows["pi"] = scores.rows["pi"][: len(trial.test)]  # without shots that are tested as well
+    own.add("pi", predictions)
     points = []
     for count in curve_shots(trial.config.shots):
         rows = first_of_each(trial.answers, count, closed=trial.task.labels is not None)

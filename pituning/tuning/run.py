@@ -401,7 +401,8 @@ class _Run:
         if kept is not None:
             reporter.log("goes on from the learning curve that was measured")
             return list(kept["points"])
-        points = learning_curve(self.trial, chosen, self.choices[chosen], self.scores, reporter)
+        answers = self.outcomes[chosen].predictions
+        points = learning_curve(self.trial, chosen, self.choices[chosen], answers, reporter)
         self.trial.stages.save("curve", {"points": points})
         return points
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,33 +87,35 @@ def make_folds(answers: Sequence[str], *, closed: bool, count: int, seed: int) -
     return folds
 
 
-def partition(answers: Sequence[str], questions: Sequence[object], *, closed: bool, seed: int) -> list[Fold]:
+def partition(answers: Sequence[str], questions: Sequence[Hashable], *, closed: bool, seed: int) -> list[Fold]:
     """Folds of the shots that hold out each of them once, stratified by class where the answer space is closed.
 
     Args:
         answers: of the N shots.
-        questions: what they ask; who asks the same as one that is held out is not trained on.
+        questions: what they ask; those that ask the same are held out together.
         closed: whether answers are classes.
 
     Returns:
-        At most `CROSSED`, so that every class stays in training; none where a class has a single shot.
+        At most `CROSSED` folds, as many as every class has different questions; none where a training would lack one.
     """
-    strata: dict[str, list[int]] = {}
-    for index, answer in enumerate(answers):
-        strata.setdefault(answer if closed else "", []).append(index)
-    count = min(CROSSED, *(len(rows) for rows in strata.values()))
-    if count < 2:
-        return []
+    rows_of: dict[Hashable, list[int]] = {}
+    for row, question in enumerate(questions):
+        rows_of.setdefault(question, []).append(row)
+    strata: dict[str, list[list[int]]] = {}
+    for rows in rows_of.values():  # annotators may disagree: the more frequent answer, or the first one, counts
+        said = Counter(answers[row] for row in rows)
+        strata.setdefault(said.most_common(1)[0][0] if closed else "", []).append(rows)
+    count = min(CROSSED, *(len(groups) for groups in strata.values()))
     generator = np.random.default_rng([seed, 11])
     part = np.zeros(len(answers), dtype=int)
-    for rows in strata.values():  # the parts that have one row more differ between classes
-        part[generator.permutation(rows)] = (np.arange(len(rows)) + generator.integers(count)) % count
-    folds = []
-    for number in range(count):
-        asked = {questions[int(row)] for row in np.flatnonzero(part == number)}
-        kept = [row for row in np.flatnonzero(part != number).tolist() if questions[row] not in asked]
-        folds.append(Fold(np.array(kept, dtype=int), np.flatnonzero(part == number)))
-    return folds
+    for groups in strata.values():  # the parts that have one question more differ between classes
+        first = int(generator.integers(count))
+        for place, chosen in enumerate(generator.permutation(len(groups))):
+            part[groups[int(chosen)]] = (first + place) % count
+    folds = [Fold(np.flatnonzero(part != number), np.flatnonzero(part == number)) for number in range(count)]
+    classes = {answer if closed else "" for answer in answers}
+    whole = all({answers[row] if closed else "" for row in fold.train} == classes for fold in folds)
+    return folds if count > 1 and whole else []
 
 
 def held_out_loss(losses: np.ndarray) -> float:

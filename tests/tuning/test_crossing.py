@@ -24,6 +24,7 @@ from pituning.tasks.registry import list_tasks
 from pituning.tasks.saved import save_task
 from pituning.tuning.config import CROSSED, TuneConfig
 from pituning.tuning.crossing import cross
+from pituning.tuning.learners import MixtureLearner
 from pituning.tuning.predictions import PREDICTIONS, read_predictions
 from pituning.tuning.run import tune
 from pituning.tuning.selection import partition
@@ -36,7 +37,7 @@ MakeWorkspace = Callable[..., Workspace]
 ROWS, SHOTS = 30, 8
 CONFIG = TuneConfig(
     target="small", shots=SHOTS, steps=4, donors=2, folds=1, learning_rates=(0.01,), processes=1,
-    baselines=("backbone", "single", "full", "donor-untouched"),
+    baselines=("backbone", "single", "full", "donor-untouched"), learning_curve=True,
 )  # fmt: skip
 
 
@@ -55,24 +56,37 @@ def workspace(make_workspace: MakeWorkspace) -> Workspace:
     return made
 
 
-@given(st.lists(st.integers(0, 2), min_size=2, max_size=40), st.integers(0, 99), st.booleans())
-def test_each_shot_is_held_out_once_and_no_training_has_seen_its_question(
-    drawn: list[int], seed: int, closed: bool
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), min_size=2, max_size=40),
+    st.integers(0, 99),
+    st.booleans(),
+)
+def test_each_shot_is_held_out_once_with_all_that_ask_the_same(
+    drawn: list[tuple[int, int]], seed: int, closed: bool
 ) -> None:
-    answers = [f"label {one}" for one in drawn]
-    questions = [i % max(1, len(drawn) - 2) for i in range(len(drawn))]
+    answers, questions = [f"label {label}" for label, _ in drawn], [question for _, question in drawn]
     folds = partition(answers, questions, closed=closed, seed=seed)
-    smallest = min(Counter(answers).values()) if closed else len(answers)
-    assert len(folds) == (min(CROSSED, smallest) if smallest > 1 else 0)
+    assert len(folds) <= CROSSED
     if folds:
         assert sorted(np.concatenate([fold.held_out for fold in folds])) == list(range(len(answers)))
     for fold in folds:
         held = {questions[row] for row in fold.held_out}
-        assert set(fold.train) == {row for row in range(len(answers)) if questions[row] not in held}
-        if closed:  # a class has its share, to one row
-            for label, count in Counter(answers).items():
-                out = sum(answers[row] == label for row in fold.held_out)
-                assert count // len(folds) <= out <= -(-count // len(folds))
+        # By the definition, one at a time: a training has what asks something else, and lacks no class.
+        assert fold.train.tolist() == [row for row in range(len(answers)) if questions[row] not in held]
+        assert len(fold.train)
+        if closed:
+            assert {answers[row] for row in fold.train} == set(answers)
+
+
+@given(st.lists(st.integers(0, 2), min_size=2, max_size=40), st.integers(0, 99))
+def test_parts_have_their_share_of_each_class(drawn: list[int], seed: int) -> None:
+    answers = [f"label {label}" for label in drawn]
+    folds = partition(answers, range(len(answers)), closed=True, seed=seed)
+    assert len(folds) == (min(CROSSED, least) if (least := min(Counter(answers).values())) > 1 else 0)
+    for fold in folds:
+        for label, count in Counter(answers).items():
+            out = sum(answers[row] == label for row in fold.held_out)
+            assert count // len(folds) <= out <= -(-count // len(folds))
 
 
 @pytest.mark.parametrize(
@@ -90,12 +104,13 @@ def test_shots_are_tested_where_fewer_rows_are_left(
     train: int, shots: int, least: int, most: int, dealt: bool, crossed: int
 ) -> None:
     sizes, names = {"train": train, "validation": 6, "test": 10}, ("train", "validation", "test") if dealt else ()
-    assert crossed_count(sizes, names, shots=shots, least=least, most=most) == crossed
+    assert crossed_count(sizes, names, metric="accuracy", shots=shots, least=least, most=most) == crossed
+    assert crossed_count(sizes, names, metric="pearson", shots=shots, least=least, most=most) == 0
 
 
 def test_the_answers_to_shots_are_those_of_trainings_without_them(workspace: Workspace) -> None:
     trial = prepare(CONFIG, workspace, Silent(), cross=True)
-    assert [fold.held_out.size for fold in trial.parts] == [2 * SHOTS / CROSSED] * CROSSED
+    assert len(trial.parts) == CROSSED
     for method in ("mixture", "full", "donor-untouched", "backbone"):
         choice = None if method == "backbone" else trial.choose(method, Silent())
         state = None if choice is None else trial.train(method, choice, Silent())
@@ -110,10 +125,13 @@ def test_the_answers_to_shots_are_those_of_trainings_without_them(workspace: Wor
             learner = trial.methods.learner(method)
             without = trial.train(method, choice, Silent(), shots=trial.shots.subset(fold.train))
             assert learner.predict(without, alone, trial.task, Silent()) == [found.predictions[row]]
+            if method == "full":
+                assert (found.losses[row], found.scores[row]) == (0.0, [])
+                continue
+            assert isinstance(learner, MixtureLearner)
             assert learner.losses(without, alone) == pytest.approx([found.losses[row]], abs=1e-4)
-            if found.scores[row]:
-                right = trial.task.labels.index(trial.answers[row])  # type: ignore[union-attr]
-                assert -found.scores[row][right] >= 0
+            (scores,) = learner.label_scores(without, alone, trial.task.labels or (), Silent())
+            assert scores == pytest.approx(found.scores[row], abs=1e-4)
     assert prepare(CONFIG, workspace, Silent()).parts == []  # studies measure the test split
 
 
@@ -130,6 +148,10 @@ def test_a_run_is_scored_on_all_rows_and_goes_on_where_it_was_stopped(workspace:
     assert result["score"] == pytest.approx(
         score("accuracy", list(table["prediction"]), [(one,) for one in table["answer"]]), abs=1e-3
     )
+
+    # The curve is of the rows that are no shots, which come first.
+    last, fresh = result["learning_curve"][-1], table.iloc[: ROWS - 2 * SHOTS]
+    assert last["score"] == pytest.approx(100 * (fresh["prediction"] == fresh["answer"]).mean(), abs=1e-3)
 
     stopped = tmp_path / "stopped" / "checkpoint"
     with pytest.raises(RunCancelled):
