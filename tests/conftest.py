@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,11 +37,14 @@ MEMORY, ROOM = "/dev/shm", 8 * 2**30
 
 
 def pytest_configure() -> None:
-    """Temporary files lie in memory where there is room for them.
+    """Temporary files lie in memory where there is room for them, and Ctrl-C is heard.
 
     Tests make and remove files by the ten thousand. ext4 gives out no number of a file that was removed just now, and
     looks through all of these for each new one, which took up to a third of all processor time.
     """
+    # A shell without job control starts what is in the background with Ctrl-C ignored, and all that it starts, too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM:
         os.environ["TMPDIR"] = tempfile.tempdir = MEMORY  # of what tests start as well
 
