@@ -138,6 +138,10 @@ def test_a_journey_with_pictures(real: Studio, page: Page, tmp_path: Path) -> No
     settle(page)
     expect(page.locator('[data-testid="stMarkdown"]', has_text="16 per class = 32 examples").first).to_be_visible()
     search_little(page, "smolvision", "medium")
+    pills = page.locator(".st-key-baselines_medium")
+    for name in ("Placebo donors", "Best donor"):  # which the journey with reviews has
+        pills.get_by_role("button", name=name, exact=True).click()
+        settle(page)
     start(page)
     has_result(page)
 
