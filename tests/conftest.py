@@ -257,9 +257,10 @@ def lacking(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def real_backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the backbones ``smolvision`` and ``smollm2``, which one command adds from their packages.
+    """The directory of the backbones ``smollm2`` and ``smolvision``, each added from its packages by one command.
 
-    That takes a quarter of a minute: it is made once for all processes of a run, and tests only read it.
+    That takes a quarter of a minute: it is made once for all processes of a run, and tests only read it. What the
+    commands printed is in ``NAME.json`` beside the workspace.
     """
     from pituning.backbones.offers import OFFERS
 
@@ -274,11 +275,12 @@ def real_backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = root / "done"
     with FileLock(root / "lock"):
         if not done.exists():
-            command = [sys.executable, "-m", "pituning.cli", "backbones", "add", "smolvision"]
-            made = subprocess.run(
-                [*command, "--workspace", str(root / "workspace")], capture_output=True, text=True, check=False
-            )
-            assert made.returncode == 0, made.stderr
+            for name in ("smollm2", "smolvision"):
+                command = [sys.executable, "-m", "pituning.cli", "backbones", "add", name, "--json"]
+                command += ["--workspace", str(root / "workspace")]
+                made = subprocess.run(command, capture_output=True, text=True, check=False)
+                assert made.returncode == 0, made.stderr
+                (root / f"{name}.json").write_text(made.stdout, encoding="utf-8")
             done.touch()
     return root / "workspace" / "backbones"
 

@@ -18,11 +18,11 @@ from app.components.words import KINDS, duration, label
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.palette import method_label
 from pituning.reports.usable import before_words, smallest_visible
+from pituning.runs.outline import tested_rows
 from pituning.runs.plans import forecast
 from pituning.runs.records import ACTIVE
 from pituning.runs.roles import Role
 from pituning.runs.spec import RunSpec
-from pituning.tasks.pooling import crossed_count, scored_count
 from pituning.text import shorten
 from pituning.tuning.config import TuneConfig
 from pituning.workspace.atomic import remove_directory
@@ -115,11 +115,8 @@ def panel(target: Target, wanted: Mapping[str, Any], seeds: int, methods: Sequen
 def _test(target: Target, settings: Mapping[str, Any]) -> None:
     """What the test rows will be able to tell."""
     most = int(settings.get("test_examples", config_form.default_of(TuneConfig, "test_examples")))
-    each = int(settings.get("shots", config_form.default_of(TuneConfig, "shots")))
-    shots = each * target.classes
-    rows = scored_count(target.sizes, target.dealt, shots=shots, most=most)
-    least = each if target.closed else shots
-    rows += crossed_count(target.sizes, target.dealt, metric=target.metric, shots=shots, least=least, most=most)
+    shots = int(settings.get("shots", config_form.default_of(TuneConfig, "shots")))
+    rows = sum(tested_rows(target.subject, shots, most))
     words = before_words(rows, target.metric)
     if words:
         few = smallest_visible(rows) > COARSE

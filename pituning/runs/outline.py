@@ -138,15 +138,27 @@ def outline(spec: RunSpec, subject: Subject, workspace: Workspace | None = None)
     return list(load(path)(spec.settings(), subject, *given))
 
 
+def tested_rows(subject: Subject, shots: int, most: int) -> tuple[int, int]:
+    """How many rows that it does not learn from a tuning is tested on, and on how many of its shots.
+
+    Args:
+        shots: per class.
+        most: rows to test on, as it was told.
+    """
+    examples = shots * subject.classes
+    rows = scored_count(subject.sizes, subject.dealt, shots=examples, most=most)
+    crossed = crossed_count(
+        subject.sizes, subject.dealt, metric=subject.metric, shots=examples,
+        least=shots if subject.closed else examples, most=most,
+    )  # fmt: skip
+    return rows, crossed
+
+
 def tune_parts(config: TuneConfig, subject: Subject) -> list[Part]:
     """The phases of a low-shot tuning."""
     weight, examples = step_load(config, subject), _examples(config, subject)
-    test = scored_count(subject.sizes, subject.dealt, shots=examples, most=config.test_examples)
-    least = config.shots if subject.closed else examples
-    shots = crossed_count(
-        subject.sizes, subject.dealt, metric=subject.metric, shots=examples, least=least, most=config.test_examples
-    )
-    crossed = min(CROSSED, least) if shots else 0
+    test, shots = tested_rows(subject, config.shots, config.test_examples)
+    crossed = min(CROSSED, config.shots if subject.closed else examples) if shots else 0
     parts = [LOAD_LIBRARIES, *_images(subject, examples)]
     if not config.donor_names:
         parts += _ranking(config.predictor, examples, subject)

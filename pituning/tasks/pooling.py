@@ -68,11 +68,12 @@ def others(task: Task, shots: Sequence[Example], count: int) -> list[Example]:
     Args:
         shots: what is learned from; rows that ask the same are left out.
     """
-    learned = {(shot.text, shot.image) for shot in shots}
-    free = [row for split in ("validation", "train") for row in task.split(split) if _question(row) not in learned]
+    learned = {question(shot) for shot in shots}
+    free = [row for split in ("validation", "train") for row in task.split(split) if question(row) not in learned]
     chosen = np.sort(np.random.default_rng(0).permutation(len(free))[:count])
     return [free[int(place)] for place in chosen]
 
 
-def _question(row: Example) -> tuple[str, object]:
+def question(row: Example) -> tuple[str, object]:
+    """What a row asks: rows of which it is the same are one question."""
     return row.text, row.image

@@ -10,7 +10,7 @@ import numpy as np
 
 from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
-from pituning.tuning.learners import MixtureLearner
+from pituning.tuning.learners import Mixed, MixtureLearner
 from pituning.tuning.selection import Choice, OnlySteps
 
 if TYPE_CHECKING:
@@ -31,12 +31,35 @@ class Crossed:
     losses: list[float]
     scores: list[list[float]]
 
+
+@dataclass
+class Outcome:
+    """A method that has been trained and tested.
+
+    Args:
+        state: None for what is no mixture: it is never exported.
+        predictions: to the test examples.
+        crossed: of the shots, where these are tested as well.
+    """
+
+    state: Mixed | None
+    predictions: list[str]
+    crossed: Crossed | None = None
+
+    @property
+    def answers(self) -> list[str]:
+        """To all that is tested."""
+        return self.predictions if self.crossed is None else [*self.predictions, *self.crossed.predictions]
+
     def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+        """All but the state."""
+        crossed = {} if self.crossed is None else {"crossed": vars(self.crossed)}
+        return {"predictions": self.predictions, **crossed}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any] | None) -> Crossed | None:
-        return None if value is None else cls(**value)
+    def from_json(cls, value: Mapping[str, Any], state: Mixed | None) -> Outcome:
+        crossed = Crossed(**value["crossed"]) if "crossed" in value else None
+        return cls(state, value["predictions"], crossed)
 
 
 def cross(trial: Trial, method: str, choice: Choice | None, state: Any, reporter: Reporter) -> Crossed | None:

@@ -26,7 +26,7 @@ from pituning.errors import RunFailed
 from pituning.experts.keeping import check_not_imported
 from pituning.progress import Reporter, Silent
 from pituning.tuning.config import MIXTURE, PARTIAL, TuneConfig, guard
-from pituning.tuning.crossing import Crossed, cross
+from pituning.tuning.crossing import Outcome, cross
 from pituning.tuning.evaluation import Scores, rounded, shown_predictions
 from pituning.tuning.export import export
 from pituning.tuning.jobs import Job, is_small, process_count, run_jobs, threads
@@ -86,27 +86,13 @@ def tune(
 
 
 @dataclass
-class _Outcome:
-    """A method that has been trained and tested."""
-
-    state: Mixed | None  # None for what is no mixture: it is never exported
-    predictions: list[str]  # to the test examples
-    crossed: Crossed | None = None  # of the shots, where these are tested as well
-
-    @property
-    def answers(self) -> list[str]:
-        """To all that is tested."""
-        return self.predictions if self.crossed is None else [*self.predictions, *self.crossed.predictions]
-
-
-@dataclass
 class _Run:
     config: TuneConfig
     workspace: Workspace
     reporter: Reporter
     checkpoint: Path | None
     choices: dict[str, Choice] = field(default_factory=dict)
-    outcomes: dict[str, _Outcome] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)  # what is known of the result by now
 
     def result(self) -> dict[str, Any]:
@@ -183,7 +169,7 @@ class _Run:
 
         def take(method: str, value: Mapping[str, Any]) -> None:
             self._take(method, value)
-            if value["predictions"] is not None:
+            if value["outcome"] is not None:
                 self._scored(method)
 
         for method, answers in methods:
@@ -215,19 +201,16 @@ class _Run:
         state = outcome.state if outcome is not None else None
         return {
             "choice": None if choice is None else vars(choice),
-            "predictions": None if outcome is None else outcome.predictions,
-            "crossed": None if outcome is None or outcome.crossed is None else outcome.crossed.to_json(),
+            "outcome": None if outcome is None else outcome.to_json(),
             "state": None if state is None else save({name: each.cpu() for name, each in _whole(state).items()}),
         }
 
     def _take(self, method: str, value: Mapping[str, Any]) -> None:
         if value["choice"] is not None:
             self.choices[method] = Choice(**value["choice"])
-        if value["predictions"] is not None:
+        if value["outcome"] is not None:
             state = None if value["state"] is None else load(value["state"])
-            self.outcomes[method] = _Outcome(
-                self._restored(state), value["predictions"], Crossed.from_json(value["crossed"])
-            )
+            self.outcomes[method] = Outcome.from_json(value["outcome"], self._restored(state))
 
     def _kept(self, method: str, answers: bool) -> bool:
         """Whether a method is as it should be by now, from what was kept if need be."""
@@ -333,14 +316,13 @@ class _Run:
         self.reporter.curve(name, self.choices[method].steps if method in self.choices else 0, {"score": score})
         return score
 
-    def _outcome(self, method: str) -> _Outcome:
+    def _outcome(self, method: str) -> Outcome:
         """A method trained as was chosen, and its answers to the test examples."""
         if method not in self.outcomes and not self._restore_outcome(method):
             outcome = self._train_and_predict(method)
             if outcome.state is not None:
                 self.trial.stages.save_tensors(f"state-{method}", vars(outcome.state))
-            crossed = {} if outcome.crossed is None else {"crossed": outcome.crossed.to_json()}
-            self.trial.stages.save(f"outcome-{method}", {"predictions": outcome.predictions, **crossed})
+            self.trial.stages.save(f"outcome-{method}", outcome.to_json())
             self.outcomes[method] = outcome
         return self.outcomes[method]
 
@@ -351,9 +333,7 @@ class _Run:
         if method != "backbone":
             self._choose(method)  # was kept, too, and belongs into the result
         self.reporter.log(f"goes on from {series(method)} as it was trained and tested")
-        self.outcomes[method] = _Outcome(
-            self._restored(tensors), kept["predictions"], Crossed.from_json(kept.get("crossed"))
-        )
+        self.outcomes[method] = Outcome.from_json(kept, self._restored(tensors))
         return True
 
     def _restored(self, tensors: Mapping[str, Tensor] | None) -> Mixed | None:
@@ -361,7 +341,7 @@ class _Run:
         device = self.trial.backbone.device
         return None if tensors is None else Mixed(**{key: tensor.to(device) for key, tensor in tensors.items()})
 
-    def _train_and_predict(self, method: str) -> _Outcome:
+    def _train_and_predict(self, method: str) -> Outcome:
         state: Any = None
         choice = None if method == "backbone" else self._choose(method)
         if choice is not None:
@@ -372,7 +352,7 @@ class _Run:
         if method == "backbone":
             self.reporter.advance(len(self.trial.test))
         crossed = cross(self.trial, method, choice, state, self.reporter)
-        return _Outcome(state if isinstance(state, Mixed) else None, answers, crossed)
+        return Outcome(state if isinstance(state, Mixed) else None, answers, crossed)
 
     def _predictions(self, chosen: str, probabilities: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
         """Some of them for the result; all of them are kept as a file beside it."""

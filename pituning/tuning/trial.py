@@ -25,6 +25,7 @@ from pituning.graph.predict import Neighbor, plain_neighbor
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
 from pituning.tasks.metrics import guessing
+from pituning.tasks.pooling import question
 from pituning.tasks.registry import load_task
 from pituning.training.config import TrainConfig, without_defaults
 from pituning.tuning.baselines import DRAWN, Methods, drawn
@@ -208,7 +209,7 @@ def prepare(
     parts: list[Fold] = []
     if cross and is_crossed(task, config.test_examples, shots):
         parts = partition(
-            [shot.answer for shot in shots], [(shot.text, shot.image) for shot in shots],
+            [shot.answer for shot in shots], [question(shot) for shot in shots],
             closed=task.labels is not None, seed=config.seed,
         )  # fmt: skip
     tested = len(test) + (len(shots) if parts else 0)

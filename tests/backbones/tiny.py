@@ -143,8 +143,3 @@ def pairs() -> list[Any]:
             marks = () if kind in fast else pytest.mark.slow
             found.append(pytest.param(tiny, kind, id=f"{tiny.id}-{kind}", marks=marks))
     return found
-
-
-def fast_pairs() -> list[Any]:
-    """Those of `pairs` that are in the fast part, for tests of what depends on a family or a kind, but on no pair."""
-    return [pair for pair in pairs() if not pair.marks]

@@ -21,7 +21,7 @@ from pituning.conformance.measure import Measured, measured
 from pituning.conformance.restore import as_it_was
 from pituning.conformance.run import Conformance, check_backbone, check_loaded
 from pituning.experts.kinds import mixable_kinds
-from tests.backbones.tiny import FIRST, TINY, Tiny
+from tests.backbones.tiny import TINY, Tiny
 
 LLAMA = next(tiny for tiny in TINY if tiny.id == "llama")
 KIND_CHECKS = ("places", "training", "disk", "PEFT", "gradients", "mixture")
@@ -45,9 +45,8 @@ def failed(conformance: Conformance) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny", FIRST, ids=lambda tiny: tiny.id)
+@pytest.mark.parametrize("tiny", TINY, ids=lambda tiny: tiny.id)
 def test_every_family_passes(tiny: Tiny, tmp_path: Path) -> None:
-    """A checkpoint of each; the contracts of backbones and kinds ask the same of all."""
     tiny.make(tmp_path / tiny.id)
     actual = check_backbone(tmp_path / tiny.id)
     assert actual.passed, actual.failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,9 @@ def test_the_model_is_added_by_one_command_and_its_shipped_experts_fit(tmp_path:
     from pituning.backbones.base import Backbone
     from pituning.experts.store import open_expert
 
+    for name in ("smollm2", "smolvision"):
+        printed = json.loads((real_backbones.parents[1] / f"{name}.json").read_text(encoding="utf-8"))
+        assert printed["licence"] == "Apache-2.0"
     workspace = Workspace.open(tmp_path / "ws")
     link_backbones(real_backbones, workspace.root)
     backbone = Backbone.load(workspace.backbone_dir("smollm2"), name="smollm2")

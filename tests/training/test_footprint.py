@@ -26,7 +26,7 @@ from pituning.training.loop import fit
 from pituning.training.single import full_finetune, train_expert
 from pituning.tuning.config import TuneConfig
 from pituning.tuning.interpolation import Mixture
-from tests.backbones.tiny import TINY, Tiny, each, fast_pairs, pairs
+from tests.backbones.tiny import TINY, Tiny, each, pairs
 from tests.experts.contract import noisy
 
 
@@ -166,9 +166,9 @@ NEARLY_ALL = {"fourier": 0.95}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backbone", "kind"), fast_pairs(), indirect=["backbone"], scope="module")
+@pytest.mark.parametrize(("backbone", "kind"), pairs(), indirect=["backbone"], scope="module")
 def test_a_training_goes_the_same_way(backbone: Backbone, kind: str, text_task: Task) -> None:
-    """In parts, with checkpointing, and with both; the gradients of every pair are compared above."""
+    """In parts, with checkpointing, and with both."""
     model = ExpertModel(backbone, kind)
     encoded = model.prepare(encode(backbone, text_task, 14))
     config = TrainConfig(steps=5, batch_size=7, learning_rate=1e-3, warmup=0)
