@@ -171,7 +171,7 @@ def test_a_training_goes_the_same_way(backbone: Backbone, kind: str, text_task: 
     """In parts, with checkpointing, and with both."""
     model = ExpertModel(backbone, kind)
     encoded = model.prepare(encode(backbone, text_task, 14))
-    config = TrainConfig(steps=5, batch_size=7, learning_rate=1e-3, warmup=0)
+    config = TrainConfig(steps=3, batch_size=7, learning_rate=1e-3, warmup=0)
     whole = train_expert(model, encoded, config)
     for other in (
         replace(config, accumulate=3), replace(config, checkpointing=True),
