@@ -89,6 +89,8 @@ def _actions(run: Run) -> None:
         )  # fmt: skip
     if run.kind != "answer" and run.understood:
         run_queue.duplicate(run)
+        if run.state == "succeeded" and run.spec.record.grows == "baselines":
+            run_queue.grow(run)
     if not run.active:
         _delete(run)
     if run.state == "succeeded":

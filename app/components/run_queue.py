@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -12,8 +12,10 @@ from app.components.guard import say, sentence
 from app.components.words import KINDS, label
 from pituning.errors import PiTuningError
 from pituning.experts.kinds import in_order
+from pituning.figures.palette import method_label
 from pituning.runs.records import Run
 from pituning.runs.store import PAUSED
+from pituning.tuning.config import BASELINES
 
 WHOLE = {"shots": "Shots", "seed": "Seed", "steps": "Steps", "batch_size": "Batch size", "donors": "Donors"}
 """Settings that can be changed when a run is duplicated; those that a run does not have are left out."""
@@ -72,6 +74,27 @@ def duplicate(run: Run) -> None:
         changes = _form(run)
         access.button("Queue run", icon=":material/rocket_launch:", type="primary", key="run_duplicate",
                       on_click=_again, args=(run.id, changes))  # fmt: skip
+
+
+def grow(run: Run) -> None:
+    """Baselines that a finished tuning does not have, to be added by a new run that goes on from it."""
+    has = {**run.spec.defaults(), **run.spec.config}["baselines"]
+    with access.popover("Add baselines", icon=":material/add_chart:", key="run_grow_ask"):
+        st.caption("A new run goes on from what this one has found: only what you add is trained.")
+        more = st.multiselect(
+            "Baselines", [name for name in BASELINES if name not in has], format_func=method_label,
+            key=f"grow_{run.id}",
+        )  # fmt: skip
+        access.button("Queue run", icon=":material/rocket_launch:", type="primary", key="run_grow",
+                      disabled=not more, on_click=_extend, args=(run.id, more))  # fmt: skip
+
+
+def _extend(run_id: str, more: Sequence[str]) -> None:
+    try:
+        st.query_params["run"] = runs_data.queue().extend(run_id, more)
+        runs_data.wake()
+    except PiTuningError as error:
+        say("The run could not be queued", error)
 
 
 def _form(run: Run) -> Mapping[str, Any]:

@@ -1,4 +1,5 @@
-"""`pituning runs sweep | duplicate | count | move | priority | pause | unpause | adopt`: what is queued, and how."""
+"""`pituning runs sweep | duplicate | extend | submit | count | move | priority | pause | unpause | adopt`: what is
+queued, and how."""
 
 from __future__ import annotations
 
@@ -76,6 +77,25 @@ def duplicate(
     made = queue.duplicate(run, changes_of(queue.get(run).kind, settings or []), name=name)
     _wake(queue)
     emit({"run": made}, as_json, lambda: echo(f"queued {made}; see: pituning runs show {made}"))
+
+
+@app.command()
+def extend(
+    run: RunArgument,
+    baselines: Annotated[str, typer.Option(help="Methods to compare with as well, with commas, such as full.")],
+    detach: DetachOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add baselines to a tuning that is done: a new run goes on from it, and repeats nothing."""
+    queue = open_queue(workspace)
+    made = queue.extend(run, words(baselines))
+    _wake(queue)
+    if detach:
+        emit({"run": made}, as_json, lambda: echo(f"queued {made}; see: pituning runs show {made}"))
+        return
+    result = follow(queue.workspace, made)
+    emit(result, as_json, lambda: echo(f"{made} is done; see: pituning runs show {made}"))
 
 
 @app.command()

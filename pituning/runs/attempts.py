@@ -18,6 +18,9 @@ CHECKPOINT = "checkpoint"
 UNSAVED = "unsaved-"
 """How the files of points that are not known to be in the database begin (`pituning.runs.unsaved`)."""
 
+_OF_THE_ATTEMPT = shutil.ignore_patterns(f"{TEMPORARY_PREFIX}*", f"{UNSAVED}*")
+"""What is no other attempt's: unfinished files, and points that are in the database by then."""
+
 
 def last_attempt(run_dir: Path) -> int:
     """The last attempt that has made a run's checkpoints its own; 0 where none has."""
@@ -44,8 +47,7 @@ def take_over(run_dir: Path, attempt: int) -> Path:
         try:
             with atomic_directory(mine) as new:
                 if before.is_dir():
-                    unfinished = shutil.ignore_patterns(f"{TEMPORARY_PREFIX}*", f"{UNSAVED}*")
-                    shutil.copytree(before, new, dirs_exist_ok=True, ignore=unfinished)
+                    shutil.copytree(before, new, dirs_exist_ok=True, ignore=_OF_THE_ATTEMPT)
         except ArtefactError:
             # There is no room for a copy. A rename needs none, and keeps out all but who has a file open.
             with suppress(OSError):
@@ -56,6 +58,22 @@ def take_over(run_dir: Path, attempt: int) -> Path:
         if path != mine:
             shutil.rmtree(path, ignore_errors=True)
     return mine
+
+
+def hand_on(run_dir: Path, other_dir: Path) -> None:
+    """Lets a run that has not begun go on from what another one has left, which stays as it is.
+
+    Args:
+        run_dir: of the run that has left it; where it has left nothing, nothing happens.
+        other_dir: of the one that is to begin.
+
+    Raises:
+        ArtefactError: it cannot be written.
+    """
+    left = last_attempt_dir(run_dir)
+    if left.is_dir():
+        with atomic_directory(other_dir / CHECKPOINT) as new:
+            shutil.copytree(left, new, dirs_exist_ok=True, ignore=_OF_THE_ATTEMPT)
 
 
 def remove_checkpoints(run_dir: Path) -> None:

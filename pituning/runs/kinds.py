@@ -36,6 +36,8 @@ class RunKindRecord:
         reads_zoo: whether it reads all experts of its backbone and kind.
         ranks_zoo: whether its result has ``neighbors``, the zoo's tasks by similarity to the subject.
         curves: whether it measures anything step by step while it works.
+        grows: the field of the configuration to which more can be added when a run has succeeded: a new one then goes
+            on from what it has found (`RunQueue.extend`). Its job keeps no more in ``checkpoint`` than that takes.
         rate_field: the field in which a diverged training gets a smaller learning rate.
     """
 
@@ -54,6 +56,7 @@ class RunKindRecord:
     reads_zoo: bool = False
     ranks_zoo: bool = False
     curves: bool = True
+    grows: str | None = None
     rate_field: str = "learning_rate"
 
 
@@ -72,6 +75,7 @@ RUN_KINDS: Registry[RunKindRecord] = Registry(
             makes_expert=True,
             reads_zoo=True,
             ranks_zoo=True,
+            grows="baselines",
             rate_field="learning_rates",
         ),
         RunKindRecord(

@@ -32,12 +32,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from pituning.errors import BadInput
-from pituning.runs.attempts import remove_checkpoints
+from pituning.runs.attempts import hand_on, remove_checkpoints
 from pituning.runs.claims import NOBODY, ClaimedRuns, LostClaimError
 from pituning.runs.naming import new_names, number_of
 from pituning.runs.records import Run
 from pituning.runs.roles import LOCAL_OWNER, Actor, Role
-from pituning.runs.rows import Rows, insert_rows, rows_of
+from pituning.runs.rows import Rows, copy_measured, insert_rows, rows_of
 from pituning.runs.spec import RunSpec
 from pituning.runs.store import ALPHAS, CURVES, ORDER, PAUSED, RUNS, SETTINGS, note
 from pituning.workspace.layout import Workspace, check_name
@@ -83,12 +83,14 @@ class RunQueue(ClaimedRuns):
         names: Sequence[str] | None = None,
         priority: int = 0,
         max_attempts: int = MAX_ATTEMPTS,
+        after: str | None = None,
     ) -> list[str]:
         """Puts runs into the queue, all or none, in this order; returns their ids.
 
         Args:
             batch: a name that they share.
             names: one for each run; by default its kind and subject, and a number from the second one on.
+            after: a run from whose checkpoints they go on, with its curves and weights.
 
         Raises:
             BadInput: when a spec's settings, or the batch's name, cannot be used.
@@ -118,7 +120,11 @@ class RunQueue(ClaimedRuns):
                         row["name"] = name
                 connection.execute(sa.insert(RUNS), rows)
                 for row in rows:
-                    self._note(connection, str(row["id"]), "queued")
+                    if after is not None:  # before the commit, while no worker can have taken the run
+                        copy_measured(connection, after, str(row["id"]))
+                        hand_on(self.workspace.run_dir(after), self.workspace.run_dir(str(row["id"])))
+                    goes_on = "" if after is None else f" to go on from {after}"
+                    self._note(connection, str(row["id"]), f"queued{goes_on}")
         return [str(row["id"]) for row in rows]
 
     def new_batch_name(self) -> str:
@@ -137,6 +143,29 @@ class RunQueue(ClaimedRuns):
         spec = RunSpec(kind=run.kind, config={**run.spec.config, **changes})
         own = None if number_of(run) else run.name  # a name that somebody gave; else it gets one of its own
         return self.submit(spec, name=name or own, priority=run.priority)
+
+    def extend(self, run_id: str, more: Sequence[str]) -> str:
+        """Queues a new run with the settings of one that has succeeded and more of what its kind's ``grows`` names:
+        baselines of a tuning. It does nothing again that was done. Returns its id.
+
+        Raises:
+            BadInput: there is no such run, it has not succeeded or is of a kind that does not grow, it has all of
+                ``more``, or one of that cannot be used.
+        """
+        self.actor.require(Role.RUNNER, "start runs")
+        run = self.get(run_id)
+        if run.damage is not None:
+            raise BadInput(run.damage)
+        name = run.spec.record.grows
+        if name is None or run.state != "succeeded":
+            what = f"is {run.state}" if name else f"is of kind {run.kind}"
+            raise BadInput(f"run {run_id!r} {what}; more can be added to a tuning that has succeeded", field="run")
+        has = {**run.spec.defaults(), **run.spec.config}[name]
+        new = [each for each in dict.fromkeys(more) if each not in has]
+        if not new:
+            raise BadInput(f"there is nothing to add to run {run_id!r}: it has {', '.join(has)}", field=name)
+        spec = RunSpec(kind=run.kind, config={**run.spec.config, name: [*has, *new]})
+        return self.submit_all([spec], priority=run.priority, after=run_id)[0]
 
     # The order.
 

@@ -59,6 +59,14 @@ def insert_rows(connection: sa.Connection, rows: Rows) -> str:
     return run_id
 
 
+def copy_measured(connection: sa.Connection, run_id: str, other_id: str) -> None:
+    """Writes the curves and weights of a run down for another one as well."""
+    for table in (CURVES, ALPHAS):
+        names = [column.key for column in table.c if column.key not in ("id", "run_id")]
+        values = sa.select(sa.literal(other_id), *(table.c[name] for name in names)).where(table.c.run_id == run_id)
+        connection.execute(sa.insert(table).from_select(["run_id", *names], values.order_by(table.c.id)))
+
+
 def _read(connection: sa.Connection, table: sa.Table, which: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
     """Rows in the order in which they came; JSON is read here, so that it is the same on every database."""
     columns = [

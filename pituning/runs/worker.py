@@ -81,7 +81,7 @@ def run_claimed(queue: RunQueue, claim: Claim, work: Work) -> str | None:
             signal.signal(signal.SIGTERM, previous)
         where = str(path.relative_to(workspace.root))
         state = _end(reporter, lambda: _succeed(queue, claim, where, reporter.refused))
-        if state == "succeeded":
+        if state == "succeeded" and run.spec.record.grows is None:
             remove_checkpoints(workspace.run_dir(run.id))  # not before: they might be needed again
         return state
     except LostClaimError as error:

@@ -37,7 +37,7 @@ class Outcome:
     """A method that has been trained and tested.
 
     Args:
-        state: None for what is no mixture: it is never exported.
+        state: of what π-tuning may choose; what else there is, is never exported.
         predictions: to the test examples.
         crossed: of the shots, where these are tested as well.
     """

@@ -25,7 +25,7 @@ from torch import Tensor
 from pituning.errors import RunFailed
 from pituning.experts.keeping import check_not_imported
 from pituning.progress import Reporter, Silent
-from pituning.tuning.config import MIXTURE, PARTIAL, TuneConfig, guard
+from pituning.tuning.config import CANDIDATES, MIXTURE, PARTIAL, TuneConfig, guard
 from pituning.tuning.crossing import Outcome, cross
 from pituning.tuning.evaluation import Scores, rounded, shown_predictions
 from pituning.tuning.export import export
@@ -49,8 +49,6 @@ from pituning.tuning.untrained import untrained_errors
 from pituning.workspace.atomic import write_json, write_text
 from pituning.workspace.layout import Workspace
 
-STATELESS = ("backbone", "full", "bitfit")
-"""Methods of which the answers are kept alone."""
 ALPHA_EVERY = 5
 """Steps between two reports of the interpolation weights."""
 
@@ -328,7 +326,7 @@ class _Run:
 
     def _restore_outcome(self, method: str) -> bool:
         kept, tensors = self.trial.stages.load(f"outcome-{method}"), self.trial.stages.load_tensors(f"state-{method}")
-        if kept is None or (tensors is None and method not in STATELESS):
+        if kept is None or (tensors is None and method in CANDIDATES):
             return False
         if method != "backbone":
             self._choose(method)  # was kept, too, and belongs into the result
@@ -352,7 +350,7 @@ class _Run:
         if method == "backbone":
             self.reporter.advance(len(self.trial.test))
         crossed = cross(self.trial, method, choice, state, self.reporter)
-        return Outcome(state if isinstance(state, Mixed) else None, answers, crossed)
+        return Outcome(state if method in CANDIDATES else None, answers, crossed)
 
     def _predictions(self, chosen: str, probabilities: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
         """Some of them for the result; all of them are kept as a file beside it."""

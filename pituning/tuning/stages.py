@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pituning.errors import ArtefactError
+from pituning.tasks.base import Example
 from pituning.workspace.atomic import read_json, write_bytes, write_json
 
 
@@ -22,22 +23,19 @@ class Stages:
     Args:
         directory: where they are kept; None keeps nothing.
         identity: of the run's settings; what was kept under another identity is not used.
+        earlier: what an earlier version took for it; what was kept under that is used, too.
     """
 
-    def __init__(self, directory: Path | None, identity: Mapping[str, Any]):
+    def __init__(
+        self, directory: Path | None, identity: Mapping[str, Any], *, earlier: Mapping[str, Any] | None = None
+    ):
         self.directory = directory
-        self.identity = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        self.identity = _identity(identity)
+        self._known = {self.identity} if earlier is None else {self.identity, _identity(earlier)}
 
     def load(self, name: str) -> dict[str, Any] | None:
         """What `save` was given under that name, or None."""
-        if self.directory is None:
-            return None
-        try:
-            document = read_json(self.directory / f"{name}.json")
-            whole = document["identity"] == self.identity and document["sha256"] == _digest(document["value"])
-            return document["value"] if whole else None
-        except (ArtefactError, KeyError, TypeError):
-            return None  # not there or damaged: the stage is done again
+        return self._load(name)[1]
 
     def save(self, name: str, value: Mapping[str, Any]) -> None:
         """Keeps a JSON document."""
@@ -52,9 +50,9 @@ class Stages:
         """What `save_tensors` was given under that name, or None."""
         if self.directory is None:
             return None
-        kept = self.load(f"{name}-tensors")
+        identity, kept = self._load(f"{name}-tensors")
         try:
-            data = (self.directory / f"{name}-{self.identity[:16]}.safetensors").read_bytes()
+            data = self._tensors(name, identity).read_bytes()
             return load(data) if kept and kept["sha256"] == hashlib.sha256(data).hexdigest() else None
         except (OSError, SafetensorError):
             return None
@@ -62,10 +60,36 @@ class Stages:
     def save_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Keeps tensors."""
         if self.directory is not None:
-            path = self.directory / f"{name}-{self.identity[:16]}.safetensors"
             data = save({key: tensor.cpu().contiguous().clone() for key, tensor in tensors.items()})
-            write_bytes(path, data)
+            write_bytes(self._tensors(name, self.identity), data)
             self.save(f"{name}-tensors", {"sha256": hashlib.sha256(data).hexdigest()})
+
+    def _load(self, name: str) -> tuple[str, dict[str, Any] | None]:
+        """The identity under which it was kept, and what was."""
+        if self.directory is None:
+            return self.identity, None
+        try:
+            document = read_json(self.directory / f"{name}.json")
+            whole = document["identity"] in self._known and document["sha256"] == _digest(document["value"])
+            return document["identity"], document["value"] if whole else None
+        except (ArtefactError, KeyError, TypeError):
+            return self.identity, None  # not there or damaged: the stage is done again
+
+    def _tensors(self, name: str, identity: str) -> Path:
+        assert self.directory is not None
+        return self.directory / f"{name}-{identity[:16]}.safetensors"
+
+
+def rows_digest(rows: Sequence[Example]) -> str:
+    """Of what rows ask and answer; images count by the uid of their row."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps([row.uid, row.text, row.answer]).encode())
+    return digest.hexdigest()
+
+
+def _identity(settings: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(value: Mapping[str, Any]) -> str:

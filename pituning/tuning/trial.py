@@ -37,7 +37,7 @@ from pituning.tuning.learners import MixtureLearner
 from pituning.tuning.selection import Choice, Fold, OnlySteps, as_it_is, choose, make_folds, partition, train
 from pituning.tuning.short_probe import STEPS as PROBE_STEPS
 from pituning.tuning.short_probe import halves, short_probe
-from pituning.tuning.stages import Stages
+from pituning.tuning.stages import Stages, rows_digest
 from pituning.workspace.layout import Workspace
 
 TEMPERATURE = "temperature"
@@ -235,7 +235,13 @@ def prepare(
     without = ("backbone", "processes")
     settings = {name: value for name, value in without_defaults(asdict(config)).items() if name not in without}
     identity = {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **settings}
-    stages = Stages(checkpoint, {**identity, "crossed": len(parts)} if parts else identity)
+    if parts:
+        identity["crossed"] = len(parts)
+    # What a method finds does not depend on the others, so that a run can be given more of them later, but does on rows
+    # and experts, which may have changed by then.
+    lent = {name: expert.card.sha256 for name, expert in sorted(zoo.experts.items())}
+    alone = {name: value for name, value in identity.items() if name != "baselines"}
+    stages = Stages(checkpoint, {**alone, "zoo": lent, "rows": rows_digest([*shots, *test])}, earlier=identity)
 
     def encode(examples: Sequence[Example]) -> EncodedExamples:
         pixels = "full" in config.baselines

@@ -298,6 +298,21 @@ def test_a_run_is_duplicated_with_changes(workspace: Workspace, woken: list[Work
     assert woken
 
 
+def test_baselines_are_added_to_a_run_that_is_done(
+    workspace: Workspace, woken: list[Workspace], open_page: OpenPage
+) -> None:
+    run = synthetic.done(workspace, baselines=["backbone", "single"])
+    at = open_page("runs", run=run.id)
+    assert at.button(key="run_grow").disabled
+
+    at.multiselect(key=f"grow_{run.id}").select("full").run()
+    at.button(key="run_grow").click().run()
+
+    (made,) = RunQueue(workspace).waiting()
+    assert made.spec.config["baselines"] == ["backbone", "single", "full"]
+    assert woken
+
+
 def test_a_batch_is_shown_alone_and_cancelled(workspace: Workspace, open_page: OpenPage) -> None:
     queue = RunQueue(workspace)
     other = synthetic.queued(workspace, "vqa")

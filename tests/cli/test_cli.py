@@ -34,7 +34,7 @@ COMMANDS = {
     "study": ("transfer", "lowshot", "predictors", "short-probe", "summary", "tables", "variants", "paper"),
     "runs": (
         "list", "show", "logs", "cancel", "resume", "retry", "delete",
-        "sweep", "duplicate", "submit", "count", "move", "priority", "pause", "unpause", "adopt",
+        "sweep", "duplicate", "extend", "submit", "count", "move", "priority", "pause", "unpause", "adopt",
     ),
     "worker": (),
     "bin": ("list", "restore", "empty"),

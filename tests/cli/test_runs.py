@@ -190,6 +190,18 @@ def test_duplicate(pituning: Run, workspace: Workspace) -> None:
     assert (outcome.code, "shots is 0" in outcome.error) == (2, True)
 
 
+def test_extend(pituning: Run, workspace: Workspace) -> None:
+    queue = RunQueue(workspace)
+    run_id = queue.submit(RunSpec(kind="tune", config={"target": "nli", "baselines": ["single"]}))
+    outcome = pituning("runs", "extend", run_id, "--baselines", "full", "--detach")
+    assert (outcome.code, "is queued; more can be added" in outcome.error) == (2, True)
+    claimed = queue.claim("me")
+    assert claimed is not None
+    queue.finish(claimed.claim, "succeeded")
+    made = pituning("runs", "extend", run_id, "--baselines", "full,bitfit", "--detach", "--json").json
+    assert queue.get(made["run"]).spec.config["baselines"] == ["single", "full", "bitfit"]
+
+
 def test_a_failure_shows_its_class_and_mend(pituning: Run, workspace: Workspace) -> None:
     queue = RunQueue(workspace)
     run_id = queue.submit(RunSpec(kind="train", config={"task": "nli"}))

@@ -20,28 +20,41 @@ def as_role(workspace: Workspace, role: Role) -> RunQueue:
     return RunQueue(workspace, actor=Actor(f"{role}@example.org", role))
 
 
+def queued(queue: RunQueue) -> str:
+    return queue.submit(SPEC)
+
+
+def tuned(queue: RunQueue) -> str:
+    run_id = queue.submit(RunSpec(kind="tune", config={"target": "digits"}))
+    claimed = queue.claim("me")
+    assert claimed is not None
+    queue.finish(claimed.claim, "succeeded")
+    return run_id
+
+
 def cancelled(queue: RunQueue) -> str:
     run_id = queue.submit(SPEC)
     queue.cancel(run_id)
     return run_id
 
 
-# What to do, the state of the run that it is done to, and who may.
-ASKED: dict[str, tuple[Callable[[RunQueue, str], object], bool, Role]] = {
-    "submit": (lambda queue, _run: queue.submit(SPEC), True, Role.RUNNER),
-    "submit_all": (lambda queue, _run: queue.submit_all([SPEC, SPEC], batch="two"), True, Role.RUNNER),
-    "duplicate": (lambda queue, run: queue.duplicate(run, {"seed": 1}), True, Role.RUNNER),
-    "move": (lambda queue, run: queue.move(run, 2), True, Role.RUNNER),
-    "move_first": (lambda queue, run: queue.move_first(run), True, Role.RUNNER),
-    "set_priority": (lambda queue, run: queue.set_priority(run, 5), True, Role.RUNNER),
-    "pause": (lambda queue, _run: queue.pause(), True, Role.RUNNER),
-    "unpause": (lambda queue, _run: queue.unpause(), True, Role.RUNNER),
-    "set": (lambda queue, _run: queue.set("paused", {"reason": "x", "since": 0}), True, Role.RUNNER),
-    "cancel": (lambda queue, run: queue.cancel(run), True, Role.RUNNER),
-    "resume": (lambda queue, run: queue.resume(run), False, Role.RUNNER),
-    "retry": (lambda queue, run: queue.retry(run), False, Role.RUNNER),
-    "forget": (lambda queue, run: queue.forget(run), False, Role.ADMIN),
-    "delete_run": (delete_run, False, Role.ADMIN),
+# What to do, what makes the run that it is done to, and who may.
+ASKED: dict[str, tuple[Callable[[RunQueue, str], object], Callable[[RunQueue], str], Role]] = {
+    "submit": (lambda queue, _run: queue.submit(SPEC), queued, Role.RUNNER),
+    "submit_all": (lambda queue, _run: queue.submit_all([SPEC, SPEC], batch="two"), queued, Role.RUNNER),
+    "extend": (lambda queue, run: queue.extend(run, ["bitfit"]), tuned, Role.RUNNER),
+    "duplicate": (lambda queue, run: queue.duplicate(run, {"seed": 1}), queued, Role.RUNNER),
+    "move": (lambda queue, run: queue.move(run, 2), queued, Role.RUNNER),
+    "move_first": (lambda queue, run: queue.move_first(run), queued, Role.RUNNER),
+    "set_priority": (lambda queue, run: queue.set_priority(run, 5), queued, Role.RUNNER),
+    "pause": (lambda queue, _run: queue.pause(), queued, Role.RUNNER),
+    "unpause": (lambda queue, _run: queue.unpause(), queued, Role.RUNNER),
+    "set": (lambda queue, _run: queue.set("paused", {"reason": "x", "since": 0}), queued, Role.RUNNER),
+    "cancel": (lambda queue, run: queue.cancel(run), queued, Role.RUNNER),
+    "resume": (lambda queue, run: queue.resume(run), cancelled, Role.RUNNER),
+    "retry": (lambda queue, run: queue.retry(run), cancelled, Role.RUNNER),
+    "forget": (lambda queue, run: queue.forget(run), cancelled, Role.ADMIN),
+    "delete_run": (delete_run, cancelled, Role.ADMIN),
 }
 READING = {
     "exists", "get", "list", "waiting", "counts", "setting", "place", "new_batch_name", "curves_of", "alphas_of",
@@ -61,9 +74,9 @@ def everything(workspace: Workspace) -> object:
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("what", ASKED)
 def test_the_queue_does_what_the_role_covers_and_nothing_else(workspace: Workspace, what: str, role: Role) -> None:
-    do, while_queued, needed = ASKED[what]
+    do, make, needed = ASKED[what]
     owner = RunQueue(workspace)
-    run_id = owner.submit(SPEC) if while_queued else cancelled(owner)
+    run_id = make(owner)
     owner.submit(SPEC)
     before = everything(workspace)
 

@@ -281,6 +281,41 @@ def test_a_duplicate_has_the_settings_but_for_the_changes(queue, submit):
         queue.duplicate(run_id, {"shorts": 8})
 
 
+def test_a_tuning_that_is_done_is_given_more_baselines(queue, workspace):
+    spec = RunSpec(kind="tune", config={"target": "digits", "shots": 4, "baselines": ["backbone", "single"]})
+    run_id = queue.submit(spec, priority=2)
+    claim = queue.claim("me").claim
+    point, weights = CurvePoint("pi", 1, "loss", 0.5), AlphaPoint(1, ("s",), ("own", "nli"), ((0.5, 0.5),))
+    queue.report(claim, progress=PROGRESS, metrics=[point], alphas=[weights])
+    with pytest.raises(BadInput, match="is running; more can be added to a tuning that has succeeded"):
+        queue.extend(run_id, ["full"])
+    kept = take_over(workspace.run_dir(run_id), claim.attempt)
+    (kept / "choice-single.json").write_text("{}")
+    (kept / "unsaved-1").write_text("in the database by now")
+    queue.finish(claim, "succeeded")
+
+    more = queue.get(queue.extend(run_id, ["full", "single"]))
+
+    assert more.spec.config == {**spec.config, "baselines": ["backbone", "single", "full"]}
+    assert (more.state, more.attempt, more.priority) == ("queued", 0, 2)
+    assert (queue.curves_of(more.id), queue.alphas_of(more.id)) == ([point], [weights])
+    assert queue.events_of(more.id)[-1].message == f"queued to go on from {run_id}"
+    claim = queue.claim("me").claim
+    assert [path.name for path in take_over(workspace.run_dir(more.id), claim.attempt).iterdir()] == [
+        "choice-single.json"
+    ]
+    assert (kept / "choice-single.json").exists()
+    assert queue.curves_of(run_id) == [point]
+
+    for names, words in ((["single"], "nothing to add .* it has backbone, single"), (["pull"], "unknown baseline")):
+        with pytest.raises(BadInput, match=words):
+            queue.extend(run_id, names)
+    counted = queue.submit(RunSpec(kind="count", config={"upto": 1}))
+    with pytest.raises(BadInput, match="is of kind count"):
+        queue.extend(counted, ["full"])
+    assert len(queue.list()) == 3
+
+
 def test_no_two_runs_that_nobody_named_have_the_same_name(queue, submit):
     specs = [RunSpec(kind="train", config={"task": task, "name": "x"}) for task in ("digits", "digits-2", "digits")]
     names = [queue.get(run_id).name for run_id in queue.submit_all(specs)]

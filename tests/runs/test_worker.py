@@ -11,7 +11,9 @@ import pytest
 
 from pituning.errors import ArtefactError, BackboneMismatch, BadInput, DiskFull, Diverged, OutOfMemory
 from pituning.runs import worker
+from pituning.runs.attempts import take_over
 from pituning.runs.queue import MAX_ATTEMPTS
+from pituning.runs.spec import RunSpec
 from pituning.runs.worker import run_claimed
 from pituning.workspace.space import LEAST_FREE_VARIABLE
 
@@ -32,6 +34,20 @@ def test_a_result_is_written_and_found(queue, running, workspace):
     path = workspace.root / queue.get(running.id).result_path
     assert json.loads(path.read_text())["score"] == 61.0
     assert [point.value for point in queue.curves_of(running.id) if point.series == "pi"] == [61.0]
+
+
+@pytest.mark.parametrize(("kind", "subject", "kept"), [("tune", "target", True), ("train", "task", False)])
+def test_what_can_grow_keeps_what_it_goes_on_from(queue, workspace, kind, subject, kept):
+    run_id = queue.submit(RunSpec(kind=kind, config={subject: "digits"}))
+    checkpoint = []
+
+    def work(run, workspace, _reporter):
+        checkpoint.append(take_over(workspace.run_dir(run.id), run.attempt))
+        return {}
+
+    assert run_claimed(queue, queue.claim("me").claim, work) == "succeeded"
+    assert queue.get(run_id).state == "succeeded"
+    assert checkpoint[0].exists() == kept
 
 
 @pytest.mark.parametrize(

@@ -341,6 +341,10 @@ def test_same_seed_same_numbers_and_a_stopped_run_goes_on(make_workspace: MakeWo
     assert {"loss", "score"} <= both.metrics["full"]
     assert both.phases[-1][1:] == [again.phases[-1][1]] * 2
     assert tune(replace(config, seed=1), workspace) != first
+    # More baselines later: what there is is not done again, and all is as if they had been there from the start.
+    more = replace(config, baselines=(*config.baselines, "placebo"))
+    assert tune(more, workspace, later := Notes(), stages) == tune(more, workspace)
+    assert [name for name, values in later.metrics.items() if "loss" in values] == ["placebo"]
 
 
 @pytest.mark.slow

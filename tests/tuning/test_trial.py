@@ -7,6 +7,8 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -43,15 +45,25 @@ def test_pi_of_the_rows_is_that_of_a_tuning(name: str, make_workspace: Callable[
     assert {m: losses[m] for m in CANDIDATES} == {m: c["held_out_loss"] for m, c in tuned["candidates"].items()}
 
 
-def test_stages_of_before_there_was_a_choice_of_backbones_are_used(make_workspace: Callable[..., Workspace]) -> None:
-    """A run that an earlier version left unfinished goes on: the identity has the fingerprint, and no name."""
+def identity_of(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def test_stages_of_before_there_was_a_choice_of_backbones_are_used(
+    make_workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    """A run that an earlier version left unfinished goes on: the identity had the fingerprint, no name, and all
+    baselines."""
     workspace = make_workspace("w", "lora")
     settings = {"target": "tiny-mood", "shots": 4, "donor_names": ("tiny-colour",), "donors": 1}
     trial = prepare(TuneConfig(**settings), workspace, Silent())
     later = ("backbone", "dtype", "quantize", "accumulate", "checkpointing", "processes")
     told = {name: value for name, value in asdict(trial.config).items() if name not in later}
     told |= {"format": 1, "backbone": trial.backbone.fingerprint}
-    assert trial.stages.identity == hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    kept = {"identity": identity_of(told), "value": {"loss": 1}, "sha256": identity_of({"loss": 1})}
+    (tmp_path / "choice-single.json").write_text(json.dumps(kept))
+    found = prepare(TuneConfig(**settings), workspace, Silent(), checkpoint=tmp_path).stages.load("choice-single")
+    assert found == {"loss": 1}
     assert trial.backbone.name == "mini"
     shutil.move(workspace.root / "zoos" / "mini", workspace.root / "zoos" / "again")
     shutil.move(workspace.root / "backbones" / "mini", workspace.root / "backbones" / "again")
