@@ -141,7 +141,7 @@ def _pi(model: Any, variant: str) -> Callable[[Any], None]:
     import torch
 
     from pituning.backbones.causal import CausalBackbone
-    from pituning.backbones.encoded import EncodedExamples
+    from pituning.backbones.encoded import EncodedExamples, TokenRows
     from pituning.experts.model import ExpertModel
     from pituning.training.config import TrainConfig
     from pituning.training.loop import fit
@@ -159,8 +159,8 @@ def _pi(model: Any, variant: str) -> Callable[[Any], None]:
     def steps(ids: Any) -> None:
         rows = np.asarray(ids)
         encoded = EncodedExamples(
-            prompts=list(rows[:, :PROMPT]), answers=list(rows[:, PROMPT:]), backbone=backbone
-        )  # fmt: skip
+            prompts=TokenRows(rows[:, :PROMPT]), answers=TokenRows(rows[:, PROMPT:]), backbone=backbone
+        )
         fit([experts, alpha], lambda batch: mixture.loss(experts, alpha.softmax(1), batch), encoded, config)
 
     return steps

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from pituning.backbones.encoded import EncodedExamples
+from pituning.backbones.encoded import EncodedExamples, TokenRows
 from pituning.backbones.florence2 import Florence2Backbone
 from pituning.pretraining.architecture import build_model, train_tokenizer
 from pituning.progress import Reporter
@@ -33,8 +33,8 @@ def make_examples(backbone: Florence2Backbone, count: int, *, words: int = 6, se
     text = backbone.model.config.text_config
     head = [text.bos_token_id] + [backbone.image_token] * IMAGE_TOKENS
     return EncodedExamples(
-        prompts=[np.array([*head, *ids, backbone.end_token]) for ids in backbone.token_ids(prompts)],
-        answers=[np.array([*ids, backbone.end_token]) for ids in backbone.token_ids(answers)],
+        prompts=TokenRows([*head, *ids, backbone.end_token] for ids in backbone.token_ids(prompts)),
+        answers=TokenRows([*ids, backbone.end_token] for ids in backbone.token_ids(answers)),
         features=torch.randn(count, IMAGE_TOKENS, text.d_model, generator=torch.Generator().manual_seed(seed)),
         backbone=backbone,
     )

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from pituning.backbones.recompute import checkpointed
 from pituning.backbones.spelling import Spelling
 from pituning.progress import Reporter
 from pituning.tasks.base import Example, Task
-from pituning.tasks.members import members_of
+from pituning.tasks.members import Spans, members_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from pituning.backbones.families import FamilyRecord
 
 __all__ = ["AttentionShape", "Backbone", "Batch", "Decoding", "EncodedExamples", "KeysAndValues", "nll_per_example"]
+
+TOKENISED = 4096
+"""Prompts that are tokenised at once."""
 
 KeysAndValues = Callable[[int], Sequence[tuple[Tensor, Tensor]]]
 """For a batch of B: of each layer of the decoder keys and values (B, heads, n, head width) to stand in front."""
@@ -291,14 +295,21 @@ class Backbone(Spelling, ABC):
         Args:
             prompts: as `Task.prompt` makes them, in the spelling of this backbone.
         """
-        spans = list(map(members_of(task), prompts))
+        spans, found = members_of(task), []
+        for begin in range(0, len(prompts), TOKENISED):  # lists of numbers take ten times the room of arrays
+            found += self._prompt_tokens(prompts[begin : begin + TOKENISED], spans)
+        return found
+
+    def _prompt_tokens(self, prompts: Sequence[str], spans_of: Callable[[str], Spans]) -> list[PromptTokens]:
+        spans = list(map(spans_of, prompts))
         if not self.tokenizer.is_fast or not any(spans):
-            return [PromptTokens(ids) for ids in self.token_ids(prompts)]
+            return [PromptTokens(array("i", ids)) for ids in self.token_ids(prompts)]
         encoded = self.tokenizer(
             list(prompts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False,
             return_offsets_mapping=True,
         )  # fmt: skip
-        return list(map(PromptTokens.of, encoded["input_ids"], encoded["offset_mapping"], spans))
+        ids = (array("i", each) for each in encoded["input_ids"])
+        return list(map(PromptTokens.of, ids, encoded["offset_mapping"], spans))
 
     def answer_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of answers as `encode` makes them, without the end."""

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -21,7 +20,7 @@ from pituning.backbones.base import Backbone, Decoding
 from pituning.backbones.blocks import find_blocks
 from pituning.backbones.chat import Turn, turn_of
 from pituning.backbones.cutting import PromptTokens, cut
-from pituning.backbones.encoded import IGNORED, Batch, EncodedExamples, mask_of, padded
+from pituning.backbones.encoded import IGNORED, Batch, EncodedExamples, TokenRows, mask_of, padded
 from pituning.backbones.families import FAMILIES
 from pituning.backbones.inputs import no_images
 from pituning.backbones.loading import from_pretrained
@@ -109,7 +108,7 @@ class CausalBackbone(Backbone):
         task: Task,
         reporter: Reporter | None,
         turns: Sequence[Turn] | None = None,
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    ) -> tuple[TokenRows, TokenRows]:
         """Prompts in their turn, cut to the model's window, and answers with their end.
 
         Args:
@@ -127,8 +126,8 @@ class CausalBackbone(Backbone):
             )
         pairs = zip(turns, cut(asked, room, reporter), strict=True)
         return (
-            [np.array([*turn.head, *ids, *turn.tail], dtype=np.int64) for turn, ids in pairs],
-            [np.array([*ids, self.end_token], dtype=np.int64) for ids in self.answer_ids(texts)],
+            TokenRows([*turn.head, *ids, *turn.tail] for turn, ids in pairs),
+            TokenRows([*ids, self.end_token] for ids in self.answer_ids(texts)),
         )
 
     def collate(self, encoded: EncodedExamples, rows: Sequence[int]) -> Batch:

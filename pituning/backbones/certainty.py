@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pituning.backbones.encoded import EncodedExamples
+from pituning.backbones.encoded import EncodedExamples, TokenRows
 from pituning.backbones.prediction import LabelTrie
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Task
@@ -35,7 +35,7 @@ def answer_probabilities(
         if task.labels is not None:
             scores = LabelTrie(task.labels, backbone).log_probabilities(backbone, encoded.batch([row]))[0]
             return [math.exp(float(scores[task.labels.index(answer)])) for answer in answers]
-        ids = [np.array([*tokens, backbone.end_token], dtype=np.int64) for tokens in backbone.answer_ids(answers)]
+        ids = TokenRows([*tokens, backbone.end_token] for tokens in backbone.answer_ids(answers))
         repeated = replace(encoded.subset([row] * len(ids)), answers=ids)
         return [math.exp(-float(loss)) for loss in backbone.loss(repeated.batch(range(len(ids)))).double()]
 
@@ -50,10 +50,8 @@ def label_scores(
     """
     trie, reporter = LabelTrie(labels, backbone), reporter or Silent()
     scores = np.empty((len(encoded), len(labels)))
-    order = np.argsort(encoded.prompt_lengths, kind="stable")
     with torch.no_grad():
-        for begin in range(0, len(order), backbone.evaluation_batch):
-            rows = order[begin : begin + backbone.evaluation_batch]
+        for rows in encoded.by_length(backbone.evaluation_batch):
             scores[rows] = trie.log_probabilities(backbone, encoded.batch(rows)).numpy()
             reporter.advance(len(rows))
     return scores
@@ -61,12 +59,10 @@ def label_scores(
 
 def open_answer_scores(backbone: Backbone, encoded: EncodedExamples, answers: Sequence[str]) -> np.ndarray:
     """(N,) log probability of one answer to each example, where answers are open: that of its tokens."""
-    ids = [np.array([*tokens, backbone.end_token], dtype=np.int64) for tokens in backbone.answer_ids(answers)]
+    ids = TokenRows([*tokens, backbone.end_token] for tokens in backbone.answer_ids(answers))
     asked = replace(encoded, answers=ids)
     scores = np.empty(len(encoded))
-    order = np.argsort(encoded.prompt_lengths, kind="stable")
     with torch.no_grad():
-        for begin in range(0, len(order), backbone.evaluation_batch):
-            rows = order[begin : begin + backbone.evaluation_batch]
+        for rows in asked.by_length(backbone.evaluation_batch):
             scores[rows] = -backbone.loss(asked.batch(rows)).double().cpu().numpy()
     return scores

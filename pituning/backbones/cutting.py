@@ -44,9 +44,11 @@ class PromptTokens:
         kept = levelled(lengths, sum(lengths) - over)
         return [member[count:] for member, count in zip(self.members, kept, strict=True) if count < len(member)]
 
-    def cut(self, room: int) -> list[int]:
+    def cut(self, room: int) -> Sequence[int]:
         """At most ``room`` tokens."""
         gone = {place for part in self.lost(room) for place in part}
+        if not gone:
+            return self.ids
         return [each for place, each in enumerate(self.ids) if place not in gone]
 
 
@@ -60,7 +62,7 @@ def levelled(lengths: Sequence[int], total: int) -> list[int]:
     return kept
 
 
-def cut(prompts: Sequence[PromptTokens], room: int, reporter: Reporter | None) -> list[list[int]]:
+def cut(prompts: Sequence[PromptTokens], room: int, reporter: Reporter | None) -> list[Sequence[int]]:
     """The prompts with at most ``room`` tokens each; the reporter is told how many were longer."""
     long = [prompt for prompt in prompts if len(prompt.ids) > room]
     if long:

@@ -1,20 +1,100 @@
-"""Examples made ready for a backbone: token ids, and image features that the frozen vision tower computed once."""
+"""Examples made ready for a backbone: token ids, and image features that the frozen vision tower computes once.
+
+What large data sets need is kept in files (`TokenRows`, `pituning.backbones.shelf`), and of their images no more is
+computed than is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from pituning.backbones.shelf import Ahead, Shelf
 
 if TYPE_CHECKING:
     from pituning.backbones.base import Backbone
 
 IGNORED = -100
 """Label of a padded position."""
+
+TOKENS_HELD = 2**26
+"""Bytes of token ids that are held in memory; more are in a file."""
+
+
+class TokenRows(Sequence[np.ndarray]):
+    """Token ids of N texts, one after another in memory, or in a file that is mapped into it.
+
+    Args:
+        rows: of each text; they are taken one by one.
+    """
+
+    def __init__(self, rows: Iterable[Sequence[int] | np.ndarray]):
+        ends = [0]
+        with tempfile.SpooledTemporaryFile(max_size=TOKENS_HELD) as file:
+            for row in rows:
+                file.write(np.asarray(row, dtype=np.int32).tobytes())
+                ends.append(ends[-1] + len(row))
+            held = ends[-1] * np.dtype(np.int32).itemsize <= TOKENS_HELD
+            file.seek(0)
+            self._tokens = np.frombuffer(file.read(), np.int32) if held else np.memmap(file, np.int32, "r")
+        self._ends = np.array(ends)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) how many each has."""
+        return np.diff(self._ends)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, row: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, row: slice) -> TokenRows: ...
+    def __getitem__(self, row: int | slice) -> np.ndarray | TokenRows:
+        """(T,) int64."""
+        if isinstance(row, slice):
+            return TokenRows(self[each] for each in range(*row.indices(len(self))))
+        place = range(len(self))[row]
+        return self._tokens[self._ends[place] : self._ends[place + 1]].astype(np.int64)
+
+
+class MadeRows(Sequence[Mapping[str, Tensor]]):
+    """What an image processor makes of each of N examples, anew whenever it is asked for.
+
+    Args:
+        ahead: makes it of a number.
+        numbers: of the rows.
+    """
+
+    def __init__(self, ahead: Ahead[Mapping[str, Tensor]], numbers: Sequence[int]):
+        self._ahead, self._numbers = ahead, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, row: int) -> Mapping[str, Tensor]: ...
+    @overload
+    def __getitem__(self, row: slice) -> MadeRows: ...
+    def __getitem__(self, row: int | slice) -> Mapping[str, Tensor] | MadeRows:
+        if isinstance(row, slice):
+            return MadeRows(self._ahead, self._numbers[row])
+        return self._ahead.take(self._numbers[row])
+
+    def subset(self, rows: Sequence[int]) -> MadeRows:
+        """The rows in that order."""
+        return MadeRows(self._ahead, [self._numbers[row] for row in rows])
+
+    def want(self, rows: Sequence[int]) -> None:
+        """Makes these ahead."""
+        self._ahead.want([self._numbers[row] for row in rows])
 
 
 @dataclass
@@ -62,18 +142,18 @@ class EncodedExamples:
         prompts: token ids of each input, with whatever the backbone puts around it.
         answers: token ids of each answer, its end token included.
         backbone: which makes batches of them.
-        features: (N, V, D) frozen image features, where the family computes them once.
-        pixels: (N, H, W, 3) bytes, kept for full fine-tuning, or None.
-        images: of each example what the image processor made, where the family runs the whole model on it.
+        features: (N, V, D) frozen image features, where the family computes them once; of many images when asked for.
+        pixels: (N, H, W, 3) bytes, for full fine-tuning, or None.
+        images: of each example what the image processor makes, where the family runs the whole model on it.
         states: the frozen encoder's states of each example (T, D), where nothing will change the encoder.
     """
 
-    prompts: list[np.ndarray]
-    answers: list[np.ndarray]
+    prompts: TokenRows
+    answers: TokenRows
     backbone: Backbone
-    features: Tensor | None = None
-    pixels: Tensor | None = None
-    images: list[Mapping[str, Tensor]] | None = None
+    features: Tensor | Shelf | None = None
+    pixels: Tensor | Shelf | None = None
+    images: list[Mapping[str, Tensor]] | MadeRows | None = None
     states: list[Tensor] | None = None
 
     def __len__(self) -> int:
@@ -82,18 +162,22 @@ class EncodedExamples:
     @property
     def prompt_lengths(self) -> np.ndarray:
         """(N,) tokens of each prompt, for length-bucketed batches."""
-        return np.array([len(prompt) for prompt in self.prompts], dtype=np.int64)
+        return self.prompts.lengths
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> EncodedExamples:
         """The examples at ``indices``, in that order."""
         rows = [int(i) for i in indices]
         return EncodedExamples(
-            prompts=[self.prompts[i] for i in rows],
-            answers=[self.answers[i] for i in rows],
+            prompts=TokenRows(self.prompts[i] for i in rows),
+            answers=TokenRows(self.answers[i] for i in rows),
             backbone=self.backbone,
-            features=None if self.features is None else self.features[rows],
-            pixels=None if self.pixels is None else self.pixels[rows],
-            images=None if self.images is None else [self.images[i] for i in rows],
+            features=_subset(self.features, rows),
+            pixels=_subset(self.pixels, rows),
+            images=self.images.subset(rows)
+            if isinstance(self.images, MadeRows)
+            else None
+            if self.images is None
+            else [self.images[i] for i in rows],
             states=None if self.states is None else [self.states[i] for i in rows],
         )
 
@@ -104,6 +188,30 @@ class EncodedExamples:
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """The examples at ``indices``, padded to the longest."""
         return self.backbone.collate(self, [int(i) for i in indices])
+
+    def by_length(self, size: int) -> Iterator[np.ndarray]:
+        """All rows in batches of ``size``, the shortest prompts first, so that little is padding; see `ahead`."""
+        order = np.argsort(self.prompt_lengths, kind="stable")
+        return self.ahead(order[begin : begin + size] for begin in range(0, len(order), size))
+
+    def ahead(self, order: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The rows of batches as they come; images of the next one are read and drawn while one is worked on."""
+        made = [each for each in (self.features, self.pixels, self.images) if isinstance(each, Shelf | MadeRows)]
+        if not made:
+            yield from order
+            return
+        coming = iter(order)
+        rows = next(coming, None)
+        while rows is not None:
+            following = next(coming, None)
+            for each in made:
+                each.want([int(row) for row in (rows if following is None else [*rows, *following])])
+            yield rows
+            rows = following
+
+
+def _subset(values: Tensor | Shelf | None, rows: list[int]) -> Tensor | Shelf | None:
+    return values.subset(rows) if isinstance(values, Shelf) else None if values is None else values[rows]
 
 
 def padded(rows: Sequence[np.ndarray], fill: int, *, left: bool = False) -> np.ndarray:

@@ -103,9 +103,7 @@ class EncoderDecoderBackbone(Backbone):
     @torch.no_grad()
     def encoder_states(self, encoded: EncodedExamples) -> EncodedExamples:
         states: list[Any] = [None] * len(encoded)
-        order = np.argsort(encoded.prompt_lengths, kind="stable")
-        for begin in range(0, len(order), STATES_BATCH):
-            rows = order[begin : begin + STATES_BATCH]
+        for rows in encoded.by_length(STATES_BATCH):
             hidden, mask = self.states(encoded.batch(rows))
             for row, state, inside in zip(rows, hidden, mask.bool(), strict=True):
                 states[int(row)] = state[inside]

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import Florence2ForConditionalGeneration, PreTrainedTokenizerFast
@@ -16,7 +15,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from pituning.backbones.base import AttentionShape, Backbone
 from pituning.backbones.blocks import Block, find_blocks
 from pituning.backbones.cutting import cut
-from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.backbones.encoded import Batch, EncodedExamples, TokenRows
 from pituning.backbones.families import FAMILIES
 from pituning.backbones.inputs import all_or_no_images
 from pituning.backbones.loading import from_pretrained
@@ -102,8 +101,8 @@ class Florence2Backbone(SeeingBackbone):
         answer_ids = self.answer_ids([example.answer for example in examples])
         answer_room = self.max_tokens - self.answer_room
         return EncodedExamples(
-            prompts=[np.array([*head, *ids, self.end_token], dtype=np.int64) for ids in prompt_ids],
-            answers=[np.array([*ids[:answer_room], self.end_token], dtype=np.int64) for ids in answer_ids],
+            prompts=TokenRows([*head, *ids, self.end_token] for ids in prompt_ids),
+            answers=TokenRows([*ids[:answer_room], self.end_token] for ids in answer_ids),
             backbone=self,
             features=features,
             pixels=pixels,

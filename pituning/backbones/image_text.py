@@ -6,6 +6,7 @@ keeps that, and each pass runs the whole model on it. Texts alone are taken too.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,17 +17,22 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
+from pituning.backbones import shelf
 from pituning.backbones.base import Backbone
 from pituning.backbones.causal import TYPES, CausalBackbone
 from pituning.backbones.chat import Turn, frame_of, turn_of
-from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.backbones.encoded import Batch, EncodedExamples, MadeRows, TokenRows
 from pituning.backbones.families import FAMILIES
 from pituning.backbones.inputs import all_or_no_images
 from pituning.backbones.loading import from_pretrained
 from pituning.backbones.processors import processor_of
+from pituning.backbones.shelf import Ahead
 from pituning.errors import ArtefactError
 from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
+
+Look = tuple[Turn, Mapping[str, Tensor], Mapping[str, tuple[Tensor, Tensor]]]
+"""What `ImageTextBackbone.look` gives."""
 
 USUAL_SIZE = 448
 """Side of the pictures for models that take any size."""
@@ -82,26 +88,58 @@ class ImageTextBackbone(CausalBackbone):
         seen = all_or_no_images(task, examples)
         asked = self.prompt_tokens(task, [task.prompt(example) for example in examples])
         texts, looks = [example.answer for example in examples], []
+        large = False
         if seen:
             (reporter or Silent()).phase("encode images", len(examples))
             for example in examples:
-                looks.append(self.look(example))
+                looks.append(self.look(example, self.processor))
+                large = sum(len(examples) * each.nbytes for each in looks[0][1].values()) > shelf.HELD
+                if large:
+                    break
                 (reporter or Silent()).advance()
+        if large:  # pictures are drawn at one size, so that every one takes the places that the first one takes
+            (reporter or Silent()).advance(len(examples))
+            looks = looks * len(examples)
         turns = [turn for turn, _, _ in looks] or None
         prompts, answers = self.framed(asked, texts, task, reporter, turns)
-        images: list[Mapping[str, Tensor]] = []
-        for prompt, (turn, made, types) in zip(prompts, looks, strict=False):
-            gap = torch.zeros(len(prompt) - len(turn.head) - len(turn.tail), dtype=torch.long)
-            whole = {name: torch.cat([head, gap, tail]) for name, (head, tail) in types.items()}
-            images.append({**made, **whole})
-        return EncodedExamples(prompts=prompts, answers=answers, backbone=self, images=images or None)
+        if large:
+            images: Any = self._made_when_asked(examples, prompts, looks[0][0])
+        else:
+            images = [self._whole(look, len(prompt)) for prompt, look in zip(prompts, looks, strict=False)] or None
+        return EncodedExamples(prompts=prompts, answers=answers, backbone=self, images=images)
 
-    def look(self, example: Example) -> tuple[Turn, Mapping[str, Tensor], Mapping[str, tuple[Tensor, Tensor]]]:
+    def _made_when_asked(self, examples: Sequence[Example], prompts: TokenRows, turn: Turn) -> MadeRows:
+        """What the processor makes of each image, when it is asked for.
+
+        A tokenizer does not take two texts at once, and what is made ahead is made beside everything else: it is made
+        by a processor of its own.
+        """
+        processor, lengths = copy.deepcopy(self.processor), prompts.lengths
+
+        def make(row: int) -> Mapping[str, Tensor]:
+            look = self.look(examples[row], processor)
+            if look[0] != turn:
+                raise ArtefactError(
+                    f"backbone {self.name!r} gives image {examples[row].uid} other places in the prompt than the first "
+                    "one; take fewer examples at once"
+                )
+            return self._whole(look, int(lengths[row]))
+
+        return MadeRows(Ahead(make), range(len(examples)))
+
+    @staticmethod
+    def _whole(look: Look, length: int) -> Mapping[str, Tensor]:
+        """What the processor made of an image, with the types of all tokens of its prompt of that length."""
+        turn, made, types = look
+        gap = torch.zeros(length - len(turn.head) - len(turn.tail), dtype=torch.long)
+        return {**made, **{name: torch.cat([head, gap, tail]) for name, (head, tail) in types.items()}}
+
+    def look(self, example: Example, processor: Any) -> Look:
         """What stands around the prompt of an example, what the processor made of its image, and the types of the
         tokens before and after the prompt."""
         assert example.image is not None
         mark = self.tokenizer.eos_token  # stands for the prompt: a token that joins no other
-        made = self.processor(
+        made = processor(
             images=[example.image.render(self.image_size).convert("RGB")],
             text=[self.frame.head + mark + self.frame.tail],
             text_kwargs={"add_special_tokens": not self.templated},

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,7 +20,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from pituning.backbones.base import Backbone
 from pituning.backbones.blocks import find_blocks
 from pituning.backbones.cutting import cut
-from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.backbones.encoded import Batch, EncodedExamples, TokenRows
 from pituning.backbones.families import FAMILIES
 from pituning.backbones.inputs import all_or_no_images
 from pituning.backbones.loading import from_pretrained
@@ -87,8 +86,8 @@ class OfaBackbone(SeeingBackbone):
         answers = [ids[:room] for ids in self.answer_ids([example.answer for example in examples])]
         ends = self.start_token, self.end_token
         return EncodedExamples(
-            prompts=[np.array([ends[0], *ids, ends[1]], dtype=np.int64) for ids in cut(asked, room - 2, reporter)],
-            answers=[np.array([*ids, self.end_token], dtype=np.int64) for ids in answers],
+            prompts=TokenRows([ends[0], *ids, ends[1]] for ids in cut(asked, room - 2, reporter)),
+            answers=TokenRows([*ids, self.end_token] for ids in answers),
             backbone=self,
             features=features,
             pixels=pixels,

@@ -8,17 +8,15 @@ it is what transformers makes of token types.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from pituning.backbones.chat import Turn
 from pituning.backbones.encoded import Batch
 from pituning.backbones.families import FAMILIES
-from pituning.backbones.image_text import ImageTextBackbone
+from pituning.backbones.image_text import ImageTextBackbone, Look
 from pituning.tasks.base import Example
 
 TYPES = "token_type_ids"
@@ -39,8 +37,8 @@ class PaliGemmaBackbone(ImageTextBackbone):
         # Within the window of Gemma 2's layers, all of them see the same, and one mask is enough.
         self.max_tokens = min(self.max_tokens, int(window or self.max_tokens))
 
-    def look(self, example: Example) -> tuple[Turn, Mapping[str, Tensor], Mapping[str, tuple[Tensor, Tensor]]]:
-        turn, made, types = super().look(example)
+    def look(self, example: Example, processor: Any) -> Look:
+        turn, made, types = super().look(example, processor)
         return turn, {name: value for name, value in made.items() if name != "labels"}, types
 
     def beside(self, batch: Batch, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,11 +41,9 @@ def predict(
     record = METRICS[task.metric]
     longest = record.longest_answer
     limit = longest if isinstance(longest, int) else len(backbone.answer_ids([longest])[0]) + 1
-    order = np.argsort(encoded.prompt_lengths, kind="stable")
     answers = [""] * len(encoded)
     with torch.no_grad():
-        for begin in range(0, len(order), batch_size):
-            rows = order[begin : begin + batch_size]
+        for rows in encoded.by_length(batch_size):
             batch = encoded.batch(rows)
             texts = trie.decode(backbone, batch) if trie is not None else _greedy(backbone, batch, limit)
             if record.boxes:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pituning.backbones.encoded import EncodedExamples
 from pituning.backbones.encoder_decoder import EncoderDecoderBackbone
+from pituning.backbones.shelf import Shelf, too_large
 from pituning.errors import ArtefactError
 from pituning.progress import Reporter
 from pituning.tasks.base import Example
@@ -60,13 +61,21 @@ class SeeingBackbone(EncoderDecoderBackbone):
         return None if encoded.pixels is None else self._normalised(encoded.pixels[list(rows)].to(self.device))
 
     def seen_anew(self, encoded: EncodedExamples) -> EncodedExamples:
-        if encoded.pixels is None:
+        pixels = encoded.pixels
+        if pixels is None:
             return encoded.without_states()
-        chunks = torch.split(encoded.pixels, IMAGE_BATCH)
+        if isinstance(encoded.features, Shelf):
+            like = encoded.features[[0]][0]
+            anew = Shelf(lambda row: pixels[[row]].numpy(), self._row, range(len(encoded)), like)
+            return replace(encoded, states=None, features=anew)
+        rows = range(len(encoded))
+        chunks = (pixels[rows[begin : begin + IMAGE_BATCH]] for begin in rows[::IMAGE_BATCH])
         return replace(encoded, states=None, features=torch.cat([self.image_features(chunk) for chunk in chunks]))
 
-    def see(self, examples: Sequence[Example], keep_pixels: bool, reporter: Reporter) -> tuple[Tensor, Tensor | None]:
-        """Features (N, V, D), and pixels (N, H, W, 3) as bytes if they are kept."""
+    def see(
+        self, examples: Sequence[Example], keep_pixels: bool, reporter: Reporter
+    ) -> tuple[Tensor | Shelf, Tensor | Shelf | None]:
+        """Features (N, V, D), and pixels (N, H, W, 3) as bytes if they are kept; of many images when asked for."""
         reporter.phase("encode images", len(examples))
         features: list[Tensor] = []
         kept: list[Tensor] = []
@@ -74,10 +83,26 @@ class SeeingBackbone(EncoderDecoderBackbone):
             chunk = examples[begin : begin + IMAGE_BATCH]
             pixels = torch.from_numpy(np.stack([self._pixels(example) for example in chunk]))
             features.append(self.image_features(pixels))
+            if too_large(features[0][0], len(examples)):
+                reporter.advance(len(examples))
+                return self._shelves(examples, keep_pixels, features[0][0], pixels[0])
             if keep_pixels:
                 kept.append(pixels)
             reporter.advance(len(chunk))
         return torch.cat(features), torch.cat(kept) if keep_pixels else None
+
+    def _shelves(
+        self, examples: Sequence[Example], keep_pixels: bool, like: Tensor, pixels: Tensor
+    ) -> tuple[Shelf, Shelf | None]:
+        contents = [example.image for example in examples]
+        drawn = (
+            Shelf(lambda row: self._pixels(examples[row]), torch.from_numpy, contents, pixels) if keep_pixels else None
+        )
+        return Shelf(lambda row: self._pixels(examples[row])[None], self._row, contents, like), drawn
+
+    def _row(self, pixels: np.ndarray) -> Tensor:
+        """(V, D) features of one image (1, H, W, 3)."""
+        return self.image_features(torch.from_numpy(pixels))[0]
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         return normalise(pixels, self.image_mean, self.image_std).to(self.dtype)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
@@ -21,7 +20,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from pituning.backbones.base import Backbone
 from pituning.backbones.blocks import find_blocks
 from pituning.backbones.cutting import cut
-from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.backbones.encoded import Batch, EncodedExamples, TokenRows
 from pituning.backbones.encoder_decoder import EncoderDecoderBackbone
 from pituning.backbones.families import FAMILIES
 from pituning.backbones.inputs import no_images
@@ -98,8 +97,8 @@ class T5Backbone(EncoderDecoderBackbone):
         )
         answers = self.answer_ids([example.answer for example in examples])
         return EncodedExamples(
-            prompts=[np.array([*ids, self.end_token], dtype=np.int64) for ids in prompts],
-            answers=[np.array([*ids[: self.max_tokens], self.end_token], dtype=np.int64) for ids in answers],
+            prompts=TokenRows([*ids, self.end_token] for ids in prompts),
+            answers=TokenRows([*ids[: self.max_tokens], self.end_token] for ids in answers),
             backbone=self,
         )
 

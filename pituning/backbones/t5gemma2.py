@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer, T5Gemma2ForConditionalGeneration
@@ -20,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from pituning.backbones.base import Backbone
 from pituning.backbones.blocks import find_blocks
 from pituning.backbones.cutting import cut
-from pituning.backbones.encoded import Batch, EncodedExamples
+from pituning.backbones.encoded import Batch, EncodedExamples, TokenRows
 from pituning.backbones.families import FAMILIES
 from pituning.backbones.inputs import all_or_no_images
 from pituning.backbones.loading import from_pretrained
@@ -87,8 +86,8 @@ class T5Gemma2Backbone(SeeingBackbone):
         prompts = cut(self.prompt_tokens(task, [task.prompt(example) for example in examples]), room, reporter)
         answers = self.answer_ids([example.answer for example in examples])
         return EncodedExamples(
-            prompts=[np.array([*head, *ids, *self.close], dtype=np.int64) for ids in prompts],
-            answers=[np.array([*ids[:room], self.end_token], dtype=np.int64) for ids in answers],
+            prompts=TokenRows([*head, *ids, *self.close] for ids in prompts),
+            answers=TokenRows([*ids[:room], self.end_token] for ids in answers),
             backbone=self,
             features=features,
             pixels=pixels,

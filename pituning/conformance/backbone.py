@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from pituning.backbones.base import Backbone
-from pituning.backbones.encoded import IGNORED, Batch, EncodedExamples
+from pituning.backbones.encoded import IGNORED, Batch, EncodedExamples, TokenRows
 from pituning.backbones.loading import quiet
 from pituning.backbones.places import FILE as PLACES_FILE
 from pituning.backbones.places import Places
@@ -144,7 +144,7 @@ def labels(subject: Subject) -> Measured:
     paths = [(*ids, backbone.end_token) for ids in backbone.answer_ids(names)]
     expected = torch.zeros(count, len(paths), dtype=torch.float64)
     for number, path in enumerate(paths):
-        fed = replace(encoded, answers=[np.array(path)] * count)
+        fed = replace(encoded, answers=TokenRows([path] * count))
         logits = backbone.logits(fed.batch(range(count))).double()
         for place in range(len(path)):
             allowed = sorted({p[place] for p in paths if p[:place] == path[:place]})
@@ -169,7 +169,7 @@ def generate(subject: Subject) -> Measured:
         tokens = _generated(backbone, encoded.batch([row]))
         if len(tokens) == 0:
             return Measured(fine=False, note="transformers generated nothing")
-        fed = replace(encoded.subset([row]), answers=[tokens])
+        fed = replace(encoded.subset([row]), answers=TokenRows([tokens]))
         logits = backbone.logits(fed.batch([0]))[0].double()
         chosen = torch.from_numpy(tokens).to(logits.device)[:, None]
         # How far below the best token theirs is: 0 where they agree, and rounding where two are as good as equal.

@@ -96,11 +96,9 @@ def fisher(
     squares = values.new_zeros(groups, model.space.size)
     sums = torch.zeros_like(squares) if centred else None
     moments = _batch_moments(model, values) if estimator == "batch" else _example_moments(model, values)
-    order = np.lexsort((np.arange(count), encoded.prompt_lengths))
     with ExitStack() as stack:
         add = moments(stack)
-        for begin in range(0, count, batch_size):
-            rows = order[begin : begin + batch_size]
+        for rows in encoded.by_length(batch_size):
             belongs = torch.from_numpy(np.arange(groups)[:, None] == members[rows][None, :]).to(values)  # (G, B)
             add(encoded.batch(rows), belongs, squares, sums)
             reporter.advance(len(rows))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pituning.backbones.encoded import EncodedExamples
+from pituning.backbones.encoded import EncodedExamples, TokenRows
 from pituning.experts.model import ExpertModel
 
 
@@ -22,13 +22,11 @@ def sample_answers(
         seed: of the draw, which does not touch global random state.
     """
     generator = torch.Generator().manual_seed(seed)
-    longest = max(len(answer) for answer in encoded.answers)
+    longest = int(encoded.answers.lengths.max())
     end = model.backbone.end_token
     answers: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(encoded)
-    order = np.argsort(encoded.prompt_lengths, kind="stable")
     with torch.no_grad(), model.using(values.detach()):
-        for begin in range(0, len(order), batch_size):
-            rows = order[begin : begin + batch_size]
+        for rows in encoded.by_length(batch_size):
             batch = encoded.batch(rows)
             decoding = model.backbone.start(batch, steps=longest)
             drawn: list[Tensor] = []
@@ -41,4 +39,4 @@ def sample_answers(
             for row, ids in zip(rows, torch.cat(drawn, dim=1).numpy(), strict=True):
                 stop = np.flatnonzero(ids == end)
                 answers[int(row)] = ids[: int(stop[0]) + 1] if len(stop) else ids
-    return replace(encoded, answers=answers)
+    return replace(encoded, answers=TokenRows(answers))

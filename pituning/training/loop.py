@@ -95,7 +95,7 @@ def fit(
     if result.steps:
         reporter.log(f"goes on from the checkpoint at step {result.steps} of {config.steps}")
         reporter.advance(result.steps)
-    batches = batch_order(encoded.prompt_lengths, config.batch_size, config.seed, start=result.steps)
+    batches = encoded.ahead(batch_order(encoded.prompt_lengths, config.batch_size, config.seed, start=result.steps))
 
     def evaluate_if_due() -> None:
         last = result.steps == config.steps

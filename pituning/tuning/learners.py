@@ -169,9 +169,7 @@ class FullLearner:
 def losses_of(backbone: Backbone, encoded: EncodedExamples) -> np.ndarray:
     """(N,) −log p(y | x) / √length of each example, with whatever expert acts on the backbone."""
     losses = np.empty(len(encoded))
-    order = np.argsort(encoded.prompt_lengths, kind="stable")
-    for begin in range(0, len(order), backbone.evaluation_batch):
-        rows = order[begin : begin + backbone.evaluation_batch]
+    for rows in encoded.by_length(backbone.evaluation_batch):
         batch = encoded.batch(rows)
         losses[rows] = (backbone.loss(batch) / batch.lengths.sqrt()).cpu().numpy()
     return losses

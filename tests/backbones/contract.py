@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from pituning.backbones import seeing, shelf
 from pituning.backbones.base import Backbone
+from pituning.backbones.composed import backbone as composed
 from pituning.backbones.encoded import IGNORED
 from pituning.backbones.prediction import LabelTrie
 from pituning.errors import BadInput
 from pituning.tasks.base import Example, Task
 from tests.backbones.making import Tiny
+from tests.conftest import PlainImage
 
 TOLERANCE = {"atol": 2e-5, "rtol": 1e-4}
 
@@ -66,6 +69,36 @@ class BackboneContract:
                 some = backbone.loss(encoded.subset([5, 2]).batch([1, 0]))
             torch.testing.assert_close(together, alone, **TOLERANCE)
             torch.testing.assert_close(together[[2, 5]], some, **TOLERANCE)
+
+    def test_of_many_images_those_are_seen_that_are_asked_for(
+        self, backbone: Backbone, vision_task: Task, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if vision_task.modality not in backbone.modalities:
+            return
+        examples, rows = vision_task.split("train")[:40], [31, 4, 17]
+        pixels = backbone.eyes_inside
+        held = backbone.encode(vision_task, examples, keep_pixels=pixels)
+        drawn: list[int] = []
+        render = PlainImage.render
+        monkeypatch.setattr(PlainImage, "render", lambda image, size: drawn.append(image.seed) or render(image, size))
+        monkeypatch.setattr(shelf, "HELD", 0)
+        monkeypatch.setattr(seeing, "IMAGE_BATCH", 1)
+        monkeypatch.setattr(composed, "IMAGE_BATCH", 1)
+        many = backbone.encode(vision_task, examples, keep_pixels=pixels)
+        batches = [np.array(rows), np.array([4, 8])]
+        with torch.no_grad():
+            expected = [backbone.loss(held.batch(each)) for each in batches]
+            actual = [backbone.loss(many.batch(each)) for each in many.ahead(batches)]
+            again = backbone.loss(many.batch(rows))
+            part = backbone.loss(many.subset(rows[::-1]).batch([2, 0]))
+        torch.testing.assert_close(actual, expected, **TOLERANCE)
+        assert torch.equal(again, actual[0])
+        torch.testing.assert_close(part, actual[0][[0, 2]], **TOLERANCE)
+        assert set(drawn) <= {examples[row].image.seed for row in (0, *rows, 8)}  # type: ignore[union-attr]
+        if pixels:
+            with torch.no_grad():
+                anew = backbone.seen_anew(many).batch(rows)
+                torch.testing.assert_close(backbone.loss(anew), expected[0], **TOLERANCE)
 
     def test_steps_give_the_logits_of_teacher_forcing(
         self, backbone: Backbone, text_task: Task, vision_task: Task

@@ -36,6 +36,7 @@ from pituning.backbones.files import missing_files
 from pituning.backbones.inputs import all_or_no_images
 from pituning.backbones.loading import from_pretrained
 from pituning.backbones.places import IMAGE_ROLE, Block
+from pituning.backbones.shelf import Shelf, too_large
 from pituning.errors import ArtefactError
 from pituning.progress import Reporter, Silent
 from pituning.registry import load
@@ -135,13 +136,19 @@ class ComposedBackbone(CausalBackbone):
         features = self.see(examples, reporter or Silent()) if seen else None
         return EncodedExamples(prompts=prompts, answers=answers, backbone=self, features=features)
 
-    def see(self, examples: Sequence[Example], reporter: Reporter) -> Tensor:
-        """(N, T, C) features of the examples' images, in float16."""
+    def see(self, examples: Sequence[Example], reporter: Reporter) -> Tensor | Shelf:
+        """(N, T, C) features of the examples' images, in float16; of many images when asked for."""
         reporter.phase("encode images", len(examples))
         features: list[Tensor] = []
         for begin in range(0, len(examples), IMAGE_BATCH):
             chunk = [self._pixels(example) for example in examples[begin : begin + IMAGE_BATCH]]
             features += self.features_of(chunk)
+            if too_large(features[0], len(examples)):
+                reporter.advance(len(examples))
+                return Shelf(
+                    lambda row: self._pixels(examples[row]), lambda picture: self.features_of([picture])[0],
+                    [example.image for example in examples], features[0],
+                )  # fmt: skip
             reporter.advance(len(chunk))
         return torch.stack(features)
 
