@@ -1,4 +1,4 @@
-"""What it takes to make a data set of many images ready and to begin training on it: held in memory, and when asked for.
+"""What it takes to make a data set of many images ready and to train on it: held in memory, and when asked for.
 
 Run with ``python -m benchmarks.encoding 20000``; writes ``benchmarks/results/encoding.json``. Each way has a process of
 its own, of which the peak memory is told beside what the process had before.

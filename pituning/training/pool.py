@@ -116,10 +116,10 @@ _working = False
 def _prepare() -> None:
     gc.disable()  # until the work is imported, as in a run's worker
     signal.signal(signal.SIGTERM, _interrupt)
-    Thread(target=_outlive_nobody, daemon=True).start()
+    Thread(target=outlive_nobody, daemon=True).start()
 
 
-def _outlive_nobody() -> None:
+def outlive_nobody() -> None:
     """Ends this process where the one that started it was killed: the pool itself would have it wait for ever."""
     parent = parent_process()
     assert parent is not None

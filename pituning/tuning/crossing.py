@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
+from pituning.training.spare import each
 from pituning.tuning.learners import Mixed, MixtureLearner
-from pituning.tuning.selection import Choice, OnlySteps
+from pituning.tuning.selection import Choice, Fold, OnlySteps
 
 if TYPE_CHECKING:
     from pituning.tuning.trial import Trial
@@ -82,26 +84,36 @@ def cross(trial: Trial, method: str, choice: Choice | None, state: Any, reporter
         return None
     if choice is None:
         return Crossed(trial.backbone.predict(trial.shots, trial.task), [], [])
-    learner, labels = trial.methods.learner(method), trial.task.labels
     reporter.phase(f"cross-validate {method}", max(1, choice.steps) * len(trial.parts))
-    steps, count = OnlySteps(reporter), len(trial.examples)
+    count = len(trial.examples)
     predictions, losses = [""] * count, [0.0] * count
     scores: list[list[float]] = [[]] * count
-    for part in trial.parts:
-        if choice.steps:
-            state = None  # one state at a time: that of the whole backbone is as large as it
-            state = trial.train(method, choice, steps, shots=trial.shots.subset(part.train))
-        else:
-            steps.advance()
-        held_out, rows = trial.shots.subset(part.held_out), part.held_out.tolist()
-        for row, answer in zip(rows, learner.predict(state, held_out, trial.task, Silent()), strict=True):
-            predictions[row] = answer
-        if isinstance(learner, MixtureLearner):
-            for row, loss in zip(rows, learner.losses(state, held_out).tolist(), strict=True):
-                losses[row] = loss
-        if isinstance(learner, MixtureLearner) and labels is not None:
-            for row, each in zip(rows, learner.label_scores(state, held_out, labels, Silent()).tolist(), strict=True):
-                scores[row] = each
+    works = [partial(_without, trial, method, choice, state, part) for part in trial.parts]
+    for part, found in zip(trial.parts, each(works, reporter), strict=True):
+        for row, answer, loss, score in zip(part.held_out.tolist(), *found, strict=True):
+            predictions[row], losses[row], scores[row] = answer, loss, score
     if not np.isfinite([*losses, *(value for each in scores for value in each)]).all():
         raise RunFailed(f"{method}: cross-validation of the shots gave no finite numbers; choose smaller rates")
     return Crossed(predictions, losses, scores)
+
+
+def _without(
+    trial: Trial, method: str, choice: Choice, state: Any, part: Fold, reporter: Reporter
+) -> tuple[list[str], list[float], list[list[float]]]:
+    """What a method says of a part of the shots after a training without it: answers, losses and scores of labels."""
+    learner, labels = trial.methods.learner(method), trial.task.labels
+    steps = OnlySteps(reporter)
+    if choice.steps:
+        state = None  # one state at a time: that of the whole backbone is as large as it
+        state = trial.train(method, choice, steps, shots=trial.shots.subset(part.train))
+    else:
+        steps.advance()
+    held_out, count = trial.shots.subset(part.held_out), len(part.held_out)
+    answers = learner.predict(state, held_out, trial.task, Silent())
+    losses: list[float] = [0.0] * count
+    scores: list[list[float]] = [[]] * count
+    if isinstance(learner, MixtureLearner):
+        losses = learner.losses(state, held_out).tolist()
+        if labels is not None:
+            scores = learner.label_scores(state, held_out, labels, Silent()).tolist()
+    return answers, losses, scores

@@ -21,6 +21,7 @@ from pituning.backbones.base import Backbone
 from pituning.backbones.memory import this_machine
 from pituning.progress import Reporter
 from pituning.training.pool import side_by_side
+from pituning.training.spare import sharing
 from pituning.tuning.units import ROWS
 
 SMALL = 100_000_000
@@ -90,7 +91,8 @@ def run_jobs(
     Args:
         phase: under which the reporter is told of them all.
         on_done: told of each job and what it returned, here and in the order in which they finish.
-        processes: 1 does them one after another in this process.
+        processes: 1 does them one after another in this process. Those that have no job, or none any more, do parts of
+            jobs (`pituning.training.spare`).
         units: those of the phase, of which the jobs may have fewer where some of its parts are done already.
 
     Raises:
@@ -100,13 +102,14 @@ def run_jobs(
     reporter.phase(phase, units)
     meter = _Meter(reporter, jobs)
     reporter.advance(units - sum(job.units for job in jobs))
-    if processes == 1 or len(jobs) < 2:
+    if processes == 1 or not jobs:
         for number, job in enumerate(jobs):
             value = job.work(_JobReporter(lambda *event, number=number: meter.pass_on(number, event)))
             meter.finish(number)
             on_done(job, value)
         return
-    with _shared(jobs) as events:
+    workers, finished = min(processes, len(jobs)), 0
+    with _shared(jobs) as events, sharing(processes - workers) as one_is_free:
 
         def drain() -> None:
             while not events.empty():
@@ -115,6 +118,10 @@ def run_jobs(
             reporter.advance(0)
 
         def keep(call: tuple[Any, ...], value: Any) -> None:
+            nonlocal finished
+            finished += 1
+            if len(jobs) - finished < workers:  # whoever did it has nothing more to do
+                one_is_free()
             drain()
             meter.finish(call[0])
             on_done(jobs[call[0]], value)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from pituning.progress import Reporter
 from pituning.tasks.base import OPEN_ANSWER_CLASSES
+from pituning.training.spare import each
 from pituning.tuning.config import curve_shots
 from pituning.tuning.evaluation import Scores
 from pituning.tuning.selection import Choice
@@ -31,18 +33,23 @@ def learning_curve(
     """
     own = Scores(trial.task, trial.test, seed=trial.config.seed)
     own.add("pi", predictions)
-    points = []
-    for count in curve_shots(trial.config.shots):
-        rows = first_of_each(trial.answers, count, closed=trial.task.labels is not None)
-        state = trial.train(method, choice, reporter, shots=trial.shots.subset(rows), name=f"curve-{count}")
-        reporter.phase(f"test curve-{count}", len(trial.test))
-        own.add(str(count), trial.answer(method, state, reporter))
-        points.append((count, str(count)))
+    points = [(count, str(count)) for count in curve_shots(trial.config.shots)]
+    works = [partial(_answers_after, trial, method, choice, count) for count, _ in points]
+    for (_, name), answers in zip(points, each(works, reporter), strict=True):
+        own.add(name, answers)
     points.append((trial.config.shots, "pi"))
     return [
         {"shots": count, "score": own.score(name), **dict(zip(("low", "high"), own.interval(name), strict=True))}
         for count, name in points
     ]
+
+
+def _answers_after(trial: Trial, method: str, choice: Choice, count: int, reporter: Reporter) -> list[str]:
+    """What a method says of the test examples after a training on so many shots of each class."""
+    rows = first_of_each(trial.answers, count, closed=trial.task.labels is not None)
+    state = trial.train(method, choice, reporter, shots=trial.shots.subset(rows), name=f"curve-{count}")
+    reporter.phase(f"test curve-{count}", len(trial.test))
+    return trial.answer(method, state, reporter)
 
 
 def first_of_each(answers: Sequence[str], count: int, *, closed: bool) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from pituning.backbones.encoded import EncodedExamples
 from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
 from pituning.training.config import TrainConfig
+from pituning.training.spare import Pending, begin
 from pituning.tuning.config import CROSSED, fold_count
 from pituning.tuning.learners import Learner, StopTraining
 from pituning.tuning.search_curves import search_curve
@@ -163,16 +164,20 @@ def choose(
     if not folds:
         return Choice(learning_rate=usual, steps=max(1, config.steps // 2), loss=None, curve={})
     reporter.phase(f"choose {method}", len(rates) * len(folds) * config.steps)
-    search = _Search(learner, encoded, folds, config, method, reporter)
-    search.try_rate(usual)
-    for side in ([rate for rate in rates if rate > usual], [rate for rate in reversed(rates) if rate < usual]):
-        for rate in side:
-            before = search.best
-            search.try_rate(rate)
-            if before is not None and search.best == before:
+    larger, smaller = [rate for rate in rates if rate > usual], [rate for rate in reversed(rates) if rate < usual]
+    search = _Search(learner, encoded, folds, config, method, reporter, [usual, *larger, *smaller])
+    try:
+        search.try_rate(usual)
+        for side in (larger, smaller):
+            for rate in side:
+                before = search.best
+                search.try_rate(rate)
+                if before is not None and search.best == before:
+                    break
+            if search.best is not None and search.best[1] in side:
                 break
-        if search.best is not None and search.best[1] in side:
-            break
+    finally:
+        search.close()
     reporter.advance((len(rates) - len(search.tried)) * len(folds) * config.steps)
     best = search.best
     if best is None:
@@ -184,8 +189,19 @@ def choose(
     return Choice(learning_rate=rate, steps=step, loss=loss, curve=curve)
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """What a training was seen to do: its held-out losses by step, and why it diverged, if it did."""
+
+    losses: Mapping[int, float]
+    failure: RunFailed | None
+
+
 class _Search:
     """Held-out losses of one method.
+
+    Where processes are free the folds of a rate are trained at once, and the rates that come next with them. What is
+    made of their losses is the same as if they had been trained one after another.
 
     Attributes:
         tried: the rates so far.
@@ -201,6 +217,7 @@ class _Search:
         config: TrainConfig,
         method: str,
         reporter: Reporter,
+        rates: Sequence[float],
     ):
         self.learner, self.encoded, self.folds = learner, encoded, folds
         self.config, self.method, self.reporter = config, method, reporter
@@ -209,6 +226,8 @@ class _Search:
         self.failure: RunFailed | None = None
         # For each fold and step the smallest loss that any rate has reached by then.
         self._reached: list[dict[int, float]] = [{} for _ in folds]
+        self._coming = [(rate, number) for rate in rates for number in range(len(folds))]
+        self._elsewhere: dict[tuple[float, int], Pending[_Trained]] = {}
 
     @property
     def best(self) -> tuple[float, float, int] | None:
@@ -233,29 +252,72 @@ class _Search:
             self.failure = error
         self.reporter.advance(len(self.folds) * self.config.steps - steps.done)
 
+    def close(self) -> None:
+        """Ends what is under way elsewhere and not needed."""
+        for pending in self._elsewhere.values():
+            pending.drop()
+        self._elsewhere.clear()
+
     def _one(self, rate: float, number: int, steps: Reporter) -> dict[int, float]:
         """The held-out losses by step of one training."""
-        fold, reached = self.folds[number], self._reached[number]
-        held_out = self.encoded.subset(fold.held_out)
+        reached, name = self._reached[number], search_curve(rate, number + 1)
         losses: dict[int, float] = {}
-        name = search_curve(rate, number + 1)
 
-        def callback(step: int, state: Any) -> None:
-            losses[step] = held_out_loss(self.learner.losses(state, held_out))
-            self.reporter.curve(self.method, step, {name: losses[step]})
+        def look(step: int, loss: float) -> None:
+            losses[step] = loss
+            self.reporter.curve(self.method, step, {name: loss})
             behind = min(losses.values()) > reached.get(step, math.inf)
             if behind and 4 * step >= 3 * self.config.steps and step < self.config.steps:
                 raise StopTraining
 
-        settings = _with_rate(self.config, rate, check_every(self.config.steps))
-        self.learner.fit(
-            self.encoded.subset(fold.train), settings, series=self.method, reporter=steps, callback=callback
-        )
+        self._coming = [each for each in self._coming if each != (rate, number)]
+        pending = self._elsewhere.pop((rate, number), None)
+        self._begin_others()
+        if pending is None:
+            self._train(rate, number, steps, look)
+        else:
+            trained = pending.result(steps)
+            for step, loss in trained.losses.items():
+                look(step, loss)
+            if trained.failure is not None:
+                raise trained.failure
         smallest = math.inf
         for step, value in losses.items():
             smallest = min(smallest, value)
             reached[step] = min(reached.get(step, math.inf), smallest)
         return losses
+
+    def _begin_others(self) -> None:
+        """Begins with the trainings that come next in processes that are free; they are trained to their end."""
+        while self._coming:
+            rate, number = self._coming[0]
+
+            def whole(reporter: Reporter, rate: float = rate, number: int = number) -> _Trained:
+                losses: dict[int, float] = {}
+                try:
+                    self._train(rate, number, reporter, losses.__setitem__)
+                except RunFailed as error:
+                    return _Trained(losses, error)
+                return _Trained(losses, None)
+
+            pending = begin(whole)
+            if pending is None:
+                return
+            self._elsewhere[rate, number] = pending
+            del self._coming[0]
+
+    def _train(self, rate: float, number: int, steps: Reporter, look: Callable[[int, float], None]) -> None:
+        """Trains on a fold; ``look`` is given the held-out loss at each check, and may raise `StopTraining`."""
+        fold = self.folds[number]
+        held_out = self.encoded.subset(fold.held_out)
+
+        def callback(step: int, state: Any) -> None:
+            look(step, held_out_loss(self.learner.losses(state, held_out)))
+
+        settings = _with_rate(self.config, rate, check_every(self.config.steps))
+        self.learner.fit(
+            self.encoded.subset(fold.train), settings, series=self.method, reporter=steps, callback=callback
+        )
 
 
 def as_it_is(learner: Learner, encoded: EncodedExamples, folds: Sequence[Fold]) -> Choice:

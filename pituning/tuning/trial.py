@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from pituning.tasks.metrics import guessing
 from pituning.tasks.pooling import question
 from pituning.tasks.registry import load_task
 from pituning.training.config import TrainConfig, without_defaults
+from pituning.training.spare import each
 from pituning.tuning.baselines import DRAWN, Methods, drawn
 from pituning.tuning.config import CANDIDATES, MIXTURE, WITHOUT_DONORS, TuneConfig, is_trained
 from pituning.tuning.donors import load_zoo, predict_donors, predict_gains, start_values
@@ -149,22 +150,24 @@ class Trial:
         Returns:
             (M, L) log probability of every label, and (M,) which one is right.
         """
-        labels, learner = self.task.labels, self.methods.learner(method)
+        labels = self.task.labels
         assert labels is not None
-        assert isinstance(learner, MixtureLearner)
         reporter.phase(f"choose {TEMPERATURE}", max(1, choice.steps) * len(self.folds))
-        steps, scores, rows = OnlySteps(reporter), [], []
-        for fold in self.folds:
-            state: Any = learner.start()
-            if choice.steps:
-                shots = self.shots.subset(fold.train)
-                state = train(learner, shots, choice, self._settings(), method=series(method), reporter=steps)
-            else:
-                reporter.advance()
-            held_out = self.shots.subset(fold.held_out)
-            scores.append(learner.label_scores(state, held_out, labels, Silent()))
-            rows += [labels.index(self.answers[row]) for row in fold.held_out]
+        scores = each([partial(self._scores_without, method, choice, fold) for fold in self.folds], reporter)
+        rows = [labels.index(self.answers[row]) for fold in self.folds for row in fold.held_out]
         return np.concatenate(scores), np.array(rows)
+
+    def _scores_without(self, method: str, choice: Choice, fold: Fold, reporter: Reporter) -> np.ndarray:
+        """(M, L) of the shots that a fold holds out, by a mixture that was trained on the others."""
+        learner, steps = self.methods.learner(method), OnlySteps(reporter)
+        assert isinstance(learner, MixtureLearner)
+        state: Any = learner.start()
+        if choice.steps:
+            shots = self.shots.subset(fold.train)
+            state = train(learner, shots, choice, self._settings(), method=series(method), reporter=steps)
+        else:
+            steps.advance()
+        return learner.label_scores(state, self.shots.subset(fold.held_out), self.task.labels or (), Silent())
 
     def _settings(self) -> TrainConfig:
         config = self.config

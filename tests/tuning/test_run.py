@@ -340,6 +340,10 @@ def test_same_seed_same_numbers_and_a_stopped_run_goes_on(make_workspace: MakeWo
     assert tune(replace(config, processes=2), workspace, both := Notes(), tmp_path / "two") == first
     assert {"loss", "score"} <= both.metrics["full"]
     assert both.phases[-1][1:] == [again.phases[-1][1]] * 2
+    # Where processes are free, folds and rates are trained side by side, too.
+    assert tune(replace(config, processes=9), workspace, many := Notes()) == first
+    assert many.metrics == both.metrics
+    assert [(name, done) for name, total, done in many.phases if done != total] == []
     assert tune(replace(config, seed=1), workspace) != first
     # More baselines later: what there is is not done again, and all is as if they had been there from the start.
     more = replace(config, baselines=(*config.baselines, "placebo"))

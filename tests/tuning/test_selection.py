@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
+from multiprocessing import active_children
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
 from pituning.training.config import TrainConfig
+from pituning.training.spare import sharing
 from pituning.tuning.selection import Fold, check_every, choose, held_out_loss, make_folds, train
 
 
@@ -93,6 +98,59 @@ def test_chooses_rate_and_step_by_held_out_loss_alone() -> None:
     assert state == (0.024, 40)
     assert reporter.done == reporter.total == 40
     assert learner.training == set(range(8))
+
+
+class Lots:
+    """A learner whose losses are drawn by rate, rows and step, and which diverges now and then."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def fit(self, encoded: Rows, config: TrainConfig, *, series: str, reporter: Reporter, callback: Any) -> None:
+        lot = np.random.default_rng([self.seed, int(1e6 * config.learning_rate), *encoded])
+        end = int(lot.integers(1, config.steps)) if lot.random() < 0.2 else math.inf
+        for step in range(1, config.steps + 1):
+            if step == end:
+                raise RunFailed(f"diverged at {config.learning_rate} with {encoded}")
+            if step % config.eval_every == 0 or step == config.steps:
+                callback(step, lot.random())
+            reporter.advance()
+
+    def losses(self, state: float, encoded: Rows) -> np.ndarray:
+        return np.full(len(encoded), state)
+
+
+class Told(Count):
+    def __init__(self) -> None:
+        super().__init__()
+        self.curves: list[Any] = []
+
+    def curve(self, series: str, step: int, values: Mapping[str, float]) -> None:
+        self.curves.append((series, step, dict(values)))
+
+
+@given(st.integers(0, 10**6), st.sampled_from([2, 12]))
+@settings(max_examples=10, deadline=None)  # up to twelve processes each
+def test_free_processes_change_nothing_that_is_found(seed: int, free: int) -> None:
+    folds = [Fold(np.arange(4), np.arange(4, 8)), Fold(np.arange(4, 8), np.arange(4)), Fold(np.arange(6), np.arange(2))]
+
+    def found(told: Told) -> Any:
+        learner: Any = Lots(seed)
+        try:
+            return choose(
+                learner, Rows(range(8)), folds, (0.1, 0.2, 0.4, 0.8), TrainConfig(steps=8, warmup=0), method="m",
+                reporter=told,
+            )  # fmt: skip
+        except RunFailed as error:
+            return str(error)
+
+    alone, side_by_side = Told(), Told()
+    expected = found(alone)
+    with sharing(free):
+        assert found(side_by_side) == expected
+        assert len(active_children()) == 0
+    assert side_by_side.curves == alone.curves
+    assert side_by_side.done >= alone.done == alone.total
 
 
 def test_one_sure_mistake_does_not_decide() -> None:
