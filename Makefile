@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: app test test-fast lint install browser postgres java proxy
+.PHONY: app test test-fast lint bench install browser postgres java proxy
 
 app: $(STAMP)
 	$(BIN)/pituning app
@@ -14,6 +14,14 @@ test: $(STAMP) browser postgres java proxy lint
 
 test-fast: $(STAMP) postgres lint
 	$(BIN)/pytest -m "not slow and not browser"
+
+# Takes about two hours and 10 GB of disk; other work on the machine spoils it.
+bench: $(STAMP) browser
+	for what in fisher memory tune app; do $(BIN)/pituning bench $$what --json > benchmarks/results/$$what.json || exit 1; done
+	$(BIN)/pituning bench interpolate --d 128,256,512,768,1024 --json > benchmarks/results/widths.json
+	for tasks in 10000 100000; do $(BIN)/python -m benchmarks.nearest $$tasks || exit 1; done
+	$(BIN)/python -m benchmarks.encoding
+	$(BIN)/python -m benchmarks.many
 
 lint: $(STAMP)
 	$(BIN)/ruff check

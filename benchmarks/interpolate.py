@@ -62,10 +62,10 @@ def run(
 def mixture_step(mixture: Mixture, count: int, batch: Batch, *, trained: int | None = None) -> Callable[[], None]:
     """One step of training ``count`` experts, or only the first ``trained`` of them, and their weights."""
     generator = torch.Generator().manual_seed(0)
-    noise = 0.05 * torch.randn(count, mixture.space.size, generator=generator)
-    start = mixture.model.initial(0) + noise
+    noise, device = 0.05 * torch.randn(count, mixture.space.size, generator=generator), mixture.model.device
+    start = (mixture.model.initial(0) + noise).to(device)
     learned, still = start[:trained].clone().requires_grad_(True), start[len(start[:trained]) :]
-    alpha = torch.zeros(len(mixture.space.sites), count).requires_grad_(True)
+    alpha = torch.zeros(len(mixture.space.sites), count, device=device).requires_grad_(True)
 
     def loss() -> Tensor:
         experts = torch.cat([learned, still]) if len(still) else learned
@@ -76,7 +76,7 @@ def mixture_step(mixture: Mixture, count: int, batch: Batch, *, trained: int | N
 
 def plain_step(model: ExpertModel, batch: Batch) -> Callable[[], None]:
     """One step of training one expert through PEFT's layers."""
-    values = model.initial(0).requires_grad_(True)
+    values = model.initial(0).to(model.device).requires_grad_(True)
     return optimised([values], lambda: model.loss(values, batch).mean())
 
 

@@ -147,7 +147,7 @@ def _pi(model: Any, variant: str) -> Callable[[Any], None]:
     from pituning.training.loop import fit
     from pituning.tuning.interpolation import Mixture
 
-    backbone = CausalBackbone(model, _Words(), name="random", fingerprint="0" * 64)
+    backbone = CausalBackbone(model, WordCounter(), name="random", fingerprint="0" * 64)
     expert_model = ExpertModel(backbone, "lora", {"rank": RANK})
     mixture, count = Mixture(expert_model), 1 if variant == "one" else EXPERTS
     generator = torch.Generator().manual_seed(0)
@@ -202,7 +202,7 @@ def _peft(model: Any, *, naive: bool) -> Callable[[Any], None]:
     return steps
 
 
-class _Words:
+class WordCounter:
     """As much of a tokenizer as a backbone of ids needs."""
 
     chat_template, bos_token = None, "s"

@@ -14,9 +14,12 @@ import typer
 from pituning.commands.progress import terminal_reporter
 from pituning.commands.shared import JsonOption, WorkspaceOption, echo, emit
 from pituning.errors import ArtefactError, BadInput
+from pituning.registry import unknown
 from pituning.workspace.layout import resources
 
-app = typer.Typer(help="Measure speed and memory: fisher, interpolate, memory, graph, tune, app.")
+DTYPES = ("bfloat16", "float16", "float32")
+
+app = typer.Typer(help="Measure speed and memory: fisher, interpolate, memory, graph, tune, gpu, app.")
 
 
 @app.command()
@@ -87,6 +90,29 @@ def tune(
     with terminal_reporter() as reporter:
         result = _module("tune").run(config, count=count, reporter=reporter)
     _emit(result, as_json)
+
+
+@app.command()
+def gpu(
+    model: Annotated[str, typer.Option(help="florence2-large, decoder-3b, tiny or tiny-decoder.")] = "florence2-large",
+    device: Annotated[str | None, typer.Option(help="cuda, cuda:N or cpu; by default a GPU.")] = None,
+    dtype: Annotated[str, typer.Option(help="Of the backbone: bfloat16, float16 or float32.")] = "bfloat16",
+    steps: Annotated[int, typer.Option(min=4, help="Most steps of each training of the 16-shot run.")] = 160,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fisher information, a step and a 16-shot run on a GPU: seconds, shares of its peak, and what makes it faster."""
+    from pituning.backbones.device import best_device
+
+    bench = _module("gpu")
+    if model not in bench.MODELS:
+        raise unknown("model", model, list(bench.MODELS))
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, list(DTYPES))
+    if device is None and best_device().type == "cpu":
+        raise BadInput("no GPU is visible here; try the command with --device cpu --model tiny", field="device")
+    with terminal_reporter() as reporter:
+        _emit(bench.run(model=model, device=device, dtype=dtype, steps=steps, reporter=reporter), as_json)
 
 
 @app.command("app")

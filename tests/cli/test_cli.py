@@ -40,7 +40,7 @@ COMMANDS = {
     "bin": ("list", "restore", "empty"),
     "workspace": ("backup", "restore"),
     "report": (),
-    "bench": ("fisher", "interpolate", "memory", "graph", "tune", "app"),
+    "bench": ("fisher", "interpolate", "memory", "graph", "tune", "gpu", "app"),
     "pretrain": ("mini", "projector", "report"),
     "zoo": ("build", "maps", "measure", "tables"),
     "doctor": (),

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import fisher, interpolate, memory, widths
+from benchmarks import fisher, gpu, interpolate, memory, widths
 from benchmarks import tune as whole
 from pituning.experts.kinds import mixable_kinds
 from pituning.tuning.config import TuneConfig
@@ -46,6 +46,16 @@ def test_tune() -> None:
     assert actual["cpu_s"] == pytest.approx(sum(stage["cpu_s"] for stage in actual["stages"].values()), abs=0.1)
     assert actual["flops"] > 1e8
     assert 0 < actual["floor_share"] < 1
+
+
+def test_gpu_is_ready_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but compilation, which takes long; on a GPU nobody has tried it."""
+    monkeypatch.setattr(gpu, "_compiled", lambda mixture, batch, mode: gpu.mixture_step(mixture, gpu.EXPERTS, batch))
+    for model in ("tiny", "tiny-decoder"):
+        actual = gpu.run(model=model, device="cpu", dtype="float32", steps=4)
+        assert set(actual["step"]) == {"peft", "pi", "autocast", "compiled", "cuda graphs"}
+        assert all(step["seconds"] > 0 for step in (*actual["step"].values(), actual["fisher"]))
+        assert 0 < actual["run"]["steps"] <= 4
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
