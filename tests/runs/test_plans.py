@@ -91,12 +91,11 @@ def test_without_a_finished_run_the_shipped_measurement_tells(queue):
     assert expected.seconds == pytest.approx(by_hand)
 
 
-def test_the_usual_run_takes_about_a_minute_and_a_half(queue):
-    # A run of digits with 16 shots took 175 s on a quiet machine with two cores when a training took both; what two
-    # processes of one thread share takes half of that.
+def test_the_usual_run_takes_a_minute_and_a_quarter(queue):
+    # As one of digits with 16 shots did on a quiet machine with two cores: 70 s, and 83 s where the zoo was new, too.
     expected = forecast(queue, RunSpec(kind="tune", config={"target": "digits"}))
     assert expected.runs == 0
-    assert expected.seconds == pytest.approx(90, rel=0.1)
+    assert expected.seconds == pytest.approx(75, rel=0.1)
 
 
 def test_a_finished_run_tells_scaled_by_steps_and_shots(queue):
