@@ -57,6 +57,9 @@ def take_over(run_dir: Path, attempt: int) -> Path:
     for path in run_dir.glob(f"{CHECKPOINT}-*"):
         if path != mine:
             shutil.rmtree(path, ignore_errors=True)
+    for path in (run_dir / CHECKPOINT).glob("*"):  # which was copied, too, but for the points in it
+        if path.is_file() and not path.name.startswith(UNSAVED):
+            path.unlink(missing_ok=True)
     return mine
 
 

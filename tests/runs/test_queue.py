@@ -304,6 +304,7 @@ def test_a_tuning_that_is_done_is_given_more_baselines(queue, workspace):
     assert [path.name for path in take_over(workspace.run_dir(more.id), claim.attempt).iterdir()] == [
         "choice-single.json"
     ]
+    assert list((workspace.run_dir(more.id) / "checkpoint").iterdir()) == []
     assert (kept / "choice-single.json").exists()
     assert queue.curves_of(run_id) == [point]
 
