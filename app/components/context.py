@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app.components.stamps import stamp, stamp_of_all
 from app.components.words import KINDS, PREDICTORS
 from pituning.backbones import files
 from pituning.backbones.card import card_of
@@ -106,7 +107,7 @@ def _tasks(root: str, stamp: float, backbone: str, _workspace: Workspace) -> dic
 def damaged() -> dict[str, str]:
     """The tasks of the workspace that cannot be used, each with the reason; read again when a card has changed."""
     here = workspace()
-    cards = hash(tuple(stamp(here.task_dir(name) / "task.json") for name in here.task_names()))
+    cards = stamp_of_all(here.root / "tasks", "task.json")
     return _damaged(str(here.root), stamp(here.root / "tasks"), cards, here)
 
 
@@ -213,12 +214,12 @@ def transfer(kind: str, shots: int, names: tuple[str, ...]) -> Transfer | None:
         ArtefactError: the table is damaged.
     """
     path = zoo().transfer_path(kind)
-    return _transfer(str(path), stamp(path), shots, names)
+    return _transfer(str(path), stamp(path), shots, hash(names), names)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _transfer(path: str, stamp: float, shots: int, names: tuple[str, ...]) -> Transfer | None:
-    return load_transfer(Path(path), shots, names)
+def _transfer(path: str, stamp: float, shots: int, key: int, _names: tuple[str, ...]) -> Transfer | None:
+    return load_transfer(Path(path), shots, _names)
 
 
 def gain_intervals(kind: str, shots: int, target: str) -> dict[str, float]:
@@ -380,11 +381,3 @@ def expert_count() -> int:
 def backbone_ready() -> bool:
     """Whether the backbone that the pages are about is there to run on."""
     return backbone() in workspace().backbone_names()
-
-
-def stamp(path: Path) -> float:
-    """When a file was last changed; 0 where there is none."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.components import context
+from app.components.stamps import stamp
 from pituning.tasks.base import Task
 from pituning.tasks.guessing import mean_guess
 from pituning.tasks.metrics import Guessing, guessing
@@ -21,7 +22,7 @@ def of(name: str) -> Guessing | None:
     if name not in context.tasks():
         return None
     task = context.task(name)
-    changed = context.stamp(context.workspace().root / "tasks" / name)
+    changed = stamp(context.workspace().root / "tasks" / name)
     return _guessing(name, task.source, len(task.split("train")), changed, task)
 
 

@@ -11,6 +11,7 @@ from app.components import config_form, context, queueing
 from app.components.guard import empty, plain, say
 from app.components.links import to
 from app.components.pages import EXPERTS
+from app.components.stamps import stamp
 from app.components.target import most_shots
 from app.components.words import KINDS, duration, label
 from pituning.errors import BadInput, PiTuningError
@@ -120,7 +121,7 @@ def _summary(config: TransferRun) -> None:
 def _left(config: TransferRun) -> Left:
     here = context.zoo()
     table, experts = here.transfer_path(config.kind), here.expert_dirs(config.kind)
-    stamps = (context.stamp(table), *(context.stamp(experts[name] / "card.json") for name in config.donor_names))
+    stamps = (stamp(table), *(stamp(experts[name] / "card.json") for name in config.donor_names))
     return _counted(repr(sorted(asdict(config).items())), stamps, str(here.root), config)
 
 

@@ -13,6 +13,7 @@ from app.components import access, context, stories, story_history
 from app.components.guard import plain, say
 from app.components.links import to
 from app.components.pages import PRESENT
+from app.components.stamps import stamp
 from pituning.errors import PiTuningError
 from pituning.reports.suggestion import NAME
 from pituning.runs.roles import Role
@@ -86,7 +87,7 @@ def _in_hand() -> str | None:
         return str(name)
     if access.actor().name is not None:
         return None
-    return max(known, key=lambda one: context.stamp(story_path(here, one)), default=None)
+    return max(known, key=lambda one: stamp(story_path(here, one)), default=None)
 
 
 def tell(story: Story, text: str, slide: int | None) -> None:

@@ -15,6 +15,7 @@ import streamlit as st
 
 from app.components import access, context, guessing, runs_data, story_history
 from app.components.guard import say
+from app.components.stamps import stamp
 from pituning.errors import BadInput, PiTuningError
 from pituning.figures.sketch import sketch
 from pituning.graph.build import task_graph
@@ -144,7 +145,7 @@ def _stamp() -> str:
         runs: object = (counts, [run.id for run in runs_data.of_backbone(states=("succeeded",), limit=1)])
     except PiTuningError:
         runs = None  # what needs no run can be shown all the same
-    return repr(([context.stamp(path) for path in files], context.stamp(context.workspace().root / "tasks"), runs))
+    return repr(([stamp(path) for path in files], stamp(context.workspace().root / "tasks"), runs))
 
 
 def headline(slide: Slide) -> str:

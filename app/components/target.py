@@ -14,6 +14,7 @@ import streamlit as st
 from app.components import context, fitting, task_panel, upload
 from app.components.guard import guarded, plain
 from app.components.links import linked_select
+from app.components.stamps import stamp
 from app.components.words import METRICS
 from pituning.backbones.prompts import notes_of_task
 from pituning.errors import ArtefactError
@@ -114,8 +115,8 @@ def _prompt_notes(name: str) -> list[str]:
         return []
     folder = context.workspace().backbone_dir(chosen)
     stamps = (
-        context.stamp(context.workspace().root / "tasks" / name),
-        *(context.stamp(folder / file) for file in ("tokenizer.json", "config.json")),
+        stamp(context.workspace().root / "tasks" / name),
+        *(stamp(folder / file) for file in ("tokenizer.json", "config.json")),
     )
     return _noted(name, str(folder), stamps, chosen, context.task(name))
 

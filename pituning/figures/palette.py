@@ -153,8 +153,10 @@ def diverging(dark: bool) -> tuple[str, ...]:
 
 def modality_style(modality: str) -> ModalityStyle:
     """The style of a modality; one that is not known looks like vision-language but grey."""
+    if modality in MODALITIES:
+        return MODALITIES[modality]
     label = "Modality unknown" if modality == UNKNOWN_MODALITY else modality
-    return MODALITIES.get(modality, ModalityStyle(label, 6, "diamond", "diamond", "◆"))
+    return ModalityStyle(label, 6, "diamond", "diamond", "◆")
 
 
 def in_order(modalities: Iterable[str]) -> list[str]:

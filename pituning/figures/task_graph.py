@@ -300,10 +300,13 @@ def categories(
     Args:
         paint: of `painted`.
     """
-    groups: dict[str, dict[str, Any]] = {}
-    for _, data in sorted(graph.nodes(data=True), key=lambda item: _order(item[1], colour_by)):
-        name = category_of(data, colour_by)
-        groups.setdefault(name, {"name": name, "itemStyle": {"color": paint[name]}})
+    places: dict[str, tuple[int, str]] = {}
+    for data in graph.nodes.values():
+        name, place = category_of(data, colour_by), _order(data, colour_by)
+        places[name] = min(place, places.get(name, place))
+    groups = {
+        name: {"name": name, "itemStyle": {"color": paint[name]}} for name in sorted(places, key=places.__getitem__)
+    }
     effects = [name for name, harm in (("Helps", False), ("Harms", True)) if harm in {one.gain < 0 for one in arrows}]
     lines = [
         {"name": line_label(name, plain=plain), "itemStyle": {"color": line_colour(name, dark)}}

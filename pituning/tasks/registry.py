@@ -40,12 +40,13 @@ def load_task(name: str, workspace: Workspace | None = None) -> Task:
     """
     if name in TASK_NAMES:
         return mini_task(name)
-    added, cards = _added(workspace), zoo_cards(workspace)
-    if name in added:
-        return load_saved_task(added[name])
+    directory = _directory(workspace, name)
+    if directory is not None:
+        return load_saved_task(directory)
+    cards = zoo_cards(workspace)
     if name in cards:
         return card_task(cards[name])
-    raise _unknown(name, [*TASK_NAMES, *added, *cards])
+    raise _unknown(name, [*TASK_NAMES, *_added(workspace), *cards])
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class TaskSource:
 
     def has(self, name: str) -> bool:
         """Whether the examples of that task are here."""
-        return name in TASK_NAMES or name in _added(self.workspace)
+        return name in TASK_NAMES or _directory(self.workspace, name) is not None
 
     def knows(self, name: str) -> bool:
         """Whether there is such a task, be it without its examples."""
@@ -78,10 +79,10 @@ class TaskSource:
         """
         if name in TASK_NAMES:
             return task_version(name)
-        added = _added(self.workspace)
-        if name not in added:
-            raise _unknown(name, [*TASK_NAMES, *added])
-        return str(read_card(added[name])["examples_sha256"])[:12]
+        directory = _directory(self.workspace, name)
+        if directory is None:
+            raise _unknown(name, [*TASK_NAMES, *_added(self.workspace)])
+        return str(read_card(directory)["examples_sha256"])[:12]
 
 
 def list_tasks(workspace: Workspace | None = None, backbone: str | None = None) -> list[TaskInfo]:
@@ -154,6 +155,15 @@ def _mini_info(name: str) -> TaskInfo:
         sizes=split_sizes(name),
         instruction=task.instruction,
     )
+
+
+def _directory(workspace: Workspace | None, name: str) -> Path | None:
+    """The folder of one added task, without a look at the others; None where there is none."""
+    try:
+        directory = None if workspace is None else workspace.task_dir(name)
+    except BadInput:  # no task can have that name
+        return None
+    return directory if directory is not None and directory.is_dir() else None
 
 
 def _added(workspace: Workspace | None) -> dict[str, Path]:
