@@ -17,8 +17,10 @@ test-fast: $(STAMP) postgres lint
 
 # Takes about two hours and 10 GB of disk; other work on the machine spoils it.
 bench: $(STAMP) browser
-	for what in fisher memory tune app; do $(BIN)/pituning bench $$what --json > benchmarks/results/$$what.json || exit 1; done
-	$(BIN)/pituning bench interpolate --d 128,256,512,768,1024 --json > benchmarks/results/widths.json
+	for what in fisher memory tune app; do $(BIN)/pituning bench $$what --json > $(VENV)/result.json \
+	  && mv $(VENV)/result.json benchmarks/results/$$what.json || exit 1; done
+	$(BIN)/pituning bench interpolate --d 128,256,512,768,1024 --json > $(VENV)/result.json
+	mv $(VENV)/result.json benchmarks/results/widths.json
 	for tasks in 10000 100000; do $(BIN)/python -m benchmarks.nearest $$tasks || exit 1; done
 	$(BIN)/python -m benchmarks.encoding
 	$(BIN)/python -m benchmarks.many

@@ -13,6 +13,7 @@ from app.components.words import KINDS, label
 from pituning.errors import PiTuningError
 from pituning.experts.kinds import in_order
 from pituning.figures.palette import method_label
+from pituning.runs.attempts import has_left
 from pituning.runs.records import Run
 from pituning.runs.store import PAUSED
 from pituning.tuning.config import BASELINES
@@ -80,7 +81,12 @@ def grow(run: Run) -> None:
     """Baselines that a finished tuning does not have, to be added by a new run that goes on from it."""
     has = {**run.spec.defaults(), **run.spec.config}["baselines"]
     with access.popover("Add baselines", icon=":material/add_chart:", key="run_grow_ask"):
-        st.caption("A new run goes on from what this one has found: only what you add is trained.")
+        left = has_left(context.workspace().run_dir(run.id))
+        st.caption(
+            "A new run goes on from what this one has found: only what you add is trained."
+            if left
+            else "This run kept nothing to go on from: a new run trains everything again, and what you add."
+        )
         more = st.multiselect(
             "Baselines", [name for name in BASELINES if name not in has], format_func=method_label,
             key=f"grow_{run.id}",

@@ -156,6 +156,12 @@ class EncodedExamples:
     images: list[Mapping[str, Tensor]] | MadeRows | None = None
     states: list[Tensor] | None = None
 
+    def __post_init__(self) -> None:
+        # Lists of arrays are taken, too, for families that other packages bring.
+        self.prompts, self.answers = (
+            rows if isinstance(rows, TokenRows) else TokenRows(rows) for rows in (self.prompts, self.answers)
+        )
+
     def __len__(self) -> int:
         return len(self.prompts)
 
@@ -173,11 +179,7 @@ class EncodedExamples:
             backbone=self.backbone,
             features=_subset(self.features, rows),
             pixels=_subset(self.pixels, rows),
-            images=self.images.subset(rows)
-            if isinstance(self.images, MadeRows)
-            else None
-            if self.images is None
-            else [self.images[i] for i in rows],
+            images=_images_of(self.images, rows),
             states=None if self.states is None else [self.states[i] for i in rows],
         )
 
@@ -212,6 +214,14 @@ class EncodedExamples:
 
 def _subset(values: Tensor | Shelf | None, rows: list[int]) -> Tensor | Shelf | None:
     return values.subset(rows) if isinstance(values, Shelf) else None if values is None else values[rows]
+
+
+def _images_of(
+    images: list[Mapping[str, Tensor]] | MadeRows | None, rows: list[int]
+) -> list[Mapping[str, Tensor]] | MadeRows | None:
+    if isinstance(images, MadeRows):
+        return images.subset(rows)
+    return None if images is None else [images[i] for i in rows]
 
 
 def padded(rows: Sequence[np.ndarray], fill: int, *, left: bool = False) -> np.ndarray:

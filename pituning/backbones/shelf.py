@@ -52,9 +52,11 @@ class Ahead(Generic[Made]):
                 self._coming[number] = self._thread.submit(self._make, number)
 
     def take(self, number: int) -> Made:
-        """What was made for a number, or is made now."""
-        coming = self._coming.pop(number, None) if self._process == os.getpid() else None
-        return self._make(number) if coming is None else coming.result()
+        """What was made for a number, or is made now; by the thread where there is one, so that one alone makes it."""
+        if self._thread is None or self._process != os.getpid():
+            return self._make(number)
+        coming = self._coming.pop(number, None) or self._thread.submit(self._make, number)
+        return coming.result()
 
 
 class Shelf:
@@ -108,16 +110,21 @@ class _Store:
     def __init__(
         self, prepare: Callable[[int], np.ndarray], make: Callable[[np.ndarray], Tensor], count: int, like: Tensor
     ):
-        self.shape, self._dtype, self._count = tuple(like.shape), like.dtype, count
+        self.shape, self._dtype = tuple(like.shape), like.dtype
         self._bytes = like.numel() * like.element_size()
         self._ahead, self._make = Ahead(prepare), make
+        # Of this process: one that was forked from it writes rows of its own into the same file, each at its place.
+        self._kept: set[int] = set()
         self._file: Any = None
-        self._mapped: np.ndarray | None = None
-        self._kept: set[int] = set()  # of this process: one that was forked from it may write rows of its own
+        try:
+            self._file = tempfile.TemporaryFile(prefix="pituning-")  # noqa: SIM115 (it lives as long as the rows)
+            os.ftruncate(self._file.fileno(), count * self._bytes)
+            self._mapped = np.memmap(self._file, np.uint8, "r", shape=(count, self._bytes))
+        except OSError:
+            self._file = None  # nothing is kept
 
     def get(self, number: int) -> Tensor:
         if number in self._kept:
-            assert self._mapped is not None
             return torch.from_numpy(self._mapped[number].copy()).view(self._dtype).view(self.shape)
         made = self._make(self._ahead.take(number)).to(self._dtype).contiguous()
         self._keep(number, made)
@@ -128,12 +135,10 @@ class _Store:
 
     def _keep(self, number: int, made: Tensor) -> None:
         """Writes a row by a call that fails where the disk is full: to write into the mapping would end the process."""
+        if self._file is None:
+            return
         data = made.flatten().view(torch.uint8).numpy().tobytes()
         try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="pituning-")  # noqa: SIM115 (it lives as long as the rows)
-                os.ftruncate(self._file.fileno(), self._count * self._bytes)
-                self._mapped = np.memmap(self._file, np.uint8, "r", shape=(self._count, self._bytes))
             if os.pwrite(self._file.fileno(), data, number * self._bytes) == len(data):
                 self._kept.add(number)
         except OSError:

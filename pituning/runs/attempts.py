@@ -63,20 +63,24 @@ def take_over(run_dir: Path, attempt: int) -> Path:
     return mine
 
 
+def has_left(run_dir: Path) -> bool:
+    """Whether a run has left anything that another one can go on from."""
+    left = last_attempt_dir(run_dir)
+    return left.is_dir() and any(left.iterdir())
+
+
 def hand_on(run_dir: Path, other_dir: Path) -> None:
     """Lets a run that has not begun go on from what another one has left, which stays as it is.
 
     Args:
-        run_dir: of the run that has left it; where it has left nothing, nothing happens.
+        run_dir: of the run that has left it.
         other_dir: of the one that is to begin.
 
     Raises:
         ArtefactError: it cannot be written.
     """
-    left = last_attempt_dir(run_dir)
-    if left.is_dir():
-        with atomic_directory(other_dir / CHECKPOINT) as new:
-            shutil.copytree(left, new, dirs_exist_ok=True, ignore=_OF_THE_ATTEMPT)
+    with atomic_directory(other_dir / CHECKPOINT) as new:
+        shutil.copytree(last_attempt_dir(run_dir), new, dirs_exist_ok=True, ignore=_OF_THE_ATTEMPT)
 
 
 def remove_checkpoints(run_dir: Path) -> None:

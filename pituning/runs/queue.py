@@ -32,7 +32,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pituning.errors import BadInput
-from pituning.runs.attempts import hand_on, remove_checkpoints
+from pituning.runs.attempts import hand_on, has_left, remove_checkpoints
 from pituning.runs.claims import NOBODY, ClaimedRuns, LostClaimError
 from pituning.runs.naming import new_names, number_of
 from pituning.runs.records import Run
@@ -120,11 +120,8 @@ class RunQueue(ClaimedRuns):
                         row["name"] = name
                 connection.execute(sa.insert(RUNS), rows)
                 for row in rows:
-                    if after is not None:  # before the commit, while no worker can have taken the run
-                        copy_measured(connection, after, str(row["id"]))
-                        hand_on(self.workspace.run_dir(after), self.workspace.run_dir(str(row["id"])))
-                    goes_on = "" if after is None else f" to go on from {after}"
-                    self._note(connection, str(row["id"]), f"queued{goes_on}")
+                    message = "queued" if after is None else self._goes_on(connection, after, str(row["id"]))
+                    self._note(connection, str(row["id"]), message)
         return [str(row["id"]) for row in rows]
 
     def new_batch_name(self) -> str:
@@ -166,6 +163,16 @@ class RunQueue(ClaimedRuns):
             raise BadInput(f"there is nothing to add to run {run_id!r}: it has {', '.join(has)}", field=name)
         spec = RunSpec(kind=run.kind, config={**run.spec.config, name: [*has, *new]})
         return self.submit_all([spec], priority=run.priority, after=run_id)[0]
+
+    def _goes_on(self, connection: sa.Connection, run_id: str, new_id: str) -> str:
+        """Gives a new run what another one has left, before the commit, while no worker can have taken it."""
+        self._get(connection, run_id)  # it may have been deleted meanwhile
+        place = self.workspace.run_dir(run_id)
+        if not has_left(place):  # as runs from before there was anything to add
+            return f"queued with the settings of {run_id}, of which nothing is left to go on from"
+        copy_measured(connection, run_id, new_id)
+        hand_on(place, self.workspace.run_dir(new_id))
+        return f"queued to go on from {run_id}"
 
     # The order.
 

@@ -108,8 +108,10 @@ def begin(work: Callable[[Reporter], Value]) -> Pending[Value] | None:
 
 def each(works: Sequence[Callable[[Reporter], Value]], reporter: Reporter) -> list[Value]:
     """What works return that need nothing of each other: the first is done here, the others where a process is free."""
-    pending = [None, *map(begin, works[1:])]
+    pending: list[Pending[Value] | None] = [None]
     try:
+        for work in works[1:]:
+            pending.append(begin(work))
         return [
             work(reporter) if under_way is None else under_way.result(reporter)
             for work, under_way in zip(works, pending, strict=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pituning.errors import RunFailed
 from pituning.progress import Reporter, Silent
-from pituning.training.spare import each
+from pituning.training.spare import each as each_of
 from pituning.tuning.learners import Mixed, MixtureLearner
 from pituning.tuning.selection import Choice, Fold, OnlySteps
 
@@ -89,7 +89,7 @@ def cross(trial: Trial, method: str, choice: Choice | None, state: Any, reporter
     predictions, losses = [""] * count, [0.0] * count
     scores: list[list[float]] = [[]] * count
     works = [partial(_without, trial, method, choice, state, part) for part in trial.parts]
-    for part, found in zip(trial.parts, each(works, reporter), strict=True):
+    for part, found in zip(trial.parts, each_of(works, reporter), strict=True):
         for row, answer, loss, score in zip(part.held_out.tolist(), *found, strict=True):
             predictions[row], losses[row], scores[row] = answer, loss, score
     if not np.isfinite([*losses, *(value for each in scores for value in each)]).all():

@@ -169,15 +169,16 @@ def choose(
     try:
         search.try_rate(usual)
         for side in (larger, smaller):
-            for rate in side:
+            for place, rate in enumerate(side):
                 before = search.best
                 search.try_rate(rate)
                 if before is not None and search.best == before:
+                    search.leave_out(side[place:])
                     break
             if search.best is not None and search.best[1] in side:
                 break
     finally:
-        search.close()
+        search.leave_out(rates)
     reporter.advance((len(rates) - len(search.tried)) * len(folds) * config.steps)
     best = search.best
     if best is None:
@@ -250,13 +251,14 @@ class _Search:
             pass
         except RunFailed as error:
             self.failure = error
+        self.leave_out([rate])
         self.reporter.advance(len(self.folds) * self.config.steps - steps.done)
 
-    def close(self) -> None:
-        """Ends what is under way elsewhere and not needed."""
-        for pending in self._elsewhere.values():
-            pending.drop()
-        self._elsewhere.clear()
+    def leave_out(self, rates: Sequence[float]) -> None:
+        """Ends what is under way elsewhere at these rates: nothing more of it is needed."""
+        self._coming = [each for each in self._coming if each[0] not in rates]
+        for each in [each for each in self._elsewhere if each[0] in rates]:
+            self._elsewhere.pop(each).drop()
 
     def _one(self, rate: float, number: int, steps: Reporter) -> dict[int, float]:
         """The held-out losses by step of one training."""

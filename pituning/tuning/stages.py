@@ -13,7 +13,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pituning.errors import ArtefactError
-from pituning.tasks.base import Example
+from pituning.tasks.base import Example, Task
+from pituning.tasks.registry import TaskSource
 from pituning.workspace.atomic import read_json, write_bytes, write_json
 
 
@@ -70,21 +71,27 @@ class Stages:
             return self.identity, None
         try:
             document = read_json(self.directory / f"{name}.json")
-            whole = document["identity"] in self._known and document["sha256"] == _digest(document["value"])
-            return document["identity"], document["value"] if whole else None
+            if document["identity"] in self._known and document["sha256"] == _digest(document["value"]):
+                return document["identity"], document["value"]
         except (ArtefactError, KeyError, TypeError):
-            return self.identity, None  # not there or damaged: the stage is done again
+            pass
+        return self.identity, None  # not there, of another run or damaged: the stage is done again
 
     def _tensors(self, name: str, identity: str) -> Path:
         assert self.directory is not None
         return self.directory / f"{name}-{identity[:16]}.safetensors"
 
 
-def rows_digest(rows: Sequence[Example]) -> str:
-    """Of what rows ask and answer; images count by the uid of their row."""
-    digest = hashlib.sha256()
+def task_digest(task: Task, rows: Sequence[Example], source: TaskSource) -> str:
+    """Of a task and some of its rows.
+
+    Args:
+        source: from which it comes, and which tells its images apart, too.
+    """
+    version = source.version(task.name) if source.has(task.name) else ""
+    digest = hashlib.sha256(json.dumps([version, task.instruction, task.metric, task.labels]).encode())
     for row in rows:
-        digest.update(json.dumps([row.uid, row.text, row.answer]).encode())
+        digest.update(json.dumps([row.uid, row.text, row.answer, row.accepted]).encode())
     return digest.hexdigest()
 
 

@@ -26,7 +26,7 @@ from pituning.progress import Reporter, Silent
 from pituning.tasks.base import Example, Task
 from pituning.tasks.metrics import guessing
 from pituning.tasks.pooling import question
-from pituning.tasks.registry import load_task
+from pituning.tasks.registry import TaskSource, load_task
 from pituning.training.config import TrainConfig, without_defaults
 from pituning.training.spare import each
 from pituning.tuning.baselines import DRAWN, Methods, drawn
@@ -38,7 +38,7 @@ from pituning.tuning.learners import MixtureLearner
 from pituning.tuning.selection import Choice, Fold, OnlySteps, as_it_is, choose, make_folds, partition, train
 from pituning.tuning.short_probe import STEPS as PROBE_STEPS
 from pituning.tuning.short_probe import halves, short_probe
-from pituning.tuning.stages import Stages, rows_digest
+from pituning.tuning.stages import Stages, task_digest
 from pituning.workspace.layout import Workspace
 
 TEMPERATURE = "temperature"
@@ -235,16 +235,15 @@ def prepare(
         reporter=reporter,
     )
     # The fingerprint tells the backbone, whose name may change; numbers do not depend on how many processes there are.
-    without = ("backbone", "processes")
-    settings = {name: value for name, value in without_defaults(asdict(config)).items() if name not in without}
+    settings = {k: v for k, v in without_defaults(asdict(config)).items() if k not in ("backbone", "processes")}
     identity = {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **settings}
     if parts:
         identity["crossed"] = len(parts)
-    # What a method finds does not depend on the others, so that a run can be given more of them later, but does on rows
-    # and experts, which may have changed by then.
+    # What a method finds does not depend on the others, which may be added later, but does on rows and experts.
     lent = {name: expert.card.sha256 for name, expert in sorted(zoo.experts.items())}
     alone = {name: value for name, value in identity.items() if name != "baselines"}
-    stages = Stages(checkpoint, {**alone, "zoo": lent, "rows": rows_digest([*shots, *test])}, earlier=identity)
+    alone |= {"zoo": lent, "task": task_digest(task, [*shots, *test], TaskSource(workspace))}
+    stages = Stages(checkpoint, alone, earlier=identity)
 
     def encode(examples: Sequence[Example]) -> EncodedExamples:
         pixels = "full" in config.baselines
@@ -281,6 +280,9 @@ def prepare(
     common = zoo.model_for(dict.fromkeys(name for names in (donors, *controls) for name in names))
     if common is not model:
         reporter.log(f"donors of different sizes or modules are mixed as {config.kind} {dict(common.space.config)}")
+        # Which controls take part decides the layout, and in another one what was trained does not fit.
+        alone["layout"] = [common.space.size, *common.space.site_names]
+        stages = Stages(checkpoint, alone, earlier=identity)
     method_learners = Methods(
         config=config,
         backbone=backbone,

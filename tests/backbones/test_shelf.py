@@ -59,7 +59,7 @@ def test_what_is_wanted_is_prepared_in_a_thread() -> None:
     counted.shelf[[0]]
     counted.shelf.want([0, 2, 3])
     assert torch.equal(counted.shelf[[3, 2, 4]], rows(3, 2, 4))
-    assert [number for number, thread in sorted(counted.prepared) if thread.startswith("ahead")] == [2, 3]
+    assert [number for number, thread in sorted(counted.prepared) if thread.startswith("ahead")] == [2, 3, 4]
     assert counted.made == [0, 3, 2, 4]
     counted.shelf.want([5])
     counted.shelf.want([1])  # 5 is forgotten

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from pituning.errors import BadInput
-from pituning.runs.attempts import take_over
+from pituning.runs.attempts import remove_checkpoints, take_over
 from pituning.runs.naming import number_of
 from pituning.runs.queue import LostClaimError, RunQueue
 from pituning.runs.records import AlphaPoint, CurvePoint, RunEvent
@@ -308,13 +308,18 @@ def test_a_tuning_that_is_done_is_given_more_baselines(queue, workspace):
     assert (kept / "choice-single.json").exists()
     assert queue.curves_of(run_id) == [point]
 
+    # One from before there was anything to add to has kept nothing.
+    remove_checkpoints(workspace.run_dir(run_id))
+    anew = queue.extend(run_id, ["bitfit"])
+    assert queue.events_of(anew)[-1].message.endswith(f"{run_id}, of which nothing is left to go on from")
+    assert queue.curves_of(anew) == []
     for names, words in ((["single"], "nothing to add .* it has backbone, single"), (["pull"], "unknown baseline")):
         with pytest.raises(BadInput, match=words):
             queue.extend(run_id, names)
     counted = queue.submit(RunSpec(kind="count", config={"upto": 1}))
     with pytest.raises(BadInput, match="is of kind count"):
         queue.extend(counted, ["full"])
-    assert len(queue.list()) == 3
+    assert len(queue.list()) == 4
 
 
 def test_no_two_runs_that_nobody_named_have_the_same_name(queue, submit):

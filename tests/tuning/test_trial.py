@@ -6,12 +6,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from pituning.progress import Silent
 from pituning.studies.lowshot import measure
@@ -19,6 +20,7 @@ from pituning.studies.lowshot_scores import PI, lowshot_scores
 from pituning.tuning.config import CANDIDATES, TuneConfig
 from pituning.tuning.evaluation import Scores
 from pituning.tuning.run import tune
+from pituning.tuning.stages import Stages
 from pituning.tuning.trial import prepare
 from pituning.workspace.layout import Workspace
 
@@ -69,3 +71,39 @@ def test_stages_of_before_there_was_a_choice_of_backbones_are_used(
     shutil.move(workspace.root / "backbones" / "mini", workspace.root / "backbones" / "again")
     again = prepare(TuneConfig(**settings, backbone="again"), workspace, Silent())
     assert (again.stages.identity, again.backbone.name) == (trial.stages.identity, "again")
+
+
+def test_what_was_kept_counts_for_the_same_task_and_zoo(
+    make_workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    """Baselines may differ; the instruction, an expert of the zoo and the size of the mixed experts may not."""
+    workspace = make_workspace("w", "lora")
+    config = TuneConfig(target="tiny-mood", shots=4, donor_names=("tiny-colour",), donors=1, baselines=("single",))
+    kept = prepare(config, workspace, Silent(), checkpoint=tmp_path).stages
+    kept.save("choice-single", {"loss": 1})
+
+    def found(config: TuneConfig) -> Any:
+        return prepare(config, workspace, Silent(), checkpoint=tmp_path).stages.load("choice-single")
+
+    assert found(replace(config, baselines=("single", "uniform"))) == {"loss": 1}
+    assert found(replace(config, seed=1)) is None
+    card = workspace.task_dir("tiny-mood") / "task.json"
+    before = card.read_text()
+    card.write_text(before.replace("how is the mood?", "what is the mood?"))
+    assert found(config) is None
+    card.write_text(before)
+    assert found(config) == {"loss": 1}
+    other = next(name for name in workspace.zoo().expert_dirs("lora") if name not in ("tiny-mood", "tiny-colour"))
+    shutil.rmtree(workspace.zoo().expert_dirs("lora")[other])
+    assert found(config) is None
+
+
+@pytest.mark.parametrize("identity", [5, None, "x/../../y", "x\0"])
+def test_a_damaged_stage_is_done_again(identity: Any, tmp_path: Path) -> None:
+    stages = Stages(tmp_path, {"a": 1})
+    stages.save_tensors("state", {"x": torch.ones(2)})
+    assert stages.load_tensors("state") is not None
+    document = json.loads((tmp_path / "state-tensors.json").read_text())
+    (tmp_path / "state-tensors.json").write_text(json.dumps({**document, "identity": identity}))
+    assert stages.load_tensors("state") is None
+    assert stages.load("state-tensors") is None
