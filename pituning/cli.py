@@ -57,7 +57,7 @@ COMMANDS = {
     "runs": ("queueing:app", "Runs: what there is, and what becomes of it."),
     "bin": ("bin:app", "The bin: tasks, experts, backbones, tables and runs that were deleted and can be restored."),
     "workspace": ("workspace:app", "The workspace as a whole: backup, restore."),
-    "bench": ("bench:app", "Measure speed and memory: fisher, interpolate, memory, graph, tune, app."),
+    "bench": ("bench:app", "Measure speed and memory: fisher, interpolate, memory, graph, tune, gpu, app."),
     "pretrain": ("build:pretrain_app", "Pretrain a backbone: mini, or one that was composed, by its name."),
     "zoo": ("build:zoo_app", "The zoo of experts: build, maps, measure, tables."),
 }
