@@ -3,6 +3,7 @@ queued, and how."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -90,12 +91,7 @@ def extend(
     """Add baselines to a tuning that is done: a new run goes on from it, and repeats nothing."""
     queue = open_queue(workspace)
     made = queue.extend(run, words(baselines))
-    _wake(queue)
-    if detach:
-        emit({"run": made}, as_json, lambda: echo(f"queued {made}; see: pituning runs show {made}"))
-        return
-    result = follow(queue.workspace, made)
-    emit(result, as_json, lambda: echo(f"{made} is done; see: pituning runs show {made}"))
+    _see_through(queue, made, detach, as_json)
 
 
 @app.command()
@@ -112,12 +108,7 @@ def submit(
 
     queue = open_queue(workspace)
     run = queue.submit(RunSpec(kind=kind, config=changes_of(kind, settings or [])))
-    _wake(queue)
-    if detach:
-        emit({"run": run}, as_json, lambda: echo(f"queued {run}"))
-        return
-    result = follow(queue.workspace, run)
-    emit(result, as_json, lambda: echo(f"{run} is done; see: pituning runs show {run}"))
+    _see_through(queue, run, detach, as_json)
 
 
 @app.command()
@@ -130,12 +121,7 @@ def count(
 
     queue = open_queue(workspace)
     run = queue.submit(RunSpec.of("count", config))
-    _wake(queue)
-    if detach:
-        emit({"run": run}, as_json, lambda: echo(f"queued {run}"))
-        return
-    result = follow(queue.workspace, run)
-    emit(result, as_json, lambda: echo(f"counted to {result['counted']}: the queue works"))
+    _see_through(queue, run, detach, as_json, lambda result: f"counted to {result['counted']}: the queue works")
 
 
 @app.command()
@@ -197,6 +183,19 @@ def adopt(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> Non
     again = RunQueue(Workspace(copy.root, adopting=True)).adopt()
     shown = f"; queued again: {', '.join(again)}" if again else ""
     emit({"adopted": True, "runs": again}, as_json, lambda: echo(f"the database belongs to {copy.root} now{shown}"))
+
+
+def _see_through(
+    queue: RunQueue, run: str, detach: bool, as_json: bool, done: Callable[[dict[str, Any]], str] | None = None
+) -> None:
+    """Follows a run that has just been queued to its end, unless that is not wanted; then ``done`` says what it found."""
+    _wake(queue)
+    if detach:
+        emit({"run": run}, as_json, lambda: echo(f"queued {run}"))
+        return
+    result = follow(queue.workspace, run)
+    said = f"{run} is done; see: pituning runs show {run}" if done is None else done(result)
+    emit(result, as_json, lambda: echo(said))
 
 
 def _wake(queue: RunQueue) -> None:
