@@ -188,7 +188,7 @@ def adopt(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> Non
 def _see_through(
     queue: RunQueue, run: str, detach: bool, as_json: bool, done: Callable[[dict[str, Any]], str] | None = None
 ) -> None:
-    """Follows a run that has just been queued to its end, unless that is not wanted; then ``done`` says what it found."""
+    """Follows a run that has just been queued, unless that is not wanted; at its end ``done`` says what it found."""
     _wake(queue)
     if detach:
         emit({"run": run}, as_json, lambda: echo(f"queued {run}"))
