@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,8 +33,7 @@ from torch import Tensor, nn
 
 from pituning.backbones.cutting import PromptTokens
 from pituning.backbones.encoded import Batch, EncodedExamples, nll_per_example
-from pituning.backbones.places import FILE as PLACES_FILE
-from pituning.backbones.places import REFERENCE_WIDTH, AttentionShape, Block, Places
+from pituning.backbones.places import IMAGE_ROLE, REFERENCE_WIDTH, AttentionShape, Block, Places
 from pituning.backbones.recompute import checkpointed
 from pituning.backbones.spelling import Spelling
 from pituning.progress import Reporter
@@ -214,10 +213,23 @@ class Backbone(Spelling, ABC):
         """The attention at which prefixes attach."""
         return self.find_attention()
 
-    @property
+    @cached_property
+    def eyes(self) -> tuple[Block, ...]:
+        """The linear maps inside ``model`` that only pictures pass; they take an expert where they are asked to."""
+        return self.find_eyes()
+
+    def find_eyes(self) -> tuple[Block, ...]:
+        """Reads `eyes` from the model; here, there are none."""
+        return ()
+
+    @cached_property
     def picture_modules(self) -> frozenset[str]:
-        """Those of the `blocks` that take part only where there is a picture."""
-        return frozenset()
+        """Where experts can act and that takes part only where there is a picture."""
+        return frozenset(block.module for block in (*self.blocks, *self.eyes) if block.role == IMAGE_ROLE)
+
+    def sees_by(self, modules: Collection[str]) -> bool:
+        """Whether some of these modules are `eyes`."""
+        return any(block.module in modules for block in self.eyes)
 
     @abstractmethod
     def find_attention(self) -> AttentionShape:
@@ -225,12 +237,12 @@ class Backbone(Spelling, ABC):
 
     def places(self) -> Places:
         """Where experts attach, to be kept beside the weights."""
-        return Places(blocks=self.blocks, attention=self.attention, width=self.width)
+        return Places(blocks=self.blocks, attention=self.attention, width=self.width, eyes=self.eyes)
 
     @staticmethod
     def places_of(path: Path) -> Places:
         """Those of the backbone in a directory, which is loaded only where they were not kept."""
-        return Places.read(path) if (path / PLACES_FILE).is_file() else Backbone.load(path).places()
+        return Places.read(path) if Places.is_kept(path) else Backbone.load(path).places()
 
     @cached_property
     def _modules(self) -> dict[str, nn.Module]:
@@ -367,6 +379,11 @@ class Backbone(Spelling, ABC):
         finally:
             self._past, self._prompt = before
 
+    @contextmanager
+    def changed(self, modules: Collection[str]) -> Iterator[None]:
+        """Within the context these modules do something else: nothing that was computed with them before is used."""
+        yield
+
     def beside_ids(self, ids: Tensor, answers: int = 0) -> dict[str, Tensor]:
         """What transformers itself must be told, as keywords, beside token ids without padding.
 
@@ -376,8 +393,12 @@ class Backbone(Spelling, ABC):
         """
         return {}
 
-    def beside_pictures(self, batch: Batch) -> dict[str, Any]:
-        """What transformers itself must be told of the pictures of a batch, as keywords, beside its token ids."""
+    def beside_pictures(self, batch: Batch, answers: int = 0) -> dict[str, Any]:
+        """What transformers itself must be told of the pictures of a batch, as keywords, beside its token ids.
+
+        Args:
+            answers: how many tokens of answers follow those of the prompts.
+        """
         # With the pixels at hand, what the backbone itself has made of them is not for the model.
         return dict(batch.images) if batch.pixel_values is None else {"pixel_values": batch.pixel_values}
 

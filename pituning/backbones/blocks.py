@@ -6,11 +6,12 @@ still takes experts that name their modules themselves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from pituning.backbones.places import Block
+from pituning.backbones.places import IMAGE_ROLE, Block
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "query": ("q_proj", "q"),
@@ -22,6 +23,9 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "down": ("fc2", "down_proj", "wo"),
 }
 """What a linear map does, and how models call such a map; the order of maps within a part."""
+
+EYES = re.compile(r"(?:^|\.)(?:vision|visual|image|multi_modal|connector)\w*(?:\.|$)")
+"""What the paths of modules hold that pictures pass alone: their encoder, and what leads from it to the text."""
 
 _ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
 _ORDER = {role: number for number, role in enumerate(ROLES)}
@@ -58,6 +62,33 @@ def find_blocks(model: nn.Module, stacks: Mapping[str, str]) -> tuple[Block, ...
             for blocks in parts.values():
                 ordered += sorted(blocks, key=lambda block: _ORDER[block.role])
     return tuple(ordered)
+
+
+def find_eyes(model: nn.Module) -> tuple[Block, ...]:
+    """The linear maps that only pictures pass, in the model's order; a layer of theirs is called ``vision.3``."""
+    found = []
+    for path, module in model.named_modules():
+        where = EYES.search(path)
+        if where is None or not isinstance(module, nn.Linear):
+            continue
+        owner, _, leaf = path.rpartition(".")
+        if isinstance(model.get_submodule(owner), nn.MultiheadAttention):  # which reads its maps and never calls them
+            continue
+        rest = path[where.start() :].strip(".").split(".")
+        numbers = [part for part in rest if part.isdigit()]
+        names = [part for part in rest[1:] if not part.isdigit()]
+        found.append(
+            Block(
+                module=path,
+                layer=".".join(["vision", *numbers]) if numbers else rest[0],
+                part="_".join(names[-3:-1]) or leaf,
+                label=".".join(names[-2:]) or leaf,
+                role=IMAGE_ROLE,
+                d_in=module.in_features,
+                d_out=module.out_features,
+            )
+        )
+    return tuple(found)
 
 
 def with_roles(blocks: Sequence[Block], roles: Sequence[str]) -> list[Block]:

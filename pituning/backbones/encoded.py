@@ -110,6 +110,7 @@ class Batch:
         pixel_values: (B, 3, H, W) normalised pixels, where the examples were encoded with ``keep_pixels``.
         states: (B, T, D) encoder states, where `EncodedExamples.with_states` computed them.
         images: what else the image processor made, each tensor with the images of the batch along its first axis.
+        pictured: whether features of pictures are in ``inputs_embeds``.
     """
 
     input_ids: Tensor
@@ -120,6 +121,7 @@ class Batch:
     pixel_values: Tensor | None = None
     states: Tensor | None = None
     images: Mapping[str, Tensor] = field(default_factory=dict)
+    pictured: bool = False
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]

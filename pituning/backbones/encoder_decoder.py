@@ -64,12 +64,16 @@ class EncoderDecoderBackbone(Backbone):
         """(B, 3, H, W) where pixels were kept."""
         return None
 
+    def embedded(self, batch: Batch) -> Tensor:
+        """(B, T, D) the embedded prompts of a batch, image features in place."""
+        assert batch.inputs_embeds is not None
+        return batch.inputs_embeds
+
     def states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Encoder states (B, T, D) of a batch, those it carries or computed, and their mask."""
         if batch.states is not None:
             return batch.states, batch.attention_mask
-        embeds, mask = batch.inputs_embeds, batch.attention_mask
-        assert embeds is not None
+        embeds, mask = self.embedded(batch), batch.attention_mask
         if self._prompt is not None:
             prompt = self._prompt(len(batch))
             embeds, mask = shortened(embeds, mask, self.max_tokens - prompt.shape[1])

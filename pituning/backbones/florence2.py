@@ -13,7 +13,7 @@ from transformers import Florence2ForConditionalGeneration, PreTrainedTokenizerF
 from transformers.cache_utils import EncoderDecoderCache
 
 from pituning.backbones.base import AttentionShape, Backbone
-from pituning.backbones.blocks import Block, find_blocks
+from pituning.backbones.blocks import Block, find_blocks, find_eyes
 from pituning.backbones.cutting import cut
 from pituning.backbones.encoded import Batch, EncodedExamples, TokenRows
 from pituning.backbones.families import FAMILIES
@@ -51,6 +51,9 @@ class Florence2Backbone(SeeingBackbone):
 
     def find_blocks(self) -> tuple[Block, ...]:
         return find_blocks(self.model, STACKS)
+
+    def find_eyes(self) -> tuple[Block, ...]:
+        return find_eyes(self.model)
 
     def find_attention(self) -> AttentionShape:
         text = self.model.config.text_config
@@ -110,9 +113,13 @@ class Florence2Backbone(SeeingBackbone):
 
     def embed(self, encoded: EncodedExamples, rows: Sequence[int], input_ids: Tensor) -> Tensor:
         embeds: Tensor = self.model.get_input_embeddings()(input_ids)
-        if encoded.features is not None:
-            # Placeholders stand right after <s>, so the features are one slice.
-            embeds[:, 1 : 1 + encoded.features.shape[1]] = encoded.features[list(rows)].to(self.device)
+        if encoded.features is None:
+            return embeds
+        return self.in_place(embeds, input_ids, encoded.features[list(rows)].to(self.device))
+
+    def in_place(self, embeds: Tensor, input_ids: Tensor, features: Tensor) -> Tensor:
+        # Placeholders stand right after <s>, so the features are one slice.
+        embeds[:, 1 : 1 + features.shape[1]] = features
         return embeds
 
     def features_of(self, pixel_values: Tensor) -> Tensor:

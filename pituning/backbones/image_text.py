@@ -19,6 +19,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from pituning.backbones import shelf
 from pituning.backbones.base import Backbone
+from pituning.backbones.blocks import Block, find_eyes
 from pituning.backbones.causal import TYPES, CausalBackbone
 from pituning.backbones.chat import Turn, frame_of, turn_of
 from pituning.backbones.encoded import Batch, EncodedExamples, MadeRows, TokenRows
@@ -76,6 +77,9 @@ class ImageTextBackbone(CausalBackbone):
             raise ArtefactError(f"backbone {path} reads in both directions, which cannot be run here; choose another")
         processor = processor_of(path, model.config.model_type, tokenizer)
         return cls(model, tokenizer, processor=processor, name=name, fingerprint=fingerprint, device=device)
+
+    def find_eyes(self) -> tuple[Block, ...]:
+        return find_eyes(self.model)
 
     @property
     def trained_part(self) -> str:
@@ -168,14 +172,16 @@ class ImageTextBackbone(CausalBackbone):
             images[name] = whole.to(self.dtype) if whole.is_floating_point() else whole
         return replace(batch, images=images)
 
-    def beside(self, batch: Batch, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def beside_pictures(self, batch: Batch, answers: int = 0) -> dict[str, Any]:
         types = {name: value for name, value in batch.images.items() if name in TYPES}
-        more = ids.shape[1] - batch.input_ids.shape[1]
-        if types and more:
+        if types and answers:
             # The model itself says of which type the tokens of an answer are.
-            grown = self.model._update_model_kwargs_for_generation({}, dict(types), num_new_tokens=more)
+            grown = self.model._update_model_kwargs_for_generation({}, dict(types), num_new_tokens=answers)
             types = {name: grown[name] for name in types}
-        given = {**batch.images, **types}
+        return {**batch.images, **types}
+
+    def beside(self, batch: Batch, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        given = self.beside_pictures(batch, ids.shape[1] - batch.input_ids.shape[1])
         given["position_ids"] = self.model._prepare_position_ids_for_generation(ids, {**given, "attention_mask": mask})
         if hasattr(self.model.base_model, "rope_deltas"):
             self.model.base_model.rope_deltas = None  # Qwen-VL's would shift the next call that brings no positions

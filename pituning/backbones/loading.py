@@ -20,7 +20,7 @@ from pituning.backbones.base import Backbone
 from pituning.backbones.device import DEVICE_VARIABLE, SPREAD, best_device
 from pituning.backbones.families import family_of
 from pituning.backbones.files import fingerprint, language_home, require_files
-from pituning.backbones.places import FILE as PLACES_FILE
+from pituning.backbones.places import Places
 from pituning.backbones.precision import chosen_dtype, chosen_quantization
 from pituning.errors import ArtefactError, BadInput
 from pituning.registry import load
@@ -71,7 +71,7 @@ def load_backbone(
     broken = [name for name, tensor in backbone.model.named_parameters() if not torch.isfinite(tensor).all()]
     if broken:
         raise ArtefactError(f"backbone {path} has values that are not finite in {broken[0]!r}; restore or rebuild it")
-    if not (path / PLACES_FILE).is_file():
+    if not Places.is_kept(path):
         with suppress(OSError, ArtefactError):  # where it cannot be written it is read from the model again
             backbone.places().save(path)
     return backbone

@@ -18,7 +18,7 @@ from pituning.workspace.atomic import read_json, write_json
 FILE = "places.json"
 REFERENCE_WIDTH = 128
 """Width of the embedded backbone, for which the kinds' usual learning rates were found."""
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 IMAGE_ROLE = "image"
 """The role of a linear map that only pictures pass."""
 
@@ -90,11 +90,14 @@ class Places:
 
     Args:
         width: D, of the embedded tokens.
+        eyes: the linear maps of what sees pictures, where that is a part of the model: they take an expert where they
+            are asked to.
     """
 
     blocks: tuple[Block, ...]
     attention: AttentionShape
     width: int
+    eyes: tuple[Block, ...] = ()
 
     @property
     def rate_factor(self) -> float:
@@ -103,12 +106,21 @@ class Places:
 
     @cached_property
     def by_module(self) -> Mapping[str, Block]:
-        """The blocks by the path of their module."""
-        return {block.module: block for block in self.blocks}
+        """The blocks by the path of their module, then those of what sees pictures."""
+        return {block.module: block for block in (*self.blocks, *self.eyes)}
 
     def save(self, directory: Path) -> None:
         """Writes ``places.json`` into a backbone's directory."""
         write_json(directory / FILE, {"format_version": FORMAT_VERSION, **asdict(self)})
+
+    @staticmethod
+    def is_kept(directory: Path) -> bool:
+        """Whether a file of this version is there, or one that `read` has to complain of."""
+        try:
+            document = read_json(directory / FILE) if (directory / FILE).is_file() else {"format_version": 0}
+            return bool(document["format_version"] >= FORMAT_VERSION)
+        except (ArtefactError, KeyError, TypeError):
+            return True
 
     @classmethod
     def read(cls, directory: Path) -> Places:
@@ -134,6 +146,7 @@ class Places:
                 blocks=tuple(Block(**block) for block in document["blocks"]),
                 attention=AttentionShape(**attention),
                 width=int(document["width"]),
+                eyes=tuple(Block(**block) for block in document.get("eyes", ())),  # the first version had none
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtefactError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pituning.backbones.encoded import EncodedExamples
+from pituning.backbones.encoded import Batch, EncodedExamples
 from pituning.backbones.encoder_decoder import EncoderDecoderBackbone
 from pituning.backbones.shelf import Shelf, too_large
-from pituning.errors import ArtefactError
+from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Reporter
 from pituning.tasks.base import Example
 from pituning.workspace.atomic import read_json
@@ -47,10 +48,37 @@ class SeeingBackbone(EncoderDecoderBackbone):
     ):
         super().__init__(model, tokenizer, **given)
         self.image_size, self.image_mean, self.image_std = image_size, tuple(image_mean), tuple(image_std)
+        self._sees_anew = False
 
     @abstractmethod
     def features_of(self, pixel_values: Tensor) -> Tensor:
         """(N, V, D) features of normalised pixels (N, 3, H, W)."""
+
+    def in_place(self, embeds: Tensor, input_ids: Tensor, features: Tensor) -> Tensor:
+        """Puts features (B, V, D) of pictures where they belong in embedded prompts (B, T, D), which are changed."""
+        raise NotImplementedError
+
+    @contextmanager
+    def changed(self, modules: Collection[str]) -> Iterator[None]:
+        before = self._sees_anew
+        self._sees_anew = before or self.sees_by(modules)
+        try:
+            yield
+        finally:
+            self._sees_anew = before
+
+    def embedded(self, batch: Batch) -> Tensor:
+        embeds = super().embedded(batch)
+        if not self._sees_anew or not batch.pictured:
+            return embeds
+        if batch.pixel_values is None:
+            raise BadInput("the expert changes what sees pictures; encode the examples with keep_pixels=True")
+        return self.in_place(embeds.clone(), batch.input_ids, self.features_of(batch.pixel_values).to(embeds.dtype))
+
+    def collate(self, encoded: EncodedExamples, rows: Sequence[int]) -> Batch:
+        batch = super().collate(encoded, rows)
+        batch.pictured = encoded.features is not None
+        return batch
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """(N, V, D) features, on the CPU, of pixels (N, H, W, 3) given as bytes."""

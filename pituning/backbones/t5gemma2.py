@@ -17,7 +17,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from pituning.backbones.base import Backbone
-from pituning.backbones.blocks import find_blocks
+from pituning.backbones.blocks import find_blocks, find_eyes
 from pituning.backbones.cutting import cut
 from pituning.backbones.encoded import Batch, EncodedExamples, TokenRows
 from pituning.backbones.families import FAMILIES
@@ -58,6 +58,9 @@ class T5Gemma2Backbone(SeeingBackbone):
 
     def find_blocks(self) -> tuple[Block, ...]:
         return find_blocks(self.model, STACKS)
+
+    def find_eyes(self) -> tuple[Block, ...]:
+        return find_eyes(self.model)
 
     def find_attention(self) -> AttentionShape:
         config = self.model.config.decoder
@@ -102,10 +105,13 @@ class T5Gemma2Backbone(SeeingBackbone):
 
     def embed(self, encoded: EncodedExamples, rows: Sequence[int], input_ids: Tensor) -> Tensor:
         embeds: Tensor = self.model.get_input_embeddings()(input_ids)
-        if encoded.features is not None:
-            begin = int((input_ids[0] == self.model.config.image_token_id).nonzero()[0, 0])  # the same in each row
-            features = encoded.features[list(rows)].to(embeds)
-            embeds[:, begin : begin + features.shape[1]] = features
+        if encoded.features is None:
+            return embeds
+        return self.in_place(embeds, input_ids, encoded.features[list(rows)].to(embeds))
+
+    def in_place(self, embeds: Tensor, input_ids: Tensor, features: Tensor) -> Tensor:
+        begin = int((input_ids[0] == self.model.config.image_token_id).nonzero()[0, 0])  # the same in each row
+        embeds[:, begin : begin + features.shape[1]] = features
         return embeds
 
     def features_of(self, pixel_values: Tensor) -> Tensor:

@@ -82,7 +82,8 @@ def places(directory: Path, backbone: Backbone, written: bool) -> Measured:
         written = True
     kept, measured = Places.read(directory), backbone.places()
     if kept != measured:
-        what = next(name for name in ("width", "attention", "blocks") if getattr(kept, name) != getattr(measured, name))
+        parts = ("width", "attention", "blocks", "eyes")
+        what = next(part for part in parts if getattr(kept, part) != getattr(measured, part))
         return Measured(fine=False, note=f"{what} differ; delete {directory / PLACES_FILE} and check again")
     attached = f"{len(measured.blocks)} linear maps, {len(measured.attention.layers)} attention layers"
     return Measured(note=f"it was missing and has been written: {attached}" if written else attached)

@@ -31,21 +31,25 @@ def check_against_peft(
     backbone = model.backbone
     plain = plain_model(backbone, document, {name: tensor.to(backbone.device) for name, tensor in tensors.items()})
     prompts = few_prompts(backbone)
-    ran = modules_that_run(plain, backbone, prompts.batch([0]))
+    batches = [prompts.batch([row]) for row in range(len(prompts))]
+    ran = modules_that_run(plain, backbone, batches[0])
     idle = [
         module for module in getattr(plain, "targeted_module_names", ()) if module not in ran | backbone.picture_modules
     ]
     if idle:
         raise BadInput(
             f"acts on {first_of(idle)}, which takes no part when an answer is made; train it with a target_modules "
-            "pattern that names modules of the language model alone"
+            "pattern that names modules of the language model, or linear maps of what sees pictures"
         )
+    if model.sees:
+        seen = few_prompts(backbone, pictures=True)
+        batches += [seen.batch([row]) for row in range(len(seen))]
     worst = 0.0
     with torch.no_grad():
-        for row in range(len(prompts)):
-            theirs = plain_logits(plain, backbone, prompts.batch([row]))
+        for batch in batches:
+            theirs = plain_logits(plain, backbone, batch)
             with model.using(values):
-                ours = backbone.logits(prompts.batch([row]))
+                ours = backbone.logits(batch)
             worst = max(worst, float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-12)))
     if not worst <= TOLERANCE[backbone.dtype]:
         raise BadInput(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from pituning.experts.kinds.base import ExpertKind, GradientsOf, views
 from pituning.experts.space import ExpertSpace
 from pituning.progress import Reporter
 from pituning.registry import load
-from pituning.tasks.base import Task
+from pituning.tasks.base import Example, Task
 
 
 class ExpertModel:
@@ -66,6 +66,11 @@ class ExpertModel:
         self.space: ExpertSpace = space
 
     @property
+    def sees(self) -> bool:
+        """Whether experts of this layout change what sees pictures."""
+        return self.backbone.sees_by(self.space.modules)
+
+    @property
     def device(self) -> torch.device:
         return self.backbone.device
 
@@ -83,7 +88,8 @@ class ExpertModel:
         """Within the context the backbone runs with ``values`` (P,), from any device, and gradients flow into them."""
         if values.shape != (self.space.size,):
             raise BadInput(f"{self.kind} values have shape {tuple(values.shape)}; expected ({self.space.size},)")
-        with self.method.attach(self.backbone, self.space, views(self.space, values.to(self.device))):
+        pieces = views(self.space, values.to(self.device))
+        with self.backbone.changed(self.space.modules), self.method.attach(self.backbone, self.space, pieces):
             yield
 
     def forward(self, values: Tensor, batch: Batch) -> Tensor:
@@ -113,12 +119,31 @@ class ExpertModel:
         """The same layout on the same backbone loaded once more, in another precision for example."""
         return ExpertModel(backbone, self.kind, space=self.space, document=self.document)
 
+    def with_eyes(self) -> ExpertModel:
+        """The same layout with the linear maps of the backbone's vision tower behind it.
+
+        Raises:
+            BadInput: there are none, or experts of this kind do not act there.
+        """
+        eyes = self.method.measure_eyes(self.backbone, self.space.config)
+        return ExpertModel(self.backbone, self.kind, space=self.method.together([self.space, eyes]))
+
+    def holding(self, other: ExpertModel) -> ExpertModel:
+        """A model of a layout that holds experts of both; this one, where it does."""
+        space = self.method.together([self.space, other.space])
+        return self if space == self.space else ExpertModel(self.backbone, self.kind, space=space)
+
+    def encode(self, task: Task, examples: Sequence[Example], *, reporter: Reporter | None = None) -> EncodedExamples:
+        """`Backbone.encode` for experts of this layout, and `prepare`."""
+        return self.prepare(self.backbone.encode(task, examples, keep_pixels=self.sees, reporter=reporter))
+
     def prepare(self, encoded: EncodedExamples) -> EncodedExamples:
         """The examples with what this kind leaves unchanged computed once: for a prefix, the encoder's states."""
         return self.method.prepare(self.backbone, encoded)
 
     def example_gradients(self, values: Tensor, stack: ExitStack) -> GradientsOf:
         """From a batch to its per-example gradients; what is installed stays until ``stack`` closes."""
+        stack.enter_context(self.backbone.changed(self.space.modules))
         return self.method.example_gradients(self.backbone, self.space, values.to(self.device), stack)
 
     def checkpoint(self, values: Tensor) -> dict[str, Tensor]:

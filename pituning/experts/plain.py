@@ -28,6 +28,7 @@ from pituning.errors import BadInput, PiTuningError, RunFailed
 from pituning.experts.canonical import ROOT
 from pituning.experts.card import CONFIG
 from pituning.tasks.base import Example, Task
+from pituning.tasks.disc import COLOURS, Disc
 
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 """How far logits may differ where they are equal but for rounding, relative to the largest; by the backbone's dtype."""
@@ -120,22 +121,27 @@ def plain_logits(plain: nn.Module, backbone: Backbone, batch: Batch) -> Tensor:
             input_ids=batch.input_ids,
             attention_mask=ones,
             decoder_input_ids=batch.decoder_input_ids,
+            **({} if batch.pixel_values is None else {"pixel_values": batch.pixel_values}),
             **prefix_arguments,
         ).logits
     ids, answers = torch.cat([batch.input_ids, batch.labels[:, :-1]], dim=1), batch.labels.shape[1]
     # No `logits_to_keep`: what stands in front makes more logits than there are tokens.
-    types = backbone.beside_ids(ids, answers - 1)
-    return plain(input_ids=ids, attention_mask=torch.ones_like(ids), **types).logits[:, -answers:]
+    beside = {**backbone.beside_ids(ids, answers - 1), **backbone.beside_pictures(batch, answers - 1)}
+    return plain(input_ids=ids, attention_mask=torch.ones_like(ids), **beside).logits[:, -answers:]
 
 
-def few_prompts(backbone: Backbone) -> EncodedExamples:
-    """A few questions."""
-    examples = [Example(uid=f"check/train/{number}", text=text, answer="yes") for number, text in enumerate(PROMPTS)]
+def few_prompts(backbone: Backbone, *, pictures: bool = False) -> EncodedExamples:
+    """A few questions, of texts or of pictures."""
+    images = [Disc(colour, 0.3 + 0.2 * number) if pictures else None for number, colour in enumerate(COLOURS)]
+    examples = [
+        Example(uid=f"check/train/{number}", text=text, answer="yes", image=image)
+        for number, (text, image) in enumerate(zip(PROMPTS, images, strict=True))
+    ]
     task = Task(
-        name="check", title="", instruction="", modality="language", metric="accuracy", labels=("yes", "no"),
-        splits={"train": examples},
+        name="check", title="", instruction="", modality="vision-language" if pictures else "language",
+        metric="accuracy", labels=("yes", "no"), splits={"train": examples},
     )  # fmt: skip
-    return backbone.encode(task, examples)
+    return backbone.encode(task, examples, keep_pixels=pictures)
 
 
 def modules_that_run(plain: PeftModel, backbone: Backbone, batch: Batch) -> set[str]:

@@ -170,6 +170,11 @@ class Together:
     left_out: dict[str, str]
 
     @property
+    def sees(self) -> bool:
+        """Whether one of them changes what sees pictures."""
+        return any(self.model.backbone.sees_by(space.modules) for space in self.spaces.values())
+
+    @property
     def usual(self) -> dict[str, Expert]:
         """Those of the usual layout."""
         return {name: expert for name, expert in self.experts.items() if self.spaces[name] == self.model.space}

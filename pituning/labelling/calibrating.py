@@ -43,7 +43,7 @@ def calibrate(
     reporter.phase(PHASE, len(held_out) + len(test))
 
     def scored(examples: Sequence[Example]) -> np.ndarray:
-        encoded = model.prepare(model.backbone.encode(task, examples))
+        encoded = model.encode(task, examples)
         with model.using(values.detach()):
             return label_scores(model.backbone, encoded, labels, reporter=reporter)
 

@@ -85,7 +85,7 @@ class Labeller:
         if not examples:
             return []
         counting = _Cuts()
-        encoded = self.model.prepare(self.backbone.encode(self.task, examples, reporter=counting))
+        encoded = self.model.encode(self.task, examples, reporter=counting)
         self.cut += counting.cut
         with self.model.using(self.expert.values.to(self.model.device)):
             return self._closed(encoded) if self.task.labels is not None else self._open(encoded)

@@ -45,7 +45,9 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
         workspace.backbone_dir(config.backbone), name=config.backbone, dtype=config.dtype, quantize=config.quantize
     )
     reporter.advance()
-    encoded = backbone.encode(asked_questions.task, asked_questions.examples, reporter=reporter)
+    encoded = backbone.encode(
+        asked_questions.task, asked_questions.examples, keep_pixels=bool(backbone.eyes), reporter=reporter
+    )
     reporter.phase("answer", len(asked_questions.examples) * (len(asked_questions.experts) + 1))
     by_expert: list[dict[str, Any]] = [
         {

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from pituning.backbones.base import Backbone
+from pituning.backbones.encoded import EncodedExamples
 from pituning.backbones.files import fingerprint
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import open_expert
@@ -32,6 +33,7 @@ from pituning.studies.transfer_cells import (
     known_cells,
     missing_cells,
 )
+from pituning.tasks.base import Example
 from pituning.tasks.metrics import score
 from pituning.tasks.registry import TaskSource
 from pituning.training.config import TrainConfig
@@ -160,8 +162,13 @@ def _measure(
     model = ExpertModel(backbone, config.kind)
     task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
     test = first_or_drawn(task, config.test_examples)
-    asked, gold = model.prepare(backbone.encode(task, test)), [example.gold for example in test]
-    learned = model.prepare(backbone.encode(task, task.shots(shots, seed))) if shots else None
+
+    def encode(examples: Sequence[Example]) -> EncodedExamples:
+        # Donors may act in the vision tower, whatever the usual layout is.
+        return model.prepare(backbone.encode(task, examples, keep_pixels=bool(backbone.eyes)))
+
+    asked, gold = encode(test), [example.gold for example in test]
+    learned = encode(task.shots(shots, seed)) if shots else None
     settings = TrainConfig(
         steps=config.steps, batch_size=config.batch_size, learning_rate=config.rate(backbone.rate_factor), seed=seed
     )

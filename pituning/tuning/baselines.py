@@ -39,6 +39,8 @@ class Methods:
         similarity: of the target to each task of the zoo, where known.
         task: the target.
         task_of: finds a task of the zoo by its name.
+        own_sites: (S,) where the target's own expert alone has parameters, if there are such sites. Whatever is trained
+            has them, from the same start.
     """
 
     config: TuneConfig
@@ -50,6 +52,7 @@ class Methods:
     similarity: Mapping[str, float]
     task: Task
     task_of: Callable[[str], Task]
+    own_sites: Tensor | None = None
 
     def learner(self, method: str) -> Learner:
         """The learner of a method.
@@ -71,8 +74,10 @@ class Methods:
             return self._mixture((OWN,), self.own[None], learn_alpha=False)
         control = method.removesuffix(AS_IS)
         names, donors = self.control(control) if control in CONTROLS else (self.donors, self._values(self.donors))
-        if method in ("donor", "donor-untouched"):
-            return self._mixture(names[:1], donors[:1], learn_alpha=False, trained=int(is_trained(method)))
+        if method == "donor":
+            return self._mixture(names[:1], self._completed(donors[:1]), learn_alpha=False)
+        if method == "donor-untouched":
+            return self._mixture(names[:1], donors[:1], learn_alpha=False, trained=0)
         if method == "lorahub":
             return LoraHubLearner(mixture=self.mixture, names=names, experts=donors)
         if not is_trained(method):
@@ -112,6 +117,13 @@ class Methods:
         )  # fmt: skip
         return chosen, self._values(chosen)
 
+    def _completed(self, experts: Tensor) -> Tensor:
+        """Experts (K, P) that start as the target's own where it alone has parameters."""
+        if self.own_sites is None:
+            return experts
+        sizes = torch.tensor(self.mixture.space.site_sizes, device=experts.device)
+        return torch.where(self.own_sites.repeat_interleave(sizes), self.own, experts)
+
     def _values(self, names: Sequence[str]) -> Tensor:
         return torch.stack([self.zoo[name] for name in names]).to(self.own)
 
@@ -145,6 +157,7 @@ class Methods:
             trained=len(experts) if trained is None else trained,
             alpha_rate=self.config.alpha_rate,
             show_alpha=show_alpha,
+            own_sites=self.own_sites if names[0] == OWN else None,
         )
 
 

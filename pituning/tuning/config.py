@@ -161,6 +161,14 @@ class TuneConfig(Footprint):
     freeze_experts: bool = field(
         default=False, metadata={"help": "Learn the interpolation weights alone and leave the experts as they are."}
     )
+    vision_tower: bool = field(
+        default=False,
+        metadata={
+            "help": "The target's own expert acts in the backbone's vision tower, too, of every method that trains "
+            "one: for pictures that the backbone does not see well enough. A step takes about as long as one of full "
+            "fine-tuning."
+        },
+    )
     learning_curve: bool = field(
         default=False,
         metadata={"help": "Also train on 1, 2, 4 and 8 of the shots, which tells whether more of them would help."},
@@ -214,6 +222,11 @@ class TuneConfig(Footprint):
         if len(set(self.donor_names)) != len(self.donor_names):
             raise BadInput(f"donors {', '.join(self.donor_names)} name a task twice", field="donor_names")
 
+        if self.vision_tower and not KINDS[self.kind].sees:
+            able = ", ".join(kind for kind, record in KINDS.items() if record.sees)
+            raise BadInput(
+                f"vision_tower is for experts of kind {able}, not {self.kind}; leave it out", field="vision_tower"
+            )
         self.check_footprint()
         if self.quantize is not None and "full" in self.baselines:
             raise BadInput(

@@ -227,7 +227,7 @@ def embed_zoo_tasks(
         path = workspace.zoo(backbone.name).new_embedding_path(model.kind, f"probe-{probe_key}", name)
         embedding = _cached(path, backbone.fingerprint, content)
         if embedding is None:
-            encoded = backbone.encode(task, examples)
+            encoded = model.encode(task, examples)
             made = embed_task(model, probe, name, encoded, probe="common", meta={"content": content})
             made.embedding.save(path)
             embedding = TaskEmbedding.load(path)
@@ -243,14 +243,24 @@ def some_training_examples(task: Task, count: int) -> list[Example]:
     return [split[int(i)] for i in chosen]
 
 
-def start_values(zoo: Together, model: ExpertModel) -> Tensor:
+def start_values(zoo: Together, model: ExpertModel, own: ExpertModel | None = None) -> Tensor:
     """(P,) the initialisation that the zoo's experts started from, so that a new one can be mixed with them.
 
-    A new expert has the usual size, whatever the layout of ``model`` has room for.
+    Args:
+        model: of a layout that holds the new expert; it has the size of its own, whatever there is room for.
+        own: of the new expert's own layout, which begins with the zoo's usual one; by default that.
     """
+    own = own or zoo.model
     seeds = [expert.card.seed for expert in zoo.experts.values() if expert.card.seed is not None]
-    start = zoo.model.initial(max(set(seeds), key=seeds.count) if seeds else 0)
-    return model.method.placed(start, zoo.model.space, model.space)
+    start = own.initial(max(set(seeds), key=seeds.count) if seeds else 0)
+    return model.method.placed(start, own.space, model.space)
+
+
+def own_sites(model: ExpertModel, lent: ExpertModel) -> Tensor | None:
+    """(S,) the sites of a layout where nobody who lends has parameters; None where there are none."""
+    names = set(lent.space.site_names)
+    alone = [name not in names for name in model.space.site_names]
+    return torch.tensor(alone, device=model.device) if any(alone) else None
 
 
 def placebo(donors: Tensor, model: ExpertModel, seed: int) -> Tensor:

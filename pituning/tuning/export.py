@@ -82,7 +82,7 @@ def _identity(trial: Trial, state: Mixed, collapsed: Collapsed) -> dict[str, flo
     # On the CPU, which has room where a GPU has none for the model once more.
     backbone = Backbone.load(trial.backbone_dir, name=trial.backbone.name, device="cpu", dtype="float32")
     exact = Mixture(mixture.model.on(backbone))
-    encoded = exact.model.prepare(backbone.encode(trial.task, [trial.examples[row] for row in rows]))
+    encoded = exact.model.encode(trial.task, [trial.examples[row] for row in rows])
     alone = Collapsed(collapsed.model.on(backbone), collapsed.values.cpu())
     return identity_check(exact, state.experts.cpu(), state.weights.cpu(), alone, encoded.batch(rows))
 

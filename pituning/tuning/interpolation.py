@@ -54,7 +54,7 @@ class Mixture:
             weights: (S, K), each row summing to 1.
         """
         self._check(experts, weights)
-        with self._mixer(experts, weights):
+        with self.backbone.changed(self.space.modules), self._mixer(experts, weights):
             yield
 
     def forward(self, experts: Tensor, weights: Tensor, batch: Batch) -> Tensor:

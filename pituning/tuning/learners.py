@@ -67,6 +67,7 @@ class MixtureLearner:
         trained: how many of the experts are trained, the first ones; the others stay as they are.
         alpha_rate: learning rate of α as a multiple of the experts'.
         show_alpha: whether the reporter is told of the weights.
+        own_sites: (S,) where the first expert alone has parameters: there is nothing to mix, its weight is 1.
     """
 
     mixture: Mixture
@@ -77,6 +78,7 @@ class MixtureLearner:
     trained: int
     alpha_rate: float = 10.0
     show_alpha: bool = False
+    own_sites: Tensor | None = None
 
     def start(self) -> Mixed:
         return Mixed(self.experts, self._weights(self._rows()))
@@ -130,7 +132,12 @@ class MixtureLearner:
         return self.alpha.repeat(len(self.mixture.space.sites), 1)
 
     def _weights(self, alpha: Tensor) -> Tensor:
-        return alpha.softmax(dim=1)
+        weights = alpha.softmax(dim=1)
+        if self.own_sites is None:
+            return weights
+        alone = torch.zeros_like(weights)
+        alone[:, 0] = 1
+        return torch.where(self.own_sites[:, None], alone, weights)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ import numpy as np
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import EncodedExamples
+from pituning.backbones.families import LANGUAGE
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import Together
@@ -31,7 +32,7 @@ from pituning.training.config import TrainConfig, without_defaults
 from pituning.training.spare import each
 from pituning.tuning.baselines import DRAWN, Methods, drawn
 from pituning.tuning.config import CANDIDATES, MIXTURE, WITHOUT_DONORS, TuneConfig, is_trained
-from pituning.tuning.donors import load_zoo, predict_donors, predict_gains, start_values
+from pituning.tuning.donors import load_zoo, own_sites, predict_donors, predict_gains, start_values
 from pituning.tuning.evaluation import is_crossed, rounded, rows_to_score
 from pituning.tuning.interpolation import Mixture
 from pituning.tuning.learners import MixtureLearner
@@ -226,6 +227,7 @@ def prepare(
     backbone_dir = backbone_dir or workspace.backbone_dir(config.backbone)
     backbone = Backbone.load(backbone_dir, name=config.backbone, dtype=config.dtype, quantize=config.quantize)
     model = ExpertModel(backbone, config.kind)
+    own = _own_model(config, task, model)
     here = workspace.zoo(config.backbone)
     zoo = load_zoo(
         config,
@@ -246,7 +248,7 @@ def prepare(
     stages = Stages(checkpoint, alone, earlier=identity)
 
     def encode(examples: Sequence[Example]) -> EncodedExamples:
-        pixels = "full" in config.baselines
+        pixels = "full" in config.baselines or config.vision_tower or zoo.sees
         return model.prepare(backbone.encode(task, examples, keep_pixels=pixels, reporter=reporter))
 
     encoded = encode(shots)
@@ -277,9 +279,11 @@ def prepare(
         for name in config.baselines
         if name in DRAWN
     ]
-    common = zoo.model_for(dict.fromkeys(name for names in (donors, *controls) for name in names))
+    lenders = zoo.model_for(dict.fromkeys(name for names in (donors, *controls) for name in names))
+    if lenders is not model:
+        reporter.log(f"donors of different sizes or modules are mixed as {config.kind} {dict(lenders.space.config)}")
+    common = lenders.holding(own)
     if common is not model:
-        reporter.log(f"donors of different sizes or modules are mixed as {config.kind} {dict(common.space.config)}")
         # Which controls take part decides the layout, and in another one what was trained does not fit.
         alone["layout"] = [common.space.size, *common.space.site_names]
         stages = Stages(checkpoint, alone, earlier=identity)
@@ -287,7 +291,8 @@ def prepare(
         config=config,
         backbone=backbone,
         mixture=Mixture(common),
-        own=start_values(zoo, common),
+        own=start_values(zoo, common, own),
+        own_sites=own_sites(common, lenders),
         zoo={name: zoo.placed(name, common).values for name in zoo.experts},
         donors=donors,
         similarity=similarity,
@@ -312,6 +317,17 @@ def prepare(
         expected=expected,
         parts=parts,
     )
+
+
+def _own_model(config: TuneConfig, task: Task, model: ExpertModel) -> ExpertModel:
+    """Of the layout of the target's own expert."""
+    if not config.vision_tower:
+        return model
+    if task.modality == LANGUAGE:
+        raise BadInput(
+            f"vision_tower is for tasks with pictures, and {task.name!r} has none; leave it out", field="vision_tower"
+        )
+    return model.with_eyes()
 
 
 def series(method: str) -> str:

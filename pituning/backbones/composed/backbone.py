@@ -113,10 +113,6 @@ class ComposedBackbone(CausalBackbone):
         ]  # fmt: skip
         return (*direct, *blocks)
 
-    @property
-    def picture_modules(self) -> frozenset[str]:
-        return frozenset(block.module for block in self.blocks if block.role == IMAGE_ROLE)
-
     def skeleton(self) -> nn.Module:
         made = super().skeleton()
         with torch.device("meta"):
@@ -182,7 +178,7 @@ class ComposedBackbone(CausalBackbone):
         places = padding + len(self.turn.head) + torch.arange(tokens.shape[1], device=ids.device)
         return embeds.scatter(1, places[:, :, None].expand(-1, -1, embeds.shape[2]), tokens)
 
-    def beside_pictures(self, batch: Batch) -> dict[str, Any]:
+    def beside_pictures(self, batch: Batch, answers: int = 0) -> dict[str, Any]:
         embeds = self.embedded(batch, batch.input_ids)
         return {} if embeds is None else {"inputs_embeds": embeds}
 

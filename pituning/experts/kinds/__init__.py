@@ -37,6 +37,7 @@ class KindRecord:
             `pituning.experts.canonical.Convert`; None where there is one form only.
         resizable: whether experts of other sizes or on other modules can be mixed with the usual ones.
         mixable: whether its experts can be trained and mixed at all.
+        sees: whether its experts can act in a backbone's vision tower, too.
         registers: the module to import before PEFT knows the method, where PEFT does not have it itself.
         path: of its class.
     """
@@ -57,6 +58,7 @@ class KindRecord:
     convert: str | None = None
     resizable: bool = False
     mixable: bool = True
+    sees: bool = False
     registers: str | None = None
     path: str
 
@@ -138,6 +140,7 @@ KINDS: Registry[KindRecord] = Registry(
             rate=5e-3,
             steps=600,
             shipped=True,
+            sees=True,
             peft_type="LORA",
             settings_of=_lora_settings,
             tensors={"lora_A.weight": [("rank", "in")], "lora_B.weight": [("out", "rank")]},

@@ -100,6 +100,22 @@ class ExpertKind(ABC):
             )
         return self.read_space(backbone, settings, self.config_for(backbone, settings, modules))
 
+    def measure_eyes(self, backbone: Backbone, settings: Mapping[str, float]) -> ExpertSpace:
+        """The layout of an expert with those settings on the backbone's `eyes` alone.
+
+        Raises:
+            BadInput: it has none, or experts of this kind do not act there.
+        """
+        if not self.record.sees or not backbone.eyes:
+            why = "has no linear maps in what sees pictures" if self.record.sees else "is asked for another kind"
+            raise BadInput(
+                f"experts of kind {self.record.name!r} cannot act in the vision tower of backbone {backbone.name!r}, "
+                f"which {why}; leave vision_tower out",
+                field="vision_tower",
+            )
+        modules = [block.module for block in backbone.eyes]
+        return self.read_space(backbone, settings, self.config_for(backbone, settings, modules))
+
     def read_space(self, backbone: Backbone, settings: Mapping[str, float], config: PeftConfig) -> ExpertSpace:
         """The layout that PEFT makes of a config, read from a model into which it injected the expert."""
         # PEFT draws from the global generator, and calls what transformers 5 deprecates.
@@ -119,7 +135,7 @@ class ExpertKind(ABC):
         """
         if not self.record.of_modules:
             return self.measure(backbone, settings)
-        places = {block.module: block for block in backbone.blocks}
+        places = {block.module: block for block in (*backbone.blocks, *backbone.eyes)}
         tensors: dict[str, list[TensorSlot]] = {}
         for name, shape in shapes.items():
             # A module's tensors are named by its path and their own name.
@@ -197,7 +213,9 @@ class ExpertKind(ABC):
         self, backbone: Backbone, space: ExpertSpace, values: Tensor, stack: ExitStack
     ) -> GradientsOf:
         """Exact gradients of −log p(y | x) of each example; what is installed stays until ``stack`` closes."""
-        if self.gradients == "linear":
+        # Towers fold a picture's patches and windows into the first axis, where the tape looks for examples.
+        way = "loop" if backbone.sees_by(space.modules) else self.gradients
+        if way == "linear":
             tape = Tape()
             stack.enter_context(self.attach(backbone, space, views(space, values), tape))
             shapes = [slot.shape for slot in space.slots()]
@@ -225,7 +243,7 @@ class ExpertKind(ABC):
             pieces = torch.stack(rows).split(list(space.sizes), dim=1)
             yield from (piece.view(-1, *slot.shape) for piece, slot in zip(pieces, space.slots(), strict=True))
 
-        return copies if self.gradients == "copies" else loop
+        return copies if way == "copies" else loop
 
     # On disk.
 
