@@ -223,9 +223,9 @@ class TuneConfig(Footprint):
             raise BadInput(f"donors {', '.join(self.donor_names)} name a task twice", field="donor_names")
 
         if self.vision_tower and not KINDS[self.kind].sees:
-            able = ", ".join(kind for kind, record in KINDS.items() if record.sees)
+            seeing = ", ".join(kind for kind, record in KINDS.items() if record.sees)
             raise BadInput(
-                f"vision_tower is for experts of kind {able}, not {self.kind}; leave it out", field="vision_tower"
+                f"vision_tower is for experts of kind {seeing}, not {self.kind}; leave it out", field="vision_tower"
             )
         self.check_footprint()
         if self.quantize is not None and "full" in self.baselines:

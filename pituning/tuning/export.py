@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from pituning.backbones.base import Backbone
 from pituning.errors import RunFailed
@@ -45,7 +44,8 @@ def export(
     collapsed = collapse(trial.methods.mixture, state.experts, state.weights)
     identity = _identity(trial, state, collapsed)
     name = config.expert_name
-    weights = _mean_weights(learner.names, state.weights, (OWN, *trial.methods.donors))
+    sites, rows = learner.mixed(state.weights)
+    weights = _mean_weights(learner.names, rows, (OWN, *trial.methods.donors))
     settings = {key: value for key, value in asdict(config).items() if key != "processes"}
     spec = {**settings, "method": "pi", "chosen": chosen, "donors_used": list(trial.methods.donors), "weights": weights}
     expert = make_expert(
@@ -58,9 +58,9 @@ def export(
         "expert": name,
         "weights": weights,
         "weights_per_site": {
-            "sites": list(trial.methods.mixture.space.site_names),
+            "sites": sites,
             "experts": list(learner.names),
-            "weights": [[round(value, 6) for value in row] for row in state.weights.tolist()],
+            "weights": [[round(value, 6) for value in row] for row in rows],
         },
         "identity": identity,
         "calibration": dict(calibration) or None,
@@ -87,7 +87,9 @@ def _identity(trial: Trial, state: Mixed, collapsed: Collapsed) -> dict[str, flo
     return identity_check(exact, state.experts.cpu(), state.weights.cpu(), alone, encoded.batch(rows))
 
 
-def _mean_weights(names: tuple[str, ...], weights: Tensor, experts: tuple[str, ...]) -> dict[str, float]:
+def _mean_weights(
+    names: tuple[str, ...], rows: Sequence[Sequence[float]], experts: tuple[str, ...]
+) -> dict[str, float]:
     """Mean over sites by expert; 0 for those that the chosen candidate leaves out."""
-    means = dict(zip(names, torch.mean(weights, dim=0).tolist(), strict=True))
+    means = dict(zip(names, torch.tensor(rows).mean(dim=0).tolist(), strict=True))
     return rounded({name: means.get(name, 0.0) for name in experts})

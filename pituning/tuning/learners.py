@@ -103,7 +103,7 @@ class MixtureLearner:
         def evaluate(step: int) -> Mapping[str, float]:
             now = state()
             if self.show_alpha:
-                reporter.alpha(step, self.mixture.space.site_names, self.names, now.weights.tolist())
+                self._tell(step, now, reporter)
             callback(step, now)
             return {}
 
@@ -111,7 +111,7 @@ class MixtureLearner:
             callback(config.steps, state())
             return
         if self.show_alpha:
-            reporter.alpha(0, self.mixture.space.site_names, self.names, self.start().weights.tolist())
+            self._tell(0, self.start(), reporter)
         fit(parameters, loss, encoded, config, reporter=reporter, series=series, evaluate=evaluate, announce=False)
 
     def losses(self, state: Mixed, encoded: EncodedExamples) -> np.ndarray:
@@ -127,6 +127,17 @@ class MixtureLearner:
         """(N, L) log probability of every label for every example."""
         with torch.no_grad(), self.mixture.using(state.experts, state.weights):
             return label_scores(self.mixture.backbone, encoded, labels, reporter=reporter)
+
+    def mixed(self, weights: Tensor) -> tuple[list[str], list[list[float]]]:
+        """The sites where there is something to mix, and their rows of weights (S, K)."""
+        alone = [False] * len(weights) if self.own_sites is None else self.own_sites.tolist()
+        rows = zip(self.mixture.space.site_names, weights.tolist(), alone, strict=True)
+        shown = [(name, row) for name, row, skipped in rows if not skipped]
+        return [name for name, _ in shown], [row for _, row in shown]
+
+    def _tell(self, step: int, state: Mixed, reporter: Reporter) -> None:
+        sites, rows = self.mixed(state.weights)
+        reporter.alpha(step, sites, self.names, rows)
 
     def _rows(self) -> Tensor:
         return self.alpha.repeat(len(self.mixture.space.sites), 1)

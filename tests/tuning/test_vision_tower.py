@@ -1,0 +1,95 @@
+"""Tunings whose own expert acts in the vision tower, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pituning.backbones.base import Backbone
+from pituning.errors import BadInput
+from pituning.experts.store import open_expert
+from pituning.progress import Silent
+from pituning.tasks.metrics import score
+from pituning.tasks.registry import load_task
+from pituning.tuning.config import TuneConfig
+from pituning.tuning.evaluation import scored_examples
+from pituning.tuning.learners import MixtureLearner
+from pituning.tuning.run import tune
+from pituning.tuning.trial import Trial, prepare
+from pituning.workspace.layout import Workspace
+
+MakeWorkspace = Callable[..., Workspace]
+CONFIG = TuneConfig(
+    target="tiny-colour", shots=4, steps=4, donors=2, folds=1, test_examples=12, learning_rates=(0.01,),
+    baselines=("single", "donor", "uniform", "placebo"), vision_tower=True,
+)  # fmt: skip
+
+
+def learner(trial: Trial, method: str) -> MixtureLearner:
+    found = trial.methods.learner(method)
+    assert isinstance(found, MixtureLearner)
+    return found
+
+
+def test_what_is_tuned_sees_otherwise_and_is_kept_so(make_workspace: MakeWorkspace, tiny_backbone: Backbone) -> None:
+    workspace = make_workspace("w", "lora")
+    result = tune(CONFIG, workspace)
+    assert max(result["identity"].values()) < 1e-4
+    assert set(result["baselines"]) == set(CONFIG.baselines)
+    expert, model = open_expert(workspace.zoo().expert_dir("lora", result["expert"]), tiny_backbone)
+    assert model.sees
+    task = load_task("tiny-colour", workspace)
+    test = scored_examples(task, 12)
+    assert not any(site.startswith("vision") for site in result["weights_per_site"]["sites"])
+    answers = model.predict(expert.values, model.encode(task, test), task)
+    assert score(task.metric, answers, [example.gold for example in test]) == pytest.approx(result["score"], abs=0.01)
+    again = tune(CONFIG, make_workspace("again", "lora"))
+    assert (again["score"], again["baselines"]) == (result["score"], result["baselines"])
+
+    # It lends as any other: where both see, both are mixed.
+    borrowing = replace(CONFIG, target="other-colour", donor_names=(result["expert"], "tiny-box"))
+    lent = learner(prepare(borrowing, workspace, Silent()), "mixture")
+    assert lent.own_sites is None
+    assert lent.experts.shape[0] == 3
+    blind = replace(borrowing, vision_tower=False, baselines=("single",))
+    assert max(tune(blind, workspace)["identity"].values()) < 1e-4
+
+
+def test_it_alone_stands_in_the_tower(make_workspace: MakeWorkspace) -> None:
+    workspace = make_workspace("w", "lora")
+    trial = prepare(CONFIG, workspace, Silent())
+    usual = prepare(replace(CONFIG, vision_tower=False), workspace, Silent())
+    mixture, space = learner(trial, "mixture"), trial.methods.mixture.space
+    size, sites = usual.methods.mixture.space.size, len(usual.methods.mixture.space.sites)
+    assert space.sites[:sites] == usual.methods.mixture.space.sites
+    # Own expert and donors start as they would without it; in the tower the own one is new, the donors are nothing.
+    assert torch.equal(mixture.experts[:, :size], learner(usual, "mixture").experts)
+    assert mixture.experts[0, size:].any()
+    assert not mixture.experts[1:, size:].any()
+    weights = mixture.start().weights
+    assert torch.equal(weights[sites:], torch.tensor([[1.0, 0.0, 0.0]]).expand(len(weights) - sites, 3))
+    torch.testing.assert_close(weights[:sites], torch.full((sites, 3), 1 / 3))
+
+    # Whoever is trained has the tower, from the same start; whoever is taken as is has not.
+    for method in ("single", "donor", "uniform", "placebo"):
+        assert torch.equal(learner(trial, method).experts[0, size:], mixture.experts[0, size:]), method
+    assert not learner(trial, "donor-untouched").experts[:, size:].any()
+    assert not learner(trial, "untouched").experts[:, size:].any()
+
+    losses = []
+    for each, made in ((trial, mixture), (usual, learner(usual, "mixture"))):
+        batch = each.shots.batch(range(4))
+        state = made.start()
+        losses.append(made.mixture.loss(state.experts, state.weights, batch))
+    torch.testing.assert_close(*losses)  # B starts at nothing
+
+
+def test_who_cannot_have_it_is_told(make_workspace: MakeWorkspace) -> None:
+    with pytest.raises(BadInput, match="vision_tower is for experts of kind lora, not prefix"):
+        replace(CONFIG, kind="prefix")
+    workspace = make_workspace("w", "lora")
+    with pytest.raises(BadInput, match="vision_tower is for tasks with pictures, and 'tiny-mood' has none"):
+        prepare(replace(CONFIG, target="tiny-mood"), workspace, Silent())
