@@ -113,7 +113,7 @@ def study_lowshot(
 ) -> None:
     """Compare all methods on few shots of every target; what is measured already is kept.
 
-    Another number of steps has a table of its own.
+    Another number of steps, and experts in the vision tower, have tables of their own.
     """
     place = open_workspace(workspace)
     if out is None and not check:

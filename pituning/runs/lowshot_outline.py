@@ -36,7 +36,8 @@ def lowshot_parts(config: LowshotRun, _subject: Subject, workspace: Workspace) -
 
 def _method_seconds(config: LowshotRun, cell: lowshot.Cell, subject: Subject, costs: Mapping[str, float]) -> float:
     """How long a method takes on a target made ready."""
-    full = " full" if cell.method == "full" else ""
+    # What sees pictures takes part in each step of an expert that acts there, as it does of full fine-tuning.
+    full = " full" if cell.method == "full" or (config.vision_tower and cell.method not in lowshot.BLIND) else ""
     test = min(config.test_examples, subject.test) * costs[f"test{full}"]
     if not (cell.shots and is_trained(cell.method)):
         return test

@@ -167,6 +167,9 @@ class LowshotConfig:
         default=(), metadata={"help": "Rates to choose from; left out, three around the kind's usual one."}
     )
     donors: int = field(default=3, metadata={"help": "How many tasks lend their experts."})
+    vision_tower: bool = field(
+        default=False, metadata={"help": "The targets' own experts act in the backbone's vision tower, too."}
+    )
 
     def __post_init__(self) -> None:
         check_mixable(self.kind)
@@ -198,6 +201,7 @@ class LowshotConfig:
             folds=self.folds,
             test_examples=self.test_examples,
             backbone=backbone,
+            vision_tower=self.vision_tower,
         )
 
     def methods_at(self, shots: int) -> tuple[str, ...]:

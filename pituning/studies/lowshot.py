@@ -46,6 +46,9 @@ PHASE = "measure low-shot tuning"
 AT_ONCE = 5
 """Methods that are measured before their rows are written: what a kill may cost."""
 
+BLIND = ("full", "bitfit", "lorahub")
+"""Methods that train nothing of the target's own expert: where that acts is nothing to them."""
+
 ALONE = ("backbone", "single", "full", "bitfit")
 """Methods that no donor has a part in."""
 
@@ -112,7 +115,12 @@ def lowshot_cells(
 
 def table_path(zoo: Zoo, config: LowshotConfig) -> Path:
     """Where the rows of a study are written."""
-    return zoo.new_lowshot_path(config.kind, _budget(config))
+    return zoo.new_lowshot_path(config.kind, _budget(config), vision_tower=config.vision_tower)
+
+
+def read_path(zoo: Zoo, config: LowshotConfig) -> Path:
+    """Where the rows of a study are read: as `table_path`, or those that ship."""
+    return zoo.lowshot_path(config.kind, _budget(config), vision_tower=config.vision_tower)
 
 
 def _budget(config: LowshotConfig) -> int | None:
@@ -136,7 +144,7 @@ def measure_lowshot(
     path = table_path(places.zoo, config)
     config = with_tasks(config, places.zoo, places.source)
     specs = lowshot_specs(places, config)
-    known = _rows(places.zoo.lowshot_path(config.kind, _budget(config)))
+    known = _rows(read_path(places.zoo, config))
     missing = missing_cells(places, config, specs)
     if len(missing) < len(specs):
         report.log(f"{len(specs) - len(missing)} of {len(specs)} cells are measured already")
@@ -149,7 +157,7 @@ def measure_lowshot(
             if cell not in measured:
                 report.log(f"{cell.method} on {cell.target}, seed {cell.seed}, diverged at every learning rate")
         with table_lock(path):  # another run may have measured other cells meanwhile
-            everything = _rows(places.zoo.lowshot_path(config.kind, _budget(config)))
+            everything = _rows(read_path(places.zoo, config))
             write_text(path, lowshot_csv(_table({**everything, **measured})))
         report.advance(len(call[2]))
 
@@ -165,7 +173,7 @@ def measure_lowshot(
 
 def missing_cells(places: Places, config: LowshotConfig, specs: Mapping[Cell, str]) -> list[Cell]:
     """The cells that were not measured, or by another spec."""
-    known = _rows(places.zoo.lowshot_path(config.kind, _budget(config)))
+    known = _rows(read_path(places.zoo, config))
     return [cell for cell, spec in specs.items() if cell not in known or known[cell]["spec"] != spec]
 
 
@@ -176,7 +184,7 @@ def check_lowshot(places: Places, config: LowshotConfig, reporter: Reporter | No
         A line for each cell that is not in the table or differs from it; on the same processor there is none.
     """
     report = reporter or Silent()
-    known = _rows(places.zoo.lowshot_path(config.kind, _budget(config)))
+    known = _rows(read_path(places.zoo, config))
     specs = lowshot_specs(places, config)
     report.phase("measure again", len(specs))
     differences = []
@@ -277,6 +285,8 @@ def lowshot_specs(places: Places, config: LowshotConfig) -> dict[Cell, str]:
                 "alpha_start": settings.alpha_start, "alpha_rate": settings.alpha_rate,
                 "freeze_experts": settings.freeze_experts,
             }  # fmt: skip
+            if config.vision_tower and cell.method not in BLIND:
+                told["vision_tower"] = True
         found[cell] = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     return found
 

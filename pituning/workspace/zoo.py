@@ -196,17 +196,19 @@ class Zoo:
         """Where measured transfer is written, shipped one notwithstanding."""
         return self.new_result_path("transfer.csv", kind)
 
-    def lowshot_path(self, kind: str, steps: int | None = None) -> Path:
+    def lowshot_path(self, kind: str, steps: int | None = None, *, vision_tower: bool = False) -> Path:
         """The low-shot results; see `pituning.workspace.lowshot`.
 
         Args:
             steps: of a budget other than the usual one, which has a file of its own.
+            vision_tower: of targets' own experts that act in the vision tower, which have another.
         """
-        return self._read_through(self.new_lowshot_path(kind, steps))
+        return self._read_through(self.new_lowshot_path(kind, steps, vision_tower=vision_tower))
 
-    def new_lowshot_path(self, kind: str, steps: int | None = None) -> Path:
+    def new_lowshot_path(self, kind: str, steps: int | None = None, *, vision_tower: bool = False) -> Path:
         """Where low-shot results are written, shipped ones notwithstanding."""
-        return self.new_result_path("lowshot.csv" if steps is None else f"lowshot-{steps}-steps.csv", kind)
+        parts = ["lowshot", *([] if steps is None else [f"{steps}-steps"]), *(["vision-tower"] if vision_tower else [])]
+        return self.new_result_path(f"{'-'.join(parts)}.csv", kind)
 
     def lowshot_budgets(self, kind: str) -> dict[int, Path]:
         """The low-shot results of other budgets than the usual one, by their number of steps."""
