@@ -21,7 +21,7 @@ with form, guarded("This form"):
         helpers = donors.choose(chosen_target, wanted.kind, wanted.shots)
         st.header("4 · Baselines", anchor=False)
         methods = budget.baselines(wanted)
-        details = budget.details(wanted)
+        details = budget.details(wanted, chosen_target)
         if helpers is not None and details is not None:
             settings = budget.settings(chosen_target, wanted, helpers, methods, details)
 with summary, guarded("This run"), st.container(border=True):

@@ -12,6 +12,7 @@ from app.components import config_form, context
 from app.components.donors import Donors
 from app.components.target import Target
 from app.components.words import KINDS, METHODS, label
+from pituning.experts.kinds import KINDS as KIND_RECORDS
 from pituning.figures.palette import method_label
 from pituning.tuning.budgets import BUDGETS, budget_settings, usual_budget
 from pituning.tuning.config import BASELINES, TuneConfig
@@ -95,13 +96,21 @@ def baselines(budget: Budget) -> list[str]:
     return chosen
 
 
-def details(budget: Budget) -> dict[str, Any] | None:
+def details(budget: Budget, target: Target) -> dict[str, Any] | None:
     """The advanced settings; only what the user changed. None when something written there cannot be used."""
     with st.expander("Advanced: steps, learning rates, seed", icon=":material/tune:", key="advanced"):
         return config_form.advanced(
-            TuneConfig, ADVANCED, key=f"tune_{budget.search}", usual=budget.settings(),
-            check=lambda name, value: TuneConfig(target="any", **{name: value}),
+            TuneConfig, (*ADVANCED, *_of_own_expert(budget.kind, target)), key=f"tune_{budget.search}",
+            usual=budget.settings(),
+            check=lambda name, value: TuneConfig(target="any", kind=budget.kind, **{name: value}),
         )  # fmt: skip
+
+
+def _of_own_expert(kind: str, target: Target) -> list[str]:
+    """What can be chosen of the target's own expert, by its kind, the task and the backbone."""
+    record = KIND_RECORDS[kind]
+    sees = record.sees and target.modality != "language" and context.has_eyes()
+    return [*(["own_rank"] if "rank" in record.defaults else []), *(["vision_tower"] if sees else [])]
 
 
 def settings(

@@ -15,6 +15,7 @@ from app.components.words import KINDS, PREDICTORS
 from pituning.backbones import files
 from pituning.backbones.card import card_of
 from pituning.backbones.families import family_of
+from pituning.backbones.places import Places
 from pituning.errors import ArtefactError, PiTuningError
 from pituning.experts import card
 from pituning.experts.card import CARD, CONFIG, TENSORS
@@ -78,6 +79,22 @@ def parameters() -> int:
         return 0
     folder = workspace().backbone_dir(backbone())
     return _parameters(str(folder), stamp(folder), workspace(), backbone())
+
+
+def has_eyes() -> bool:
+    """Whether experts can act in the backbone's vision tower."""
+    if not backbone_ready():
+        return False
+    folder = workspace().backbone_dir(backbone())
+    return _has_eyes(str(folder), stamp(folder))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _has_eyes(folder: str, stamp: float) -> bool:
+    try:
+        return bool(Places.read(Path(folder)).eyes)
+    except PiTuningError:
+        return False
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

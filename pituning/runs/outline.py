@@ -94,6 +94,10 @@ class Part:
     seconds: float | None = None
 
 
+SEEN_ANEW = 2.6
+"""How heavy a training step is in which pictures are seen anew, against one on features that are kept: about as heavy
+as one of full fine-tuning on the embedded backbone."""
+
 LOAD_LIBRARIES = Part("load the libraries", 1)
 """With this every worker begins whose work needs them."""
 
@@ -111,7 +115,8 @@ def step_load(config: Any, subject: Subject) -> float:
     shots = getattr(config, "shots", ())
     if not hasattr(config, "batch_size") or isinstance(shots, tuple):
         return 1.0  # its steps are not all on the same shots
-    return batch_load(min(config.batch_size, _examples(config, subject)))
+    seen_anew = SEEN_ANEW if getattr(config, "vision_tower", False) and subject.images else 1.0
+    return seen_anew * batch_load(min(config.batch_size, _examples(config, subject)))
 
 
 def batch_load(examples: int) -> float:

@@ -56,6 +56,7 @@ OWN_RATES = {"full": FULL_RATE, "bitfit": BITFIT_RATE, "lorahub": LORAHUB_EDGE}
 """The usual rate of the methods that do not train experts."""
 CROSSED = 4
 """Parts of the shots where all of them are tested as well: a training lacks a quarter, as one that chooses does."""
+MOST_RANK = 64
 FEW, VERY_FEW = 100, 50
 """Below these many shots one split says too little: two are made, or three."""
 
@@ -161,6 +162,13 @@ class TuneConfig(Footprint):
     freeze_experts: bool = field(
         default=False, metadata={"help": "Learn the interpolation weights alone and leave the experts as they are."}
     )
+    own_rank: int = field(
+        default=0,
+        metadata={
+            "help": "Rank of the target's own expert, of kinds that have one; 0: the usual one, as the donors have. A "
+            "larger one has more room to learn in."
+        },
+    )
     vision_tower: bool = field(
         default=False,
         metadata={
@@ -191,7 +199,7 @@ class TuneConfig(Footprint):
             self._require(
                 name, _whole(getattr(self, name)) and getattr(self, name) >= 1, "a whole number of at least 1"
             )
-        for name in ("seed", "donors", "folds", "processes", "shortlist"):
+        for name in ("seed", "donors", "folds", "processes", "shortlist", "own_rank"):
             self._require(
                 name, _whole(getattr(self, name)) and getattr(self, name) >= 0, "a whole number of at least 0"
             )
@@ -222,6 +230,10 @@ class TuneConfig(Footprint):
         if len(set(self.donor_names)) != len(self.donor_names):
             raise BadInput(f"donors {', '.join(self.donor_names)} name a task twice", field="donor_names")
 
+        self._require("own_rank", self.own_rank <= MOST_RANK, f"at most {MOST_RANK}")
+        if self.own_rank and "rank" not in KINDS[self.kind].defaults:
+            ranked = ", ".join(kind for kind, record in KINDS.items() if "rank" in record.defaults)
+            raise BadInput(f"own_rank is for experts of kind {ranked}, not {self.kind}; leave it out", field="own_rank")
         if self.vision_tower and not KINDS[self.kind].sees:
             seeing = ", ".join(kind for kind, record in KINDS.items() if record.sees)
             raise BadInput(

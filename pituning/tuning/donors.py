@@ -248,7 +248,7 @@ def start_values(zoo: Together, model: ExpertModel, own: ExpertModel | None = No
 
     Args:
         model: of a layout that holds the new expert; it has the size of its own, whatever there is room for.
-        own: of the new expert's own layout, which begins with the zoo's usual one; by default that.
+        own: of the new expert's own layout; by default the zoo's usual one.
     """
     own = own or zoo.model
     seeds = [expert.card.seed for expert in zoo.experts.values() if expert.card.seed is not None]

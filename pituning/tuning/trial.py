@@ -43,6 +43,8 @@ from pituning.tuning.stages import Stages, task_digest
 from pituning.workspace.layout import Workspace
 
 TEMPERATURE = "temperature"
+LATER = ("own_rank", "vision_tower")
+"""Settings that came later: where nothing is asked of them, what was kept before is what would be kept now."""
 FORMAT_VERSION = 1
 """Of a tuning's result and of what is kept of an unfinished one."""
 
@@ -237,7 +239,11 @@ def prepare(
         reporter=reporter,
     )
     # The fingerprint tells the backbone, whose name may change; numbers do not depend on how many processes there are.
-    settings = {k: v for k, v in without_defaults(asdict(config)).items() if k not in ("backbone", "processes")}
+    settings = {
+        name: value
+        for name, value in without_defaults(asdict(config)).items()
+        if name not in ("backbone", "processes") and (value or name not in LATER)
+    }
     identity = {"format": FORMAT_VERSION, "backbone": backbone.fingerprint, **settings}
     if parts:
         identity["crossed"] = len(parts)
@@ -321,6 +327,8 @@ def prepare(
 
 def _own_model(config: TuneConfig, task: Task, model: ExpertModel) -> ExpertModel:
     """Of the layout of the target's own expert."""
+    if config.own_rank:
+        model = ExpertModel(model.backbone, model.kind, {**model.space.config, "rank": config.own_rank})
     if not config.vision_tower:
         return model
     if task.modality == LANGUAGE:

@@ -59,7 +59,7 @@ def test_stages_of_before_there_was_a_choice_of_backbones_are_used(
     workspace = make_workspace("w", "lora")
     settings = {"target": "tiny-mood", "shots": 4, "donor_names": ("tiny-colour",), "donors": 1}
     trial = prepare(TuneConfig(**settings), workspace, Silent())
-    later = ("backbone", "dtype", "quantize", "accumulate", "checkpointing", "processes")
+    later = ("backbone", "dtype", "quantize", "accumulate", "checkpointing", "processes", "own_rank", "vision_tower")
     told = {name: value for name, value in asdict(trial.config).items() if name not in later}
     told |= {"format": 1, "backbone": trial.backbone.fingerprint}
     kept = {"identity": identity_of(told), "value": {"loss": 1}, "sha256": identity_of({"loss": 1})}

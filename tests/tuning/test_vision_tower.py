@@ -10,6 +10,7 @@ import torch
 
 from pituning.backbones.base import Backbone
 from pituning.errors import BadInput
+from pituning.experts.model import ExpertModel
 from pituning.experts.store import open_expert
 from pituning.progress import Silent
 from pituning.tasks.metrics import score
@@ -85,6 +86,26 @@ def test_it_alone_stands_in_the_tower(make_workspace: MakeWorkspace) -> None:
         state = made.start()
         losses.append(made.mixture.loss(state.experts, state.weights, batch))
     torch.testing.assert_close(*losses)  # B starts at nothing
+
+
+def test_its_own_expert_may_be_larger_than_its_donors(make_workspace: MakeWorkspace, tiny_backbone: Backbone) -> None:
+    workspace = make_workspace("w", "lora")
+    wide = replace(CONFIG, vision_tower=False, own_rank=6, baselines=("single",))
+    trial = prepare(wide, workspace, Silent())
+    usual, model = ExpertModel(tiny_backbone, "lora"), trial.methods.mixture.model
+    assert dict(model.space.config) == {"rank": 6, "scale": 2.0}
+    larger = ExpertModel(tiny_backbone, "lora", {"rank": 6})
+    mixture = learner(trial, "mixture")
+    assert torch.equal(mixture.experts[0], larger.initial(0))  # of all six; B is nothing
+    batch = trial.shots.batch(range(4))
+    for name, values in zip(trial.methods.donors, mixture.experts[1:], strict=True):
+        there = learner(prepare(replace(wide, own_rank=0), workspace, Silent()), "mixture")
+        own = there.experts[1 + trial.methods.donors.index(name)]
+        torch.testing.assert_close(model.loss(values, batch), usual.loss(own, batch))
+    result = tune(wide, workspace)
+    assert max(result["identity"].values()) < 1e-4
+    with pytest.raises(BadInput, match="own_rank is for experts of kind lora, not prefix"):
+        TuneConfig(target="tiny-colour", kind="prefix", own_rank=6)
 
 
 def test_who_cannot_have_it_is_told(make_workspace: MakeWorkspace) -> None:
