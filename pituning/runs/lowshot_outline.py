@@ -10,7 +10,7 @@ from pituning.runs.plans import measured_costs
 from pituning.runs.study_configs import LowshotRun
 from pituning.runs.study_outline import chunks, encoding_seconds, shared_part, subjects_of
 from pituning.studies import lowshot
-from pituning.tuning.config import fold_count, is_trained
+from pituning.tuning.config import BLIND, fold_count, is_trained
 from pituning.workspace.layout import Workspace
 from pituning.workspace.shots import ALL_SHOTS
 
@@ -37,7 +37,7 @@ def lowshot_parts(config: LowshotRun, _subject: Subject, workspace: Workspace) -
 def _method_seconds(config: LowshotRun, cell: lowshot.Cell, subject: Subject, costs: Mapping[str, float]) -> float:
     """How long a method takes on a target made ready."""
     # What sees pictures takes part in each step of an expert that acts there, as it does of full fine-tuning.
-    full = " full" if cell.method == "full" or (config.vision_tower and cell.method not in lowshot.BLIND) else ""
+    full = " full" if cell.method == "full" or (config.vision_tower and cell.method not in BLIND) else ""
     test = min(config.test_examples, subject.test) * costs[f"test{full}"]
     if not (cell.shots and is_trained(cell.method)):
         return test

@@ -28,7 +28,7 @@ from pituning.tasks.registry import TaskSource
 from pituning.training.pool import side_by_side
 from pituning.tuning import selection
 from pituning.tuning.baselines import OWN
-from pituning.tuning.config import STEPS, is_trained
+from pituning.tuning.config import BLIND, STEPS, is_trained
 from pituning.tuning.donors import same_format_donors
 from pituning.tuning.evaluation import Scores
 from pituning.tuning.selection import Choice
@@ -45,9 +45,6 @@ VERSION = 1
 PHASE = "measure low-shot tuning"
 AT_ONCE = 5
 """Methods that are measured before their rows are written: what a kill may cost."""
-
-BLIND = ("full", "bitfit", "lorahub")
-"""Methods that train nothing of the target's own expert: where that acts is nothing to them."""
 
 ALONE = ("backbone", "single", "full", "bitfit")
 """Methods that no donor has a part in."""

@@ -26,7 +26,7 @@ from pituning.studies.targets import suite_first
 from pituning.tasks.guessing import mean_guess
 from pituning.tasks.metrics import Guessing
 from pituning.tasks.mini import TASK_NAMES, mini_task
-from pituning.tuning.config import CANDIDATES, CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
+from pituning.tuning.config import BLIND, CANDIDATES, CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
 from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.shots import shots_name
 from pituning.workspace.zoo import Zoo
@@ -44,8 +44,8 @@ AS_IS = ("untouched", "donor-untouched", *(f"{control}-untouched" for control in
 LEADS = {PI: "π", MIXTURE: "the mixture"}
 """What is compared with all others, as the heads of the tables name it."""
 
-LONGER = " longer"
-"""Marks a method with another budget where both are in one table."""
+OTHERWISE = " otherwise"
+"""Marks a method with other settings where both are in one table."""
 
 
 class LowshotSummary:
@@ -54,12 +54,20 @@ class LowshotSummary:
     Args:
         rows: as `read_lowshot` reads them.
         budgets: rows of other budgets than the usual, by their number of steps.
+        tower: rows of targets' own experts that act in the vision tower, too.
 
     Raises:
         BadInput: when nothing was measured at that number of shots.
     """
 
-    def __init__(self, rows: pd.DataFrame, kind: str, shots: int, budgets: Mapping[int, pd.DataFrame] | None = None):
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        kind: str,
+        shots: int,
+        budgets: Mapping[int, pd.DataFrame] | None = None,
+        tower: pd.DataFrame | None = None,
+    ):
         if rows.empty or shots not in set(rows["shots"]):
             what = f"no low-shot results of {kind} at {shots_name(shots)} shots"
             others = ", ".join(map(str, sorted(budgets or {})))
@@ -73,6 +81,7 @@ class LowshotSummary:
         # A study of few methods has not all that the guard chooses from: then the mixture itself is compared.
         self.lead = PI if (self.scores["method"] == PI).any() else MIXTURE
         self.budgets = {steps: lowshot_scores(table, shots) for steps, table in sorted((budgets or {}).items())}
+        self.tower = self.scores.iloc[:0] if tower is None else lowshot_scores(tower, shots)
 
     def to_json(self) -> dict[str, Any]:
         """All figures, in points.
@@ -103,6 +112,7 @@ class LowshotSummary:
             "guard": {"chosen": self.chosen(), "gain_over": _known(alone)},
             "choices": self.choices(),
             "budgets": self._budgets(),
+            "vision_tower": self._plain_otherwise(self._with_blind(self.tower), same=BLIND),
             "not_below_single": None if over_single is None else over_single.harmless,
             "zero_shot_gain": _plain(paired_gain(self.zero_shot, "untouched", "backbone")),
         }
@@ -134,6 +144,7 @@ class LowshotSummary:
                 ],
             ),
             *self._budget_tables(),
+            *self._tower_table(),
             *self._modality_table(),
             "Means over seeds of each target:",
             _table(["target", *map(method_label, SHOWN)], self._targets()),
@@ -250,21 +261,27 @@ class LowshotSummary:
         """By number of steps and method: the ``gain`` of that budget over the usual one, and ``mixture_gain``, the
         unguarded mixture's over the method with that budget for both.
         """
+        return {str(steps): self._plain_otherwise(scores) for steps, scores in self.budgets.items()}
+
+    def _plain_otherwise(self, scores: pd.DataFrame, same: Sequence[str] = ()) -> dict[str, dict[str, Any] | None]:
         return {
-            str(steps): {
-                name: {"gain": _plain(gain, gains=True), "mixture_gain": _plain(over, gains=True)}
-                for name, gain, over in self._at_budget(scores)
-            }
-            for steps, scores in self.budgets.items()
+            name: {"gain": _plain(gain, gains=True), "mixture_gain": _plain(over, gains=True)}
+            for name, gain, over in self._otherwise(scores, same)
         }
 
-    def _at_budget(self, scores: pd.DataFrame) -> list[tuple[str, Estimate | None, Estimate | None]]:
-        """Each trained method's gain by a budget, and the mixture's over it with that budget for both."""
-        both = pd.concat([scores.assign(method=scores["method"] + LONGER), self.scores])
+    def _otherwise(
+        self, scores: pd.DataFrame, same: Sequence[str] = ()
+    ) -> list[tuple[str, Estimate | None, Estimate | None]]:
+        """Each trained method's gain over itself with usual settings, and the mixture's over it without them.
+
+        Args:
+            same: methods whose rows are the usual ones: they gain nothing over themselves.
+        """
+        both = pd.concat([scores.assign(method=scores["method"] + OTHERWISE), self.scores])
         return [
             (
                 name,
-                paired_gain(both, name + LONGER, name),
+                None if name in same else paired_gain(both, name + OTHERWISE, name),
                 None if name == MIXTURE else paired_gain(scores, MIXTURE, name),
             )
             for name in (MIXTURE, *COMPARED)
@@ -274,21 +291,33 @@ class LowshotSummary:
     def _budget_tables(self) -> list[str]:
         parts = []
         for steps, scores in self.budgets.items():
-            usual = self.scores.merge(scores[["target", "seed", "method"]], on=["target", "seed", "method"])
-            rows = []
-            for name, gain, over in self._at_budget(scores):
-                where = "–" if gain is None else f"{len(gain.by_target)}, {gain.seeds}"
-                before = None if over is None else paired_gain(usual, MIXTURE, name)
-                rows.append([method_label(name), where, _gain(gain), _gain(over), _gain(before)])
-            header = [
-                "method",
-                "targets, seeds",
-                f"gain by {steps} steps",
-                "mixture gains over it",
-                "… with usual steps",
+            parts += [
+                f"At most {steps} steps instead of {STEPS}, for all methods:",
+                self._other_table(scores, f"gain by {steps} steps", "… with usual steps"),
             ]
-            parts += [f"At most {steps} steps instead of {STEPS}, for all methods:", _table(header, rows)]
         return parts
+
+    def _tower_table(self) -> list[str]:
+        if self.tower.empty:
+            return []
+        title = "The target's own expert acts in the vision tower, too, of all methods that train one:"
+        return [title, self._other_table(self._with_blind(self.tower), "gain by it", "… without it", same=BLIND)]
+
+    def _with_blind(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """With the rows of methods to which it is nothing where the target's own expert acts."""
+        usual = self.scores[self.scores["method"].isin(BLIND)]
+        there = scores.loc[scores["method"] == MIXTURE, ["target", "seed"]]
+        return pd.concat([scores, usual.merge(there, on=["target", "seed"])])
+
+    def _other_table(self, scores: pd.DataFrame, gained: str, usually: str, same: Sequence[str] = ()) -> str:
+        usual = self.scores.merge(scores[["target", "seed", "method"]], on=["target", "seed", "method"])
+        rows = []
+        for name, gain, over in self._otherwise(scores, same):
+            compared = gain or over
+            where = "–" if compared is None else f"{len(compared.by_target)}, {compared.seeds}"
+            before = None if over is None else paired_gain(usual, MIXTURE, name)
+            rows.append([method_label(name), where, _gain(gain), _gain(over), _gain(before)])
+        return _table(["method", "targets, seeds", gained, "mixture gains over it", usually], rows)
 
     def _of(self, method: str) -> pd.DataFrame:
         return self.scores[self.scores["method"] == method]
@@ -352,11 +381,13 @@ def load_summary(zoo: Zoo, kind: str, shots: int, steps: int | None = None) -> L
         BadInput: when nothing was measured there.
         ArtefactError: when a table is damaged.
     """
-    budgets = {}
+    budgets, tower = {}, None
     if steps is None:
+        seeing = read_lowshot(zoo.lowshot_path(kind, vision_tower=True))
+        tower = seeing if shots in set(seeing["shots"]) else None
         tables = {number: read_lowshot(path) for number, path in zoo.lowshot_budgets(kind).items()}
         budgets = {number: rows for number, rows in tables.items() if shots in set(rows["shots"])}
-    return LowshotSummary(read_lowshot(zoo.lowshot_path(kind, steps)), kind, shots, budgets)
+    return LowshotSummary(read_lowshot(zoo.lowshot_path(kind, steps)), kind, shots, budgets, tower)
 
 
 def _plain(estimate: Estimate | None, *, gains: bool = False) -> dict[str, Any] | None:

@@ -35,6 +35,9 @@ VERDICT = ("placebo", "single", "backbone")
 WITHOUT_DONORS = ("backbone", "single", "full", "bitfit")
 """The methods that nobody lends an expert to."""
 
+BLIND = ("full", "bitfit", "lorahub")
+"""The methods that train nothing of the target's own expert: where that acts is nothing to them."""
+
 USUAL_DONORS = 3
 """How many lend unless told otherwise."""
 

@@ -115,6 +115,33 @@ def test_a_longer_budget_has_its_own_table(tmp_path: Path) -> None:
     assert load_summary(zoo, "lora", 0).budgets == {}
 
 
+def test_experts_that_see_have_their_own_table(tmp_path: Path) -> None:
+    """The single expert gains 30 by the tower and the mixture 22: it is then 2 above the single and 17 above full."""
+    usual = made(("nli", "rte"), (0, 1))
+    single = usual[(usual["method"] == "single") & (usual["shots"] == 16)]
+    usual = usual[~usual["method"].isin(["full", "bitfit", "lorahub"])]
+    usual = pd.concat([usual, single.assign(method="full", score=single["score"] + 15)], ignore_index=True)
+    seeing = usual[usual["method"].isin(["single", "mixture"]) & (usual["shots"] == 16) & (usual["target"] == "nli")]
+    seeing = seeing.assign(score=seeing["score"] + seeing["method"].map({"single": 30, "mixture": 22}))
+    zoo = Zoo.at(tmp_path)
+    path = zoo.new_lowshot_path("lora")
+    path.parent.mkdir(parents=True)
+    path.write_text(lowshot_csv(usual))
+    assert load_summary(zoo, "lora", 16).to_json()["vision_tower"] == {}
+    zoo.new_lowshot_path("lora", vision_tower=True).write_text(lowshot_csv(seeing))
+    summary = load_summary(zoo, "lora", 16)
+    actual = {name: {key: each and each["mean"] for key, each in found.items()}
+              for name, found in summary.to_json()["vision_tower"].items()}  # fmt: skip
+    assert actual == {
+        "mixture": {"gain": 22, "mixture_gain": None}, "single": {"gain": 30, "mixture_gain": 2},
+        "full": {"gain": None, "mixture_gain": 17},
+    }  # fmt: skip
+    text = summary.markdown()
+    assert "| Single expert | 1, 2 | +30.0 (+30.0 to +30.0) | +2.0 (+2.0 to +2.0) | +10.0 (+10.0 to +10.0) |" in text
+    assert "| Full fine-tuning | 1, 2 | – | +17.0 (+17.0 to +17.0) | -5.0 (-5.0 to -5.0) |" in text
+    assert load_summary(zoo, "lora", 0).tower.empty
+
+
 def test_the_shipped_figures_of_the_predictor() -> None:
     actual = predictor_figures(ZOO, "lora", 16)
     assert actual is not None
