@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from app.components.words import duration
 from pituning.graph.donor_gains import expected_gain
@@ -46,6 +47,23 @@ def test_a_task_of_the_workspace_becomes_a_queued_run(
     assert woken
     assert at.title[0].value == "Runs"
     assert at.query_params["run"] == run.id
+
+
+def test_an_expert_that_sees_is_offered_for_pictures(workspace: Workspace, open_page: OpenPage) -> None:
+    def names(at: AppTest) -> set[str]:
+        return {str(widget.key).removeprefix("tune_full_") for widget in (*at.toggle, *at.number_input)}
+
+    assert {"own_rank", "vision_tower"} & names(open_page("new_run", target="nli")) == {"own_rank"}
+    at = healthy(open_page("new_run", target="digits"))
+    at.toggle(key="tune_full_vision_tower").set_value(True).run()
+    at.number_input(key="tune_full_own_rank").set_value(16).run()
+    assert "--vision-tower" in at.code[0].value
+    assert "--own-rank 16" in at.code[0].value
+
+    at.button(key="launch").click().run()
+
+    (run,) = RunQueue(workspace).list()
+    assert (run.spec.config["vision_tower"], run.spec.config["own_rank"]) == (True, 16)
 
 
 def test_seeds_make_one_run_each_with_their_own_shots(workspace: Workspace, open_page: OpenPage) -> None:
