@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.components.words import duration
+from pituning.backbones.places import IMAGE_ROLE, Block, Places
 from pituning.graph.donor_gains import expected_gain
 from pituning.runs.eta import PlannedPhase
 from pituning.runs.outline import Subject
@@ -53,6 +55,10 @@ def test_an_expert_that_sees_is_offered_for_pictures(workspace: Workspace, open_
     def names(at: AppTest) -> set[str]:
         return {str(widget.key).removeprefix("tune_full_") for widget in (*at.toggle, *at.number_input)}
 
+    here = workspace.backbone_dir("mini")
+    assert {"own_rank", "vision_tower"} & names(open_page("new_run", target="digits")) == {"own_rank"}
+    eye = Block("model.vision_tower.proj", "vision.0", "attn", "attn.proj", IMAGE_ROLE, 8, 8)
+    replace(Places.read(here), eyes=(eye,)).save(here)
     assert {"own_rank", "vision_tower"} & names(open_page("new_run", target="nli")) == {"own_rank"}
     at = healthy(open_page("new_run", target="digits"))
     at.toggle(key="tune_full_vision_tower").set_value(True).run()
