@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pituning.reports.verdict import Outcome, judge
+from pituning.reports.verdict import Outcome, difference, judge
 from pituning.workspace.layout import DEFAULT_BACKBONE
 
 POOR: tuple[Outcome, ...] = ("none", "harm")
 
 
 def advice(result: Mapping[str, Any]) -> list[str]:
-    """What to try next, a sentence each; empty where the run was worth it: its score is clearly above guessing, and the
-    donors did something."""
+    """What to try next, a sentence each; empty where the run was worth it: its score is clearly above guessing, the
+    donors did something, and nothing that was measured beside it did better by what it lacks."""
     guessed = guess_of(result)
     low = (result.get("intervals") or {}).get("pi", [None])[0]
     at_guessing = guessed is not None and low is not None and low <= guessed
     outcome = judge([result]).outcome
+    found = _tower(result)
     if not at_guessing and outcome not in POOR:
-        return []
-    found = []
+        return found
     found.append(_shots(result))
     if at_guessing:
         embedded = result.get("backbone", DEFAULT_BACKBONE) == DEFAULT_BACKBONE
@@ -35,6 +35,17 @@ def advice(result: Mapping[str, Any]) -> list[str]:
         "hand, and add them to the task."
     )
     return found
+
+
+def _tower(result: Mapping[str, Any]) -> list[str]:
+    """Where full fine-tuning is clearly better, and could be so by the vision tower, which the experts left alone."""
+    full = difference([result], "full")
+    if result.get("vision_tower") is not False or full is None or not full.negative:
+        return []
+    return [
+        f"Experts that see: full fine-tuning, which changes the vision tower, too, is {-full.mean:.1f} points better. "
+        "Run again with *Vision tower*, under *Advanced* (`--vision-tower`): a step takes two to three times as long."
+    ]
 
 
 def guess_of(result: Mapping[str, Any]) -> float | None:

@@ -230,6 +230,7 @@ def prepare(
     backbone = Backbone.load(backbone_dir, name=config.backbone, dtype=config.dtype, quantize=config.quantize)
     model = ExpertModel(backbone, config.kind)
     own = _own_model(config, task, model)
+    could_see = task.modality != LANGUAGE and model.method.record.sees and bool(backbone.eyes)
     here = workspace.zoo(config.backbone)
     zoo = load_zoo(
         config,
@@ -273,6 +274,7 @@ def prepare(
         "neighbors": [plain_neighbor(neighbor) for neighbor in neighbors],
         "expected": {name: rounded(asdict(each)) for name, each in expected.items()},
         **({"short_probe": rounded(probed)} if probed else {}),
+        "vision_tower": config.vision_tower if could_see else None,
     })  # fmt: skip
     similarity = {neighbor.task: neighbor.similarity for neighbor in neighbors}
 

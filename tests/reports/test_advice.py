@@ -29,6 +29,21 @@ def test_a_run_at_guessing_is_told_what_would_help() -> None:
     assert "backbones families" in other
 
 
+def test_where_full_fine_tuning_is_better_experts_may_have_to_see() -> None:
+    def run(full: float, tower: bool | None) -> list[str]:
+        found = result(80, 70, vision_tower=tower)
+        found["baselines"]["full"] = full
+        found["gains"]["full"] = {"mean": 80 - full, "low": 78 - full, "high": 82 - full}
+        return advice(found)
+
+    (line,) = run(88, False)
+    assert "8.0 points better" in line
+    assert "--vision-tower" in line
+    assert run(81, False) == []  # within chance
+    assert run(88, True) == []
+    assert run(88, None) == []  # there is nothing to see by
+
+
 def test_the_curve_says_whether_more_shots_help() -> None:
     rising = [{"shots": 8, "score": 60.0, "low": 57, "high": 63}, {"shots": 16, "score": 70.0, "low": 67, "high": 73}]
     flat = [rising[0], {"shots": 16, "score": 61.0, "low": 58, "high": 64}]
