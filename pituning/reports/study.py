@@ -23,7 +23,7 @@ from pituning.studies.lowshot_scores import (
     paired_differences,
     paired_gain,
 )
-from pituning.studies.lowshot_summary import COMPARED
+from pituning.studies.lowshot_tables import COMPARED
 from pituning.tasks.guessing import guess_rows
 from pituning.tasks.metrics import Guessing
 from pituning.tuning.config import CONTROLS, MIXTURE

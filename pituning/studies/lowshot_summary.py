@@ -22,6 +22,16 @@ from pituning.studies.lowshot_scores import (
     mean_score,
     paired_gain,
 )
+from pituning.studies.lowshot_tables import (
+    COMPARED,
+    gain_and_interval,
+    known,
+    mean_and_interval,
+    other_table,
+    plain,
+    plain_otherwise,
+    table,
+)
 from pituning.studies.targets import suite_first
 from pituning.tasks.guessing import mean_guess
 from pituning.tasks.metrics import Guessing
@@ -31,11 +41,6 @@ from pituning.workspace.lowshot import read_lowshot
 from pituning.workspace.shots import shots_name
 from pituning.workspace.zoo import Zoo
 
-COMPARED = (
-    "backbone", "single", "full", "bitfit", "donor", "donor-untouched", "untouched", "uniform", "lorahub", *CONTROLS
-)  # fmt: skip
-"""What π-tuning is compared with, as it is: without a guard of its own."""
-
 SHOWN = ("backbone", "single", "full", "donor", "uniform", "random", "placebo", MIXTURE, PI)
 """Columns of the table of targets."""
 
@@ -43,9 +48,6 @@ AS_IS = ("untouched", "donor-untouched", *(f"{control}-untouched" for control in
 
 LEADS = {PI: "π", MIXTURE: "the mixture"}
 """What is compared with all others, as the heads of the tables name it."""
-
-OTHERWISE = " otherwise"
-"""Marks a method with other settings where both are in one table."""
 
 
 class LowshotSummary:
@@ -101,20 +103,20 @@ class LowshotSummary:
             "targets": int(self._of(self.lead)["target"].nunique()),
             "seeds": int(self._of(self.lead)["seed"].nunique()),
             "rows": {name: len(self._of(name)) for name in dict.fromkeys(self.scores["method"])},
-            "scores": {name: _plain(mean_score(self.scores, name)) for name in dict.fromkeys(self.scores["method"])},
-            "gain_over": _known({name: self._gain(self.lead, name) for name in COMPARED}),
-            "guarded_gain_over": _known(guarded),
-            "mixture_gain_over": _known(unguarded),
+            "scores": {name: plain(mean_score(self.scores, name)) for name in dict.fromkeys(self.scores["method"])},
+            "gain_over": known({name: self._gain(self.lead, name) for name in COMPARED}),
+            "guarded_gain_over": known(guarded),
+            "mixture_gain_over": known(unguarded),
             "modality_gain_over": {
-                modality: _known({name: _plain(gain, gains=True) for name, gain in scores.items()})
+                modality: known({name: plain(gain, gains=True) for name, gain in scores.items()})
                 for modality, scores in self._by_modality().items()
             },
-            "guard": {"chosen": self.chosen(), "gain_over": _known(alone)},
+            "guard": {"chosen": self.chosen(), "gain_over": known(alone)},
             "choices": self.choices(),
             "budgets": self._budgets(),
-            "vision_tower": self._plain_otherwise(self._with_blind(self.tower), same=BLIND),
+            "vision_tower": plain_otherwise(self.scores, self._with_blind(self.tower), same=BLIND),
             "not_below_single": None if over_single is None else over_single.harmless,
-            "zero_shot_gain": _plain(paired_gain(self.zero_shot, "untouched", "backbone")),
+            "zero_shot_gain": plain(paired_gain(self.zero_shot, "untouched", "backbone")),
         }
 
     def markdown(self) -> str:
@@ -124,7 +126,7 @@ class LowshotSummary:
         measured = set(self.scores["method"])
         parts = [
             self.what_there_is(),
-            _table(
+            table(
                 [
                     "method",
                     "score",
@@ -136,7 +138,7 @@ class LowshotSummary:
             ),
             *(self._guard_tables(measured) if self.lead == PI else ()),
             "What cross-validation chose:",
-            _table(
+            table(
                 ["method", "mean steps", "largest rate in % of runs", "all steps in % of runs"],
                 [
                     [method_label(name), *(f"{counts[key]:.0f}" for key in ("steps", "largest_rate", "all_steps"))]
@@ -147,14 +149,14 @@ class LowshotSummary:
             *self._tower_table(),
             *self._modality_table(),
             "Means over seeds of each target:",
-            _table(["target", *map(method_label, SHOWN)], self._targets()),
+            table(["target", *map(method_label, SHOWN)], self._targets()),
         ]
         return "\n\n".join(parts)
 
     def _guard_tables(self, measured: set[str]) -> list[str]:
         return [
             "Other donors, once without the guard and once with the same guard for both:",
-            _table(
+            table(
                 [
                     "instead of the predicted donors",
                     "mixture gains",
@@ -164,22 +166,22 @@ class LowshotSummary:
                 [
                     [
                         method_label(control),
-                        _gain(paired_gain(self.scores, MIXTURE, control)),
-                        _gain(paired_gain(self.scores, PI, f"pi-{control}")),
-                        _gain(paired_gain(self.scores, FEWER, f"pi-{control}")),
+                        gain_and_interval(paired_gain(self.scores, MIXTURE, control)),
+                        gain_and_interval(paired_gain(self.scores, PI, f"pi-{control}")),
+                        gain_and_interval(paired_gain(self.scores, FEWER, f"pi-{control}")),
                     ]
                     for control in CONTROLS
                     if control in measured
                 ],
             ),
             "The guard, and each of its candidates alone:",
-            _table(
+            table(
                 ["candidate", "score", "π gains", "chosen in % of runs"],
                 [
                     [
                         method_label(name),
-                        _mean(mean_score(self.scores, name)),
-                        _gain(paired_gain(self.scores, PI, name)),
+                        mean_and_interval(mean_score(self.scores, name)),
+                        gain_and_interval(paired_gain(self.scores, PI, name)),
                         f"{self.chosen().get(name, 0.0):.0f}",
                     ]
                     for name in CANDIDATES
@@ -192,12 +194,12 @@ class LowshotSummary:
         rows = [
             [
                 method_label(name),
-                _mean(mean_score(self.zero_shot, name)),
-                "–" if name == "backbone" else _gain(paired_gain(self.zero_shot, name, "backbone")),
+                mean_and_interval(mean_score(self.zero_shot, name)),
+                "–" if name == "backbone" else gain_and_interval(paired_gain(self.zero_shot, name, "backbone")),
             ]
             for name in ("backbone", *AS_IS)
         ]
-        return _table(["method", "score", "gain over the backbone"], rows)
+        return table(["method", "score", "gain over the backbone"], rows)
 
     def what_there_is(self) -> str:
         """One sentence on how complete the rows are."""
@@ -261,39 +263,14 @@ class LowshotSummary:
         """By number of steps and method: the ``gain`` of that budget over the usual one, and ``mixture_gain``, the
         unguarded mixture's over the method with that budget for both.
         """
-        return {str(steps): self._plain_otherwise(scores) for steps, scores in self.budgets.items()}
-
-    def _plain_otherwise(self, scores: pd.DataFrame, same: Sequence[str] = ()) -> dict[str, dict[str, Any] | None]:
-        return {
-            name: {"gain": _plain(gain, gains=True), "mixture_gain": _plain(over, gains=True)}
-            for name, gain, over in self._otherwise(scores, same)
-        }
-
-    def _otherwise(
-        self, scores: pd.DataFrame, same: Sequence[str] = ()
-    ) -> list[tuple[str, Estimate | None, Estimate | None]]:
-        """Each trained method's gain over itself with usual settings, and the mixture's over it without them.
-
-        Args:
-            same: methods whose rows are the usual ones: they gain nothing over themselves.
-        """
-        both = pd.concat([scores.assign(method=scores["method"] + OTHERWISE), self.scores])
-        return [
-            (
-                name,
-                None if name in same else paired_gain(both, name + OTHERWISE, name),
-                None if name == MIXTURE else paired_gain(scores, MIXTURE, name),
-            )
-            for name in (MIXTURE, *COMPARED)
-            if is_trained(name) and name in set(scores["method"])
-        ]
+        return {str(steps): plain_otherwise(self.scores, scores) for steps, scores in self.budgets.items()}
 
     def _budget_tables(self) -> list[str]:
         parts = []
         for steps, scores in self.budgets.items():
             parts += [
                 f"At most {steps} steps instead of {STEPS}, for all methods:",
-                self._other_table(scores, f"gain by {steps} steps", "… with usual steps"),
+                other_table(self.scores, scores, f"gain by {steps} steps", "… with usual steps"),
             ]
         return parts
 
@@ -301,7 +278,7 @@ class LowshotSummary:
         if self.tower.empty:
             return []
         title = "The target's own expert acts in the vision tower, too, of all methods that train one:"
-        return [title, self._other_table(self._with_blind(self.tower), "gain by it", "… without it", same=BLIND)]
+        return [title, other_table(self.scores, self._with_blind(self.tower), "gain by it", "… without it", same=BLIND)]
 
     def _with_blind(self, scores: pd.DataFrame) -> pd.DataFrame:
         """With the rows of methods to which it is nothing where the target's own expert acts."""
@@ -309,27 +286,23 @@ class LowshotSummary:
         there = scores.loc[scores["method"] == MIXTURE, ["target", "seed"]]
         return pd.concat([scores, usual.merge(there, on=["target", "seed"])])
 
-    def _other_table(self, scores: pd.DataFrame, gained: str, usually: str, same: Sequence[str] = ()) -> str:
-        usual = self.scores.merge(scores[["target", "seed", "method"]], on=["target", "seed", "method"])
-        rows = []
-        for name, gain, over in self._otherwise(scores, same):
-            compared = gain or over
-            where = "–" if compared is None else f"{len(compared.by_target)}, {compared.seeds}"
-            before = None if over is None else paired_gain(usual, MIXTURE, name)
-            rows.append([method_label(name), where, _gain(gain), _gain(over), _gain(before)])
-        return _table(["method", "targets, seeds", gained, "mixture gains over it", usually], rows)
-
     def _of(self, method: str) -> pd.DataFrame:
         return self.scores[self.scores["method"] == method]
 
     def _gain(self, method: str, over: str) -> dict[str, Any] | None:
-        return _plain(paired_gain(self.scores, method, over), gains=True)
+        return plain(paired_gain(self.scores, method, over), gains=True)
 
     def _row(self, method: str) -> list[str]:
         gain = None if method == self.lead else paired_gain(self.scores, self.lead, method)
         wins = "–" if gain is None else f"{gain.wins} of {len(gain.by_target)}"
         worst = "–" if gain is None else "{} {:+.1f}".format(*gain.worst)
-        return [method_label(method), _mean(mean_score(self.scores, method)), _gain(gain), wins, worst]
+        return [
+            method_label(method),
+            mean_and_interval(mean_score(self.scores, method)),
+            gain_and_interval(gain),
+            wins,
+            worst,
+        ]
 
     def _by_modality(self) -> dict[str, dict[str, Estimate | None]]:
         """π-tuning's gain over each method on the targets of a modality."""
@@ -342,12 +315,12 @@ class LowshotSummary:
     def _modality_table(self) -> list[str]:
         by_modality = self._by_modality()
         rows = [
-            [method_label(name), *(_gain(by_modality[modality][name]) for modality in MODALITIES)]
+            [method_label(name), *(gain_and_interval(by_modality[modality][name]) for modality in MODALITIES)]
             for name in COMPARED
             if any(by_modality[modality][name] for modality in MODALITIES)
         ]
         title = f"What {method_label(self.lead)} gains by the modality of the target:"
-        return [title, _table(["over", *MODALITIES], rows)] if rows else []
+        return [title, table(["over", *MODALITIES], rows)] if rows else []
 
     def _targets(self) -> list[list[str]]:
         means = self.scores.groupby(["target", "method"])["score"].mean().unstack()
@@ -363,7 +336,7 @@ def guess_table(targets: Sequence[str], guesses: Mapping[str, Guessing]) -> str:
     mean = mean_guess(guesses, targets)
     rows = [[name, *_guess(guesses.get(name))] for name in targets]
     rows += [] if mean is None else [["all targets", *_guess(mean)]]
-    return f"What guessing scores:\n\n{_table(['target', 'at random', 'always the largest class'], rows)}"
+    return f"What guessing scores:\n\n{table(['target', 'at random', 'always the largest class'], rows)}"
 
 
 def _guess(guessed: Guessing | None) -> list[str]:
@@ -388,30 +361,3 @@ def load_summary(zoo: Zoo, kind: str, shots: int, steps: int | None = None) -> L
         tables = {number: read_lowshot(path) for number, path in zoo.lowshot_budgets(kind).items()}
         budgets = {number: rows for number, rows in tables.items() if shots in set(rows["shots"])}
     return LowshotSummary(read_lowshot(zoo.lowshot_path(kind, steps)), kind, shots, budgets, tower)
-
-
-def _plain(estimate: Estimate | None, *, gains: bool = False) -> dict[str, Any] | None:
-    if estimate is None:
-        return None
-    figures: dict[str, Any] = {name: round(getattr(estimate, name), 4) for name in ("mean", "low", "high")}
-    figures |= {"targets": len(estimate.by_target), "seeds": estimate.seeds}
-    if gains:
-        figures |= {"wins": estimate.wins, "worst": round(estimate.worst[1], 4), "worst_target": estimate.worst[0]}
-    return figures
-
-
-def _known(figures: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any]]:
-    return {name: value for name, value in figures.items() if value is not None}
-
-
-def _mean(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else f"{estimate.mean:.1f} ({estimate.low:.1f} to {estimate.high:.1f})"
-
-
-def _gain(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else f"{estimate.mean:+.1f} ({estimate.low:+.1f} to {estimate.high:+.1f})"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

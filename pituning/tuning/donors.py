@@ -243,26 +243,6 @@ def some_training_examples(task: Task, count: int) -> list[Example]:
     return [split[int(i)] for i in chosen]
 
 
-def start_values(zoo: Together, model: ExpertModel, own: ExpertModel | None = None) -> Tensor:
-    """(P,) the initialisation that the zoo's experts started from, so that a new one can be mixed with them.
-
-    Args:
-        model: of a layout that holds the new expert; it has the size of its own, whatever there is room for.
-        own: of the new expert's own layout; by default the zoo's usual one.
-    """
-    own = own or zoo.model
-    seeds = [expert.card.seed for expert in zoo.experts.values() if expert.card.seed is not None]
-    start = own.initial(max(set(seeds), key=seeds.count) if seeds else 0)
-    return model.method.placed(start, own.space, model.space)
-
-
-def own_sites(model: ExpertModel, lent: ExpertModel) -> Tensor | None:
-    """(S,) the sites of a layout where nobody who lends has parameters; None where there are none."""
-    names = set(lent.space.site_names)
-    alone = [name not in names for name in model.space.site_names]
-    return torch.tensor(alone, device=model.device) if any(alone) else None
-
-
 def placebo(donors: Tensor, model: ExpertModel, seed: int) -> Tensor:
     """(K, P) random parameters, each tensor with the norm of the same tensor of a donor (K, P)."""
     generator = torch.Generator().manual_seed(seed)

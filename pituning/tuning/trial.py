@@ -16,7 +16,6 @@ import numpy as np
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.encoded import EncodedExamples
-from pituning.backbones.families import LANGUAGE
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import Together
@@ -32,10 +31,11 @@ from pituning.training.config import TrainConfig, without_defaults
 from pituning.training.spare import each
 from pituning.tuning.baselines import DRAWN, Methods, drawn
 from pituning.tuning.config import CANDIDATES, MIXTURE, WITHOUT_DONORS, TuneConfig, is_trained
-from pituning.tuning.donors import load_zoo, own_sites, predict_donors, predict_gains, start_values
+from pituning.tuning.donors import load_zoo, predict_donors, predict_gains
 from pituning.tuning.evaluation import is_crossed, rounded, rows_to_score
 from pituning.tuning.interpolation import Mixture
 from pituning.tuning.learners import MixtureLearner
+from pituning.tuning.own import could_see, own_model, own_sites, start_values
 from pituning.tuning.selection import Choice, Fold, OnlySteps, as_it_is, choose, make_folds, partition, train
 from pituning.tuning.short_probe import STEPS as PROBE_STEPS
 from pituning.tuning.short_probe import halves, short_probe
@@ -229,8 +229,7 @@ def prepare(
     backbone_dir = backbone_dir or workspace.backbone_dir(config.backbone)
     backbone = Backbone.load(backbone_dir, name=config.backbone, dtype=config.dtype, quantize=config.quantize)
     model = ExpertModel(backbone, config.kind)
-    own = _own_model(config, task, model)
-    could_see = task.modality != LANGUAGE and model.method.record.sees and bool(backbone.eyes)
+    own = own_model(config, task, model)
     here = workspace.zoo(config.backbone)
     zoo = load_zoo(
         config,
@@ -274,7 +273,7 @@ def prepare(
         "neighbors": [plain_neighbor(neighbor) for neighbor in neighbors],
         "expected": {name: rounded(asdict(each)) for name, each in expected.items()},
         **({"short_probe": rounded(probed)} if probed else {}),
-        "vision_tower": config.vision_tower if could_see else None,
+        "vision_tower": config.vision_tower if could_see(task, model) else None,
     })  # fmt: skip
     similarity = {neighbor.task: neighbor.similarity for neighbor in neighbors}
 
@@ -325,19 +324,6 @@ def prepare(
         expected=expected,
         parts=parts,
     )
-
-
-def _own_model(config: TuneConfig, task: Task, model: ExpertModel) -> ExpertModel:
-    """Of the layout of the target's own expert."""
-    if config.own_rank:
-        model = ExpertModel(model.backbone, model.kind, {**model.space.config, "rank": config.own_rank})
-    if not config.vision_tower:
-        return model
-    if task.modality == LANGUAGE:
-        raise BadInput(
-            f"vision_tower is for tasks with pictures, and {task.name!r} has none; leave it out", field="vision_tower"
-        )
-    return model.with_eyes()
 
 
 def series(method: str) -> str:
