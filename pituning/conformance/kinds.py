@@ -42,7 +42,7 @@ class KindChecks:
     """The checks of one kind on one backbone.
 
     Args:
-        model: of the kind's usual experts.
+        model: of the experts that are checked.
     """
 
     def __init__(self, subject: Subject, model: ExpertModel):
@@ -61,7 +61,7 @@ class KindChecks:
 
     @cached_property
     def encoded(self) -> EncodedExamples:
-        return self.model.prepare(self.subject.encoded())
+        return self.model.prepare(self.subject.encoded(keep_pixels=self.model.sees))
 
     def batch(self, count: int = FEW) -> Batch:
         return self.encoded.batch(range(count))
@@ -86,7 +86,7 @@ class KindChecks:
 
     def peft(self) -> Measured:
         # Without what `prepare` computed ahead, since PEFT runs the whole model; one at a time, without padding.
-        encoded = self.subject.encoded()
+        encoded = self.subject.encoded(keep_pixels=self.model.sees)
         batches = [encoded.batch([row]) for row in range(FEW)]
         with torch.no_grad():
             plain = self._plain()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pituning.backbones.base import Backbone
 from pituning.backbones.families import LANGUAGE, VISION, VISION_LANGUAGE
-from pituning.backbones.places import FILE as PLACES_FILE
+from pituning.backbones.places import Places
 from pituning.conformance import backbone as alone
 from pituning.conformance.backbone import Subject
 from pituning.conformance.examples import picture_task, text_task
@@ -63,7 +63,7 @@ def check_backbone(
     """
     reporter = reporter or Silent()
     reporter.phase("load", 1)
-    written = not (directory / PLACES_FILE).is_file()
+    written = not Places.is_kept(directory)
     backbone = Backbone.load(directory, name=name, dtype=dtype)
     reporter.advance()
     return check_loaded(backbone, directory, written=written, reporter=reporter)
@@ -84,12 +84,16 @@ def check_loaded(
     subjects = [Subject(backbone=backbone, task=text_task(), pictures=False)] if LANGUAGE in backbone.modalities else []
     subjects += [Subject(backbone=backbone, task=picture_task(), pictures=True)] if sees else []
 
+    seeing = [kind for kind in mixable_kinds() if KINDS[kind].sees and sees and backbone.eyes]
+
     def do(check: str, meaning: str, work: Callable[[], Measured]) -> Check:
         checks.append(measured(check, meaning, work))
         reporter.advance()
         return checks[-1]
 
-    reporter.phase(f"check {backbone.name}", 1 + len(subjects) * len(alone.CHECKS) + 6 * len(mixable_kinds()))
+    reporter.phase(
+        f"check {backbone.name}", 1 + len(subjects) * len(alone.CHECKS) + 6 * len([*mixable_kinds(), *seeing])
+    )
     do("places", "places.json says where experts attach, and agrees with the model.",
        lambda: alone.places(directory, backbone, written))  # fmt: skip
     for subject in subjects:
@@ -99,7 +103,9 @@ def check_loaded(
         note = "this backbone reads text alone"
         checks.append(Check(name="pictures", meaning="The same with pictures.", outcome="not applicable", note=note))
     for kind in mixable_kinds():
-        _check_kind(subjects[0], kind, do)
+        _check_kind(subjects[0], kind, kind, partial(ExpertModel, backbone, kind), do)
+    for kind in seeing:
+        _check_kind(subjects[-1], kind, f"{kind} in the vision tower", partial(_seeing, backbone, kind), do)
     return Conformance(
         backbone=backbone.name,
         fingerprint=backbone.fingerprint,
@@ -109,18 +115,28 @@ def check_loaded(
     )
 
 
-def _check_kind(subject: Subject, kind: str, do: Callable[[str, str, Callable[[], Measured]], Check]) -> None:
+def _seeing(backbone: Backbone, kind: str) -> ExpertModel:
+    return ExpertModel(backbone, kind).with_eyes()
+
+
+def _check_kind(
+    subject: Subject,
+    kind: str,
+    name: str,
+    model: Callable[[], ExpertModel],
+    do: Callable[[str, str, Callable[[], Measured]], Check],
+) -> None:
     made: list[ExpertModel] = []
 
     def make() -> Measured:
         try:
-            made.append(ExpertModel(subject.backbone, kind))
+            made.append(model())
         except BadInput as error:
             return Measured(fine=None, note=str(error))
         space = made[0].space
         return Measured(note=f"{space.size} parameters at {len(space.sites)} sites")
 
-    do(f"{kind}: places", f"The model has places for {KINDS[kind].label} experts.", make)
+    do(f"{name}: places", f"The model has places for {KINDS[kind].label} experts.", make)
     if made:
         for check, (meaning, work) in KindChecks(subject, made[0]).meanings.items():
-            do(f"{kind}: {check}", meaning, work)
+            do(f"{name}: {check}", meaning, work)

@@ -55,6 +55,8 @@ def test_every_family_passes(tiny: Tiny, tmp_path: Path) -> None:
     assert len(names) == len(set(names))
     without = set(FAMILIES[tiny.family].without) & set(mixable_kinds())
     kinds = {f"{kind}: {check}" for kind in set(mixable_kinds()) - without for check in KIND_CHECKS}
+    if Backbone.load(tmp_path / tiny.id, name="any").eyes:
+        kinds |= {f"lora in the vision tower: {check}" for check in KIND_CHECKS}
     assert {name for name in names if ": " in name} == kinds | {f"{kind}: places" for kind in without}
     not_for_it = {check.name for check in actual.checks if check.outcome == "not applicable"}
     assert not_for_it - {"pictures"} == {f"{kind}: places" for kind in without}
