@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pituning.errors import BadInput
+from pituning.experts.kinds import KINDS
 from pituning.figures.palette import MODALITIES, method_label
 from pituning.studies.lowshot_scores import (
     FEWER,
@@ -24,11 +25,13 @@ from pituning.studies.lowshot_scores import (
 )
 from pituning.studies.lowshot_tables import (
     COMPARED,
+    across_table,
     gain_and_interval,
     known,
     mean_and_interval,
     other_table,
     plain,
+    plain_across,
     plain_otherwise,
     table,
 )
@@ -38,7 +41,7 @@ from pituning.tasks.metrics import Guessing
 from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.tuning.config import BLIND, CANDIDATES, CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
 from pituning.workspace.lowshot import read_lowshot
-from pituning.workspace.shots import shots_name
+from pituning.workspace.shots import ALL_SHOTS, shots_name
 from pituning.workspace.zoo import Zoo
 
 SHOWN = ("backbone", "single", "full", "donor", "uniform", "random", "placebo", MIXTURE, PI)
@@ -57,6 +60,7 @@ class LowshotSummary:
         rows: as `read_lowshot` reads them.
         budgets: rows of other budgets than the usual, by their number of steps.
         tower: rows of targets' own experts that act in the vision tower, too.
+        kinds: rows of other kinds of experts, by the kind.
 
     Raises:
         BadInput: when nothing was measured at that number of shots.
@@ -69,6 +73,7 @@ class LowshotSummary:
         shots: int,
         budgets: Mapping[int, pd.DataFrame] | None = None,
         tower: pd.DataFrame | None = None,
+        kinds: Mapping[str, pd.DataFrame] | None = None,
     ):
         if rows.empty or shots not in set(rows["shots"]):
             what = f"no low-shot results of {kind} at {shots_name(shots)} shots"
@@ -82,7 +87,11 @@ class LowshotSummary:
         self.zero_shot = lowshot_scores(rows, 0)
         # A study of few methods has not all that the guard chooses from: then the mixture itself is compared.
         self.lead = PI if (self.scores["method"] == PI).any() else MIXTURE
-        self.budgets = {steps: lowshot_scores(table, shots) for steps, table in sorted((budgets or {}).items())}
+        self.budgets = {steps: lowshot_scores(each, shots) for steps, each in sorted((budgets or {}).items())}
+        trained = sorted({int(count) for count in rows["shots"]} - {0}, key=lambda count: (count == ALL_SHOTS, count))
+        self.by_shots = {shots_name(count): lowshot_scores(rows, count) for count in trained}
+        beside = {name: lowshot_scores(each, shots) for name, each in (kinds or {}).items()}
+        self.by_kind = {kind: self.scores, **beside}
         self.tower = self.scores.iloc[:0] if tower is None else lowshot_scores(tower, shots)
 
     def to_json(self) -> dict[str, Any]:
@@ -114,6 +123,8 @@ class LowshotSummary:
             "guard": {"chosen": self.chosen(), "gain_over": known(alone)},
             "choices": self.choices(),
             "budgets": self._budgets(),
+            "by_shots": plain_across(self.by_shots),
+            "by_kind": plain_across(self.by_kind),
             "vision_tower": plain_otherwise(self.scores, self._with_blind(self.tower), same=BLIND),
             "not_below_single": None if over_single is None else over_single.harmless,
             "zero_shot_gain": plain(paired_gain(self.zero_shot, "untouched", "backbone")),
@@ -147,6 +158,7 @@ class LowshotSummary:
             ),
             *self._budget_tables(),
             *self._tower_table(),
+            *self._across_tables(),
             *self._modality_table(),
             "Means over seeds of each target:",
             table(["target", *map(method_label, SHOWN)], self._targets()),
@@ -280,6 +292,14 @@ class LowshotSummary:
         title = "The target's own expert acts in the vision tower, too, of all methods that train one:"
         return [title, other_table(self.scores, self._with_blind(self.tower), "gain by it", "… without it", same=BLIND)]
 
+    def _across_tables(self) -> list[str]:
+        parts = []
+        if len(self.by_shots) > 1:
+            parts += ["With other numbers of shots of each class:", across_table("shots", self.by_shots)]
+        if len(self.by_kind) > 1:
+            parts += ["With other kinds of experts:", across_table("kind", self.by_kind)]
+        return parts
+
     def _with_blind(self, scores: pd.DataFrame) -> pd.DataFrame:
         """With the rows of methods to which it is nothing where the target's own expert acts."""
         usual = self.scores[self.scores["method"].isin(BLIND)]
@@ -354,10 +374,12 @@ def load_summary(zoo: Zoo, kind: str, shots: int, steps: int | None = None) -> L
         BadInput: when nothing was measured there.
         ArtefactError: when a table is damaged.
     """
-    budgets, tower = {}, None
+    budgets, tower, kinds = {}, None, {}
     if steps is None:
+        studied = {name: read_lowshot(zoo.lowshot_path(name)) for name in KINDS if name != kind}
+        kinds = {name: rows for name, rows in studied.items() if shots in set(rows["shots"])}
         seeing = read_lowshot(zoo.lowshot_path(kind, vision_tower=True))
         tower = seeing if shots in set(seeing["shots"]) else None
         tables = {number: read_lowshot(path) for number, path in zoo.lowshot_budgets(kind).items()}
         budgets = {number: rows for number, rows in tables.items() if shots in set(rows["shots"])}
-    return LowshotSummary(read_lowshot(zoo.lowshot_path(kind, steps)), kind, shots, budgets, tower)
+    return LowshotSummary(read_lowshot(zoo.lowshot_path(kind, steps)), kind, shots, budgets, tower, kinds)

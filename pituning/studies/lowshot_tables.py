@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from pituning.figures.palette import method_label
-from pituning.studies.lowshot_scores import Estimate, paired_gain
+from pituning.studies.lowshot_scores import Estimate, mean_score, paired_gain
 from pituning.tuning.config import CONTROLS, MIXTURE, is_trained
 
 COMPARED = (
@@ -67,6 +67,40 @@ def other_table(usual: pd.DataFrame, scores: pd.DataFrame, gained: str, usually:
             [method_label(name), where, gain_and_interval(gain), gain_and_interval(over), gain_and_interval(before)]
         )
     return table(["method", "targets, seeds", gained, "mixture gains over it", usually], rows)
+
+
+ACROSS = ("single", "full", "placebo")
+"""What the mixture is compared with at every number of shots, and with every kind of experts."""
+
+
+def across_table(head: str, measured: Mapping[str, pd.DataFrame]) -> str:
+    """Scores of the mixture and of what it is compared with, and what it gains, in a row for each of several studies.
+
+    Args:
+        head: of the first column.
+        measured: scores by what stands there.
+    """
+    shown = (*ACROSS[:2], MIXTURE, *ACROSS[2:])
+    header = [head, "targets, seeds", *map(method_label, shown), *(f"mixture − {name}" for name in ACROSS)]
+    rows = []
+    for name, scores in measured.items():
+        ours = scores[scores["method"] == MIXTURE]
+        seeds = ours.groupby("target")["seed"].nunique()
+        means = [mean_score(scores, method) for method in shown]
+        gains = [paired_gain(scores, MIXTURE, method) for method in ACROSS]
+        rows.append([
+            name, f"{len(seeds)}, {seeds.max() if len(seeds) else 0}",
+            *("–" if mean is None else f"{mean.mean:.1f}" for mean in means), *map(gain_and_interval, gains),
+        ])  # fmt: skip
+    return table(header, rows)
+
+
+def plain_across(measured: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
+    """What the mixture gains over each of `ACROSS`, by what stands in the first column."""
+    return {
+        name: known({method: plain(paired_gain(scores, MIXTURE, method), gains=True) for method in ACROSS})
+        for name, scores in measured.items()
+    }
 
 
 def plain(estimate: Estimate | None, *, gains: bool = False) -> dict[str, Any] | None:

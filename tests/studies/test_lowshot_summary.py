@@ -19,6 +19,7 @@ from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.tuning.config import CONTROLS
 from pituning.workspace.layout import embedded_data
 from pituning.workspace.lowshot import COLUMNS, lowshot_csv
+from pituning.workspace.shots import ALL_SHOTS
 from pituning.workspace.zoo import Zoo
 
 ZOO = Zoo.at(embedded_data() / "zoos" / "mini")
@@ -140,6 +141,32 @@ def test_experts_that_see_have_their_own_table(tmp_path: Path) -> None:
     assert "| Single expert | 1, 2 | +30.0 (+30.0 to +30.0) | +2.0 (+2.0 to +2.0) | +10.0 (+10.0 to +10.0) |" in text
     assert "| Full fine-tuning | 1, 2 | – | +17.0 (+17.0 to +17.0) | -5.0 (-5.0 to -5.0) |" in text
     assert load_summary(zoo, "lora", 0).tower.empty
+
+
+def test_other_shots_and_kinds_stand_beside_one_another(tmp_path: Path) -> None:
+    usual = made(("nli", "rte"), (0, 1))
+    more = usual[(usual["shots"] == 16) & (usual["target"] == "rte") & (usual["seed"] == 0)]
+    more = pd.concat([more.assign(shots=ALL_SHOTS), more.assign(shots=4)])
+    zoo = Zoo.at(tmp_path)
+    path = zoo.new_lowshot_path("lora")
+    path.parent.mkdir(parents=True)
+    path.write_text(lowshot_csv(usual))
+    assert "With other numbers of shots" not in load_summary(zoo, "lora", 16).markdown()
+    path.write_text(lowshot_csv(pd.concat([usual, more])))
+    prefix = zoo.new_lowshot_path("prefix")
+    prefix.parent.mkdir(parents=True)
+    few = usual[(usual["shots"] == 16) & usual["method"].isin(["single", "mixture"])].assign(kind="prefix")
+    prefix.write_text(lowshot_csv(few.assign(score=few["score"] + (few["method"] == "single"))))
+    summary = load_summary(zoo, "lora", 16)
+    text = summary.markdown()
+    # rte has a point more than nli, and seed 1 a point more than seed 0.
+    gains = "+10.0 (+10.0 to +10.0) | +8.0 (+8.0 to +8.0) | +11.0 (+11.0 to +11.0) |"
+    assert f"| 4 | 1, 1 | 51.0 | 53.0 | 61.0 | 50.0 | {gains}" in text
+    assert f"| full | 1, 1 | 51.0 | 53.0 | 61.0 | 50.0 | {gains}" in text
+    assert f"| 16 | 2, 2 | 51.0 | 53.0 | 61.0 | 50.0 | {gains}" in text
+    assert "| prefix | 2, 2 | 52.0 | – | 61.0 | – | +9.0 (+9.0 to +9.0) | – | – |" in text
+    assert list(summary.to_json()["by_shots"]) == ["4", "16", "full"]
+    assert summary.to_json()["by_kind"]["prefix"]["single"]["mean"] == pytest.approx(9)
 
 
 def test_the_shipped_figures_of_the_predictor() -> None:
