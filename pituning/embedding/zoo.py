@@ -94,7 +94,7 @@ def embed_zoo(
     vectors = {probe: scratch(len(tasks), model.space.size) for probe in embedded} if large else {}
     report.phase(f"embed {kind}", 2 * len(tasks))
     for number, task in enumerate(tasks):
-        encoded = model.prepare(backbone.encode(task, embedded_examples(task, examples, seed)))
+        encoded = model.encode(task, embedded_examples(task, examples, seed))
         for probe, of_probe in embedded.items():
             values = loaded[task.name].values if probe == "own" else common
             made = embed_task(model, values, task.name, encoded, probe=probe, groups=groups, seed=seed)

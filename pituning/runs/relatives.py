@@ -36,7 +36,7 @@ def relatives(config: RelativesRun, workspace: Workspace, reporter: Reporter, _c
     )
     model = ExpertModel(backbone, config.kind)
     zoo = load_zoo(tuning, workspace.zoo(config.backbone).expert_dirs(config.kind), model, reporter=reporter)
-    encoded = model.prepare(backbone.encode(task, shots, reporter=reporter))
+    encoded = model.prepare(backbone.encode(task, shots, keep_pixels=zoo.sees, reporter=reporter))
     near, gains = predict_gains(tuning, task, encoded, zoo, backbone, workspace, reporter)
     donors = [one.task for one in near[: config.donors]]
     reporter.log(f"most similar: {', '.join(donors)}")

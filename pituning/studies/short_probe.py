@@ -67,7 +67,7 @@ def _measure(
     model = ExpertModel(backbone, config.kind)
     task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
     examples = task.shots(shots, seed)
-    encoded = model.prepare(backbone.encode(task, examples))
+    encoded = model.prepare(backbone.encode(task, examples, keep_pixels=bool(backbone.eyes)))
     split = halves([example.answer for example in examples], closed=task.labels is not None, seed=seed)
     found = []
     for cell in cells:

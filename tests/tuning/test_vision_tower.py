@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from pituning.backbones.base import Backbone
+from pituning.embedding.zoo import embed_zoo
 from pituning.errors import BadInput
 from pituning.experts.model import ExpertModel
-from pituning.experts.store import open_expert
+from pituning.experts.store import make_expert, open_expert, save_expert
+from pituning.graph.embeddings import TaskEmbedding
 from pituning.progress import Silent
+from pituning.runs.configs import RelativesRun
+from pituning.runs.relatives import relatives
+from pituning.studies.config import ShortProbeConfig, TransferConfig
+from pituning.studies.short_probe import measure_short_probes
+from pituning.studies.transfer import measure_transfer
 from pituning.tasks.metrics import score
-from pituning.tasks.registry import load_task
+from pituning.tasks.registry import TaskSource, load_task
 from pituning.tuning.config import TuneConfig
 from pituning.tuning.evaluation import scored_examples
 from pituning.tuning.learners import MixtureLearner
@@ -86,6 +94,28 @@ def test_it_alone_stands_in_the_tower(make_workspace: MakeWorkspace) -> None:
         state = made.start()
         losses.append(made.mixture.loss(state.experts, state.weights, batch))
     torch.testing.assert_close(*losses)  # B starts at nothing
+
+
+def test_a_zoo_may_have_experts_that_see(make_workspace: MakeWorkspace, tiny_backbone: Backbone) -> None:
+    """Where one of them is its task's own, as an imported one may be, all that is done with a zoo goes on."""
+    workspace = make_workspace("w", "lora")
+    zoo, backbone_dir = workspace.zoo(), workspace.backbone_dir("mini")
+    model = ExpertModel(tiny_backbone, "lora").with_eyes()
+    noise = torch.randn(model.space.size, generator=torch.Generator().manual_seed(5))
+    expert = make_expert(model, model.initial(0) + 0.05 * noise, name="other-colour", task="other-colour", seed=0)
+    save_expert(expert, model, zoo.new_expert_dir("lora", "other-colour"))
+
+    found = relatives(RelativesRun(target="tiny-colour", shots=4, donors=2), workspace, Silent(), Path())
+    assert "other-colour" in {each["task"] for each in found["neighbors"]}
+    tasks = [load_task(name, workspace) for name in zoo.expert_dirs("lora")]
+    embed_zoo(zoo, tiny_backbone, "lora", zoo.expert_dirs("lora"), tasks, examples=8, groups=2, replicates=2)
+    embedded = TaskEmbedding.load(zoo.embedding_path("lora", "own", "tiny-colour"))
+    assert embedded.flat().size == model.space.size  # one layout holds all of them
+    source = TaskSource(workspace)
+    pair = TransferConfig(tasks=("tiny-colour",), donor_names=("other-colour",), shots=(0, 4), steps=2, test_examples=6)
+    assert measure_transfer(zoo, backbone_dir, pair, source=source, processes=1)["score"].notna().all()
+    probes = ShortProbeConfig(tasks=("tiny-colour", "other-colour"), shots=4, seeds=(0,), processes=1)
+    assert measure_short_probes(zoo, backbone_dir, probes, Silent(), source=source)["loss"].notna().all()
 
 
 def test_its_own_expert_may_be_larger_than_its_donors(make_workspace: MakeWorkspace, tiny_backbone: Backbone) -> None:
