@@ -122,6 +122,7 @@ def test_it_mixes_with_experts_that_do_not_see(model: ExpertModel, vision_task: 
 def test_it_is_kept_opened_and_imported_as_any_other(
     model: ExpertModel, vision_task: Task, workspace: Workspace, tmp_path: Path
 ) -> None:
+    assert len(set(model.space.site_names)) == len(model.space.site_names)
     values = noisy(model, spread=0.1)
     save_expert(make_expert(model, values, name="one", task="t"), model, tmp_path / "one")
     opened, found = open_expert(tmp_path / "one", model.backbone)
