@@ -376,8 +376,9 @@ def _cloud(view: MapView, made: Projection, one: TaskMap, at: Sequence[int]) -> 
 
 
 def _layer(name: str) -> str:
-    part, _, number = name.partition(".")
-    return f"{part} layer {int(number) + 1}" if number.isdigit() else part
+    part, *numbers = name.split(".")
+    counted = ".".join(str(int(number) + 1) for number in numbers if number.isdigit())
+    return f"{part} layer {counted}" if counted else part
 
 
 def _lassoed(points: list[dict[str, Any]]) -> None:

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from pituning.backbones.cutting import PromptTokens
 from pituning.backbones.encoded import Batch, EncodedExamples, nll_per_example
+from pituning.backbones.places import FILE as PLACES_FILE
 from pituning.backbones.places import IMAGE_ROLE, REFERENCE_WIDTH, AttentionShape, Block, Places
 from pituning.backbones.recompute import checkpointed
 from pituning.backbones.spelling import Spelling
@@ -242,7 +243,7 @@ class Backbone(Spelling, ABC):
     @staticmethod
     def places_of(path: Path) -> Places:
         """Those of the backbone in a directory, which is loaded only where they were not kept."""
-        return Places.read(path) if Places.is_kept(path) else Backbone.load(path).places()
+        return Places.read(path) if (path / PLACES_FILE).is_file() else Backbone.load(path).places()
 
     @cached_property
     def _modules(self) -> dict[str, nn.Module]:

@@ -110,7 +110,8 @@ class Batch:
         pixel_values: (B, 3, H, W) normalised pixels, where the examples were encoded with ``keep_pixels``.
         states: (B, T, D) encoder states, where `EncodedExamples.with_states` computed them.
         images: what else the image processor made, each tensor with the images of the batch along its first axis.
-        pictured: whether features of pictures are in ``inputs_embeds``.
+        pictured: whether ``inputs_embeds`` has places for features of pictures.
+        unseen: whether these are not in them yet.
     """
 
     input_ids: Tensor
@@ -122,6 +123,7 @@ class Batch:
     states: Tensor | None = None
     images: Mapping[str, Tensor] = field(default_factory=dict)
     pictured: bool = False
+    unseen: bool = False
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]

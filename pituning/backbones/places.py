@@ -18,7 +18,7 @@ from pituning.workspace.atomic import read_json, write_json
 FILE = "places.json"
 REFERENCE_WIDTH = 128
 """Width of the embedded backbone, for which the kinds' usual learning rates were found."""
-FORMAT_VERSION = 2
+FORMAT_VERSION = 1
 IMAGE_ROLE = "image"
 """The role of a linear map that only pictures pass."""
 
@@ -109,17 +109,22 @@ class Places:
         """The blocks by the path of their module, then those of what sees pictures."""
         return {block.module: block for block in (*self.blocks, *self.eyes)}
 
+    def of(self, *, sees: bool) -> Mapping[str, Block]:
+        """`by_module` of what experts that see can act on, or of the blocks alone."""
+        return self.by_module if sees else {block.module: block for block in self.blocks}
+
     def save(self, directory: Path) -> None:
         """Writes ``places.json`` into a backbone's directory."""
         write_json(directory / FILE, {"format_version": FORMAT_VERSION, **asdict(self)})
 
     @staticmethod
     def is_kept(directory: Path) -> bool:
-        """Whether a file of this version is there, or one that `read` has to complain of."""
+        """Whether a file is there that says all that `Places` has, or one that `read` has to complain of."""
+        if not (directory / FILE).is_file():
+            return False
         try:
-            document = read_json(directory / FILE) if (directory / FILE).is_file() else {"format_version": 0}
-            return bool(document["format_version"] >= FORMAT_VERSION)
-        except (ArtefactError, KeyError, TypeError):
+            return "eyes" in read_json(directory / FILE)
+        except (ArtefactError, TypeError):
             return True
 
     @classmethod
@@ -146,7 +151,7 @@ class Places:
                 blocks=tuple(Block(**block) for block in document["blocks"]),
                 attention=AttentionShape(**attention),
                 width=int(document["width"]),
-                eyes=tuple(Block(**block) for block in document.get("eyes", ())),  # the first version had none
+                eyes=tuple(Block(**block) for block in document.get("eyes", ())),  # once there were none
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtefactError(

@@ -69,15 +69,18 @@ class SeeingBackbone(EncoderDecoderBackbone):
 
     def embedded(self, batch: Batch) -> Tensor:
         embeds = super().embedded(batch)
-        if not self._sees_anew or not batch.pictured:
+        if not batch.pictured or not (self._sees_anew or batch.unseen):
             return embeds
         if batch.pixel_values is None:
             raise BadInput("the expert changes what sees pictures; encode the examples with keep_pixels=True")
         return self.in_place(embeds.clone(), batch.input_ids, self.features_of(batch.pixel_values).to(embeds.dtype))
 
     def collate(self, encoded: EncodedExamples, rows: Sequence[int]) -> Batch:
-        batch = super().collate(encoded, rows)
-        batch.pictured = encoded.features is not None
+        pictured = encoded.features is not None
+        # Features may be made when they are first asked for, and kept: never by a tower that does something else.
+        unseen = pictured and self._sees_anew and encoded.pixels is not None
+        batch = super().collate(replace(encoded, features=None) if unseen else encoded, rows)
+        batch.pictured, batch.unseen = pictured, unseen
         return batch
 
     def image_features(self, pixels: Tensor) -> Tensor:

@@ -115,6 +115,10 @@ class KindChecks:
             for slot in self.model.space.slots()
             if slot.module not in self.backbone.picture_modules and not slow[:, slot.start : slot.stop].any()
         ]
+        eyes = {block.module for block in self.backbone.eyes}
+        seen = [slow[:, slot.start : slot.stop].any() for slot in self.model.space.slots() if slot.module in eyes]
+        if seen and not any(seen):
+            silent.append("what sees pictures")
         return Measured(worst, GRADIENT_TOLERANCE[self.backbone.dtype], fine=not silent,
                         note=f"no gradient reaches {silent[0]}" if silent else "")  # fmt: skip
 

@@ -89,14 +89,14 @@ def _outside(checkpoint: Checkpoint, places: Places) -> list[str]:
     record = KINDS[checkpoint.kind]
     if not record.of_modules:
         return []
-    ends = (*record.tensors, *_ELSEWHERE)
+    ends, placed = (*record.tensors, *_ELSEWHERE), places.of(sees=record.sees)
     outside: dict[str, None] = {}
     for name in checkpoint.shapes:
         path = name.removeprefix(CHECKPOINT_ROOT)
         end = next((end for end in ends if path.endswith(f".{end}")), None)
         module = path.rpartition(".")[0] if end is None else path.removesuffix(f".{end}")
         module = module.removesuffix(".base_layer")
-        if module not in places.by_module:
+        if module not in placed:
             outside[module] = None
     return list(outside)
 
@@ -138,10 +138,11 @@ def check_tensors(
     expected: dict[str, list[tuple[int, ...]]] = {}
     if record.of_modules:
         modules: dict[str, Block] = {}
+        placed = places.of(sees=record.sees)
         for name in shapes:
             path = name.removeprefix(CHECKPOINT_ROOT)
             tensor = next((tensor for tensor in record.tensors if path.endswith(f".{tensor}")), None)
-            block = None if tensor is None else places.by_module.get(path.removesuffix(f".{tensor}"))
+            block = None if tensor is None else placed.get(path.removesuffix(f".{tensor}"))
             if block is None:
                 raise BadInput(f"has the tensor {name!r}, which has no place here; {no_expert}")
             modules[block.module] = block

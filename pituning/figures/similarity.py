@@ -158,8 +158,9 @@ def part_label(name: str) -> str:
     """What people read for a layer or a module."""
     if name in MODULES:
         return MODULES[name]
-    part, _, number = name.partition(".")
-    return f"{part.capitalize()} {int(number) + 1}" if number.isdigit() else part.capitalize()
+    part, *numbers = name.split(".")
+    counted = ".".join(str(int(number) + 1) for number in numbers if number.isdigit())
+    return f"{part.replace('_', ' ').capitalize()} {counted}".rstrip()
 
 
 def neighbor_bars(

@@ -44,7 +44,7 @@ def _tower(result: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"Experts that see: full fine-tuning, which changes the vision tower, too, is {-full.mean:.1f} points better. "
-        "Run again with *Vision tower*, under *Advanced* (`--vision-tower`): a step takes two to three times as long."
+        "Run again with *Vision tower*, under *Advanced* (`--vision-tower`): a step takes up to three times as long."
     ]
 
 

@@ -231,5 +231,6 @@ def by_seeds(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def _but_for_seed(run: Run) -> tuple[str, str]:
-    rest = {key: value for key, value in run.spec.config.items() if key != "seed"}
+    # Runs of before there was a setting had what is its default.
+    rest = {key: value for key, value in {**run.spec.defaults(), **run.spec.config}.items() if key != "seed"}
     return run.kind, json.dumps(rest, sort_keys=True)

@@ -45,9 +45,7 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
         workspace.backbone_dir(config.backbone), name=config.backbone, dtype=config.dtype, quantize=config.quantize
     )
     reporter.advance()
-    encoded = backbone.encode(
-        asked_questions.task, asked_questions.examples, keep_pixels=bool(backbone.eyes), reporter=reporter
-    )
+    encoded = backbone.encode(asked_questions.task, asked_questions.examples, reporter=reporter)
     reporter.phase("answer", len(asked_questions.examples) * (len(asked_questions.experts) + 1))
     by_expert: list[dict[str, Any]] = [
         {
@@ -58,8 +56,9 @@ def answer(config: AnswerRun, workspace: Workspace, reporter: Reporter, _checkpo
     reporter.advance(len(asked_questions.examples))
     for name, directory in asked_questions.experts.items():
         expert, model = open_expert(directory, backbone)
+        rows = model.encode(asked_questions.task, asked_questions.examples) if model.sees else encoded
         with model.using(expert.values.to(model.device)):
-            answers = _ask(backbone, encoded, asked_questions, expert.card.temperature)
+            answers = _ask(backbone, rows, asked_questions, expert.card.temperature)
         by_expert.append(
             {
                 "expert": name, "method": method_of(expert.card), "answers": answers,

@@ -9,7 +9,7 @@ from pituning.errors import BadInput
 from pituning.experts.kinds import KINDS, check_mixable, shipped_kinds
 from pituning.graph.predictors import DEFAULT_PREDICTOR
 from pituning.training.config import TrainConfig
-from pituning.tuning.config import CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
+from pituning.tuning.config import BLIND, CONTROLS, MIXTURE, STEPS, TuneConfig, is_trained
 from pituning.workspace.layout import BACKBONE_HELP, DEFAULT_BACKBONE, check_name
 from pituning.workspace.shots import ALL_SHOTS
 
@@ -208,7 +208,9 @@ class LowshotConfig:
         """The methods that can be measured there: without shots nothing is trained, with shots the backbone alone is
         what it was.
         """
-        return tuple(m for m in self.methods if (not is_trained(m) if shots == 0 else m != "backbone"))
+        possible = [m for m in self.methods if (not is_trained(m) if shots == 0 else m != "backbone")]
+        # Where the target's own expert acts is nothing to those that train none: they are measured without.
+        return tuple(m for m in possible if not self.vision_tower or (is_trained(m) and m not in BLIND))
 
 
 def _check_tasks(names: tuple[str, ...], what: str = "task") -> None:

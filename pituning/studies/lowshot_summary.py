@@ -303,6 +303,7 @@ class LowshotSummary:
     def _with_blind(self, scores: pd.DataFrame) -> pd.DataFrame:
         """With the rows of methods to which it is nothing where the target's own expert acts."""
         usual = self.scores[self.scores["method"].isin(BLIND)]
+        scores = scores[~scores["method"].isin(BLIND)]
         there = scores.loc[scores["method"] == MIXTURE, ["target", "seed"]]
         return pd.concat([scores, usual.merge(there, on=["target", "seed"])])
 

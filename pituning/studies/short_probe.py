@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from pituning.backbones.base import Backbone
+from pituning.backbones.encoded import EncodedExamples
 from pituning.backbones.files import fingerprint
 from pituning.experts.model import ExpertModel
 from pituning.experts.store import open_expert
@@ -67,7 +69,11 @@ def _measure(
     model = ExpertModel(backbone, config.kind)
     task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
     examples = task.shots(shots, seed)
-    encoded = model.prepare(backbone.encode(task, examples, keep_pixels=bool(backbone.eyes)))
+
+    @lru_cache
+    def encoded(sees: bool) -> EncodedExamples:
+        return model.prepare(backbone.encode(task, examples, keep_pixels=sees))
+
     split = halves([example.answer for example in examples], closed=task.labels is not None, seed=seed)
     found = []
     for cell in cells:
@@ -75,6 +81,6 @@ def _measure(
         if cell.donor != NO_DONOR:
             expert, own = open_expert(zoo.expert_dir(config.kind, cell.donor), backbone)
             start = expert.values
-        probed = short_probe(own, encoded, split, start, rate=config.rate(backbone.rate_factor), seed=seed)
+        probed = short_probe(own, encoded(own.sees), split, start, rate=config.rate(backbone.rate_factor), seed=seed)
         found.append([round(probed.loss, 6), round(probed.wrong, 6)])
     return found

@@ -20,10 +20,21 @@ def with_tasks(config: Config, zoo: Zoo, source: TaskSource) -> Config:
     """The configuration with the tasks that it is about: those it names, else those of the zoo.
 
     Raises:
-        BadInput: it names none, and the zoo has none whose examples are here.
+        BadInput: it names none, and the zoo has none whose examples are here; or it is about experts that see and
+            names one without pictures.
     """
     kinds = config.kinds if isinstance(config, ZooConfig) else (config.kind,)
-    return config if config.tasks else replace(config, tasks=tasks_of(zoo, kinds, source))
+    if not getattr(config, "vision_tower", False):
+        return config if config.tasks else replace(config, tasks=tasks_of(zoo, kinds, source))
+    blind = [name for name in config.tasks if not _pictured(name, source)]
+    if blind:
+        raise BadInput(f"vision_tower is for tasks with pictures, and {blind[0]!r} has none", field="tasks")
+    seeing = tuple(name for name in config.tasks or tasks_of(zoo, kinds, source) if _pictured(name, source))
+    return replace(config, tasks=seeing)
+
+
+def _pictured(name: str, source: TaskSource) -> bool:
+    return source.load(name).modality != "language"
 
 
 def tasks_of(zoo: Zoo, kinds: Sequence[str], source: TaskSource) -> tuple[str, ...]:

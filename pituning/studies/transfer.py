@@ -162,13 +162,17 @@ def _measure(
     model = ExpertModel(backbone, config.kind)
     task, shots, seed = source.load(cells[0].target), cells[0].shots, cells[0].seed
     test = first_or_drawn(task, config.test_examples)
+    gold = [example.gold for example in test]
 
-    def encode(examples: Sequence[Example]) -> EncodedExamples:
-        # Donors may act in the vision tower, whatever the usual layout is.
-        return model.prepare(backbone.encode(task, examples, keep_pixels=bool(backbone.eyes)))
+    @lru_cache
+    def encoded(sees: bool) -> tuple[EncodedExamples, EncodedExamples | None]:
+        """What is asked and what is learned from, with pixels for donors that act in the vision tower."""
 
-    asked, gold = encode(test), [example.gold for example in test]
-    learned = encode(task.shots(shots, seed)) if shots else None
+        def encode(examples: Sequence[Example]) -> EncodedExamples:
+            return model.prepare(backbone.encode(task, examples, keep_pixels=sees))
+
+        return encode(test), encode(task.shots(shots, seed)) if shots else None
+
     settings = TrainConfig(
         steps=config.steps, batch_size=config.batch_size, learning_rate=config.rate(backbone.rate_factor), seed=seed
     )
@@ -178,6 +182,7 @@ def _measure(
         if cell.donor != NO_DONOR:
             expert, own = open_expert(zoo.expert_dir(config.kind, cell.donor), backbone)
             values = expert.values.to(model.device)
+        asked, learned = encoded(own.sees)
         if learned is not None:
             values = train_expert(own, learned, settings, start=values).values
         alone = cell.donor == NO_DONOR and learned is None

@@ -39,8 +39,7 @@ class Methods:
         similarity: of the target to each task of the zoo, where known.
         task: the target.
         task_of: finds a task of the zoo by its name.
-        own_sites: (S,) where the target's own expert alone has parameters, if there are such sites. Whatever is trained
-            has them, from the same start.
+        own_sites: (S,) where the target's own expert alone has parameters, if there are such sites.
     """
 
     config: TuneConfig
@@ -82,7 +81,7 @@ class Methods:
             return LoraHubLearner(mixture=self.mixture, names=names, experts=donors)
         if not is_trained(method):
             return self._mixture(names, donors, learn_alpha=False, trained=0)
-        together = torch.cat([self.own[None], donors])
+        together = torch.cat([self.own[None], self._completed(donors, besides=self.own_sites)])
         return self._mixture(
             (OWN, *names),
             together,
@@ -117,12 +116,21 @@ class Methods:
         )  # fmt: skip
         return chosen, self._values(chosen)
 
-    def _completed(self, experts: Tensor) -> Tensor:
-        """Experts (K, P) that start as the target's own where it alone has parameters."""
-        if self.own_sites is None:
+    def _completed(self, experts: Tensor, besides: Tensor | None = None) -> Tensor:
+        """Experts (K, P) that start as the target's own at the sites of the vision tower where they have nothing: from
+        nothing no LoRA learns.
+
+        Args:
+            besides: (S,) sites that stay as they are.
+        """
+        if not self.config.vision_tower:
             return experts
+        sites = self.mixture.space.sites
+        lacking = torch.stack([~experts[:, site.start : site.stop].any(1) for site in sites], dim=1)
+        if besides is not None:
+            lacking &= ~besides
         sizes = torch.tensor(self.mixture.space.site_sizes, device=experts.device)
-        return torch.where(self.own_sites.repeat_interleave(sizes), self.own, experts)
+        return torch.where(lacking.repeat_interleave(sizes, dim=1), self.own, experts)
 
     def _values(self, names: Sequence[str]) -> Tensor:
         return torch.stack([self.zoo[name] for name in names]).to(self.own)

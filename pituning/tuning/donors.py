@@ -200,7 +200,9 @@ def kept_embeddings(experts: Mapping[str, Expert], model: ExpertModel, zoo: Zoo)
         if manifest["backbone"] != model.backbone.fingerprint or manifest["experts"] != made_from:
             return []
         paths = [zoo.embedding_path(model.kind, "common", name) for name in experts]
-        return [TaskEmbedding.load(path, backbone=model.backbone.fingerprint) for path in paths]
+        kept = [TaskEmbedding.load(path, backbone=model.backbone.fingerprint) for path in paths]
+        # Made in a layout that holds all experts, which may be wider than that of the probe.
+        return kept if all(each.names == model.space.names for each in kept) else []
     except (ArtefactError, KeyError, TypeError):
         return []  # not made, or damaged: they are made again
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pituning.backbones import seeing, shelf
 from pituning.backbones.base import Backbone
 from pituning.backbones.prediction import predict
 from pituning.backbones.seeing import SeeingBackbone
@@ -142,6 +143,26 @@ def test_pixels_are_asked_for(model: ExpertModel, vision_task: Task, text_task: 
         model.loss(model.initial(0), encoded.batch([0, 1]))
     texts = model.encode(text_task, text_task.split("train")[:2]).batch([0, 1])
     assert torch.isfinite(model.loss(model.initial(0), texts)).all()
+
+
+def test_what_is_kept_of_many_pictures_is_what_the_backbone_sees(
+    model: ExpertModel, vision_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features of many pictures are made when they are first asked for, here by an expert that sees otherwise."""
+    if not isinstance(model.backbone, SeeingBackbone):
+        pytest.skip("it keeps none")
+    examples, values = vision_task.split("train")[:6], noisy(model)
+    held = model.encode(vision_task, examples)
+    monkeypatch.setattr(shelf, "HELD", 0)
+    monkeypatch.setattr(seeing, "IMAGE_BATCH", 1)
+    many = model.encode(vision_task, examples)
+    with torch.no_grad():
+        expected, clean = model.forward(values, held.batch(range(6))), model.backbone.logits(held.batch(range(6)))
+        with model.using(values):
+            inside = many.batch(range(6))
+            torch.testing.assert_close(model.backbone.logits(inside), expected, atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(model.backbone.logits(many.batch(range(6))), clean, atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(model.backbone.logits(inside), clean, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("tiny", [tiny for tiny in FIRST if tiny not in SEEING], ids=lambda t: t.id, indirect=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from pituning.errors import ArtefactError, BadInput
 from pituning.progress import Silent
 from pituning.studies.config import METHODS, LowshotConfig
 from pituning.studies.lowshot import (
+    SUITE,
     Cell,
     Places,
     check_lowshot,
@@ -20,7 +22,8 @@ from pituning.studies.lowshot import (
     measure_lowshot,
     table_path,
 )
-from pituning.tasks.mini import TASK_NAMES
+from pituning.studies.targets import with_tasks
+from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.tuning.config import STEPS
 from pituning.workspace.layout import Workspace, embedded_data
 from pituning.workspace.lowshot import lowshot_csv, read_lowshot
@@ -58,6 +61,19 @@ def test_cells_are_every_method_on_every_target_seed_by_seed() -> None:
     assert {cell.seed for cell in none} == {0}
     assert {"backbone", "untouched", "donor-untouched"} <= {cell.method for cell in none}
     assert not {"single", "mixture", "lorahub"} & {cell.method for cell in none}
+
+
+def test_experts_that_see_are_measured_where_there_are_pictures() -> None:
+    config = LowshotConfig(shots=(0, 16), seeds=(0,), vision_tower=True)
+    cells = lowshot_cells(with_tasks(config, ZOO, SUITE))
+    assert {cell.target for cell in cells} == {name for name in TASK_NAMES if mini_task(name).modality != "language"}
+    methods = {cell.method for cell in cells}
+    assert {"single", "mixture", "donor", "placebo"} <= methods
+    assert not {"full", "bitfit", "lorahub", "backbone", "untouched"} & methods  # the same without
+    assert {cell.shots for cell in cells} == {16}
+    with pytest.raises(BadInput, match="vision_tower is for tasks with pictures, and 'nli' has none"):
+        with_tasks(replace(config, tasks=("digits", "nli")), ZOO, SUITE)
+    assert table_path(ZOO, config).name == "lowshot-vision-tower.csv"
 
 
 def test_bad_settings_are_told() -> None:

@@ -129,7 +129,8 @@ def test_experts_that_see_have_their_own_table(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(lowshot_csv(usual))
     assert load_summary(zoo, "lora", 16).to_json()["vision_tower"] == {}
-    zoo.new_lowshot_path("lora", vision_tower=True).write_text(lowshot_csv(seeing))
+    twice = usual[(usual["method"] == "full") & (usual["target"] == "nli")]  # as a study that measured it once more
+    zoo.new_lowshot_path("lora", vision_tower=True).write_text(lowshot_csv(pd.concat([seeing, twice])))
     summary = load_summary(zoo, "lora", 16)
     actual = {name: {key: each and each["mean"] for key, each in found.items()}
               for name, found in summary.to_json()["vision_tower"].items()}  # fmt: skip

@@ -107,10 +107,10 @@ class ExpertKind(ABC):
             BadInput: it has none, or experts of this kind do not act there.
         """
         if not self.record.sees or not backbone.eyes:
-            why = "has no linear maps in what sees pictures" if self.record.sees else "is asked for another kind"
+            why = "the backbone has no linear maps there" if self.record.sees else "this kind never does"
             raise BadInput(
-                f"experts of kind {self.record.name!r} cannot act in the vision tower of backbone {backbone.name!r}, "
-                f"which {why}; leave vision_tower out",
+                f"experts of kind {self.record.name!r} cannot act in the vision tower of backbone {backbone.name!r}: "
+                f"{why}; leave vision_tower out",
                 field="vision_tower",
             )
         modules = [block.module for block in backbone.eyes]
@@ -234,12 +234,13 @@ class ExpertKind(ABC):
             yield from torch.autograd.grad(loss, own, materialize_grads=True)
 
         def loop(batch: Batch) -> Iterator[Tensor]:
-            rows = []
-            for row in range(len(batch)):
-                leaf = values.detach().clone().requires_grad_(True)
-                with self.attach(backbone, space, views(space, leaf)):
-                    loss = backbone.loss(batch)[row]
-                rows.append(torch.autograd.grad(loss, leaf)[0])
+            leaf = values.detach().clone().requires_grad_(True)
+            with self.attach(backbone, space, views(space, leaf)):
+                losses = backbone.loss(batch)
+            last = len(batch) - 1
+            rows = [
+                torch.autograd.grad(loss, leaf, retain_graph=row < last)[0] for row, loss in enumerate(losses.unbind())
+            ]
             pieces = torch.stack(rows).split(list(space.sizes), dim=1)
             yield from (piece.view(-1, *slot.shape) for piece, slot in zip(pieces, space.slots(), strict=True))
 
