@@ -17,6 +17,7 @@ from pituning.experts.kinds import KINDS
 from pituning.graph.build import task_graph
 from pituning.graph.predictors import PREDICTORS
 from pituning.graph.zoo_parts import Part, part_files, zoo_parts
+from pituning.runs.kinds import RUN_KINDS
 from pituning.runs.queue import RunQueue
 from pituning.runs.records import Run
 from pituning.studies.lowshot_scores import comparable_scores
@@ -231,6 +232,7 @@ def by_seeds(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def _but_for_seed(run: Run) -> tuple[str, str]:
-    # Runs of before there was a setting had what is its default.
-    rest = {key: value for key, value in {**run.spec.defaults(), **run.spec.config}.items() if key != "seed"}
-    return run.kind, json.dumps(rest, sort_keys=True)
+    # Runs from before there was a setting had what is its default.
+    defaults = run.spec.defaults() if run.kind in RUN_KINDS else {}
+    rest = {key: value for key, value in {**defaults, **run.spec.config}.items() if key != "seed"}
+    return run.kind, json.dumps(rest, sort_keys=True, default=str)
