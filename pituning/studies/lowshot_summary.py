@@ -125,7 +125,7 @@ class LowshotSummary:
             "budgets": self._budgets(),
             "by_shots": plain_across(self.by_shots),
             "by_kind": plain_across(self.by_kind),
-            "vision_tower": plain_otherwise(self.scores, self._with_blind(self.tower), same=BLIND),
+            "vision_tower": plain_otherwise(self.scores, self._beside_full(self.tower), same=BLIND),
             "not_below_single": None if over_single is None else over_single.harmless,
             "zero_shot_gain": plain(paired_gain(self.zero_shot, "untouched", "backbone")),
         }
@@ -290,7 +290,10 @@ class LowshotSummary:
         if self.tower.empty:
             return []
         title = "The target's own expert acts in the vision tower, too, of all methods that train one:"
-        return [title, other_table(self.scores, self._with_blind(self.tower), "gain by it", "… without it", same=BLIND)]
+        return [
+            title,
+            other_table(self.scores, self._beside_full(self.tower), "gain by it", "… without it", same=BLIND),
+        ]
 
     def _across_tables(self) -> list[str]:
         parts = []
@@ -300,12 +303,11 @@ class LowshotSummary:
             parts += ["With other kinds of experts:", across_table("kind", self.by_kind)]
         return parts
 
-    def _with_blind(self, scores: pd.DataFrame) -> pd.DataFrame:
-        """With the rows of methods to which it is nothing where the target's own expert acts."""
-        usual = self.scores[self.scores["method"].isin(BLIND)]
-        scores = scores[~scores["method"].isin(BLIND)]
+    def _beside_full(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """With the rows of full fine-tuning, to which it is nothing where the target's own expert acts."""
+        full = self.scores[self.scores["method"] == "full"]
         there = scores.loc[scores["method"] == MIXTURE, ["target", "seed"]]
-        return pd.concat([scores, usual.merge(there, on=["target", "seed"])])
+        return pd.concat([scores[~scores["method"].isin(BLIND)], full.merge(there, on=["target", "seed"])])
 
     def _of(self, method: str) -> pd.DataFrame:
         return self.scores[self.scores["method"] == method]

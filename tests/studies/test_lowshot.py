@@ -159,18 +159,22 @@ def test_a_shipped_row_is_measured_again(cell: Cell, tmp_path: Path) -> None:
         assert actual["held_out_loss"] == pytest.approx(row["held_out_loss"], abs=0.02)
 
 
-@pytest.mark.parametrize("steps", [STEPS, 480])
-def test_the_shipped_rows_are_of_the_shipped_zoo(steps: int) -> None:
+@pytest.mark.parametrize(("steps", "tower"), [(STEPS, False), (480, False), (STEPS, True)])
+def test_the_shipped_rows_are_of_the_shipped_zoo(steps: int, tower: bool) -> None:
     """Whatever is there was measured on the backbone, the experts and the tasks that ship."""
     places = Places(zoo=ZOO, backbone=BACKBONE, workspace=Workspace(embedded_data(), embedded=None))
-    rows = read_lowshot(table_path(ZOO, LowshotConfig(steps=steps)))
+    rows = read_lowshot(table_path(ZOO, LowshotConfig(steps=steps, vision_tower=tower)))
     config = LowshotConfig(
-        shots=tuple(sorted(set(rows["shots"]))), seeds=tuple(sorted({0, *rows["seed"]})), steps=steps
+        shots=tuple(sorted(set(rows["shots"]))),
+        seeds=tuple(sorted({0, *rows["seed"]})),
+        steps=steps,
+        vision_tower=tower,
     )
     specs = lowshot_specs(places, config)
     for row in rows.to_dict("records"):
         assert specs[Cell(row["target"], row["shots"], row["seed"], row["method"])] == row["spec"]
     assert rows["score"].between(0, 100).all()
-    few = rows[rows["shots"] != 0]
+    few = rows[rows["held_out"] != 0]
+    assert set(rows.loc[rows["held_out"] == 0, "shots"]) <= {0, 1}  # with one of each class none can be held out
     assert few["held_out_loss"].between(0, 1).all()
     assert set(rows.loc[rows["target"] != "digits", "test_examples"]) == {1000}
