@@ -13,7 +13,7 @@ from pituning.reports.study import comparisons, gains_by_target, methods_table, 
 from pituning.reports.usable import CANDIDATES
 from pituning.studies.lowshot_scores import paired_gain
 from pituning.studies.lowshot_summary import LowshotSummary
-from pituning.workspace.lowshot import measured_shots
+from pituning.workspace.lowshot import measured_shots, usual_shots
 from pituning.workspace.shots import shots_name
 
 INTERVAL = "In brackets the 95 % interval: over targets and seeds, or over the seeds of the one target."
@@ -38,7 +38,7 @@ def study() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         shots = st.segmented_control(
             "Shots of the study", measured, format_func=shots_label,
-            default=measured[-1], required=True, key="study_shots",
+            default=usual_shots(rows), required=True, key="study_shots",
             help="Examples per class. Zero-shot: no label of the target is used, the words of its instruction predict "
             "the donors.",
         )  # fmt: skip
@@ -46,7 +46,7 @@ def study() -> None:
             "Target of the study", targets, index=None, format_func=lambda name: titles.get(name, name),
             placeholder="All targets together", key="study_target", width=330,
         )  # fmt: skip
-    shots = measured[-1] if shots is None else shots
+    shots = usual_shots(rows) if shots is None else shots
     path, steps = context.zoo().shown_lowshot(kind)
     table, summary = _summed_up(str(path), path.stat().st_mtime, kind, shots, target)
     measured_on = sorted(map(str, context.study_scores(kind, shots)["target"].unique())) if target is None else [target]

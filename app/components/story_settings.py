@@ -14,7 +14,7 @@ from pituning.figures.palette import method_label
 from pituning.reports.study import comparisons
 from pituning.reports.views import MOST_NEIGHBOURS
 from pituning.workspace.affinities import affinity_names
-from pituning.workspace.lowshot import measured_shots
+from pituning.workspace.lowshot import measured_shots, usual_shots
 from pituning.workspace.shots import ALL_SHOTS
 from pituning.workspace.stories import Slide
 from pituning.workspace.story_views import VIEWS
@@ -83,12 +83,17 @@ def _options(name: str, slide: Slide) -> tuple[list[Any], Callable[[Any], str]]:
         return list(runs), lambda one: runs_data.title(runs[one]) if one in runs else one
     if name == "shots":
         studied = slide.view == "study"
-        found_shots = measured_shots(context.lowshot(kind)) if studied else context.transfer_shots(kind)
-        counts = [count for count in found_shots if count != ALL_SHOTS]
-        return counts[::-1], shots_label
+        rows = context.lowshot(kind)
+        found_shots = measured_shots(rows) if studied else context.transfer_shots(kind)
+        counts = [count for count in found_shots if count != ALL_SHOTS][::-1]
+        if studied and counts:
+            usual = usual_shots(rows)
+            counts.sort(key=lambda count: count != usual)  # what the slide shows by itself comes first
+        return counts, shots_label
     if name == "over":
-        counts = measured_shots(context.lowshot(kind))
-        shots = int(slide.settings.get("shots", max(counts, default=0)))
+        rows = context.lowshot(kind)
+        counts = measured_shots(rows)
+        shots = int(slide.settings.get("shots", usual_shots(rows) if counts else 0))
         return comparisons(context.study_scores(kind, shots))[1] if shots in counts else [], method_label
     if name == "k":
         default = 5 if slide.view == "neighbours" else 3

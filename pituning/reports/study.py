@@ -27,7 +27,7 @@ from pituning.studies.lowshot_tables import COMPARED
 from pituning.tasks.guessing import guess_rows
 from pituning.tasks.metrics import Guessing
 from pituning.tuning.config import CONTROLS, MIXTURE
-from pituning.workspace.lowshot import lowshot_csv, measured_shots
+from pituning.workspace.lowshot import lowshot_csv, measured_shots, usual_shots
 from pituning.workspace.shots import shots_name
 
 REPORTED = (PI, MIXTURE, *COMPARED, *(f"pi-{control}" for control in CONTROLS))
@@ -98,7 +98,8 @@ def with_guesses(table: pd.DataFrame, guessed: Guessing | None) -> pd.DataFrame:
 
 
 def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
-    """What π-tuning gains on each target; by default over a single expert, at the largest number of shots.
+    """What π-tuning gains on each target; by default over a single expert, at the number of shots at which
+    most was measured.
 
     Raises:
         BadInput: there is no such kind or method, or nobody measured it.
@@ -111,7 +112,7 @@ def draw_study(reader: Reader, settings: Mapping[str, Any]) -> Drawn:
             f"the low-shot study has not been made for {kind} experts; make it: pituning study lowshot --kind {kind}"
         )
     counts = measured_shots(rows)
-    shots = settings.get("shots", max(counts))
+    shots = settings.get("shots", usual_shots(rows))
     if shots not in counts:
         known = ", ".join(map(shots_name, counts))
         raise ArtefactError(f"the low-shot study has no rows at {shots} shots for {kind} experts; choose {known}")

@@ -46,6 +46,16 @@ def measured_shots(frame: pd.DataFrame) -> list[int]:
     return sorted({int(shots) for shots in frame["shots"]}, key=lambda shots: (shots == ALL_SHOTS, shots))
 
 
+def usual_shots(frame: pd.DataFrame) -> int:
+    """The number of shots at which most was measured, of equals the larger; zero-shot only where there is nothing else.
+
+    Args:
+        frame: rows, at least one.
+    """
+    counted = {shots: int((frame["shots"] == shots).sum()) for shots in measured_shots(frame)}
+    return max(counted, key=lambda shots: (shots != 0, counted[shots], shots))
+
+
 def lowshot_csv(frame: pd.DataFrame) -> str:
     """Rows as the text of the file."""
     return frame.assign(shots=frame["shots"].map(shots_name)).to_csv(index=False)

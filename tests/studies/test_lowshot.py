@@ -26,7 +26,7 @@ from pituning.studies.targets import with_tasks
 from pituning.tasks.mini import TASK_NAMES, mini_task
 from pituning.tuning.config import STEPS
 from pituning.workspace.layout import Workspace, embedded_data
-from pituning.workspace.lowshot import lowshot_csv, read_lowshot
+from pituning.workspace.lowshot import lowshot_csv, read_lowshot, usual_shots
 from pituning.workspace.shots import ALL_SHOTS, parse_shots
 from pituning.workspace.zoo import Zoo
 
@@ -93,6 +93,17 @@ def test_bad_settings_are_told() -> None:
     assert parse_shots("full") == ALL_SHOTS
     with pytest.raises(BadInput, match="shots is 'many'"):
         parse_shots("many")
+
+
+def test_most_was_measured_at_the_usual_shots() -> None:
+    def frame(**counts: int) -> pd.DataFrame:
+        names = {"none": 0, "four": 4, "sixteen": 16, "all": ALL_SHOTS}
+        return pd.DataFrame({"shots": [names[name] for name, count in counts.items() for _ in range(count)]})
+
+    assert usual_shots(frame(none=9, four=2, sixteen=5, all=4)) == 16
+    assert usual_shots(frame(none=9, four=3, sixteen=3)) == 16
+    assert usual_shots(frame(none=9, all=1)) == ALL_SHOTS
+    assert usual_shots(frame(none=9)) == 0
 
 
 def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
