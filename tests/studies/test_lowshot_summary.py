@@ -14,6 +14,7 @@ from pituning import cli
 from pituning.errors import BadInput
 from pituning.studies.config import LowshotConfig
 from pituning.studies.lowshot_summary import LowshotSummary, load_summary
+from pituning.studies.lowshot_tables import across_table
 from pituning.studies.predictors import predictor_figures
 from pituning.tasks.mini import TASK_NAMES, planted_relatives
 from pituning.tuning.config import CONTROLS
@@ -193,6 +194,7 @@ def test_the_documents_show_the_summary() -> None:
     page = (embedded_data().parent / "docs" / "science.md").read_text()
     for shots in (0, 16):
         assert load_summary(ZOO, "lora", shots).markdown() in page
+    assert across_table("kind", load_summary(ZOO, "lora", 1).by_kind) in page
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:

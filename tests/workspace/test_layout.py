@@ -137,7 +137,7 @@ def test_results_are_read_through(workspace: Workspace) -> None:
         (zoo.shipped / "lora" / "results" / file).write_text("")
     assert zoo.transfer_path("lora") == zoo.shipped / "lora" / "results" / "transfer.csv"
     assert zoo.lowshot_path("lora", 480) == zoo.shipped / "lora" / "results" / "lowshot-480-steps.csv"
-    assert zoo.lowshot_path("prefix") == zoo.root / "prefix" / "results" / "lowshot.csv"
+    assert zoo.lowshot_path("ia3") == zoo.root / "ia3" / "results" / "lowshot.csv"
     zoo.new_lowshot_path("lora").parent.mkdir(parents=True)
     zoo.new_lowshot_path("lora").write_text("")
     assert zoo.lowshot_path("lora") == zoo.new_lowshot_path("lora")
