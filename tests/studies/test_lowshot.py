@@ -156,7 +156,7 @@ def test_cells_are_measured_once_and_the_same_again(places: Places) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "cell",
-    [Cell("flowers", 16, 0, "single"), Cell("shape", 1, 0, "mixture"), Cell("ground-place", 0, 0, "donor-untouched")],
+    [Cell("rte", 64, 0, "single"), Cell("shape", 1, 0, "mixture"), Cell("ground-place", 0, 0, "donor-untouched")],
 )
 def test_a_shipped_row_is_measured_again(cell: Cell, tmp_path: Path) -> None:
     places = Places(zoo=ZOO, backbone=BACKBONE, workspace=Workspace.open(tmp_path / "ws"))
