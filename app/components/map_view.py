@@ -22,6 +22,7 @@ from pituning.errors import PiTuningError
 from pituning.figures.graph_hulls import hull_colours
 from pituning.figures.palette import modality_style
 from pituning.figures.projection import Cloud, map_figure
+from pituning.figures.similarity import layer_words
 from pituning.graph import projection
 from pituning.graph.build import communities
 from pituning.graph.names import community_names
@@ -371,14 +372,9 @@ def _cloud(view: MapView, made: Projection, one: TaskMap, at: Sequence[int]) -> 
     if view.around == "resamplings":
         return Cloud(points=one.resampled[:, at])
     if view.around == "layers":
-        return Cloud(points=one.layers[:, at], names=tuple(map(_layer, made.layers)) if len(one.layers) else ())
+        words = tuple(layer_words(name, " layer ") for name in made.layers)
+        return Cloud(points=one.layers[:, at], names=words if len(one.layers) else ())
     return None
-
-
-def _layer(name: str) -> str:
-    part, *numbers = name.split(".")
-    counted = ".".join(str(int(number) + 1) for number in numbers if number.isdigit())
-    return f"{part} layer {counted}" if counted else part
 
 
 def _lassoed(points: list[dict[str, Any]]) -> None:

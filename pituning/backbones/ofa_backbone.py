@@ -99,6 +99,9 @@ class OfaBackbone(SeeingBackbone):
             batch.images = {FEATURES: encoded.features[list(rows)].to(self.device)}
         return batch
 
+    def in_place(self, embeds: Tensor, input_ids: Tensor, features: Tensor) -> Tensor:
+        return embeds  # the encoder is given the features beside the text
+
     def features_of(self, pixel_values: Tensor) -> Tensor:
         return self.model.image_features(pixel_values)
 

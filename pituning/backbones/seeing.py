@@ -54,9 +54,9 @@ class SeeingBackbone(EncoderDecoderBackbone):
     def features_of(self, pixel_values: Tensor) -> Tensor:
         """(N, V, D) features of normalised pixels (N, 3, H, W)."""
 
+    @abstractmethod
     def in_place(self, embeds: Tensor, input_ids: Tensor, features: Tensor) -> Tensor:
         """Puts features (B, V, D) of pictures where they belong in embedded prompts (B, T, D), which are changed."""
-        raise NotImplementedError
 
     @contextmanager
     def changed(self, modules: Collection[str]) -> Iterator[None]:

@@ -158,9 +158,18 @@ def part_label(name: str) -> str:
     """What people read for a layer or a module."""
     if name in MODULES:
         return MODULES[name]
-    part, *numbers = name.split(".")
+    return layer_words(name).replace("_", " ").capitalize()
+
+
+def layer_words(name: str, between: str = " ") -> str:
+    """The stack of a layer and its number, counted from 1: ``encoder.0`` is encoder 1.
+
+    Args:
+        between: what stands between the two.
+    """
+    stack, *numbers = name.split(".")
     counted = ".".join(str(int(number) + 1) for number in numbers if number.isdigit())
-    return f"{part.replace('_', ' ').capitalize()} {counted}".rstrip()
+    return f"{stack}{between}{counted}" if counted else stack
 
 
 def neighbor_bars(

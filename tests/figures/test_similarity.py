@@ -7,7 +7,7 @@ import pytest
 
 from pituning.errors import BadInput
 from pituning.figures.palette import DARK, DIVERGING, HIGHLIGHT, LIGHT, SEQUENTIAL
-from pituning.figures.similarity import neighbor_bars, part_bars, similarity_heatmap
+from pituning.figures.similarity import layer_words, neighbor_bars, part_bars, part_label, similarity_heatmap
 from pituning.graph.predict import Neighbor
 from tests.graph.test_build import Info
 
@@ -115,3 +115,10 @@ def test_neighbours_without_replicates() -> None:
     assert figure.data[0].error_x.visible is False
     assert list(figure.data[1].text) == [""]
     assert list(figure.data[0].marker.color) == [HIGHLIGHT]
+
+
+def test_layers_are_counted_from_one_whatever_their_numbers() -> None:
+    assert [part_label(name) for name in ("encoder.0", "vision.0.1", "multi_modal_projector")] == [
+        "Encoder 1", "Vision 1.2", "Multi modal projector",
+    ]  # fmt: skip
+    assert [layer_words(name, " layer ") for name in ("decoder.2", "other")] == ["decoder layer 3", "other"]
