@@ -208,6 +208,7 @@ KINDS: Registry[KindRecord] = Registry(
             defaults={},
             rate=1e-1,
             steps=1200,
+            shipped=True,
             peft_type="IA3",
             settings_of=_ia3_settings,
             tensors={"ia3_l": [("out", 1), (1, "in")]},
