@@ -31,6 +31,7 @@ from pituning.workspace.lowshot import COLUMNS, lowshot_csv
 from pituning.workspace.similarity import ZooSimilarity, save_similarity
 
 SHIPPED = shipped_kinds()
+EXPERTS = 20 * len(SHIPPED)
 PREDICTORS = ("probe", "paper")
 REPLICATES = 20
 SCORES = {"single": 61.0, "full": 63.5, "uniform": 64.0, "random": 60.2, "placebo": 61.4, "backbone": 20.0}
@@ -78,12 +79,13 @@ PLACES = Places(
     width=4,
 )
 """Of the backbone, whose other files are not what they are called."""
-ROLES = {"lora": ("query", "value", "up", "down"), "bottleneck": ("output", "down")}
+ROLES = {"lora": ("query", "value", "up", "down"), "bottleneck": ("output", "down"), "ia3": ("value", "down")}
 
 PEFT_CONFIGS: dict[str, dict[str, Any]] = {
     "lora": {"peft_type": "LORA", "r": 4, "lora_alpha": 8},
     "bottleneck": {"peft_type": "BOTTLENECK", "size": 16},
     "prefix": {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 30},
+    "ia3": {"peft_type": "IA3"},
 }
 
 
@@ -97,7 +99,8 @@ def expert_tensors(kind: str, value: float = 0.5) -> bytes:
     else:
         shapes = {
             f"base_model.model.{block.module}.{name}": [
-                {**sizes, "in": block.d_in, "out": block.d_out}[dim] for dim in allowed[0]
+                dim if isinstance(dim, int) else {**sizes, "in": block.d_in, "out": block.d_out}[dim]
+                for dim in allowed[-1 if block.role == "down" else 0]
             ]
             for block in PLACES.blocks
             if block.role in ROLES[kind]

@@ -147,7 +147,7 @@ def test_experts_are_those_of_the_backbone(two: Workspace, open_page: OpenPage) 
     assert "other backbone" not in texts(at)
     choose(at, "mini")
     assert "expert" not in at.query_params  # it was an expert of the other one
-    assert len(at.dataframe[0].value) == 60
+    assert len(at.dataframe[0].value) == synthetic.EXPERTS
 
 
 def test_runs_and_what_is_started_are_on_it(two: Workspace, open_page: OpenPage) -> None:

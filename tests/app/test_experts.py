@@ -49,7 +49,7 @@ def test_the_zoo_is_a_table_that_can_be_filtered(workspace: Workspace, open_page
     at = healthy(open_page("experts"))
 
     rows = table(at)
-    assert len(rows) == 61
+    assert len(rows) == synthetic.EXPERTS + 1
     assert rows["Name"][rows["Origin"] == "π-tuned here"].tolist() == [PI]
     assert set(rows["Usable"]) == {"✓"}
     nli = rows[(rows["Name"] == "nli") & (rows["Kind"] == "LoRA")].iloc[0]
@@ -60,11 +60,11 @@ def test_the_zoo_is_a_table_that_can_be_filtered(workspace: Workspace, open_page
 
     at.text_input(key="find").set_value("pi digits").run()
     assert table(at)["Name"].tolist() == [PI]
-    assert "1 of 61 experts" in texts(at)
+    assert f"1 of {synthetic.EXPERTS + 1} experts" in texts(at)
     at.selectbox(key="of").set_value("nli").run()
     assert "No matches" in texts(at)
     at.text_input(key="find").set_value("").run()
-    assert sorted(table(at)["Kind"]) == ["Bottleneck", "LoRA", "Prefix"]
+    assert sorted(table(at)["Kind"]) == ["Bottleneck", "IA³", "LoRA", "Prefix"]
     assert at.query_params["of"] == "nli"
 
 
@@ -95,12 +95,12 @@ def test_a_link_to_an_expert_opens_its_card(
     at.button(key="expert_delete").click().run()
     healthy(at)
     assert not workspace.zoo().expert_dir("lora", PI).exists()
-    assert len(table(at)) == 60
+    assert len(table(at)) == synthetic.EXPERTS
 
     next(button for button in at.button if button.label == "Restore").click().run()
     healthy(at)
     assert workspace.zoo().expert_dir("lora", PI).exists()
-    assert len(table(at)) == 61
+    assert len(table(at)) == synthetic.EXPERTS + 1
 
 
 def test_broken_experts_are_told_apart(workspace: Workspace, open_page: OpenPage) -> None:

@@ -16,7 +16,7 @@ def test_an_expert_is_chosen_downloaded_and_asked(studio: Studio, page: Page, tm
     page.goto(f"{studio.url}/experts?of=nli")
     settle(page)
     expect(page.get_by_text("No expert chosen")).to_be_visible()
-    expect(page.get_by_text("3 of 60 experts")).to_be_visible()
+    expect(page.get_by_text("4 of 80 experts")).to_be_visible()
     table = page.get_by_test_id("stDataFrame").first
     table.click(position={"x": 17, "y": 52})  # the box of the first row
     expect(page.get_by_role("heading", name="Natural language inference")).to_be_visible()
