@@ -21,6 +21,7 @@ from pituning.commands.shared import (
     check_zoo,
     echo,
     emit,
+    emit_table,
     in_place,
     open_workspace,
     output_directory,
@@ -169,7 +170,7 @@ def pretrain_report(
 
     frame = heldout_table(backbone, text_only, PretrainConfig())
     write_text(out, frame.to_csv(index=False))
-    emit({"table": out, "rows": frame.to_dict("records")}, as_json, lambda: echo(frame.to_string(index=False)))
+    emit_table(out, frame, as_json, lambda: echo(frame.to_string(index=False)))
 
 
 @zoo_app.command("build")
@@ -290,7 +291,7 @@ def zoo_measure(
     with terminal_reporter() as reporter:
         frame = measure_difficulty(zoo, backbone_dir, cells, reporter, processes=processes)
     table = zoo.new_result_path(SUITE_FILE)
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
+    emit_table(table, frame, as_json)
 
 
 @zoo_app.command("tables")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from pituning.text import json_text, one_line, visible
 from pituning.workspace.documents import MOST_WHOLE
 from pituning.workspace.layout import Workspace
 from pituning.workspace.zoo import Zoo
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -174,6 +177,16 @@ def emit(document: Any, as_json: bool, human: Callable[[], None]) -> None:
         typer.echo(json_text(document, indent=1, default=_plain))
     else:
         human()
+
+
+def emit_table(table: Path, frame: pd.DataFrame, as_json: bool, human: Callable[[], None] | None = None) -> None:
+    """Prints where a table was written and, as JSON, its rows: JSON knows no NaN, so what is missing is null there.
+
+    Args:
+        human: prints it for people; left out, they are told where it is.
+    """
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records") if as_json else []
+    emit({"table": table, "rows": rows}, as_json, human or (lambda: echo(str(table))))
 
 
 def _plain(value: Any) -> Any:

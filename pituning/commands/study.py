@@ -20,6 +20,7 @@ from pituning.commands.shared import (
     check_experts,
     echo,
     emit,
+    emit_table,
     in_place,
     open_workspace,
     zoo_and_backbone,
@@ -64,7 +65,7 @@ def study_transfer(
     with terminal_reporter() as reporter:
         frame = measure_transfer(zoo, backbone_dir, config, reporter, source=source, processes=processes)
     table = zoo.new_transfer_path(config.kind)
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
+    emit_table(table, frame, as_json)
 
 
 @app.command("short-probe")
@@ -86,7 +87,7 @@ def study_short_probe(
     with terminal_reporter() as reporter:
         frame = measure_short_probes(zoo, backbone_dir, config, reporter, source=TaskSource(place))
     table = zoo.new_result_path(FILE, config.kind)
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
+    emit_table(table, frame, as_json)
 
 
 def _transferred(result: dict[str, Any]) -> str:
@@ -139,8 +140,7 @@ def study_lowshot(
         return
     with terminal_reporter() as reporter:
         frame = measure_lowshot(places, config, reporter, processes=config.processes_on(gpu=False))
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")  # JSON knows no NaN
-    emit({"table": table, "rows": rows}, as_json, lambda: echo(str(table)))
+    emit_table(table, frame, as_json)
 
 
 def _compared(result: dict[str, Any]) -> str:
@@ -172,7 +172,7 @@ def study_predictors(
     frame = grade_predictors(zoo, kind, source=TaskSource(place))
     table = zoo.new_result_path(GRADES_FILE)
     write_text(table, frame.to_csv(index=False))
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
+    emit_table(table, frame, as_json)
 
 
 @app.command("variants")
@@ -196,7 +196,7 @@ def study_variants(
     with terminal_reporter() as reporter:
         measure_variants(zoo, backbone_dir, kind, reporter)
     table, frame = zoo.new_result_path(GRADES_FILE, kind), grade_variants(zoo, kind)
-    emit({"table": table, "rows": frame.to_dict("records")}, as_json, lambda: echo(str(table)))
+    emit_table(table, frame, as_json)
 
 
 @app.command("tables")
