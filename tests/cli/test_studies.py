@@ -91,9 +91,7 @@ def test_what_cannot_be_graded_is_null(pituning: Run, workspace: Workspace) -> N
     """Grades of few pairs are no numbers, which JSON does not know."""
     table = workspace.zoo().new_transfer_path("lora")
     table.parent.mkdir(parents=True)
-    table.write_text(
-        "target,donor,shots,seed,score,spec\nnli,,16,0,40,a\nnli,rte,16,0,45,b\nnli,shape,16,0,30,c\n"
-    )
+    table.write_text("target,donor,shots,seed,score,spec\nnli,,16,0,40,a\nnli,rte,16,0,45,b\nnli,shape,16,0,30,c\n")
     rows = pituning("study", "predictors", "--json").json["rows"]
     means = {(row["pairs"], row["predictor"], row["measure"]): row["mean"] for row in rows}
     assert means["all", "random", "regret1"] == pytest.approx(7.5, abs=2)
