@@ -246,14 +246,15 @@ def some_training_examples(task: Task, count: int) -> list[Example]:
 
 
 def placebo(donors: Tensor, model: ExpertModel, seed: int) -> Tensor:
-    """(K, P) random parameters, each tensor with the norm of the same tensor of a donor (K, P)."""
+    """(K, P) random parameters, each tensor as far from what the kind calls neutral as that of a donor (K, P)."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(donors.shape, generator=generator).to(donors.device)
+    neutral = model.method.neutral
     for slot in model.space.slots():
         piece = drawn[:, slot.start : slot.stop]
-        norms = donors[:, slot.start : slot.stop].norm(dim=1, keepdim=True)
+        norms = (donors[:, slot.start : slot.stop] - neutral).norm(dim=1, keepdim=True)
         piece *= norms / piece.norm(dim=1, keepdim=True)
-    return drawn
+    return drawn + neutral
 
 
 def random_donors(zoo: Sequence[str], donors: Sequence[str], seed: int) -> list[str]:

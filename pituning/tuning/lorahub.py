@@ -91,5 +91,9 @@ class LoraHubLearner:
         return self.mixture.predict(state.experts, state.weights, encoded, task, reporter=reporter)
 
     def _state(self, weights: np.ndarray) -> Mixed:
-        row = torch.from_numpy(weights).to(self.experts)
-        return Mixed(self.experts, row.repeat(len(self.mixture.space.sites), 1))
+        row, experts = torch.from_numpy(weights).to(self.experts), self.experts
+        neutral = self.mixture.model.method.neutral
+        if neutral:  # weights that do not sum to 1 would scale everything: an expert that changes nothing has the rest
+            experts = torch.cat([experts, torch.full_like(experts[:1], neutral)])
+            row = torch.cat([row, 1 - row.sum(0, keepdim=True)])
+        return Mixed(experts, row.repeat(len(self.mixture.space.sites), 1))

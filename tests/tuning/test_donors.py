@@ -62,15 +62,17 @@ def test_zoo_embeddings_are_kept_by_content(
     assert made == [*names, "tiny-box", *names]
 
 
-def test_placebo_has_the_norms_of_the_donors_and_nothing_else(tiny_backbone: Backbone) -> None:
-    model = ExpertModel(tiny_backbone, "lora")
+@pytest.mark.parametrize("kind", ["lora", "ia3"])
+def test_placebo_changes_as_much_as_the_donors_and_knows_nothing_else(tiny_backbone: Backbone, kind: str) -> None:
+    model = ExpertModel(tiny_backbone, kind)
     real = model.initial(0) + 0.1 * torch.randn(2, model.space.size, generator=torch.Generator().manual_seed(0))
     fake = donors.placebo(real, model, 5)
+    neutral = {"lora": 0, "ia3": 1}[kind]  # what is added, and what scales
     for slot in model.space.slots():
-        pieces = (values[:, slot.start : slot.stop] for values in (real, fake))
+        pieces = (values[:, slot.start : slot.stop] - neutral for values in (real, fake))
         norms = [piece.norm(dim=1) for piece in pieces]
         assert torch.allclose(norms[0], norms[1], rtol=1e-4)
-    cosine = torch.nn.functional.cosine_similarity(real, fake)
+    cosine = torch.nn.functional.cosine_similarity(real - neutral, fake - neutral)
     assert cosine.abs().max() < 0.1
     assert torch.equal(fake, donors.placebo(real, model, 5))
     assert not torch.equal(fake, donors.placebo(real, model, 6))

@@ -60,8 +60,9 @@ def test_finds_weights_as_good_as_those_of_a_grid(tiny_backbone: Backbone, text_
     assert last.weights.abs().max() <= 1.5
 
 
-def test_starts_from_nothing(tiny_backbone: Backbone, text_task: Task) -> None:
-    learner = make(tiny_backbone, "bottleneck")
+@pytest.mark.parametrize("kind", ["lora", "bottleneck", "ia3"])
+def test_starts_from_nothing(tiny_backbone: Backbone, text_task: Task, kind: str) -> None:
+    learner = make(tiny_backbone, kind)
     encoded = tiny_backbone.encode(text_task, text_task.split("train")[:4])
     with torch.no_grad():
         batch = encoded.batch(range(4))

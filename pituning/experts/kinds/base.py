@@ -57,12 +57,14 @@ class ExpertKind(ABC):
         roles: of the linear maps that get an expert, where PEFT has no table for the model's type.
         beside: roles of maps that get one in any case, since they are none of the model's that PEFT knows.
         document: ``adapter_config.json`` of the one expert that it is for, where there is one.
+        neutral: the value around which parameters lie: 0 of what is added, 1 of what scales.
         gradients: how per-example gradients are taken: ``linear`` from what a `Tape` keeps of linear maps; ``copies``
             by giving each example its own copy of the parameters; ``loop`` one example at a time, for anything.
     """
 
     roles: ClassVar[tuple[str, ...]] = ()
     beside: ClassVar[tuple[str, ...]] = ()
+    neutral: ClassVar[float] = 0.0
     gradients: ClassVar[Literal["linear", "copies", "loop"]] = "loop"
 
     def __init__(self, record: KindRecord, document: Mapping[str, Any] | None = None):

@@ -24,6 +24,7 @@ class Ia3(ExpertKind):
     """Scales of what leaves a map (d_out, 1) or, of a feed-forward map, of what enters it (1, d_in)."""
 
     roles = ("key", "value", "down")
+    neutral = 1.0
     gradients = "copies"
 
     def peft_targets(self) -> Mapping[str, Sequence[str]]:
@@ -45,17 +46,17 @@ class Ia3(ExpertKind):
         return union(spaces)
 
     def placed(self, values: Tensor, source: ExpertSpace, target: ExpertSpace) -> Tensor:
-        """What is missing is 1."""
+        """What is missing changes nothing."""
         if source == target:
             return values
-        placed = torch.ones(target.size, dtype=values.dtype, device=values.device)
+        placed = torch.full((target.size,), self.neutral, dtype=values.dtype, device=values.device)
         place = {slot.name: slot for slot in target.slots()}
         for slot in source.slots():
             placed[place[slot.name].start : place[slot.name].stop] = values[slot.start : slot.stop]
         return placed
 
     def initial(self, backbone: Backbone, space: ExpertSpace, seed: int) -> Tensor:
-        return torch.ones(space.size)
+        return torch.full((space.size,), self.neutral)
 
     @contextmanager
     def attach(
