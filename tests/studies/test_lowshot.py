@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pituning.errors import ArtefactError, BadInput
+from pituning.experts.kinds import shipped_kinds
 from pituning.progress import Silent
 from pituning.studies.config import METHODS, LowshotConfig
 from pituning.studies.lowshot import (
@@ -155,14 +156,21 @@ def test_cells_are_measured_once_and_the_same_again(places: Places) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "cell",
-    [Cell("rte", 64, 0, "single"), Cell("shape", 1, 0, "mixture"), Cell("ground-place", 0, 0, "donor-untouched")],
+    ("kind", "cell"),
+    [
+        ("lora", Cell("rte", 64, 0, "single")),
+        ("lora", Cell("shape", 1, 0, "mixture")),
+        ("lora", Cell("ground-place", 0, 0, "donor-untouched")),
+        ("ia3", Cell("rte", 1, 0, "placebo")),
+    ],
 )
-def test_a_shipped_row_is_measured_again(cell: Cell, tmp_path: Path) -> None:
+def test_a_shipped_row_is_measured_again(kind: str, cell: Cell, tmp_path: Path) -> None:
     places = Places(zoo=ZOO, backbone=BACKBONE, workspace=Workspace.open(tmp_path / "ws"))
-    config = LowshotConfig(tasks=(cell.target,), shots=(cell.shots,), seeds=(cell.seed,), methods=(cell.method,))
+    config = LowshotConfig(
+        kind=kind, tasks=(cell.target,), shots=(cell.shots,), seeds=(cell.seed,), methods=(cell.method,)
+    )
     (actual,) = measure_group(places, config, [cell])
-    shipped = read_lowshot(ZOO.lowshot_path("lora"))
+    shipped = read_lowshot(ZOO.lowshot_path(kind))
     (row,) = shipped[[Cell(r.target, r.shots, r.seed, r.method) == cell for r in shipped.itertuples()]].to_dict(
         "records"
     )
@@ -173,12 +181,16 @@ def test_a_shipped_row_is_measured_again(cell: Cell, tmp_path: Path) -> None:
         assert actual["held_out_loss"] == pytest.approx(row["held_out_loss"], abs=0.02)
 
 
-@pytest.mark.parametrize(("steps", "tower"), [(STEPS, False), (480, False), (STEPS, True)])
-def test_the_shipped_rows_are_of_the_shipped_zoo(steps: int, tower: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "steps", "tower"),
+    [("lora", 480, False), ("lora", STEPS, True), *((kind, STEPS, False) for kind in shipped_kinds())],
+)
+def test_the_shipped_rows_are_of_the_shipped_zoo(kind: str, steps: int, tower: bool) -> None:
     """Whatever is there was measured on the backbone, the experts and the tasks that ship."""
     places = Places(zoo=ZOO, backbone=BACKBONE, workspace=Workspace(embedded_data(), embedded=None))
-    rows = read_lowshot(table_path(ZOO, LowshotConfig(steps=steps, vision_tower=tower)))
+    rows = read_lowshot(table_path(ZOO, LowshotConfig(kind=kind, steps=steps, vision_tower=tower)))
     config = LowshotConfig(
+        kind=kind,
         shots=tuple(sorted(set(rows["shots"]))),
         seeds=tuple(sorted({0, *rows["seed"]})),
         steps=steps,
