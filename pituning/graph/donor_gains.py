@@ -192,13 +192,13 @@ def read_known(
     counts = [count for count in every if count]
     if not counts:
         what = "only without shots" if every else "not at all"
-        fix = zoo.command("study transfer --shots 16")
+        fix = zoo.command(f"study transfer --kind {kind} --shots 16")
         raise BadInput(f"transfer of {kind} was measured {what} in this zoo; run: {fix}")
     wanted = PREDICTORS if predictors is None else predictors
     paths = {name: zoo.similarity_path(kind, name) for name in wanted}
     stored = {name: load_similarity(path) for name, path in paths.items() if path.exists()}
     if DEFAULT_PREDICTOR not in stored:
-        raise BadInput(f"the tasks of this zoo were not compared; run: {zoo.command('embed --all')}")
+        raise BadInput(f"the tasks of this zoo were not compared; run: {zoo.command(f'embed --all --kind {kind}')}")
     names = [name for name in stored[DEFAULT_PREDICTOR].names if name in tasks]
     if len(names) > MOST_TASKS:
         raise BadInput(f"the zoo has {len(names):,} tasks; gains are predicted among {MOST_TASKS} at most")

@@ -98,7 +98,8 @@ def test_a_zoo_with_too_few_targets_or_without_measurements_says_so(tmp_path: Pa
     none = expected_gain(Zoo.at(tmp_path), "rte", tasks=SUITE)
     assert (none.gains, none.helpful()) == ({}, ())
     assert (
-        none.reason == "transfer of lora was measured not at all in this zoo; run: pituning study transfer --shots 16"
+        none.reason
+        == "transfer of lora was measured not at all in this zoo; run: pituning study transfer --kind lora --shots 16"
     )
     assert "does not know 'mine' yet" in str(expected_gain(ZOO, "mine", tasks=SUITE).reason)
 
