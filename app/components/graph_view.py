@@ -137,8 +137,9 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
         clicked = partial(_clicked, names, pairs)
     renderer = _renderer(graph)
     with st.container(gap=None, height="stretch"):
-        st.echarts_chart(option, height="stretch", key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph))
-        zoom.keep(CHART_KEY)
+        # What stands below is drawn first: when it came later, over a slow line, it took room from a graph that was
+        # already seen, and moved its tasks.
+        drawing = st.container(gap=None, height="stretch")
         with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False, key="graph_facts"):
             words = _facts(graph, view) + (ego.reading(shots) if arrows else "")
             if chosen:
@@ -149,6 +150,11 @@ def draw(view: GraphView, task: str | None, other: str | None) -> None:
             with st.container(width=184):
                 charts.below(CHART_KEY, alt="the graph", stem=f"task-graph-{view.name}", svg=renderer == "svg",
                              pinned=_pinned(view, task, other))  # fmt: skip
+        with drawing:
+            st.echarts_chart(
+                option, height="stretch", key=CHART_KEY, renderer=renderer, on_select=clicked, alt=_alt(graph)
+            )
+            zoom.keep(CHART_KEY)
 
 
 def _pinned(view: GraphView, task: str | None, other: str | None) -> charts.Pinned:

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, connection, get_context, parent_process, resource_tracker
 from multiprocessing.process import BaseProcess
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from types import FrameType
 from typing import Any, Literal, TypeVar
 
@@ -37,7 +37,8 @@ def side_by_side(
     """Calls ``work(*call)`` for every call in one of several processes.
 
     On any exception, Ctrl-C included, calls that wait are dropped and those under way are interrupted like by Ctrl-C,
-    so that what they write atomically is whole or absent. Only this process says anything about it.
+    so that what they write atomically is whole or absent. Only this process says anything about it. Ctrl-C and SIGTERM
+    are handled between two ticks: ``on_done`` and ``meanwhile`` are never cut short.
 
     Args:
         work: a function that a new process can import.
@@ -55,14 +56,17 @@ def side_by_side(
     if not calls:
         return
     others = set(active_children())
-    with ProcessPoolExecutor(min(processes, len(calls)), get_context(start), initializer=_prepare) as pool:
+    executor = ProcessPoolExecutor(min(processes, len(calls)), get_context(start), initializer=_prepare)
+    with _SignalsWait() as signals, executor as pool:
         try:
             calls_of = _submit(pool, work, calls)
             waiting = set(calls_of)
             while waiting:
                 finished, waiting = wait(waiting, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
+                signals.handle()
                 for done in finished:
                     on_done(calls_of[done], done.result())
+                    signals.handle()
                 if meanwhile is not None:
                     meanwhile()
         except BaseException as error:
@@ -78,6 +82,40 @@ def side_by_side(
                     "what is finished is kept"
                 ) from error
             raise
+
+
+class _SignalsWait:
+    """Keeps SIGINT and SIGTERM until `handle` is called, or the end, where a program handles them by a function.
+
+    That function may raise, as Ctrl-C's does, between any two instructions: also where ``concurrent.futures`` has just
+    taken a lock that nobody would release. Then the pool's thread waits for that lock, and Python for that thread.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        self._waiting: list[int] = []
+
+    def __enter__(self) -> _SignalsWait:
+        if current_thread() is main_thread():  # elsewhere no signal is handled
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, lambda number, _frame: self._waiting.append(number))
+        return self
+
+    def handle(self) -> None:
+        """Calls the program's functions for what has come. An exception of theirs leaves nothing to be handled."""
+        came = list(dict.fromkeys(self._waiting))
+        self._waiting.clear()
+        for number in came:
+            self._handlers[number](number, None)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if kind is None:
+            self.handle()
 
 
 def _submit(
