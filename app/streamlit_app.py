@@ -18,8 +18,6 @@ from app.components.pages import NAVIGATION  # noqa: E402
 st.set_page_config(page_title=window.STUDIO, page_icon=str(HERE / "assets" / "mark.svg"), layout="wide")
 st.logo(str(HERE / "assets" / "logo.svg"), size="large")
 
-st.html(HERE / "assets" / "frame.css")
-
 admitted = False
 with guarded("The Studio"):
     admitted = access.admit()

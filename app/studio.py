@@ -1,4 +1,4 @@
-"""What `pituning app` serves: Streamlit's own server with the Studio's door in front of it."""
+"""What `pituning app` serves: Streamlit's own server with the Studio's door and shell around it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if str(HERE.parent) not in sys.path:  # Streamlit adds app/ itself, the door imp
     sys.path.insert(0, str(HERE.parent))
 
 from app.components.door import Door  # noqa: E402
+from app.components.shell import Shell  # noqa: E402
 from app.components.story_deck import ROUTES  # noqa: E402
 
-app = App(HERE / "streamlit_app.py", routes=ROUTES, middleware=[Middleware(Door)])
+app = App(HERE / "streamlit_app.py", routes=ROUTES, middleware=[Middleware(Door), Middleware(Shell)])

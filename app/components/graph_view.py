@@ -24,18 +24,6 @@ from pituning.workspace.similarity import NearestSimilarity
 
 CHART_KEY = "graph_chart"
 HERO_KEY = "hero_chart"
-_ABOVE_KEY = "above_graph"
-# The browser fetches the code of a control when it first meets one, and keeps a place for it that is lower than the
-# control. Coming from a page with a graph it draws this one at once, and each control that arrives pushes it down: a
-# click meets what was there before, and a press that is let go after a push is no click. So it shows when it stands.
-#
-# What is under the mouse is drawn above the others: ECharts moves its element, and browsers tell no click of one that
-# is moved between press and release. ECharts finds what is meant by the place alone, so the drawing as a whole takes
-# the mouse, and stays.
-_CLICKS_ARRIVE = f"""<style>
-[data-testid="stMain"]:has(.st-key-{_ABOVE_KEY} [data-testid="stSkeleton"]) .st-key-{CHART_KEY} {{ visibility: hidden }}
-.st-key-{CHART_KEY} svg *, .st-key-{HERO_KEY} svg * {{ pointer-events: none }}
-</style>"""
 EXPORTS = {
     "graphml": Word("GraphML", "For yEd, Cytoscape, igraph and networkx."),
     "json": Word("JSON", "Nodes and links, for D3 and programs of your own."),
@@ -95,9 +83,8 @@ def forget(*params: str) -> None:
 
 
 def above() -> DeltaGenerator:
-    """The place of all that stands above the graph; until that is drawn to the end, the graph does not show."""
-    st.html(_CLICKS_ARRIVE)
-    return st.container(key=_ABOVE_KEY)
+    """The place of all that stands above the graph, which does not show until that is drawn to the end (frame.css)."""
+    return st.container(key="above_graph")
 
 
 def canvas() -> tuple[DeltaGenerator, DeltaGenerator]:
@@ -291,7 +278,6 @@ def hero() -> str | None:
     view = of_source(whole, own=own_tasks.on_graph(kind, whole.names))
     graph = view.graph()
     crowded = _crowded(graph)
-    st.html(_CLICKS_ARRIVE)
     with st.container(key="hero_canvas"):
         st.echarts_chart(
             (crowd_option if crowded else graph_option)(graph, hulls=view.hulls(), wheel=False, dark=charts.dark()),

@@ -168,6 +168,22 @@ def test_the_graph_stands_still_from_the_first_moment_that_it_can_be_clicked(stu
     no_errors(page)
 
 
+def test_the_graph_stands_still_in_a_window_that_opens(studio: Studio, page: Page) -> None:
+    """The browser has no code yet; Streamlit's own for a page's style is the last to come."""
+    waiting: list[Route] = []
+    page.route(re.compile(r"/static/js/Html\."), lambda route: waiting.append(route))
+    page.add_init_script(f"({WATCH})()")
+    page.goto(f"{studio.url}/graph")
+    expect(page.locator(".st-key-graph_chart svg text", has_text="Sentiment")).to_be_visible()
+    expect(page.get_by_text("No task chosen")).to_be_visible()
+    for route in waiting:
+        route.continue_()
+    settle(page)
+    page.wait_for_timeout(0.3 * SECOND)
+    assert len(page.evaluate("window.places")) == 1
+    no_errors(page)
+
+
 MIDDLES = """() => [...document.querySelectorAll('.st-key-graph_chart svg path[fill="none"][stroke]')]
     .filter(path => path.getAttribute('stroke-width') !== '0')
     .filter(path => path.getTotalLength() > 40)
