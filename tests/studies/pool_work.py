@@ -1,4 +1,7 @@
-"""A process that works in a pool until it is interrupted: ``python -m tests.studies.pool_work DIR``."""
+"""A process that works in a pool until it is interrupted: ``python -m tests.studies.pool_work DIR``.
+
+With a further word Ctrl-C comes at the worst moment, once a result is there.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import _base
 from pathlib import Path
+from typing import Any
 
 from pituning.errors import BadInput
-from pituning.training.pool import side_by_side
+from pituning.training.pool import Call, side_by_side
 from pituning.workspace.atomic import atomic_directory
 
 
@@ -34,10 +39,27 @@ def write(directory: Path, name: str) -> None:
             time.sleep(60)
 
 
+def interrupted_holding_locks(call: Call, _none: None) -> None:
+    """From now on Ctrl-C comes when ``wait`` has just taken the locks of all calls that are under way."""
+    print("done", call[1], flush=True)
+    take = _base._AcquireFutures.__enter__
+
+    def take_and_hear(futures: Any) -> None:
+        take(futures)
+        _base._AcquireFutures.__enter__ = take
+        os.kill(os.getpid(), signal.SIGINT)
+
+    _base._AcquireFutures.__enter__ = take_and_hear
+
+
+def told(call: Call, _none: None) -> None:
+    print("done", call[1], flush=True)
+
+
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     calls = [(place, name) for name in ("quick", "a", "b", "c", "d", "e")]
     try:
-        side_by_side(write, calls, lambda call, _none: print("done", call[1], flush=True), processes=2)
+        side_by_side(write, calls, interrupted_holding_locks if sys.argv[2:] else told, processes=2)
     except KeyboardInterrupt:
         sys.exit("interrupted")

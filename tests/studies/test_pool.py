@@ -65,6 +65,30 @@ def test_ctrl_c_in_a_terminal_ends_all_processes_tidily(moment: str, tmp_path: P
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} <= {"quick"}
 
 
+def test_ctrl_c_never_leaves_a_lock_taken(tmp_path: Path) -> None:
+    """It was raised inside ``concurrent.futures``, whose thread then waited for ever, and Python for that thread."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.studies.pool_work", str(tmp_path), "locked"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (1, "done quick\n", "interrupted\n")
+    assert list(tmp_path.glob(f"{TEMPORARY_PREFIX}*")) == []
+
+
+def test_a_signal_is_handled_by_what_was_there_before() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        handler = signal.getsignal(signal.SIGTERM)
+        side_by_side(
+            pool_work.double, [(1,), (2,)], lambda call, _: signal.raise_signal(signal.SIGTERM), processes=1
+        )  # fmt: skip
+        assert heard == [signal.SIGTERM] * 2
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-m", "tests.studies.pool_work", str(tmp_path)], start_new_session=True)
     children = wait_for(process, lambda _: len(list(tmp_path.glob("begun-*"))) >= 3)
