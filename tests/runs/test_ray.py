@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,16 +88,16 @@ def step_until(supervisor: Supervisor, condition: Callable[[], bool]) -> None:
         time.sleep(0.5)
 
 
-def worker_of(process: psutil.Process) -> list[str]:
-    """The runs whose workers are on that node."""
-    found = []
+def workers_of(process: psutil.Process) -> dict[str, psutil.Process]:
+    """The workers on that node by what they run."""
+    found = {}
     for child in process.children(recursive=True):
         try:
             words = child.cmdline()
         except psutil.Error:
             continue
         if WORKER_MODULE in words:
-            found.append(words[words.index(WORKER_MODULE) + 1])
+            found[words[words.index(WORKER_MODULE) + 1]] = child
     return found
 
 
@@ -145,13 +146,22 @@ def test_ten_runs_survive_the_death_of_a_node(supervisor: Supervisor, cluster: L
     # The first of each node takes long enough to be found at work; the others keep nobody waiting.
     runs = {count(queue, seed, upto=20, pause=0.5 if seed < 2 else 0.05): seed for seed in range(10)}
     victim, survivor = cluster.nodes
+    caught: list[str] = []
 
-    def both_work() -> bool:
-        here, there = worker_of(victim), worker_of(survivor)
-        return bool(here and there) and queue.get(here[0]).done > 6  # it has left a checkpoint
+    def caught_at_work() -> bool:
+        """Whether both nodes work and the victim's worker, which has left a checkpoint, was stopped before its end."""
+        spared = workers_of(survivor)
+        for run_id, worker in workers_of(victim).items() if spared else ():
+            with suppress(psutil.NoSuchProcess):
+                worker.suspend()
+                if (run := queue.get(run_id)).state == "running" and run.done > 6:
+                    caught.append(run_id)
+                else:
+                    worker.resume()
+        return bool(caught)
 
-    step_until(supervisor, both_work)
-    (struck,), spared = worker_of(victim), worker_of(survivor)
+    step_until(supervisor, caught_at_work)
+    (struck,), spared = caught, list(workers_of(survivor))
     done = [run.id for run in queue.list(states=["succeeded"])]
     kill_all(victim)
     cluster.nodes.remove(victim)
