@@ -227,7 +227,7 @@ class LowshotSummary:
         lacking = [name for name in targets if name not in seeds.index]
         without = f"; not measured yet: {', '.join(lacking)}" if lacking else ""
         return (
-            f"{self.kind}, {shots_name(self.shots)} shots per class: {len(seeds)} of {len(targets)} targets with "
+            f"{KINDS[self.kind].label}, {shots_name(self.shots)} shots per class: {len(seeds)} of {len(targets)} targets with "
             f"{each}{without}.{self._methods_lacking()}"
         )
 

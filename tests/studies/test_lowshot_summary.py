@@ -80,7 +80,7 @@ def test_a_partial_table_says_what_it_has() -> None:
     frame = frame[~((frame["target"] == "rte") & (frame["seed"] == 2) & (frame["method"] == "donor"))]
     summary = LowshotSummary(frame[frame["method"] != "full"], "lora", 16)
     assert summary.what_there_is().startswith(
-        "lora, 16 shots per class: 2 of 20 targets with 2 to 3 seeds; not measured yet: shape, colour"
+        "LoRA, 16 shots per class: 2 of 20 targets with 2 to 3 seeds; not measured yet: shape, colour"
     )
     assert "full" not in summary.to_json()["gain_over"]
     text = summary.markdown()
