@@ -227,8 +227,8 @@ class LowshotSummary:
         lacking = [name for name in targets if name not in seeds.index]
         without = f"; not measured yet: {', '.join(lacking)}" if lacking else ""
         return (
-            f"{KINDS[self.kind].label}, {shots_name(self.shots)} shots per class: {len(seeds)} of {len(targets)} targets with "
-            f"{each}{without}.{self._methods_lacking()}"
+            f"{KINDS[self.kind].label}, {shots_name(self.shots)} shots per class: {len(seeds)} of {len(targets)} "
+            f"targets with {each}{without}.{self._methods_lacking()}"
         )
 
     def _methods_lacking(self) -> str:
