@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.client
 import re
@@ -11,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from app.components.shell import STYLE, Shell
 from tests.app.test_front_door import serving
@@ -87,7 +87,8 @@ def test_what_people_download_stays_as_it_is() -> None:
             sent.append(dict(message))
 
         scope = {"type": "http", "method": "GET", "path": "/media/x.html", "headers": [(b"accept", b"text/html")]}
-        asyncio.run(Shell(app)(scope, None, send))  # type: ignore[arg-type]
+        with start_blocking_portal() as portal:  # a test with a browser may have left a loop in this thread
+            portal.call(Shell(app), scope, None, send)
         return sent
 
     report = [b"<html><head><title>A report on Streamlit</title>", b"</head><body></body></html>"]

@@ -59,6 +59,7 @@ def take(
                     "() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=60 * SECOND
                 )
                 page.wait_for_timeout(2.5 * SECOND)  # charts move into place
+                page.get_by_text("Drawing the slide …").wait_for(state="hidden", timeout=60 * SECOND)
                 _keep(page.screenshot(), out / f"{name}.png")
             for name, (address, part) in parts.items():
                 page.goto(f"{studio.url}/{address}")

@@ -160,6 +160,7 @@ def test_the_graph_stands_still_from_the_first_moment_that_it_can_be_clicked(stu
         page.wait_for_timeout(0.15 * SECOND)
     all_came = True
 
+    expect(page.get_by_text("No task chosen")).to_be_visible()
     expect(label).to_be_visible()
     page.evaluate("cancelAnimationFrame(window.looking)")  # under the mouse the label grows
     press(label, delay=0.1 * SECOND)

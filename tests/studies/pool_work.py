@@ -39,9 +39,13 @@ def write(directory: Path, name: str) -> None:
             time.sleep(60)
 
 
+def told(call: Call, _none: None) -> None:
+    print("done", call[1], flush=True)
+
+
 def interrupted_holding_locks(call: Call, _none: None) -> None:
     """From now on Ctrl-C comes when ``wait`` has just taken the locks of all calls that are under way."""
-    print("done", call[1], flush=True)
+    told(call, None)
     take = _base._AcquireFutures.__enter__
 
     def take_and_hear(futures: Any) -> None:
@@ -50,10 +54,6 @@ def interrupted_holding_locks(call: Call, _none: None) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     _base._AcquireFutures.__enter__ = take_and_hear
-
-
-def told(call: Call, _none: None) -> None:
-    print("done", call[1], flush=True)
 
 
 if __name__ == "__main__":
